@@ -1,0 +1,97 @@
+#define _GNU_SOURCE
+#include "base/cpu.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static const char *const level_names[TS_CPU_LEVELS] = {"ref", "avx2", "avx512vnni"};
+
+const char *ts_cpu_level_name(ts_cpu_level level) {
+    return level_names[level];
+}
+
+ts_cpu_level ts_cpu_detect(void) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2")))
+        return TS_CPU_REF; /* every AVX2 processor has F16C, which gcc 12 cannot ask for */
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni"))
+        return TS_CPU_AVX512VNNI;
+    return TS_CPU_AVX2;
+#else
+    return TS_CPU_REF;
+#endif
+}
+
+ts_status ts_cpu_choose(ts_cpu_level *level, ts_err *err) {
+    ts_cpu_level have = ts_cpu_detect();
+    const char *mask = getenv("TESSERA_CPU");
+    if (!mask || !*mask) {
+        *level = have;
+        return TS_OK;
+    }
+    for (int i = 0; i < TS_CPU_LEVELS; i++) {
+        if (strcmp(mask, level_names[i]) != 0) continue;
+        if (i > (int)have)
+            return ts_fail(err, TS_E_INVAL, "TESSERA_CPU=%s: this processor only reaches %s", mask, level_names[have]);
+        *level = (ts_cpu_level)i;
+        return TS_OK;
+    }
+    return ts_fail(err, TS_E_INVAL, "TESSERA_CPU=%s: unknown level; use ref, avx2 or avx512vnni", mask);
+}
+
+int ts_cpu_count(void) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0) return CPU_COUNT(&set);
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (int)n : 1;
+}
+
+/* The value behind the first line of `path` that starts with `key`, without leading blanks and ':'. */
+static int find_line(const char *path, const char *key, char *buf, size_t len) {
+    FILE *f = fopen(path, "re");
+    if (!f) return 0;
+    char line[512];
+    int found = 0;
+    while (!found && fgets(line, sizeof line, f)) {
+        if (strncmp(line, key, strlen(key)) != 0) continue;
+        char *v = line + strlen(key);
+        v += strspn(v, " \t:");
+        v[strcspn(v, "\n")] = 0;
+        snprintf(buf, len, "%s", v);
+        found = 1;
+    }
+    fclose(f);
+    return found;
+}
+
+void ts_cpu_model(char *buf, size_t len) {
+    if (!find_line("/proc/cpuinfo", "model name", buf, len)) snprintf(buf, len, "unknown");
+}
+
+static int read_number(const char *path, unsigned long long *out) {
+    char buf[64];
+    return find_line(path, "", buf, sizeof buf) && sscanf(buf, "%llu", out) == 1;
+}
+
+size_t ts_mem_available(void) {
+    char buf[64];
+    unsigned long long kib, limit, used;
+    if (!find_line("/proc/meminfo", "MemAvailable", buf, sizeof buf) || sscanf(buf, "%llu", &kib) != 1) return 0;
+    unsigned long long bytes = kib * 1024;
+    if (read_number("/sys/fs/cgroup/memory.max", &limit) && read_number("/sys/fs/cgroup/memory.current", &used) &&
+        limit > used && limit - used < bytes)
+        bytes = limit - used;
+    return (size_t)bytes;
+}
+
+size_t ts_mem_peak(void) {
+    struct rusage u;
+    return getrusage(RUSAGE_SELF, &u) == 0 ? (size_t)u.ru_maxrss * 1024 : 0;
+}

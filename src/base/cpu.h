@@ -1,0 +1,38 @@
+/* cpu.h - what this processor and machine offer. Depends on: err.h.
+ *
+ * Instruction-set levels are named bundles, weakest first; each includes the ones before it.
+ * TESSERA_CPU=ref|avx2|avx512vnni caps the level (tests and bug reports); an unknown name is an error. */
+#ifndef TS_BASE_CPU_H
+#define TS_BASE_CPU_H
+
+#include "base/err.h"
+
+#include <stddef.h>
+
+typedef enum ts_cpu_level {
+    TS_CPU_REF,        /* plain C, any machine */
+    TS_CPU_AVX2,       /* AVX2 + FMA + F16C + BMI2: Haswell (2013), Zen 1 and later */
+    TS_CPU_AVX512VNNI, /* AVX-512 F/BW/DQ/VL/VBMI + VNNI: Ice Lake, Zen 4 and later */
+    TS_CPU_LEVELS,
+} ts_cpu_level;
+
+const char *ts_cpu_level_name(ts_cpu_level level);
+
+/* The highest level that the processor (and the operating system's register saving) supports. */
+ts_cpu_level ts_cpu_detect(void);
+
+/* min(detected, TESSERA_CPU). TS_E_INVAL for an unknown name or a level that this processor does not have. */
+TS_NODISCARD ts_status ts_cpu_choose(ts_cpu_level *level, ts_err *err);
+
+/* Processors this process may run on, at least 1. */
+int ts_cpu_count(void);
+
+/* The marketing name, for reports; "unknown" where the system does not tell. Static storage after first use. */
+void ts_cpu_model(char *buf, size_t len);
+
+/* Bytes of memory that can be had without swapping (MemAvailable, less what a cgroup limit forbids), 0 if unknown. */
+size_t ts_mem_available(void);
+/* The most resident memory this process has had, in bytes. */
+size_t ts_mem_peak(void);
+
+#endif

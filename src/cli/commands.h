@@ -1,0 +1,10 @@
+/* commands.h - the subcommands of the program; each stands in its own cmd_<name>.c. Depends on: opt.h. */
+#ifndef TS_CLI_COMMANDS_H
+#define TS_CLI_COMMANDS_H
+
+#include "cli/opt.h"
+
+/* The list that main.c dispatches on and that `tessera --help` prints, ended by NULL. */
+extern const cli_command *const cli_commands[];
+
+#endif

@@ -1,0 +1,60 @@
+/* opt.h - one table describes a command's options: it drives the parser, --help and the man page.
+ * Depends on: base/mem.h. */
+#ifndef TS_CLI_OPT_H
+#define TS_CLI_OPT_H
+
+#include "base/mem.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Exit codes of the program. */
+enum { CLI_OK = 0, CLI_FAIL = 1 /* the work failed */, CLI_USAGE = 2 /* wrong flags or arguments */ };
+
+/* Repeatable option: all values in order. Strings are borrowed from argv. */
+typedef struct cli_list {
+    const char **item;
+    size_t n, cap;
+} cli_list;
+
+typedef enum cli_opt_kind {
+    CLI_GROUP, /* a heading in --help: `help` is the heading */
+    CLI_FLAG,  /* bool *: set true; a flag named "no-x" sets false */
+    CLI_STR,   /* const char **: borrowed from argv */
+    CLI_INT,   /* long *, within [min, max] */
+    CLI_REAL,  /* double *, within [min, max], finite */
+    CLI_LIST,  /* cli_list * */
+} cli_opt_kind;
+
+typedef struct cli_opt {
+    cli_opt_kind kind;
+    char letter;      /* 0: none */
+    const char *name; /* without the dashes */
+    const char *arg;  /* what the value is called in --help; NULL for flags */
+    void *out;
+    double min, max; /* CLI_INT and CLI_REAL */
+    const char *help;
+} cli_opt;
+
+typedef struct cli_command {
+    const char *name;
+    const char *args;    /* behind the options in the usage line: "FILE", or "" */
+    const char *summary; /* one line for the list of commands */
+    const char *text;    /* paragraphs for --help, NULL: none */
+    int (*run)(const struct cli_command *self, int argc, char **argv); /* argv[0] is the command's name */
+} cli_command;
+
+/* Parse argv[1..]. `opts` ends with a zeroed entry (kind CLI_GROUP, help NULL). Positional arguments go to `rest`
+ * (borrowed; free rest->item). Accepts "--name value", "--name=value", "-x value", "-xvalue", "--" and "-" as a
+ * positional. Returns CLI_OK, CLI_USAGE after printing one line to standard error, or -1 after printing --help. */
+int cli_parse(const cli_command *cmd, const cli_opt *opts, int argc, char **argv, cli_list *rest);
+
+/* Print the command's --help to standard output. */
+void cli_help(const cli_command *cmd, const cli_opt *opts);
+
+/* One line "tessera CMD: ..." to standard error; returns CLI_USAGE, with a pointer to --help. */
+TS_PRINTF(2, 3) int cli_usage_error(const cli_command *cmd, const char *fmt, ...);
+/* One line for failed work; returns CLI_FAIL, or CLI_USAGE for TS_E_INVAL (the caller asked for the impossible). */
+int cli_fail(const ts_err *err);
+
+#endif

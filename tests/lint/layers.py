@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""The layer rule of docs/architecture.md, checked on the #include lines: a folder of src/ includes only itself and the
+folders below it. Also: file names are unique in src/, and a header guard names its folder and file.
+
+Usage: layers.py SOURCE_ROOT. Prints the lines that break a rule; exit code 1 if there are any."""
+import pathlib
+import re
+import sys
+
+BELOW = {
+    "base": [],
+    "format": ["base"],
+    "text": ["base", "format"],
+    "kern": ["base", "format"],
+    "aie2": ["base"],
+    "sim": ["base", "aie2"],
+    "xdna": ["base", "aie2", "sim"],
+    "npu": ["base", "format", "kern", "aie2", "sim", "xdna"],
+    "power": ["base"],
+    "model": ["base", "format", "kern", "npu"],
+    "engine": ["base", "format", "text", "kern", "npu", "model", "power"],
+    "report": ["base", "format", "kern", "power", "engine"],
+    "server": ["base", "format", "text", "engine", "report"],
+    "cli": ["base", "format", "text", "kern", "aie2", "sim", "xdna", "npu", "power", "model", "engine", "report",
+            "server"],
+}
+
+
+def main() -> int:
+    root = pathlib.Path(sys.argv[1])
+    bad = 0
+    seen: dict[str, pathlib.Path] = {}
+    for path in sorted((root / "src").rglob("*.[ch]")):
+        rel = path.relative_to(root / "src")
+        layer = rel.parts[0]
+        if layer not in BELOW:
+            print(f"src/{rel}: the folder is not a layer (tests/lint/layers.py)")
+            bad += 1
+            continue
+        if path.name in seen:
+            print(f"src/{rel}: {seen[path.name]} has the same name")
+            bad += 1
+        seen[path.name] = rel
+        text = path.read_text()
+        for number, line in enumerate(text.splitlines(), 1):
+            found = re.match(r'\s*#\s*include\s+"([^"]+)"', line)
+            if not found:
+                continue
+            first = found.group(1).split("/")[0]
+            if first in ("tessera", layer) or first in BELOW[layer] or "/" not in found.group(1):
+                continue
+            print(f"src/{rel}:{number}: {layer} may not include {found.group(1)}")
+            bad += 1
+        if path.suffix == ".h" and not path.name.endswith("_tmpl.h"):
+            guard = "TS_" + re.sub(r"\W", "_", str(rel)).upper()
+            if f"#ifndef {guard}\n#define {guard}\n" not in text:
+                print(f"src/{rel}: the include guard should be {guard}")
+                bad += 1
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

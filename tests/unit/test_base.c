@@ -1,0 +1,189 @@
+/* The base layer: memory, arena, spans, files, CPU choice, thread pool. */
+#include "support/test.h"
+#include "support/alloc_fail.h"
+
+#include "base/arena.h"
+#include "base/cpu.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/pool.h"
+#include "base/rng.h"
+#include "base/span.h"
+
+#include <stdatomic.h>
+#include <unistd.h>
+
+static void test_sizes(void **state) {
+    (void)state;
+    assert_null(ts_alloc(SIZE_MAX / 2, 3));
+    assert_null(ts_calloc(SIZE_MAX / 2, 3));
+    assert_null(ts_alloc_aligned(SIZE_MAX - 3, 1));
+    void *p = ts_alloc_aligned(3, 5);
+    assert_int_equal((uintptr_t)p % 64, 0);
+    ts_free(p);
+    ts_free(NULL);
+}
+
+static void test_buf(void **state) {
+    (void)state;
+    ts_buf b = {0};
+    assert_true(ts_buf_printf(&b, "%s-%d", "a", 17));
+    for (int i = 0; i < 1000; i++) assert_true(ts_buf_putc(&b, 'x'));
+    assert_int_equal(b.len, 1004);
+    assert_memory_equal(b.data, "a-17xxx", 7);
+    assert_int_equal(b.data[b.len], 0);
+    assert_false(ts_buf_reserve(&b, SIZE_MAX));
+    assert_int_equal(b.len, 1004);
+    ts_buf_free(&b);
+}
+
+static void test_arena(void **state) {
+    (void)state;
+    ts_arena a = {0};
+    char *prev = NULL;
+    for (size_t i = 1; i < 3000; i += 7) {
+        char *p = ts_arena_alloc(&a, i, 3);
+        assert_non_null(p);
+        assert_int_equal((uintptr_t)p % 16, 0);
+        memset(p, 0x5a, i * 3);
+        assert_ptr_not_equal(p, prev);
+        prev = p;
+    }
+    assert_string_equal(ts_arena_strndup(&a, "hello world", 5), "hello");
+    assert_null(ts_arena_alloc(&a, SIZE_MAX, 2));
+    ts_arena_free(&a);
+    assert_null(a.head);
+}
+
+static void test_span(void **state) {
+    (void)state;
+    const uint8_t bytes[] = {1, 2, 3, 4, 5, 6, 7};
+    ts_reader r = ts_reader_of(bytes, sizeof bytes);
+    assert_int_equal(ts_read_u16(&r), 0x0201);
+    assert_int_equal(ts_read_u32(&r), 0x06050403);
+    assert_int_equal(ts_read_u32(&r), 0);
+    assert_true(r.fail);
+    assert_int_equal(ts_read_u8(&r), 0); /* failure is sticky */
+    r = ts_reader_of(bytes, sizeof bytes);
+    assert_null(ts_read_bytes(&r, UINT64_MAX).data);
+    assert_true(r.fail);
+}
+
+static void test_file(void **state) {
+    (void)state;
+    ts_err err;
+    ts_map map;
+    assert_status(ts_map_open(&map, "/nonexistent/file", &err), TS_E_IO);
+    assert_non_null(strstr(err.msg, "/nonexistent/file"));
+    assert_status(ts_map_open(&map, "/", &err), TS_E_IO);
+    char path[] = "/tmp/tessera-test-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_ok(ts_map_open(&map, path, &err));
+    assert_null(map.data);
+    assert_ok(ts_file_write(path, "hello", 5, &err));
+    assert_ok(ts_map_open(&map, path, &err));
+    assert_int_equal(map.len, 5);
+    assert_memory_equal(map.data, "hello", 5);
+    ts_map_close(&map);
+    ts_buf b = {0};
+    assert_status(ts_file_read(&b, path, 4, &err), TS_E_LIMIT);
+    ts_buf_clear(&b);
+    assert_ok(ts_file_read(&b, path, 5, &err));
+    assert_string_equal(b.data, "hello");
+    ts_buf_free(&b);
+    assert_status(ts_file_write("/nonexistent/file", "x", 1, &err), TS_E_IO);
+    unlink(path);
+    char *j = ts_path_join("a/", "b"), *k = ts_path_join("a", "b"), *l = ts_path_join("", "b");
+    assert_string_equal(j, "a/b");
+    assert_string_equal(k, "a/b");
+    assert_string_equal(l, "b");
+    ts_free(j), ts_free(k), ts_free(l);
+}
+
+static void test_cpu(void **state) {
+    (void)state;
+    ts_err err;
+    ts_cpu_level level;
+    setenv("TESSERA_CPU", "ref", 1);
+    assert_ok(ts_cpu_choose(&level, &err));
+    assert_int_equal(level, TS_CPU_REF);
+    setenv("TESSERA_CPU", "avx3", 1);
+    assert_status(ts_cpu_choose(&level, &err), TS_E_INVAL);
+    unsetenv("TESSERA_CPU");
+    assert_ok(ts_cpu_choose(&level, &err));
+    assert_int_equal(level, ts_cpu_detect());
+    assert_true(ts_cpu_count() >= 1);
+    assert_true(ts_mem_available() > 0);
+    assert_true(ts_mem_peak() > 0);
+}
+
+struct counts {
+    atomic_int run[1000];
+};
+
+static void count_task(void *arg, size_t task, int thread) {
+    struct counts *c = arg;
+    (void)thread;
+    atomic_fetch_add(&c->run[task], 1);
+}
+
+static void test_pool(void **state) {
+    (void)state;
+    ts_err err;
+    ts_pool *pool;
+    assert_status(ts_pool_new(&pool, 0, &err), TS_E_INVAL);
+    ts_rng rng = ts_rng_seed(1);
+    for (int n_threads = 1; n_threads <= 5; n_threads++) {
+        assert_ok(ts_pool_new(&pool, n_threads, &err));
+        assert_int_equal(ts_pool_threads(pool), n_threads);
+        for (int round = 0; round < 400; round++) {
+            static struct counts c;
+            memset(&c, 0, sizeof c);
+            size_t n = (size_t)ts_rng_below(&rng, 40);
+            if (round % 100 == 99) usleep(2000); /* let the workers fall asleep */
+            ts_pool_run(pool, n, count_task, &c);
+            for (size_t i = 0; i < 1000; i++) assert_int_equal(c.run[i], i < n);
+        }
+        ts_pool_free(pool);
+    }
+    ts_pool_free(NULL);
+}
+
+static bool make_pool(void *ud) {
+    (void)ud;
+    ts_pool *pool = NULL;
+    if (ts_pool_new(&pool, 2, NULL) != TS_OK) return false;
+    ts_pool_free(pool);
+    return true;
+}
+
+static bool use_memory(void *ud) {
+    (void)ud;
+    ts_arena a = {0};
+    ts_buf b = {0};
+    bool ok = ts_arena_alloc(&a, 100000, 1) && ts_arena_alloc(&a, 10, 1) && ts_arena_alloc(&a, 70000, 1) &&
+              ts_buf_puts(&b, "hello") && ts_buf_reserve(&b, 1000);
+    ts_buf_free(&b);
+    ts_arena_free(&a);
+    ts_big big = {0};
+    ok = ok && ts_big_alloc(&big, 1 << 20, "test", NULL) == TS_OK;
+    ts_big_free(&big);
+    return ok;
+}
+
+static void test_alloc(void **state) {
+    (void)state;
+    alloc_fail_loop(make_pool, NULL, false);
+    alloc_fail_loop(use_memory, NULL, false);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sizes), cmocka_unit_test(test_buf),  cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_span),  cmocka_unit_test(test_file), cmocka_unit_test(test_cpu),
+        cmocka_unit_test(test_pool),  cmocka_unit_test(test_alloc),
+    };
+    return cmocka_run_group_tests_name("base", tests, NULL, NULL);
+}
