@@ -1,0 +1,45 @@
+/* dtype.h - the tensor element types of GGUF: names, block sizes. Depends on: stdint.
+ * Source: the type numbers and block sizes of the GGUF format as ggml defines them. */
+#ifndef TS_FORMAT_DTYPE_H
+#define TS_FORMAT_DTYPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Values are the numbers in the file. */
+typedef enum ts_dtype {
+    TS_F32 = 0,
+    TS_F16 = 1,
+    TS_Q4_0 = 2,
+    TS_Q4_1 = 3,
+    TS_Q5_0 = 6,
+    TS_Q5_1 = 7,
+    TS_Q8_0 = 8,
+    TS_Q2_K = 10,
+    TS_Q3_K = 11,
+    TS_Q4_K = 12,
+    TS_Q5_K = 13,
+    TS_Q6_K = 14,
+    TS_IQ4_NL = 20,
+    TS_IQ4_XS = 23,
+    TS_BF16 = 30,
+    TS_MXFP4 = 39,
+    TS_DTYPES = 64, /* numbers from here on are no type at all */
+} ts_dtype;
+
+typedef struct ts_dtype_info {
+    const char *name;    /* "q4_K": as llama.cpp prints it, NULL for a number without a meaning */
+    uint16_t block;      /* elements in a block; 1 for float types; 0 for a type that has a name only (refused) */
+    uint16_t block_bytes;
+} ts_dtype_info;
+
+/* Never NULL; for an unknown number every field is 0. Types that exist but that Tessera does not read have a name and
+ * block 0, so that a message can name them. */
+const ts_dtype_info *ts_dtype_get(uint32_t type);
+/* By name, case-insensitive ("Q4_K", "q4_k"); false when there is no such type with a block size. */
+bool ts_dtype_find(const char *name, ts_dtype *out);
+/* Bytes of a row of n elements; 0 when n is not a multiple of the block or the product overflows. */
+size_t ts_dtype_row_bytes(ts_dtype type, uint64_t n);
+
+#endif

@@ -1,0 +1,62 @@
+/* quant.h - the block layouts of quantised tensors and their exact meaning as floats. Depends on: dtype.h.
+ *
+ * Every layout is little-endian and packed; d, m and dmin are IEEE binary16. The comments give element i of a block.
+ * Source: the ggml block formats (MIT); checked byte for byte against goldens (docs/testing.md). */
+#ifndef TS_FORMAT_QUANT_H
+#define TS_FORMAT_QUANT_H
+
+#include "format/dtype.h"
+
+#include <assert.h>
+
+typedef struct ts_block_q4_0 { uint16_t d; uint8_t qs[16]; } ts_block_q4_0; /* d * (nibble - 8) */
+typedef struct ts_block_q4_1 { uint16_t d, m; uint8_t qs[16]; } ts_block_q4_1; /* d * nibble + m */
+typedef struct ts_block_q5_0 { uint16_t d; uint8_t qh[4], qs[16]; } ts_block_q5_0; /* d * (5 bits - 16) */
+typedef struct ts_block_q5_1 { uint16_t d, m; uint8_t qh[4], qs[16]; } ts_block_q5_1; /* d * 5 bits + m */
+typedef struct ts_block_q8_0 { uint16_t d; int8_t qs[32]; } ts_block_q8_0; /* d * q */
+typedef struct ts_block_q2_k { uint8_t scales[16], qs[64]; uint16_t d, dmin; } ts_block_q2_k;
+typedef struct ts_block_q3_k { uint8_t hmask[32], qs[64], scales[12]; uint16_t d; } ts_block_q3_k;
+typedef struct ts_block_q4_k { uint16_t d, dmin; uint8_t scales[12], qs[128]; } ts_block_q4_k;
+typedef struct ts_block_q5_k { uint16_t d, dmin; uint8_t scales[12], qh[32], qs[128]; } ts_block_q5_k;
+typedef struct ts_block_q6_k { uint8_t ql[128], qh[64]; int8_t scales[16]; uint16_t d; } ts_block_q6_k;
+typedef struct ts_block_iq4_nl { uint16_t d; uint8_t qs[16]; } ts_block_iq4_nl; /* d * ts_iq4_nl_values[nibble] */
+typedef struct ts_block_iq4_xs { uint16_t d, scales_h; uint8_t scales_l[4], qs[128]; } ts_block_iq4_xs;
+typedef struct ts_block_mxfp4 { uint8_t e, qs[16]; } ts_block_mxfp4; /* 2^(e-128) * ts_mxfp4_values[nibble] */
+static_assert(sizeof(ts_block_q4_0) == 18 && sizeof(ts_block_q4_1) == 20, "block layout");
+static_assert(sizeof(ts_block_q5_0) == 22 && sizeof(ts_block_q5_1) == 24, "block layout");
+static_assert(sizeof(ts_block_q8_0) == 34 && sizeof(ts_block_mxfp4) == 17, "block layout");
+static_assert(sizeof(ts_block_q2_k) == 84 && sizeof(ts_block_q3_k) == 110, "block layout");
+static_assert(sizeof(ts_block_q4_k) == 144 && sizeof(ts_block_q5_k) == 176, "block layout");
+static_assert(sizeof(ts_block_q6_k) == 210, "block layout");
+static_assert(sizeof(ts_block_iq4_nl) == 18 && sizeof(ts_block_iq4_xs) == 136, "block layout");
+
+extern const int8_t ts_iq4_nl_values[16];
+extern const int8_t ts_mxfp4_values[16]; /* twice the E2M1 value, so that they are whole */
+
+/* IEEE binary16 and bfloat16, exact; the narrowing forms round to nearest even. No hardware support needed. */
+float ts_f16_to_f32(uint16_t h);
+uint16_t ts_f32_to_f16(float f);
+static inline float ts_bf16_to_f32(uint16_t b) {
+    union { uint32_t u; float f; } v = {.u = (uint32_t)b << 16};
+    return v.f;
+}
+uint16_t ts_f32_to_bf16(float f);
+/* 2^(e - 128): half of the E8M0 scale, because ts_mxfp4_values are doubled; exact, also where denormal. */
+float ts_mxfp4_scale(uint8_t e);
+
+/* Scale and min of sub-block j (0..7) of Q4_K / Q5_K's 12 packed bytes: both 6 bits. */
+void ts_q4k_scale_min(const uint8_t scales[12], int j, uint8_t *scale, uint8_t *min);
+/* The 16 scales of Q3_K's 12 packed bytes, -32..31. */
+void ts_q3k_scales(const uint8_t scales[12], int8_t out[16]);
+/* Scale of sub-block j (0..7) of IQ4_XS, -32..31. */
+int ts_iq4xs_scale(const ts_block_iq4_xs *b, int j);
+
+/* out[0..n) = the values of n elements (a multiple of the block). Any type of dtype.h. One rounding per operation in the
+ * order of the goldens: exact without fma. `blocks` needs no alignment. */
+void ts_dequant(ts_dtype type, const void *blocks, float *out, size_t n);
+
+/* The inverse, round to nearest as the reference quantisers do it: F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, and the
+ * K-quants and others by a plain search (see quantize.c). `n` a multiple of the block. */
+void ts_quantize(ts_dtype type, const float *in, void *blocks, size_t n);
+
+#endif

@@ -1,0 +1,66 @@
+/* tokenizer.h - text to tokens and back. Depends on: format/gguf.h.
+ *
+ * Two algorithms: byte-level BPE (Llama 3, GPT-2, Qwen2: split by a pattern, then merge by rank) and SentencePiece BPE
+ * (Llama 2, Mistral: merge by score, byte fallback). A tokenizer is immutable and may be used by several threads. */
+#ifndef TS_TEXT_TOKENIZER_H
+#define TS_TEXT_TOKENIZER_H
+
+#include "format/gguf.h"
+
+#include <stdint.h>
+
+typedef int32_t ts_token; /* -1: none */
+
+typedef struct ts_tokens { /* zero-initialise; free with ts_tokens_free */
+    ts_token *id;
+    size_t n, cap;
+} ts_tokens;
+void ts_tokens_free(ts_tokens *t);
+
+typedef struct ts_tokenizer ts_tokenizer;
+
+typedef enum ts_token_kind { /* numbers as in tokenizer.ggml.token_type */
+    TS_TOKEN_NORMAL = 1,
+    TS_TOKEN_UNKNOWN = 2,
+    TS_TOKEN_CONTROL = 3, /* special: never produced from plain text */
+    TS_TOKEN_USER = 4,    /* user-defined: matched as a whole in any text */
+    TS_TOKEN_UNUSED = 5,
+    TS_TOKEN_BYTE = 6,
+} ts_token_kind;
+
+/* From a model file's metadata. The ts_gguf may be closed afterwards. Errors: TS_E_FORMAT for a bad vocabulary,
+ * TS_E_UNSUPP naming a tokenizer or pre-tokenizer that is not known. */
+TS_NODISCARD ts_status ts_tokenizer_from_gguf(ts_tokenizer **out, const ts_gguf *g, ts_err *err);
+/* From a path: a .gguf file, a tokenizer.json, a tokenizer.model under any name (SentencePiece protobuf or tiktoken
+ * text), or a folder that holds one of these or a vocab + merges pair under any names. `pre` (nullable): llama-bpe,
+ * gpt-2 or qwen2, for files that do not say. */
+TS_NODISCARD ts_status ts_tokenizer_open(ts_tokenizer **out, const char *path, const char *pre, ts_err *err);
+void ts_tokenizer_free(ts_tokenizer *t); /* NULL-safe */
+
+enum {
+    TS_TOKENIZE_BOS = 1,     /* put BOS (and EOS) in front (behind) where the model's files ask for it */
+    TS_TOKENIZE_SPECIAL = 2, /* the text of control tokens becomes those tokens; otherwise it is plain text */
+    TS_TOKENIZE_NO_PREFIX = 4, /* SentencePiece: do not put a space in front (a continuation of earlier text) */
+};
+/* Append the tokens of text[0..len) to `out`. Any bytes are accepted, NUL and invalid UTF-8 included. */
+TS_NODISCARD ts_status ts_tokenize(const ts_tokenizer *t, const char *text, size_t len, unsigned flags, ts_tokens *out,
+                                   ts_err *err);
+
+int32_t ts_tokenizer_size(const ts_tokenizer *t);
+ts_token ts_tokenizer_bos(const ts_tokenizer *t);
+ts_token ts_tokenizer_eos(const ts_tokenizer *t);
+bool ts_tokenizer_adds_bos(const ts_tokenizer *t);
+/* Is this a token that ends an answer: EOS, EOT, EOM, <|im_end|>, <end_of_turn>, ...? */
+bool ts_tokenizer_is_end(const ts_tokenizer *t, ts_token id);
+ts_token_kind ts_token_kind_of(const ts_tokenizer *t, ts_token id);
+/* The token whose vocabulary entry is exactly this text (control tokens included), or -1. */
+ts_token ts_tokenizer_find(const ts_tokenizer *t, const char *text, size_t len);
+/* The vocabulary entry, as in the file; borrowed. */
+ts_span ts_token_entry(const ts_tokenizer *t, ts_token id);
+const char *ts_tokenizer_model_name(const ts_tokenizer *t); /* "llama-bpe", "gpt-2", "qwen2", "spm" */
+/* Give a tokenizer from loose files (no config) control tokens it lacks; used by loaders. */
+
+/* Append the bytes that the token stands for; control tokens only where `special`. */
+TS_NODISCARD bool ts_token_bytes(const ts_tokenizer *t, ts_token id, bool special, ts_buf *out);
+
+#endif
