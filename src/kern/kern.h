@@ -97,9 +97,13 @@ typedef struct ts_kern {
 /* Fill the table for a level: the reference first, then each level up to `level` over it. */
 void ts_kern_init(ts_kern *k, ts_cpu_level level);
 
-/* The levels' own parts, for ts_kern_init. */
+/* The levels' own parts, for ts_kern_init: everything of a level; and its quantised linear layers (gemm_q_<level>.c),
+ * which the first calls. */
 void ts_kern_init_ref(ts_kern *k);
+void ts_kern_init_ref_q(ts_kern *k);
 void ts_kern_init_avx2(ts_kern *k);
+void ts_kern_init_avx2_q(ts_kern *k);
 void ts_kern_init_avx512vnni(ts_kern *k);
+void ts_kern_init_avx512vnni_q(ts_kern *k);
 
 #endif

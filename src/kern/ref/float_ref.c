@@ -101,8 +101,6 @@ static TS_ATT_MERGE(att_merge) {
     *M = n;
 }
 
-void ts_kern_init_ref_q(ts_kern *k);
-
 void ts_kern_init_ref(ts_kern *k) {
     ts_kern_init_ref_q(k);
     k->gemm_f[TS_F32] = gemm_f32;

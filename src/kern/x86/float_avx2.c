@@ -3,8 +3,6 @@
 #include "kern/x86/v16_avx2.h"
 #include "kern/x86/float_tmpl.h"
 
-void ts_kern_init_avx2_q(ts_kern *k);
-
 void ts_kern_init_avx2(ts_kern *k) {
     init_float(k);
     ts_kern_init_avx2_q(k);

@@ -3,8 +3,6 @@
 #include "kern/x86/v16_avx512vnni.h"
 #include "kern/x86/float_tmpl.h"
 
-void ts_kern_init_avx512vnni_q(ts_kern *k);
-
 void ts_kern_init_avx512vnni(ts_kern *k) {
     init_float(k);
     ts_kern_init_avx512vnni_q(k);

@@ -472,8 +472,6 @@ static TS_QUANT(quant256) {
     }
 }
 
-void ts_kern_init_avx512vnni_q(ts_kern *k);
-
 void ts_kern_init_avx512vnni_q(ts_kern *k) {
     k->gemm_q[TS_Q4_0] = gemm_TS_Q4_0;
     k->gemm_q[TS_Q4_1] = gemm_TS_Q4_1;
