@@ -42,6 +42,11 @@ enum { TS_KV_TILE = 64 };
 /* y[i] = y[i] + x[i] */
 #define TS_ADD(name) void name(float *y, const float *x, uint32_t n)
 
+/* Rotate the first n_rot elements of a head of hd by the angles of a table: cs is cos[n_rot/2] then sin[n_rot/2], pair i
+ * is (2i, 2i+1), or (i, i + n_rot/2) for `halves`; the rest is copied. out may not be in.
+ *   out0 = fma(in0, cos, -(in1 * sin));  out1 = fma(in0, sin, in1 * cos) */
+#define TS_ROPE(name) void name(const float *in, float *out, const float *cs, uint32_t n_rot, uint32_t hd, bool halves)
+
 /* f16 to f32, exact; n a multiple of 16. */
 #define TS_F16_ROW(name) void name(const uint16_t *in, float *out, uint32_t n)
 /* f32 to f16, to nearest even. */
@@ -71,6 +76,7 @@ typedef TS_QUANT(ts_quant_fn);
 typedef TS_RMSNORM(ts_rmsnorm_fn);
 typedef TS_SILU_MUL(ts_silu_mul_fn);
 typedef TS_ADD(ts_add_fn);
+typedef TS_ROPE(ts_rope_fn);
 typedef TS_F16_ROW(ts_f16_row_fn);
 typedef TS_TO_F16(ts_to_f16_fn);
 typedef TS_ATT_SCORES(ts_att_scores_fn);
@@ -86,6 +92,7 @@ typedef struct ts_kern {
     ts_rmsnorm_fn *rmsnorm;
     ts_silu_mul_fn *silu_mul;
     ts_add_fn *add;
+    ts_rope_fn *rope;
     ts_f16_row_fn *f16_row;
     ts_to_f16_fn *to_f16;
     ts_att_scores_fn *att_scores;

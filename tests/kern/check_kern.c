@@ -303,6 +303,12 @@ static void check_rows(const ts_kern *ref, const ts_kern *lev, const char *level
         memcpy(a, w, n * 4), memcpy(b, w, n * 4);
         ref->add(a, x, n), lev->add(b, x, n);
         compare("add", level, a, b, n);
+        if (n >= 4) {
+            uint32_t rot = 2 * (uint32_t)(1 + ts_rng_below(&rng, n / 2));
+            if (rot > n) rot -= 2;
+            ref->rope(x, a, w, rot, n, round % 2), lev->rope(x, b, w, rot, n, round % 2);
+            compare("rope", level, a, b, n);
+        }
         memset(h, 0, n16 * 2), memset(g, 0, n16 * 2);
         ref->to_f16(x, h, n), lev->to_f16(x, g, n);
         ref->f16_row(h, a, n16), ref->f16_row(g, b, n16);

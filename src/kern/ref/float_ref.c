@@ -55,6 +55,17 @@ static TS_ADD(add) {
     for (uint32_t i = 0; i < n; i++) y[i] = y[i] + x[i];
 }
 
+static TS_ROPE(rope) {
+    uint32_t half = n_rot / 2, a = halves ? 1 : 2, b = halves ? half : 1;
+    const float *c = cs, *s = cs + half;
+    for (uint32_t i = 0; i < half; i++) {
+        float x = in[a * i], y = in[a * i + b], ys = y * s[i], yc = y * c[i];
+        out[a * i] = fmaf(x, c[i], -ys);
+        out[a * i + b] = fmaf(x, s[i], yc);
+    }
+    for (uint32_t i = n_rot; i < hd; i++) out[i] = in[i];
+}
+
 static TS_F16_ROW(f16_row) {
     for (uint32_t i = 0; i < n; i++) out[i] = ts_f16_to_f32(in[i]);
 }
@@ -109,6 +120,7 @@ void ts_kern_init_ref(ts_kern *k) {
     k->rmsnorm = rmsnorm;
     k->silu_mul = silu_mul;
     k->add = add;
+    k->rope = rope;
     k->f16_row = f16_row;
     k->to_f16 = to_f16;
     k->att_scores = att_scores;

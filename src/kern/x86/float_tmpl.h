@@ -88,6 +88,24 @@ static TS_ADD(add) {
     for (; i < n; i++) y[i] = y[i] + x[i];
 }
 
+/* Element by element: the compiler makes vectors of it, and that changes no bit. */
+INL void rope_pairs(const float *restrict in, float *restrict out, const float *restrict c, const float *restrict s,
+                    uint32_t half, uint32_t a, uint32_t b) {
+    for (uint32_t i = 0; i < half; i++) {
+        float x = in[a * i], y = in[a * i + b], ys = y * s[i], yc = y * c[i];
+        out[a * i] = fmaf(x, c[i], -ys);
+        out[a * i + b] = fmaf(x, s[i], yc);
+    }
+}
+
+static TS_ROPE(rope) {
+    if (halves)
+        rope_pairs(in, out, cs, cs + n_rot / 2, n_rot / 2, 1, n_rot / 2);
+    else
+        rope_pairs(in, out, cs, cs + n_rot / 2, n_rot / 2, 2, 1);
+    for (uint32_t i = n_rot; i < hd; i++) out[i] = in[i];
+}
+
 static TS_F16_ROW(f16_row) {
     for (uint32_t i = 0; i < n; i += 16) v16_store(out + i, v16_from_f16(in + i));
 }
@@ -211,6 +229,7 @@ INL void init_float(ts_kern *k) {
     k->rmsnorm = rmsnorm;
     k->silu_mul = silu_mul;
     k->add = add;
+    k->rope = rope;
     k->f16_row = f16_row;
     k->to_f16 = to_f16;
     k->att_scores = att_scores;
