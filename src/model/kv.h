@@ -7,8 +7,7 @@
 
 #include "kern/kern.h"
 #include "model/config.h"
-
-typedef enum ts_kv_type { TS_KV_F16, TS_KV_F32 } ts_kv_type;
+#include "tessera/tessera.h"
 
 typedef struct ts_kv {
     ts_kv_type type;
