@@ -45,15 +45,18 @@ int32_t ts_tokenizer_size(const ts_tokenizer *t);
 ts_token ts_tokenizer_bos(const ts_tokenizer *t);
 ts_token ts_tokenizer_eos(const ts_tokenizer *t);
 bool ts_tokenizer_adds_bos(const ts_tokenizer *t);
+bool ts_tokenizer_adds_prefix(const ts_tokenizer *t); /* SentencePiece: is a space put in front of texts? */
 /* Is this a token that ends an answer: EOS, EOT, EOM, <|im_end|>, <end_of_turn>, ...? */
 bool ts_tokenizer_is_end(const ts_tokenizer *t, ts_token id);
 ts_token_kind ts_token_kind_of(const ts_tokenizer *t, ts_token id);
-/* The token whose vocabulary entry is exactly this text (control tokens included), or -1. */
+/* The token whose entry (see ts_token_entry) is exactly this text, control tokens first, or -1. */
 ts_token ts_tokenizer_find(const ts_tokenizer *t, const char *text, size_t len);
-/* The vocabulary entry, as in the file; borrowed. */
+/* The vocabulary entry without the escapes of its file: raw bytes for byte-level BPE, a plain space for SentencePiece's
+ * U+2581. Borrowed. */
 ts_span ts_token_entry(const ts_tokenizer *t, ts_token id);
 const char *ts_tokenizer_model_name(const ts_tokenizer *t); /* "llama-bpe", "gpt-2", "qwen2", "spm" */
-/* Give a tokenizer from loose files (no config) control tokens it lacks; used by loaders. */
+/* The Jinja text of the model's chat template, empty where there is none; borrowed. */
+ts_span ts_tokenizer_chat_template(const ts_tokenizer *t);
 
 /* Append the bytes that the token stands for; control tokens only where `special`. */
 TS_NODISCARD bool ts_token_bytes(const ts_tokenizer *t, ts_token id, bool special, ts_buf *out);
