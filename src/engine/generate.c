@@ -54,7 +54,9 @@ ts_status ts_generate(ts_session *s, ts_sampler *sampler, const ts_token *prompt
     uint64_t begin = ts_now_ns();
     ts_generated r = {.reason = TS_STOP_LENGTH};
     struct outlet u = {.o = opts};
-    ts_detok detok = {.tok = s->e->tok, .special = opts->special, .keep_space = true};
+    /* after BOS or the opening of a turn the answer is a text of its own: SentencePiece's space in front of it goes */
+    bool continues = n_prompt && ts_token_kind_of(s->e->tok, prompt[n_prompt - 1]) != TS_TOKEN_CONTROL;
+    ts_detok detok = {.tok = s->e->tok, .special = opts->special, .keep_space = continues};
     for (size_t i = 0; i < opts->n_stop; i++)
         if (strlen(opts->stop[i]) > u.longest) u.longest = strlen(opts->stop[i]);
     ts_status st = ts_session_sync(s, prompt, n_prompt, err);
