@@ -6,5 +6,6 @@
 
 const cli_command *const cli_commands[] = {
     &cmd_tokenize,
+    &cmd_inspect,
     NULL,
 };
