@@ -251,7 +251,8 @@ static void print_tensors(const report *r) {
     printf("Tensors: %s\n", GROUPED(ts_gguf_n_tensors(g)));
     if (!ts_gguf_n_tensors(g)) return;
     bool split = ts_gguf_n_files(g) > 1;
-    printf("  %-*s  %-7s  %-22s  %14s  %14s%s\n", widest, "name", "type", "shape", "bytes", "offset", split ? "  file" : "");
+    printf("  %-*s  %-7s  %-22s  %14s  %14s%s\n", widest, "name", "type", "shape", "bytes", "offset",
+           split ? "  file" : "");
     for (size_t i = 0; i < ts_gguf_n_tensors(g); i++) {
         const ts_tensor *t = ts_gguf_tensor_at(g, i);
         char name[128], shape[96];
@@ -517,8 +518,9 @@ static int print_json(const report *r, bool metadata, bool tensors, bool summary
         set(root, "memory", json_memory(r, &ok), &ok);
     }
     json_decref(types);
-    /* only ASCII comes out: whatever a file holds, a terminal survives it */
-    if (ok) ok = json_dumpf(root, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15)) == 0 || ferror(stdout);
+    /* only ASCII comes out: whatever a file holds, a terminal survives it; main reports a failed write */
+    const size_t flags = JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15);
+    if (ok) ok = json_dumpf(root, stdout, flags) == 0 || ferror(stdout);
     if (ok) putchar('\n');
     json_decref(root);
     if (!ok) fprintf(stderr, "tessera: out of memory\n");
