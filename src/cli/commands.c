@@ -8,5 +8,6 @@ const cli_command *const cli_commands[] = {
     &cmd_run,
     &cmd_eval,
     &cmd_tokenize,
+    &cmd_inspect,
     NULL,
 };

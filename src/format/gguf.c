@@ -142,7 +142,8 @@ static ts_status read_header(part *p, ts_reader *r, uint64_t *n_kv, uint64_t *n_
     if (r->fail) return bad(p, err, TS_E_FORMAT, r->pos, "the file ends in its header");
     uint64_t left = r->in.len - r->pos;
     if (*n_tensors > left / MIN_TENSOR_BYTES)
-        return bad(p, err, TS_E_FORMAT, 8, "%" PRIu64 " tensors cannot be in a file of %zu bytes", *n_tensors, p->map.len);
+        return bad(p, err, TS_E_FORMAT, 8, "%" PRIu64 " tensors cannot be in a file of %zu bytes", *n_tensors,
+                   p->map.len);
     if (*n_kv > left / MIN_KV_BYTES)
         return bad(p, err, TS_E_FORMAT, 16, "%" PRIu64 " metadata entries cannot be in a file of %zu bytes", *n_kv,
                    p->map.len);
@@ -155,8 +156,8 @@ static ts_status read_name(ts_gguf *g, const part *p, ts_reader *r, const char *
     uint64_t at = r->pos, len = ts_read_u64(r);
     if (r->fail) return bad(p, err, TS_E_FORMAT, at, "the file ends before the name of %s %" PRIu64, what, index);
     if (len > limit)
-        return bad(p, err, TS_E_FORMAT, at, "the name of %s %" PRIu64 " is %" PRIu64 " bytes long; at most %zu are allowed",
-                   what, index, len, limit);
+        return bad(p, err, TS_E_FORMAT, at, "the name of %s %" PRIu64 " is %" PRIu64 " bytes long; at most %zu are "
+                   "allowed", what, index, len, limit);
     ts_span s = ts_read_bytes(r, len);
     if (r->fail) return bad(p, err, TS_E_FORMAT, at, "the file ends in the name of %s %" PRIu64, what, index);
     if (len && memchr(s.data, 0, s.len))
@@ -180,7 +181,8 @@ static ts_status skip_values(const part *p, ts_reader *r, const char *key, uint3
         ts_span s = ts_read_bytes(r, n * size);
         for (size_t i = 0; type == TS_GGUF_BOOL && i < s.len; i++)
             if (s.data[i] > 1)
-                return bad(p, err, TS_E_FORMAT, at + i, "key \"%s\": a bool is %d, neither 0 nor 1", SHOW(key), s.data[i]);
+                return bad(p, err, TS_E_FORMAT, at + i, "key \"%s\": a bool is %d, neither 0 nor 1", SHOW(key),
+                           s.data[i]);
         return TS_OK;
     }
     if (type != TS_GGUF_STRING && type != TS_GGUF_ARRAY)
@@ -202,7 +204,8 @@ static ts_status skip_values(const part *p, ts_reader *r, const char *key, uint3
         } else {
             uint32_t elem = ts_read_u32(r);
             uint64_t count = ts_read_u64(r);
-            if (r->fail) return bad(p, err, TS_E_FORMAT, at, "key \"%s\": the file ends in an array's header", SHOW(key));
+            if (r->fail)
+                return bad(p, err, TS_E_FORMAT, at, "key \"%s\": the file ends in an array's header", SHOW(key));
             TS_TRY(skip_values(p, r, key, elem, count, depth + 1, err));
         }
     }
@@ -460,10 +463,11 @@ static ts_status read_tensor(ts_gguf *g, part *p, ts_reader *r, uint64_t index, 
                    SHOW(t.name), type->name);
     t.type = (ts_dtype)number;
     if (t.dim[0] % type->file_block)
-        return bad(p, err, TS_E_FORMAT, at + 4, "tensor \"%s\": rows of %" PRIu64 " are not a multiple of %s's block of %d",
-                   SHOW(t.name), t.dim[0], type->name, type->file_block);
+        return bad(p, err, TS_E_FORMAT, at + 4, "tensor \"%s\": rows of %" PRIu64 " are not a multiple of %s's block "
+                   "of %d", SHOW(t.name), t.dim[0], type->name, type->file_block);
     if (!tensor_size(&t, type, &t.bytes))
-        return bad(p, err, TS_E_FORMAT, at + 4, "tensor \"%s\": its dimensions multiply to more than 2^63", SHOW(t.name));
+        return bad(p, err, TS_E_FORMAT, at + 4, "tensor \"%s\": its dimensions multiply to more than 2^63",
+                   SHOW(t.name));
     if (t.offset % p->alignment)
         return bad(p, err, TS_E_FORMAT, type_at + 4, "tensor \"%s\": offset %" PRIu64 " is not a multiple of %" PRIu32,
                    SHOW(t.name), t.offset, p->alignment);
@@ -498,8 +502,8 @@ static ts_status place_tensors(part *p, ts_err *err) {
     ts_status s = TS_OK;
     for (size_t i = 1; i < p->n_tensors && s == TS_OK; i++)
         if (order[i - 1]->offset + order[i - 1]->bytes > order[i]->offset)
-            s = bad(p, err, TS_E_FORMAT, order[i]->offset, "tensors \"%s\" and \"%s\" overlap", SHOW(order[i - 1]->name),
-                    SHOW(order[i]->name));
+            s = bad(p, err, TS_E_FORMAT, order[i]->offset, "tensors \"%s\" and \"%s\" overlap",
+                    SHOW(order[i - 1]->name), SHOW(order[i]->name));
     ts_free(order);
     return s;
 }
@@ -578,8 +582,8 @@ static ts_status open_others(ts_gguf *g, uint64_t count, ts_err *err) {
         }
         TS_TRY(get_uint(p, "split.count", UINT32_MAX, true, &v, err));
         if (v != count)
-            return bad(p, err, TS_E_FORMAT, find_kv(p, "split.count")->offset, "split.count is %" PRIu64 ", but %" PRIu64
-                       " in %s", v, count, tail_of(named.path));
+            return bad(p, err, TS_E_FORMAT, find_kv(p, "split.count")->offset,
+                       "split.count is %" PRIu64 ", but %" PRIu64 " in %s", v, count, tail_of(named.path));
         TS_TRY(get_uint(p, "split.no", UINT32_MAX, true, &v, err));
         if (v != i)
             return bad(p, err, TS_E_FORMAT, find_kv(p, "split.no")->offset,
@@ -670,6 +674,12 @@ ts_status ts_gguf_open_mem(ts_gguf **out, ts_span bytes, const char *name, unsig
     }
     *out = g;
     return TS_OK;
+}
+
+void ts_gguf_release(const ts_gguf *g, const ts_tensor *t, size_t first, size_t len) {
+    const part *p = &g->parts[t->file];
+    if (p->mapped && first < t->bytes)
+        ts_map_dontneed(&p->map, (size_t)t->offset + first, len < t->bytes - first ? len : t->bytes - first);
 }
 
 void ts_gguf_close(ts_gguf *g) {

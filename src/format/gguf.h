@@ -67,6 +67,9 @@ const char *ts_gguf_part_path(const ts_gguf *g, int i);
 uint32_t ts_gguf_version(const ts_gguf *g);
 int ts_gguf_n_files(const ts_gguf *g);
 const ts_map *ts_gguf_file(const ts_gguf *g, int i);
+/* The bytes [first, first + len) of a tensor will not be read again soon: their pages leave our resident memory (they
+ * come back from the file when touched). Nothing happens for a model opened from memory. */
+void ts_gguf_release(const ts_gguf *g, const ts_tensor *t, size_t first, size_t len);
 uint64_t ts_gguf_data_offset(const ts_gguf *g, int i); /* where the tensor data of part i begins */
 
 size_t ts_gguf_n_kv(const ts_gguf *g);

@@ -239,7 +239,8 @@ static int by_text(const void *a, const void *b) { return strcmp(*(const char *c
 static ts_status check_twins(const char **names, size_t n, const char *what, ts_err *err) {
     qsort(names, n, sizeof *names, by_text);
     for (size_t i = 1; i < n; i++)
-        if (!strcmp(names[i - 1], names[i])) return ts_fail(err, TS_E_INVAL, "%s \"%.80s\" is there twice", what, names[i]);
+        if (!strcmp(names[i - 1], names[i]))
+            return ts_fail(err, TS_E_INVAL, "%s \"%.80s\" is there twice", what, names[i]);
     return TS_OK;
 }
 

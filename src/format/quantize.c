@@ -208,7 +208,7 @@ static float square(float v) { return v * v; }
 /* 0, -1, 1, -2, 2, ...: the plain candidate first, so that it wins a tie. */
 static int alternate(int i) { return i % 2 ? -(i + 1) / 2 : i / 2; }
 
-/* Types of the form x ~ d * scale[s] * q - dmin * min[s] with q in 0..q_max and codes in 0..code_max: Q2_K, Q4_K, Q5_K. */
+/* Types of the form x ~ d * scale[s] * q - dmin * min[s], q in 0..q_max, scale and min in 0..code_max: Q2_K, Q4_K, Q5_K. */
 typedef struct affine {
     int n_sub, len; /* sub-blocks, elements of each */
     int q_max, code_max;
@@ -381,11 +381,11 @@ static void quant_q5_k(const float *x, uint8_t *p) {
 /* Types of the form x ~ d * scale[s] * level(q), scale a signed code: Q3_K, Q6_K, IQ4_XS. */
 typedef struct scaled {
     int n_sub, len;
-    int q_max;       /* q in 0..q_max */
-    int zero;        /* level(q) = q - zero, ... */
-    bool iq4;        /* ... or ts_iq4_nl_values[q] */
-    int code_max;    /* codes in -code_max-1..code_max */
-    uint16_t d;      /* the result: binary16 */
+    int q_max;    /* q in 0..q_max */
+    int zero;     /* level(q) = q - zero, ... */
+    bool iq4;     /* ... or ts_iq4_nl_values[q] */
+    int code_max; /* codes in -code_max-1..code_max */
+    uint16_t d;   /* the result: binary16 */
     int8_t scale[16];
     uint8_t q[256];
 } scaled;

@@ -17,7 +17,7 @@ A case file is TOML: [[case]] tables with
   stdout_has   texts that must be in standard output, in this order      (string or list)
   stderr_has   texts that must be in standard error, in this order       (string or list)
   stdout_lacks texts that must not be in standard output                 (string or list)
-  json         standard output is JSON; each entry is a path and a value (table: "memory.kv_bytes" = 5, "a.0.b" = "x")
+  json         standard output is JSON; each entry is a path and a value (table: "memory/kv_bytes" = 5, "a/0/b" = "x")
   needs_shared the case reads $TESSERA_SHARED and is skipped without it  (default false)
   timeout      seconds                                                   (default 60)
 
@@ -46,7 +46,7 @@ def as_list(value) -> list[str]:
 
 
 def lookup(tree, path: str):
-    for part in path.split("."):
+    for part in path.split("/"):
         tree = tree[int(part)] if isinstance(tree, list) else tree[part]
     return tree
 
