@@ -7,9 +7,10 @@
 
 enum { MAX_LAYERS = 4 };
 
-ts_status ts_linear_init(ts_linear *l, const ts_tensor *t, const char *path, ts_err *err) {
+ts_status ts_linear_init(ts_linear *l, const ts_gguf *file, const ts_tensor *t, ts_err *err) {
     const ts_dtype_info *info = ts_dtype_get(t->type);
-    *l = (ts_linear){.name = t->name, .type = t->type, .raw = t->data};
+    const char *path = ts_gguf_path(file);
+    *l = (ts_linear){.name = t->name, .type = t->type, .file = file, .tensor = t, .raw = t->data};
     if (t->n_dims > 2 || t->dim[0] > UINT32_MAX || t->dim[1] > UINT32_MAX - TS_GROUP_ROWS)
         return ts_fail(err, TS_E_FORMAT, "%s: tensor %s is not a matrix", path, t->name);
     l->n_in = (uint32_t)t->dim[0];
@@ -32,6 +33,7 @@ size_t ts_linear_packed_bytes(const ts_linear *l) {
 struct pack {
     const ts_linear *l;
     uint8_t *dst;
+    uint32_t first; /* group of task 0 */
     atomic_bool bad_scale;
 };
 
@@ -44,8 +46,9 @@ static void pack_task(void *arg, size_t task, int thread) {
     struct pack *p = arg;
     (void)thread;
     const ts_qmat *q = &p->l->q;
-    uint8_t *dst = p->dst + task * q->group_bytes;
-    ts_qmat_pack_group(q, p->l->raw, p->l->row_bytes, (uint32_t)task, dst);
+    uint32_t group = p->first + (uint32_t)task;
+    uint8_t *dst = p->dst + group * q->group_bytes;
+    ts_qmat_pack_group(q, p->l->raw, p->l->row_bytes, group, dst);
     const ts_pack_info info = ts_pack_info_of(q->type);
     const bool second = info.head_bytes == 64 && q->type != TS_IQ4_XS;
     for (uint32_t b = 0; b < q->n_block; b++) {
@@ -62,7 +65,13 @@ static void pack_task(void *arg, size_t task, int thread) {
 
 ts_status ts_linear_pack(ts_linear *l, void *dst, ts_pool *pool, ts_err *err) {
     struct pack p = {.l = l, .dst = dst};
-    ts_pool_run(pool, l->q.n_group, pack_task, &p);
+    const size_t group_file_bytes = TS_GROUP_ROWS * l->row_bytes;
+    uint32_t step = (uint32_t)((32u << 20) / group_file_bytes) + 1;
+    for (; p.first < l->q.n_group; p.first += step) {
+        uint32_t n = l->q.n_group - p.first < step ? l->q.n_group - p.first : step;
+        ts_pool_run(pool, n, pack_task, &p);
+        ts_gguf_release(l->file, l->tensor, p.first * group_file_bytes, n * group_file_bytes);
+    }
     if (atomic_load(&p.bad_scale))
         return ts_fail(err, TS_E_FORMAT, "tensor %s: a block scale is infinite or not a number", l->name);
     l->q.data = dst;

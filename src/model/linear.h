@@ -13,6 +13,8 @@ typedef struct ts_linear {
     ts_dtype type;
     uint32_t n_in, n_out;
     ts_qmat q;         /* quantised types */
+    const ts_gguf *file; /* borrowed */
+    const ts_tensor *tensor;
     const void *raw;   /* the file's rows */
     size_t row_bytes;
     const float *bias; /* [n_out], NULL: none */
@@ -20,10 +22,11 @@ typedef struct ts_linear {
 
 /* Describe tensor `t` as a layer. Errors: TS_E_UNSUPP for a type that no kernel takes; TS_E_FORMAT where the row is not a
  * whole number of blocks. */
-TS_NODISCARD ts_status ts_linear_init(ts_linear *l, const ts_tensor *t, const char *path, ts_err *err);
+TS_NODISCARD ts_status ts_linear_init(ts_linear *l, const ts_gguf *file, const ts_tensor *t, ts_err *err);
 /* Bytes of packed weights; 0 for float types. */
 size_t ts_linear_packed_bytes(const ts_linear *l);
-/* Pack into `dst` (64-byte aligned, ts_linear_packed_bytes) using the pool. TS_E_FORMAT: a scale is Inf or NaN. */
+/* Pack into `dst` (64-byte aligned, ts_linear_packed_bytes) using the pool; the file's pages are let go on the way.
+ * TS_E_FORMAT: a scale is Inf or NaN. */
 TS_NODISCARD ts_status ts_linear_pack(ts_linear *l, void *dst, ts_pool *pool, ts_err *err);
 
 /* What a forward pass computes with. */

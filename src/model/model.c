@@ -69,7 +69,7 @@ static ts_status linear_of(ts_model *m, ts_linear *l, const ts_tensor *t, uint32
                        (unsigned long long)t->dim[0], (unsigned long long)t->dim[1], n_in, n_out);
     size_t align = t->type == TS_F32 ? 4 : t->type == TS_F16 || t->type == TS_BF16 ? 2 : 1;
     if ((uintptr_t)t->data % align) return ts_fail(err, TS_E_FORMAT, "%s: tensor %s is not aligned", path, t->name);
-    return ts_linear_init(l, t, path, err);
+    return ts_linear_init(l, m->file, t, err);
 }
 
 ts_status ts_model_linear(ts_model *m, ts_linear *l, int layer, const char *name, uint32_t n_in, uint32_t n_out,
@@ -156,18 +156,12 @@ struct packing {
     size_t done;
 };
 
-/* The file's pages of a packed tensor are not needed again (but for the embedding table): let them leave memory. */
-static void release_pages(const ts_gguf *g, const ts_tensor *t) {
-    if (t) ts_map_dontneed(ts_gguf_file(g, t->file), (size_t)t->offset, t->bytes);
-}
-
 static ts_status pack_one(ts_linear *l, void *ud, ts_err *err) {
     struct packing *p = ud;
     size_t bytes = (ts_linear_packed_bytes(l) + 63) & ~(size_t)63;
     if (bytes == 0) return TS_OK;
     ts_status s = ts_linear_pack(l, (char *)p->m->packed.ptr + p->done, p->pool, err);
     if (s != TS_OK) return ts_err_prefix(err, s, "%s", ts_gguf_path(p->m->file));
-    release_pages(p->m->file, ts_gguf_tensor(p->m->file, l->name));
     p->done += bytes;
     if (p->progress.fn && !p->progress.fn(p->progress.ud, p->done, p->m->packed.bytes))
         return ts_fail(err, TS_E_CANCELLED, "loading was stopped");
