@@ -11,7 +11,7 @@ ts_status ts_kv_init(ts_kv *kv, const ts_model_config *c, uint32_t n_ctx, ts_kv_
                   .head_pad = ts_head_pad(c),
                   .n_kv_head = c->n_kv_head,
                   .elem = elem};
-    return ts_big_alloc(&kv->mem, bytes, "the KV cache", err);
+    return ts_big_alloc(&kv->mem, bytes, false, "the KV cache", err);
 }
 
 void ts_kv_fini(ts_kv *kv) {

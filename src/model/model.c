@@ -198,7 +198,7 @@ ts_status ts_model_open(ts_model **out, const ts_gguf *g, ts_pool *pool, ts_load
             s = ts_fail(err, TS_E_NOMEM, "%s: the weights need %zu MiB of memory, but %zu MiB are free", path, total >> 20,
                         there >> 20);
         else
-            s = ts_big_alloc(&m->packed, total, "the weights", err);
+            s = ts_big_alloc(&m->packed, total, true, "the weights", err);
     }
     struct packing p = {.m = m, .pool = pool, .progress = progress};
     if (s == TS_OK) s = each_linear(m, pack_one, &p, err);

@@ -57,7 +57,7 @@ ts_status ts_scratch_init(ts_scratch *out, const ts_model *m, uint32_t max_tok, 
     if (!s.thread) return ts_fail_nomem(err, "scratch memory", (size_t)n_threads * sizeof *s.thread);
     struct carve cv = {0};
     carve_all(&cv, &s, &m->c, s.thread);
-    ts_status st = cv.overflow ? ts_fail_nomem(err, "scratch memory", SIZE_MAX) : ts_big_alloc(&s.mem, cv.used, "scratch memory", err);
+    ts_status st = cv.overflow ? ts_fail_nomem(err, "scratch memory", SIZE_MAX) : ts_big_alloc(&s.mem, cv.used, true, "scratch memory", err);
     if (st == TS_OK) {
         cv = (struct carve){.base = s.mem.ptr};
         carve_all(&cv, &s, &m->c, s.thread);
