@@ -5,6 +5,8 @@
 #include <stddef.h>
 
 const cli_command *const cli_commands[] = {
+    &cmd_run,
+    &cmd_eval,
     &cmd_tokenize,
     NULL,
 };

@@ -6,11 +6,7 @@
 #define TS_TEXT_CHAT_H
 
 #include "base/mem.h"
-
-typedef struct ts_message {
-    const char *role; /* "system", "user", "assistant" */
-    const char *content; /* UTF-8, NUL-terminated */
-} ts_message;
+#include "tessera/tessera.h"
 
 typedef enum ts_chat_template {
     TS_CHAT_NONE = 0,

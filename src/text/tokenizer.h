@@ -6,10 +6,9 @@
 #define TS_TEXT_TOKENIZER_H
 
 #include "format/gguf.h"
+#include "tessera/tessera.h"
 
 #include <stdint.h>
-
-typedef int32_t ts_token; /* -1: none */
 
 typedef struct ts_tokens { /* zero-initialise; free with ts_tokens_free */
     ts_token *id;
@@ -37,11 +36,7 @@ TS_NODISCARD ts_status ts_tokenizer_from_gguf(ts_tokenizer **out, const ts_gguf 
 TS_NODISCARD ts_status ts_tokenizer_open(ts_tokenizer **out, const char *path, const char *pre, ts_err *err);
 void ts_tokenizer_free(ts_tokenizer *t); /* NULL-safe */
 
-enum {
-    TS_TOKENIZE_BOS = 1,     /* put BOS (and EOS) in front (behind) where the model's files ask for it */
-    TS_TOKENIZE_SPECIAL = 2, /* the text of control tokens becomes those tokens; otherwise it is plain text */
-    TS_TOKENIZE_NO_PREFIX = 4, /* SentencePiece: do not put a space in front (a continuation of earlier text) */
-};
+/* flags: TS_TOKENIZE_* of tessera.h. */
 /* Append the tokens of text[0..len) to `out`. Any bytes are accepted, NUL and invalid UTF-8 included. */
 TS_NODISCARD ts_status ts_tokenize(const ts_tokenizer *t, const char *text, size_t len, unsigned flags, ts_tokens *out,
                                    ts_err *err);
