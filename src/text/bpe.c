@@ -32,37 +32,57 @@ ts_status ts_bpe_init(ts_bpe *b, const ts_vocab *v, ts_err *err) {
 
 void ts_bpe_free(ts_bpe *b) {
     ts_free(b->pair);
+    ts_free(b->slot);
     ts_free((void *)(uintptr_t)b->whole);
     *b = (ts_bpe){0};
 }
 
 /* ---- the table of merges ------------------------------------------------------------------------------------- */
 
-static inline size_t pair_hash(ts_token left, ts_token right) {
+static inline uint64_t pair_hash(ts_token left, ts_token right) {
     uint64_t h = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * 0x9E3779B97F4A7C15u;
-    return (size_t)(h ^ h >> 32);
+    return h ^ h >> 32;
 }
 
-static inline ts_pair *pair_slot(const ts_bpe *b, ts_token left, ts_token right) {
-    size_t i = pair_hash(left, right) & b->mask;
-    while (b->pair[i].rank1 && (b->pair[i].left != left || b->pair[i].right != right)) i = (i + 1) & b->mask;
-    return &b->pair[i];
+static inline uint32_t pair_tag(uint64_t hash) {
+    return (uint32_t)(hash >> 54) << 22;
+}
+
+/* The rank of the merge of left and right, or TS_RANK_NONE. */
+static inline uint32_t pair_rank(const ts_bpe *b, ts_token left, ts_token right) {
+    uint64_t h = pair_hash(left, right);
+    if (!b->slot) return TS_RANK_NONE;
+    for (size_t i = h & b->mask; b->slot[i]; i = (i + 1) & b->mask) {
+        if ((b->slot[i] ^ pair_tag(h)) >> 22) continue;
+        uint32_t rank = (b->slot[i] & TS_MERGES_MAX) - 1;
+        if (b->pair[rank].left == left && b->pair[rank].right == right) return rank;
+    }
+    return TS_RANK_NONE;
+}
+
+/* Put a rank into the table. false: too long a chain. */
+static bool pair_insert(ts_bpe *b, uint32_t rank) {
+    uint64_t h = pair_hash(b->pair[rank].left, b->pair[rank].right);
+    size_t i = h & b->mask;
+    for (int probe = 0; b->slot[i]; i = (i + 1) & b->mask)
+        if (++probe > PROBE_MAX) return false;
+    b->slot[i] = pair_tag(h) | (rank + 1);
+    return true;
 }
 
 bool ts_bpe_reserve(ts_bpe *b, size_t n) {
     size_t need, slots = 64;
-    if (!ts_size_add(b->n_pairs, n, &need) || need > UINT32_MAX / 4) return false;
+    if (!ts_size_add(b->n_pairs, n, &need) || need > TS_MERGES_MAX) return false;
+    if (!ts_grow((void **)&b->pair, &b->pair_cap, need, sizeof *b->pair)) return false;
     while (slots / 8 * 5 < need) slots *= 2;
-    if (b->pair && slots <= b->mask + 1) return true;
-    ts_bpe bigger = *b;
-    bigger.mask = slots - 1;
-    bigger.pair = ts_calloc(slots, sizeof *bigger.pair);
-    if (!bigger.pair) return false;
-    if (b->pair)
-        for (size_t i = 0; i <= b->mask; i++)
-            if (b->pair[i].rank1) *pair_slot(&bigger, b->pair[i].left, b->pair[i].right) = b->pair[i];
-    ts_free(b->pair);
-    *b = bigger;
+    if (b->slot && slots <= b->mask + 1) return true;
+    uint32_t *slot = ts_calloc(slots, sizeof *slot);
+    if (!slot) return false;
+    ts_free(b->slot);
+    b->slot = slot;
+    b->mask = slots - 1;
+    for (uint32_t rank = 0; rank < b->n_pairs; rank++)
+        if (!pair_insert(b, rank)) return false;
     return true;
 }
 
@@ -71,26 +91,60 @@ static ts_status missing(const ts_bpe *b, const char *s, size_t len, const char 
                    ts_show(s, len));
 }
 
-ts_status ts_bpe_add_merge(ts_bpe *b, const char *ab, size_t a_len, size_t len, ts_err *err) {
-    if (a_len == 0 || a_len >= len) return ts_fail(err, TS_E_FORMAT, "merge %zu has an empty side", b->n_pairs);
-    ts_token left = ts_vocab_find(b->vocab, ab, a_len);
-    if (left < 0) return missing(b, ab, a_len, "the left side", err);
-    ts_token right = ts_vocab_find(b->vocab, ab + a_len, len - a_len);
-    if (right < 0) return missing(b, ab + a_len, len - a_len, "the right side", err);
-    ts_token joint = ts_vocab_find(b->vocab, ab, len);
-    if (joint < 0) return missing(b, ab, len, "the result", err);
-    if (!ts_bpe_reserve(b, 1)) return ts_fail_nomem(err, "the merges", 0);
-    ts_pair *p = pair_slot(b, left, right);
-    if (p->rank1) return ts_fail(err, TS_E_FORMAT, "merge %zu is the same as merge %u", b->n_pairs, p->rank1 - 1);
-    if ((((size_t)(p - b->pair) - pair_hash(left, right)) & b->mask) > PROBE_MAX)
+/* What the merge makes. Lists are mostly in the order of the vocabulary, so a look-up is seldom needed. */
+static ts_token find_joint(const ts_bpe *b, const char *s, size_t len) {
+    for (ts_token id = b->last_joint; id >= 0 && id < b->vocab->n && id < b->last_joint + 2; id++)
+        if (ts_vocab_is_plain(b->vocab, id) && b->vocab->entry[id].len == len &&
+            memcmp(ts_vocab_text(b->vocab, id), s, len) == 0 && !b->vocab->has_twins)
+            return id;
+    return ts_vocab_find(b->vocab, s, len);
+}
+
+static ts_status add_merge(ts_bpe *b, const char *s, size_t left_len, size_t len, ts_token left, ts_token right,
+                           ts_err *err) {
+    if (left_len == 0 || left_len >= len) return ts_fail(err, TS_E_FORMAT, "merge %zu has an empty part", b->n_pairs);
+    if (left < 0) return missing(b, s, left_len, "the left part", err);
+    if (right < 0) return missing(b, s + left_len, len - left_len, "the right part", err);
+    ts_token joint = find_joint(b, s, len);
+    if (joint < 0) return missing(b, s, len, "the result", err);
+    if (pair_rank(b, left, right) != TS_RANK_NONE)
+        return ts_fail(err, TS_E_FORMAT, "merge %zu is the same as merge %u", b->n_pairs, pair_rank(b, left, right));
+    b->last_joint = joint;
+    /* a control token is never made from plain text, whatever the merges say */
+    b->pair[b->n_pairs] = (ts_pair){left, right, ts_vocab_is_plain(b->vocab, joint) ? joint : -1};
+    if (!pair_insert(b, (uint32_t)b->n_pairs))
         return ts_fail(err, TS_E_FORMAT, "the merges are built to make look-ups slow; they are refused");
     b->n_pairs++;
-    /* a control token is never made from plain text, whatever the merges say: such a merge stays without effect */
-    *p = (ts_pair){.left = left,
-                   .right = right,
-                   .joint = ts_vocab_is_plain(b->vocab, joint) ? joint : -1,
-                   .rank1 = (uint32_t)b->n_pairs};
     return TS_OK;
+}
+
+ts_status ts_bpe_flush_merges(ts_bpe *b, ts_merge_queue *q, ts_err *err) {
+    ts_span part[TS_VOCAB_BATCH];
+    ts_token id[TS_VOCAB_BATCH];
+    if (b->n_pairs + (size_t)q->n > TS_MERGES_MAX)
+        return ts_fail(err, TS_E_LIMIT, "more than %d merges", TS_MERGES_MAX);
+    if (!ts_bpe_reserve(b, (size_t)q->n)) return ts_fail_nomem(err, "the merges", 0);
+    for (int i = 0; i < q->n; i++) {
+        const uint8_t *s = (const uint8_t *)q->text.data + q->item[i].begin;
+        part[2 * i] = (ts_span){s, q->item[i].left_len};
+        part[2 * i + 1] = (ts_span){s + q->item[i].left_len, q->item[i].len - q->item[i].left_len};
+    }
+    ts_vocab_find_many(b->vocab, part, 2 * q->n, id);
+    for (int i = 0; i < q->n; i++) __builtin_prefetch(&b->slot[pair_hash(id[2 * i], id[2 * i + 1]) & b->mask]);
+    for (int i = 0; i < q->n; i++)
+        TS_TRY(add_merge(b, q->text.data + q->item[i].begin, q->item[i].left_len, q->item[i].len, id[2 * i],
+                         id[2 * i + 1], err));
+    q->n = 0;
+    ts_buf_clear(&q->text);
+    return TS_OK;
+}
+
+ts_status ts_bpe_queue_merge(ts_bpe *b, ts_merge_queue *q, size_t begin, size_t left_len, ts_err *err) {
+    q->item[q->n].begin = begin;
+    q->item[q->n].left_len = left_len;
+    q->item[q->n].len = q->text.len - begin;
+    q->n++;
+    return q->n == TS_VOCAB_BATCH / 2 ? ts_bpe_flush_merges(b, q, err) : TS_OK;
 }
 
 /* ---- joining ------------------------------------------------------------------------------------------------- */
@@ -100,9 +154,10 @@ static inline uint32_t join_rank(const ts_bpe *b, ts_token left, ts_token right,
                                  ts_token *joint) {
     if (b->by_pair) {
         if (left < 0 || right < 0) return TS_RANK_NONE;
-        const ts_pair *p = pair_slot(b, left, right);
-        *joint = p->joint;
-        return p->rank1 && p->joint >= 0 ? p->rank1 - 1 : TS_RANK_NONE;
+        uint32_t rank = pair_rank(b, left, right);
+        if (rank == TS_RANK_NONE) return rank;
+        *joint = b->pair[rank].joint;
+        return *joint >= 0 ? rank : TS_RANK_NONE;
     }
     *joint = ts_vocab_find(b->vocab, s, len);
     return *joint < 0 ? TS_RANK_NONE : b->vocab->entry[*joint].rank;

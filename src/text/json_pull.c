@@ -288,6 +288,32 @@ void ts_json_skip(ts_json *j) {
     }
 }
 
+void ts_json_defer(ts_json *j) {
+    char c = look(j);
+    if (c != '{' && c != '[') {
+        ts_json_fail(j, "expected an object or an array");
+        return;
+    }
+    const char *s = j->s;
+    size_t i = j->pos;
+    for (int depth = 0; i < j->len; i++) {
+        switch (s[i]) {
+        case '"':
+            for (i++; i < j->len && s[i] != '"'; i++) i += s[i] == '\\';
+            break;
+        case '{':
+        case '[': depth++; break;
+        case '}':
+        case ']':
+            if (--depth > 0) break;
+            j->pos = i + 1;
+            return;
+        }
+    }
+    j->pos = j->len;
+    ts_json_fail(j, "ends too early");
+}
+
 void ts_json_end(ts_json *j) {
     look(j);
     if (j->pos < j->len) ts_json_fail(j, "something behind the end");

@@ -54,6 +54,8 @@ bool ts_json_string(ts_json *j, ts_span *out); /* lives until the next string */
 int64_t ts_json_int(ts_json *j);               /* a fault for fractions and what does not fit */
 bool ts_json_bool(ts_json *j);
 void ts_json_skip(ts_json *j);
+/* Step over an object or array that will be read later (set pos back): only its strings and brackets are looked at. */
+void ts_json_defer(ts_json *j);
 /* After the outermost value: only white space may follow. */
 void ts_json_end(ts_json *j);
 

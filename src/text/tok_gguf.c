@@ -43,17 +43,18 @@ static ts_status load_tokens(ts_tokenizer *t, const ts_gguf *g, ts_buf *tmp, ts_
     return TS_OK;
 }
 
-static ts_status load_merges(ts_tokenizer *t, const ts_gguf_kv *merges, ts_buf *tmp, ts_err *err) {
+static ts_status load_merges(ts_tokenizer *t, const ts_gguf_kv *merges, ts_err *err) {
     t->bpe.by_pair = true;
     t->bpe.direct = ts_pretok_takes_entries(t->pre);
-    if (merges->n > TS_VOCAB_MAX * 4ull || !ts_bpe_reserve(&t->bpe, (size_t)merges->n))
-        return ts_fail_nomem(err, "the merges", (size_t)merges->n);
+    if (merges->n > TS_MERGES_MAX) return ts_fail(err, TS_E_LIMIT, "more than %d merges", TS_MERGES_MAX);
+    if (!ts_bpe_reserve(&t->bpe, (size_t)merges->n)) return ts_fail_nomem(err, "the merges", (size_t)merges->n);
+    ts_merge_queue q = {0};
     ts_reader r = {.in = merges->raw};
-    for (uint64_t i = 0; i < merges->n; i++) {
-        ts_span s = ts_gguf_next_string(&r);
-        TS_TRY(ts_tok_merge_line(t, (const char *)s.data, s.len, tmp, err));
-    }
-    return TS_OK;
+    ts_status s = TS_OK;
+    for (uint64_t i = 0; i < merges->n && s == TS_OK; i++) s = ts_tok_merge_line(t, &q, ts_gguf_next_string(&r), err);
+    if (s == TS_OK) s = ts_bpe_flush_merges(&t->bpe, &q, err);
+    ts_buf_free(&q.text);
+    return s;
 }
 
 static ts_status choose_pre(ts_tokenizer *t, const ts_gguf *g, const char *pre, const ts_gguf_kv *merges, ts_err *err) {
@@ -134,7 +135,7 @@ static ts_status load(ts_tokenizer *t, const ts_gguf *g, const char *pre, ts_buf
     }
     TS_TRY(load_tokens(t, g, tmp, err));
     TS_TRY(ts_tok_seal(t, err));
-    if (merges) TS_TRY(load_merges(t, merges, tmp, err));
+    if (merges) TS_TRY(load_merges(t, merges, err));
     TS_TRY(load_ids(t, g, err));
     TS_TRY(phi3_strip(t, g, err));
     ts_span jinja = {0};

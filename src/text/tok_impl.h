@@ -37,9 +37,9 @@ bool ts_tok_unescape_bytes(ts_buf *out, const char *s, size_t len, bool *nomem);
 /* Set an entry from the text of a file: with the escapes undone for ordinary tokens. */
 TS_NODISCARD ts_status ts_tok_set(ts_tokenizer *t, int64_t id, const char *s, size_t len, ts_token_kind kind,
                                   ts_buf *tmp, ts_err *err);
-/* Add a merge from the text of a file: "left right", or both parts by themselves. */
-TS_NODISCARD ts_status ts_tok_merge_line(ts_tokenizer *t, const char *s, size_t len, ts_buf *tmp, ts_err *err);
-TS_NODISCARD ts_status ts_tok_merge(ts_tokenizer *t, ts_span left, ts_span right, ts_buf *tmp, ts_err *err);
+/* Queue a merge from the text of a file: "left right", or both parts by themselves. ts_bpe_flush_merges at the end. */
+TS_NODISCARD ts_status ts_tok_merge_line(ts_tokenizer *t, ts_merge_queue *q, ts_span line, ts_err *err);
+TS_NODISCARD ts_status ts_tok_merge(ts_tokenizer *t, ts_merge_queue *q, ts_span left, ts_span right, ts_err *err);
 /* The pre-tokenizer of a vocabulary that does not name it, by its exact size; false: not one of the known ones. */
 bool ts_tok_guess_pre(ts_pretok_kind *out, int32_t n_tokens, size_t n_merges);
 /* Llama 3's 256 control tokens, behind the 128,000 of its tiktoken file. Before ts_tok_seal. */

@@ -35,12 +35,14 @@ typedef struct file {
     ts_json j;
     ts_arena arena;
     parts norm, pre, post;
-    size_t vocab_at, merges_at, model_at; /* where these sections begin; 0: absent */
+    size_t vocab_at, merges_at; /* where these sections begin; 0: absent */
+    bool vocab_done, merges_done, seen_norm, seen_pre, seen_added;
     added *added;
     size_t n_added, added_cap;
     ts_span model_type, unk_token, prefix, suffix;
     bool byte_fallback, ignore_merges, dropout;
-    ts_buf tmp, left;
+    ts_buf tmp;
+    ts_merge_queue queue;
 } file;
 
 static ts_span keep(file *f) { /* a string value, or nothing for null */
@@ -157,51 +159,6 @@ static void read_added(file *f) {
     }
 }
 
-/* Remember where a section is and step over it: the order of sections in the file is not the order of work. */
-static size_t mark(file *f) {
-    ts_json_peek(&f->j);
-    size_t at = f->j.pos;
-    ts_json_skip(&f->j);
-    return at;
-}
-
-static void read_model(file *f) {
-    ts_span key;
-    f->model_at = f->j.pos;
-    ts_json_object(&f->j);
-    while (ts_json_key(&f->j, &key)) {
-        if (ts_span_is(key, "type")) f->model_type = keep(f);
-        else if (ts_span_is(key, "vocab")) f->vocab_at = mark(f);
-        else if (ts_span_is(key, "merges")) f->merges_at = mark(f);
-        else if (ts_span_is(key, "unk_token")) f->unk_token = keep(f);
-        else if (ts_span_is(key, "continuing_subword_prefix")) f->prefix = keep(f);
-        else if (ts_span_is(key, "end_of_word_suffix")) f->suffix = keep(f);
-        else if (ts_span_is(key, "byte_fallback")) f->byte_fallback = flag(f) > 0;
-        else if (ts_span_is(key, "ignore_merges")) f->ignore_merges = flag(f) > 0;
-        else if (ts_span_is(key, "dropout")) {
-            f->dropout = ts_json_peek(&f->j) != TS_JSON_NULL;
-            ts_json_skip(&f->j);
-        } else ts_json_skip(&f->j);
-    }
-}
-
-static ts_status read_sections(file *f, ts_err *err) {
-    ts_span key;
-    ts_json_object(&f->j);
-    while (ts_json_key(&f->j, &key)) {
-        if (ts_span_is(key, "added_tokens")) read_added(f);
-        else if (ts_span_is(key, "normalizer")) read_parts(f, &f->norm);
-        else if (ts_span_is(key, "pre_tokenizer")) read_parts(f, &f->pre);
-        else if (ts_span_is(key, "post_processor")) read_parts(f, &f->post);
-        else if (ts_span_is(key, "model")) read_model(f);
-        else ts_json_skip(&f->j);
-    }
-    ts_json_end(&f->j);
-    TS_TRY(ts_json_status(&f->j, err));
-    if (!f->model_at || !f->vocab_at) return ts_fail(err, TS_E_FORMAT, "no model with a vocab: not a tokenizer.json");
-    return TS_OK;
-}
-
 /* ---- what the pipeline amounts to ------------------------------------------------------------------------------ */
 
 static ts_status refuse(const char *where, const parts *list, ts_err *err) {
@@ -288,7 +245,7 @@ static bool same_span(ts_span a, ts_span b) {
 
 static ts_status load_vocab(file *f, ts_tokenizer *t, ts_err *err) {
     ts_span text;
-    f->j.pos = f->vocab_at;
+    TS_TRY(understand(f, t, err));
     ts_json_object(&f->j);
     while (ts_json_key(&f->j, &text)) {
         int64_t id = ts_json_int(&f->j);
@@ -314,35 +271,104 @@ static ts_status load_vocab(file *f, ts_tokenizer *t, ts_err *err) {
         TS_TRY(ts_tok_set(t, a->id, (const char *)a->content.data, a->content.len, kind, &f->tmp, err));
         t->vocab.entry[a->id].strip = (uint8_t)((a->lstrip ? TS_STRIP_LEFT : 0) | (a->rstrip ? TS_STRIP_RIGHT : 0));
     }
-    return TS_OK;
+    return ts_tok_seal(t, err);
 }
 
 static ts_status load_merges(file *f, ts_tokenizer *t, ts_err *err) {
-    t->bpe.by_pair = true;
-    t->bpe.direct = f->ignore_merges;
-    if (!ts_bpe_reserve(&t->bpe, (size_t)t->vocab.n)) return ts_fail_nomem(err, "the merges", (size_t)t->vocab.n);
-    if (!f->merges_at) return TS_OK;
-    f->j.pos = f->merges_at;
+    /* as many as in Llama 3's file; others have fewer for their size */
+    size_t guess = (size_t)t->vocab.n * 9 / 4;
+    if (!ts_bpe_reserve(&t->bpe, guess < TS_MERGES_MAX ? guess : TS_MERGES_MAX))
+        return ts_fail_nomem(err, "the merges", guess);
     ts_json_array(&f->j);
     while (ts_json_item(&f->j)) {
         ts_span left = {0}, right = {0};
         if (ts_json_peek(&f->j) == TS_JSON_STRING) {
             if (!ts_json_string(&f->j, &left)) break;
-            TS_TRY(ts_tok_merge_line(t, (const char *)left.data, left.len, &f->tmp, err));
+            TS_TRY(ts_tok_merge_line(t, &f->queue, left, err));
             continue;
         }
         ts_json_array(&f->j);
         if (ts_json_item(&f->j) && ts_json_string(&f->j, &left)) {
-            ts_buf_clear(&f->left); /* the second string may take the first one's place */
-            if (!ts_buf_append(&f->left, left.data, left.len)) ts_json_fail(&f->j, "");
-            left.data = (const uint8_t *)f->left.data;
+            ts_buf_clear(&f->tmp); /* the second string may take the first one's place */
+            if (!ts_buf_append(&f->tmp, left.data, left.len)) ts_json_fail(&f->j, "");
+            left.data = (const uint8_t *)f->tmp.data;
         }
         if (ts_json_item(&f->j)) ts_json_string(&f->j, &right);
         if (ts_json_item(&f->j)) ts_json_fail(&f->j, "a merge of more than two parts");
         if (f->j.bad) break;
-        TS_TRY(ts_tok_merge(t, left, right, &f->tmp, err));
+        TS_TRY(ts_tok_merge(t, &f->queue, left, right, err));
     }
-    return ts_json_status(&f->j, err);
+    TS_TRY(ts_json_status(&f->j, err));
+    return ts_bpe_flush_merges(&t->bpe, &f->queue, err);
+}
+
+/* ---- the file -------------------------------------------------------------------------------------------------- */
+
+/* The order of sections in a file is not quite the order of work. Where what the vocabulary depends on came before it,
+ * as it does in files by Hugging Face's own library, it is read at once; otherwise its place is remembered. */
+static ts_status read_model(file *f, ts_tokenizer *t, ts_err *err) {
+    ts_span key;
+    bool fallback_said = false;
+    bool ready = f->seen_norm && f->seen_pre && f->seen_added;
+    ts_json_object(&f->j);
+    while (ts_json_key(&f->j, &key)) {
+        if (ts_span_is(key, "vocab")) {
+            ts_json_peek(&f->j);
+            if (f->vocab_at) ts_json_fail(&f->j, "a second vocab");
+            f->vocab_at = f->j.pos;
+            f->vocab_done = ready && fallback_said && f->model_type.len;
+            if (f->vocab_done) TS_TRY(load_vocab(f, t, err));
+            else ts_json_defer(&f->j);
+        } else if (ts_span_is(key, "merges")) {
+            ts_json_peek(&f->j);
+            if (f->merges_at) ts_json_fail(&f->j, "a second list of merges");
+            f->merges_at = f->j.pos;
+            f->merges_done = f->vocab_done;
+            if (f->merges_done) TS_TRY(load_merges(f, t, err));
+            else ts_json_defer(&f->j);
+        } else if (ts_span_is(key, "type")) f->model_type = keep(f);
+        else if (ts_span_is(key, "unk_token")) f->unk_token = keep(f);
+        else if (ts_span_is(key, "continuing_subword_prefix")) f->prefix = keep(f);
+        else if (ts_span_is(key, "end_of_word_suffix")) f->suffix = keep(f);
+        else if (ts_span_is(key, "byte_fallback")) {
+            f->byte_fallback = flag(f) > 0;
+            fallback_said = true;
+        } else if (ts_span_is(key, "ignore_merges")) f->ignore_merges = flag(f) > 0;
+        else if (ts_span_is(key, "dropout")) {
+            f->dropout = ts_json_peek(&f->j) != TS_JSON_NULL;
+            ts_json_skip(&f->j);
+        } else ts_json_skip(&f->j);
+    }
+    return TS_OK;
+}
+
+static ts_status read_file(file *f, ts_tokenizer *t, ts_err *err) {
+    ts_span key;
+    ts_json_object(&f->j);
+    while (ts_json_key(&f->j, &key)) {
+        if (ts_span_is(key, "added_tokens")) {
+            read_added(f);
+            f->seen_added = true;
+        } else if (ts_span_is(key, "normalizer")) {
+            read_parts(f, &f->norm);
+            f->seen_norm = true;
+        } else if (ts_span_is(key, "pre_tokenizer")) {
+            read_parts(f, &f->pre);
+            f->seen_pre = true;
+        } else if (ts_span_is(key, "post_processor")) read_parts(f, &f->post);
+        else if (ts_span_is(key, "model")) TS_TRY(read_model(f, t, err));
+        else ts_json_skip(&f->j);
+    }
+    ts_json_end(&f->j);
+    TS_TRY(ts_json_status(&f->j, err));
+    if (!f->vocab_at) return ts_fail(err, TS_E_FORMAT, "no model with a vocab: not a tokenizer.json");
+    f->j.pos = f->vocab_at;
+    if (!f->vocab_done) TS_TRY(load_vocab(f, t, err));
+    f->j.pos = f->merges_at;
+    if (f->merges_at && !f->merges_done) TS_TRY(load_merges(f, t, err));
+    t->bpe.by_pair = true;
+    t->bpe.direct = f->ignore_merges;
+    return TS_OK;
 }
 
 static ts_status find_added(const ts_tokenizer *t, ts_span text, ts_token *id, ts_err *err) {
@@ -377,11 +403,7 @@ static void guess_ends(ts_tokenizer *t) {
 }
 
 static ts_status load(file *f, ts_tokenizer *t, ts_err *err) {
-    TS_TRY(read_sections(f, err));
-    TS_TRY(understand(f, t, err));
-    TS_TRY(load_vocab(f, t, err));
-    TS_TRY(ts_tok_seal(t, err));
-    TS_TRY(load_merges(f, t, err));
+    TS_TRY(read_file(f, t, err));
     TS_TRY(load_post(f, t, err));
     guess_ends(t);
     return TS_OK;
@@ -396,7 +418,7 @@ ts_status ts_tok_from_json(ts_tokenizer **out, const char *s, size_t len, ts_err
     ts_json_fini(&f.j);
     ts_arena_free(&f.arena);
     ts_buf_free(&f.tmp);
-    ts_buf_free(&f.left);
+    ts_buf_free(&f.queue.text);
     ts_free(f.added);
     if (status == TS_OK) *out = t;
     else ts_tokenizer_free(t);

@@ -35,22 +35,28 @@ static bool is_merge(ts_span line, size_t number) {
     return line.len > 0 && !(number == 1 && line.len >= 8 && memcmp(line.data, "#version", 8) == 0);
 }
 
-static ts_status load_merges(ts_tokenizer *t, ts_span merges, ts_buf *tmp, ts_err *err) {
-    ts_reader r = {.in = merges};
-    ts_span line;
-    t->bpe.by_pair = true;
-    if (!ts_bpe_reserve(&t->bpe, (size_t)t->vocab.n)) return ts_fail_nomem(err, "the merges", (size_t)t->vocab.n);
-    for (size_t number = 1; next_line(&r, &line); number++)
-        if (is_merge(line, number)) TS_TRY(ts_tok_merge_line(t, (const char *)line.data, line.len, tmp, err));
-    return TS_OK;
-}
-
 static size_t count_merges(ts_span merges) {
     ts_reader r = {.in = merges};
     ts_span line;
     size_t n = 0;
     for (size_t number = 1; next_line(&r, &line); number++) n += is_merge(line, number);
     return n;
+}
+
+static ts_status load_merges(ts_tokenizer *t, ts_span merges, ts_err *err) {
+    t->bpe.by_pair = true;
+    size_t n = count_merges(merges);
+    if (n > TS_MERGES_MAX) return ts_fail(err, TS_E_LIMIT, "more than %d merges", TS_MERGES_MAX);
+    if (!ts_bpe_reserve(&t->bpe, n)) return ts_fail_nomem(err, "the merges", n);
+    ts_merge_queue q = {0};
+    ts_reader r = {.in = merges};
+    ts_span line;
+    ts_status s = TS_OK;
+    for (size_t number = 1; s == TS_OK && next_line(&r, &line); number++)
+        if (is_merge(line, number)) s = ts_tok_merge_line(t, &q, line, err);
+    if (s == TS_OK) s = ts_bpe_flush_merges(&t->bpe, &q, err);
+    ts_buf_free(&q.text);
+    return s;
 }
 
 /* The control tokens of the models that come in this form, where the vocabulary does not list them. */
@@ -76,7 +82,7 @@ static ts_status load(ts_tokenizer *t, ts_json *j, ts_span merges, const char *p
     TS_TRY(add_controls(t, err));
     TS_TRY(ts_tok_seal(t, err));
     t->bpe.direct = ts_pretok_takes_entries(t->pre);
-    TS_TRY(load_merges(t, merges, tmp, err));
+    TS_TRY(load_merges(t, merges, err));
     if (t->eos < 0) t->eos = ts_vocab_find_special(&t->vocab, "<|endoftext|>", 13);
     if (t->bos < 0 && t->pre == TS_PRETOK_GPT2) t->bos = t->eos;
     return TS_OK;

@@ -133,26 +133,25 @@ ts_status ts_tok_set(ts_tokenizer *t, int64_t id, const char *s, size_t len, ts_
     return ts_vocab_set(&t->vocab, id, ok ? tmp->data : s, ok ? tmp->len : len, kind, err);
 }
 
-ts_status ts_tok_merge(ts_tokenizer *t, ts_span left, ts_span right, ts_buf *tmp, ts_err *err) {
+ts_status ts_tok_merge(ts_tokenizer *t, ts_merge_queue *q, ts_span left, ts_span right, ts_err *err) {
     bool ok_left, ok_right;
-    ts_buf_clear(tmp);
-    TS_TRY(unescape(t, tmp, (const char *)left.data, left.len, &ok_left, err));
-    size_t a_len = tmp->len;
-    TS_TRY(unescape(t, tmp, (const char *)right.data, right.len, &ok_right, err));
+    size_t begin = q->text.len;
+    TS_TRY(unescape(t, &q->text, (const char *)left.data, left.len, &ok_left, err));
+    size_t left_len = q->text.len - begin;
+    TS_TRY(unescape(t, &q->text, (const char *)right.data, right.len, &ok_right, err));
     if (!ok_left || !ok_right)
-        return ts_fail(err, TS_E_FORMAT, "merge %zu (\"%s\" and \"%s\") is not in byte-level form", t->bpe.n_pairs,
-                       ts_show(left.data, left.len), ts_show(right.data, right.len));
-    return ts_bpe_add_merge(&t->bpe, tmp->data, a_len, tmp->len, err);
+        return ts_fail(err, TS_E_FORMAT, "merge %zu (\"%s\" and \"%s\") is not in byte-level form",
+                       t->bpe.n_pairs + (size_t)q->n, ts_show(left.data, left.len), ts_show(right.data, right.len));
+    return ts_bpe_queue_merge(&t->bpe, q, begin, left_len, err);
 }
 
-ts_status ts_tok_merge_line(ts_tokenizer *t, const char *s, size_t len, ts_buf *tmp, ts_err *err) {
-    const char *space = len > 1 ? memchr(s + 1, ' ', len - 1) : NULL;
+ts_status ts_tok_merge_line(ts_tokenizer *t, ts_merge_queue *q, ts_span line, ts_err *err) {
+    const uint8_t *space = line.len > 1 ? memchr(line.data + 1, ' ', line.len - 1) : NULL;
     if (!space)
-        return ts_fail(err, TS_E_FORMAT, "merge %zu (\"%s\") is not two parts with a space between", t->bpe.n_pairs,
-                       ts_show(s, len));
-    size_t a_len = (size_t)(space - s);
-    return ts_tok_merge(t, (ts_span){(const uint8_t *)s, a_len}, (ts_span){(const uint8_t *)space + 1, len - a_len - 1},
-                        tmp, err);
+        return ts_fail(err, TS_E_FORMAT, "merge %zu (\"%s\") is not two parts with a space between",
+                       t->bpe.n_pairs + (size_t)q->n, ts_show(line.data, line.len));
+    size_t n = (size_t)(space - line.data);
+    return ts_tok_merge(t, q, (ts_span){line.data, n}, (ts_span){space + 1, line.len - n - 1}, err);
 }
 
 bool ts_tok_guess_pre(ts_pretok_kind *out, int32_t n_tokens, size_t n_merges) {

@@ -104,17 +104,31 @@ static bool same(const ts_vocab *v, ts_token id, const char *s, size_t len) {
 }
 
 /* false: the chain is too long */
-static bool insert(ts_vocab *v, ts_token id) {
+static bool insert(ts_vocab *v, ts_token id, uint64_t h) {
     const char *s = ts_vocab_text(v, id);
     size_t len = v->entry[id].len;
-    uint64_t h = hash_bytes(s, len);
     size_t i = h & v->mask;
     for (int probe = 0; v->slot[i]; i = (i + 1) & v->mask) {
-        if (v->slot[i] >> 32 == h >> 32 && same(v, (ts_token)(uint32_t)v->slot[i] - 1, s, len)) return true;
+        if (v->slot[i] >> 32 == h >> 32 && same(v, (ts_token)(uint32_t)v->slot[i] - 1, s, len)) {
+            v->has_twins = true;
+            return true;
+        }
         if (++probe > PROBE_MAX) return false;
     }
     v->slot[i] = h >> 32 << 32 | (uint64_t)(id + 1);
     if (len > v->max_len) v->max_len = (uint32_t)len;
+    return true;
+}
+
+/* Into the index: first what plain text may become, then the rest. */
+static bool insert_all(ts_vocab *v, const uint64_t *hash) {
+    for (int pass = 0; pass < 2; pass++)
+        for (ts_token id = 0; id < v->n; id++) {
+            if (id + 16 < v->n) __builtin_prefetch(&v->slot[hash[id + 16] & v->mask]);
+            if (v->entry[id].set && v->entry[id].len > 0 && ts_vocab_is_plain(v, id) == (pass == 0) &&
+                !insert(v, id, hash[id]))
+                return false;
+        }
     return true;
 }
 
@@ -123,12 +137,16 @@ ts_status ts_vocab_seal(ts_vocab *v, ts_err *err) {
     size_t slots = 16;
     while (slots < (size_t)v->n * 2) slots *= 2;
     v->slot = ts_calloc(slots, sizeof *v->slot);
-    if (!v->slot) return ts_fail_nomem(err, "the vocabulary's index", slots * sizeof *v->slot);
+    uint64_t *hash = ts_alloc((size_t)v->n, sizeof *hash);
+    if (!v->slot || !hash) {
+        ts_free(hash);
+        return ts_fail_nomem(err, "the vocabulary's index", slots * sizeof *v->slot);
+    }
     v->mask = slots - 1;
-    for (int pass = 0; pass < 2; pass++)
-        for (ts_token id = 0; id < v->n; id++)
-            if (v->entry[id].set && v->entry[id].len > 0 && ts_vocab_is_plain(v, id) == (pass == 0) && !insert(v, id))
-                return ts_fail(err, TS_E_FORMAT, "the vocabulary is built to make look-ups slow; it is refused");
+    for (ts_token id = 0; id < v->n; id++) hash[id] = hash_bytes(ts_vocab_text(v, id), v->entry[id].len);
+    bool ok = insert_all(v, hash);
+    ts_free(hash);
+    if (!ok) return ts_fail(err, TS_E_FORMAT, "the vocabulary is built to make look-ups slow; it is refused");
     return sort_special(v, err);
 }
 
@@ -140,15 +158,34 @@ void ts_vocab_free(ts_vocab *v) {
     *v = (ts_vocab){0};
 }
 
-ts_token ts_vocab_find(const ts_vocab *v, const char *s, size_t len) {
-    if (len == 0 || len > v->max_len) return -1;
-    uint64_t h = hash_bytes(s, len);
+static inline ts_token find_hashed(const ts_vocab *v, const char *s, size_t len, uint64_t h) {
     for (size_t i = h & v->mask; v->slot[i]; i = (i + 1) & v->mask)
         if (v->slot[i] >> 32 == h >> 32) {
             ts_token id = (ts_token)(uint32_t)v->slot[i] - 1;
             if (same(v, id, s, len)) return id;
         }
     return -1;
+}
+
+ts_token ts_vocab_find(const ts_vocab *v, const char *s, size_t len) {
+    if (len == 0 || len > v->max_len) return -1;
+    return find_hashed(v, s, len, hash_bytes(s, len));
+}
+
+void ts_vocab_find_many(const ts_vocab *v, const ts_span *text, int n, ts_token *out) {
+    uint64_t h[TS_VOCAB_BATCH];
+    for (int i = 0; i < n; i++) {
+        h[i] = hash_bytes((const char *)text[i].data, text[i].len);
+        __builtin_prefetch(&v->slot[h[i] & v->mask]);
+    }
+    for (int i = 0; i < n; i++) {
+        uint64_t slot = v->slot[h[i] & v->mask];
+        out[i] = slot ? (ts_token)(uint32_t)slot - 1 : 0;
+        __builtin_prefetch(&v->entry[out[i]]);
+    }
+    for (int i = 0; i < n; i++) __builtin_prefetch(ts_vocab_text(v, out[i]));
+    for (int i = 0; i < n; i++)
+        out[i] = text[i].len ? find_hashed(v, (const char *)text[i].data, text[i].len, h[i]) : -1;
 }
 
 /* Narrow special[lo..hi), whose entries agree in their first `depth` bytes, to those whose next byte is c. Entries of
