@@ -69,6 +69,9 @@ typedef struct ts_engine_opts { /* zero-initialise: every 0 or NULL means the de
 /* Load the model file at `path` (GGUF; any part of a split model). Errors: TS_E_IO, TS_E_FORMAT, TS_E_UNSUPP,
  * TS_E_NOMEM, TS_E_INVAL (unknown device, bad TESSERA_CPU). */
 TS_NODISCARD ts_status ts_engine_open(ts_engine **out, const char *path, const ts_engine_opts *opts, ts_err *err);
+/* The same from memory: the bytes of a whole file, borrowed until the engine is closed, 64-byte aligned. */
+TS_NODISCARD ts_status ts_engine_open_memory(ts_engine **out, const void *data, size_t len, const ts_engine_opts *opts,
+                                             ts_err *err);
 /* NULL-safe. All sessions must have been freed. */
 void ts_engine_close(ts_engine *e);
 

@@ -28,24 +28,26 @@ static bool load_progress(void *ud, size_t done, size_t all) {
     return l->fn(l->ud, done, all);
 }
 
-static ts_status open_parts(ts_engine *e, const char *path, const ts_engine_opts *opts, ts_err *err) {
+/* Everything behind e->file. */
+static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, ts_err *err) {
     ts_cpu_level level;
     TS_TRY(ts_cpu_choose(&level, err));
     ts_kern_init(&e->kern, level);
     int n_threads = opts->n_threads ? opts->n_threads : ts_cpu_count();
-    TS_TRY(ts_gguf_open(&e->file, path, err));
     TS_TRY(ts_pool_new(&e->pool, n_threads, err));
     struct load_ud ud = {opts->progress, opts->progress_ud};
     ts_load_progress progress = {.fn = opts->progress ? load_progress : NULL, .ud = &ud};
     TS_TRY(ts_model_open(&e->model, e->file, e->pool, progress, err));
     TS_TRY(ts_tokenizer_from_gguf(&e->tok, e->file, err));
     if ((uint32_t)ts_tokenizer_size(e->tok) > e->model->c.n_vocab)
-        return ts_fail(err, TS_E_FORMAT, "%s: the vocabulary has %d tokens, but token_embd.weight only %u rows", path,
+        return ts_fail(err, TS_E_FORMAT, "%s: the vocabulary has %d tokens, but token_embd.weight only %u rows", ts_gguf_path(e->file),
                        ts_tokenizer_size(e->tok), e->model->c.n_vocab);
     return recognise_chat(e, err);
 }
 
-ts_status ts_engine_open(ts_engine **out, const char *path, const ts_engine_opts *opts, ts_err *err) {
+/* From `path`, or from memory where `data` is not NULL. */
+static ts_status open_any(ts_engine **out, const char *path, const void *data, size_t len, const ts_engine_opts *opts,
+                          ts_err *err) {
     const ts_engine_opts none = {0};
     if (!opts) opts = &none;
     if (opts->device && strcmp(opts->device, "cpu") != 0)
@@ -53,7 +55,9 @@ ts_status ts_engine_open(ts_engine **out, const char *path, const ts_engine_opts
     uint64_t begin = ts_now_ns();
     ts_engine *e = ts_calloc(1, sizeof *e);
     if (!e) return ts_fail_nomem(err, "the engine", sizeof *e);
-    ts_status s = open_parts(e, path, opts, err);
+    ts_status s = data ? ts_gguf_open_mem(&e->file, (ts_span){.data = data, .len = len}, "(memory)", 0, err)
+                       : ts_gguf_open(&e->file, path, err);
+    if (s == TS_OK) s = open_parts(e, opts, err);
     if (s != TS_OK) {
         ts_engine_close(e);
         return s;
@@ -61,6 +65,14 @@ ts_status ts_engine_open(ts_engine **out, const char *path, const ts_engine_opts
     e->load_ns = ts_now_ns() - begin;
     *out = e;
     return TS_OK;
+}
+
+ts_status ts_engine_open(ts_engine **out, const char *path, const ts_engine_opts *opts, ts_err *err) {
+    return open_any(out, path, NULL, 0, opts, err);
+}
+
+ts_status ts_engine_open_memory(ts_engine **out, const void *data, size_t len, const ts_engine_opts *opts, ts_err *err) {
+    return open_any(out, NULL, data, len, opts, err);
 }
 
 void ts_engine_close(ts_engine *e) {
