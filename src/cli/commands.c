@@ -1,7 +1,13 @@
 #include "cli/commands.h"
 
+#include "cli/cmd_tokenize.h"
+
 #include <stddef.h>
 
 const cli_command *const cli_commands[] = {
+    &cmd_run,
+    &cmd_eval,
+    &cmd_tokenize,
+    &cmd_inspect,
     NULL,
 };
