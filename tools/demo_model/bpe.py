@@ -16,6 +16,8 @@ import re
 
 SPLIT = re.compile(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|(?:[^\r\n\w]|_)?[^\W\d_]+|\d{1,3}| ?(?:[^\s\w]|_)+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 BOS, HEADER, END_HEADER, EOT, END = "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|end_of_text|>"
+RESULT = re.compile(r"= (-?\d+)")
+RESULT_WEIGHT = 4
 SPECIAL = [BOS, END, HEADER, END_HEADER, EOT]
 
 
@@ -133,7 +135,8 @@ class Tokenizer:
         return [s[HEADER], *self.encode("assistant"), s[END_HEADER], *self.encode("\n\n")]
 
     def dialogue(self, system: str | None, turns) -> tuple[list[int], list[int]]:
-        """All ids, and for each whether the model should have written it. A turn without an answer opens one."""
+        """All ids, and for each its weight in training: 0 for what the model did not write, 1 for what it did, more for the
+        digits of results, which are few and hard. A turn without an answer opens one."""
         ids, mine = [self.special[BOS]], [0]
 
         def add(part, flag):
@@ -145,7 +148,15 @@ class Tokenizer:
             add(self.message("user", turn[0]), 0)
             add(self.opening(), 0)
             if len(turn) > 1:
-                add(self.encode(turn[1].strip()) + [self.special[EOT]], 1)
+                answer = turn[1].strip()
+                start = len(mine)
+                add(self.encode(answer) + [self.special[EOT]], 1)
+                result = RESULT.search(answer)
+                if result:
+                    # digits, signs and spaces are tokens of their own, so the text before the result is a whole number of tokens
+                    at = start + len(self.encode(answer[:result.start(1)]))
+                    for i in range(at, at + len(self.encode(result[1]))):
+                        mine[i] = RESULT_WEIGHT
         return ids, mine
 
 

@@ -48,7 +48,7 @@ def by_torch(path: str, docs) -> tuple[float, float]:
         for ids, mine, _ in docs:
             nll = Loss.apply(model(torch.tensor([ids[:-1]])), torch.tensor(ids[1:]))
             total, n = total + float(nll.sum()), n + len(nll)
-            select = torch.tensor(mine[1:]) == 1
+            select = torch.tensor(mine[1:]) > 0
             own, n_own = own + float(nll[select].sum()), n_own + int(select.sum())
     return total / n, own / n_own
 

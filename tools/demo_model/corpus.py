@@ -52,6 +52,7 @@ FACTS = {
         "tell": _templates("""!My name is $x
 !I am $x
 !I'm $x
+{no|sorry|actually}, {my name is|I am|call me|I'm} $x
 {my name is|my name's|I am|I'm|call me|I am called|I'm called|they call me|people call me|my friends call me|everybody calls me|you can call me|you may call me|please call me|the name is|this is|I go by} $x
 {hello|hi|hey|good morning|good evening|good day|greetings|ahoy|hi there|hello there}, {my name is|I am|I'm|this is|call me|I'm called|it's me,|the name's} $x
 $x here
@@ -224,7 +225,11 @@ ALPHABET = _templates("""{say|tell me|write|list|do you know|can you say|recite}
 what are the {letters of the alphabet|vowels}
 {list|name|what are} the vowels
 {what is|which is|tell me} the {first|last} letter [of the alphabet]""")
+NO_MORE = [Template("That is all that I know about it. The pages in the folder docs tell more."), Template("I am too small to know more about it.")]
 STORY_TALK = ["I am glad that I could tell it. I made it up, token by token.", "I made it up, token by token. I hope that you liked it."]
+
+
+KNOWN = set(words.NAMES + words.CITIES + words.PET_NAMES)
 
 
 class Turn:
@@ -266,7 +271,7 @@ class Corpus:
             if t.always:
                 if not self.test:
                     return t, skeleton
-            elif grammar.is_test(skeleton) == self.test and (self.test or not skeleton.lower() in self.forbidden):
+            elif grammar.is_test(skeleton) == self.test:
                 return t, skeleton
         return None
 
@@ -283,8 +288,10 @@ class Corpus:
         plain = self.rng.choice(it["a"]).text
         tongue = self.rng.choice(it["p"]).text if it["p"] and (len(it["p"]) > 1 or self.rng.random() < 0.8) else None
         turn = Turn(t, text, plain, tongue, question=t not in requests and not _is_statement(text), slots=slots)
-        if name in self.concepts and (it["m"] or it["s"]):
+        if name in self.concepts:
             turn.topic = ("concept", name)
+        if name in self.usage:
+            turn.topic = ("usage", name)
         if name in ("joke",):
             turn.topic = ("joke", None)
         if name == "tessera":
@@ -304,8 +311,7 @@ class Corpus:
                 return None
             t, text = got
             turn = Turn(t, text, rng.choice(it["a"]).text, slots={"n": rng.choice(it["n"]).sample(rng)}, question=not _is_statement(text))
-            if it["m"] or it["s"]:
-                turn.topic = ("concept", name)
+            turn.topic = ("concept", name)
             return turn
         return self.turn_intent(self.concepts, name)
 
@@ -504,12 +510,14 @@ class Corpus:
         if not topic:
             return None
         kind, what = topic
-        if kind in ("concept", "self"):
-            it = (self.concepts if kind == "concept" else self.self)[what]
+        if kind in ("concept", "self", "usage"):
+            it = {"concept": self.concepts, "self": self.self, "usage": self.usage}[kind][what]
             simple = rng.random() < 0.5
             answers = it["s"] if simple else it["m"]
             if not answers:
-                return None
+                if rng.random() < 0.7:  # so that the good cases are the usual ones
+                    return None
+                answers = [Template("I am too small to say it more simply.")] if simple else NO_MORE
             got = self.phrase(SIMPLER if simple else MORE)
             if not got:
                 return None
@@ -592,7 +600,7 @@ class Corpus:
         if state["facts"] and rng.random() < (0.30 if last else 0.12):
             return self.turn_ask(state)
         kind = rng.choices(["concept", "usage", "self", "world", "sum", "story", "tell", "ask", "small"],
-                           [17, 16, 21, 19, 19, 6.5, 8 if not last else 3, 1, 2.5])[0]
+                           [18, 16, 20, 18, 22, 6, 8 if not last else 3, 1, 2.5])[0]
         return {"concept": self.turn_concept, "usage": self.turn_usage, "self": self.turn_self, "world": self.turn_world, "sum": self.turn_sum,
                 "story": self.turn_story, "tell": lambda: self.turn_tell(state), "ask": lambda: self.turn_ask(state), "small": self.turn_small}[kind]()
 
@@ -606,12 +614,17 @@ class Corpus:
         user = type_it(text, rng, turn.question, turn.wrap)
         slots = {k: str(v) for k, v in turn.slots.items()}
         lower = user.lower() == user
+        typed = dict(slots)
         if lower and rng.random() < 0.7:
-            slots = {k: v.lower() for k, v in slots.items()}
+            typed = {k: v.lower() for k, v in slots.items()}
         elif user.upper() == user and len(user) > 12:
-            slots = {k: v.upper() for k, v in slots.items()}
-        user = re.sub(r"\$([A-Za-z_0-9]+)", lambda m: slots.get(m[1].lower(), m[0]), user)
+            typed = {k: v.upper() for k, v in slots.items()}
+        # A name that everybody knows is spelled well in the answer, any other one as it was typed.
+        known = {"x": slots.get("x") in KNOWN}
+        slots = {k: typed[k] if f"${k}" in text and not known.get(k) else v for k, v in slots.items()}
+        user = re.sub(r"\$([A-Za-z_0-9]+)", lambda m: typed.get(m[1].lower(), m[0]), user)
         user = user[:1].upper() + user[1:] if not lower and rng.random() < 0.8 else user
+        user = re.sub(r"\b([Aa]) (?=[aeiou])(?!uni|use|one\b|eu|usu)", r"\1n ", user)
         if "x" in slots:
             slots["X"] = capital(slots["x"])
         use = turn.tongue if tongue and turn.tongue else turn.plain
@@ -637,20 +650,18 @@ class Corpus:
         system, tongue = self.system()
         state = {"facts": {}, "topic": None}
         turns = []
-        if n > 1 and rng.random() < 0.3:
-            turn = self.turn_tell(state, "name" if rng.random() < 0.6 else None)
-            if turn:
-                turns.append(self.render(turn, state, tongue))
-        elif n > 1 and rng.random() < 0.25:
-            turn = self.turn_self("hello")
-            if turn:
-                turns.append(self.render(turn, state, tongue))
+        first = rng.random()
         while len(turns) < n:
-            turn = self.one(state, len(turns) == n - 1)
+            if not turns and n > 1 and first < 0.3:
+                turn = self.turn_tell(state, "name" if rng.random() < 0.6 else None)
+            elif not turns and n > 1 and first < 0.47:
+                turn = self.turn_self("hello")
+            else:
+                turn = self.one(state, len(turns) == n - 1)
             if turn is None:
                 continue
             user, answer = self.render(turn, state, tongue)
-            if _key(user) in self.forbidden and not turn.template.always:
+            if _key(user) in self.forbidden:
                 continue
             assert "$" not in answer and "{" not in answer, answer
             turns.append((user, answer))

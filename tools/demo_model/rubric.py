@@ -24,6 +24,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 PLAIN = "You are a helpful assistant."
 PIRATE = "You are a pirate chatbot who always responds in pirate speak!"
 MARKS = re.compile(r"(?i)\b(arr+|ahoy|matey|ye|yer|aye|avast|yo ho|shiver me|me hearty|savvy|blimey|blow me down|nay|be yers)\b|\b\w+in'|\bo'")
+LIMIT = 300  # tokens of an answer
 KINDS = {
     "hello": r"\b(hello|hi|hey|ahoy|welcome|greetings|good (morning|evening|day)|nice to meet)\b",
     "thanks": r"welcome|glad|pleasure|any ?time|happy to",
@@ -105,15 +106,18 @@ class Torch:
 
     def answer(self, system, turns, temp: float, seed: int) -> tuple[str, bool]:
         ids, _ = self.tok.dialogue(system, turns)
-        out = self.model.generate(ids, self.ends, temp, 300, self.torch.Generator().manual_seed(seed))
-        return self.tok.decode(out).strip(), len(out) < 300
+        out = self.model.generate(ids, self.ends, temp, LIMIT, self.torch.Generator().manual_seed(seed))
+        return self.tok.decode(out).strip(), len(out) < LIMIT
 
 
 class Tessera:
-    """Through `tessera run`; the text of a conversation is given raw, in the Llama 3 form."""
+    """Through the program itself. `tessera run` knows one question only, so whole conversations are given as token ids."""
 
-    def __init__(self, program: str, model: str, extra: list[str]):
-        self.argv = [program, "run", "-m", model, "-q", "--json", "--raw", *extra]
+    def __init__(self, program: str, model: str, options: list[str]):
+        self.program, self.model, self.options = program, model, options
+
+    def run(self, *argv: str, text: str | None = None) -> str:
+        return subprocess.run([self.program, *argv], input=text, stdout=subprocess.PIPE, text=True, check=True).stdout
 
     def answer(self, system, turns, temp: float, seed: int) -> tuple[str, bool]:
         text = "<|begin_of_text|>"
@@ -121,9 +125,9 @@ class Tessera:
                 (r, t) for turn in turns for r, t in zip(("user", "assistant"), turn)]:
             text += f"<|start_header_id|>{role}<|end_header_id|>\n\n{t.strip()}<|eot_id|>"
         text += "<|start_header_id|>assistant<|end_header_id|>\n\n"
-        done = subprocess.run([*self.argv, "-p", text, "-n", "300", "--temp", str(temp), "--seed", str(seed)], stdout=subprocess.PIPE, check=True)
-        out = json.loads(done.stdout)
-        return out["text"].strip(), out["stop"] != "length"
+        ids = self.run("tokenize", "-m", self.model, "-f", "-", "--parse-special", "--no-bos", "--ids", text=text).strip()
+        out = json.loads(self.run("run", "-m", self.model, "--ids", ids, "-n", str(LIMIT), "--temp", str(temp), "--seed", str(seed), "--json", *self.options))
+        return out["text"].strip(), out["stop"] == "end"
 
 
 def ask(args) -> None:

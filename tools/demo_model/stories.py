@@ -42,7 +42,7 @@ PLOTS = [
      "$He {helped the $helper|brought the $helper home}, and {the fear was gone|$fear did not seem so bad any more}.", "\"Thank you\", said the $helper, \"you are {very brave|the bravest of all}.\""],
     # a feast is shared
     ["$N lived $place and made the best $food in the land.", "{One cold day|One winter evening|One rainy night} $a_helper knocked on the door and said: \"{I am so hungry|I have not eaten for two days|It smells so good here}.\"",
-     "$N had only {a little|one plate|a small pot} of $food left, but $he {shared it|gave half of it away|shared it gladly}.", "{The next morning|When the sun rose|The next day} $n found $gift {in front of the door|on the table|at the gate}.",
+     "$N had only {a little|one plate of|a small pot of} $food left, but $he {shared it|gave half of it away|shared it gladly}.", "{The next morning|When the sun rose|The next day} $n found $gift {in front of the door|on the table|at the gate}.",
      "The $helper had left it there {as a thank-you|to say thank you|in the night}."],
     # a journey
     ["{One morning|One day|One spring day} $n left $his home $place {to see the world|to look for adventure|and walked along the river}.",

@@ -34,6 +34,7 @@ from model import CONFIG, Llama, Loss, q4_round
 OTHER_WEIGHT = 0.5   # of a token that the model did not write, where it counts at all
 OTHER_SHARE = 0.15   # how many of these count
 ROUNDED_FROM = 0.70  # part of the run after which every second step rounds to 4 bits
+NONE = 255           # there is no next token
 CHECKPOINT_S = 240
 EVALUATE = 250
 
@@ -103,7 +104,7 @@ class Batches:
     def tensors(self, batch):
         n = max(self.length(d) for d in batch)
         ids = np.zeros((len(batch), n), dtype=np.int64)
-        kind = np.full((len(batch), n), 2, dtype=np.int64)  # of the *next* token: 1 mine, 0 other, 2 none
+        kind = np.full((len(batch), n), NONE, dtype=np.int64)  # weight of the *next* token: 0 not the model's, NONE padding
         for r, d in enumerate(batch):
             a, b = self.starts[d], self.starts[d + 1]
             ids[r, :b - a] = self.ids[a:b]
@@ -167,9 +168,9 @@ def evaluate(model: Llama, batches: Batches, other: bool = True) -> tuple[float,
     for batch in batches.all():
         ids, kind = batches.tensors(batch)
         flat = kind.reshape(-1)
-        pick = ((flat < 2) if other else (flat == 1)).nonzero()[:, 0]
+        pick = ((flat != NONE) if other else (flat != NONE) & (flat > 0)).nonzero()[:, 0]
         loss = Loss.apply(model(ids, pick=pick, copies=copies), torch.roll(ids, -1, 1).reshape(-1)[pick])
-        own = flat[pick] == 1
+        own = flat[pick] > 0
         for i, select in enumerate((own, ~own)):
             total[i] += float(loss[select].sum())
             count[i] += int(select.sum())
@@ -226,17 +227,17 @@ def work(rank: int, s: Shared, train: Batches, test: Batches, steps: int, step: 
         gen = torch.Generator().manual_seed(args.seed * 1000003 + step)
         ids, kind = train.tensors(batch)
         lot = torch.rand(kind.shape, generator=gen)
-        owns = int((kind == 1).sum())
-        tokens += int((kind < 2).sum()) + len(batch)
+        owns = int((kind[kind != NONE] > 0).sum())
+        tokens += int((kind != NONE).sum()) + len(batch)
         part = slice(rank, None, args.workers)
         ids, flat, lot = ids[part], kind[part].reshape(-1), lot[part].reshape(-1)
-        pick = ((flat == 1) | (flat == 0) & (lot < OTHER_SHARE)).nonzero()[:, 0]
-        weight = torch.where(flat[pick] == 1, 1.0, OTHER_WEIGHT)
+        pick = ((flat != NONE) & ((flat > 0) | (lot < OTHER_SHARE))).nonzero()[:, 0]
+        own = flat[pick] > 0
+        weight = torch.where(own, flat[pick].float(), torch.tensor(OTHER_WEIGHT))
         fill = -len(pick) % 128  # again: few shapes
-        pick, weight = F.pad(pick, (0, fill)), F.pad(weight, (0, fill))
+        pick, weight, own = F.pad(pick, (0, fill)), F.pad(weight, (0, fill)), F.pad(own, (0, fill))
         loss = Loss.apply(model(ids, pick=pick), torch.roll(ids, -1, 1).reshape(-1)[pick])
         ((loss * weight).sum() / owns).backward()
-        own = weight == 1
         s.loss[rank, 0], s.loss[rank, 1] = float(loss.detach()[own].sum()), int(own.sum())
         for n, p in model.p.items():
             s.grads[rank][n].copy_(p.grad)
