@@ -18,6 +18,7 @@ SPLIT = re.compile(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|(?:[^\r\n\w]|_)?[^\W\d_]+|\d{1
 BOS, HEADER, END_HEADER, EOT, END = "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|end_of_text|>"
 RESULT = re.compile(r"= (-?\d+)")
 RESULT_WEIGHT = 4
+FIRST, FIRST_WEIGHT = 4, 2
 SPECIAL = [BOS, END, HEADER, END_HEADER, EOT]
 
 
@@ -136,7 +137,7 @@ class Tokenizer:
 
     def dialogue(self, system: str | None, turns) -> tuple[list[int], list[int]]:
         """All ids, and for each its weight in training: 0 for what the model did not write, 1 for what it did, more for the
-        digits of results, which are few and hard. A turn without an answer opens one."""
+        first tokens of an answer, which decide what it will be, and for the digits of results. A turn without an answer opens one."""
         ids, mine = [self.special[BOS]], [0]
 
         def add(part, flag):
@@ -151,6 +152,7 @@ class Tokenizer:
                 answer = turn[1].strip()
                 start = len(mine)
                 add(self.encode(answer) + [self.special[EOT]], 1)
+                mine[start:start + FIRST] = [FIRST_WEIGHT] * min(FIRST, len(mine) - start)
                 result = RESULT.search(answer)
                 if result:
                     # digits, signs and spaces are tokens of their own, so the text before the result is a whole number of tokens

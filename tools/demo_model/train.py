@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import random
+import signal
 import sys
 import time
 
@@ -113,43 +114,53 @@ class Batches:
 
 
 def orthogonal(g: torch.Tensor) -> torch.Tensor:
-    """The nearest (semi-)orthogonal matrix, roughly: five Newton-Schulz steps of degree five (Jordan et al., Muon, 2024)."""
+    """The nearest (semi-)orthogonal matrix to each of g [n, rows <= cols], roughly: five Newton-Schulz steps of degree five
+    (Jordan et al., Muon, 2024)."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = (g / (g.norm() + 1e-7)).bfloat16()
-    tall = x.shape[0] > x.shape[1]
-    if tall:
-        x = x.t().contiguous()
+    x = (g / (g.norm(dim=(1, 2), keepdim=True) + 1e-7)).bfloat16()
     for _ in range(5):
-        s = x @ x.t()
-        x = a * x + (b * s + c * (s @ s)) @ x
-    return (x.t() if tall else x).float()
+        s = torch.bmm(x, x.transpose(1, 2))
+        x = torch.baddbmm(x, torch.baddbmm(s, s, s, beta=b, alpha=c), x, beta=a)
+    return x.float()
 
 
 class Optimizer:
-    """Updates the parameters numbered rank, rank + workers, ...; all state lies in shared memory."""
+    """Each worker updates its share of the parameters; all state lies in shared memory."""
 
     def __init__(self, model: Llama, args):
-        self.names = sorted(model.p.keys(), key=lambda n: -model.p[n].numel())
         self.params = model.p
-        self.muon = {n for n in self.names if self.params[n].dim() == 2 and n != "embd"}
-        self.first = {n: torch.zeros_like(self.params[n].data).share_memory_() for n in self.names}
-        self.second = {n: torch.zeros_like(self.params[n].data).share_memory_() for n in self.names if n not in self.muon}
         self.rate, self.adam_rate, self.decay = args.rate, args.adam_rate, args.decay
+        hidden = [n for n, p in model.p.items() if p.dim() == 2 and n != "embd"]
+        others = [n for n in model.p if n not in hidden]
+        shapes: dict[tuple[int, int], list[str]] = {}  # matrices of one shape are worked on together
+        for n in hidden:
+            shapes.setdefault(tuple(sorted(model.p[n].shape)), []).append(n)
+        self.muon = [[names[r::args.workers] for names in shapes.values()] for r in range(args.workers)]
+        self.adam = [others[r::args.workers] for r in range(args.workers)]
+        self.first = {n: torch.zeros_like(p.data).share_memory_() for n, p in model.p.items()}
+        self.second = {n: torch.zeros_like(model.p[n].data).share_memory_() for n in others}
+
+    def mine(self, rank: int) -> list[str]:
+        return [n for names in self.muon[rank] for n in names] + self.adam[rank]
 
     @torch.no_grad()
-    def step(self, grads: dict[str, torch.Tensor], step: int, scale: float, rank: int, workers: int) -> None:
-        for n in self.names[rank::workers]:
-            p, g, m = self.params[n].data, grads[n], self.first[n]
-            if n in self.muon:
-                m.mul_(0.95).add_(g)
-                update = orthogonal(g + 0.95 * m)
+    def step(self, grads: dict[str, torch.Tensor], step: int, scale: float, rank: int) -> None:
+        for names in self.muon[rank]:
+            wide = []
+            for n in names:
+                self.first[n].mul_(0.95).add_(grads[n])
+                g = torch.add(grads[n], self.first[n], alpha=0.95)
+                wide.append(g if g.shape[0] <= g.shape[1] else g.t())
+            for n, update in zip(names, orthogonal(torch.stack(wide))):
+                p = self.params[n].data
+                tall = p.shape[0] > p.shape[1]
                 p.mul_(1 - self.rate * scale * self.decay)
-                p.add_(update, alpha=-self.rate * scale * max(1, p.shape[0] / p.shape[1]) ** 0.5)
-            else:
-                v = self.second[n]
-                m.mul_(0.9).add_(g, alpha=0.1)
-                v.mul_(0.95).addcmul_(g, g, value=0.05)
-                p.addcdiv_(m / (1 - 0.9 ** (step + 1)), (v / (1 - 0.95 ** (step + 1))).sqrt_().add_(1e-8), value=-self.adam_rate * scale)
+                p.add_(update.t() if tall else update, alpha=-self.rate * scale * max(1, p.shape[0] / p.shape[1]) ** 0.5)
+        for n in self.adam[rank]:
+            p, g, m, v = self.params[n].data, grads[n], self.first[n], self.second[n]
+            m.mul_(0.9).add_(g, alpha=0.1)
+            v.mul_(0.95).addcmul_(g, g, value=0.05)
+            p.addcdiv_(m / (1 - 0.9 ** (step + 1)), (v / (1 - 0.95 ** (step + 1))).sqrt_().add_(1e-8), value=-self.adam_rate * scale)
 
     def state(self) -> dict:
         return {"first": self.first, "second": self.second}
@@ -197,6 +208,10 @@ def work(rank: int, s: Shared, train: Batches, test: Batches, steps: int, step: 
     args, model, opt = s.args, s.model, s.opt
     model.dtype = torch.bfloat16 if args.dtype == "bf16" else torch.float32
     begin, saved, tokens, average = time.time(), time.time(), before["tokens"], None
+    # an interrupt ends the run after the step, with a checkpoint
+    asked_to_stop: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, (lambda n, frame: asked_to_stop.append(n)) if rank == 0 else signal.SIG_IGN)
     if rank == 0:
         log = open(args.out / "loss.csv", "a" if step else "w", newline="")
         table = csv.writer(log)
@@ -244,11 +259,13 @@ def work(rank: int, s: Shared, train: Batches, test: Batches, steps: int, step: 
             p.grad = None
         s.meet.wait()
         now = float(s.loss[:, 0].sum() / s.loss[:, 1].sum())
-        total = {n: s.grads[0][n] if args.workers == 1 else sum(g[n] for g in s.grads[1:]) + s.grads[0][n] for n in opt.names[rank::args.workers]}
-        opt.step(total, step, scale, rank, args.workers)
+        total = {n: s.grads[0][n] for n in opt.mine(rank)}
+        for other in s.grads[1:]:
+            total = {n: g + other[n] for n, g in total.items()}
+        opt.step(total, step, scale, rank)
         s.cpu[rank] = time.process_time()
         step += 1
-        if rank == 0 and seconds() - before["seconds"] > args.minutes * 60:
+        if rank == 0 and (asked_to_stop or seconds() - before["seconds"] > args.minutes * 60):
             s.stop.fill_(1)
         s.meet.wait()
         if rank:
@@ -280,7 +297,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=pathlib.Path)
     parser.add_argument("--steps", type=int, default=0, help="0: one pass over the data")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after this much time, with a checkpoint")
-    parser.add_argument("--budget", type=int, default=8192, help="tokens a step, padding included")
+    parser.add_argument("--budget", type=int, default=3072, help="tokens a step, padding included")
     parser.add_argument("--rate", type=float, default=0.02)
     parser.add_argument("--adam-rate", type=float, default=0.003)
     parser.add_argument("--decay", type=float, default=0.05)
