@@ -7,8 +7,6 @@
 
 #include "aie2/bundle.h"
 
-enum { TS_AIE2_PM_BYTES = 16384 }; /* program memory of a core */
-
 /* A bundle at its place, with where it was written. */
 typedef struct ts_aie2_line {
     ts_aie2_bundle b;

@@ -210,6 +210,7 @@ extern const ts_aie2_slotinfo ts_aie2_slots[TS_SLOTS];
 /* ---- bundle formats ------------------------------------------------------------------------------------------- */
 
 enum { TS_FORMATS = 78, TS_BUNDLE_BYTES = 16 };
+enum { TS_AIE2_PM_BYTES = 16384 }; /* program memory of a core */
 
 typedef struct ts_aie2_format {
     const char *name;
