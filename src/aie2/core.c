@@ -329,7 +329,7 @@ void ts_aie2_core_drain(ts_aie2_core *core, unsigned cycles) {
 ts_status ts_aie2_core_init(ts_aie2_core *core, const ts_aie2_outside *out, ts_err *err) {
     memset(core, 0, sizeof *core);
     core->out = *out;
-    core->prog = ts_calloc(1, sizeof *core->prog);
+    core->prog = core->own_prog = ts_calloc(1, sizeof *core->prog);
     core->pipe = ts_alloc_aligned(1, sizeof *core->pipe);
     if (!core->prog || !core->pipe) {
         ts_aie2_core_fini(core);
@@ -343,12 +343,16 @@ ts_status ts_aie2_core_init(ts_aie2_core *core, const ts_aie2_outside *out, ts_e
 
 void ts_aie2_core_fini(ts_aie2_core *core) {
     if (!core) return;
-    if (core->prog)
-        for (int i = 0; i < CHUNKS; i++) ts_free(core->prog->chunk[i]);
-    ts_free(core->prog);
+    if (core->own_prog)
+        for (int i = 0; i < CHUNKS; i++) ts_free(core->own_prog->chunk[i]);
+    ts_free(core->own_prog);
     ts_free(core->pipe);
-    core->prog = NULL;
+    core->prog = core->own_prog = NULL;
     core->pipe = NULL;
+}
+
+void ts_aie2_core_share(ts_aie2_core *core, const ts_aie2_core *owner) {
+    core->prog = owner->prog;
 }
 
 ts_status ts_aie2_core_load(ts_aie2_core *core, uint32_t addr, const uint8_t *code, size_t len, ts_err *err) {

@@ -79,13 +79,14 @@ typedef struct ts_aie2_core {
     ts_aie2_stall stall;
     unsigned stall_lock;
     bool done;
+    uint64_t timer; /* what `mov l, cntr` reads at cycle 0 */
     ts_err error;
 
     /* Registers as an instruction issued now reads them, see TS_RF_*; bit sets of those ever written. */
     _Alignas(64) uint8_t rf[TS_RF_BYTES];
     uint64_t valid[3]; /* scalars 0-63, scalars 64-104, 32-byte units of x, cm and the q registers */
 
-    ts_aie2_prog *prog;
+    ts_aie2_prog *prog, *own_prog;
     ts_aie2_pipe *pipe;
     uint32_t branch_target;
     int branch_in;    /* bundles until the target is fetched, 0: no branch under way */
@@ -96,6 +97,10 @@ typedef struct ts_aie2_core {
 /* Caller's storage. The program memory is all nop until loaded; *out is copied. TS_E_NOMEM. */
 TS_NODISCARD ts_status ts_aie2_core_init(ts_aie2_core *core, const ts_aie2_outside *out, ts_err *err);
 void ts_aie2_core_fini(ts_aie2_core *core); /* NULL-safe */
+
+/* Run the program memory of `owner` from now on, instead of the core's own: many cores with one program decode it once.
+ * The owner must outlive the core; both on one thread. */
+void ts_aie2_core_share(ts_aie2_core *core, const ts_aie2_core *owner);
 
 /* Copy `len` bytes to program memory at `addr`. TS_E_LIMIT when they do not fit. */
 TS_NODISCARD ts_status ts_aie2_core_load(ts_aie2_core *core, uint32_t addr, const uint8_t *code, size_t len, ts_err *err);

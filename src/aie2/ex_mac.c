@@ -61,6 +61,22 @@ static const shape *shape_of(const config *c) {
     return NULL;
 }
 
+/* Codes that stand for no dense shape: nothing is multiplied, the accumulators are added as ever. A bit per variant, by
+ * amode and bmode [silicon: these were seen]. Other codes than these and those of SHAPES do multiply, in ways that the
+ * captures do not settle. */
+static const uint8_t NO_PRODUCT[4][4] = {
+    {0x3c, 0x00, 0x60, 0x10}, /* 0: variants 2-5 of bmode 0, 5 and 6 of bmode 2, 4 of bmode 3 */
+    {0x74, 0x80, 0x84, 0x20},
+    {0x24, 0x48, 0xb8, 0x88},
+    {0x10, 0x08, 0x40, 0x90},
+};
+static const uint8_t NO_PRODUCT_F[4][4] = {
+    {0x3c, 0x02, 0xe0, 0x01},
+    {0x36, 0x01, 0x04, 0xae},
+    {0x14, 0x50, 0xa8, 0x4c},
+    {0x40, 0x08, 0x58, 0x18},
+};
+
 static int64_t element(const uint8_t *p, unsigned bits, unsigned i, bool is_signed) {
     uint64_t v = 0;
     if (bits == 4) v = p[i / 2] >> 4 * (i & 1) & 15;
@@ -133,15 +149,16 @@ FN(mac_int) {
         return;
     }
     int64_t p[32] = {0};
-    if (op->sign & HAS_P) {
+    bool multiplies = op->sign & HAS_P && !(NO_PRODUCT[c.amode][c.bmode] >> c.variant & 1);
+    if (multiplies) {
         const shape *s = shape_of(&c);
-        if (!s) {
+        if (!s || c.sub_mask) {
             ts_aie2_fail(core, "%s with configuration 0x%x is not modelled", ts_aie2_insns[op->id].name, now->a);
             return;
         }
         products(p, s, &c, now->v.b, now->v.b + 64);
     }
-    combine(out, a1, a2, op->sign & HAS_P ? p : NULL, signs, &c);
+    combine(out, a1, a2, multiplies ? p : NULL, signs, &c);
 }
 
 /* ---- floating point ---------------------------------------------------------------------------------------------- */
@@ -196,17 +213,19 @@ static int64_t round_even(int64_t man, int shift) {
 }
 
 /* All terms are brought to the largest exponent and rounded there one by one, added exactly, and normalised with a
- * second rounding. A result that is no normal number is +0 (less than the smallest) or an infinity. */
+ * second rounding. A result that is no normal number is +0 (less than the smallest) or an infinity. The mantissas of NaN
+ * and infinity take part like any others: what they leave in the result's mantissa, with bit 0 set, is the payload of
+ * a NaN [silicon: all 640 NaN lanes of the overflow captures]. */
 static uint32_t float_sum(const term *t, unsigned n, const special *sp) {
     int top = 0;
     int64_t sum = 0;
-    if (sp->nan || (sp->pos_inf && sp->neg_inf)) return 0x7f800001;
-    if (sp->pos_inf || sp->neg_inf) return sp->neg_inf ? 0xff800000 : 0x7f800000;
+    bool nan = sp->nan || (sp->pos_inf && sp->neg_inf);
+    if (!nan && (sp->pos_inf || sp->neg_inf)) return sp->neg_inf ? 0xff800000 : 0x7f800000;
     for (unsigned i = 0; i < n; i++)
         if (t[i].exp > top) top = t[i].exp;
     for (unsigned i = 0; i < n; i++)
         if (t[i].exp) sum += round_even(t[i].man, top - t[i].exp);
-    if (!sum) return 0;
+    if (!sum) return nan ? 0x7f800001 : 0;
     uint32_t sign = sum < 0 ? 0x80000000u : 0;
     int64_t man = sum < 0 ? -sum : sum;
     int lead = 63 - __builtin_clzll((unsigned long long)man);
@@ -217,8 +236,9 @@ static uint32_t float_sum(const term *t, unsigned n, const special *sp) {
         man <<= 23 - lead;
     }
     int exp = top + lead - 23 - 128;
-    if (exp >= 255) return sign | 0x7f800000;
-    if (exp <= 0) return 0;
+    bool normal = exp > 0 && exp < 255;
+    if (nan) return sign | 0x7f800001 | (normal ? (uint32_t)(man & 0x7fffff) : 0);
+    if (!normal) return exp <= 0 ? 0 : sign | 0x7f800000;
     return sign | (uint32_t)exp << 23 | (uint32_t)(man & 0x7fffff);
 }
 
@@ -235,12 +255,16 @@ FN(mac_float) {
         ts_aie2_note_read(core, op->r[2], 64);
         a2 = get_vec(core, TS_BYP_NONE, op->r[2], 64);
     }
-    if (op->sign & HAS_P) {
-        if ((c.amode & 2) == 0 || c.bmode != 3 || c.variant > 1) {
+    if (op->sign & HAS_P && !(NO_PRODUCT_F[c.amode][c.bmode] >> c.variant & 1)) {
+        if (c.amode != 2 || c.bmode != 3 || c.variant > 1 || c.sub_mask) {
             ts_aie2_fail(core, "%s with configuration 0x%x is not modelled", ts_aie2_insns[op->id].name, now->a);
             return;
         }
         n_products = c.variant ? 2 : 8;
+    }
+    if (c.amode == 1 && c.shift16 && a1) {
+        ts_aie2_fail(core, "%s with configuration 0x%x is not modelled", ts_aie2_insns[op->id].name, now->a);
+        return;
     }
     const uint8_t *x = now->v.b, *y = now->v.b + 64;
     uint8_t *out = put_vec(core, op->lat - 2u, op->r[0], 64, TS_BYP_NONE);
@@ -255,11 +279,12 @@ FN(mac_float) {
             memcpy(&b, y + 2 * iy, 2);
             t[n++] = product_term(a, b, signs & NEG_P, &sp);
         }
-        if (a1) t[n++] = float_term(((const u32a *)a1)[i], signs & NEG_A1, &sp);
+        uint32_t x1 = a1 ? ((const u32a *)a1)[i] : 0;
+        if (c.shift16) x1 <<= 16; /* of the bits, whatever number they are [silicon] */
+        if (a1) t[n++] = float_term(x1, signs & NEG_A1, &sp);
         if (a2) t[n++] = float_term(((const u32a *)a2)[i], signs & NEG_A2, &sp);
         ((u32a *)out)[i] = float_sum(t, n, &sp);
     }
-    or32(core, 5, SR_FP_FLAGS, 0);
 }
 
 /* ---- issue ------------------------------------------------------------------------------------------------------- */

@@ -118,14 +118,14 @@ FN(load_q) {
     const uint8_t *m = vector_memory(core, op, 16);
     if (m) memcpy(put_vec(core, op->lat, op->r[op->data], 16, TS_BYP_NONE), m, 16);
 }
-/* 128 bits, into both halves of the register */
+/* 128 bits into the lower half of the register; the upper one becomes 0 [silicon] */
 FN(load_128) {
     (void)now;
     const uint8_t *m = vector_memory(core, op, 16);
     if (!m) return;
     uint8_t *out = put_vec(core, op->lat, op->r[op->data], 32, TS_BYP_NONE);
     memcpy(out, m, 16);
-    memcpy(out + 16, m, 16);
+    memset(out + 16, 0, 16);
 }
 FN(load_conv) {
     (void)now;

@@ -57,11 +57,18 @@ ALU2(alu_mul, a *b)
 ALU2(alu_seleqz, get32(core, AT_R + 4 * 27) == 0 ? a : b)
 ALU2(alu_selnez, get32(core, AT_R + 4 * 27) != 0 ? a : b)
 
-/* a + b + carry in; the carry out goes to srCarry */
+/* The carry of an addition, the borrow of a subtraction: both go to srCarry as 1 [silicon]. */
 static void add_carry(ts_aie2_core *core, const ts_aie2_op *op, uint32_t a, uint32_t b, uint32_t carry) {
     uint64_t sum = (uint64_t)a + b + carry;
     put32(core, 1, op->r[0], (uint32_t)sum);
     put32(core, 1, AT_SR + 4 * SR_CARRY, (uint32_t)(sum >> 32));
+}
+static void sub_borrow(ts_aie2_core *core, const ts_aie2_op *op, uint32_t a, uint32_t b, uint32_t borrow) {
+    put32(core, 1, op->r[0], a - b - borrow);
+    put32(core, 1, AT_SR + 4 * SR_CARRY, a < (uint64_t)b + borrow);
+}
+static uint32_t carry_in(const ts_aie2_core *core) {
+    return get32(core, AT_SR + 4 * SR_CARRY) & 1;
 }
 
 FN(alu_add) {
@@ -74,32 +81,32 @@ FN(alu_add_imm) {
 }
 FN(alu_adc) {
     (void)now;
-    add_carry(core, op, get32(core, op->r[1]), get32(core, op->r[2]), get32(core, AT_SR + 4 * SR_CARRY) & 1);
+    add_carry(core, op, get32(core, op->r[1]), get32(core, op->r[2]), carry_in(core));
 }
 FN(alu_sub) {
     (void)now;
-    add_carry(core, op, get32(core, op->r[1]), ~get32(core, op->r[2]), 1);
+    sub_borrow(core, op, get32(core, op->r[1]), get32(core, op->r[2]), 0);
 }
 FN(alu_sbc) {
     (void)now;
-    add_carry(core, op, get32(core, op->r[1]), ~get32(core, op->r[2]), get32(core, AT_SR + 4 * SR_CARRY) & 1);
+    sub_borrow(core, op, get32(core, op->r[1]), get32(core, op->r[2]), carry_in(core));
 }
 FN(alu_abs) {
     (void)now;
     uint32_t a = get32(core, op->r[1]);
     put32(core, 1, op->r[0], (int32_t)a < 0 ? 0 - a : a);
-    put32(core, 1, AT_SR + 4 * SR_CARRY, a == 0);
+    put32(core, 1, AT_SR + 4 * SR_CARRY, a == 0); /* [guess] */
 }
 
-/* One step of a restoring division. r31:quotient is a 64-bit register that shifts left; the divisor comes off its upper
- * half when that leaves no borrow, and the lowest bit of the quotient tells. */
+/* One step of a restoring division: the remainder takes the top bit of r31, which shifts left; the divisor comes off
+ * when it fits, and the lowest bit of r31 tells. 32 steps divide r31 [silicon, with the bit that comes in unknown]. */
 FN(alu_divs) {
     (void)now;
-    uint32_t rem = get32(core, AT_R + 4 * 31), quot = get32(core, op->r[3]), div = get32(core, op->r[4]);
-    uint64_t r = (uint64_t)rem << 1 | quot >> 31;
+    uint32_t quot = get32(core, AT_R + 4 * 31), rem = get32(core, op->r[3]), div = get32(core, op->r[4]);
+    uint32_t r = rem << 1 | quot >> 31;
     bool fits = r >= div;
-    put32(core, 1, op->r[0], quot << 1 | fits);
-    put32(core, 1, AT_R + 4 * 31, (uint32_t)(fits ? r - div : r));
+    put32(core, 1, op->r[0], fits ? r - div : r);
+    put32(core, 1, AT_R + 4 * 31, quot << 1 | fits);
 }
 
 FN(alu_add_nc) {
@@ -117,11 +124,12 @@ FN(mov_reg) {
     (void)now;
     put32(core, op->lat, op->r[0], get32(core, op->r[1]) & op->wmask);
 }
-/* The tile's timer, 64 bits: here the cycles since reset. */
+/* The tile's timer, 64 bits. It counts cycles from a time that the program does not know. */
 FN(mov_cntr) {
     (void)now;
-    put32(core, 1, op->r[0], (uint32_t)core->cycle);
-    put32(core, 1, op->r[0] + 4u, (uint32_t)(core->cycle >> 32));
+    uint64_t t = core->timer + core->cycle;
+    put32(core, 1, op->r[0], (uint32_t)t);
+    put32(core, 1, op->r[0] + 4u, (uint32_t)(t >> 32));
 }
 
 /* ---- control ----------------------------------------------------------------------------------------------------- */
@@ -159,7 +167,7 @@ FN(ctl_jnz) {
 FN(ctl_jnzd) {
     (void)now;
     uint32_t n = get32(core, op->r[1]);
-    add_carry(core, op, n, 0xffffffff, 0);
+    sub_borrow(core, op, n, 1, 0);
     if (n) ts_aie2_branch(core, get32(core, op->r[2]));
 }
 FN(ctl_done) {

@@ -195,19 +195,32 @@ FN(vec_shift) {
     for (uint32_t i = 0; i < 64; i++) d[i] = n >= 128 ? 0 : n + i < 64 ? a[n + i] : n + i < 128 ? b[n + i - 64] : 0;
 }
 
+/* vshift.align: only what the captures show is modelled, a count past the end, which gives zeros. */
+FN(vec_shift_align) {
+    (void)now;
+    uint32_t n = get32(core, op->r[4]);
+    if (n < 128) {
+        ts_aie2_fail(core, "vshift.align by %u is not modelled", n);
+        return;
+    }
+    memset(put_vec(core, op->lat, op->r[0], 64, op->byp_out), 0, 64);
+}
+
+/* Six bits of the mode count. Modes from 48 on give the first byte and zeros [silicon: five of the sixteen]. */
 static void shuffle(uint8_t *d, const uint8_t *a, const uint8_t *b, uint32_t mode) {
-    const uint8_t *from = ts_aie2_shuffle[mode % TS_SHUFFLES];
+    mode &= 63;
+    if (mode >= TS_SHUFFLES) {
+        memset(d, 0, 64);
+        d[0] = a[0];
+        return;
+    }
+    const uint8_t *from = ts_aie2_shuffle[mode];
     for (int i = 0; i < 64; i++) d[i] = from[i] < 64 ? a[from[i]] : b[from[i] - 64];
 }
 FN(vec_shuffle) {
     (void)now;
     const uint8_t *a = src_vec(core, op, 1, 64), *b = src_vec(core, op, 2, 64);
-    uint32_t mode = get32(core, op->r[3]);
-    if (mode >= TS_SHUFFLES) {
-        ts_aie2_fail(core, "vshuffle mode %u is not modelled", mode);
-        return;
-    }
-    shuffle(put_vec(core, op->lat, op->r[0], 64, op->byp_out), a, b, mode);
+    shuffle(put_vec(core, op->lat, op->r[0], 64, op->byp_out), a, b, get32(core, op->r[3]));
 }
 
 static void broadcast(uint8_t *d, const uint8_t *value, unsigned bytes) {
@@ -217,16 +230,13 @@ FN(vec_bcst) {
     (void)now;
     broadcast(put_vec(core, op->lat, op->r[0], 64, op->byp_out), core->rf + op->r[1], op->bits / 8);
 }
+/* shuffles the broadcast value with a vector of zeros [silicon] */
 FN(vec_bcstshfl) {
     (void)now;
+    static const uint8_t zeros[64];
     uint8_t v[64];
-    uint32_t mode = get32(core, AT_R + 4 * 29);
-    if (mode >= TS_SHUFFLES) {
-        ts_aie2_fail(core, "vbcstshfl mode %u is not modelled", mode);
-        return;
-    }
     broadcast(v, core->rf + op->r[1], op->bits / 8);
-    shuffle(put_vec(core, op->lat, op->r[0], 64, op->byp_out), v, v, mode);
+    shuffle(put_vec(core, op->lat, op->r[0], 64, op->byp_out), v, zeros, get32(core, AT_R + 4 * 29));
 }
 FN(vec_extbcst) {
     (void)now;
@@ -397,8 +407,8 @@ bool ts_bind_vector(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_mnemonic 
         op->fn = ts_mnemonic_has(m, "lo") ? vec_push_lo : vec_push_hi;
         return true;
     }
-    if (!strcmp(m->base, "vshift") && !m->n) {
-        op->fn = vec_shift;
+    if (!strcmp(m->base, "vshift")) {
+        op->fn = m->n ? vec_shift_align : vec_shift;
         return true;
     }
     return false;
