@@ -156,7 +156,6 @@ void ts_aie2_predecode(ts_aie2_dbundle *d, const uint8_t *bytes, size_t len) {
     d->is_bad = true;
     if (ts_aie2_bundle_decode(&b, bytes, len, NULL) != TS_OK) return;
     d->bytes = b.bytes;
-    unsigned memory = 0;
     /* loads before stores: within a bundle a load sees what was there before */
     static const uint8_t order[] = {TS_SLOT_LDA, TS_SLOT_LDB, TS_SLOT_ALU, TS_SLOT_MV, TS_SLOT_LNG, TS_SLOT_VEC, TS_SLOT_ST};
     for (size_t i = 0; i < sizeof order; i++) {
@@ -166,9 +165,7 @@ void ts_aie2_predecode(ts_aie2_dbundle *d, const uint8_t *bytes, size_t len) {
         if (!ts_aie2_bind(op, &b.inst[s])) return;
         d->n_ops++;
         d->blocking |= op->kind != OP_PLAIN;
-        memory += ts_aie2_insns[b.inst[s].id].mem != TS_MEM_NONE;
         add_reads(d, &b.inst[s]);
     }
-    d->two_memory = memory > 1;
     d->is_bad = false;
 }

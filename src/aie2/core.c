@@ -168,7 +168,12 @@ uint8_t *ts_aie2_memory(ts_aie2_core *core, uint32_t addr, unsigned bytes) {
         return NULL;
     }
     ts_aie2_pipe *p = core->pipe;
-    if (window == TS_AIE2_OWN && p->n_access < MAX_ACCESS) p->access[p->n_access++] = banks_of(addr, bytes);
+    if (window == TS_AIE2_OWN && p->n_access < MAX_ACCESS) {
+        uint8_t banks = banks_of(addr, bytes);
+        p->access[p->n_access++] = banks;
+        p->collision |= p->touched & banks;
+        p->touched |= banks;
+    }
     return core->out.mem[window] + offset;
 }
 
@@ -288,11 +293,11 @@ ts_aie2_event ts_aie2_core_run(ts_aie2_core *core, uint64_t max_cycles) {
         if (core->check_undefined && core->out.undefined &&
             ((d->reads[0] & ~core->valid[0]) | (d->reads[1] & ~core->valid[1]) | (d->reads[2] & ~core->valid[2])))
             report_undefined(core, d->reads);
-        pipe->n_access = 0;
+        pipe->n_access = pipe->touched = pipe->collision = 0;
         bucket *now = &pipe->ring[pipe->t % RING];
         if (now->n_later) run_later(core, now);
         for (unsigned i = 0; i < d->n_ops; i++) d->op[i].fn(core, &d->op[i], NULL);
-        if (pipe->n_access > 1) {
+        if (pipe->collision) {
             unsigned lost = bank_stalls(pipe);
             core->cycle += lost;
             core->bank_stalls += lost;
@@ -317,7 +322,7 @@ ts_aie2_event ts_aie2_core_run(ts_aie2_core *core, uint64_t max_cycles) {
 void ts_aie2_core_drain(ts_aie2_core *core, unsigned cycles) {
     for (; cycles; cycles--) {
         bucket *now = &core->pipe->ring[core->pipe->t % RING];
-        core->pipe->n_access = 0;
+        core->pipe->n_access = core->pipe->touched = 0;
         if (now->n_later) run_later(core, now);
         tick(core);
         core->cycle++;

@@ -91,6 +91,7 @@ struct ts_aie2_pipe {
     unsigned n_scratch;
     unsigned n_access; /* memory accesses of this cycle: banks of the core's own memory, a bit each */
     uint8_t access[MAX_ACCESS];
+    uint8_t touched, collision; /* banks of any access, and of more than one */
     uint8_t cascade[64]; /* what a cascade read has received */
     ts_aie2_bundle next;
     bucket ring[RING];
@@ -100,7 +101,6 @@ struct ts_aie2_pipe {
 typedef struct ts_aie2_dbundle {
     uint8_t bytes, n_ops;
     bool blocking;   /* has an operation that may have to wait */
-    bool two_memory; /* two or more memory accesses: their banks may collide */
     bool is_bad;     /* does not decode, or the model does not know an instruction of it */
     uint64_t reads[3]; /* registers read at stage 1, as ts_aie2_core.valid */
     ts_aie2_op op[6];

@@ -4,9 +4,12 @@
  * result lands in stage 5 (integers) or 6 (floating point). */
 #include "aie2/core_int.h"
 
+#if defined(__SSE2__)
+#    include <emmintrin.h>
+#endif
+
 #define FN(name) static void name(ts_aie2_core *core, const ts_aie2_op *op, const later *now)
 
-typedef int32_t i32a __attribute__((may_alias));
 typedef uint32_t u32a __attribute__((may_alias));
 typedef uint64_t u64a __attribute__((may_alias));
 
@@ -115,23 +118,55 @@ static void combine(uint8_t *out, const uint8_t *a1, const uint8_t *a2, const in
     }
 }
 
-/* 8-bit 4x8x8, signed by signed, the shape of quantised weights: out = acc + A B. Pairs of k make one 32-bit
- * multiply-add, which compilers know how to do well. */
-static void mac_8x8(i32a *out, const i32a *acc, const int8_t *a, const int8_t *b) {
-    int16_t bt[8][8]; /* B by columns */
-    for (int k = 0; k < 8; k++)
-        for (int n = 0; n < 8; n++) bt[n][k] = b[8 * k + n];
+/* 8-bit 4x8x8, signed by signed, the shape of quantised weights: out = acc + A B. Everything else goes through the
+ * general code, and tests compare the two. */
+#if defined(__SSE2__)
+static inline __m128i load128(const void *p) {
+    return _mm_loadu_si128(p);
+}
+static void mac_8x8(void *out, const void *acc, const uint8_t *a, const uint8_t *b) {
+    /* rows k and k + 1 of B interleaved and widened: one multiply-add does two k of four columns */
+    __m128i pair[4][2], zero = _mm_setzero_si128();
+    for (int k = 0; k < 4; k++) {
+        __m128i rows = load128(b + 16 * k), both = _mm_unpacklo_epi8(rows, _mm_srli_si128(rows, 8));
+        __m128i sign = _mm_cmpgt_epi8(zero, both);
+        pair[k][0] = _mm_unpacklo_epi8(both, sign);
+        pair[k][1] = _mm_unpackhi_epi8(both, sign);
+    }
+    for (int m = 0; m < 4; m++) {
+        __m128i row = _mm_loadl_epi64((const void *)(a + 8 * m));
+        row = _mm_unpacklo_epi8(row, _mm_cmpgt_epi8(zero, row)); /* A[m][0..7], 16 bits each */
+        __m128i k0 = _mm_shuffle_epi32(row, 0x00), k1 = _mm_shuffle_epi32(row, 0x55);
+        __m128i k2 = _mm_shuffle_epi32(row, 0xaa), k3 = _mm_shuffle_epi32(row, 0xff);
+        for (int h = 0; h < 2; h++) {
+            __m128i s = _mm_add_epi32(_mm_madd_epi16(k0, pair[0][h]), _mm_madd_epi16(k1, pair[1][h]));
+            __m128i t = _mm_add_epi32(_mm_madd_epi16(k2, pair[2][h]), _mm_madd_epi16(k3, pair[3][h]));
+            size_t at = 32 * (size_t)m + 16 * (size_t)h;
+            s = _mm_add_epi32(_mm_add_epi32(s, t), load128((const uint8_t *)acc + at));
+            _mm_storeu_si128((void *)((uint8_t *)out + at), s);
+        }
+    }
+}
+#else
+static void mac_8x8(void *out, const void *acc, const uint8_t *a, const uint8_t *b) {
     for (int m = 0; m < 4; m++)
         for (int n = 0; n < 8; n++) {
-            int32_t sum = 0;
-            for (int k = 0; k < 8; k++) sum += a[8 * m + k] * bt[n][k];
-            out[8 * m + n] = (int32_t)((uint32_t)sum + (uint32_t)acc[8 * m + n]);
+            uint32_t sum = ((const u32a *)acc)[8 * m + n];
+            for (int k = 0; k < 8; k++) sum += (uint32_t)((int8_t)a[8 * m + k] * (int8_t)b[8 * k + n]);
+            ((u32a *)out)[8 * m + n] = sum;
         }
 }
+#endif
 
 enum { FAST_CONF = 0x308 };
 
 FN(mac_int) {
+    if (now->a == FAST_CONF && op->sign == (HAS_P | HAS_A1)) {
+        ts_aie2_note_read(core, op->r[1], 128);
+        const uint8_t *acc = get_vec(core, TS_BYP_VEC, op->r[1], 128);
+        mac_8x8(put_vec(core, op->lat - 2u, op->r[0], 128, TS_BYP_VEC), acc, now->v.b, now->v.b + 64);
+        return;
+    }
     config c = config_of(now->a);
     unsigned signs = signs_of(op, &c);
     const uint8_t *a1 = NULL, *a2 = NULL;
@@ -144,10 +179,6 @@ FN(mac_int) {
         a2 = get_vec(core, TS_BYP_VEC, op->r[2], 128);
     }
     uint8_t *out = put_vec(core, op->lat - 2u, op->r[0], 128, TS_BYP_VEC);
-    if (now->a == FAST_CONF && op->sign == (HAS_P | HAS_A1)) {
-        mac_8x8((i32a *)out, (const i32a *)a1, (const int8_t *)now->v.b, (const int8_t *)now->v.b + 64);
-        return;
-    }
     int64_t p[32] = {0};
     bool multiplies = op->sign & HAS_P && !(NO_PRODUCT[c.amode][c.bmode] >> c.variant & 1);
     if (multiplies) {

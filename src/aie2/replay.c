@@ -170,7 +170,8 @@ static void correct(world *w, const ts_aie2_capture *c, unsigned at, const uint8
         const ts_aie2_inst *m = &b.inst[TS_SLOT_MV];
         if (b.set >> TS_SLOT_MV & 1 && m->id == TS_I_MOV_CNTR) { /* the halves are stored, and come here, one by one */
             unsigned lo = ts_aie2_regs[m->v[0]].at;
-            if (at == lo) w->core.timer += is - was;
+            uint32_t low = (uint32_t)w->core.timer + (is - was);
+            if (at == lo) w->core.timer = (w->core.timer >> 32 << 32) | low;
             else if (at == lo + 4) w->core.timer += (uint64_t)(is - was) << 32;
         }
         if (!(b.set >> TS_SLOT_MV & 1) || m->id != TS_I_MOV_mv_scl || ts_aie2_regs[m->v[0]].at != at) continue;

@@ -7,6 +7,7 @@
 static const cli_command *const SUBCOMMANDS[] = {
     &cmd_npu_asm,
     &cmd_npu_dis,
+    &cmd_npu_exec,
     &cmd_npu_replay,
     NULL,
 };
