@@ -168,7 +168,7 @@ static bool use_memory(void *ud) {
     ts_buf_free(&b);
     ts_arena_free(&a);
     ts_big big = {0};
-    ok = ok && ts_big_alloc(&big, 1 << 20, "test", NULL) == TS_OK;
+    ok = ok && ts_big_alloc(&big, 1 << 20, true, "test", NULL) == TS_OK;
     ts_big_free(&big);
     return ok;
 }

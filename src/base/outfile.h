@@ -1,0 +1,26 @@
+/* outfile.h - write a file piece by piece, so that the name shows either the old file or the whole new one.
+ * Depends on: err.h.
+ *
+ * The pieces go to a file beside the target, which takes its name at commit. */
+#ifndef TS_BASE_OUTFILE_H
+#define TS_BASE_OUTFILE_H
+
+#include "base/err.h"
+
+#include <stdint.h>
+
+typedef struct ts_outfile {
+    int fd;
+    char *path, *tmp; /* owned; NULL once committed or discarded */
+    uint64_t written; /* bytes so far */
+} ts_outfile;
+
+/* Errors: TS_E_IO naming the path, TS_E_NOMEM. */
+TS_NODISCARD ts_status ts_outfile_open(ts_outfile *f, const char *path, ts_err *err);
+TS_NODISCARD ts_status ts_outfile_write(ts_outfile *f, const void *data, size_t len, ts_err *err);
+/* Sync, close and rename; the file is discarded when that fails. */
+TS_NODISCARD ts_status ts_outfile_commit(ts_outfile *f, ts_err *err);
+/* Give up: the target keeps what it had. NULL-safe; nothing after a commit. */
+void ts_outfile_discard(ts_outfile *f);
+
+#endif
