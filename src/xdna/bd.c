@@ -19,34 +19,22 @@ typedef struct part {
     ts_field field;
 } part;
 
-#define P(tile, w, reg_field, member, coding)                                                                          \
-    {#member, offsetof(ts_bd, member), w, coding, TS_##tile##_DMA_BD_##w##_##reg_field}
+#define P(tile, w, reg_field, member, coding)                                                                \
+    { #member, offsetof(ts_bd, member), w, coding, TS_##tile##_DMA_BD_##w##_##reg_field }
 
 static const part core_parts[] = {
-    P(CORE, 0, BUFFER_LENGTH, words, PLAIN),
-    P(CORE, 1, ENABLE_COMPRESSION, compress, PLAIN),
-    P(CORE, 1, ENABLE_PACKET, packet, PLAIN),
-    P(CORE, 1, OUT_OF_ORDER_BD_ID, ooo_id, PLAIN),
-    P(CORE, 1, PACKET_ID, packet_id, PLAIN),
-    P(CORE, 1, PACKET_TYPE, packet_type, PLAIN),
-    P(CORE, 2, D1_STEPSIZE, dim[1].step, MINUS_1),
-    P(CORE, 2, D0_STEPSIZE, dim[0].step, MINUS_1),
-    P(CORE, 3, D1_WRAP, dim[1].wrap, PLAIN),
-    P(CORE, 3, D0_WRAP, dim[0].wrap, PLAIN),
-    P(CORE, 3, D2_STEPSIZE, dim[2].step, MINUS_1),
-    P(CORE, 4, ITERATION_CURRENT, iter_current, PLAIN),
-    P(CORE, 4, ITERATION_WRAP, iter_wrap, MINUS_1),
-    P(CORE, 4, ITERATION_STEPSIZE, iter_step, MINUS_1),
-    P(CORE, 5, TLAST_SUPPRESS, tlast_suppress, PLAIN),
-    P(CORE, 5, NEXT_BD, next, PLAIN),
-    P(CORE, 5, USE_NEXT_BD, use_next, PLAIN),
-    P(CORE, 5, VALID_BD, valid, PLAIN),
-    P(CORE, 5, LOCK_REL_VALUE, rel_value, SIGNED),
-    P(CORE, 5, LOCK_REL_ID, rel_lock, PLAIN),
-    P(CORE, 5, LOCK_ACQ_ENABLE, acq_enable, PLAIN),
-    P(CORE, 5, LOCK_ACQ_VALUE, acq_value, SIGNED),
-    P(CORE, 5, LOCK_ACQ_ID, acq_lock, PLAIN),
-    {0},
+    P(CORE, 0, BUFFER_LENGTH, words, PLAIN),           P(CORE, 1, ENABLE_COMPRESSION, compress, PLAIN),
+    P(CORE, 1, ENABLE_PACKET, packet, PLAIN),          P(CORE, 1, OUT_OF_ORDER_BD_ID, ooo_id, PLAIN),
+    P(CORE, 1, PACKET_ID, packet_id, PLAIN),           P(CORE, 1, PACKET_TYPE, packet_type, PLAIN),
+    P(CORE, 2, D1_STEPSIZE, dim[1].step, MINUS_1),     P(CORE, 2, D0_STEPSIZE, dim[0].step, MINUS_1),
+    P(CORE, 3, D1_WRAP, dim[1].wrap, PLAIN),           P(CORE, 3, D0_WRAP, dim[0].wrap, PLAIN),
+    P(CORE, 3, D2_STEPSIZE, dim[2].step, MINUS_1),     P(CORE, 4, ITERATION_CURRENT, iter_current, PLAIN),
+    P(CORE, 4, ITERATION_WRAP, iter_wrap, MINUS_1),    P(CORE, 4, ITERATION_STEPSIZE, iter_step, MINUS_1),
+    P(CORE, 5, TLAST_SUPPRESS, tlast_suppress, PLAIN), P(CORE, 5, NEXT_BD, next, PLAIN),
+    P(CORE, 5, USE_NEXT_BD, use_next, PLAIN),          P(CORE, 5, VALID_BD, valid, PLAIN),
+    P(CORE, 5, LOCK_REL_VALUE, rel_value, SIGNED),     P(CORE, 5, LOCK_REL_ID, rel_lock, PLAIN),
+    P(CORE, 5, LOCK_ACQ_ENABLE, acq_enable, PLAIN),    P(CORE, 5, LOCK_ACQ_VALUE, acq_value, SIGNED),
+    P(CORE, 5, LOCK_ACQ_ID, acq_lock, PLAIN),          {0},
 };
 
 static const part mem_parts[] = {
@@ -135,8 +123,8 @@ static ts_status put_base(ts_tile_kind kind, uint64_t base, uint32_t *words, ts_
     static const uint64_t limit[TS_TILE_KINDS] = {
         [TS_TILE_SHIM] = UINT64_C(1) << 48, [TS_TILE_MEM] = 0x180000, [TS_TILE_CORE] = 0x10000};
     if (base % 4 || base >= limit[kind])
-        return ts_fail(err, TS_E_INVAL, "%s BD: base 0x%llx is not a multiple of 4 below 0x%llx", ts_tile_infos[kind].name,
-                       (unsigned long long)base, (unsigned long long)limit[kind]);
+        return ts_fail(err, TS_E_INVAL, "%s BD: base 0x%llx is not a multiple of 4 below 0x%llx",
+                       ts_tile_infos[kind].name, (unsigned long long)base, (unsigned long long)limit[kind]);
     if (kind == TS_TILE_SHIM) {
         words[1] = (uint32_t)base;
         words[2] |= ts_put(TS_SHIM_DMA_BD_2_BASE_ADDRESS_HIGH, (uint32_t)(base >> 32));
@@ -164,14 +152,14 @@ ts_status ts_bd_encode(ts_tile_kind kind, const ts_bd *bd, uint32_t words[TS_BD_
         if (p->coding == SIGNED) {
             int32_t s = (int32_t)v, half = (int32_t)(max / 2 + 1);
             if (s < -half || s >= half)
-                return ts_fail(err, TS_E_INVAL, "%s BD: %s %d is outside %d to %d", ts_tile_infos[kind].name, p->name, s, -half,
-                               half - 1);
+                return ts_fail(err, TS_E_INVAL, "%s BD: %s %d is outside %d to %d", ts_tile_infos[kind].name,
+                               p->name, s, -half, half - 1);
         } else {
             uint32_t less = p->coding == MINUS_1 ? 1 : 0;
             if (less && !v) v = 1;
             if (v - less > max)
-                return ts_fail(err, TS_E_INVAL, "%s BD: %s %u is more than %llu", ts_tile_infos[kind].name, p->name, v,
-                               (unsigned long long)max + less);
+                return ts_fail(err, TS_E_INVAL, "%s BD: %s %u is more than %llu", ts_tile_infos[kind].name,
+                               p->name, v, (unsigned long long)max + less);
             v -= less;
         }
         out[p->word] |= ts_put(p->field, v);
@@ -212,7 +200,8 @@ uint64_t ts_bd_addr(const ts_bd *bd, uint32_t i) {
 
 bool ts_bd_extent(const ts_bd *bd, uint64_t *lo, uint64_t *hi) {
     if (!bd->words) return false;
-    uint64_t last = 0; /* the greatest word offset; each dimension's greatest index is reached together with the others',
+    uint64_t last =
+        0; /* the greatest word offset; each dimension's greatest index is reached together with the others',
                         * or with one less of an outer one: an upper bound is what a check wants */
     uint32_t left = bd->words;
     for (int d = 0; d < TS_BD_DIMS; d++) {
@@ -234,12 +223,12 @@ bool ts_bd_extent(const ts_bd *bd, uint64_t *lo, uint64_t *hi) {
 const char *ts_bd_print(ts_tile_kind kind, const ts_bd *bd, char *buf, size_t len) {
     size_t used = 0;
     if (len) buf[0] = 0;
-#define ADD(...)                                                                                                       \
-    do {                                                                                                               \
-        if (used < len) {                                                                                              \
-            int n_ = snprintf(buf + used, len - used, __VA_ARGS__);                                                    \
-            used = n_ < 0 ? len : used + (size_t)n_;                                                                   \
-        }                                                                                                              \
+#define ADD(...)                                                                                             \
+    do {                                                                                                     \
+        if (used < len) {                                                                                    \
+            int n_ = snprintf(buf + used, len - used, __VA_ARGS__);                                          \
+            used = n_ < 0 ? len : used + (size_t)n_;                                                         \
+        }                                                                                                    \
     } while (0)
     ADD("%s%u words at 0x%llx", bd->valid ? "" : "INVALID ", bd->words, (unsigned long long)bd->base);
     for (int d = 0; d < TS_BD_DIMS; d++)
@@ -262,10 +251,10 @@ uint32_t ts_dma_start_encode(ts_dma_start s) {
 }
 
 ts_dma_start ts_dma_start_decode(ts_tile_kind kind, uint32_t word) {
-    return (ts_dma_start){
-        .bd = ts_get(word, kind == TS_TILE_MEM ? TS_MEM_DMA_S2MM_QUEUE_START_BD_ID : TS_CORE_DMA_S2MM_QUEUE_START_BD_ID),
-        .repeat = ts_get(word, TS_MEM_DMA_S2MM_QUEUE_REPEAT_COUNT) + 1,
-        .token = ts_get(word, TS_MEM_DMA_S2MM_QUEUE_ENABLE_TOKEN_ISSUE)};
+    return (ts_dma_start){.bd = ts_get(word, kind == TS_TILE_MEM ? TS_MEM_DMA_S2MM_QUEUE_START_BD_ID
+                                                                 : TS_CORE_DMA_S2MM_QUEUE_START_BD_ID),
+                          .repeat = ts_get(word, TS_MEM_DMA_S2MM_QUEUE_REPEAT_COUNT) + 1,
+                          .token = ts_get(word, TS_MEM_DMA_S2MM_QUEUE_ENABLE_TOKEN_ISSUE)};
 }
 
 uint32_t ts_dma_ctrl_encode(uint32_t controller_id) {

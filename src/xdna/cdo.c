@@ -16,17 +16,15 @@ enum {
     VERSION = 0x200,
 };
 
-/* ---- writing ----------------------------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------------------------- */
 
 static void put(ts_cdo *c, const uint32_t *words, size_t n) {
     if (c->failed || !ts_buf_append(&c->words, words, 4 * n)) c->failed = true;
 }
 
 static void put_head(ts_cdo *c, uint32_t op, size_t payload) {
-    if (payload < LONG_PAYLOAD)
-        put(c, (uint32_t[]){(uint32_t)payload << 16 | op}, 1);
-    else
-        put(c, (uint32_t[]){LONG_PAYLOAD << 16 | op, (uint32_t)payload}, 2);
+    if (payload < LONG_PAYLOAD) put(c, (uint32_t[]){(uint32_t)payload << 16 | op}, 1);
+    else put(c, (uint32_t[]){LONG_PAYLOAD << 16 | op, (uint32_t)payload}, 2);
 }
 
 void ts_cdo_write(ts_cdo *c, uint32_t addr, uint32_t value) {
@@ -60,7 +58,8 @@ void ts_cdo_block(ts_cdo *c, uint32_t addr, const uint32_t *data, size_t n) {
         return;
     }
     size_t payload = n + 2, head = payload < LONG_PAYLOAD ? 3 : 4;
-    size_t at = TS_CDO_HEADER_WORDS + c->words.len / 4 + head; /* of the first data word, from the CDO header */
+    size_t at =
+        TS_CDO_HEADER_WORDS + c->words.len / 4 + head; /* of the first data word, from the CDO header */
     uint32_t pad = (uint32_t)((addr >> 2) - at) & 3;
     if (pad) ts_cdo_nop(c, pad - 1);
     put_head(c, OP_BLOCK, payload);
@@ -87,16 +86,18 @@ ts_status ts_cdo_finish(const ts_cdo *c, ts_buf *out, ts_err *err) {
     return TS_OK;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------------------- */
 
 ts_status ts_cdo_open(ts_cdo_reader *r, const void *data, size_t len, ts_err *err) {
     ts_reader in = ts_reader_of(data, len);
-    uint32_t size = ts_read_u32(&in), magic = ts_read_u32(&in), version = ts_read_u32(&in), words = ts_read_u32(&in),
-             sum = ts_read_u32(&in);
+    uint32_t size = ts_read_u32(&in), magic = ts_read_u32(&in), version = ts_read_u32(&in),
+             words = ts_read_u32(&in), sum = ts_read_u32(&in);
     if (in.fail) return ts_fail(err, TS_E_FORMAT, "CDO: %zu bytes are too few for a header", len);
     if (size != 4 || magic != MAGIC) return ts_fail(err, TS_E_FORMAT, "CDO: no CDO header at the start");
-    if (version != VERSION) return ts_fail(err, TS_E_UNSUPP, "CDO: version 0x%x is not 0x%x", version, VERSION);
-    if (sum != ~(size + magic + version + words)) return ts_fail(err, TS_E_FORMAT, "CDO: wrong header checksum");
+    if (version != VERSION)
+        return ts_fail(err, TS_E_UNSUPP, "CDO: version 0x%x is not 0x%x", version, VERSION);
+    if (sum != ~(size + magic + version + words))
+        return ts_fail(err, TS_E_FORMAT, "CDO: wrong header checksum");
     if (words > (len - in.pos) / 4)
         return ts_fail(err, TS_E_FORMAT, "CDO: %u words announced, %zu present", words, (len - in.pos) / 4);
     *r = (ts_cdo_reader){.in = ts_read_bytes(&in, 4 * (uint64_t)words), .base = 4 * TS_CDO_HEADER_WORDS};
@@ -121,18 +122,49 @@ ts_status ts_cdo_next(ts_cdo_reader *r, ts_cdo_op *op, bool *more, ts_err *err) 
     *op = (ts_cdo_op){.offset = at};
     uint32_t want = 0, high = 0;
     switch (kind) {
-    case OP_WRITE: want = 2; op->kind = TS_CDO_WRITE; break;
-    case OP_MASK_WRITE: want = 3; op->kind = TS_CDO_MASK_WRITE; break;
-    case OP_MASK_POLL: want = 4; op->kind = TS_CDO_MASK_POLL; break;
-    case OP_WRITE64: want = 3; high = 1; op->kind = TS_CDO_WRITE; break;
-    case OP_MASK_WRITE64: want = 4; high = 1; op->kind = TS_CDO_MASK_WRITE; break;
-    case OP_MASK_POLL64: want = 5; high = 1; op->kind = TS_CDO_MASK_POLL; break;
-    case OP_BLOCK: want = n < 3 ? 3 : n; high = 1; op->kind = TS_CDO_BLOCK; break;
-    case OP_NOP: want = n; op->kind = TS_CDO_NOP; break;
-    default: return ts_fail(err, TS_E_UNSUPP, "CDO: operation 0x%x at offset %zu is not one that Tessera knows", kind, at);
+    case OP_WRITE:
+        want = 2;
+        op->kind = TS_CDO_WRITE;
+        break;
+    case OP_MASK_WRITE:
+        want = 3;
+        op->kind = TS_CDO_MASK_WRITE;
+        break;
+    case OP_MASK_POLL:
+        want = 4;
+        op->kind = TS_CDO_MASK_POLL;
+        break;
+    case OP_WRITE64:
+        want = 3;
+        high = 1;
+        op->kind = TS_CDO_WRITE;
+        break;
+    case OP_MASK_WRITE64:
+        want = 4;
+        high = 1;
+        op->kind = TS_CDO_MASK_WRITE;
+        break;
+    case OP_MASK_POLL64:
+        want = 5;
+        high = 1;
+        op->kind = TS_CDO_MASK_POLL;
+        break;
+    case OP_BLOCK:
+        want = n < 3 ? 3 : n;
+        high = 1;
+        op->kind = TS_CDO_BLOCK;
+        break;
+    case OP_NOP:
+        want = n;
+        op->kind = TS_CDO_NOP;
+        break;
+    default:
+        return ts_fail(err, TS_E_UNSUPP, "CDO: operation 0x%x at offset %zu is not one that Tessera knows",
+                       kind, at);
     }
     if (n != want)
-        return ts_fail(err, TS_E_FORMAT, "CDO: operation 0x%x at offset %zu has %u payload words, not %u", kind, at, n, want);
+        return ts_fail(err, TS_E_FORMAT, "CDO: operation 0x%x at offset %zu has %u payload words, not %u",
+                       kind, at, n, want);
     if (high && ts_word(p, 0))
         return ts_fail(err, TS_E_UNSUPP, "CDO: the address at offset %zu has more than 32 bits", at);
     if (op->kind != TS_CDO_NOP) op->addr = ts_word(p, high);

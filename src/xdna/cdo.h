@@ -1,10 +1,11 @@
-/* cdo.h - lists of register writes in the CDO format, which the NPU firmware carries out when a context is configured.
- * Depends on: mem.h, span.h.
+/* cdo.h - lists of register writes in the CDO format, which the NPU firmware carries out when a context is
+ * configured. Depends on: mem.h, span.h.
  *
- * A command is a word (payload words << 16 | operation) and its payload; 255 or more payload words put 255 into the
- * field and the count into a word of its own. The writer produces what AMD's bootgen makes of the same list: a NOP
- * before a block so that its data lie at the same place within 16 bytes as at their address, a block of one word as a
- * plain write. Addresses are 32-bit: the array needs no more. Verified byte for byte against bootgen 2022.2. */
+ * A command is a word (payload words << 16 | operation) and its payload; 255 or more payload words put 255 into
+ * the field and the count into a word of its own. The writer produces what AMD's bootgen makes of the same list:
+ * a NOP before a block so that its data lie at the same place within 16 bytes as at their address, a block of one
+ * word as a plain write. Addresses are 32-bit: the array needs no more. Verified byte for byte against bootgen
+ * 2022.2. */
 #ifndef TS_XDNA_CDO_H
 #define TS_XDNA_CDO_H
 
@@ -58,10 +59,11 @@ typedef struct ts_cdo_reader {
     size_t pos, base;
 } ts_cdo_reader;
 
-/* Open a list that begins with a CDO header. Errors: TS_E_FORMAT naming the field (magic, version, length, checksum). */
+/* Open a list that begins with a CDO header. Errors: TS_E_FORMAT naming the field (magic, version, length,
+ * checksum). */
 TS_NODISCARD ts_status ts_cdo_open(ts_cdo_reader *r, const void *data, size_t len, ts_err *err);
-/* *more = false at the end. Errors: TS_E_FORMAT (cut off), TS_E_UNSUPP (an operation Tessera does not know, an address
- * beyond 32 bits), with the byte offset. */
+/* *more = false at the end. Errors: TS_E_FORMAT (cut off), TS_E_UNSUPP (an operation Tessera does not know, an
+ * address beyond 32 bits), with the byte offset. */
 TS_NODISCARD ts_status ts_cdo_next(ts_cdo_reader *r, ts_cdo_op *op, bool *more, ts_err *err);
 
 #endif

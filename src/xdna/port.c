@@ -7,8 +7,8 @@
 static const char *const type_names[TS_PORT_TYPES] = {"Core", "DMA",   "Ctrl", "FIFO", "South",
                                                       "West", "North", "East", "Trace"};
 
-/* How many ports of each type a switch has; registers number them in the order of ts_port_type, and no kind of tile has
- * them in another order. */
+/* How many ports of each type a switch has; registers number them in the order of ts_port_type, and no kind of
+ * tile has them in another order. */
 static const uint8_t counts[TS_TILE_KINDS][2][TS_PORT_TYPES] = {
     /*                 core dma ctrl fifo  S  W  N  E trace */
     [TS_TILE_SHIM] = {{0, 0, 1, 1, 8, 4, 4, 4, 1}, {0, 0, 1, 1, 6, 4, 6, 4, 0}},
@@ -77,7 +77,8 @@ static ts_port_type opposite(ts_port_type t) {
     }
 }
 
-static bool neighbour(int n_cols, ts_tile tile, ts_port port, ts_port_role role, ts_tile *other, ts_port *peer) {
+static bool neighbour(int n_cols, ts_tile tile, ts_port port, ts_port_role role, ts_tile *other,
+                      ts_port *peer) {
     int col = tile.col, row = tile.row;
     switch (port.type) {
     case TS_PORT_SOUTH: row--; break;
@@ -121,13 +122,15 @@ uint32_t ts_shim_mux_bits(ts_dma_dir dir, int channel) {
     return ts_put(channel ? TS_SHIM_DEMUX_SOUTH3 : TS_SHIM_DEMUX_SOUTH2, TO_DMA);
 }
 
-/* ---- registers: the same layout in all kinds of tile --------------------------------------------------------------- */
+/* ---- registers: the same layout in all kinds of tile --------------------------------------------------- */
 
 /* Configuration [6:0] of a packet-mode master: arbiter [2:0], selector mask [6:3]. */
 uint32_t ts_ss_master_encode(ts_ss_master m) {
     uint32_t config = m.packet ? (m.arbiter & 7u) | (m.msels & 15u) << 3 : m.slave & 31u;
-    return ts_put(TS_CORE_SS_MASTER_MASTER_ENABLE, m.enable) | ts_put(TS_CORE_SS_MASTER_PACKET_ENABLE, m.packet) |
-           ts_put(TS_CORE_SS_MASTER_DROP_HEADER, m.drop_header) | ts_put(TS_CORE_SS_MASTER_CONFIGURATION, config);
+    return ts_put(TS_CORE_SS_MASTER_MASTER_ENABLE, m.enable) |
+           ts_put(TS_CORE_SS_MASTER_PACKET_ENABLE, m.packet) |
+           ts_put(TS_CORE_SS_MASTER_DROP_HEADER, m.drop_header) |
+           ts_put(TS_CORE_SS_MASTER_CONFIGURATION, config);
 }
 
 ts_ss_master ts_ss_master_decode(uint32_t word) {
@@ -182,9 +185,11 @@ uint32_t ts_ss_slot_off(ts_tile_kind kind, int slave_number, int slot) {
            4 * (uint32_t)slot;
 }
 
-/* ---- packets ----------------------------------------------------------------------------------------------------- */
+/* ---- packets ------------------------------------------------------------------------------------------- */
 
-static uint32_t with_parity(uint32_t w) { return w | (__builtin_parity(w) ? 0 : 1u << 31); }
+static uint32_t with_parity(uint32_t w) {
+    return w | (__builtin_parity(w) ? 0 : 1u << 31);
+}
 
 uint32_t ts_packet_encode(ts_packet p) {
     return with_parity((p.id & 31u) | (p.type & 7u) << 12 | (p.row & 31u) << 16 | (p.col & 127u) << 21);
@@ -194,7 +199,9 @@ ts_packet ts_packet_decode(uint32_t w) {
     return (ts_packet){.id = w & 31, .type = w >> 12 & 7, .row = w >> 16 & 31, .col = w >> 21 & 127};
 }
 
-bool ts_packet_parity_ok(uint32_t word) { return __builtin_parity(word); }
+bool ts_packet_parity_ok(uint32_t word) {
+    return __builtin_parity(word);
+}
 
 uint32_t ts_token_word(ts_tile tile, ts_dma_dir dir, int channel, uint32_t controller) {
     /* only what a token can tell apart and what Tessera waits on: the shim's channels [doc, vendor table] */

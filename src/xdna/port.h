@@ -1,10 +1,11 @@
-/* port.h - stream switches: ports, legal connections, neighbours, register words, packet headers. Depends on: tile.h.
+/* port.h - stream switches: ports, legal connections, neighbours, register words, packet headers. Depends on:
+ * tile.h.
  *
- * A stream switch joins slave ports (words come in) with master ports (words go out). In circuit mode a master names one
- * slave; several masters may name the same one, then the slowest of them stalls all. In packet mode the first word of a
- * packet is matched against the slots of its slave port, which name an arbiter and a selector; every master of that
- * arbiter that listens to the selector gets the packet.
- * Source: port order and registers AM025; legal connections aie-rt [doc]. */
+ * A stream switch joins slave ports (words come in) with master ports (words go out). In circuit mode a master
+ * names one slave; several masters may name the same one, then the slowest of them stalls all. In packet mode the
+ * first word of a packet is matched against the slots of its slave port, which name an arbiter and a selector;
+ * every master of that arbiter that listens to the selector gets the packet. Source: port order and registers
+ * AM025; legal connections aie-rt [doc]. */
 #ifndef TS_XDNA_PORT_H
 #define TS_XDNA_PORT_H
 
@@ -35,13 +36,17 @@ enum {
     TS_MASTERS_MAX = 23,
     TS_SLAVES_MAX = 25,
     TS_SLOTS = 4,
-    TS_ARBITERS = 6,      /* fields allow 8; 0-5 is what the open tools use [doc] */
+    TS_ARBITERS = 6, /* fields allow 8; 0-5 is what the open tools use [doc] */
     TS_MSELS = 4,
     TS_PACKET_IDS = 32,
 };
 
-static inline ts_port ts_port_of(ts_port_type type, int index) { return (ts_port){(uint8_t)type, (uint8_t)index}; }
-static inline bool ts_port_eq(ts_port a, ts_port b) { return a.type == b.type && a.index == b.index; }
+static inline ts_port ts_port_of(ts_port_type type, int index) {
+    return (ts_port){(uint8_t)type, (uint8_t)index};
+}
+static inline bool ts_port_eq(ts_port a, ts_port b) {
+    return a.type == b.type && a.index == b.index;
+}
 
 int ts_port_count(ts_tile_kind kind, ts_port_role role);
 /* The number by which registers name a port, or -1 when the tile has no such port; and back. */
@@ -67,12 +72,12 @@ int ts_port_dma_channel(ts_tile_kind kind, ts_port_role role, ts_port port);
 /* Shim mux (DMA to slave South) and demux (master South to DMA): the field of a channel is set to 1. */
 uint32_t ts_shim_mux_bits(ts_dma_dir dir, int channel);
 
-/* ---- registers --------------------------------------------------------------------------------------------------- */
+/* ---- registers ----------------------------------------------------------------------------------------- */
 
 typedef struct ts_ss_master {
     bool enable, packet, drop_header;
-    uint8_t slave;            /* circuit */
-    uint8_t arbiter, msels;   /* packet: msels is a mask of selectors listened to */
+    uint8_t slave;          /* circuit */
+    uint8_t arbiter, msels; /* packet: msels is a mask of selectors listened to */
 } ts_ss_master;
 
 typedef struct ts_ss_slave {
@@ -109,7 +114,7 @@ typedef struct ts_fabric {
     ts_switch sw[TS_COLS][TS_ROWS];
 } ts_fabric;
 
-/* ---- packets ----------------------------------------------------------------------------------------------------- */
+/* ---- packets ------------------------------------------------------------------------------------------- */
 
 /* The header word of a packet: id [4:0], type [14:12], source row [20:16], source column [27:21], odd parity [31]. */
 typedef struct ts_packet {
@@ -120,9 +125,9 @@ ts_packet ts_packet_decode(uint32_t word);
 bool ts_packet_parity_ok(uint32_t word);
 
 enum { TS_PACKET_TYPE_TOKEN = 6 };
-/* The completion token of a task: a packet of type 6 whose id is the channel's controller number and whose bits [12:8]
- * (the upper ones overlap the type) name the actor. Observed: 0x0020600F = column 1, shim, S2MM 0, controller 15
- * [silicon, xdna-emu]. Returns 0 for a channel whose actor number is not known. */
+/* The completion token of a task: a packet of type 6 whose id is the channel's controller number and whose bits
+ * [12:8] (the upper ones overlap the type) name the actor. Observed: 0x0020600F = column 1, shim, S2MM 0,
+ * controller 15 [silicon, xdna-emu]. Returns 0 for a channel whose actor number is not known. */
 uint32_t ts_token_word(ts_tile tile, ts_dma_dir dir, int channel, uint32_t controller);
 
 #endif

@@ -30,13 +30,23 @@ enum ts_reg_field {
 #undef REG
 #undef FIELD
 
-static inline uint32_t ts_field_lsb(ts_field f) { return f & 0xff; }
+static inline uint32_t ts_field_lsb(ts_field f) {
+    return f & 0xff;
+}
 /* The largest value of a field; also its mask after shifting down. */
-static inline uint32_t ts_field_max(ts_field f) { return (uint32_t)((UINT64_C(1) << (f >> 8)) - 1); }
-static inline uint32_t ts_field_mask(ts_field f) { return ts_field_max(f) << ts_field_lsb(f); }
-static inline uint32_t ts_get(uint32_t word, ts_field f) { return (word >> ts_field_lsb(f)) & ts_field_max(f); }
+static inline uint32_t ts_field_max(ts_field f) {
+    return (uint32_t)((UINT64_C(1) << (f >> 8)) - 1);
+}
+static inline uint32_t ts_field_mask(ts_field f) {
+    return ts_field_max(f) << ts_field_lsb(f);
+}
+static inline uint32_t ts_get(uint32_t word, ts_field f) {
+    return (word >> ts_field_lsb(f)) & ts_field_max(f);
+}
 /* `value` in its place; bits that do not fit are dropped, so check against ts_field_max first. */
-static inline uint32_t ts_put(ts_field f, uint32_t value) { return (value & ts_field_max(f)) << ts_field_lsb(f); }
+static inline uint32_t ts_put(ts_field f, uint32_t value) {
+    return (value & ts_field_max(f)) << ts_field_lsb(f);
+}
 
 /* A register (array) of the table. */
 typedef struct ts_reg {
@@ -44,13 +54,15 @@ typedef struct ts_reg {
     uint32_t off, stride, count;
 } ts_reg;
 
-/* The register of that kind of tile at byte offset `off`; *index is the member of an array. NULL: not in the table. */
+/* The register of that kind of tile at byte offset `off`; *index is the member of an array. NULL: not in the
+ * table. */
 const ts_reg *ts_reg_find(ts_tile_kind kind, uint32_t off, uint32_t *index);
 
 /* "core(0,2) DMA_BD_5[3]", "mem(1,1) data+0x400" or "shim(0,0) +0x12345"; always terminated. Returns buf. */
 const char *ts_reg_name(uint32_t addr, char *buf, size_t len);
 
-/* The fields of a register with their values, " Valid=1 ..."; only those that are not zero. For dumps. Returns buf. */
+/* The fields of a register with their values, " Valid=1 ..."; only those that are not zero. For dumps. Returns
+ * buf. */
 const char *ts_reg_fields(uint32_t addr, uint32_t value, char *buf, size_t len);
 
 #endif

@@ -6,29 +6,44 @@
 #include <string.h>
 
 const ts_tile_info ts_tile_infos[TS_TILE_KINDS] = {
-    [TS_TILE_SHIM] = {.name = "shim", .n_channels = 2, .n_bds = 16, .n_locks = 16, .bd_words = 8,
-                      .bd_base = TS_SHIM_DMA_BD_0, .lock_base = TS_SHIM_LOCK,
+    [TS_TILE_SHIM] = {.name = "shim",
+                      .n_channels = 2,
+                      .n_bds = 16,
+                      .n_locks = 16,
+                      .bd_words = 8,
+                      .bd_base = TS_SHIM_DMA_BD_0,
+                      .lock_base = TS_SHIM_LOCK,
                       .ctrl = {TS_SHIM_DMA_S2MM_CTRL, TS_SHIM_DMA_MM2S_CTRL},
                       .status = {TS_SHIM_DMA_S2MM_STATUS, TS_SHIM_DMA_MM2S_STATUS}},
-    [TS_TILE_MEM] = {.name = "mem", .data_bytes = 512 * 1024, .n_channels = 6, .n_bds = 48, .n_locks = 64, .bd_words = 8,
-                     .bd_base = TS_MEM_DMA_BD_0, .lock_base = TS_MEM_LOCK,
+    [TS_TILE_MEM] = {.name = "mem",
+                     .data_bytes = 512 * 1024,
+                     .n_channels = 6,
+                     .n_bds = 48,
+                     .n_locks = 64,
+                     .bd_words = 8,
+                     .bd_base = TS_MEM_DMA_BD_0,
+                     .lock_base = TS_MEM_LOCK,
                      .ctrl = {TS_MEM_DMA_S2MM_CTRL, TS_MEM_DMA_MM2S_CTRL},
                      .status = {TS_MEM_DMA_S2MM_STATUS, TS_MEM_DMA_MM2S_STATUS}},
-    [TS_TILE_CORE] = {.name = "core", .data_bytes = 64 * 1024, .n_channels = 2, .n_bds = 16, .n_locks = 16, .bd_words = 6,
-                      .bd_base = TS_CORE_DMA_BD_0, .lock_base = TS_CORE_LOCK,
+    [TS_TILE_CORE] = {.name = "core",
+                      .data_bytes = 64 * 1024,
+                      .n_channels = 2,
+                      .n_bds = 16,
+                      .n_locks = 16,
+                      .bd_words = 6,
+                      .bd_base = TS_CORE_DMA_BD_0,
+                      .lock_base = TS_CORE_LOCK,
                       .ctrl = {TS_CORE_DMA_S2MM_CTRL, TS_CORE_DMA_MM2S_CTRL},
                       .status = {TS_CORE_DMA_S2MM_STATUS, TS_CORE_DMA_MM2S_STATUS}},
 };
 
-/* ---- the table of registers ------------------------------------------------------------------------------------- */
+/* ---- the table of registers ---------------------------------------------------------------------------- */
 
-
-#define TS_TILE_KIND_CORE TS_TILE_CORE
-#define TS_TILE_KIND_MEM  TS_TILE_MEM
-#define TS_TILE_KIND_SHIM TS_TILE_SHIM
-#define REG(tile, name, off, stride, count)                                                                            \
-    {{#name, off, stride, count}, TS_TILE_KIND_##tile, 0},
-#define FIELD(tile, reg, name, msb, lsb) {{#name, 0, 0, 0}, TS_TILE_KIND_##tile, TS_FIELD_OF(msb, lsb)},
+#define TS_TILE_KIND_CORE                   TS_TILE_CORE
+#define TS_TILE_KIND_MEM                    TS_TILE_MEM
+#define TS_TILE_KIND_SHIM                   TS_TILE_SHIM
+#define REG(tile, name, off, stride, count) {{#name, off, stride, count}, TS_TILE_KIND_##tile, 0},
+#define FIELD(tile, reg, name, msb, lsb)    {{#name, 0, 0, 0}, TS_TILE_KIND_##tile, TS_FIELD_OF(msb, lsb)},
 static const struct {
     ts_reg reg; /* count 0: a field of the register above */
     ts_tile_kind kind;
@@ -67,16 +82,12 @@ const char *ts_reg_name(uint32_t addr, char *buf, size_t len) {
     if (n < 0 || (size_t)n >= len) return buf;
     char *p = buf + n;
     len -= (size_t)n;
-    if (r && r->count > 1)
-        snprintf(p, len, "%s[%u]", r->name, index);
-    else if (r)
-        snprintf(p, len, "%s", r->name);
-    else if (off < info->data_bytes)
-        snprintf(p, len, "data+0x%x", off);
+    if (r && r->count > 1) snprintf(p, len, "%s[%u]", r->name, index);
+    else if (r) snprintf(p, len, "%s", r->name);
+    else if (off < info->data_bytes) snprintf(p, len, "data+0x%x", off);
     else if (ts_tile_kind_of(t) == TS_TILE_CORE && off - TS_PROGRAM_BASE < TS_PROGRAM_BYTES)
         snprintf(p, len, "program+0x%x", off - TS_PROGRAM_BASE);
-    else
-        snprintf(p, len, "+0x%x", off);
+    else snprintf(p, len, "+0x%x", off);
     return buf;
 }
 
@@ -97,9 +108,10 @@ const char *ts_reg_fields(uint32_t addr, uint32_t value, char *buf, size_t len) 
     return buf;
 }
 
-/* ---- addresses --------------------------------------------------------------------------------------------------- */
+/* ---- addresses ----------------------------------------------------------------------------------------- */
 
-static bool in_array(uint32_t off, uint32_t base, uint32_t stride, uint32_t count, uint32_t *index, uint32_t *rest) {
+static bool in_array(uint32_t off, uint32_t base, uint32_t stride, uint32_t count, uint32_t *index,
+                     uint32_t *rest) {
     if (off < base || off >= base + stride * count) return false;
     *index = (off - base) / stride;
     *rest = (off - base) % stride;
@@ -116,7 +128,8 @@ static const struct {
 };
 
 ts_place ts_locate(uint32_t addr) {
-    ts_place p = {.tile = ts_tile_at((int)ts_addr_col(addr), (int)ts_addr_row(addr)), .off = ts_addr_off(addr)};
+    ts_place p = {.tile = ts_tile_at((int)ts_addr_col(addr), (int)ts_addr_row(addr)),
+                  .off = ts_addr_off(addr)};
     p.kind = ts_tile_kind_of(p.tile);
     if (p.tile.row >= TS_ROWS) return p;
     const ts_tile_info *info = &ts_tile_infos[p.kind];

@@ -5,7 +5,7 @@
 
 enum { WRITE_BYTES = 24, MASK_BYTES = 28, BLOCK_HEAD = 16, WAIT_BYTES = 16, PATCH_BYTES = 48 };
 
-/* ---- writing ----------------------------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------------------------- */
 
 static void put(ts_txn *t, const uint32_t *words, size_t n) {
     if (t->failed || !ts_buf_append(&t->bytes, words, 4 * n)) t->failed = true;
@@ -52,8 +52,8 @@ void ts_txn_wait(ts_txn *t, ts_tile tile, ts_dma_dir dir, int channel) {
 
 void ts_txn_patch(ts_txn *t, uint32_t addr, uint32_t arg, uint64_t offset) {
     put(t,
-        (uint32_t[]){TS_TXN_PATCH, PATCH_BYTES, 0, 0, 0, 0 /* action: add */, addr, 0, arg, 0, (uint32_t)offset,
-                     (uint32_t)(offset >> 32)},
+        (uint32_t[]){TS_TXN_PATCH, PATCH_BYTES, 0, 0, 0, 0 /* action: add */, addr, 0, arg, 0,
+                     (uint32_t)offset, (uint32_t)(offset >> 32)},
         12);
     t->n_ops++;
 }
@@ -61,8 +61,10 @@ void ts_txn_patch(ts_txn *t, uint32_t addr, uint32_t arg, uint64_t offset) {
 ts_status ts_txn_finish(const ts_txn *t, int n_cols, ts_buf *out, ts_err *err) {
     if (t->failed) return ts_fail_nomem(err, "an instruction stream", t->bytes.len);
     size_t total = TS_TXN_HEADER_BYTES + t->bytes.len;
-    if (total > UINT32_MAX) return ts_fail(err, TS_E_LIMIT, "instruction stream: %zu bytes do not fit", total);
-    uint32_t head[4] = {TS_TXN_FIRST_WORD, (uint32_t)n_cols | 1u << 8 /* memtile rows */, t->n_ops, (uint32_t)total};
+    if (total > UINT32_MAX)
+        return ts_fail(err, TS_E_LIMIT, "instruction stream: %zu bytes do not fit", total);
+    uint32_t head[4] = {TS_TXN_FIRST_WORD, (uint32_t)n_cols | 1u << 8 /* memtile rows */, t->n_ops,
+                        (uint32_t)total};
     if (!ts_buf_append(out, head, sizeof head) || !ts_buf_append(out, t->bytes.data, t->bytes.len))
         return ts_fail_nomem(err, "an instruction stream", total);
     return TS_OK;
@@ -73,22 +75,27 @@ void ts_txn_free(ts_txn *t) {
     *t = (ts_txn){0};
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------------------- */
 
 ts_status ts_txn_open(ts_txn_reader *r, const void *data, size_t len, ts_err *err) {
     ts_reader in = ts_reader_of(data, len);
-    uint32_t first = ts_read_u32(&in), shape = ts_read_u32(&in), n_ops = ts_read_u32(&in), total = ts_read_u32(&in);
-    if (in.fail) return ts_fail(err, TS_E_FORMAT, "instruction stream: %zu bytes are too few for a header", len);
+    uint32_t first = ts_read_u32(&in), shape = ts_read_u32(&in), n_ops = ts_read_u32(&in),
+             total = ts_read_u32(&in);
+    if (in.fail)
+        return ts_fail(err, TS_E_FORMAT, "instruction stream: %zu bytes are too few for a header", len);
     if (first != TS_TXN_FIRST_WORD)
-        return ts_fail(err, TS_E_UNSUPP,
-                       "instruction stream: starts with 0x%08x, not 0x%08x (version 0.1, generation 3, 6 rows)", first,
-                       TS_TXN_FIRST_WORD);
+        return ts_fail(
+            err, TS_E_UNSUPP,
+            "instruction stream: starts with 0x%08x, not 0x%08x (version 0.1, generation 3, 6 rows)", first,
+            TS_TXN_FIRST_WORD);
     uint32_t n_cols = shape & 0xff;
     if (shape >> 8 != 1 || n_cols < 1 || n_cols > TS_COLS)
-        return ts_fail(err, TS_E_UNSUPP, "instruction stream: shape word 0x%08x is not 1 to %d columns with 1 memtile row",
+        return ts_fail(err, TS_E_UNSUPP,
+                       "instruction stream: shape word 0x%08x is not 1 to %d columns with 1 memtile row",
                        shape, TS_COLS);
     if (total != len)
-        return ts_fail(err, TS_E_FORMAT, "instruction stream: header says %u bytes, there are %zu", total, len);
+        return ts_fail(err, TS_E_FORMAT, "instruction stream: header says %u bytes, there are %zu", total,
+                       len);
     *r = (ts_txn_reader){.in = in.in, .pos = in.pos, .n_ops = n_ops, .n_cols = (uint8_t)n_cols};
     return TS_OK;
 }
@@ -98,28 +105,35 @@ static ts_status cut_off(size_t at, ts_err *err) {
 }
 
 static ts_status bad_field(const char *what, uint32_t got, size_t at, ts_err *err) {
-    return ts_fail(err, TS_E_FORMAT, "instruction stream: %s 0x%x in the operation at offset %zu", what, got, at);
+    return ts_fail(err, TS_E_FORMAT, "instruction stream: %s 0x%x in the operation at offset %zu", what, got,
+                   at);
 }
 
 ts_status ts_txn_next(ts_txn_reader *r, ts_txn_op *op, bool *more, ts_err *err) {
     size_t at = r->pos;
     if (at == r->in.len) {
         if (r->n_read != r->n_ops)
-            return ts_fail(err, TS_E_FORMAT, "instruction stream: header says %u operations, there are %u", r->n_ops, r->n_read);
+            return ts_fail(err, TS_E_FORMAT, "instruction stream: header says %u operations, there are %u",
+                           r->n_ops, r->n_read);
         *more = false;
         return TS_OK;
     }
     ts_reader in = {.in = r->in, .pos = at};
     uint32_t head = ts_read_u32(&in);
     if (in.fail) return cut_off(at, err);
-    static const uint8_t sizes[256] = {[TS_TXN_WRITE] = WRITE_BYTES, [TS_TXN_BLOCK] = BLOCK_HEAD,
-                                       [TS_TXN_MASK_WRITE] = MASK_BYTES, [TS_TXN_MASK_POLL] = MASK_BYTES,
-                                       [TS_TXN_NOP] = 4, [TS_TXN_WAIT] = WAIT_BYTES, [TS_TXN_PATCH] = PATCH_BYTES};
+    static const uint8_t sizes[256] = {[TS_TXN_WRITE] = WRITE_BYTES,
+                                       [TS_TXN_BLOCK] = BLOCK_HEAD,
+                                       [TS_TXN_MASK_WRITE] = MASK_BYTES,
+                                       [TS_TXN_MASK_POLL] = MASK_BYTES,
+                                       [TS_TXN_NOP] = 4,
+                                       [TS_TXN_WAIT] = WAIT_BYTES,
+                                       [TS_TXN_PATCH] = PATCH_BYTES};
     if (head > 255 || !sizes[head])
-        return ts_fail(err, TS_E_UNSUPP, "instruction stream: operation 0x%x at offset %zu is not one for npu1", head, at);
+        return ts_fail(err, TS_E_UNSUPP,
+                       "instruction stream: operation 0x%x at offset %zu is not one for npu1", head, at);
     ts_span p = ts_read_bytes(&in, sizes[head] - 4u);
     if (in.fail) return cut_off(at, err);
-#define W(i) ts_word(p, (i) - 1) /* the i-th word of the operation */
+#define W(i) ts_word(p, (i)-1) /* the i-th word of the operation */
     *op = (ts_txn_op){.kind = (ts_txn_kind)head, .offset = at};
     switch (op->kind) {
     case TS_TXN_WRITE:
@@ -146,7 +160,8 @@ ts_status ts_txn_next(ts_txn_reader *r, ts_txn_op *op, bool *more, ts_err *err) 
     case TS_TXN_WAIT:
         if (W(1) != WAIT_BYTES) return bad_field("size", W(1), at, err);
         if ((W(2) & 0xff) > 1) return bad_field("direction", W(2) & 0xff, at, err);
-        if (W(2) >> 24 || (W(3) & 0xff)) return bad_field("reserved byte", W(2) >> 24 | (W(3) & 0xff), at, err);
+        if (W(2) >> 24 || (W(3) & 0xff))
+            return bad_field("reserved byte", W(2) >> 24 | (W(3) & 0xff), at, err);
         op->dir = (ts_dma_dir)(W(2) & 1);
         op->tile = ts_tile_at(W(2) >> 16 & 0xff, W(2) >> 8 & 0xff);
         op->n_rows = W(3) >> 8 & 0xff;
@@ -156,7 +171,8 @@ ts_status ts_txn_next(ts_txn_reader *r, ts_txn_op *op, bool *more, ts_err *err) 
     case TS_TXN_PATCH:
         if (W(1) != PATCH_BYTES) return bad_field("size", W(1), at, err);
         if (W(5)) return bad_field("patch action", W(5), at, err);
-        if (W(2) || W(3) || W(4) || W(7) || W(9)) return bad_field("reserved word", W(2) | W(3) | W(4) | W(7) | W(9), at, err);
+        if (W(2) || W(3) || W(4) || W(7) || W(9))
+            return bad_field("reserved word", W(2) | W(3) | W(4) | W(7) | W(9), at, err);
         op->addr = W(6);
         op->arg = W(8);
         op->arg_offset = W(10) | (uint64_t)W(11) << 32;
@@ -182,13 +198,15 @@ static bool print_op(const ts_txn_op *op, ts_buf *out) {
     case TS_TXN_MASK_WRITE:
         return ts_buf_printf(out, "mask   %-28s 0x%08x of 0x%08x%s\n", name, op->value, op->mask,
                              ts_reg_fields(op->addr, op->value & op->mask, text, sizeof text));
-    case TS_TXN_MASK_POLL: return ts_buf_printf(out, "poll   %-28s 0x%08x of 0x%08x\n", name, op->value, op->mask);
+    case TS_TXN_MASK_POLL:
+        return ts_buf_printf(out, "poll   %-28s 0x%08x of 0x%08x\n", name, op->value, op->mask);
     case TS_TXN_NOP: return ts_buf_puts(out, "nop\n");
     case TS_TXN_WAIT:
-        return ts_buf_printf(out, "wait   %s(%u,%u) %s %u, one token\n", ts_tile_info_of(op->tile)->name, op->tile.col,
-                             op->tile.row, op->dir == TS_S2MM ? "S2MM" : "MM2S", op->channel);
+        return ts_buf_printf(out, "wait   %s(%u,%u) %s %u, one token\n", ts_tile_info_of(op->tile)->name,
+                             op->tile.col, op->tile.row, op->dir == TS_S2MM ? "S2MM" : "MM2S", op->channel);
     case TS_TXN_PATCH:
-        return ts_buf_printf(out, "patch  %-28s argument %u + 0x%llx\n", name, op->arg, (unsigned long long)op->arg_offset);
+        return ts_buf_printf(out, "patch  %-28s argument %u + 0x%llx\n", name, op->arg,
+                             (unsigned long long)op->arg_offset);
     case TS_TXN_BLOCK: break;
     }
     size_t n = op->data.len / 4;
@@ -198,7 +216,8 @@ static bool print_op(const ts_txn_op *op, ts_buf *out) {
     ts_bd bd;
     for (size_t i = 0; i < n; i++) w[i] = ts_word(op->data, i);
     ts_bd_decode(at.kind, w, &bd);
-    return ts_buf_printf(out, "               BD %u: %s\n", at.index, ts_bd_print(at.kind, &bd, text, sizeof text));
+    return ts_buf_printf(out, "               BD %u: %s\n", at.index,
+                         ts_bd_print(at.kind, &bd, text, sizeof text));
 }
 
 ts_status ts_txn_print(const void *data, size_t len, ts_buf *out, ts_err *err) {

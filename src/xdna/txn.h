@@ -1,9 +1,11 @@
-/* txn.h - instruction streams: what the NPU firmware carries out for one command. Depends on: mem.h, span.h, tile.h.
+/* txn.h - instruction streams: what the NPU firmware carries out for one command. Depends on: mem.h, span.h,
+ * tile.h.
  *
- * A stream ("transaction", version 0.1) is a 16-byte header and operations of fixed layout: register writes, patches that
- * put the address of a command's buffer argument into a shim BD, and waits for completion tokens. Version 0.1 is the one
- * that signed npu1 firmware is known to take [silicon, xdna-emu]; the compact version 1.0 is for npu2.
- * Source: mlir-aie and aie-rt's transaction format [doc]; docs/npu/config.md explains a stream word by word. */
+ * A stream ("transaction", version 0.1) is a 16-byte header and operations of fixed layout: register writes,
+ * patches that put the address of a command's buffer argument into a shim BD, and waits for completion tokens.
+ * Version 0.1 is the one that signed npu1 firmware is known to take [silicon, xdna-emu]; the compact version 1.0
+ * is for npu2. Source: mlir-aie and aie-rt's transaction format [doc]; docs/npu/config.md explains a stream word
+ * by word. */
 #ifndef TS_XDNA_TXN_H
 #define TS_XDNA_TXN_H
 
@@ -17,8 +19,9 @@ typedef enum ts_txn_kind {
     TS_TXN_MASK_WRITE = 0x03,
     TS_TXN_MASK_POLL = 0x04, /* no time-out: can hang for ever; the static checker refuses it */
     TS_TXN_NOP = 0x05,
-    TS_TXN_WAIT = 0x80,      /* until a completion token of the channel has come; takes one */
-    TS_TXN_PATCH = 0x81,     /* the low words of a shim BD's base <- address of argument + offset + TS_ARRAY_BIAS */
+    TS_TXN_WAIT = 0x80, /* until a completion token of the channel has come; takes one */
+    TS_TXN_PATCH =
+        0x81, /* the low words of a shim BD's base <- address of argument + offset + TS_ARRAY_BIAS */
 } ts_txn_kind;
 
 enum {

@@ -7,8 +7,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static bool same(const ts_cdo_op *a, const ts_cdo_op *b) {
     return a->kind == b->kind && a->addr == b->addr && a->mask == b->mask && a->value == b->value &&
-           a->timeout == b->timeout && a->data.len == b->data.len && !memcmp(a->data.data ? a->data.data : (const void *)"",
-           b->data.data ? b->data.data : (const void *)"", a->data.len);
+           a->timeout == b->timeout && a->data.len == b->data.len &&
+           !memcmp(a->data.data ? a->data.data : (const void *)"",
+                   b->data.data ? b->data.data : (const void *)"", a->data.len);
 }
 
 static ts_status next(ts_cdo_reader *r, ts_cdo_op *op, bool *more) {

@@ -1,4 +1,5 @@
-/* bootgen.h - run Debian's xilinx-bootgen on a raw CDO and compare its PDI with ours. Depends on: support/test.h, pdi.h. */
+/* bootgen.h - run Debian's xilinx-bootgen on a raw CDO and compare its PDI with ours. Depends on: support/test.h,
+ * pdi.h. */
 #ifndef TS_TESTS_BOOTGEN_H
 #define TS_TESTS_BOOTGEN_H
 
@@ -30,14 +31,16 @@ static inline void raw_command(raw_cdo *r, uint32_t op, const uint32_t *payload,
     for (size_t i = 0; i < n; i++) raw_put(r, payload[i]);
 }
 
-static inline bool have_bootgen(void) { return system("bootgen -arch versal -help >/dev/null 2>&1") != 127 * 256; }
+static inline bool have_bootgen(void) {
+    return system("bootgen -arch versal -help >/dev/null 2>&1") != 127 * 256;
+}
 
-#define SKIP_WITHOUT_BOOTGEN()                                                                                         \
-    do {                                                                                                               \
-        if (!have_bootgen()) {                                                                                         \
-            print_message("skip: bootgen is not installed (Debian: xilinx-bootgen)\n");                                \
-            skip();                                                                                                    \
-        }                                                                                                              \
+#define SKIP_WITHOUT_BOOTGEN()                                                                               \
+    do {                                                                                                     \
+        if (!have_bootgen()) {                                                                               \
+            print_message("skip: bootgen is not installed (Debian: xilinx-bootgen)\n");                      \
+            skip();                                                                                          \
+        }                                                                                                    \
     } while (0)
 
 /* bootgen's PDI of the raw list equals `ours` byte for byte. */
@@ -55,7 +58,8 @@ static inline void assert_equals_bootgen(const raw_cdo *raw, const ts_buf *ours,
                               "  name=aie_image, id=0x1c000000\n  { type=cdo\n   file=a.bin\n  }\n }\n}\n";
     snprintf(path, sizeof path, "%s/a.bif", dir);
     assert_ok(ts_file_write(path, bif, sizeof bif - 1, &err));
-    snprintf(command, sizeof command, "cd %s && bootgen -arch versal -image a.bif -o a.pdi -w >log 2>&1", dir);
+    snprintf(command, sizeof command, "cd %s && bootgen -arch versal -image a.bif -o a.pdi -w >log 2>&1",
+             dir);
     assert_int_equal(system(command), 0);
     snprintf(path, sizeof path, "%s/a.pdi", dir);
     ts_buf theirs = {0};
@@ -63,7 +67,8 @@ static inline void assert_equals_bootgen(const raw_cdo *raw, const ts_buf *ours,
     size_t n = ours->len < theirs.len ? ours->len : theirs.len, i = 0;
     while (i < n && ours->data[i] == theirs.data[i]) i++;
     if (i != ours->len || i != theirs.len)
-        fail_msg("%s: differs from bootgen at byte 0x%zx (ours %zu bytes, bootgen %zu)", what, i, ours->len, theirs.len);
+        fail_msg("%s: differs from bootgen at byte 0x%zx (ours %zu bytes, bootgen %zu)", what, i, ours->len,
+                 theirs.len);
     snprintf(command, sizeof command, "rm -r %s", dir);
     assert_int_equal(system(command), 0);
     ts_buf_free(&file);

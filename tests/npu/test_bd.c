@@ -9,15 +9,29 @@ static void test_known_words(void **state) {
     (void)state;
     ts_err err;
     uint32_t w[TS_BD_WORDS_MAX];
-    ts_bd core = {.base = 0x400, .words = 256, .valid = 1, .use_next = 1, .next = 3, .acq_enable = 1, .acq_lock = 2,
-                  .acq_value = -1, .rel_lock = 5, .rel_value = 1};
+    ts_bd core = {.base = 0x400,
+                  .words = 256,
+                  .valid = 1,
+                  .use_next = 1,
+                  .next = 3,
+                  .acq_enable = 1,
+                  .acq_lock = 2,
+                  .acq_value = -1,
+                  .rel_lock = 5,
+                  .rel_value = 1};
     assert_ok(ts_bd_encode(TS_TILE_CORE, &core, w, &err));
     assert_int_equal(w[0], 0x100u << 14 | 256);
     assert_int_equal(w[1] | w[2] | w[3] | w[4], 0);
     assert_int_equal(w[5], 3u << 27 | 1u << 26 | 1u << 25 | 1u << 18 | 5u << 13 | 1u << 12 | 0x7fu << 5 | 2);
 
-    ts_bd mem = {.base = TS_MEM_OWN_BASE + 0x1000, .words = 1024, .valid = 1, .acq_enable = 1, .acq_lock = TS_MEM_OWN_LOCK + 1,
-                 .acq_value = -1, .rel_lock = TS_MEM_OWN_LOCK, .rel_value = 1,
+    ts_bd mem = {.base = TS_MEM_OWN_BASE + 0x1000,
+                 .words = 1024,
+                 .valid = 1,
+                 .acq_enable = 1,
+                 .acq_lock = TS_MEM_OWN_LOCK + 1,
+                 .acq_value = -1,
+                 .rel_lock = TS_MEM_OWN_LOCK,
+                 .rel_value = 1,
                  .dim = {{.step = 1, .wrap = 16}, {.step = 64, .wrap = 8}, {.step = 16}}};
     assert_ok(ts_bd_encode(TS_TILE_MEM, &mem, w, &err));
     assert_int_equal(w[0], 1024);
@@ -28,8 +42,16 @@ static void test_known_words(void **state) {
     assert_int_equal(w[5] | w[6], 0);
     assert_int_equal(w[7], 1u << 31 | 1u << 24 | 64u << 16 | 1u << 15 | 0x7fu << 8 | 65);
 
-    ts_bd shim = {.base = UINT64_C(0x7f1280001000), .words = 1u << 20, .valid = 1, .burst = 2, .axcache = 2, .packet = 1,
-                  .packet_id = 7, .iter_step = 0x1000, .iter_wrap = 4, .dim = {{.wrap = 1000, .step = 3}}};
+    ts_bd shim = {.base = UINT64_C(0x7f1280001000),
+                  .words = 1u << 20,
+                  .valid = 1,
+                  .burst = 2,
+                  .axcache = 2,
+                  .packet = 1,
+                  .packet_id = 7,
+                  .iter_step = 0x1000,
+                  .iter_wrap = 4,
+                  .dim = {{.wrap = 1000, .step = 3}}};
     assert_ok(ts_bd_encode(TS_TILE_SHIM, &shim, w, &err));
     assert_int_equal(w[0], 1u << 20);
     assert_int_equal(w[1], 0x80001000);
@@ -57,7 +79,8 @@ static void test_round_trip(void **state) {
         assert_ok(ts_bd_encode(kind, &bd, back, &err));
         ts_bd_decode(kind, back, &again);
         assert_memory_equal(&bd, &again, sizeof bd);
-        for (int j = 0; j < ts_tile_infos[kind].bd_words; j++) assert_int_equal(back[j] & ~w[j], 0); /* nothing new */
+        for (int j = 0; j < ts_tile_infos[kind].bd_words; j++)
+            assert_int_equal(back[j] & ~w[j], 0); /* nothing new */
     }
 }
 
@@ -112,7 +135,8 @@ static void test_ranges(void **state) {
             if (s != TS_OK) fail_msg("case %zu: %s", i, err.msg);
             continue;
         }
-        if (s != TS_E_INVAL || !strstr(err.msg, cases[i].names)) fail_msg("case %zu: status %d, \"%s\"", i, s, err.msg);
+        if (s != TS_E_INVAL || !strstr(err.msg, cases[i].names))
+            fail_msg("case %zu: status %d, \"%s\"", i, s, err.msg);
         assert_int_equal(w[0], 0xdead); /* untouched on failure */
     }
 }
@@ -120,7 +144,8 @@ static void test_ranges(void **state) {
 static void test_addresses(void **state) {
     (void)state;
     /* 3 rows of 4 words out of a matrix with 10 words a row, columns first */
-    ts_bd bd = {.base = 0x100, .words = 24, .dim = {{.step = 10, .wrap = 3}, {.step = 1, .wrap = 4}, {.step = 100}}};
+    ts_bd bd = {
+        .base = 0x100, .words = 24, .dim = {{.step = 10, .wrap = 3}, {.step = 1, .wrap = 4}, {.step = 100}}};
     for (uint32_t i = 0; i < 24; i++)
         assert_int_equal(ts_bd_addr(&bd, i), 0x100 + 4 * ((i % 3) * 10 + (i / 3 % 4) + (i / 12) * 100));
     uint64_t lo, hi;
@@ -173,8 +198,17 @@ static void test_start_words(void **state) {
 static void test_print(void **state) {
     (void)state;
     char buf[200];
-    ts_bd bd = {.base = 0x400, .words = 256, .valid = 1, .use_next = 1, .next = 3, .acq_enable = 1, .acq_lock = 2,
-                .acq_value = -1, .rel_lock = 5, .rel_value = 1, .dim = {{.wrap = 8, .step = 4}}};
+    ts_bd bd = {.base = 0x400,
+                .words = 256,
+                .valid = 1,
+                .use_next = 1,
+                .next = 3,
+                .acq_enable = 1,
+                .acq_lock = 2,
+                .acq_value = -1,
+                .rel_lock = 5,
+                .rel_value = 1,
+                .dim = {{.wrap = 8, .step = 4}}};
     assert_string_equal(ts_bd_print(TS_TILE_CORE, &bd, buf, sizeof buf),
                         "256 words at 0x400 d0 8x4 acquire 2-1 release 5+1 next 3");
     for (size_t n = 1; n < 60; n++) {

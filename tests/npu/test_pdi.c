@@ -17,12 +17,12 @@ static void test_golden(void **state) {
     ts_buf pdi = {0};
     assert_ok(ts_pdi_write(&cdo, &pdi, &err));
     static const uint32_t list[] = {
-        4, 0x004F4443, 0x200, 17, 0xFFB0B9A7,     /* header: size, "CDO", version, words, checksum */
-        0x00020103, 0x00232000, 2,                /* write */
-        0x00000111,                               /* NOP: the data of the block start on a multiple of 16 bytes */
-        0x00050105, 0, 0x00220000, 0x11, 0x22, 0x33, /* block */
-        0x00020103, 0x0021F000, 5,                /* a block of one word is a write */
-        0x00030102, 0x00232000, 1, 1,             /* masked write */
+        4,          0x004F4443, 0x200,      17,   0xFFB0B9A7, /* header: size, "CDO", version, words, checksum */
+        0x00020103, 0x00232000, 2,                            /* write */
+        0x00000111, /* NOP: the data of the block start on a multiple of 16 bytes */
+        0x00050105, 0,          0x00220000, 0x11, 0x22,       0x33, /* block */
+        0x00020103, 0x0021F000, 5,                                  /* a block of one word is a write */
+        0x00030102, 0x00232000, 1,          1,                      /* masked write */
     };
     assert_int_equal(pdi.len, 0x150 + (sizeof list + 15) / 16 * 16);
     for (size_t i = 0; i < sizeof list / 4; i++) {
@@ -30,7 +30,8 @@ static void test_golden(void **state) {
         memcpy(&w, pdi.data + 0x150 + 4 * i, 4);
         if (w != list[i]) fail_msg("word %zu: 0x%08x, not 0x%08x", i, w, list[i]);
     }
-    static const uint32_t head[] = {0x000000DD, 0x11223344, 0x55667788, 0x99AABBCC, 0x00040000, 1, 0x24, 1, 0x34};
+    static const uint32_t head[] = {0x000000DD, 0x11223344, 0x55667788, 0x99AABBCC, 0x00040000,
+                                    1,          0x24,       1,          0x34};
     assert_memory_equal(pdi.data, head, sizeof head);
     assert_memory_equal(pdi.data + 0xa0, "aie_image", 10);
     ts_cdo_free(&cdo);
@@ -42,7 +43,8 @@ static void random_list(ts_rng *rng, raw_cdo *raw, ts_cdo *cdo) {
     raw->n = 0;
     int n = 1 + (int)ts_rng_below(rng, 60);
     for (int i = 0; i < n; i++) {
-        uint32_t addr = ts_rng_u32(rng) & ~3u & 0x09ffffff, p[4] = {0, addr, ts_rng_u32(rng), ts_rng_u32(rng)};
+        uint32_t addr = ts_rng_u32(rng) & ~3u & 0x09ffffff,
+                 p[4] = {0, addr, ts_rng_u32(rng), ts_rng_u32(rng)};
         bool wide = ts_rng_below(rng, 4) == 0; /* the 64-bit form with a high half of 0 */
         switch (ts_rng_below(rng, 8)) {
         case 0:
@@ -56,7 +58,8 @@ static void random_list(ts_rng *rng, raw_cdo *raw, ts_cdo *cdo) {
             ts_cdo_mask_write(cdo, addr, p[2], p[3]);
             break;
         default: {
-            static const uint32_t sizes[] = {1, 2, 3, 6, 8, 16, 251, 252, 253, 254, 255, 256, 300, 4096, 16384};
+            static const uint32_t sizes[] = {1,   2,   3,   6,   8,   16,   251,  252,
+                                             253, 254, 255, 256, 300, 4096, 16384};
             size_t len = sizes[ts_rng_below(rng, sizeof sizes / sizeof sizes[0])];
             uint32_t *data = malloc(4 * (len + 2));
             assert_non_null(data);
@@ -151,7 +154,9 @@ static void test_listing(void **state) {
     ts_buf_free(&text);
 }
 
-static void set_word(char *data, size_t at, uint32_t w) { memcpy(data + at, &w, 4); }
+static void set_word(char *data, size_t at, uint32_t w) {
+    memcpy(data + at, &w, 4);
+}
 
 static void resum(char *data, size_t at, size_t n) { /* make the checksum right again */
     uint32_t sum = 0, w;
@@ -180,14 +185,17 @@ static void test_broken(void **state) {
             assert_non_null(copy);
             memcpy(copy, pdi.data, pdi.len);
             copy[at + 1] ^= 0x10;
-            if (fix) resum(copy, 0x10, 31), resum(copy, 0x90, 15), resum(copy, 0xd0, 31), resum(copy, 0x150, 4);
+            if (fix)
+                resum(copy, 0x10, 31), resum(copy, 0x90, 15), resum(copy, 0xd0, 31), resum(copy, 0x150, 4);
             ts_status s = ts_pdi_open(&r, copy, pdi.len, &err);
             bool in_sum = at == 0x8c || at == 0xcc || at == 0x14c || at == 0x160;
             if (fix && in_sum) assert_int_equal(s, TS_OK);
-            else if (s != TS_E_FORMAT && s != TS_E_UNSUPP) fail_msg("byte 0x%zx changed, fix %d: status %d", at, fix, s);
+            else if (s != TS_E_FORMAT && s != TS_E_UNSUPP)
+                fail_msg("byte 0x%zx changed, fix %d: status %d", at, fix, s);
             free(copy);
         }
-    for (size_t n = 0; n < pdi.len; n++) { /* cut off anywhere; the padding of the last 16 bytes may be missing */
+    for (size_t n = 0; n < pdi.len;
+         n++) { /* cut off anywhere; the padding of the last 16 bytes may be missing */
         char *copy = malloc(n ? n : 1);
         assert_non_null(copy);
         memcpy(copy, pdi.data, n);
@@ -223,7 +231,8 @@ static bool build(void *ud) {
     uint32_t data[400] = {0};
     ts_cdo_write(&cdo, 0x100, 7);
     ts_cdo_block(&cdo, 0x200, data, 400);
-    bool ok = ts_pdi_write(&cdo, &pdi, NULL) == TS_OK && ts_pdi_print(pdi.data, pdi.len, &text, NULL) == TS_OK;
+    bool ok =
+        ts_pdi_write(&cdo, &pdi, NULL) == TS_OK && ts_pdi_print(pdi.data, pdi.len, &text, NULL) == TS_OK;
     ts_cdo_free(&cdo);
     ts_buf_free(&pdi);
     ts_buf_free(&text);

@@ -53,7 +53,8 @@ static void test_against_list(void **state) {
                 assert_string_equal(name, want);
             }
         }
-        uint32_t slots = (uint32_t)strtoul(json_string_value(json_object_get(json_object_get(tile, "slot"), "base")), NULL, 16);
+        uint32_t slots = (uint32_t)strtoul(
+            json_string_value(json_object_get(json_object_get(tile, "slot"), "base")), NULL, 16);
         assert_int_equal(ts_ss_slot_off((ts_tile_kind)k, 0, 0), slots);
         assert_int_equal(ts_ss_slot_off((ts_tile_kind)k, 3, 2), slots + 3 * 16 + 2 * 4);
         ts_place p = ts_locate(ts_addr(ts_tile_at(0, kind_rows[k]), slots + 3 * 16 + 2 * 4));
@@ -64,7 +65,8 @@ static void test_against_list(void **state) {
     json_decref(root);
 }
 
-#define P(t, i) {TS_PORT_##t, i}
+#define P(t, i)                                                                                              \
+    { TS_PORT_##t, i }
 static void test_legal(void **state) {
     (void)state;
     static const struct {
@@ -72,31 +74,54 @@ static void test_legal(void **state) {
         ts_port slave, master;
         bool legal;
     } cases[] = {
-        {TS_TILE_CORE, P(CORE, 0), P(CORE, 0), false},    {TS_TILE_CORE, P(CORE, 0), P(DMA, 1), true},
-        {TS_TILE_CORE, P(DMA, 0), P(DMA, 0), true},       {TS_TILE_CORE, P(DMA, 0), P(DMA, 1), false},
-        {TS_TILE_CORE, P(DMA, 1), P(NORTH, 5), true},     {TS_TILE_CORE, P(CTRL, 0), P(DMA, 0), false},
-        {TS_TILE_CORE, P(CTRL, 0), P(CTRL, 0), false},    {TS_TILE_CORE, P(CTRL, 0), P(SOUTH, 3), true},
-        {TS_TILE_CORE, P(FIFO, 0), P(WEST, 2), true},     {TS_TILE_CORE, P(TRACE, 0), P(SOUTH, 1), true},
-        {TS_TILE_CORE, P(TRACE, 0), P(NORTH, 1), false},  {TS_TILE_CORE, P(TRACE, 1), P(DMA, 0), true},
-        {TS_TILE_CORE, P(TRACE, 1), P(DMA, 1), false},    {TS_TILE_CORE, P(SOUTH, 5), P(NORTH, 0), true},
-        {TS_TILE_CORE, P(SOUTH, 3), P(SOUTH, 3), true},   {TS_TILE_CORE, P(SOUTH, 2), P(SOUTH, 3), false},
-        {TS_TILE_CORE, P(WEST, 1), P(EAST, 3), true},     {TS_TILE_CORE, P(EAST, 1), P(EAST, 2), false},
-        {TS_TILE_CORE, P(NORTH, 1), P(DMA, 1), true},     {TS_TILE_CORE, P(SOUTH, 6), P(DMA, 1), false}, /* no such port */
-        {TS_TILE_MEM, P(DMA, 2), P(DMA, 2), true},        {TS_TILE_MEM, P(DMA, 2), P(DMA, 3), false},
-        {TS_TILE_MEM, P(DMA, 2), P(NORTH, 5), true},      {TS_TILE_MEM, P(CTRL, 0), P(DMA, 5), true},
-        {TS_TILE_MEM, P(CTRL, 0), P(DMA, 4), false},      {TS_TILE_MEM, P(CTRL, 0), P(CTRL, 0), false},
-        {TS_TILE_MEM, P(SOUTH, 2), P(NORTH, 2), true},    {TS_TILE_MEM, P(SOUTH, 2), P(NORTH, 3), false},
-        {TS_TILE_MEM, P(NORTH, 3), P(SOUTH, 3), true},    {TS_TILE_MEM, P(NORTH, 3), P(SOUTH, 2), false},
-        {TS_TILE_MEM, P(SOUTH, 1), P(SOUTH, 1), true},    {TS_TILE_MEM, P(SOUTH, 1), P(SOUTH, 2), false},
-        {TS_TILE_MEM, P(SOUTH, 4), P(DMA, 0), true},      {TS_TILE_MEM, P(TRACE, 0), P(DMA, 5), true},
-        {TS_TILE_MEM, P(TRACE, 0), P(NORTH, 0), false},   {TS_TILE_SHIM, P(SOUTH, 3), P(NORTH, 0), true},
-        {TS_TILE_SHIM, P(SOUTH, 3), P(SOUTH, 2), true},   {TS_TILE_SHIM, P(CTRL, 0), P(SOUTH, 0), true},
-        {TS_TILE_SHIM, P(CTRL, 0), P(CTRL, 0), false},    {TS_TILE_SHIM, P(NORTH, 1), P(NORTH, 2), false},
-        {TS_TILE_SHIM, P(NORTH, 1), P(SOUTH, 2), true},   {TS_TILE_SHIM, P(TRACE, 0), P(SOUTH, 4), true},
-        {TS_TILE_SHIM, P(WEST, 0), P(EAST, 3), true},     {TS_TILE_SHIM, P(DMA, 0), P(NORTH, 0), false},
+        {TS_TILE_CORE, P(CORE, 0), P(CORE, 0), false},
+        {TS_TILE_CORE, P(CORE, 0), P(DMA, 1), true},
+        {TS_TILE_CORE, P(DMA, 0), P(DMA, 0), true},
+        {TS_TILE_CORE, P(DMA, 0), P(DMA, 1), false},
+        {TS_TILE_CORE, P(DMA, 1), P(NORTH, 5), true},
+        {TS_TILE_CORE, P(CTRL, 0), P(DMA, 0), false},
+        {TS_TILE_CORE, P(CTRL, 0), P(CTRL, 0), false},
+        {TS_TILE_CORE, P(CTRL, 0), P(SOUTH, 3), true},
+        {TS_TILE_CORE, P(FIFO, 0), P(WEST, 2), true},
+        {TS_TILE_CORE, P(TRACE, 0), P(SOUTH, 1), true},
+        {TS_TILE_CORE, P(TRACE, 0), P(NORTH, 1), false},
+        {TS_TILE_CORE, P(TRACE, 1), P(DMA, 0), true},
+        {TS_TILE_CORE, P(TRACE, 1), P(DMA, 1), false},
+        {TS_TILE_CORE, P(SOUTH, 5), P(NORTH, 0), true},
+        {TS_TILE_CORE, P(SOUTH, 3), P(SOUTH, 3), true},
+        {TS_TILE_CORE, P(SOUTH, 2), P(SOUTH, 3), false},
+        {TS_TILE_CORE, P(WEST, 1), P(EAST, 3), true},
+        {TS_TILE_CORE, P(EAST, 1), P(EAST, 2), false},
+        {TS_TILE_CORE, P(NORTH, 1), P(DMA, 1), true},
+        {TS_TILE_CORE, P(SOUTH, 6), P(DMA, 1), false}, /* no such port */
+        {TS_TILE_MEM, P(DMA, 2), P(DMA, 2), true},
+        {TS_TILE_MEM, P(DMA, 2), P(DMA, 3), false},
+        {TS_TILE_MEM, P(DMA, 2), P(NORTH, 5), true},
+        {TS_TILE_MEM, P(CTRL, 0), P(DMA, 5), true},
+        {TS_TILE_MEM, P(CTRL, 0), P(DMA, 4), false},
+        {TS_TILE_MEM, P(CTRL, 0), P(CTRL, 0), false},
+        {TS_TILE_MEM, P(SOUTH, 2), P(NORTH, 2), true},
+        {TS_TILE_MEM, P(SOUTH, 2), P(NORTH, 3), false},
+        {TS_TILE_MEM, P(NORTH, 3), P(SOUTH, 3), true},
+        {TS_TILE_MEM, P(NORTH, 3), P(SOUTH, 2), false},
+        {TS_TILE_MEM, P(SOUTH, 1), P(SOUTH, 1), true},
+        {TS_TILE_MEM, P(SOUTH, 1), P(SOUTH, 2), false},
+        {TS_TILE_MEM, P(SOUTH, 4), P(DMA, 0), true},
+        {TS_TILE_MEM, P(TRACE, 0), P(DMA, 5), true},
+        {TS_TILE_MEM, P(TRACE, 0), P(NORTH, 0), false},
+        {TS_TILE_SHIM, P(SOUTH, 3), P(NORTH, 0), true},
+        {TS_TILE_SHIM, P(SOUTH, 3), P(SOUTH, 2), true},
+        {TS_TILE_SHIM, P(CTRL, 0), P(SOUTH, 0), true},
+        {TS_TILE_SHIM, P(CTRL, 0), P(CTRL, 0), false},
+        {TS_TILE_SHIM, P(NORTH, 1), P(NORTH, 2), false},
+        {TS_TILE_SHIM, P(NORTH, 1), P(SOUTH, 2), true},
+        {TS_TILE_SHIM, P(TRACE, 0), P(SOUTH, 4), true},
+        {TS_TILE_SHIM, P(WEST, 0), P(EAST, 3), true},
+        {TS_TILE_SHIM, P(DMA, 0), P(NORTH, 0), false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        if (ts_port_legal(cases[i].kind, cases[i].slave, cases[i].master) != cases[i].legal) fail_msg("case %zu", i);
+        if (ts_port_legal(cases[i].kind, cases[i].slave, cases[i].master) != cases[i].legal)
+            fail_msg("case %zu", i);
 }
 
 /* Wires between tiles: both ends agree, nothing leaves the partition. */
@@ -158,16 +183,20 @@ static void test_dma_ports(void **state) {
 static void test_words(void **state) {
     (void)state;
     assert_int_equal(ts_ss_master_encode((ts_ss_master){.enable = true, .slave = 5}), 0x80000005);
-    assert_int_equal(ts_ss_master_encode((ts_ss_master){.enable = true, .packet = true, .drop_header = true, .arbiter = 2, .msels = 5}),
+    assert_int_equal(ts_ss_master_encode((ts_ss_master){
+                         .enable = true, .packet = true, .drop_header = true, .arbiter = 2, .msels = 5}),
                      0xc00000aa);
     assert_int_equal(ts_ss_slave_encode((ts_ss_slave){.enable = true, .packet = true}), 0xc0000000);
-    assert_int_equal(ts_ss_slot_encode((ts_ss_slot){.enable = true, .id = 15, .mask = 31, .msel = 1, .arbiter = 3}), 0x0f1f0113);
+    assert_int_equal(
+        ts_ss_slot_encode((ts_ss_slot){.enable = true, .id = 15, .mask = 31, .msel = 1, .arbiter = 3}),
+        0x0f1f0113);
     for (uint32_t i = 0; i < 4096; i++) { /* all values of the defined bits come back */
         uint32_t m = (i & 0xff) | (i >> 8 & 3) << 30;
         ts_ss_master d = ts_ss_master_decode(m);
         uint32_t want = d.packet ? m : m & ~0x60u;
         assert_int_equal(ts_ss_master_encode(d), want);
-        uint32_t s = (i & 7) | (i >> 3 & 3) << 4 | (i >> 5 & 1) << 8 | (i >> 6 & 31) << 16 | (i >> 7 & 31) << 24;
+        uint32_t s =
+            (i & 7) | (i >> 3 & 3) << 4 | (i >> 5 & 1) << 8 | (i >> 6 & 31) << 16 | (i >> 7 & 31) << 24;
         assert_int_equal(ts_ss_slot_encode(ts_ss_slot_decode(s)), s);
     }
 }

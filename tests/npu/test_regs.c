@@ -23,38 +23,59 @@ static void test_locate(void **state) {
         ts_dma_dir dir;
         uint32_t index, word;
     } cases[] = {
-        {{0, 2}, 0x00000, TS_AT_DATA, TS_S2MM, 0, 0},        {{3, 5}, 0x0fffc, TS_AT_DATA, TS_S2MM, 0, 0},
-        {{3, 5}, 0x10000, TS_AT_NOTHING, TS_S2MM, 0, 0},     {{1, 2}, 0x20000, TS_AT_PROGRAM, TS_S2MM, 0, 0},
-        {{1, 2}, 0x23ffc, TS_AT_PROGRAM, TS_S2MM, 0, 0},     {{1, 2}, 0x24000, TS_AT_NOTHING, TS_S2MM, 0, 0},
-        {{1, 2}, 0x1d000, TS_AT_BD, TS_S2MM, 0, 0},          {{1, 2}, 0x1d1f4, TS_AT_BD, TS_S2MM, 15, 5},
-        {{1, 2}, 0x1d1f8, TS_AT_NOTHING, TS_S2MM, 15, 6},    {{1, 2}, 0x1de04, TS_AT_DMA_QUEUE, TS_S2MM, 0, 0},
-        {{1, 2}, 0x1de18, TS_AT_DMA_CTRL, TS_MM2S, 1, 0},    {{1, 2}, 0x1de1c, TS_AT_DMA_QUEUE, TS_MM2S, 1, 0},
-        {{1, 2}, 0x1df14, TS_AT_DMA_STATUS, TS_MM2S, 1, 0},  {{1, 2}, 0x1f0f0, TS_AT_LOCK, TS_S2MM, 15, 0},
-        {{1, 2}, 0x1f0f4, TS_AT_NOTHING, TS_S2MM, 15, 0},    {{1, 2}, 0x3f058, TS_AT_SS_MASTER, TS_S2MM, 22, 0},
-        {{1, 2}, 0x3f05c, TS_AT_NOTHING, TS_S2MM, 0, 0},     {{1, 2}, 0x3f160, TS_AT_SS_SLAVE, TS_S2MM, 24, 0},
-        {{1, 2}, 0x3f38c, TS_AT_SS_SLOT, TS_S2MM, 24, 3},    {{1, 2}, 0x32000, TS_AT_CORE_CONTROL, TS_S2MM, 0, 0},
-        {{1, 2}, 0x36060, TS_AT_CASCADE, TS_S2MM, 0, 0},     {{1, 2}, 0x32004, TS_AT_OTHER, TS_S2MM, 0, 0},
+        {{0, 2}, 0x00000, TS_AT_DATA, TS_S2MM, 0, 0},
+        {{3, 5}, 0x0fffc, TS_AT_DATA, TS_S2MM, 0, 0},
+        {{3, 5}, 0x10000, TS_AT_NOTHING, TS_S2MM, 0, 0},
+        {{1, 2}, 0x20000, TS_AT_PROGRAM, TS_S2MM, 0, 0},
+        {{1, 2}, 0x23ffc, TS_AT_PROGRAM, TS_S2MM, 0, 0},
+        {{1, 2}, 0x24000, TS_AT_NOTHING, TS_S2MM, 0, 0},
+        {{1, 2}, 0x1d000, TS_AT_BD, TS_S2MM, 0, 0},
+        {{1, 2}, 0x1d1f4, TS_AT_BD, TS_S2MM, 15, 5},
+        {{1, 2}, 0x1d1f8, TS_AT_NOTHING, TS_S2MM, 15, 6},
+        {{1, 2}, 0x1de04, TS_AT_DMA_QUEUE, TS_S2MM, 0, 0},
+        {{1, 2}, 0x1de18, TS_AT_DMA_CTRL, TS_MM2S, 1, 0},
+        {{1, 2}, 0x1de1c, TS_AT_DMA_QUEUE, TS_MM2S, 1, 0},
+        {{1, 2}, 0x1df14, TS_AT_DMA_STATUS, TS_MM2S, 1, 0},
+        {{1, 2}, 0x1f0f0, TS_AT_LOCK, TS_S2MM, 15, 0},
+        {{1, 2}, 0x1f0f4, TS_AT_NOTHING, TS_S2MM, 15, 0},
+        {{1, 2}, 0x3f058, TS_AT_SS_MASTER, TS_S2MM, 22, 0},
+        {{1, 2}, 0x3f05c, TS_AT_NOTHING, TS_S2MM, 0, 0},
+        {{1, 2}, 0x3f160, TS_AT_SS_SLAVE, TS_S2MM, 24, 0},
+        {{1, 2}, 0x3f38c, TS_AT_SS_SLOT, TS_S2MM, 24, 3},
+        {{1, 2}, 0x32000, TS_AT_CORE_CONTROL, TS_S2MM, 0, 0},
+        {{1, 2}, 0x36060, TS_AT_CASCADE, TS_S2MM, 0, 0},
+        {{1, 2}, 0x32004, TS_AT_OTHER, TS_S2MM, 0, 0},
         {{1, 2}, 0x60000, TS_AT_NOTHING, TS_S2MM, 0, 0}, /* clock control: the firmware's */
-        {{0, 1}, 0x7fffc, TS_AT_DATA, TS_S2MM, 0, 0},        {{0, 1}, 0xa05fc, TS_AT_BD, TS_S2MM, 47, 7},
-        {{0, 1}, 0xa062c, TS_AT_DMA_QUEUE, TS_S2MM, 5, 0},   {{0, 1}, 0xa0630, TS_AT_DMA_CTRL, TS_MM2S, 0, 0},
-        {{0, 1}, 0xc03f0, TS_AT_LOCK, TS_S2MM, 63, 0},       {{0, 1}, 0xb0040, TS_AT_SS_MASTER, TS_S2MM, 16, 0},
-        {{0, 0}, 0x1d1fc, TS_AT_BD, TS_S2MM, 15, 7},         {{0, 0}, 0x1d204, TS_AT_DMA_QUEUE, TS_S2MM, 0, 0},
-        {{0, 0}, 0x1d21c, TS_AT_DMA_QUEUE, TS_MM2S, 1, 0},   {{0, 0}, 0x1d228, TS_AT_DMA_STATUS, TS_MM2S, 0, 0},
-        {{0, 0}, 0x140f0, TS_AT_LOCK, TS_S2MM, 15, 0},       {{0, 0}, 0x1f000, TS_AT_MUX, TS_S2MM, 0, 0},
-        {{0, 0}, 0x1f004, TS_AT_DEMUX, TS_S2MM, 0, 0},       {{0, 0}, 0x3f054, TS_AT_SS_MASTER, TS_S2MM, 21, 0},
-        {{0, 0}, 0x00000, TS_AT_NOTHING, TS_S2MM, 0, 0},     {{0, 6}, 0x1d000, TS_AT_NOTHING, TS_S2MM, 0, 0},
+        {{0, 1}, 0x7fffc, TS_AT_DATA, TS_S2MM, 0, 0},
+        {{0, 1}, 0xa05fc, TS_AT_BD, TS_S2MM, 47, 7},
+        {{0, 1}, 0xa062c, TS_AT_DMA_QUEUE, TS_S2MM, 5, 0},
+        {{0, 1}, 0xa0630, TS_AT_DMA_CTRL, TS_MM2S, 0, 0},
+        {{0, 1}, 0xc03f0, TS_AT_LOCK, TS_S2MM, 63, 0},
+        {{0, 1}, 0xb0040, TS_AT_SS_MASTER, TS_S2MM, 16, 0},
+        {{0, 0}, 0x1d1fc, TS_AT_BD, TS_S2MM, 15, 7},
+        {{0, 0}, 0x1d204, TS_AT_DMA_QUEUE, TS_S2MM, 0, 0},
+        {{0, 0}, 0x1d21c, TS_AT_DMA_QUEUE, TS_MM2S, 1, 0},
+        {{0, 0}, 0x1d228, TS_AT_DMA_STATUS, TS_MM2S, 0, 0},
+        {{0, 0}, 0x140f0, TS_AT_LOCK, TS_S2MM, 15, 0},
+        {{0, 0}, 0x1f000, TS_AT_MUX, TS_S2MM, 0, 0},
+        {{0, 0}, 0x1f004, TS_AT_DEMUX, TS_S2MM, 0, 0},
+        {{0, 0}, 0x3f054, TS_AT_SS_MASTER, TS_S2MM, 21, 0},
+        {{0, 0}, 0x00000, TS_AT_NOTHING, TS_S2MM, 0, 0},
+        {{0, 6}, 0x1d000, TS_AT_NOTHING, TS_S2MM, 0, 0},
         {{0, 2}, 0x1d001, TS_AT_NOTHING, TS_S2MM, 0, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         ts_place p = ts_locate(ts_addr(cases[i].tile, cases[i].off));
-        if (p.what != cases[i].what) fail_msg("case %zu, 0x%x: kind %d, not %d", i, cases[i].off, p.what, cases[i].what);
+        if (p.what != cases[i].what)
+            fail_msg("case %zu, 0x%x: kind %d, not %d", i, cases[i].off, p.what, cases[i].what);
         assert_true(ts_tile_eq(p.tile, cases[i].tile));
         if (p.what == TS_AT_NOTHING || p.what == TS_AT_OTHER) continue;
         assert_int_equal(p.dir, cases[i].dir);
         assert_int_equal(p.index, cases[i].index);
         assert_int_equal(p.word, cases[i].word);
     }
-    assert_int_equal(ts_locate(ts_addr(ts_tile_at(1, 3), 0x20010)).off, 0x10); /* program offsets are relative */
+    assert_int_equal(ts_locate(ts_addr(ts_tile_at(1, 3), 0x20010)).off,
+                     0x10); /* program offsets are relative */
     assert_int_equal(ts_addr(ts_tile_at(1, 2), 0x32000), 0x02232000);
 }
 
@@ -87,10 +108,14 @@ static void test_names(void **state) {
     (void)state;
     char buf[128];
     assert_string_equal(ts_reg_name(0x02232000, buf, sizeof buf), "core(1,2) CORE_CONTROL");
-    assert_string_equal(ts_reg_name(ts_addr(ts_tile_at(0, 1), 0xa0024), buf, sizeof buf), "mem(0,1) DMA_BD_1[1]");
-    assert_string_equal(ts_reg_name(ts_addr(ts_tile_at(0, 1), 0x400), buf, sizeof buf), "mem(0,1) data+0x400");
-    assert_string_equal(ts_reg_name(ts_addr(ts_tile_at(0, 2), 0x20010), buf, sizeof buf), "core(0,2) program+0x10");
-    assert_string_equal(ts_reg_name(ts_addr(ts_tile_at(3, 0), 0x9999c), buf, sizeof buf), "shim(3,0) +0x9999c");
+    assert_string_equal(ts_reg_name(ts_addr(ts_tile_at(0, 1), 0xa0024), buf, sizeof buf),
+                        "mem(0,1) DMA_BD_1[1]");
+    assert_string_equal(ts_reg_name(ts_addr(ts_tile_at(0, 1), 0x400), buf, sizeof buf),
+                        "mem(0,1) data+0x400");
+    assert_string_equal(ts_reg_name(ts_addr(ts_tile_at(0, 2), 0x20010), buf, sizeof buf),
+                        "core(0,2) program+0x10");
+    assert_string_equal(ts_reg_name(ts_addr(ts_tile_at(3, 0), 0x9999c), buf, sizeof buf),
+                        "shim(3,0) +0x9999c");
     assert_string_equal(ts_reg_fields(0x02232000, 3, buf, sizeof buf), " ENABLE=1 RESET=1");
     assert_string_equal(ts_reg_fields(ts_addr(ts_tile_at(0, 0), 0x1d204), 0x80000003, buf, sizeof buf),
                         " START_BD_ID=3 ENABLE_TOKEN_ISSUE=1");
@@ -115,7 +140,11 @@ static void test_full_map(void **state) {
     static const struct {
         const char *module;
         ts_tile tile;
-    } modules[] = {{"core", {0, 2}}, {"memory", {0, 2}}, {"memory_tile", {0, 1}}, {"shim_noc", {0, 0}}, {"shim_pl", {0, 0}}};
+    } modules[] = {{"core", {0, 2}},
+                   {"memory", {0, 2}},
+                   {"memory_tile", {0, 1}},
+                   {"shim_noc", {0, 0}},
+                   {"shim_pl", {0, 0}}};
     int n_regs = 0, n_fields = 0;
     for (size_t m = 0; m < 5; m++) {
         const char *name, *field;
@@ -139,7 +168,8 @@ static void test_full_map(void **state) {
                 for (char *p = want; *p; p++)
                     if (*p >= 'a' && *p <= 'z') *p = (char)(*p - 32);
                 ts_reg_fields(addr, ones << lsb, text, sizeof text);
-                if (strcmp(text, want)) fail_msg("%s.%s: has \"%s\", the map says \"%s\"", modules[m].module, name, text, want);
+                if (strcmp(text, want))
+                    fail_msg("%s.%s: has \"%s\", the map says \"%s\"", modules[m].module, name, text, want);
                 n_fields++;
             }
         }

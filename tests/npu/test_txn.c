@@ -21,12 +21,14 @@ static void write_transfer(ts_txn *t) {
 }
 
 static const uint32_t transfer_words[] = {
-    0x06030100, 0x00000104, 5, 180,                                        /* header: v0.1; 4 columns, 1 memtile row */
-    0x03, 0, 0x0201D200, 0, 0x0F00, 0xFF00, 28,                            /* controller 15 into the S2MM 0 control */
-    0x01, 0, 0x0201D060, 48, 1024, 0, 0, 0, 0x80000000, 0x02000000, 0, 0x02000000, /* BD 3 */
-    0x81, 48, 0, 0, 0, 0, 0x0201D064, 0, 2, 0, 0x1000, 0,                  /* address of argument 2 + 0x1000 */
-    0x00, 0, 0x0201D204, 0, 0x80000003, 24,                                /* start BD 3, token when done */
-    0x80, 16, 0x00010000, 0x00010100,                                      /* wait for it */
+    0x06030100, 0x00000104, 5,          180, /* header: v0.1; 4 columns, 1 memtile row */
+    0x03,       0,          0x0201D200, 0,          0x0F00,     0xFF00, 28, /* controller 15 into the S2MM 0 control */
+    0x01,       0,          0x0201D060, 48,         1024,       0,      0,          0,
+    0x80000000, 0x02000000, 0,          0x02000000, /* BD 3 */
+    0x81,       48,         0,          0,          0,          0,      0x0201D064, 0,
+    2,          0,          0x1000,     0,                          /* address of argument 2 + 0x1000 */
+    0x00,       0,          0x0201D204, 0,          0x80000003, 24, /* start BD 3, token when done */
+    0x80,       16,         0x00010000, 0x00010100,                 /* wait for it */
 };
 
 static void test_golden(void **state) {
@@ -51,13 +53,14 @@ static void test_listing(void **state) {
     ts_err err;
     ts_buf text = {0};
     assert_ok(ts_txn_print(transfer_words, sizeof transfer_words, &text, &err));
-    assert_string_equal(text.data,
-                        "    16  mask   shim(1,0) DMA_S2MM_CTRL[0]   0x00000f00 of 0x0000ff00 CONTROLLER_ID=15\n"
-                        "    44  block  shim(1,0) DMA_BD_0[3]        8 words\n"
-                        "               BD 3: 1024 words at 0x0 burst 256 cache 2\n"
-                        "    92  patch  shim(1,0) DMA_BD_1[3]        argument 2 + 0x1000\n"
-                        "   140  write  shim(1,0) DMA_S2MM_QUEUE[0]  0x80000003 START_BD_ID=3 ENABLE_TOKEN_ISSUE=1\n"
-                        "   164  wait   shim(1,0) S2MM 0, one token\n");
+    assert_string_equal(
+        text.data,
+        "    16  mask   shim(1,0) DMA_S2MM_CTRL[0]   0x00000f00 of 0x0000ff00 CONTROLLER_ID=15\n"
+        "    44  block  shim(1,0) DMA_BD_0[3]        8 words\n"
+        "               BD 3: 1024 words at 0x0 burst 256 cache 2\n"
+        "    92  patch  shim(1,0) DMA_BD_1[3]        argument 2 + 0x1000\n"
+        "   140  write  shim(1,0) DMA_S2MM_QUEUE[0]  0x80000003 START_BD_ID=3 ENABLE_TOKEN_ISSUE=1\n"
+        "   164  wait   shim(1,0) S2MM 0, one token\n");
     ts_buf_free(&text);
 }
 
@@ -84,10 +87,11 @@ static void test_read_back(void **state) {
     assert_ok(ts_txn_next(&r, &op, &more, &err));
     assert_true(op.kind == TS_TXN_BLOCK && op.data.len == 0);
     assert_ok(ts_txn_next(&r, &op, &more, &err));
-    assert_true(op.kind == TS_TXN_PATCH && op.arg == 4 && op.arg_offset == UINT64_C(0x123456789a) && op.addr == 0x1d004);
+    assert_true(op.kind == TS_TXN_PATCH && op.arg == 4 && op.arg_offset == UINT64_C(0x123456789a) &&
+                op.addr == 0x1d004);
     assert_ok(ts_txn_next(&r, &op, &more, &err));
-    assert_true(op.kind == TS_TXN_WAIT && op.tile.col == 3 && op.tile.row == 1 && op.dir == TS_MM2S && op.channel == 5 &&
-                op.n_cols == 1 && op.n_rows == 1);
+    assert_true(op.kind == TS_TXN_WAIT && op.tile.col == 3 && op.tile.row == 1 && op.dir == TS_MM2S &&
+                op.channel == 5 && op.n_cols == 1 && op.n_rows == 1);
     assert_ok(ts_txn_next(&r, &op, &more, &err));
     assert_false(more);
     ts_txn_free(&t);
@@ -119,7 +123,7 @@ static void test_broken(void **state) {
         {1, 0x00000100, TS_E_UNSUPP, "columns"},
         {2, 4, TS_E_FORMAT, "operations"},
         {3, 184, TS_E_FORMAT, "bytes"},
-        {4, 6, TS_E_UNSUPP, "operation 0x6"},       /* PREEMPT */
+        {4, 6, TS_E_UNSUPP, "operation 0x6"}, /* PREEMPT */
         {4, 0x102, TS_E_UNSUPP, "operation 0x102"},
         {5, 1, TS_E_FORMAT, "reserved"},
         {10, 24, TS_E_FORMAT, "size"},
@@ -140,7 +144,8 @@ static void test_broken(void **state) {
         w[cases[i].word] = cases[i].value;
         err.msg[0] = 0;
         ts_status s = read_all(w, sizeof w, &err);
-        if (s != cases[i].want || !strstr(err.msg, cases[i].text)) fail_msg("case %zu: status %d, \"%s\"", i, s, err.msg);
+        if (s != cases[i].want || !strstr(err.msg, cases[i].text))
+            fail_msg("case %zu: status %d, \"%s\"", i, s, err.msg);
     }
     for (size_t n = 0; n < sizeof w; n++) {
         uint8_t *copy = malloc(n ? n : 1);
@@ -157,7 +162,8 @@ static bool build(void *ud) {
     ts_txn t = {0};
     ts_buf out = {0}, text = {0};
     for (int i = 0; i < 20; i++) ts_txn_write(&t, 0x100, 1);
-    bool ok = ts_txn_finish(&t, 4, &out, NULL) == TS_OK && ts_txn_print(out.data, out.len, &text, NULL) == TS_OK;
+    bool ok =
+        ts_txn_finish(&t, 4, &out, NULL) == TS_OK && ts_txn_print(out.data, out.len, &text, NULL) == TS_OK;
     ts_txn_free(&t);
     ts_buf_free(&out);
     ts_buf_free(&text);
