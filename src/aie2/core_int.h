@@ -118,9 +118,6 @@ struct ts_aie2_prog {
 bool ts_aie2_bind(ts_aie2_op *op, const ts_aie2_inst *inst);
 /* Decode a bundle for the model; a bad one has is_bad set. (bind.c) */
 void ts_aie2_predecode(ts_aie2_dbundle *d, const uint8_t *bytes, size_t len);
-/* What ts_aie2_core.valid says of a register: the units it covers. */
-void ts_aie2_units_of(ts_aie2_reg reg, uint64_t units[3]);
-
 /* An operation that may have to wait does so here, before any of its bundle runs. False: wait. (ex_scalar.c) */
 bool ts_aie2_try(ts_aie2_core *core, const ts_aie2_op *op, unsigned index);
 /* op->kind of such operations */
