@@ -106,6 +106,10 @@ static int make_prompt(const cli_command *cmd, const run_args *a, const ts_engin
         s = ts_fail(&err, TS_E_INVAL, "the prompt has no tokens: this model needs at least one");
         ts_tokens_release(*out);
     }
+    if (s == TS_E_UNSUPP) { /* no template, or an unknown one */
+        size_t used = strlen(err.msg);
+        snprintf(err.msg + used, sizeof err.msg - used, ", or use --raw");
+    }
     return s == TS_OK ? CLI_OK : cli_fail(&err);
 }
 
