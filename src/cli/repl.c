@@ -41,6 +41,7 @@ struct cli_repl {
 
 /* ---- bytes ------------------------------------------------------------------------------------------------------ */
 
+#ifdef TS_HAVE_LIBEDIT
 /* Signals that matter while the editor has the terminal, as bits of their numbers. */
 static volatile sig_atomic_t caught;
 static const int editor_signals[] = {SIGWINCH, SIGTSTP, SIGTERM, SIGHUP, SIGQUIT};
@@ -56,7 +57,6 @@ static bool take_signal(int sig) {
     return was;
 }
 
-#ifdef TS_HAVE_LIBEDIT
 /* Between bytes: what the signals ask for. false: the input ends. */
 static bool serve_signals(cli_repl *r) {
     if (take_signal(SIGWINCH)) el_resize(r->edit);
@@ -256,6 +256,10 @@ static void hold_signals(struct sigaction *old) {
     }
 }
 
+static void add_editor_signals(sigset_t *set) {
+    for (int i = 0; i < N_EDITOR_SIGNALS; i++) sigaddset(set, editor_signals[i]);
+}
+
 static void release_signals(const struct sigaction *old) {
     for (int i = 0; i < N_EDITOR_SIGNALS; i++) sigaction(editor_signals[i], &old[i], NULL);
 }
@@ -328,6 +332,10 @@ void cli_repl_remember(cli_repl *r, const char *entry) {
     (void)r, (void)entry; /* nothing could show it again */
 }
 
+static void add_editor_signals(sigset_t *set) {
+    (void)set;
+}
+
 static void close_editor(cli_repl *r) {
     (void)r;
 }
@@ -366,7 +374,7 @@ cli_line cli_repl_read(cli_repl *r, const char *prompt, ts_buf *line, ts_err *er
     ts_buf_clear(line);
     sigemptyset(&ours);
     sigaddset(&ours, SIGINT);
-    for (int i = 0; i < N_EDITOR_SIGNALS && cli_repl_edits(r); i++) sigaddset(&ours, editor_signals[i]);
+    if (cli_repl_edits(r)) add_editor_signals(&ours);
     pthread_sigmask(SIG_BLOCK, &ours, &r->outside);
     cli_line got = cli_repl_edits(r) ? read_edited(r, prompt, line, err) : read_plain(r, prompt, line, err);
     pthread_sigmask(SIG_SETMASK, &r->outside, NULL);
