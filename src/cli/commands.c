@@ -1,5 +1,6 @@
 #include "cli/commands.h"
 
+#include "cli/cmd_npu.h"
 #include "cli/cmd_tokenize.h"
 
 #include <stddef.h>
@@ -7,7 +8,9 @@
 const cli_command *const cli_commands[] = {
     &cmd_run,
     &cmd_eval,
+    &cmd_bench,
     &cmd_tokenize,
     &cmd_inspect,
+    &cmd_npu,
     NULL,
 };

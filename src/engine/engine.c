@@ -75,6 +75,14 @@ ts_status ts_engine_open_memory(ts_engine **out, const void *data, size_t len, c
     return open_any(out, NULL, data, len, opts, err);
 }
 
+ts_status ts_engine_use_threads(ts_engine *e, int n_threads, ts_err *err) {
+    ts_pool *pool;
+    TS_TRY(ts_pool_new(&pool, n_threads, err));
+    ts_pool_free(e->pool);
+    e->pool = pool;
+    return TS_OK;
+}
+
 void ts_engine_close(ts_engine *e) {
     if (!e) return;
     ts_tokenizer_free(e->tok);

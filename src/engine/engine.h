@@ -24,4 +24,7 @@ struct ts_engine {
  * their activations stay in the caches. */
 enum { TS_PASS_TOKENS = 256 };
 
+/* Use another number of threads from now on; there must be no session. For benchmarks. */
+TS_NODISCARD ts_status ts_engine_use_threads(ts_engine *e, int n_threads, ts_err *err);
+
 #endif

@@ -70,6 +70,13 @@ enum { TS_KV_TILE = 64 };
  *   n = max(M, m); a = exp(M - n); b = exp(m - n); L = fma(L, a, l * b); O[d] = fma(O[d], a, o[d] * b); M = n. */
 #define TS_ATT_MERGE(name) void name(float *M, float *L, float *O, float m, float l, const float *o, uint32_t hd)
 
+/* For benchmarks: what this level could do at best. The first does `rounds` rounds of int8 multiply-accumulates on
+ * registers and returns how many it did; the second reads memory. *sink keeps the compiler from leaving the work out. */
+#define TS_PROBE_INT8(name) uint64_t name(uint64_t rounds, uint64_t *sink)
+#define TS_PROBE_READ(name) void name(const void *data, size_t bytes, uint64_t *sink)
+
+typedef TS_PROBE_INT8(ts_probe_int8_fn);
+typedef TS_PROBE_READ(ts_probe_read_fn);
 typedef TS_GEMM_Q(ts_gemm_q_fn);
 typedef TS_GEMM_F(ts_gemm_f_fn);
 typedef TS_QUANT(ts_quant_fn);
@@ -99,18 +106,23 @@ typedef struct ts_kern {
     ts_att_softmax_fn *att_softmax;
     ts_att_values_fn *att_values;
     ts_att_merge_fn *att_merge;
+    ts_probe_int8_fn *probe_int8;
+    ts_probe_read_fn *probe_read;
 } ts_kern;
 
 /* Fill the table for a level: the reference first, then each level up to `level` over it. */
 void ts_kern_init(ts_kern *k, ts_cpu_level level);
 
-/* The levels' own parts, for ts_kern_init: everything of a level; and its quantised linear layers (gemm_q_<level>.c),
- * which the first calls. */
+/* The levels' own parts, for ts_kern_init: everything of a level; and what the first calls for its quantised linear layers
+ * (gemm_q_<level>.c) and probes. */
 void ts_kern_init_ref(ts_kern *k);
 void ts_kern_init_ref_q(ts_kern *k);
+void ts_kern_init_ref_probe(ts_kern *k);
 void ts_kern_init_avx2(ts_kern *k);
 void ts_kern_init_avx2_q(ts_kern *k);
+void ts_kern_init_avx2_probe(ts_kern *k);
 void ts_kern_init_avx512vnni(ts_kern *k);
 void ts_kern_init_avx512vnni_q(ts_kern *k);
+void ts_kern_init_avx512vnni_probe(ts_kern *k);
 
 #endif
