@@ -120,7 +120,7 @@ static uint16_t round_bf16(uint32_t x, unsigned rnd, unsigned *flags) {
     return (uint16_t)(y | (uint32_t)neg << 15);
 }
 
-unsigned ts_f32_to_bf16(uint8_t out[32], const uint8_t in[64], unsigned rnd) {
+unsigned ts_aie2_f32_to_bf16(uint8_t out[32], const uint8_t in[64], unsigned rnd) {
     unsigned flags = 0;
     for (unsigned i = 0; i < 16; i++) {
         uint32_t x;
@@ -131,7 +131,7 @@ unsigned ts_f32_to_bf16(uint8_t out[32], const uint8_t in[64], unsigned rnd) {
     return flags;
 }
 
-void ts_bf16_to_f32(uint8_t out[64], const uint8_t in[32]) {
+void ts_aie2_bf16_to_f32(uint8_t out[64], const uint8_t in[32]) {
     for (unsigned i = 0; i < 16; i++) {
         uint32_t y = 0;
         memcpy((uint8_t *)&y + 2, in + 2 * i, 2);
@@ -159,7 +159,7 @@ static int32_t floor_bf16(uint16_t x, int shift, unsigned *flags) {
     return v > INT32_MAX ? INT32_MAX : v < INT32_MIN ? INT32_MIN : (int32_t)v;
 }
 
-unsigned ts_bf16_floor(uint8_t out[64], const uint8_t in[32], uint32_t shift) {
+unsigned ts_aie2_bf16_floor(uint8_t out[64], const uint8_t in[32], uint32_t shift) {
     unsigned flags = 0;
     int s = (int)(shift & 63);
     if (s > 31) s -= 64;

@@ -251,9 +251,9 @@ bool ts_srs(uint8_t *out, unsigned to, const uint8_t *in, unsigned from, unsigne
 void ts_unpack(uint8_t out[64], const uint8_t in[32], unsigned from, bool is_signed);
 void ts_pack(uint8_t out[32], const uint8_t in[64], unsigned to, bool is_signed, unsigned sat);
 /* 16 lanes; flags of srF2FFlags are returned. */
-unsigned ts_f32_to_bf16(uint8_t out[32], const uint8_t in[64], unsigned rnd);
-void ts_bf16_to_f32(uint8_t out[64], const uint8_t in[32]);
-unsigned ts_bf16_floor(uint8_t out[64], const uint8_t in[32], uint32_t shift);
+unsigned ts_aie2_f32_to_bf16(uint8_t out[32], const uint8_t in[64], unsigned rnd);
+void ts_aie2_bf16_to_f32(uint8_t out[64], const uint8_t in[32]);
+unsigned ts_aie2_bf16_floor(uint8_t out[64], const uint8_t in[32], uint32_t shift);
 
 /* Start a branch: its target is fetched after five more bundles. The address behind those. (core.c) */
 void ts_aie2_branch(ts_aie2_core *core, uint32_t target);

@@ -130,7 +130,7 @@ FN(load_128) {
 FN(load_conv) {
     (void)now;
     const uint8_t *m = vector_memory(core, op, 32);
-    if (m) ts_bf16_to_f32(put_vec(core, op->lat, op->r[op->data], 64, TS_BYP_NONE), m);
+    if (m) ts_aie2_bf16_to_f32(put_vec(core, op->lat, op->r[op->data], 64, TS_BYP_NONE), m);
 }
 FN(load_unpack) {
     if (now) {
@@ -206,7 +206,7 @@ FN(store_conv) {
     (void)now;
     later *l = put_later(core, 3, store_late, op);
     l->a = ts_aie2_address(core, op) & ~31u;
-    or32(core, 1, SR_F2F_FLAGS, ts_f32_to_bf16(l->v.b, core->rf + op->r[op->data], get_cr(core, CR_RND)));
+    or32(core, 1, SR_F2F_FLAGS, ts_aie2_f32_to_bf16(l->v.b, core->rf + op->r[op->data], get_cr(core, CR_RND)));
 }
 FN(store_pack) {
     (void)now;

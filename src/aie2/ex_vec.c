@@ -344,17 +344,17 @@ FN(vec_unpack) {
 FN(vec_to_bf16) {
     (void)now;
     uint8_t *d = put_vec(core, op->lat, op->r[0], 32, TS_BYP_NONE);
-    or32(core, 1, SR_F2F_FLAGS, ts_f32_to_bf16(d, core->rf + op->r[1], get_cr(core, CR_RND)));
+    or32(core, 1, SR_F2F_FLAGS, ts_aie2_f32_to_bf16(d, core->rf + op->r[1], get_cr(core, CR_RND)));
 }
 FN(vec_to_f32) {
     (void)now;
     const uint8_t *a = src_vec(core, op, 1, 32);
-    ts_bf16_to_f32(put_vec(core, op->lat, op->r[0], 64, TS_BYP_NONE), a);
+    ts_aie2_bf16_to_f32(put_vec(core, op->lat, op->r[0], 64, TS_BYP_NONE), a);
 }
 FN(vec_floor) {
     (void)now;
     uint8_t *d = put_vec(core, op->lat, op->r[0], 64, TS_BYP_NONE);
-    or32(core, 2, SR_F2I_FLAGS, ts_bf16_floor(d, core->rf + op->r[1], get32(core, op->r[2])));
+    or32(core, 2, SR_F2I_FLAGS, ts_aie2_bf16_floor(d, core->rf + op->r[1], get32(core, op->r[2])));
 }
 
 /* ---- choosing ----------------------------------------------------------------------------------------------------- */
