@@ -26,8 +26,8 @@ static const zoo_model zoo[] = {
     {SHAPE("linear", "llama", 2, 96, 128, 2, 1, 48, 10000, 1e-5f, .tied = false, .linear = 4), ALL(TS_F32)},
     {SHAPE("yarn", "llama", 2, 96, 128, 2, 1, 48, 10000, 1e-5f, .tied = false, .yarn = 4, .rope_ctx_orig = 64), ALL(TS_F32)},
     {SHAPE("rot-half", "llama", 2, 96, 128, 2, 1, 48, 10000, 1e-5f, .tied = false, .n_rot = 24), ALL(TS_F32)},
-    {SHAPE("qwen2", "qwen2", 2, 96, 128, 7, 1, 32, 1000000, 1e-6f, .tied = true), ALL(TS_F32)},
-    {SHAPE("qwen2-yarn", "qwen2", 2, 96, 128, 4, 2, 64, 1000000, 1e-5f, .tied = false, .yarn = 4, .rope_ctx_orig = 64), ALL(TS_F32)},
+    {SHAPE("qwen2", "qwen2", 2, 224, 128, 7, 1, 32, 1000000, 1e-6f, .tied = true), ALL(TS_F32)},
+    {SHAPE("qwen2-yarn", "qwen2", 2, 256, 128, 4, 2, 64, 1000000, 1e-5f, .tied = false, .yarn = 4, .rope_ctx_orig = 64), ALL(TS_F32)},
     {SHAPE("qwen3", "qwen3", 2, 96, 128, 4, 2, 80, 1000000, 1e-6f, .tied = true), ALL(TS_F32)},
     /* types side by side: 32- and 256-blocks of the same activations, float rows between quantised ones, rows that are no
      * whole blocks of the type asked for (288: Q8_0 instead; 240: F16 instead), an embedding of blocks */
