@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")"
 
 packages="gcc ninja-build meson pkg-config python3 libpcre2-dev libutf8proc-dev libjansson-dev libedit-dev libcmocka-dev"
-check_packages="clang libclang-rt-14-dev lld shellcheck codespell git python3-numpy"
+check_packages="clang libclang-rt-14-dev lld shellcheck codespell git python3-numpy xilinx-bootgen"
 
 missing() {
     for p in "$@"; do

@@ -102,10 +102,8 @@ def main() -> int:
     if build("build-clang", clang, []):
         tests("build-clang", clang, ["--no-suite", "slow"] if not args.long else setup)
     san = ["-Db_sanitize=address,undefined", "-Dbuildtype=debugoptimized", "-Dc_args=-fno-sanitize-recover=all"]
-    san_env = {"ASAN_OPTIONS": "detect_stack_use_after_return=1:allocator_may_return_null=1",
-               "UBSAN_OPTIONS": "print_stacktrace=1"}
     if build("build-san", gcc, san):
-        tests("build-san", {**gcc, **san_env}, ["--timeout-multiplier", "6"])
+        tests("build-san", gcc, ["--timeout-multiplier", "6"])
     if build("build-fuzz", clang, ["-Dfuzz=true", "-Db_sanitize=address,undefined", "-Db_lundef=false",
                                    "-Dc_args=-fno-sanitize-recover=all"]):
         fuzz("build-fuzz", 600 if args.long else 5)

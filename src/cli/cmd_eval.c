@@ -32,7 +32,7 @@ struct chunk {
 
 /* -ln of the probability that the logits give to `id`. */
 static double nll_of(const float *logits, uint32_t n, ts_token id) {
-    double max = -INFINITY, sum = 0;
+    double max = -HUGE_VAL, sum = 0;
     for (uint32_t i = 0; i < n; i++)
         if ((double)logits[i] > max) max = (double)logits[i];
     for (uint32_t i = 0; i < n; i++) sum += exp((double)logits[i] - max);

@@ -34,7 +34,7 @@ struct answer {
 
 /* ln of the sum of exp of all logits: what a logit is compared with to become a log-probability. */
 static double log_sum(const float *logits, uint32_t n) {
-    double max = -INFINITY, sum = 0;
+    double max = -HUGE_VAL, sum = 0;
     for (uint32_t i = 0; i < n; i++)
         if ((double)logits[i] > max) max = (double)logits[i];
     for (uint32_t i = 0; i < n; i++) sum += exp((double)logits[i] - max);

@@ -1,5 +1,6 @@
 #include "cli/commands.h"
 
+#include "cli/cmd_npu.h"
 #include "cli/cmd_tokenize.h"
 
 #include <stddef.h>
@@ -11,5 +12,6 @@ const cli_command *const cli_commands[] = {
     &cmd_bench,
     &cmd_tokenize,
     &cmd_inspect,
+    &cmd_npu,
     NULL,
 };
