@@ -184,7 +184,7 @@ static bool body(void *ud) {
                 chat_settings_set(&s, "stop", "x", VOCAB, &err) == TS_OK && chat_settings_set(&s, "logit-bias", "1=1", VOCAB, &err) == TS_OK &&
                 chat_file_write(&t, &s, "m", "llama2", &text, &err) == TS_OK;
     bool ok = made && chat_file_read(text.data, text.len, VOCAB, &t, &s, &err) == TS_OK;
-    if (!ok) assert_int_equal(err.code, TS_E_NOMEM);
+    if (!ok && err.code != TS_E_NOMEM) fail_msg("%s", err.msg);
     if (made) assert_int_equal(t.n, 1);
     chat_talk_free(&t);
     chat_settings_free(&s);
