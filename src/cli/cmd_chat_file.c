@@ -69,16 +69,25 @@ static bool fill(json_t *root, const chat_talk *t, const chat_settings *s, const
     return true;
 }
 
+struct sink {
+    ts_buf *out;
+    bool failed; /* remembered: jansson 2.14 does not look at what becomes of an object's keys */
+};
+
 static int append(const char *text, size_t len, void *ud) {
-    return ts_buf_append(ud, text, len) ? 0 : -1;
+    struct sink *k = ud;
+    if (!ts_buf_append(k->out, text, len)) k->failed = true;
+    return k->failed ? -1 : 0;
 }
 
 ts_status chat_file_write(const chat_talk *t, const chat_settings *s, const char *model, const char *template_name, ts_buf *out,
                           ts_err *err) {
     json_t *root = json_object();
+    struct sink sink = {.out = out};
     /* 9 digits tell every float apart, and 0.95 stays 0.95 */
     bool ok = root && fill(root, t, s, model, template_name) &&
-              json_dump_callback(root, append, out, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0 && ts_buf_putc(out, '\n');
+              json_dump_callback(root, append, &sink, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0 && !sink.failed &&
+              ts_buf_putc(out, '\n');
     json_decref(root);
     return ok ? TS_OK : ts_fail_nomem(err, "the conversation's file", out->len);
 }

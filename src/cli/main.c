@@ -26,13 +26,13 @@ static int run(const cli_command *c, int argc, char **argv) {
 }
 
 /* Every command's options in the language of man pages, for docs/man. */
-static int print_manual(void) {
-    for (const cli_command *const *c = cli_commands; *c; c++) {
+static void print_manual(const cli_command *const *list) {
+    for (; *list; list++) {
         char name[32], help[] = "--help-roff", *argv[] = {name, help, NULL};
-        snprintf(name, sizeof name, "%s", (*c)->name);
-        (*c)->run(*c, 2, argv);
+        snprintf(name, sizeof name, "%s", (*list)->name);
+        if ((*list)->parts) print_manual((*list)->parts);
+        else (*list)->run(*list, 2, argv);
     }
-    return CLI_OK;
 }
 
 static int unknown(const char *command) {
@@ -66,6 +66,9 @@ int main(int argc, char **argv) {
         printf("tessera %s\n", TESSERA_VERSION);
         return cli_output_end(CLI_OK);
     }
-    if (!strcmp(first, "--help-roff")) return cli_output_end(print_manual());
+    if (!strcmp(first, "--help-roff")) {
+        print_manual(cli_commands);
+        return cli_output_end(CLI_OK);
+    }
     return unknown(first);
 }

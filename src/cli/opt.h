@@ -37,11 +37,12 @@ typedef struct cli_opt {
 } cli_opt;
 
 typedef struct cli_command {
-    const char *name;
+    const char *name;    /* behind "tessera"; with the command's own name in front for one of its parts: "npu asm" */
     const char *args;    /* behind the options in the usage line: "FILE", or "" */
     const char *summary; /* one line for the list of commands: small letter first, no full stop */
     const char *text;    /* paragraphs for --help, NULL: none; lines that begin with a space stand as they are */
     int (*run)(const struct cli_command *self, int argc, char **argv); /* argv[0] is the command's name */
+    const struct cli_command *const *parts; /* commands of its own, ended by NULL; for the manual */
 } cli_command;
 
 /* The option of that long name, NULL where there is none. Headings are not options. */
