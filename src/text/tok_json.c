@@ -270,7 +270,8 @@ static ts_status load_vocab(file *f, ts_tokenizer *t, ts_err *err) {
         ts_token_kind kind = a->special ? TS_TOKEN_CONTROL : TS_TOKEN_USER;
         if (!t->byte_level && same_span(a->content, f->unk_token)) kind = TS_TOKEN_UNKNOWN;
         TS_TRY(ts_tok_set(t, a->id, (const char *)a->content.data, a->content.len, kind, &f->tmp, err));
-        t->vocab.entry[a->id].strip = (uint8_t)((a->lstrip ? TS_STRIP_LEFT : 0) | (a->rstrip ? TS_STRIP_RIGHT : 0));
+        t->vocab.entry[a->id].flags |=
+            (uint8_t)((a->lstrip ? TS_ENTRY_STRIP_LEFT : 0) | (a->rstrip ? TS_ENTRY_STRIP_RIGHT : 0));
     }
     return ts_tok_seal(t, err);
 }
