@@ -192,7 +192,8 @@ static bool is_space_to_block(const part *p) {
 }
 
 static ts_status understand(const file *f, ts_tokenizer *t, ts_err *err) {
-    if (!ts_span_is(f->model_type, "BPE"))
+    /* old files have no type; of those that Hugging Face's library knows, only BPE has merges */
+    if (!ts_span_is(f->model_type, "BPE") && !(f->model_type.len == 0 && f->merges_at))
         return ts_fail(err, TS_E_UNSUPP, "a tokenizer of type \"%s\"; only BPE is supported",
                        ts_show(f->model_type.data, f->model_type.len));
     if (f->prefix.len || f->suffix.len || f->dropout)

@@ -163,7 +163,6 @@ static void test_json_refused(void **state) {
     refuse("\"h e\"", "\"x y\"", TS_E_FORMAT, "the result \"xy\"");
     refuse("\"h e\"", "\"\\ud800 e\"", TS_E_FORMAT, "surrogate");
     refuse("\"h e\"", "[\"h\",\"e\",\"l\"]", TS_E_FORMAT, "more than two");
-    refuse("\"h e\"", "\"l l\"", TS_E_FORMAT, "the same as merge 0");
     refuse("\"merges\":[", "\"merges\":[,", TS_E_FORMAT, "line 1, column");
     refuse("\"version\":", "version:", TS_E_FORMAT, "expected a string");
     ts_tokenizer *t;
@@ -205,8 +204,9 @@ static void test_json_pipelines(void **state) {
     };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         ts_buf json = {0};
-        assert_true(ts_buf_printf(&json, "{\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":%s,\"model\":{\"type\":\"BPE\","
-                                         "\"merges\":[],\"vocab\":", list[i].pre) &&
+        assert_true(ts_buf_printf(&json, "{\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":%s,\"model\":{%s"
+                                         "\"merges\":[],\"vocab\":", list[i].pre,
+                                  i == 1 ? "" /* as in GPT-2's own file */ : "\"type\":\"BPE\",") &&
                     tiny_vocab_json(&json) && ts_buf_puts(&json, "}}"));
         ts_tokenizer *t = from_json(&json);
         assert_string_equal(ts_tokenizer_model_name(t), list[i].name);
