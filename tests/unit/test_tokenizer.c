@@ -152,7 +152,7 @@ static void test_json_refused(void **state) {
     refuse("{\"SpecialToken\":{\"id\":\"<|bos|>\"", "{\"SpecialToken\":{\"id\":\"<|no\\n|>\"", TS_E_FORMAT, "<|no\\n|>");
     refuse("\"special\":true", "\"single_word\":true", TS_E_UNSUPP, "single word");
     refuse("\"content\":\"<|bos|>\"", "\"content\":\"\"", TS_E_FORMAT, "no content");
-    refuse("\"model\":", "\"nodel\":", TS_E_FORMAT, "not a tokenizer.json");
+    refuse("\"model\":", "\"engine\":", TS_E_FORMAT, "not a tokenizer.json");
     refuse("\"!\":33", "\"!!\":33", TS_E_FORMAT, "no token for the byte 0x21");
     refuse("\"!\":33", "\"!\":99999999", TS_E_FORMAT, "outside 0 to");
     refuse("\"!\":33", "\"!\":-1", TS_E_FORMAT, "outside 0 to");
