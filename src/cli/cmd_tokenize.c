@@ -158,7 +158,7 @@ static int run(const cli_command *self, int argc, char **argv) {
 const cli_command cmd_tokenize = {
     .name = "tokenize",
     .args = "-m PATH (-p TEXT | -f FILE | --decode IDS)",
-    .summary = "Show how a model's tokenizer cuts a text, or put tokens together again",
+    .summary = "show how a model's tokenizer cuts a text, or put tokens together again",
     .text = "Prints one token a line, its id and its text, and the count. Special tokens in the text are plain text "
             "unless\n--parse-special is given.",
     .run = run,
