@@ -660,7 +660,14 @@ ts_status ts_aie2_assemble(ts_aie2_program *p, const char *name, const char *tex
     }
     if (!as.nomem) {
         const char *begin = p->source[0].text.data;
-        if (ts_asm_run(&as, begin, begin + len) && !p->n_errors) ts_asm_layout(&as);
+        bool ok = ts_asm_run(&as, begin, begin + len) && !p->n_errors && ts_asm_layout(&as);
+        if (ok && !(opts && opts->no_hazards)) {
+            size_t before = p->messages.len;
+            if (!ts_aie2_check_hazards(p)) as.nomem = true;
+            const char *first = p->n_errors && !as.nomem ? strstr(p->messages.data + before, ": error: ") : NULL;
+            while (first && first > p->messages.data && first[-1] != '\n') first--;
+            if (first) ts_fail(&as.first, TS_E_FORMAT, "%.*s", (int)strcspn(first, "\n"), first);
+        }
     }
     ts_free(as.fix);
     ts_free(as.local);
