@@ -118,7 +118,8 @@ static int run(const cli_command *self, int argc, char **argv) {
     args a = {.bos = true};
     const cli_opt opts[] = {
         {CLI_STR, 'm', "model", "PATH", &a.model, 0, 0,
-         "GGUF file, tokenizer.json, tokenizer.model, or a folder that holds\none of these or a vocabulary with its merges"},
+         "GGUF file, tokenizer.json, tokenizer.model, or a folder that holds\none of these or a vocabulary with "
+         "its merges"},
         {CLI_STR, 'p', "prompt", "TEXT", &a.prompt, 0, 0, "the text"},
         {CLI_STR, 'f', "file", "FILE", &a.file, 0, 0, "the text's file; - is standard input"},
         {CLI_FLAG, 0, "no-bos", NULL, &a.bos, 0, 0, "do not put the begin token in front"},
