@@ -200,6 +200,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     ts_err err;
     int code = cli_parse(cmd, opts, argc, argv, &rest);
     if (code == CLI_OK && rest.n) code = cli_usage_error(cmd, "unexpected argument \"%s\"", rest.item[0]);
+    if (code == CLI_OK) code = cli_check_template(c.template_name);
     cli_catch_interrupt();
     if (code == CLI_OK && !chat_talk_set_system(&c.talk, system)) {
         (void)ts_fail_nomem(&err, "the system prompt", strlen(system));
