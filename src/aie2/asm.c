@@ -86,7 +86,8 @@ static bool parse_register(ts_asm *as, const ts_aie2_operand *op, int32_t *v, mi
 
 static bool parse_immediate(ts_asm *as, const ts_aie2_operand *op, int32_t *v, operand_text *later, miss *m) {
     const char *at = as->pos;
-    if (as->pos < as->end && *as->pos == '#') {
+    bool hash = as->pos < as->end && *as->pos == '#';
+    if (hash) {
         as->pos++;
         ts_asm_skip(as);
     } else {
@@ -111,6 +112,10 @@ static bool parse_immediate(ts_asm *as, const ts_aie2_operand *op, int32_t *v, o
     }
     *later = (operand_text){0};
     *v = 0;
+    if (!known && !hash) { /* a label needs its "#": what has none is more likely a register misspelt */
+        note_miss(m, at, "\"%.*s\" is not a register", (int)(as->pos - at > 40 ? 40 : as->pos - at), at);
+        return false;
+    }
     if (!known) {
         *later = (operand_text){expr, as->pos};
         return true;

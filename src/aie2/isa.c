@@ -31,7 +31,7 @@ const ts_aie2_format ts_aie2_formats[TS_FORMATS] = {
 #undef S
 
 const ts_aie2_slotinfo ts_aie2_slots[TS_SLOTS] = {
-#define TS_ISA_SLOT(slot, bits, nop, first, count) [TS_SLOT_##slot] = {#slot, bits, TS_I_##nop, first, count},
+#define TS_ISA_SLOT(slot, name, bits, nop, first, count) [TS_SLOT_##slot] = {#name, bits, TS_I_##nop, first, count},
 #include "aie2/isa.def"
 #undef TS_ISA_SLOT
 };

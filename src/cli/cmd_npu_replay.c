@@ -268,7 +268,11 @@ static int run(const cli_command *self, int argc, char **argv) {
         for (size_t i = 0; i < 3; i++) print_row(groups[i].name, groups[i].n);
         print_row("all", total);
     }
-    if (code == CLI_OK && total[TS_REPLAY_DIFFERENT]) code = CLI_FAIL;
+    if (code == CLI_OK && total[TS_REPLAY_DIFFERENT]) {
+        fprintf(stderr, "tessera: %u of %zu results differ from silicon (--show different)\n", total[TS_REPLAY_DIFFERENT],
+                rs.n);
+        code = CLI_FAIL;
+    }
 out:
     ts_free(insns);
     ts_free(rs.r);
