@@ -191,7 +191,6 @@ static unsigned char paste(EditLine *edit, wint_t key) {
     static const char end[] = "\033[201~";
     wchar_t c, piece[2] = {0};
     size_t matched = 0;
-    bool after_return = false;
     (void)key;
     while (matched < sizeof end - 1 && el_wgetc(edit, &c) == 1) {
         if (c == (wchar_t)end[matched]) {
@@ -204,10 +203,8 @@ static unsigned char paste(EditLine *edit, wint_t key) {
         }
         matched = c == (wchar_t)end[0];
         if (matched) continue;
-        bool second = c == '\n' && after_return; /* \r\n is one line break */
-        after_return = c == '\r';
-        piece[0] = c == '\r' ? '\n' : c;
-        if (!second && c) el_winsertstr(edit, piece);
+        piece[0] = c == '\r' ? '\n' : c; /* terminals send \r for a line break */
+        if (c) el_winsertstr(edit, piece);
     }
     return CC_REFRESH;
 }
@@ -279,6 +276,7 @@ static cli_line read_edited(cli_repl *r, const char *prompt, ts_buf *line, ts_er
     r->why = CLI_LINE_END;
     r->dropped_text = false;
     el_resize(r->edit); /* the window may have changed while nobody looked */
+    el_set(r->edit, EL_PREP_TERM, 1); /* before the prompt invites: libedit itself does it after, and keys in between are lost */
     fputs("\033[?2004h", r->screen);
     int n = 0;
     const wchar_t *text = el_wgets(r->edit, &n);
