@@ -142,7 +142,7 @@ static void keep_best(candidate *c, size_t n, size_t k) {
 }
 
 static double exp_d(double x) {
-    return x < -700 ? 0 : ts_exp2_d(x * 0x1.71547652b82fep+0);
+    return x >= -700 ? ts_exp2_d(x * 0x1.71547652b82fep+0) : 0; /* NaN, from -inf minus -inf: 0 too */
 }
 
 /* Soft-max over n sorted candidates at a temperature; returns nothing left to sum: p adds up to 1. */
@@ -150,7 +150,6 @@ static void soft_max(candidate *c, size_t n, double temperature) {
     double sum = 0;
     for (size_t i = 0; i < n; i++) {
         c[i].p = exp_d(((double)c[i].logit - (double)c[0].logit) / temperature);
-        if (!(c[i].p >= 0)) c[i].p = 0; /* -inf minus -inf, NaN */
         sum += c[i].p;
     }
     for (size_t i = 0; i < n; i++) c[i].p /= sum;
