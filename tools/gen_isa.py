@@ -265,12 +265,12 @@ def main():
     w("/* isa.def - the AIE2 instruction table, written by tools/gen_isa.py: do not edit. Included by isa.c and isa.h\n"
       " * with the macro of the wanted section defined; see isa.h for what the fields mean. */\n")
 
-    w("\n#ifdef TS_ISA_SLOT /* (slot, bits, the NOP instruction, first instruction, how many) */\n")
+    w("\n#ifdef TS_ISA_SLOT /* (slot, name, bits, the NOP instruction, first instruction, how many) */\n")
     widths = enc["meta"]["slot_widths"]
     first = 0
     for s in SLOTS:
         n = sum(i["slot"] == s for i in enc["instructions"])
-        w(f"TS_ISA_SLOT({s.upper()}, {widths[s]}, {NOP_NAME[s]}, {first}, {n})\n")
+        w(f"TS_ISA_SLOT({s.upper()}, {s}, {widths[s]}, {NOP_NAME[s]}, {first}, {n})\n")
         first += n
     w("#endif\n")
 

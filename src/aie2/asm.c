@@ -86,7 +86,8 @@ static bool parse_register(ts_asm *as, const ts_aie2_operand *op, int32_t *v, mi
 
 static bool parse_immediate(ts_asm *as, const ts_aie2_operand *op, int32_t *v, operand_text *later, miss *m) {
     const char *at = as->pos;
-    if (as->pos < as->end && *as->pos == '#') {
+    bool hash = as->pos < as->end && *as->pos == '#';
+    if (hash) {
         as->pos++;
         ts_asm_skip(as);
     } else {
@@ -111,6 +112,10 @@ static bool parse_immediate(ts_asm *as, const ts_aie2_operand *op, int32_t *v, o
     }
     *later = (operand_text){0};
     *v = 0;
+    if (!known && !hash) { /* a label needs its "#": what has none is more likely a register misspelt */
+        note_miss(m, at, "\"%.*s\" is not a register", (int)(as->pos - at > 40 ? 40 : as->pos - at), at);
+        return false;
+    }
     if (!known) {
         *later = (operand_text){expr, as->pos};
         return true;
@@ -660,7 +665,14 @@ ts_status ts_aie2_assemble(ts_aie2_program *p, const char *name, const char *tex
     }
     if (!as.nomem) {
         const char *begin = p->source[0].text.data;
-        if (ts_asm_run(&as, begin, begin + len) && !p->n_errors) ts_asm_layout(&as);
+        bool ok = ts_asm_run(&as, begin, begin + len) && !p->n_errors && ts_asm_layout(&as);
+        if (ok && !(opts && opts->no_hazards)) {
+            size_t before = p->messages.len;
+            if (!ts_aie2_check_hazards(p)) as.nomem = true;
+            const char *first = p->n_errors && !as.nomem ? strstr(p->messages.data + before, ": error: ") : NULL;
+            while (first && first > p->messages.data && first[-1] != '\n') first--;
+            if (first) ts_fail(&as.first, TS_E_FORMAT, "%.*s", (int)strcspn(first, "\n"), first);
+        }
     }
     ts_free(as.fix);
     ts_free(as.local);

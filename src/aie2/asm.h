@@ -30,12 +30,13 @@ typedef struct ts_aie2_data {
     ts_buf bytes;
 } ts_aie2_data;
 
-/* A zero-overhead loop as found in the program (written by the hazard checker). */
+/* A loop of the program, found by the hazard checker. */
 typedef struct ts_aie2_loop {
     uint32_t first, last; /* indices of the LS and LE bundles */
     uint32_t cycles;      /* bundles of one pass */
-    uint32_t stalls;      /* further cycles a pass that two loads of one bank may cost, where this is known */
+    uint32_t stalls;      /* further cycles a pass that accesses of one bank cost, as far as addresses are known */
     int64_t count;        /* LC when it is a constant, else -1 */
+    bool zero_overhead;   /* LS and LE; else a branch back */
 } ts_aie2_loop;
 
 typedef struct ts_aie2_program {
@@ -72,6 +73,9 @@ void ts_aie2_program_free(ts_aie2_program *p); /* NULL-safe */
  * counted; their text goes to p->messages. */
 TS_NODISCARD ts_status ts_aie2_disassemble(ts_aie2_program *p, const uint8_t *code, size_t len, uint32_t base,
                                            size_t *n_unknown, ts_err *err);
+
+/* Check timing (hazard.c): adds messages and fills p->loop and p->live. false: out of memory. */
+TS_NODISCARD bool ts_aie2_check_hazards(ts_aie2_program *p);
 
 /* A listing: address, bytes, cycle, source; then loops, registers, size. The map: symbols and sections. */
 TS_NODISCARD bool ts_aie2_listing(ts_buf *out, const ts_aie2_program *p);

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 /* "vst.2d.srs.d8.s32" -> base "vst", parts "2d", "srs", "d8", "s32" */
-static ts_mnemonic cut(const char *text) {
-    ts_mnemonic m = {0};
+static ts_aie2_mnemonic cut(const char *text) {
+    ts_aie2_mnemonic m = {0};
     size_t n = strcspn(text, " ."), i = 0;
     memcpy(m.base, text, n < sizeof m.base ? n : sizeof m.base - 1);
     for (text += n; *text == '.' && m.n < 4; text += n) {
@@ -30,7 +30,7 @@ static ts_mnemonic cut(const char *text) {
     return m;
 }
 
-bool ts_mnemonic_has(const ts_mnemonic *m, const char *part) {
+bool ts_aie2_mnemonic_has(const ts_aie2_mnemonic *m, const char *part) {
     for (int i = 0; i < m->n; i++)
         if (!strcmp(m->part[i].text, part)) return true;
     return false;
@@ -90,7 +90,7 @@ static void bind_address(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_aie2
 
 bool ts_aie2_bind(ts_aie2_op *op, const ts_aie2_inst *inst) {
     const ts_aie2_insninfo *info = &ts_aie2_insns[inst->id];
-    ts_mnemonic m = cut(info->text);
+    ts_aie2_mnemonic m = cut(info->text);
     memset(op, 0, sizeof *op);
     op->id = inst->id;
     op->slot = info->slot;
@@ -117,8 +117,8 @@ bool ts_aie2_bind(ts_aie2_op *op, const ts_aie2_inst *inst) {
         }
     }
     bind_address(op, inst, info);
-    return ts_bind_scalar(op, inst, &m) || ts_bind_memory(op, inst, &m) || ts_bind_vector(op, inst, &m) ||
-           ts_bind_convert(op, inst, &m) || ts_bind_mac(op, inst, &m);
+    return ts_aie2_bind_scalar(op, inst, &m) || ts_aie2_bind_memory(op, inst, &m) || ts_aie2_bind_vector(op, inst, &m) ||
+           ts_aie2_bind_convert(op, inst, &m) || ts_aie2_bind_mac(op, inst, &m);
 }
 
 bool ts_aie2_modelled(ts_aie2_insn insn) {

@@ -179,10 +179,10 @@ bool ts_aie2_inst_print(ts_buf *out, const ts_aie2_inst *inst) {
         }
         int i = *++t - '0';
         if (info->op[i].kind == TS_OP_IMM) {
-            /* a 32-bit constant reads better as written: small numbers in decimal, patterns in hex */
+            /* small numbers read better in decimal, addresses and the patterns of 32-bit constants in hex */
             int32_t v = inst->v[i];
-            bool wide_value = v > 0xffff || v < -0xffff;
-            if (!ts_buf_printf(out, wide_value ? "#0x%x" : "#%d", v)) return false;
+            bool hex = v > 0xffff || (v < -0xffff && field_bits(&info->op[i]) == 32);
+            if (!ts_buf_printf(out, hex ? "#0x%x" : "#%d", v)) return false;
         } else if (!ts_buf_puts(out, ts_aie2_reg_print((ts_aie2_reg)inst->v[i]))) {
             return false;
         }

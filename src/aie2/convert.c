@@ -32,7 +32,7 @@ static bool fits(int64_t v, unsigned bits) {
     return bits == 64 || (v >= -((int64_t)1 << (bits - 1)) && v < (int64_t)1 << (bits - 1));
 }
 
-bool ts_ups(uint8_t *out, unsigned to, const uint8_t *in, unsigned from, unsigned n, uint32_t shift, bool is_signed,
+bool ts_aie2_ups(uint8_t *out, unsigned to, const uint8_t *in, unsigned from, unsigned n, uint32_t shift, bool is_signed,
             unsigned sat) {
     unsigned s = shift > 63 ? 0 : shift; /* counts out of range act as none [silicon] */
     bool any = false;
@@ -66,7 +66,7 @@ static int64_t round_shift(int64_t x, unsigned s, unsigned rnd) {
     }
 }
 
-bool ts_srs(uint8_t *out, unsigned to, const uint8_t *in, unsigned from, unsigned n, uint32_t shift, bool is_signed,
+bool ts_aie2_srs(uint8_t *out, unsigned to, const uint8_t *in, unsigned from, unsigned n, uint32_t shift, bool is_signed,
             unsigned sat, unsigned rnd) {
     unsigned s = shift > 63 ? 0 : shift;
     bool over = false;
@@ -78,11 +78,11 @@ bool ts_srs(uint8_t *out, unsigned to, const uint8_t *in, unsigned from, unsigne
     return over;
 }
 
-void ts_unpack(uint8_t out[64], const uint8_t in[32], unsigned from, bool is_signed) {
+void ts_aie2_unpack(uint8_t out[64], const uint8_t in[32], unsigned from, bool is_signed) {
     for (unsigned i = 0; i < 256 / from; i++) lane_put(out, 2 * from, i, lane_get(in, from, i, is_signed));
 }
 
-void ts_pack(uint8_t out[32], const uint8_t in[64], unsigned to, bool is_signed, unsigned sat) {
+void ts_aie2_pack(uint8_t out[32], const uint8_t in[64], unsigned to, bool is_signed, unsigned sat) {
     bool over = false;
     for (unsigned i = 0; i < 256 / to; i++) {
         int64_t x = lane_get(in, 2 * to, i, is_signed);

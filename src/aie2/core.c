@@ -24,30 +24,6 @@ void ts_aie2_overflow(ts_aie2_core *core) {
     ts_aie2_fail(core, "too many results arrive in one cycle");
 }
 
-void ts_aie2_units_of(ts_aie2_reg reg, uint64_t units[3]) {
-    const ts_aie2_reginfo *r = &ts_aie2_regs[reg];
-    units[0] = units[1] = units[2] = 0;
-    if (r->at < TS_RF_X) {
-        static const uint8_t group[] = {AT_M / 4, AT_DN / 4, AT_DJ / 4, AT_DC / 4};
-        if (r->kind == TS_K_D || r->kind == TS_K_D3) {
-            for (unsigned i = 0; i < 4; i++) {
-                unsigned unit = group[i] + r->num;
-                units[unit / 64] |= 1ull << unit % 64;
-                if (r->kind == TS_K_D3 && i) units[(unit + 4) / 64] |= 1ull << (unit + 4) % 64;
-            }
-            return;
-        }
-        for (unsigned at = r->at; at < (unsigned)r->at + r->bytes; at += 4) units[at / 256] |= 1ull << at / 4 % 64;
-        return;
-    }
-    if (r->kind == TS_K_Q) {
-        units[2] = 1ull << (60 + r->num);
-        return;
-    }
-    units[2] = ((1ull << r->bytes / 32) - 1) << (r->at - TS_RF_X) / 32;
-    if (r->kind == TS_K_QX || r->kind == TS_K_QWL || r->kind == TS_K_QWH) units[2] |= 1ull << (60 + r->num);
-}
-
 /* Tell which registers of a set were never written; a write that the bypass forwards right now counts as made. */
 static void report_undefined(ts_aie2_core *core, const uint64_t reads[3]) {
     uint64_t miss[3] = {reads[0] & ~core->valid[0], reads[1] & ~core->valid[1], reads[2] & ~core->valid[2]};

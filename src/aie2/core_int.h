@@ -52,15 +52,15 @@ struct ts_aie2_op {
 
 enum { RING = 16, MAX_SCALAR = 24, MAX_VECTOR = 10, MAX_LATER = 8 };
 
-typedef struct ts_vec {
+typedef struct ts_aie2_vec {
     _Alignas(32) uint8_t b[128];
-} ts_vec;
+} ts_aie2_vec;
 
 /* A vector write on its way. */
 typedef struct pending {
     uint16_t at, bytes;
     uint8_t byp;
-    ts_vec v;
+    ts_aie2_vec v;
 } pending;
 
 /* Work of an instruction in a later stage. */
@@ -68,7 +68,7 @@ struct later {
     ts_aie2_fn *fn;
     const ts_aie2_op *op;
     uint32_t a, b;
-    ts_vec v;
+    ts_aie2_vec v;
 };
 
 typedef struct bucket {
@@ -87,7 +87,7 @@ enum { MAX_ACCESS = 6 };
 
 struct ts_aie2_pipe {
     uint64_t t; /* bundles issued, plus drained cycles */
-    ts_vec scratch[4]; /* bypassed operands */
+    ts_aie2_vec scratch[4]; /* bypassed operands */
     unsigned n_scratch;
     unsigned n_access; /* memory accesses of this cycle: banks of the core's own memory, a bit each */
     uint8_t access[MAX_ACCESS];
@@ -118,16 +118,13 @@ struct ts_aie2_prog {
 bool ts_aie2_bind(ts_aie2_op *op, const ts_aie2_inst *inst);
 /* Decode a bundle for the model; a bad one has is_bad set. (bind.c) */
 void ts_aie2_predecode(ts_aie2_dbundle *d, const uint8_t *bytes, size_t len);
-/* What ts_aie2_core.valid says of a register: the units it covers. */
-void ts_aie2_units_of(ts_aie2_reg reg, uint64_t units[3]);
-
 /* An operation that may have to wait does so here, before any of its bundle runs. False: wait. (ex_scalar.c) */
 bool ts_aie2_try(ts_aie2_core *core, const ts_aie2_op *op, unsigned index);
 /* op->kind of such operations */
 enum { OP_PLAIN, OP_ACQUIRE, OP_RELEASE, OP_STREAM_READ, OP_STREAM_WRITE, OP_CASCADE_READ, OP_CASCADE_WRITE };
 
 /* The families: given the mnemonic cut at its dots, set op->fn and its parameters. */
-typedef struct ts_mnemonic {
+typedef struct ts_aie2_mnemonic {
     char base[16];
     int n;
     struct {
@@ -135,13 +132,13 @@ typedef struct ts_mnemonic {
         char kind; /* 'd', 's', 'u', 'b' (bf16), 'f' (fp32), or 0 for a bare number */
         uint8_t bits;
     } part[4];
-} ts_mnemonic;
-bool ts_bind_scalar(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_mnemonic *m);
-bool ts_bind_memory(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_mnemonic *m);
-bool ts_bind_vector(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_mnemonic *m);
-bool ts_bind_convert(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_mnemonic *m);
-bool ts_bind_mac(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_mnemonic *m);
-bool ts_mnemonic_has(const ts_mnemonic *m, const char *part);
+} ts_aie2_mnemonic;
+bool ts_aie2_bind_scalar(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_aie2_mnemonic *m);
+bool ts_aie2_bind_memory(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_aie2_mnemonic *m);
+bool ts_aie2_bind_vector(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_aie2_mnemonic *m);
+bool ts_aie2_bind_convert(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_aie2_mnemonic *m);
+bool ts_aie2_bind_mac(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_aie2_mnemonic *m);
+bool ts_aie2_mnemonic_has(const ts_aie2_mnemonic *m, const char *part);
 
 /* ---- access ----------------------------------------------------------------------------------------------------- */
 
@@ -243,13 +240,13 @@ uint32_t ts_aie2_address(ts_aie2_core *core, const ts_aie2_op *op);
 /* ---- conversions (convert.c): lanes little-endian, buffers may not overlap ---- */
 /* Up-shift: n lanes of `from` bits, sign- or zero-extended to `to` bits, shifted left, saturated when asked. Returns
  * whether a lane saturated or overflowed. A shift outside 0-63 counts as 0. */
-bool ts_ups(uint8_t *out, unsigned to, const uint8_t *in, unsigned from, unsigned n, uint32_t shift, bool is_signed,
+bool ts_aie2_ups(uint8_t *out, unsigned to, const uint8_t *in, unsigned from, unsigned n, uint32_t shift, bool is_signed,
             unsigned sat);
 /* Shift, round, saturate: n lanes of `from` bits to `to` bits. */
-bool ts_srs(uint8_t *out, unsigned to, const uint8_t *in, unsigned from, unsigned n, uint32_t shift, bool is_signed,
+bool ts_aie2_srs(uint8_t *out, unsigned to, const uint8_t *in, unsigned from, unsigned n, uint32_t shift, bool is_signed,
             unsigned sat, unsigned rnd);
-void ts_unpack(uint8_t out[64], const uint8_t in[32], unsigned from, bool is_signed);
-void ts_pack(uint8_t out[32], const uint8_t in[64], unsigned to, bool is_signed, unsigned sat);
+void ts_aie2_unpack(uint8_t out[64], const uint8_t in[32], unsigned from, bool is_signed);
+void ts_aie2_pack(uint8_t out[32], const uint8_t in[64], unsigned to, bool is_signed, unsigned sat);
 /* 16 lanes; flags of srF2FFlags are returned. */
 unsigned ts_aie2_f32_to_bf16(uint8_t out[32], const uint8_t in[64], unsigned rnd);
 void ts_aie2_bf16_to_f32(uint8_t out[64], const uint8_t in[32]);

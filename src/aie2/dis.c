@@ -32,21 +32,72 @@ nomem:
     return ts_fail(err, TS_E_NOMEM, "out of memory while disassembling");
 }
 
+/* The source of a line on one line, or the bundle's own text where there is none. */
+static bool put_source(ts_buf *out, const ts_aie2_line *l) {
+    if (!l->text) return ts_aie2_bundle_print(out, &l->b);
+    bool space = false;
+    for (uint32_t i = 0; i < l->text_len; i++) {
+        char c = l->text[i];
+        if (c == ' ' || c == '\t' || c == '\n' || c == '\r') {
+            space = true;
+            continue;
+        }
+        if (c == '/' && i + 1 < l->text_len && l->text[i + 1] == '/') { /* a comment at the end of a continued line */
+            while (i + 1 < l->text_len && l->text[i + 1] != '\n') i++;
+            continue;
+        }
+        if (space && !ts_buf_putc(out, ' ')) return false;
+        space = false;
+        if (!ts_buf_putc(out, c)) return false;
+    }
+    return true;
+}
+
+/* Registers of one kind as runs: "r0-r3 r16". */
+static bool put_live(ts_buf *out, const ts_aie2_program *p) {
+    bool ok = ts_buf_puts(out, "registers named:");
+    for (int r = 0; r < TS_REGS && ok; r++) {
+        int last = r;
+        if (!(p->live[r / 8] >> r % 8 & 1)) continue;
+        while (last + 1 < TS_REGS && p->live[(last + 1) / 8] >> (last + 1) % 8 & 1 &&
+               ts_aie2_regs[last + 1].kind == ts_aie2_regs[r].kind && ts_aie2_regs[last + 1].num == ts_aie2_regs[last].num + 1)
+            last++;
+        ok = ts_buf_printf(out, last > r ? " %s-%s" : " %s", ts_aie2_regs[r].name, ts_aie2_regs[last].name);
+        r = last;
+    }
+    return ok && ts_buf_putc(out, '\n');
+}
+
+static bool put_loop(ts_buf *out, const ts_aie2_program *p, const ts_aie2_loop *l) {
+    bool ok = ts_buf_printf(out, "loop 0x%05x-0x%05x: %u cycle%s a pass", p->line[l->first].addr, p->line[l->last].addr,
+                            l->cycles, l->cycles == 1 ? "" : "s");
+    if (ok && l->stalls) ok = ts_buf_printf(out, " + %u for bank conflicts", l->stalls);
+    if (ok && l->count >= 0)
+        ok = ts_buf_printf(out, ", %lld passes, %lld cycles", (long long)l->count,
+                           (long long)(l->count * (l->cycles + l->stalls)));
+    return ok && ts_buf_puts(out, l->zero_overhead ? "\n" : " (by branch)\n");
+}
+
 bool ts_aie2_listing(ts_buf *out, const ts_aie2_program *p) {
-    size_t sym = 0;
     bool ok = true;
     for (size_t i = 0; i < p->n_lines && ok; i++) {
         const ts_aie2_line *l = &p->line[i];
-        for (sym = 0; sym < p->n_syms && ok; sym++)
-            if (p->sym[sym].is_code && p->sym[sym].value == l->addr) ok = ts_buf_printf(out, "%s:\n", p->sym[sym].name);
+        for (size_t k = 0; k < p->n_syms && ok; k++)
+            if (p->sym[k].is_code && p->sym[k].value == l->addr) ok = ts_buf_printf(out, "%s:\n", p->sym[k].name);
+        for (size_t k = 0; k < p->n_loops && ok; k++)
+            if (p->loop[k].first == i) ok = put_loop(out, p, &p->loop[k]);
         ok = ok && ts_buf_printf(out, "%05x %5zu  ", l->addr, i);
         for (int k = 0; k < TS_BUNDLE_BYTES && ok; k++) {
-            if (k < l->b.bytes) ok = ts_buf_printf(out, "%02x", (unsigned char)p->code.data[l->addr - p->line[0].addr + k]);
+            size_t at = l->addr - p->line[0].addr + (size_t)k;
+            if (k < l->b.bytes) ok = ts_buf_printf(out, "%02x", (unsigned char)p->code.data[at]);
             else ok = ts_buf_puts(out, "  ");
         }
-        ok = ok && ts_buf_puts(out, "  ") && ts_aie2_bundle_print(out, &l->b) && ts_buf_putc(out, '\n');
+        ok = ok && ts_buf_puts(out, "  ") && put_source(out, l) && ts_buf_putc(out, '\n');
     }
-    return ok;
+    ok = ok && ts_buf_putc(out, '\n');
+    for (size_t k = 0; k < p->n_loops && ok; k++) ok = put_loop(out, p, &p->loop[k]);
+    ok = ok && put_live(out, p);
+    return ok && ts_buf_printf(out, "program: %zu bytes of %d, %zu bundles\n", p->code.len, TS_AIE2_PM_BYTES, p->n_lines);
 }
 
 bool ts_aie2_map(ts_buf *out, const ts_aie2_program *p) {

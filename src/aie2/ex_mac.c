@@ -335,7 +335,7 @@ FN(acc_clear) {
     memset(put_vec(core, op->lat, op->r[0], op->bytes, op->byp_out), 0, op->bytes);
 }
 
-bool ts_bind_mac(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_mnemonic *m) {
+bool ts_aie2_bind_mac(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_aie2_mnemonic *m) {
     static const struct {
         const char *name;
         uint8_t terms;
@@ -368,7 +368,7 @@ bool ts_bind_mac(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_mnemonic *m)
     for (size_t t = 0; t < sizeof table / sizeof *table; t++) {
         if (strcmp(m->base, table[t].name)) continue;
         op->sign = table[t].terms;
-        op->bits = ts_mnemonic_has(m, "f");
+        op->bits = ts_aie2_mnemonic_has(m, "f");
         op->fn = mac_issue;
         /* operands in one order: result, acc1, acc2, s1, s2, configuration */
         uint16_t r[TS_MAX_OPERANDS];

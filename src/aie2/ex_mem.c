@@ -134,7 +134,7 @@ FN(load_conv) {
 }
 FN(load_unpack) {
     if (now) {
-        ts_unpack(put_vec(core, 1, op->r[op->data], 64, TS_BYP_NONE), now->v.b, op->bits2, op_signed(core, op, CR_UNPACK_SIGN));
+        ts_aie2_unpack(put_vec(core, 1, op->r[op->data], 64, TS_BYP_NONE), now->v.b, op->bits2, op_signed(core, op, CR_UNPACK_SIGN));
         return;
     }
     const uint8_t *m = vector_memory(core, op, 32);
@@ -144,7 +144,7 @@ FN(load_unpack) {
 FN(load_ups_sat) {
     unsigned bytes = op->bytes;
     uint8_t *out = put_vec(core, 2, op->r[op->data], bytes, TS_BYP_NONE);
-    bool over = ts_ups(out, op->bits, now->v.b, op->bits2, 8u * bytes / op->bits, now->a, now->b, get_cr(core, CR_SAT));
+    bool over = ts_aie2_ups(out, op->bits, now->v.b, op->bits2, 8u * bytes / op->bits, now->a, now->b, get_cr(core, CR_SAT));
     or32(core, 1, SR_UPS_OF, over);
 }
 FN(load_ups) {
@@ -197,7 +197,7 @@ FN(store_srs) {
     (void)now;
     later *l = put_later(core, 3, store_late, op);
     l->a = ts_aie2_address(core, op) & ~31u;
-    bool over = ts_srs(l->v.b, op->bits, core->rf + op->r[op->data], op->bits2, 256u / op->bits,
+    bool over = ts_aie2_srs(l->v.b, op->bits, core->rf + op->r[op->data], op->bits2, 256u / op->bits,
                        get32(core, op->r[op->shift]), op_signed(core, op, CR_SRS_SIGN), get_cr(core, CR_SAT),
                        get_cr(core, CR_RND));
     or32(core, 3, SR_SRS_OF, over);
@@ -212,37 +212,37 @@ FN(store_pack) {
     (void)now;
     uint8_t *m = vector_memory(core, op, 32);
     if (m)
-        ts_pack(m, core->rf + op->r[op->data], op->bits, op_signed(core, op, CR_PACK_SIGN), get_cr(core, CR_SAT));
+        ts_aie2_pack(m, core->rf + op->r[op->data], op->bits, op_signed(core, op, CR_PACK_SIGN), get_cr(core, CR_SAT));
 }
 
 /* ---- choosing ---------------------------------------------------------------------------------------------------- */
 
 /* The types behind "ups", "srs", ...: bits and sign of the first, bits of the second. */
-static void bind_types(ts_aie2_op *op, const ts_mnemonic *m, bool sign_of_second) {
+static void bind_types(ts_aie2_op *op, const ts_aie2_mnemonic *m, bool sign_of_second) {
     int k = m->n - 2;
     op->bits = m->part[k].bits;
     op->bits2 = m->part[k + 1].bits;
     op->sign = m->part[k + sign_of_second].kind == 'd' ? 2 : 1;
 }
 
-static bool bind_load(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_mnemonic *m) {
-    const ts_mnemonic *x = m;
-    if (ts_mnemonic_has(x, "compr") || ts_mnemonic_has(x, "sparse")) return false;
-    if (ts_mnemonic_has(x, "ups")) {
+static bool bind_load(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_aie2_mnemonic *m) {
+    const ts_aie2_mnemonic *x = m;
+    if (ts_aie2_mnemonic_has(x, "compr") || ts_aie2_mnemonic_has(x, "sparse")) return false;
+    if (ts_aie2_mnemonic_has(x, "ups")) {
         bind_types(op, m, true);
         op->fn = load_ups;
-    } else if (ts_mnemonic_has(x, "unpack")) {
+    } else if (ts_aie2_mnemonic_has(x, "unpack")) {
         bind_types(op, m, true);
         op->fn = load_unpack;
-    } else if (ts_mnemonic_has(x, "conv")) {
+    } else if (ts_aie2_mnemonic_has(x, "conv")) {
         op->fn = load_conv;
-    } else if (ts_mnemonic_has(x, "tm")) {
+    } else if (ts_aie2_mnemonic_has(x, "tm")) {
         op->fn = load_bus;
-    } else if (ts_mnemonic_has(x, "128")) {
+    } else if (ts_aie2_mnemonic_has(x, "128")) {
         op->fn = load_128;
     } else if (!strncmp(m->part[0].text, "4x", 2)) {
         op->bits = (uint8_t)(m->part[0].text[2] == '1' ? 16 : m->part[0].text[2] == '3' ? 32 : 64);
-        op->sign = ts_mnemonic_has(x, "hi");
+        op->sign = ts_aie2_mnemonic_has(x, "hi");
         op->fn = load_4x;
     } else {
         unsigned kind = ts_aie2_regs[inst->v[op->data]].kind;
@@ -255,17 +255,17 @@ static bool bind_load(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_mnemoni
     return true;
 }
 
-static bool bind_store(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_mnemonic *m) {
+static bool bind_store(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_aie2_mnemonic *m) {
     const char *last = m->n ? m->part[m->n - 1].text : "";
-    if (ts_mnemonic_has(m, "srs")) {
+    if (ts_aie2_mnemonic_has(m, "srs")) {
         bind_types(op, m, false);
         op->fn = store_srs;
-    } else if (ts_mnemonic_has(m, "pack")) {
+    } else if (ts_aie2_mnemonic_has(m, "pack")) {
         bind_types(op, m, false);
         op->fn = store_pack;
-    } else if (ts_mnemonic_has(m, "conv")) {
+    } else if (ts_aie2_mnemonic_has(m, "conv")) {
         op->fn = store_conv;
-    } else if (ts_mnemonic_has(m, "tm")) {
+    } else if (ts_aie2_mnemonic_has(m, "tm")) {
         op->fn = store_bus;
     } else if (*last == 's') {
         op->bits = m->part[m->n - 1].bits;
@@ -273,13 +273,13 @@ static bool bind_store(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_mnemon
     } else if (ts_aie2_regs[inst->v[op->data]].bytes == 4) {
         op->fn = store_word;
     } else {
-        op->bits2 = (uint8_t)(ts_mnemonic_has(m, "128") ? 16 : ts_aie2_regs[inst->v[op->data]].bytes);
+        op->bits2 = (uint8_t)(ts_aie2_mnemonic_has(m, "128") ? 16 : ts_aie2_regs[inst->v[op->data]].bytes);
         op->fn = store_vec;
     }
     return true;
 }
 
-bool ts_bind_memory(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_mnemonic *m) {
+bool ts_aie2_bind_memory(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_aie2_mnemonic *m) {
     if (!strncmp(m->base, "padd", 4)) {
         op->fn = padd;
         return true;

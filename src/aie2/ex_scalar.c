@@ -264,21 +264,21 @@ FN(run_cascade_read) {
 
 /* ---- choosing ---------------------------------------------------------------------------------------------------- */
 
-static bool bind_lock(ts_aie2_op *op, const ts_mnemonic *m, bool acquire) {
+static bool bind_lock(ts_aie2_op *op, const ts_aie2_mnemonic *m, bool acquire) {
     op->fn = ctl_nop;
     op->kind = acquire ? OP_ACQUIRE : OP_RELEASE;
-    op->bits = ts_mnemonic_has(m, "cond");
+    op->bits = ts_aie2_mnemonic_has(m, "cond");
     op->bits2 = ts_aie2_insns[op->id].op[0].kind == TS_OP_REG; /* the lock's number is in a register */
     return true;
 }
 
-static bool bind_stream_write(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_mnemonic *m) {
+static bool bind_stream_write(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_aie2_mnemonic *m) {
     const ts_aie2_insninfo *info = &ts_aie2_insns[op->id];
     op->fn = run_stream_write;
     op->kind = OP_STREAM_WRITE;
-    op->bits2 = ts_mnemonic_has(m, "cph") ? MS_CONTROL_PACKET : ts_mnemonic_has(m, "ph") ? MS_PACKET : MS_WORD;
-    op->sign = ts_mnemonic_has(m, "tlast") ? TLAST_YES : strstr(info->text, "r28") ? TLAST_R28 : TLAST_NO;
-    op->shift = ts_mnemonic_has(m, "nb"); /* non-blocking */
+    op->bits2 = ts_aie2_mnemonic_has(m, "cph") ? MS_CONTROL_PACKET : ts_aie2_mnemonic_has(m, "ph") ? MS_PACKET : MS_WORD;
+    op->sign = ts_aie2_mnemonic_has(m, "tlast") ? TLAST_YES : strstr(info->text, "r28") ? TLAST_R28 : TLAST_NO;
+    op->shift = ts_aie2_mnemonic_has(m, "nb"); /* non-blocking */
     if (op->bits2 == MS_CONTROL_PACKET) {
         op->bits = (uint8_t)inst->v[1];
         op->lat2 = (uint8_t)inst->v[2];
@@ -286,13 +286,13 @@ static bool bind_stream_write(ts_aie2_op *op, const ts_aie2_inst *inst, const ts
     return true;
 }
 
-static bool bind_mov(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_mnemonic *m) {
+static bool bind_mov(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_aie2_mnemonic *m) {
     const char *text = ts_aie2_insns[op->id].text;
     if (strstr(text, " ms,")) return bind_stream_write(op, inst, m);
     if (strstr(text, ", SS")) {
         op->fn = run_stream_read;
         op->kind = OP_STREAM_READ;
-        op->bits = ts_mnemonic_has(m, "nb");
+        op->bits = ts_aie2_mnemonic_has(m, "nb");
     } else if (strstr(text, "cntr")) {
         op->fn = mov_cntr;
     } else {
@@ -301,7 +301,7 @@ static bool bind_mov(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_mnemonic
     return true;
 }
 
-bool ts_bind_scalar(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_mnemonic *m) {
+bool ts_aie2_bind_scalar(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_aie2_mnemonic *m) {
     static const struct {
         const char *name;
         ts_aie2_fn *fn;
@@ -320,12 +320,12 @@ bool ts_bind_scalar(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_mnemonic 
         op->fn = plain[i].fn;
         return true;
     }
-    if (!strcmp(b, "sel")) op->fn = ts_mnemonic_has(m, "eqz") ? alu_seleqz : alu_selnez;
+    if (!strcmp(b, "sel")) op->fn = ts_aie2_mnemonic_has(m, "eqz") ? alu_seleqz : alu_selnez;
     else if (!strcmp(b, "extend"))
         op->fn = m->part[0].kind == 's' ? (m->part[0].bits == 8 ? alu_extend_s8 : alu_extend_s16)
                                         : (m->part[0].bits == 8 ? alu_extend_u8 : alu_extend_u16);
     else if (!strcmp(b, "add"))
-        op->fn = ts_mnemonic_has(m, "nc") ? alu_add_nc : ts_aie2_insns[op->id].op[2].kind == TS_OP_IMM ? alu_add_imm : alu_add;
+        op->fn = ts_aie2_mnemonic_has(m, "nc") ? alu_add_nc : ts_aie2_insns[op->id].op[2].kind == TS_OP_IMM ? alu_add_imm : alu_add;
     else if (!strcmp(b, "j")) op->fn = first_imm ? ctl_j : ctl_j_reg;
     else if (!strcmp(b, "jl")) op->fn = first_imm ? ctl_jl : ctl_jl_reg;
     else if (!strcmp(b, "acq")) return bind_lock(op, m, true);
@@ -335,7 +335,7 @@ bool ts_bind_scalar(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_mnemonic 
     else if (!strcmp(b, "vmov") && strstr(ts_aie2_insns[op->id].text, "SCD")) {
         op->fn = run_cascade_read;
         op->kind = OP_CASCADE_READ;
-        op->imm = ts_mnemonic_has(m, "hi") ? 64 : 0; /* .lo and .hi fill half of an accumulator */
+        op->imm = ts_aie2_mnemonic_has(m, "hi") ? 64 : 0; /* .lo and .hi fill half of an accumulator */
     } else if (!strcmp(b, "vmov") && strstr(ts_aie2_insns[op->id].text, "MCD")) {
         op->fn = ctl_nop;
         op->kind = OP_CASCADE_WRITE;

@@ -314,7 +314,7 @@ FN(vec_ups) {
     (void)now;
     unsigned n = 8u * op->bytes / op->bits;
     uint8_t *d = put_vec(core, op->lat, op->r[0], op->bytes, TS_BYP_NONE);
-    bool over = ts_ups(d, op->bits, core->rf + op->r[1], op->bits2, n, get32(core, op->r[2]),
+    bool over = ts_aie2_ups(d, op->bits, core->rf + op->r[1], op->bits2, n, get32(core, op->r[2]),
                        op_signed(core, op, CR_UPS_SIGN), get_cr(core, CR_SAT));
     or32(core, 1, SR_UPS_OF, over);
 }
@@ -322,14 +322,14 @@ FN(vec_srs) {
     (void)now;
     unsigned n = 8u * op->bytes / op->bits;
     uint8_t *d = put_vec(core, op->lat, op->r[0], op->bytes, TS_BYP_NONE);
-    bool over = ts_srs(d, op->bits, core->rf + op->r[1], op->bits2, n, get32(core, op->r[2]),
+    bool over = ts_aie2_srs(d, op->bits, core->rf + op->r[1], op->bits2, n, get32(core, op->r[2]),
                        op_signed(core, op, CR_SRS_SIGN), get_cr(core, CR_SAT), get_cr(core, CR_RND));
     or32(core, 3, SR_SRS_OF, over);
 }
 FN(vec_pack) {
     (void)now;
     uint8_t *d = put_vec(core, op->lat, op->r[0], 32, TS_BYP_NONE);
-    ts_pack(d, core->rf + op->r[1], op->bits, op_signed(core, op, CR_PACK_SIGN), get_cr(core, CR_SAT));
+    ts_aie2_pack(d, core->rf + op->r[1], op->bits, op_signed(core, op, CR_PACK_SIGN), get_cr(core, CR_SAT));
 }
 /* reads and writes in stage 7 */
 FN(vec_unpack) {
@@ -338,7 +338,7 @@ FN(vec_unpack) {
         return;
     }
     ts_aie2_note_read(core, op->r[1], 32);
-    ts_unpack(put_vec(core, 1, op->r[0], 64, TS_BYP_NONE), core->rf + op->r[1], op->bits2,
+    ts_aie2_unpack(put_vec(core, 1, op->r[0], 64, TS_BYP_NONE), core->rf + op->r[1], op->bits2,
               op_signed(core, op, CR_UNPACK_SIGN));
 }
 FN(vec_to_bf16) {
@@ -359,7 +359,7 @@ FN(vec_floor) {
 
 /* ---- choosing ----------------------------------------------------------------------------------------------------- */
 
-bool ts_bind_vector(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_mnemonic *m) {
+bool ts_aie2_bind_vector(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_aie2_mnemonic *m) {
     static const struct {
         const char *name;
         ts_aie2_fn *fn;
@@ -404,7 +404,7 @@ bool ts_bind_vector(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_mnemonic 
     }
     if (!strcmp(m->base, "vpush")) {
         op->bits = m->part[1].bits;
-        op->fn = ts_mnemonic_has(m, "lo") ? vec_push_lo : vec_push_hi;
+        op->fn = ts_aie2_mnemonic_has(m, "lo") ? vec_push_lo : vec_push_hi;
         return true;
     }
     if (!strcmp(m->base, "vshift")) {
@@ -414,7 +414,7 @@ bool ts_bind_vector(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_mnemonic 
     return false;
 }
 
-bool ts_bind_convert(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_mnemonic *m) {
+bool ts_aie2_bind_convert(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_aie2_mnemonic *m) {
     const char *b = m->base;
     if (!strcmp(b, "vmov")) {
         unsigned from = ts_aie2_regs[inst->v[1]].bytes;

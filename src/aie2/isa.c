@@ -31,7 +31,7 @@ const ts_aie2_format ts_aie2_formats[TS_FORMATS] = {
 #undef S
 
 const ts_aie2_slotinfo ts_aie2_slots[TS_SLOTS] = {
-#define TS_ISA_SLOT(slot, bits, nop, first, count) [TS_SLOT_##slot] = {#slot, bits, TS_I_##nop, first, count},
+#define TS_ISA_SLOT(slot, name, bits, nop, first, count) [TS_SLOT_##slot] = {#name, bits, TS_I_##nop, first, count},
 #include "aie2/isa.def"
 #undef TS_ISA_SLOT
 };
@@ -124,4 +124,28 @@ ts_aie2_reg ts_aie2_reg_find(const char *name, size_t len) {
         if (!strncasecmp(n, name, len) && !n[len]) return (ts_aie2_reg)r;
     }
     return find_pair(name, len);
+}
+
+void ts_aie2_units_of(ts_aie2_reg reg, uint64_t units[3]) {
+    const ts_aie2_reginfo *r = &ts_aie2_regs[reg];
+    units[0] = units[1] = units[2] = 0;
+    if (r->at < TS_RF_X) {
+        static const uint8_t group[] = {40, 48, 56, 64}; /* m, dn, dj, dc */
+        if (r->kind == TS_K_D || r->kind == TS_K_D3) {
+            for (unsigned i = 0; i < 4; i++) {
+                unsigned unit = group[i] + r->num;
+                units[unit / 64] |= 1ull << unit % 64;
+                if (r->kind == TS_K_D3 && i) units[(unit + 4) / 64] |= 1ull << (unit + 4) % 64;
+            }
+            return;
+        }
+        for (unsigned at = r->at; at < (unsigned)r->at + r->bytes; at += 4) units[at / 256] |= 1ull << at / 4 % 64;
+        return;
+    }
+    if (r->kind == TS_K_Q) {
+        units[2] = 1ull << (60 + r->num);
+        return;
+    }
+    units[2] = ((1ull << r->bytes / 32) - 1) << (r->at - TS_RF_X) / 32;
+    if (r->kind == TS_K_QX || r->kind == TS_K_QWL || r->kind == TS_K_QWH) units[2] |= 1ull << (60 + r->num);
 }

@@ -231,6 +231,10 @@ enum { TS_SHUFFLES = 48 };
 extern const uint8_t ts_aie2_shuffle[TS_SHUFFLES][64];
 extern const char *const ts_aie2_shuffle_names[TS_SHUFFLES];
 
+/* The parts of the register file that a register covers, a bit each: scalars 0-63, scalars 64-104, the 32-byte units of
+ * x and cm with the four q registers on top. Two registers overlap when a bit is in both. */
+void ts_aie2_units_of(ts_aie2_reg reg, uint64_t units[3]);
+
 /* Find a register by its name, in any case; also "r17:r16" for a pair. TS_REGS when there is none. */
 ts_aie2_reg ts_aie2_reg_find(const char *name, size_t len);
 

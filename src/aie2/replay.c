@@ -127,7 +127,7 @@ static void step_over(world *w, unsigned number) {
 }
 
 /* Run one test in one world. The first reason not to know a result is kept. */
-static void run_test(world *w, unsigned number, uint32_t end, ts_aie2_capture *c) {
+static ts_status run_test(world *w, unsigned number, uint32_t end, ts_aie2_capture *c, ts_err *err) {
     w->n_stores = 0;
     memcpy(w->before, w->core.rf, sizeof w->before);
     w->core.has_break = true;
@@ -136,10 +136,12 @@ static void run_test(world *w, unsigned number, uint32_t end, ts_aie2_capture *c
         ts_aie2_event e = ts_aie2_core_run(&w->core, 10000);
         if (e == TS_AIE2_BREAK) break;
         if (e != TS_AIE2_ERROR && e != TS_AIE2_STALL) continue;
+        if (w->core.error.code == TS_E_NOMEM) return ts_fail(err, TS_E_NOMEM, "%s", w->core.error.msg);
         if (!c->why[0])
             snprintf(c->why, sizeof c->why, "%s", e == TS_AIE2_STALL ? "waits for a stream or a lock" : w->core.error.msg);
         step_over(w, number);
     }
+    return TS_OK;
 }
 
 /* What the test left in the output buffer: defined where all worlds agree. Buffers went to memory in words: of a last
@@ -305,7 +307,8 @@ ts_status ts_aie2_replay(ts_aie2_capture *c, size_t n, ts_err *err) {
     captured_end &= ~3u;
     for (size_t i = 0; i < n && e == TS_OK; i++) {
         end += (uint32_t)c[i].code_len;
-        for (unsigned k = 0; k < WORLDS; k++) run_test(&ws[k], k, end, &c[i]);
+        for (unsigned k = 0; k < WORLDS && e == TS_OK; k++) e = run_test(&ws[k], k, end, &c[i], err);
+        if (e != TS_OK) break;
         look(ws, &c[i], captured_end);
         learn(ws, &c[i]);
         /* judged with what was known before; late stores are looked at once more at the end */

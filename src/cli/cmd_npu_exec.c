@@ -142,6 +142,16 @@ static void print_vector(const uint8_t *p, unsigned bytes) {
     for (unsigned i = bytes; i-- > 0;) printf("%02x%s", p[i], i && i % 4 == 0 ? "_" : "");
 }
 
+/* The bundle without its nops. */
+static bool print_busy(ts_buf *text, const ts_aie2_bundle *b) {
+    bool ok = true;
+    for (int s = 0; s < TS_SLOTS && ok; s++) {
+        if (!(b->set >> s & 1) || ts_aie2_is_nop((ts_aie2_slot)s, &b->inst[s])) continue;
+        ok = (!text->len || ts_buf_puts(text, " ; ")) && ts_aie2_inst_print(text, &b->inst[s]);
+    }
+    return ok && (text->len || ts_buf_puts(text, "nop"));
+}
+
 /* One line a bundle: cycle, address, text, then the registers that changed. */
 static bool trace_step(machine *m, ts_aie2_event *event) {
     uint8_t before[TS_RF_BYTES];
@@ -150,7 +160,7 @@ static bool trace_step(machine *m, ts_aie2_event *event) {
     uint64_t cycle = c->cycle;
     uint32_t pc = c->pc;
     const ts_aie2_bundle *b = ts_aie2_core_next(c);
-    bool ok = b ? ts_aie2_bundle_print(&text, b) : ts_buf_puts(&text, "(no bundle)");
+    bool ok = b ? print_busy(&text, b) : ts_buf_puts(&text, "(no bundle)");
     memcpy(before, c->rf, sizeof before);
     *event = ts_aie2_core_run(c, 1);
     printf("%6" PRIu64 "  %05x  %-60s", cycle, pc, ok ? text.data : "");
@@ -265,7 +275,9 @@ static int run(const cli_command *self, int argc, char **argv) {
         event = ts_aie2_core_run(&m->core, (uint64_t)max_cycles);
     }
     double seconds = (double)(clock() - begin) / CLOCKS_PER_SEC;
-    ts_aie2_core_drain(&m->core, 16);
+    uint64_t cycles = m->core.cycle;
+    ts_aie2_core_drain(&m->core, 16); /* stores on their way arrive */
+    m->core.cycle = cycles;
     for (size_t i = 0; i < dumps.n && e == TS_OK; i++) e = dump(m, dumps.item[i], &err);
     if (e == TS_OK && stream_out) e = ts_file_write(stream_out, m->out.data ? m->out.data : "", m->out.len, &err);
     code = e != TS_OK ? cli_fail(&err) : report(m, event, seconds, max_cycles);
@@ -284,7 +296,7 @@ out:
 const cli_command cmd_npu_exec = {
     .name = "npu exec",
     .args = "FILE.bin | FILE.s",
-    .summary = "Run a program on the model of one core",
+    .summary = "run a program on the model of one core",
     .text = "Starts at address 0 and ends at `done`. A .s file is assembled first and its data put into memory.",
     .run = run,
 };

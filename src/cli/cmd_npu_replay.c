@@ -268,7 +268,11 @@ static int run(const cli_command *self, int argc, char **argv) {
         for (size_t i = 0; i < 3; i++) print_row(groups[i].name, groups[i].n);
         print_row("all", total);
     }
-    if (code == CLI_OK && total[TS_REPLAY_DIFFERENT]) code = CLI_FAIL;
+    if (code == CLI_OK && total[TS_REPLAY_DIFFERENT]) {
+        fprintf(stderr, "tessera: %u of %zu results differ from silicon (--show different)\n", total[TS_REPLAY_DIFFERENT],
+                rs.n);
+        code = CLI_FAIL;
+    }
 out:
     ts_free(insns);
     ts_free(rs.r);
@@ -280,7 +284,7 @@ out:
 const cli_command cmd_npu_replay = {
     .name = "npu replay",
     .args = "FILE.jsonl",
-    .summary = "Run captured instructions in the core model and compare with silicon",
+    .summary = "run captured instructions in the core model and compare with silicon",
     .text = "Each line of the file is a test: its code, what it read, what silicon wrote. The tests of a batch run in\n"
             "order on one register state. The exit code is 1 when a result differs.",
     .run = run,

@@ -54,7 +54,8 @@ typedef struct format {
 
 static const format formats[TS_CHAT_TEMPLATES] = {
     [TS_CHAT_NONE] = {.name = "none"},
-    [TS_CHAT_LLAMA2] = {.name = "llama2", .bos = BOS_USER, .turn = INST2_TURNS, SYS2, .trim = TRIM_UA, .alternate = true},
+    [TS_CHAT_LLAMA2] = {.name = "llama2", .bos = BOS_USER, .turn = INST2_TURNS, SYS2, .trim = TRIM_UA,
+                        .alternate = true},
     [TS_CHAT_LLAMA2_ONE_BOS] = {.name = "llama2-one-bos", .bos = BOS_START, .turn = INST2_TURNS, SYS2, .trim = TRIM_UA,
                                 .alternate = true},
     [TS_CHAT_LLAMA2_AS_IS] = {.name = "llama2-as-is", .bos = BOS_BETWEEN, .turn = INST2_TURNS, SYS2},
@@ -153,9 +154,10 @@ static ts_status check_order(const format *f, const ts_message *msg, size_t n, t
     if (role == SYSTEM && f->system != SYSTEM_TURN)
         return ts_fail(err, TS_E_INVAL, "the %s template puts the system message into a user's, but there is none",
                        f->name);
-    if (f->system == SYSTEM_FIRST_USER && n > 1 && strcmp(msg[0].role, "system") == 0 && strcmp(msg[1].role, "user") != 0)
-        return ts_fail(err, TS_E_INVAL, "the %s template puts the system message into the user's after it; message 2 is "
-                       "not from the user", f->name);
+    if (f->system == SYSTEM_FIRST_USER && n > 1 && strcmp(msg[0].role, "system") == 0 &&
+        strcmp(msg[1].role, "user") != 0)
+        return ts_fail(err, TS_E_INVAL, "the %s template puts the system message into the user's after it; message 2 "
+                       "is not from the user", f->name);
     return TS_OK;
 }
 
@@ -274,7 +276,8 @@ static bool write_all(const writer *w, const ts_message *msg, size_t n, bool ans
     bool at_start = f->bos == BOS_START || f->bos == BOS_USER, between = f->bos == BOS_USER || f->bos == BOS_BETWEEN;
     if (at_start && w->bos && !ts_buf_puts(w->out, w->bos)) return false;
     if (f->system_always && !has_system &&
-        !(put_format(w, f->turn[SYSTEM].open) && put_format(w, f->system_always) && put_format(w, f->turn[SYSTEM].close)))
+        !(put_format(w, f->turn[SYSTEM].open) && put_format(w, f->system_always) &&
+          put_format(w, f->turn[SYSTEM].close)))
         return false;
     text system = has_system ? (text){msg[0].content, strlen(msg[0].content)} : (text){0};
     bool first = true;

@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/file.h"
+#include "base/pool.h"
 #include "format/gguf_write.h"
 #include "text/tok_impl.h"
 
@@ -496,6 +497,44 @@ static void test_llama3_specials(void **state) {
     }
 }
 
+/* ---- threads ---- */
+
+struct shared_use {
+    const ts_tokenizer *t;
+    ts_tokens want;
+    bool ok[64];
+};
+
+static const char shared_text[] = "low hello world é 12345 aaaaaa <think>\n\nhello  low";
+
+static void use_shared(void *arg, size_t task, int thread) {
+    struct shared_use *u = arg;
+    ts_tokens got = {0};
+    (void)thread;
+    u->ok[task] = ts_tokenize(u->t, shared_text, sizeof shared_text - 1, 0, &got, NULL) == TS_OK &&
+                  got.n == u->want.n && memcmp(got.id, u->want.id, got.n * sizeof *got.id) == 0;
+    ts_tokens_free(&got);
+}
+
+/* What is remembered of whole words is shared by threads; it must not matter who finds out first. */
+static void test_threads(void **state) {
+    (void)state;
+    ts_pool *pool;
+    assert_ok(ts_pool_new(&pool, 4, &err));
+    struct shared_use u = {0};
+    for (int round = 0; round < 20; round++) {
+        ts_tokenizer *t = tiny();
+        u.t = t;
+        if (round == 0) assert_ok(ts_tokenize(t, shared_text, sizeof shared_text - 1, 0, &u.want, &err));
+        ts_pool_run(pool, 64, use_shared, &u);
+        for (int i = 0; i < 64; i++) assert_true(u.ok[i]);
+        ts_tokenizer_free(t);
+    }
+    assert_int_equal(u.want.n, 22);
+    ts_tokens_free(&u.want);
+    ts_pool_free(pool);
+}
+
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 struct source {
@@ -575,7 +614,7 @@ int main(void) {
         cmocka_unit_test(test_json_refused),   cmocka_unit_test(test_json_cut),   cmocka_unit_test(test_json_pipelines),
         cmocka_unit_test(test_config),         cmocka_unit_test(test_pair_and_tiktoken), cmocka_unit_test(test_gguf),
         cmocka_unit_test(test_paths),          cmocka_unit_test(test_llama3_specials), cmocka_unit_test(test_alloc),
-        cmocka_unit_test(test_alloc_dir),
+        cmocka_unit_test(test_alloc_dir),      cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests_name("tokenizer", tests, NULL, NULL);
 }
