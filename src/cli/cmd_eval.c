@@ -32,7 +32,7 @@ struct chunk {
 
 /* -ln of the probability that the logits give to `id`. */
 static double nll_of(const float *logits, uint32_t n, ts_token id) {
-    double max = -INFINITY, sum = 0;
+    double max = -HUGE_VAL, sum = 0;
     for (uint32_t i = 0; i < n; i++)
         if ((double)logits[i] > max) max = (double)logits[i];
     for (uint32_t i = 0; i < n; i++) sum += exp((double)logits[i] - max);
@@ -60,7 +60,7 @@ static int score(eval_args *a, ts_engine *e, ts_session *s, const ts_token *toke
     ts_engine_info(e, &info);
     size_t ctx = ts_session_n_ctx(s);
     ts_err err;
-    ts_token *piece = malloc((ctx + 1) * sizeof *piece);
+    ts_token *piece = ts_alloc(ctx + 1, sizeof *piece);
     if (!piece) {
         (void)ts_fail_nomem(&err, "a piece of the text", ctx * sizeof *piece);
         return cli_fail(&err);
@@ -76,7 +76,7 @@ static int score(eval_args *a, ts_engine *e, ts_session *s, const ts_token *toke
         if (c.write_failed) st = ts_fail_os(&err, TS_E_IO, errno, "cannot write %s", a->logits_out);
         if (st != TS_OK) code = cli_fail(&err);
     }
-    free(piece);
+    ts_free(piece);
     return code;
 }
 
@@ -150,7 +150,7 @@ static int evaluate(const cli_command *cmd, eval_args *a, ts_engine *e) {
         code = cli_read_text(cmd, a->prompt, a->file, &text, &len);
         if (code == CLI_OK) {
             code = eval_text(a, e, s, text, len, &total, logits);
-            free(text);
+            ts_free(text);
         }
     }
     cli_progress_end(&a->model.prompt);

@@ -570,7 +570,7 @@ static int run(const cli_command *self, int argc, char **argv) {
 const cli_command cmd_inspect = {
     .name = "inspect",
     .args = "FILE",
-    .summary = "Show what a GGUF model file holds and the memory it needs to run",
+    .summary = "show what a GGUF model file holds and the memory it needs to run",
     .text = "FILE may be any part of a split model; all parts are read. Architectures that Tessera cannot run are shown\n"
             "as well, as far as their metadata follows the common names.\n"
             "\n"

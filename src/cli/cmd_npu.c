@@ -1,6 +1,7 @@
 /* cmd_npu.c - `tessera npu`: tools around the NPU, dispatched by their own names. */
 #include "cli/cmd_npu.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@ static const cli_command *const SUBCOMMANDS[] = {
 };
 
 static void print_help(FILE *out) {
-    fprintf(out, "Usage: tessera npu COMMAND [options]\n\n%s.\n\nCommands:\n", cmd_npu.summary);
+    fprintf(out, "Usage: tessera npu COMMAND [options]\n\n%c%s.\n\nCommands:\n", toupper(*cmd_npu.summary), cmd_npu.summary + 1);
     for (const cli_command *const *c = SUBCOMMANDS; *c; c++)
         fprintf(out, "  %-12s %s\n", strchr((*c)->name, ' ') + 1, (*c)->summary);
     fprintf(out, "\n  tessera npu COMMAND --help tells more.\n");
@@ -32,6 +33,7 @@ static int run(const cli_command *self, int argc, char **argv) {
 const cli_command cmd_npu = {
     .name = "npu",
     .args = "COMMAND",
-    .summary = "Assemble, disassemble and run programs of the NPU's cores",
+    .parts = SUBCOMMANDS,
+    .summary = "assemble, disassemble and run programs of the NPU's cores",
     .run = run,
 };

@@ -2,11 +2,13 @@
 #include "base/cpu.h"
 #include "cli/commands.h"
 #include "cli/common.h"
+#include "cli/output.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct run_args {
     cli_model model;
@@ -20,16 +22,19 @@ typedef struct run_args {
 struct answer {
     const run_args *a;
     const ts_engine *e;
+    cli_progress *prompt;
     uint32_t n_vocab;
     ts_buf text;  /* with --json */
     ts_buf probs; /* JSON array elements, with --logprobs */
     ts_buf ids;   /* JSON array elements */
-    bool failed;  /* out of memory, or the output is gone */
+    bool failed;  /* the output is gone */
+    bool nomem;
+    bool open_line; /* the text so far does not end a line */
 };
 
 /* ln of the sum of exp of all logits: what a logit is compared with to become a log-probability. */
 static double log_sum(const float *logits, uint32_t n) {
-    double max = -INFINITY, sum = 0;
+    double max = -HUGE_VAL, sum = 0;
     for (uint32_t i = 0; i < n; i++)
         if ((double)logits[i] > max) max = (double)logits[i];
     for (uint32_t i = 0; i < n; i++) sum += exp((double)logits[i] - max);
@@ -60,21 +65,21 @@ static bool add_logprobs(struct answer *w, const ts_piece *p) {
 
 static bool on_piece(void *ud, const ts_piece *p) {
     struct answer *w = ud;
-    bool ok = true;
-    if (w->a->json)
-        ok = ts_buf_append(&w->text, p->text, p->len) && ts_buf_printf(&w->ids, "%s%d", w->ids.len ? "," : "", p->token);
-    else if (p->len)
-        ok = fwrite(p->text, 1, p->len, stdout) == p->len && fflush(stdout) == 0;
-    if (ok && w->a->logprobs) ok = add_logprobs(w, p);
-    if (!ok) w->failed = true;
-    return ok && !cli_interrupted();
+    cli_progress_end(w->prompt);
+    if (w->a->json) {
+        w->nomem |= !ts_buf_append(&w->text, p->text, p->len) || !ts_buf_printf(&w->ids, "%s%d", w->ids.len ? "," : "", p->token);
+    } else if (p->len && !w->failed) {
+        w->failed = !cli_put_text(p->text, p->len);
+        w->open_line = p->text[p->len - 1] != '\n';
+    }
+    if (w->a->logprobs) w->nomem |= !add_logprobs(w, p);
+    return !w->failed && !w->nomem && !cli_interrupted();
 }
 
 /* The prompt's tokens from --ids, --raw text, or a chat of system and user. */
 static int make_prompt(const cli_command *cmd, const run_args *a, const ts_engine *e, ts_token **out, size_t *n) {
     ts_err err;
     if (a->ids) {
-        if (a->prompt || a->file) return cli_usage_error(cmd, "give --ids or a text, not both");
         return cli_parse_ids(cmd, a->ids, out, n);
     }
     char *text, *full = NULL;
@@ -96,10 +101,14 @@ static int make_prompt(const cli_command *cmd, const run_args *a, const ts_engin
             s = ts_engine_tokenize(e, full, strlen(full), TS_TOKENIZE_BOS | TS_TOKENIZE_SPECIAL, out, n, &err);
     }
     ts_text_release(full);
-    free(text);
+    ts_free(text);
     if (s == TS_OK && *n == 0) {
         s = ts_fail(&err, TS_E_INVAL, "the prompt has no tokens: this model needs at least one");
         ts_tokens_release(*out);
+    }
+    if (s == TS_E_UNSUPP) { /* no template, or an unknown one */
+        size_t used = strlen(err.msg);
+        snprintf(err.msg + used, sizeof err.msg - used, ", or use --raw");
     }
     return s == TS_OK ? CLI_OK : cli_fail(&err);
 }
@@ -115,8 +124,9 @@ static int report(const run_args *a, struct answer *w, const ts_session *s, cons
     double prompt_rate = cli_rate(n_prompt, prompt_ns), gen_rate = n_gen ? cli_rate(n_gen, gen_ns) : 0;
     double first_ms = (double)g->first_ns * 1e-6;
     if (!a->json) {
+        if (w->open_line && isatty(STDOUT_FILENO)) printf("\n"), fflush(stdout);
         if (a->quiet) return CLI_OK;
-        fprintf(stderr, "\nprompt: %zu tokens, %.1f tok/s; answer: %zu tokens, %.1f tok/s (ended by: %s)\n", n_prompt, prompt_rate,
+        fprintf(stderr, "prompt: %zu tokens, %.1f tok/s; answer: %zu tokens, %.1f tok/s (ended by: %s)\n", n_prompt, prompt_rate,
                 g->n_tokens, gen_rate, cli_stop_name(g->reason));
         fprintf(stderr, "first token after %.0f ms; load %.2f s; peak memory %zu MiB; seed %ld; cpu %s, %d threads (measured)\n",
                 first_ms, (double)info.load_ns * 1e-9, ts_mem_peak() >> 20, a->sampling.seed, info.cpu_level, info.n_threads);
@@ -149,7 +159,7 @@ static int answer(const cli_command *cmd, run_args *a, ts_engine *e) {
     ts_sampler *sampler = NULL;
     ts_model_info info;
     ts_engine_info(e, &info);
-    struct answer w = {.a = a, .e = e, .n_vocab = info.n_vocab};
+    struct answer w = {.a = a, .e = e, .prompt = &a->model.prompt, .n_vocab = info.n_vocab};
     code = cli_open_session(cmd, &a->model, e, &s);
     if (code == CLI_OK) code = cli_open_sampler(cmd, &a->sampling, e, &sampler);
     if (code == CLI_OK) {
@@ -159,10 +169,11 @@ static int answer(const cli_command *cmd, run_args *a, ts_engine *e) {
         ts_err err;
         ts_status st = ts_generate(s, sampler, prompt, n_prompt, &opts, &g, &err);
         cli_progress_end(&a->model.prompt);
+        if (st == TS_OK && w.nomem) st = ts_fail_nomem(&err, "the answer", w.text.len + w.probs.len);
         if (st != TS_OK)
             code = cli_fail(&err);
         else if (w.failed)
-            code = CLI_FAIL;
+            code = CLI_FAIL; /* main tells why */
         else
             code = report(a, &w, s, &g, n_prompt);
         if (code == CLI_OK && st == TS_OK && g.reason == TS_STOP_CANCELLED) code = CLI_FAIL;
@@ -197,6 +208,10 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     int code = cli_parse(cmd, opts, argc, argv, &rest);
     if (code == CLI_OK && rest.n) code = cli_usage_error(cmd, "unexpected argument \"%s\"", rest.item[0]);
     if (code == CLI_OK && a.raw && a.system) code = cli_usage_error(cmd, "--system needs a chat template; it does not go with --raw");
+    if (code == CLI_OK && a.raw && a.chat_template) code = cli_usage_error(cmd, "--chat-template does not go with --raw");
+    if (code == CLI_OK && a.ids && (a.prompt || a.file)) code = cli_usage_error(cmd, "give --ids or a text, not both");
+    if (code == CLI_OK && a.ids && (a.system || a.chat_template))
+        code = cli_usage_error(cmd, "--ids are the whole prompt: --system and --chat-template do not go with them");
     if (code == CLI_OK && !a.ids && !a.prompt == !a.file)
         code = cli_usage_error(cmd, a.prompt ? "give -p or -f, not both" : "what prompt? Give -p TEXT, -f FILE or --ids LIST");
     ts_engine *e = NULL;

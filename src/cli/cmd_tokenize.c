@@ -118,7 +118,8 @@ static int run(const cli_command *self, int argc, char **argv) {
     args a = {.bos = true};
     const cli_opt opts[] = {
         {CLI_STR, 'm', "model", "PATH", &a.model, 0, 0,
-         "GGUF file, tokenizer.json, tokenizer.model, or a folder that holds\none of these or a vocabulary with its merges"},
+         "GGUF file, tokenizer.json, tokenizer.model, or a folder that holds\none of these or a vocabulary with "
+         "its merges"},
         {CLI_STR, 'p', "prompt", "TEXT", &a.prompt, 0, 0, "the text"},
         {CLI_STR, 'f', "file", "FILE", &a.file, 0, 0, "the text's file; - is standard input"},
         {CLI_FLAG, 0, "no-bos", NULL, &a.bos, 0, 0, "do not put the begin token in front"},
@@ -157,7 +158,7 @@ static int run(const cli_command *self, int argc, char **argv) {
 const cli_command cmd_tokenize = {
     .name = "tokenize",
     .args = "-m PATH (-p TEXT | -f FILE | --decode IDS)",
-    .summary = "Show how a model's tokenizer cuts a text, or put tokens together again",
+    .summary = "show how a model's tokenizer cuts a text, or put tokens together again",
     .text = "Prints one token a line, its id and its text, and the count. Special tokens in the text are plain text "
             "unless\n--parse-special is given.",
     .run = run,

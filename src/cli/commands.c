@@ -7,6 +7,7 @@
 
 const cli_command *const cli_commands[] = {
     &cmd_run,
+    &cmd_chat,
     &cmd_eval,
     &cmd_bench,
     &cmd_tokenize,

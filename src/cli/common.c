@@ -58,31 +58,27 @@ void cli_sampling_free(cli_sampling *s) {
     s->bias_value = NULL;
 }
 
-static int parse_bias(const cli_command *cmd, const char *text, ts_logit_bias *out) {
+ts_status cli_parse_bias(const char *shown, const char *text, uint32_t n_vocab, ts_logit_bias *out, ts_err *err) {
     char *end, *end2;
     errno = 0;
     long id = strtol(text, &end, 10);
-    if (end == text || *end != '=' || errno || id < 0 || id > INT32_MAX)
-        return cli_usage_error(cmd, "--logit-bias %s: expected ID=B, for example 42=-1.5", text);
+    if (end == text || *end != '=' || errno)
+        return ts_fail(err, TS_E_INVAL, "%s %s: expected ID=B, for example 42=-1.5", shown, text);
+    if (id < 0 || (unsigned long)id >= n_vocab)
+        return ts_fail(err, TS_E_INVAL, "%s %s: the vocabulary has the tokens 0 to %u", shown, text, n_vocab - 1);
     double b = strtod(end + 1, &end2);
     if (end2 == end + 1 || *end2 || isnan(b))
-        return cli_usage_error(cmd, "--logit-bias %s: \"%s\" is not a number", text, end + 1);
+        return ts_fail(err, TS_E_INVAL, "%s %s: \"%s\" is not a number", shown, text, end + 1);
     *out = (ts_logit_bias){.token = (ts_token)id, .bias = (float)b};
-    return CLI_OK;
+    return TS_OK;
 }
 
-int cli_open_sampler(const cli_command *cmd, cli_sampling *s, const ts_engine *e, ts_sampler **out) {
+ts_status cli_sampler_new(cli_sampling *s, uint32_t n_vocab, ts_sampler **out, ts_err *err) {
     ts_free(s->bias_value);
     s->bias_value = ts_calloc(s->bias.n, sizeof *s->bias_value);
-    ts_err err;
-    if (!s->bias_value) {
-        (void)ts_fail_nomem(&err, "logit biases", s->bias.n * sizeof *s->bias_value);
-        return cli_fail(&err);
-    }
-    for (size_t i = 0; i < s->bias.n; i++) {
-        int code = parse_bias(cmd, s->bias.item[i], &s->bias_value[i]);
-        if (code) return code;
-    }
+    if (!s->bias_value) return ts_fail_nomem(err, "logit biases", s->bias.n * sizeof *s->bias_value);
+    for (size_t i = 0; i < s->bias.n; i++)
+        TS_TRY(cli_parse_bias("--logit-bias", s->bias.item[i], n_vocab, &s->bias_value[i], err));
     if (s->seed == -1) {
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
@@ -100,9 +96,16 @@ int cli_open_sampler(const cli_command *cmd, cli_sampling *s, const ts_engine *e
                          .seed = (uint64_t)s->seed,
                          .bias = s->bias_value,
                          .n_bias = s->bias.n};
+    return ts_sampler_new(out, &o, n_vocab, err);
+}
+
+int cli_open_sampler(const cli_command *cmd, cli_sampling *s, const ts_engine *e, ts_sampler **out) {
     ts_model_info info;
     ts_engine_info(e, &info);
-    return ts_sampler_new(out, &o, info.n_vocab, &err) == TS_OK ? CLI_OK : cli_fail(&err);
+    ts_err err;
+    ts_status st = cli_sampler_new(s, info.n_vocab, out, &err);
+    if (st == TS_E_INVAL) return cli_usage_error(cmd, "%s", err.msg);
+    return st == TS_OK ? CLI_OK : cli_fail(&err);
 }
 
 int cli_parse_ids(const cli_command *cmd, const char *text, ts_token **out, size_t *n) {
@@ -187,6 +190,16 @@ bool cli_json_string(ts_buf *out, const char *s, size_t len) {
         i += n;
     }
     return ts_buf_putc(out, '"');
+}
+
+bool cli_utf8_clean(ts_buf *out, const char *s, size_t len) {
+    if (!ts_buf_reserve(out, len)) return false;
+    for (size_t i = 0, n; i < len; i += n ? n : 1) {
+        uint32_t c;
+        n = (size_t)ts_utf8_decode(s + i, len - i, &c);
+        if (!(n ? ts_buf_append(out, s + i, n) : ts_buf_puts(out, "\xef\xbf\xbd"))) return false;
+    }
+    return true;
 }
 
 const char *cli_stop_name(ts_stop_reason reason) {

@@ -53,7 +53,11 @@ void cli_sampling_free(cli_sampling *s);
         {CLI_INT, 0, "seed", "N", &(s).seed, -1, 9007199254740992.0, "of the draws (default -1: from the clock)"},     \
         {CLI_LIST, 0, "stop", "TEXT", &(s).stop, 0, 0, "end the answer before this text; repeatable"}
 
-/* Sets s->seed where it was -1. */
+/* "ID=B" of --logit-bias; `shown` is what messages call it. TS_E_INVAL. */
+TS_NODISCARD ts_status cli_parse_bias(const char *shown, const char *text, uint32_t n_vocab, ts_logit_bias *out, ts_err *err);
+/* Sets s->seed where it was -1. *s must outlive the sampler. */
+TS_NODISCARD ts_status cli_sampler_new(cli_sampling *s, uint32_t n_vocab, ts_sampler **out, ts_err *err);
+/* The same for a command: CLI_OK, or an exit code after one line to standard error. */
 int cli_open_sampler(const cli_command *cmd, cli_sampling *s, const ts_engine *e, ts_sampler **out);
 
 /* "1,2,3", or the numbers in @FILE (separated by commas or white space). *out is allocated (free). */
@@ -67,6 +71,9 @@ double cli_rate(uint64_t n, uint64_t ns);
 
 /* Append s to out as a JSON string with quotes; invalid UTF-8 becomes U+FFFD. */
 TS_NODISCARD bool cli_json_string(ts_buf *out, const char *s, size_t len);
+
+/* Append s to out; bytes that are not UTF-8 become U+FFFD. */
+TS_NODISCARD bool cli_utf8_clean(ts_buf *out, const char *s, size_t len);
 
 /* A short name of a reason, for reports: "end", "stop", "length", "context", "cancelled". */
 const char *cli_stop_name(ts_stop_reason reason);

@@ -33,7 +33,7 @@ bool cli_progress_step(void *ud, uint64_t done, uint64_t all) {
     uint64_t now = ts_now_ns();
     if (!p->begin_ns) p->begin_ns = p->last_ns = now;
     /* nothing for work that is over in a moment */
-    if (isatty(STDERR_FILENO) && now - p->begin_ns > 300000000 && now - p->last_ns > 100000000 && all) {
+    if (!p->ended && isatty(STDERR_FILENO) && now - p->begin_ns > 300000000 && now - p->last_ns > 100000000 && all) {
         uint64_t per = p->per_unit ? p->per_unit : 1;
         double eta = done ? (double)(now - p->begin_ns) * (double)(all - done) / (double)done * 1e-9 : 0;
         if (p->unit)
@@ -49,6 +49,11 @@ bool cli_progress_step(void *ud, uint64_t done, uint64_t all) {
 
 void cli_progress_end(cli_progress *p) {
     if (p->shown) fprintf(stderr, "\r\033[K");
-    p->begin_ns = 0;
     p->shown = false;
+    p->ended = true;
+}
+
+void cli_progress_begin(cli_progress *p) {
+    p->begin_ns = 0;
+    p->shown = p->ended = false;
 }

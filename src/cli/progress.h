@@ -12,15 +12,17 @@ typedef struct cli_progress {
     const char *unit;   /* "MiB", "tokens"; NULL: per cent only */
     uint64_t per_unit;  /* divides done and all for display; 0: 1 */
     uint64_t begin_ns, last_ns;
-    bool shown;
+    bool shown, ended;
 } cli_progress;
 
 /* A ts_progress_fn; ud is a cli_progress. Returns false after Ctrl-C (cli_interrupted). */
 bool cli_progress_step(void *ud, uint64_t done, uint64_t all);
+/* The line goes away and does not come back until cli_progress_begin: a session asks its callback while it answers too. */
 void cli_progress_end(cli_progress *p);
+void cli_progress_begin(cli_progress *p); /* start over; not needed for the first time */
 
-/* Count Ctrl-C instead of dying of it, from now on. A second one, while the first has not been looked at for two seconds
- * or more, ends the program as usual. */
+/* Count Ctrl-C instead of dying of it, from now on. The third that nobody has asked for (cli_interrupt_clear) ends the
+ * program as usual. */
 void cli_catch_interrupt(void);
 bool cli_interrupted(void);       /* has there been one since cli_interrupt_clear? */
 void cli_interrupt_clear(void);

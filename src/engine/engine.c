@@ -10,7 +10,7 @@ static ts_status recognise_chat(ts_engine *e, ts_err *err) {
     TS_TRY(ts_gguf_str(e->file, "tokenizer.chat_template", false, &jinja, err));
     if (jinja.len == 0) {
         (void)ts_fail(&e->chat_err, TS_E_UNSUPP,
-                      "%s has no chat template; name one with --chat-template NAME, or use --raw", ts_gguf_path(e->file));
+                      "%s has no chat template; name one with --chat-template NAME", ts_gguf_path(e->file));
         return TS_OK;
     }
     /* an unknown template is an error only when somebody wants to chat */

@@ -119,7 +119,10 @@ ts_status ts_session_sync(ts_session *s, const ts_token *tokens, size_t n, ts_er
     TS_TRY(check_tokens(s, tokens, n, err));
     size_t common = 0;
     while (common < n && common < s->n && tokens[common] == s->token[common]) common++;
-    if (common == n && s->n == n && s->has_logits) return TS_OK;
+    if (common == n && s->n == n && s->has_logits) {
+        s->stats.n_reused += n;
+        return TS_OK;
+    }
     if (common == n) common--; /* the last token's hidden state is gone: process it again */
     s->n = common;
     s->stats.n_reused += common;

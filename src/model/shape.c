@@ -10,13 +10,13 @@
 #include <strings.h>
 
 static const ts_shape shapes[] = {
-    {"llama-3-8b", "llama", 32, 4096, 14336, 32, 8, 128, 128256, 8192, false, 500000, 1e-5f, 1},
-    {"llama-3.2-1b", "llama", 16, 2048, 8192, 32, 8, 64, 128256, 131072, true, 500000, 1e-5f, 32},
-    {"llama-3.2-3b", "llama", 28, 3072, 8192, 24, 8, 128, 128256, 131072, true, 500000, 1e-5f, 32},
-    {"tinyllama", "llama", 22, 2048, 5632, 32, 4, 64, 32000, 2048, false, 10000, 1e-5f, 1},
-    {"qwen2.5-0.5b", "qwen2", 24, 896, 4864, 14, 2, 64, 151936, 32768, true, 1000000, 1e-6f, 1},
-    {"qwen3-0.6b", "qwen3", 28, 1024, 3072, 16, 8, 128, 151936, 40960, true, 1000000, 1e-6f, 1},
-    {"tiny", "llama", 2, 256, 512, 4, 2, 64, 512, 2048, false, 10000, 1e-5f, 1},
+    {"llama-3-8b", "llama", 32, 4096, 14336, 32, 8, 128, 128256, 8192, false, 500000, 1e-5f, 1, 0, 0, 0, 0, 0},
+    {"llama-3.2-1b", "llama", 16, 2048, 8192, 32, 8, 64, 128256, 131072, true, 500000, 1e-5f, 32, 0, 0, 0, 0, 0},
+    {"llama-3.2-3b", "llama", 28, 3072, 8192, 24, 8, 128, 128256, 131072, true, 500000, 1e-5f, 32, 0, 0, 0, 0, 0},
+    {"tinyllama", "llama", 22, 2048, 5632, 32, 4, 64, 32000, 2048, false, 10000, 1e-5f, 1, 0, 0, 0, 0, 0},
+    {"qwen2.5-0.5b", "qwen2", 24, 896, 4864, 14, 2, 64, 151936, 32768, true, 1000000, 1e-6f, 1, 0, 0, 0, 0, 0},
+    {"qwen3-0.6b", "qwen3", 28, 1024, 3072, 16, 8, 128, 151936, 40960, true, 1000000, 1e-6f, 1, 0, 0, 0, 0, 0},
+    {"tiny", "llama", 2, 256, 512, 4, 2, 64, 512, 2048, false, 10000, 1e-5f, 1, 0, 0, 0, 0, 0},
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -99,8 +99,9 @@ static void random_blocks(struct maker *m, uint8_t *p, size_t n_block) {
 static ts_status make_rows(void *ud, uint64_t first, uint64_t n, void *out, ts_err *err) {
     struct maker *m = ud;
     (void)first, (void)err;
-    if (ts_dtype_get(m->type)->block > 1) {
-        random_blocks(m, out, (size_t)(n * m->cols / ts_dtype_get(m->type)->block));
+    if (ts_dtype_get(m->type)->block > 1) { /* row by row: how many are asked for at a time must not show */
+        size_t row_bytes = ts_dtype_row_bytes(m->type, m->cols);
+        for (uint64_t r = 0; r < n; r++) random_blocks(m, (uint8_t *)out + r * row_bytes, (size_t)(m->cols / ts_dtype_get(m->type)->block));
         return TS_OK;
     }
     for (size_t i = 0; i < n * m->cols; i++) {
@@ -124,7 +125,7 @@ static void add(struct factory *f, const char *name, ts_dtype type, uint64_t col
     if (cols % info->block) type = info->block == 256 && cols % 32 == 0 ? TS_Q8_0 : TS_F16;
     struct maker *m = &f->maker[f->n];
     *m = (struct maker){.rng = ts_rng_seed(f->seed + f->n), .type = type, .cols = cols,
-                        .deviation = norm ? 0.05f : 0.7f / sqrtf((float)(cols ? cols : 1)), .norm = norm};
+                        .deviation = norm ? 0.05f : rows == 0 ? 0.2f : 0.7f / sqrtf((float)(cols ? cols : 1)), .norm = norm};
     f->n++;
     const uint64_t dim[2] = {cols, rows};
     ts_gguf_add_tensor_fn(f->w, name, type, rows ? 2 : 1, dim, make_rows, m);
@@ -227,7 +228,13 @@ static ts_status fill(struct factory *f, const ts_shape *s, const ts_mix *mix, t
     ts_gguf_put_u32(w, KEY("attention.value_length"), s->head_dim);
     ts_gguf_put_f32(w, KEY("attention.layer_norm_rms_epsilon"), s->norm_eps);
     ts_gguf_put_f32(w, KEY("rope.freq_base"), s->rope_base);
-    ts_gguf_put_u32(w, KEY("rope.dimension_count"), s->head_dim);
+    ts_gguf_put_u32(w, KEY("rope.dimension_count"), s->n_rot ? s->n_rot : s->head_dim);
+    if (s->window) ts_gguf_put_u32(w, KEY("attention.sliding_window"), s->window);
+    if (s->linear > 0 || s->yarn > 0) {
+        ts_gguf_put_str(w, KEY("rope.scaling.type"), s->yarn > 0 ? "yarn" : "linear");
+        ts_gguf_put_f32(w, KEY("rope.scaling.factor"), s->yarn > 0 ? s->yarn : s->linear);
+    }
+    if (s->rope_ctx_orig) ts_gguf_put_u32(w, KEY("rope.scaling.original_context_length"), s->rope_ctx_orig);
     ts_gguf_put_u32(w, KEY("vocab_size"), s->n_vocab);
 #undef KEY
     TS_TRY(put_vocabulary(w, s->n_vocab, err));

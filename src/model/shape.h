@@ -15,6 +15,11 @@ typedef struct ts_shape {
     bool tied;
     float rope_base, norm_eps;
     float rope_factor; /* > 1: a rope_freqs tensor as Llama 3.2 has it */
+    /* what only tests ask for; 0: leave it out */
+    uint32_t n_rot;       /* rotated elements of a head, where not all */
+    uint32_t window;      /* sliding window */
+    float linear, yarn;   /* rope.scaling.factor of that type */
+    uint32_t rope_ctx_orig;
 } ts_shape;
 
 /* By name: llama-3-8b, llama-3.2-1b, llama-3.2-3b, tinyllama, qwen2.5-0.5b, qwen3-0.6b, tiny. TS_E_INVAL lists them. */

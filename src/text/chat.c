@@ -18,7 +18,7 @@ typedef struct format {
     struct {
         const char *open, *close; /* \1 in close: the end token */
     } turn[ROLES];
-    const char *answer; /* opens the assistant's turn; "" where the user's close does */
+    const char *answer; /* opens the assistant's turn; NULL: the end of the user's does */
     enum {
         SYSTEM_TURN,       /* a turn of its own */
         SYSTEM_FIRST_USER, /* within the first user's turn, in front of the text */
@@ -47,47 +47,56 @@ typedef struct format {
 #define GEMMA_TURNS                                                                                                    \
     {[USER] = {"<start_of_turn>user\n", "<end_of_turn>\n"}, [ASSISTANT] = {"<start_of_turn>model\n", "<end_of_turn>\n"}}
 
+/* A system message within a user's turn, and what a template wants of the order. */
+#define IN_FIRST(open, close) .system = SYSTEM_FIRST_USER, .system_open = (open), .system_close = (close)
+#define IN_LAST(open, close)  .system = SYSTEM_LAST_USER, .system_open = (open), .system_close = (close)
+#define SYS2                  IN_FIRST("<<SYS>>\n", "\n<</SYS>>\n\n")
+
 static const format formats[TS_CHAT_TEMPLATES] = {
     [TS_CHAT_NONE] = {.name = "none"},
-    [TS_CHAT_LLAMA2] = {"llama2", BOS_USER, INST2_TURNS, "", SYSTEM_FIRST_USER, "<<SYS>>\n", "\n<</SYS>>\n\n",
-                        .trim = TRIM_UA, .alternate = true},
-    [TS_CHAT_LLAMA2_ONE_BOS] = {"llama2-one-bos", BOS_START, INST2_TURNS, "", SYSTEM_FIRST_USER, "<<SYS>>\n",
-                                "\n<</SYS>>\n\n", .trim = TRIM_UA, .alternate = true},
-    [TS_CHAT_LLAMA2_AS_IS] = {"llama2-as-is", BOS_BETWEEN, INST2_TURNS, "", SYSTEM_FIRST_USER, "<<SYS>>\n",
-                              "\n<</SYS>>\n\n"},
-    [TS_CHAT_LLAMA3] = {"llama3", BOS_START, LLAMA3_TURNS, HEADER("assistant"), .trim = TRIM_ALL},
+    [TS_CHAT_LLAMA2] = {.name = "llama2", .bos = BOS_USER, .turn = INST2_TURNS, SYS2, .trim = TRIM_UA,
+                        .alternate = true},
+    [TS_CHAT_LLAMA2_ONE_BOS] = {.name = "llama2-one-bos", .bos = BOS_START, .turn = INST2_TURNS, SYS2, .trim = TRIM_UA,
+                                .alternate = true},
+    [TS_CHAT_LLAMA2_AS_IS] = {.name = "llama2-as-is", .bos = BOS_BETWEEN, .turn = INST2_TURNS, SYS2},
+    [TS_CHAT_LLAMA3] = {.name = "llama3", .bos = BOS_START, .turn = LLAMA3_TURNS, .answer = HEADER("assistant"),
+                        .trim = TRIM_ALL},
     /* The date is the one that Meta's template falls back to. Its 3.2 version would ask the clock; then the same
      * conversation would give other tokens tomorrow. */
-    [TS_CHAT_LLAMA31] = {"llama3.1", BOS_START, LLAMA3_TURNS, HEADER("assistant"), .trim = TRIM_ALL,
+    [TS_CHAT_LLAMA31] = {.name = "llama3.1", .bos = BOS_START, .turn = LLAMA3_TURNS, .answer = HEADER("assistant"),
+                         .trim = TRIM_ALL,
                          .system_always = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"},
-    [TS_CHAT_CHATML] = {"chatml", BOS_NEVER, CHATML_TURNS, "<|im_start|>assistant\n"},
-    [TS_CHAT_QWEN3] = {"qwen3", BOS_NEVER, CHATML_TURNS, "<|im_start|>assistant\n", .drop_thoughts = true},
-    [TS_CHAT_MISTRAL_V0] = {"mistral-v0", BOS_START,
-                            {[USER] = {"[INST] ", " [/INST]"}, [ASSISTANT] = {"", EOS}}, "", SYSTEM_FIRST_USER, "",
-                            "\n", .alternate = true},
-    [TS_CHAT_MISTRAL_V1] = {"mistral-v1", BOS_START,
-                            {[USER] = {" [INST] ", " [/INST]"}, [ASSISTANT] = {" ", EOS}}, "", SYSTEM_FIRST_USER, "",
-                            "\n\n", .alternate = true},
-    [TS_CHAT_MISTRAL_V3] = {"mistral-v3", BOS_START, {[USER] = {"[INST] ", "[/INST]"}, [ASSISTANT] = {" ", EOS}}, "",
-                            SYSTEM_LAST_USER, "", "\n\n", .trim = 1u << ASSISTANT, .alternate = true},
-    [TS_CHAT_MISTRAL_V3_TEKKEN] = {"mistral-v3-tekken", BOS_START,
-                                   {[USER] = {"[INST]", "[/INST]"}, [ASSISTANT] = {"", EOS}}, "", SYSTEM_LAST_USER, "",
-                                   "\n\n", .alternate = true},
-    [TS_CHAT_MISTRAL_V7] = {"mistral-v7", BOS_START,
-                            {{"[SYSTEM_PROMPT] ", "[/SYSTEM_PROMPT]"}, {"[INST] ", "[/INST]"}, {" ", EOS}}, ""},
-    [TS_CHAT_MISTRAL_V7_TEKKEN] = {"mistral-v7-tekken", BOS_START,
-                                   {{"[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"}, {"[INST]", "[/INST]"}, {"", EOS}}, "",
+    [TS_CHAT_CHATML] = {.name = "chatml", .turn = CHATML_TURNS, .answer = "<|im_start|>assistant\n"},
+    [TS_CHAT_QWEN3] = {.name = "qwen3", .turn = CHATML_TURNS, .answer = "<|im_start|>assistant\n",
+                       .drop_thoughts = true},
+    [TS_CHAT_MISTRAL_V0] = {.name = "mistral-v0", .bos = BOS_START,
+                            .turn = {[USER] = {"[INST] ", " [/INST]"}, [ASSISTANT] = {"", EOS}}, IN_FIRST("", "\n"),
+                            .alternate = true},
+    [TS_CHAT_MISTRAL_V1] = {.name = "mistral-v1", .bos = BOS_START,
+                            .turn = {[USER] = {" [INST] ", " [/INST]"}, [ASSISTANT] = {" ", EOS}},
+                            IN_FIRST("", "\n\n"), .alternate = true},
+    [TS_CHAT_MISTRAL_V3] = {.name = "mistral-v3", .bos = BOS_START,
+                            .turn = {[USER] = {"[INST] ", "[/INST]"}, [ASSISTANT] = {" ", EOS}}, IN_LAST("", "\n\n"),
+                            .trim = 1u << ASSISTANT, .alternate = true},
+    [TS_CHAT_MISTRAL_V3_TEKKEN] = {.name = "mistral-v3-tekken", .bos = BOS_START,
+                                   .turn = {[USER] = {"[INST]", "[/INST]"}, [ASSISTANT] = {"", EOS}},
+                                   IN_LAST("", "\n\n"), .alternate = true},
+    [TS_CHAT_MISTRAL_V7] = {.name = "mistral-v7", .bos = BOS_START,
+                            .turn = {{"[SYSTEM_PROMPT] ", "[/SYSTEM_PROMPT]"}, {"[INST] ", "[/INST]"}, {" ", EOS}}},
+    [TS_CHAT_MISTRAL_V7_TEKKEN] = {.name = "mistral-v7-tekken", .bos = BOS_START,
+                                   .turn = {{"[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"}, {"[INST]", "[/INST]"}, {"", EOS}},
                                    .alternate = true},
-    [TS_CHAT_GEMMA] = {"gemma", BOS_START, GEMMA_TURNS, "<start_of_turn>model\n", SYSTEM_FIRST_USER, "", "\n",
-                       .trim = TRIM_UA, .alternate = true},
-    [TS_CHAT_GEMMA3] = {"gemma3", BOS_START, GEMMA_TURNS, "<start_of_turn>model\n", SYSTEM_FIRST_USER, "", "\n\n",
-                        .trim = TRIM_UA, .trim_apart = true, .alternate = true},
-    [TS_CHAT_PHI3] = {"phi3", BOS_START,
-                      {{"<|system|>\n", "<|end|>\n"}, {"<|user|>\n", "<|end|>\n"}, {"<|assistant|>\n", "<|end|>\n"}},
-                      "<|assistant|>\n"},
-    [TS_CHAT_ZEPHYR] = {"zephyr", BOS_NEVER,
-                        {{"<|system|>\n", EOS "\n"}, {"<|user|>\n", EOS "\n"}, {"<|assistant|>\n", EOS "\n"}},
-                        "<|assistant|>\n"},
+    [TS_CHAT_GEMMA] = {.name = "gemma", .bos = BOS_START, .turn = GEMMA_TURNS, .answer = "<start_of_turn>model\n",
+                       IN_FIRST("", "\n"), .trim = TRIM_UA, .alternate = true},
+    [TS_CHAT_GEMMA3] = {.name = "gemma3", .bos = BOS_START, .turn = GEMMA_TURNS, .answer = "<start_of_turn>model\n",
+                        IN_FIRST("", "\n\n"), .trim = TRIM_UA, .trim_apart = true, .alternate = true},
+    [TS_CHAT_PHI3] = {.name = "phi3", .bos = BOS_START,
+                      .turn = {{"<|system|>\n", "<|end|>\n"}, {"<|user|>\n", "<|end|>\n"},
+                               {"<|assistant|>\n", "<|end|>\n"}},
+                      .answer = "<|assistant|>\n"},
+    [TS_CHAT_ZEPHYR] = {.name = "zephyr",
+                        .turn = {{"<|system|>\n", EOS "\n"}, {"<|user|>\n", EOS "\n"}, {"<|assistant|>\n", EOS "\n"}},
+                        .answer = "<|assistant|>\n"},
 };
 
 const char *ts_chat_name(ts_chat_template t) {
@@ -145,9 +154,10 @@ static ts_status check_order(const format *f, const ts_message *msg, size_t n, t
     if (role == SYSTEM && f->system != SYSTEM_TURN)
         return ts_fail(err, TS_E_INVAL, "the %s template puts the system message into a user's, but there is none",
                        f->name);
-    if (f->system == SYSTEM_FIRST_USER && n > 1 && strcmp(msg[0].role, "system") == 0 && strcmp(msg[1].role, "user") != 0)
-        return ts_fail(err, TS_E_INVAL, "the %s template puts the system message into the user's after it; message 2 is "
-                       "not from the user", f->name);
+    if (f->system == SYSTEM_FIRST_USER && n > 1 && strcmp(msg[0].role, "system") == 0 &&
+        strcmp(msg[1].role, "user") != 0)
+        return ts_fail(err, TS_E_INVAL, "the %s template puts the system message into the user's after it; message 2 "
+                       "is not from the user", f->name);
     return TS_OK;
 }
 
@@ -266,7 +276,8 @@ static bool write_all(const writer *w, const ts_message *msg, size_t n, bool ans
     bool at_start = f->bos == BOS_START || f->bos == BOS_USER, between = f->bos == BOS_USER || f->bos == BOS_BETWEEN;
     if (at_start && w->bos && !ts_buf_puts(w->out, w->bos)) return false;
     if (f->system_always && !has_system &&
-        !(put_format(w, f->turn[SYSTEM].open) && put_format(w, f->system_always) && put_format(w, f->turn[SYSTEM].close)))
+        !(put_format(w, f->turn[SYSTEM].open) && put_format(w, f->system_always) &&
+          put_format(w, f->turn[SYSTEM].close)))
         return false;
     text system = has_system ? (text){msg[0].content, strlen(msg[0].content)} : (text){0};
     bool first = true;
@@ -276,7 +287,7 @@ static bool write_all(const writer *w, const ts_message *msg, size_t n, bool ans
         first = false;
         if (!put_message(w, msg, i, n, last_user, system)) return false;
     }
-    return !answer || ts_buf_puts(w->out, f->answer);
+    return !answer || !f->answer || ts_buf_puts(w->out, f->answer);
 }
 
 ts_status ts_chat_apply_eos(ts_chat_template t, const ts_message *msg, size_t n, const char *bos, const char *eos,

@@ -83,9 +83,9 @@ static ts_chat_template detect(jinja j) {
 ts_status ts_chat_detect(ts_chat_template *out, const char *jinja_text, size_t len, ts_err *err) {
     ts_chat_template t = detect((jinja){jinja_text, len});
     if (t == TS_CHAT_NONE)
-        return ts_fail(err, TS_E_UNSUPP, "%s; choose the one that the model was trained with by --chat-template NAME "
+        return ts_fail(err, TS_E_UNSUPP, "the model %s; choose the one that it was trained with by --chat-template NAME "
                        "(llama3, chatml, mistral-v3, gemma, phi3, zephyr, ...)",
-                       len ? "the model's chat template is not one that Tessera knows" : "the model has no chat template");
+                       len ? "has a chat template that Tessera does not know" : "has no chat template");
     *out = t;
     return TS_OK;
 }

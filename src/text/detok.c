@@ -6,10 +6,10 @@
 
 #define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
 
-/* How many bytes s[0..n) could be the beginning of: 0 where no continuation makes it a character. */
+/* May more bytes still make s[0..n) a character? */
 static bool may_go_on(const char *s, size_t n) {
     const unsigned char *u = (const unsigned char *)s;
-    size_t need = u[0] >= 0xF0 && u[0] <= 0xF4 ? 4 : u[0] >= 0xE0 && u[0] < 0xF0 ? 3 : u[0] >= 0xC2 && u[0] < 0xE0 ? 2 : 0;
+    size_t need = u[0] < 0xC2 || u[0] > 0xF4 ? 0 : u[0] < 0xE0 ? 2 : u[0] < 0xF0 ? 3 : 4;
     if (n >= need) return false;
     if (n == 1) return true;
     if ((u[1] & 0xC0) != 0x80 || (n == 3 && (u[2] & 0xC0) != 0x80)) return false;

@@ -1,7 +1,7 @@
 /* pretok.h - cut text into the words that byte-level BPE works on. Depends on: base/err.h, PCRE2.
  *
  * The words of a tokenizer are defined by a published regular expression. Runs of ASCII are cut by hand-written code
- * that gives the same words (tests/unit/test_pretok.c compares them); whatever needs Unicode properties goes to PCRE2. */
+ * that gives the same words (tests/unit/test_pretok.c compares them); what needs Unicode properties goes to PCRE2. */
 #ifndef TS_TEXT_PRETOK_H
 #define TS_TEXT_PRETOK_H
 

@@ -1,9 +1,9 @@
 /* spm.h - what SentencePiece does around BPE: white space to U+2581 (a plain space here), a space in front, and the
  * places where text can be cut into words without changing the result. Depends on: bpe.h.
  *
- * SentencePiece treats a whole text as one word. But a join can only cross two neighbouring characters where some entry
- * of the vocabulary has them side by side; everywhere else the text may be cut first. In practice the cuts fall in front
- * of spaces, between digits and around punctuation, and most words are single entries. */
+ * SentencePiece treats a whole text as one word. But a join can only cross two neighbouring characters where some
+ * entry of the vocabulary has them side by side; everywhere else the text may be cut first. In practice the cuts fall
+ * in front of spaces, between digits and around punctuation, and most words are single entries. */
 #ifndef TS_TEXT_SPM_H
 #define TS_TEXT_SPM_H
 

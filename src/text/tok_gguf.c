@@ -66,8 +66,8 @@ static ts_status choose_pre(ts_tokenizer *t, const ts_gguf *g, const char *pre, 
     const ts_gguf_kv *tokens = ts_gguf_find(g, "tokenizer.ggml.tokens");
     if (tokens && tokens->n <= TS_VOCAB_MAX && ts_tok_guess_pre(&t->pre, (int32_t)tokens->n, (size_t)merges->n))
         return TS_OK;
-    return ts_fail(err, TS_E_UNSUPP, "there is no tokenizer.ggml.pre, so it is not known how text is split; convert the "
-                   "model again with a newer converter, or say it with --pre");
+    return ts_fail(err, TS_E_UNSUPP, "there is no tokenizer.ggml.pre, so it is not known how text is split; convert "
+                   "the model again with a newer converter, or say it with --pre");
 }
 
 static ts_status token_id(const ts_gguf *g, const char *key, ts_token *id, ts_err *err) {
@@ -140,7 +140,8 @@ static ts_status load(ts_tokenizer *t, const ts_gguf *g, const char *pre, ts_buf
     TS_TRY(phi3_strip(t, g, err));
     ts_span jinja = {0};
     TS_TRY(ts_gguf_str(g, "tokenizer.chat_template", false, &jinja, err));
-    if (!ts_buf_append(&t->chat_template, jinja.data, jinja.len)) return ts_fail_nomem(err, "a chat template", jinja.len);
+    if (!ts_buf_append(&t->chat_template, jinja.data, jinja.len))
+        return ts_fail_nomem(err, "a chat template", jinja.len);
     return ts_tok_finish(t, err);
 }
 

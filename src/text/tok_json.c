@@ -169,7 +169,8 @@ static ts_status refuse(const char *where, const parts *list, ts_err *err) {
         ts_span pattern = p->regex.len ? p->regex : p->string;
         int n = snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", ts_show(p->type.data, p->type.len));
         if (pattern.len)
-            n += snprintf(names + used + n, sizeof names - used - (size_t)n, " \"%s\"", ts_show(pattern.data, pattern.len));
+            n += snprintf(names + used + n, sizeof names - used - (size_t)n, " \"%s\"",
+                          ts_show(pattern.data, pattern.len));
         used += (size_t)n;
         if (sizeof names - used < 140) break; /* room for one more of each */
     }
@@ -201,7 +202,7 @@ static ts_status understand(const file *f, ts_tokenizer *t, ts_err *err) {
                                        : "dropout");
     const part *pre = f->pre.p, *norm = f->norm.p;
     int n_pre = f->pre.n, n_norm = f->norm.n;
-    /* Normalisation to NFC is said by Qwen's files and done neither by GGUF engines nor here: docs/formats/tokenizers.md */
+    /* NFC is said by Qwen's files, and done neither by engines that read GGUF nor here: docs/formats/tokenizers.md */
     bool to_block = false, prepend = false;
     for (int i = 0; i < n_norm; i++) {
         if (is_space_to_block(&norm[i])) to_block = true;
@@ -473,7 +474,8 @@ ts_status ts_tok_apply_config(ts_tokenizer *t, const char *s, size_t len, ts_err
             while (ts_json_item(&j)) add_end(t, ts_json_int(&j));
         } else if (ts_span_is(key, "chat_template") && type == TS_JSON_STRING) {
             ts_buf_clear(&t->chat_template);
-            if (ts_json_string(&j, &text) && !ts_buf_append(&t->chat_template, text.data, text.len)) ts_json_fail(&j, "");
+            if (ts_json_string(&j, &text) && !ts_buf_append(&t->chat_template, text.data, text.len))
+                ts_json_fail(&j, "");
         } else ts_json_skip(&j);
     }
     ts_json_end(&j);

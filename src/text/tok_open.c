@@ -60,7 +60,8 @@ static format sniff_lines(const char *s, size_t len) {
         pos += size + 1;
         if (size > 0 && line[size - 1] == '\r') size--;
         const char *space = size > 1 ? memchr(line + 1, ' ', size - 1) : NULL;
-        if (!space || space + 1 == line + size || memchr(space + 1, ' ', size - (size_t)(space + 1 - line))) return OTHER;
+        if (!space || space + 1 == line + size || memchr(space + 1, ' ', size - (size_t)(space + 1 - line)))
+            return OTHER;
         ranks = ranks && is_base64(line, (size_t)(space - line));
         for (const char *p = space + 1; p < line + size; p++) ranks = ranks && *p >= '0' && *p <= '9';
     }

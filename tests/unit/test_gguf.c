@@ -403,6 +403,7 @@ static const struct hostile {
     {"absurd string array", "H:3,0,1 s:a 4:9 4:8 8:0x2000000000000001 z:9", TS_E_FORMAT, "strings do not fit in the 9"},
     {"cut string array", "H:3,0,1 s:a 4:9 4:8 8:3 s:x s:y 8:5 r:x", TS_E_FORMAT, "string 3 of 3 (5 bytes) runs past"},
     {"cut nested array", "H:3,0,1 s:a 4:9 4:9 8:2 4:0 8:0 4:0 8:99", TS_E_FORMAT, "99 u8 do not fit in the 0 bytes"},
+    {"cut array header", "H:3,0,1 s:a 4:9 4:9 8:2 4:0 8:8 z:12", TS_E_FORMAT, "byte 69: key \"a\": the file ends in an array's"},
     {"deep arrays",
      "H:3,0,1 s:a 4:9 4:9 8:1 4:9 8:1 4:9 8:1 4:9 8:1 4:9 8:1 4:9 8:1 4:9 8:1 4:9 8:1 4:9 8:1 4:0 8:0", TS_E_FORMAT,
      "arrays nested more than 8 deep"},
@@ -569,9 +570,14 @@ static void test_writer_errors(void **state) {
     assert_status(ts_gguf_writer_new(&w, 7, &err), TS_E_INVAL);
     assert_status(ts_gguf_writer_new(&w, 4, &err), TS_E_INVAL);
     assert_ok(ts_gguf_writer_new(&w, 0, &err));
+    ts_gguf_put_u32(w, "", 1);
+    ts_buf b = {0};
+    assert_status(ts_gguf_save_mem(w, &b, &err), TS_E_INVAL);
+    assert_contains(err.msg, "a key of 0 bytes: 1 to 65535 are allowed", "writer");
+    ts_gguf_writer_free(w);
+    assert_ok(ts_gguf_writer_new(&w, 0, &err));
     ts_gguf_put_u32(w, "a", 1);
     ts_gguf_put_str(w, "a", "x");
-    ts_buf b = {0};
     assert_status(ts_gguf_save_mem(w, &b, &err), TS_E_INVAL);
     assert_contains(err.msg, "key \"a\" is there twice", "writer");
     ts_gguf_writer_free(w);

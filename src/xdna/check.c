@@ -1,0 +1,759 @@
+#include "xdna/check.h"
+
+#include "xdna/checked.h"
+#include "xdna/regs.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static const struct {
+    const char *name, *text;
+} rules[TS_RULE_COUNT] = {[TS_RULE_NONE] = {"none", "no rule is broken"},
+#define RULE(name, text) [TS_RULE_##name] = {#name, text},
+                          TS_RULES(RULE)
+#undef RULE
+};
+
+const char *ts_rule_name(ts_rule r) {
+    return (unsigned)r < TS_RULE_COUNT ? rules[r].name : "?";
+}
+const char *ts_rule_text(ts_rule r) {
+    return (unsigned)r < TS_RULE_COUNT ? rules[r].text : "?";
+}
+
+ts_status ts_rule_fail(ts_err *err, ts_rule *rule, ts_rule which, const char *fmt, ...) {
+    char text[sizeof err->msg - 40];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (rule) *rule = which;
+    return ts_fail(err, TS_E_INVAL, "rule %s: %s", rules[which].name, text);
+}
+
+/* ---- one register write of the configuration ----------------------------------------------------------- */
+
+typedef struct checker {
+    ts_npu_config *c;
+    ts_rule *rule;
+    ts_err *err;
+    size_t at; /* byte offset of the command, for messages */
+} checker;
+
+#define FAIL(ck, which, ...) ts_rule_fail((ck)->err, (ck)->rule, TS_RULE_##which, __VA_ARGS__)
+
+static ts_status fail_at(checker *ck, ts_rule which, uint32_t addr, const char *why) {
+    char name[64];
+    return ts_rule_fail(ck->err, ck->rule, which, "%s at offset %zu of the PDI: %s",
+                        ts_reg_name(addr, name, sizeof name), ck->at, why);
+}
+
+/* Only these bits of a channel's control register are ours to set. */
+static uint32_t ctrl_mask(ts_tile_kind k) {
+    uint32_t controller = ts_field_mask(TS_SHIM_DMA_S2MM_CTRL_CONTROLLER_ID);
+    return k == TS_TILE_SHIM ? controller : controller | ts_field_mask(TS_CORE_DMA_S2MM_CTRL_RESET);
+}
+
+/* A port register that was set keeps its value: a second, different one means that two flows fight over it. */
+static ts_status set_port(checker *ck, uint32_t addr, ts_place p, uint32_t old, uint32_t value) {
+    if (old && old != value) return fail_at(ck, TS_RULE_PORT, addr, "it was set to another value before");
+    ts_fabric_apply(&ck->c->fabric, p, value);
+    return TS_OK;
+}
+
+static ts_status write_switch(checker *ck, uint32_t addr, ts_place p, uint32_t value) {
+    ts_switch *sw = &ck->c->fabric.sw[p.tile.col][p.tile.row];
+    uint32_t old = p.what == TS_AT_SS_MASTER  ? ts_ss_master_encode(sw->master[p.index])
+                   : p.what == TS_AT_SS_SLAVE ? ts_ss_slave_encode(sw->slave[p.index])
+                                              : ts_ss_slot_encode(sw->slot[p.index][p.word]);
+    TS_TRY(set_port(ck, addr, p, old, value));
+    uint32_t now = p.what == TS_AT_SS_MASTER  ? ts_ss_master_encode(sw->master[p.index])
+                   : p.what == TS_AT_SS_SLAVE ? ts_ss_slave_encode(sw->slave[p.index])
+                                              : ts_ss_slot_encode(sw->slot[p.index][p.word]);
+    if (now != value) return fail_at(ck, TS_RULE_REGISTER, addr, "bits are set that mean nothing there");
+    return TS_OK;
+}
+
+static ts_status write_lock(checker *ck, uint32_t addr, ts_place p, uint32_t value) {
+    ts_tile_regs *t = &ck->c->tile[p.tile.col][p.tile.row];
+    if (value > TS_LOCK_VALUE_MAX) return fail_at(ck, TS_RULE_LOCK_RANGE, addr, "a lock holds 0 to 63");
+    t->lock[p.index] = value;
+    t->lock_written |= UINT64_C(1) << p.index;
+    return TS_OK;
+}
+
+static ts_status write_queue(checker *ck, uint32_t addr, ts_place p, uint32_t value) {
+    ts_tile_regs *t = &ck->c->tile[p.tile.col][p.tile.row];
+    if (p.kind == TS_TILE_SHIM)
+        return fail_at(ck, TS_RULE_SHIM_START, addr, "shim channels are started by commands only");
+    if (ts_dma_start_encode(ts_dma_start_decode(p.kind, value)) != value)
+        return fail_at(ck, TS_RULE_REGISTER, addr, "bits are set that mean nothing there");
+    if (t->starts[p.dir][p.index]++ >= TS_DMA_QUEUE_DEPTH)
+        return fail_at(ck, TS_RULE_QUEUE, addr, "a fifth start is dropped without notice");
+    t->start_word[p.dir][p.index] = value;
+    /* the descriptors that the task will go through; they must be complete at this point */
+    uint32_t bd = ts_dma_start_decode(p.kind, value).bd;
+    for (int n = 0; n <= ts_tile_infos[p.kind].n_bds; n++) {
+        if (bd >= ts_tile_infos[p.kind].n_bds)
+            return fail_at(ck, TS_RULE_BD_VALID, addr, "it names a descriptor that the tile does not have");
+        const ts_bd_regs *regs = &t->bd[bd];
+        if (regs->written != (1u << ts_tile_infos[p.kind].bd_words) - 1)
+            return fail_at(ck, TS_RULE_BD_VALID, addr,
+                           "a descriptor of the task has not been written completely");
+        if (t->bd_live & UINT64_C(1) << bd) break;
+        t->bd_live |= UINT64_C(1) << bd;
+        ts_bd d;
+        ts_bd_decode(p.kind, regs->words, &d);
+        if (!d.use_next) break;
+        bd = d.next;
+    }
+    return TS_OK;
+}
+
+static ts_status write_word(checker *ck, uint32_t addr, uint32_t mask, uint32_t value) {
+    ts_place p = ts_locate(addr);
+    if (p.tile.col >= ck->c->n_cols || p.tile.row >= TS_ROWS)
+        return fail_at(ck, TS_RULE_COLUMNS, addr, "it is outside the partition");
+    ts_tile_regs *t = &ck->c->tile[p.tile.col][p.tile.row];
+    bool whole = mask == UINT32_MAX;
+    switch (p.what) {
+    case TS_AT_DATA:
+        if (!whole || addr % 4)
+            return fail_at(ck, TS_RULE_REGISTER, addr, "memory is written in whole words");
+        return TS_OK;
+    case TS_AT_PROGRAM:
+        if (!whole || addr % 4)
+            return fail_at(ck, TS_RULE_REGISTER, addr, "memory is written in whole words");
+        if (t->enabled)
+            return fail_at(ck, TS_RULE_CORE, addr, "the program changes after its core was enabled");
+        t->program = true;
+        return TS_OK;
+    case TS_AT_BD:
+        if (!whole) return fail_at(ck, TS_RULE_REGISTER, addr, "descriptors are written in whole words");
+        if (t->bd_live & UINT64_C(1) << p.index)
+            return fail_at(ck, TS_RULE_BD_LIVE, addr, "a started task uses this descriptor");
+        t->bd[p.index].words[p.word] = value;
+        t->bd[p.index].written |= (uint8_t)(1u << p.word);
+        return TS_OK;
+    case TS_AT_DMA_CTRL:
+        if (value & mask & ~ctrl_mask(p.kind))
+            return fail_at(ck, TS_RULE_REGISTER, addr, "a mode is set that Tessera does not use");
+        if (whole || (mask & ctrl_mask(p.kind)))
+            t->ctrl[p.dir][p.index] = (t->ctrl[p.dir][p.index] & ~mask) | (value & mask);
+        return TS_OK;
+    case TS_AT_DMA_QUEUE:
+        return whole ? write_queue(ck, addr, p, value)
+                     : fail_at(ck, TS_RULE_REGISTER, addr, "a masked start");
+    case TS_AT_LOCK:
+        return whole ? write_lock(ck, addr, p, value)
+                     : fail_at(ck, TS_RULE_REGISTER, addr, "a masked lock write");
+    case TS_AT_SS_MASTER:
+    case TS_AT_SS_SLAVE:
+    case TS_AT_SS_SLOT:
+        return whole ? write_switch(ck, addr, p, value)
+                     : fail_at(ck, TS_RULE_REGISTER, addr, "a masked port write");
+    case TS_AT_MUX:
+    case TS_AT_DEMUX: {
+        uint32_t *r = p.what == TS_AT_MUX ? &t->mux : &t->demux, now = (*r & ~mask) | (value & mask);
+        if (*r & mask & ~now) return fail_at(ck, TS_RULE_PORT, addr, "a setting is taken back");
+        uint32_t ours = p.what == TS_AT_MUX ? ts_shim_mux_bits(TS_MM2S, 0) | ts_shim_mux_bits(TS_MM2S, 1)
+                                            : ts_shim_mux_bits(TS_S2MM, 0) | ts_shim_mux_bits(TS_S2MM, 1);
+        if (now & ~ours)
+            return fail_at(ck, TS_RULE_REGISTER, addr, "only DMA channels are joined to the array");
+        *r = now;
+        ts_fabric_apply(&ck->c->fabric, p, now);
+        return TS_OK;
+    }
+    case TS_AT_CORE_CONTROL: {
+        uint32_t known =
+            ts_field_mask(TS_CORE_CORE_CONTROL_ENABLE) | ts_field_mask(TS_CORE_CORE_CONTROL_RESET);
+        if (value & mask & ~known)
+            return fail_at(ck, TS_RULE_REGISTER, addr, "bits are set that mean nothing there");
+        if (mask & ts_field_mask(TS_CORE_CORE_CONTROL_ENABLE))
+            t->enabled = value & ts_field_mask(TS_CORE_CORE_CONTROL_ENABLE);
+        return TS_OK;
+    }
+    case TS_AT_CASCADE:
+        if (value & mask & ~3u)
+            return fail_at(ck, TS_RULE_REGISTER, addr, "bits are set that mean nothing there");
+        return TS_OK;
+    case TS_AT_DMA_STATUS:
+    case TS_AT_OTHER:
+    case TS_AT_NOTHING: break;
+    }
+    if (p.kind == TS_TILE_CORE && p.off >= TS_PROGRAM_BASE + TS_PROGRAM_BYTES && p.off < 0x30000)
+        return fail_at(ck, TS_RULE_PROGRAM, addr, "program memory ends at 16 KiB");
+    return fail_at(ck, TS_RULE_REGISTER, addr, "a configuration has no business there");
+}
+
+static ts_status read_list(checker *ck) {
+    ts_cdo_reader r;
+    ts_cdo_op op;
+    bool more = true;
+    ts_err err = {0};
+    ts_status s = ts_pdi_open(&r, ck->c->pdi.data, ck->c->pdi.len, &err);
+    if (s != TS_OK) return FAIL(ck, FORMAT, "%s", err.msg);
+    for (;;) {
+        s = ts_cdo_next(&r, &op, &more, &err);
+        if (s != TS_OK) return FAIL(ck, FORMAT, "%s", err.msg);
+        if (!more) return TS_OK;
+        ck->at = op.offset;
+        switch (op.kind) {
+        case TS_CDO_WRITE: TS_TRY(write_word(ck, op.addr, UINT32_MAX, op.value)); break;
+        case TS_CDO_MASK_WRITE: TS_TRY(write_word(ck, op.addr, op.mask, op.value)); break;
+        case TS_CDO_BLOCK:
+            for (size_t i = 0; i < op.data.len / 4; i++) {
+                uint64_t addr = op.addr + 4 * (uint64_t)i;
+                if (addr > UINT32_MAX)
+                    return FAIL(ck, COLUMNS, "a block at offset %zu runs past the address space", op.offset);
+                TS_TRY(write_word(ck, (uint32_t)addr, UINT32_MAX, ts_word(op.data, i)));
+            }
+            break;
+        case TS_CDO_MASK_POLL: return fail_at(ck, TS_RULE_POLL, op.addr, "a poll can wait for ever");
+        case TS_CDO_NOP: break;
+        }
+    }
+}
+
+/* ---- descriptors and rings ----------------------------------------------------------------------------- */
+
+/* The memory that a BD of the tile may name: a memtile sees its western and eastern neighbours too. */
+static bool in_memory(const ts_npu_config *c, ts_tile t, uint64_t lo, uint64_t hi) {
+    if (ts_tile_kind_of(t) == TS_TILE_CORE) return hi <= ts_tile_infos[TS_TILE_CORE].data_bytes;
+    uint32_t size = ts_tile_infos[TS_TILE_MEM].data_bytes;
+    uint64_t first = lo / size, last = (hi - 1) / size;
+    return first == last && last <= 2 && t.col + first >= 1 && t.col + first - 1 < (uint64_t)c->n_cols;
+}
+
+/* The tile and number of a lock that a BD names; false: there is none. */
+static bool lock_of_bd(const ts_npu_config *c, ts_tile t, uint32_t number, ts_tile *where, uint32_t *lock) {
+    *where = t;
+    *lock = number;
+    if (ts_tile_kind_of(t) != TS_TILE_MEM) return number < ts_tile_info_of(t)->n_locks;
+    int col = t.col + (int)(number / 64) - 1;
+    if (number >= 192 || col < 0 || col >= c->n_cols) return false;
+    *where = ts_tile_at(col, t.row);
+    *lock = number % 64;
+    return true;
+}
+
+ts_status ts_check_bd(const ts_npu_config *c, ts_tile t, const ts_bd_regs *regs, int number, int channel,
+                      ts_bd *bd, ts_rule *rule, ts_err *err) {
+    ts_tile_kind k = ts_tile_kind_of(t);
+    char where[48];
+    snprintf(where, sizeof where, "%s(%u,%u) BD %d", ts_tile_infos[k].name, t.col, t.row, number);
+#define FAIL_BD(which, ...) return ts_rule_fail(err, rule, TS_RULE_##which, __VA_ARGS__)
+    if (number < 0 || number >= ts_tile_infos[k].n_bds) FAIL_BD(BD_VALID, "%s does not exist", where);
+    if (regs->written != (1u << ts_tile_infos[k].bd_words) - 1)
+        FAIL_BD(BD_VALID, "%s is not completely written", where);
+    ts_bd_decode(k, regs->words, bd);
+    if (!bd->valid) FAIL_BD(BD_VALID, "%s is used but not marked valid", where);
+    if (!bd->words) FAIL_BD(BD_VALID, "%s moves nothing", where);
+    if (channel >= 0 && !ts_bd_fits_channel(k, number, channel))
+        FAIL_BD(BD_HALF, "%s runs on channel %d", where, channel);
+    bool padded = false;
+    for (int d = 0; d < TS_BD_DIMS; d++) padded |= bd->dim[d].before || bd->dim[d].after;
+    if (bd->compress || padded || bd->ooo_id || bd->tlast_suppress || bd->secure || bd->packet_type ||
+        bd->iter_current || bd->smid || bd->axqos)
+        FAIL_BD(
+            BD_FEATURE,
+            "%s uses compression, padding, out-of-order, TLAST, secure, packet type or an iteration start",
+            where);
+    uint64_t lo, hi;
+    if (!ts_bd_extent(bd, &lo, &hi)) FAIL_BD(BD_RANGE, "%s reaches past the address space", where);
+    if (k != TS_TILE_SHIM && !in_memory(c, t, lo, hi))
+        FAIL_BD(BD_RANGE, "%s touches 0x%llx to 0x%llx, outside the tile's memory", where,
+                (unsigned long long)lo, (unsigned long long)hi);
+    ts_tile lock_tile;
+    uint32_t lock;
+    if (bd->acq_enable && (!lock_of_bd(c, t, bd->acq_lock, &lock_tile, &lock) || bd->acq_value >= 0 ||
+                           bd->acq_value < -TS_LOCK_VALUE_MAX))
+        FAIL_BD(LOCK_RANGE, "%s takes %d of lock %u", where, -bd->acq_value, bd->acq_lock);
+    if (bd->rel_value && (!lock_of_bd(c, t, bd->rel_lock, &lock_tile, &lock) || bd->rel_value < 0))
+        FAIL_BD(LOCK_RANGE, "%s gives %d to lock %u", where, bd->rel_value, bd->rel_lock);
+    if (bd->acq_enable && bd->rel_value && bd->rel_value != -bd->acq_value)
+        FAIL_BD(LOCK_BALANCE, "%s takes %d from a lock and gives %d to another", where, -bd->acq_value,
+                bd->rel_value);
+    if (k == TS_TILE_SHIM && (bd->acq_enable || bd->rel_value))
+        FAIL_BD(BD_FEATURE, "%s uses a shim lock", where);
+#undef FAIL_BD
+    return TS_OK;
+}
+
+static ts_status build_ring(checker *ck, ts_tile t, ts_dma_dir dir, int ch) {
+    ts_tile_kind k = ts_tile_kind_of(t);
+    ts_tile_regs *r = &ck->c->tile[t.col][t.row];
+    ts_ring *ring = &r->ring[dir][ch];
+    ts_dma_start start = ts_dma_start_decode(k, r->start_word[dir][ch]);
+    char where[48];
+    snprintf(where, sizeof where, "%s(%u,%u) %s %d", ts_tile_infos[k].name, t.col, t.row,
+             dir == TS_S2MM ? "S2MM" : "MM2S", ch);
+    if (r->starts[dir][ch] > 1)
+        return FAIL(ck, RING, "%s is started %u times: only the first would ever run", where,
+                    r->starts[dir][ch]);
+    if (start.token || start.repeat != 1) return FAIL(ck, RING, "%s asks for a token or a repetition", where);
+    if (r->ctrl[dir][ch] & ts_field_mask(TS_CORE_DMA_S2MM_CTRL_RESET))
+        return FAIL(ck, RING, "%s is left in reset", where);
+    uint32_t bd = start.bd;
+    do {
+        ts_bd d;
+        if (ring->n == ts_tile_infos[k].n_bds)
+            return FAIL(ck, RING, "%s: the ring does not come back to its first descriptor", where);
+        TS_TRY(ts_check_bd(ck->c, t, &r->bd[bd], (int)bd, ch, &d, ck->rule, ck->err));
+        if (d.packet && dir == TS_S2MM)
+            return FAIL(ck, BD_FEATURE, "%s: a header on a receiving channel", where);
+        ring->bd[ring->n++] = (uint8_t)bd;
+        ring->words += d.words;
+        if (!d.use_next) return FAIL(ck, RING, "%s: the task ends with descriptor %u", where, bd);
+        bd = d.next;
+        if (bd >= ts_tile_infos[k].n_bds)
+            return FAIL(ck, BD_VALID, "%s: next descriptor %u does not exist", where, bd);
+    } while (bd != start.bd);
+    ring->exists = true;
+    return TS_OK;
+}
+
+static ts_status check_tiles(checker *ck) {
+    for (int col = 0; col < ck->c->n_cols; col++)
+        for (int row = 0; row < TS_ROWS; row++) {
+            ts_tile t = ts_tile_at(col, row);
+            ts_tile_regs *r = &ck->c->tile[col][row];
+            if (r->program != r->enabled)
+                return FAIL(ck, CORE, "core(%d,%d) %s", col, row,
+                            r->program ? "has a program but is never enabled"
+                                       : "is enabled without a program");
+            for (int dir = 0; dir < 2; dir++)
+                for (int ch = 0; ch < ts_tile_info_of(t)->n_channels; ch++)
+                    if (r->starts[dir][ch]) TS_TRY(build_ring(ck, t, (ts_dma_dir)dir, ch));
+        }
+    return TS_OK;
+}
+
+/* ---- stream switches ----------------------------------------------------------------------------------- */
+
+typedef struct port_at {
+    char text[64];
+} port_at;
+
+static port_at say(ts_tile t, const char *role, ts_port p) {
+    port_at s;
+    char name[16];
+    snprintf(s.text, sizeof s.text, "%s(%u,%u) %s %s", ts_tile_info_of(t)->name, t.col, t.row, role,
+             ts_port_name(p, name, sizeof name));
+    return s;
+}
+
+/* Does something send words into this slave port? */
+static bool is_fed(const ts_npu_config *c, ts_tile t, ts_port p) {
+    ts_tile_kind k = ts_tile_kind_of(t);
+    const ts_tile_regs *r = ts_tile_regs_at(c, t);
+    ts_tile prev;
+    ts_port master;
+    if (ts_port_peer_back(c->n_cols, t, p, &prev, &master)) {
+        int m = ts_port_number(ts_tile_kind_of(prev), TS_MASTER, master);
+        return c->fabric.sw[prev.col][prev.row].master[m].enable;
+    }
+    int ch = ts_port_dma_channel(k, TS_SLAVE, p);
+    if (k == TS_TILE_SHIM && ch >= 0) return (r->mux & ts_shim_mux_bits(TS_MM2S, ch)) != 0;
+    if (ch >= 0) return r->ring[TS_MM2S][ch].exists;
+    if (p.type == TS_PORT_CORE) return r->enabled;
+    return p.type == TS_PORT_CTRL; /* tokens; FIFO and trace ports are not used */
+}
+
+/* Does something take the words of this master port? */
+static bool is_drained(const ts_npu_config *c, ts_tile t, ts_port p) {
+    ts_tile_kind k = ts_tile_kind_of(t);
+    const ts_tile_regs *r = ts_tile_regs_at(c, t);
+    ts_tile next;
+    ts_port slave;
+    if (ts_port_peer(c->n_cols, t, p, &next, &slave)) {
+        int s = ts_port_number(ts_tile_kind_of(next), TS_SLAVE, slave);
+        return c->fabric.sw[next.col][next.row].slave[s].enable;
+    }
+    int ch = ts_port_dma_channel(k, TS_MASTER, p);
+    if (k == TS_TILE_SHIM && ch >= 0) return (r->demux & ts_shim_mux_bits(TS_S2MM, ch)) != 0;
+    if (ch >= 0) return r->ring[TS_S2MM][ch].exists;
+    if (p.type == TS_PORT_CORE) return r->enabled;
+    return k == TS_TILE_SHIM && p.type == TS_PORT_SOUTH && p.index == 0; /* tokens, to the firmware */
+}
+
+/* A circuit walked back from `p` comes to a source, not round to itself. */
+static bool has_source(const ts_npu_config *c, ts_tile t, ts_port p) {
+    ts_tile prev;
+    ts_port master;
+    for (int steps = 0; steps < TS_TILES * TS_SLAVES_MAX; steps++) {
+        if (!ts_port_peer_back(c->n_cols, t, p, &prev, &master)) return true;
+        ts_tile_kind k = ts_tile_kind_of(prev);
+        const ts_ss_master *m =
+            &c->fabric.sw[prev.col][prev.row].master[ts_port_number(k, TS_MASTER, master)];
+        if (m->packet) return true; /* its slots are checked in their own tile */
+        t = prev;
+        p = ts_port_at(k, TS_SLAVE, m->slave);
+        if (p.type == TS_PORT_TYPES) return true; /* no such port: that is reported where it is set */
+    }
+    return false;
+}
+
+static ts_status check_switch(checker *ck, ts_tile t) {
+    ts_tile_kind k = ts_tile_kind_of(t);
+    const ts_switch *sw = &ck->c->fabric.sw[t.col][t.row];
+    bool slave_used[TS_SLAVES_MAX] = {0}, master_used[TS_MASTERS_MAX] = {0};
+    for (int s = 0; s < ts_port_count(k, TS_SLAVE); s++) {
+        ts_port sp = ts_port_at(k, TS_SLAVE, s);
+        if (!sw->slave[s].enable) {
+            for (int i = 0; i < TS_SLOTS; i++)
+                if (sw->slot[s][i].enable)
+                    return FAIL(ck, ROUTE, "%s has a slot but is off", say(t, "slave", sp).text);
+            continue;
+        }
+        if (!is_fed(ck->c, t, sp))
+            return FAIL(ck, ROUTE, "%s is on, but nothing feeds it", say(t, "slave", sp).text);
+        if (!has_source(ck->c, t, sp))
+            return FAIL(ck, ROUTE, "%s is part of a circle", say(t, "slave", sp).text);
+        if (!sw->slave[s].packet) continue;
+        for (int i = 0; i < TS_SLOTS; i++) {
+            const ts_ss_slot *x = &sw->slot[s][i];
+            if (!x->enable) continue;
+            if (x->arbiter >= TS_ARBITERS)
+                return FAIL(ck, ROUTE, "%s slot %d names arbiter %u", say(t, "slave", sp).text, i,
+                            x->arbiter);
+            if (x->id & ~x->mask)
+                return FAIL(ck, ROUTE, "%s slot %d can match nothing", say(t, "slave", sp).text, i);
+            for (int j = 0; j < i; j++)
+                if (sw->slot[s][j].enable && !((x->id ^ sw->slot[s][j].id) & x->mask & sw->slot[s][j].mask))
+                    return FAIL(ck, ROUTE, "%s slots %d and %d match the same packets",
+                                say(t, "slave", sp).text, j, i);
+            bool any = false;
+            for (int m = 0; m < ts_port_count(k, TS_MASTER); m++) {
+                const ts_ss_master *y = &sw->master[m];
+                if (!y->enable || !y->packet || y->arbiter != x->arbiter || !(y->msels & 1u << x->msel))
+                    continue;
+                if (!ts_port_legal(k, sp, ts_port_at(k, TS_MASTER, m)))
+                    return FAIL(ck, ROUTE, "%s cannot be joined to %s", say(t, "slave", sp).text,
+                                say(t, "master", ts_port_at(k, TS_MASTER, m)).text);
+                any = slave_used[s] = master_used[m] = true;
+            }
+            if (!any)
+                return FAIL(ck, ROUTE, "%s slot %d leads to no master port", say(t, "slave", sp).text, i);
+        }
+    }
+    for (int m = 0; m < ts_port_count(k, TS_MASTER); m++) {
+        const ts_ss_master *x = &sw->master[m];
+        ts_port mp = ts_port_at(k, TS_MASTER, m);
+        if (!x->enable) continue;
+        if (!is_drained(ck->c, t, mp))
+            return FAIL(ck, ROUTE, "%s is on, but nothing takes its words", say(t, "master", mp).text);
+        if (x->packet) {
+            if (!master_used[m])
+                return FAIL(ck, ROUTE, "%s listens to an arbiter that no slot feeds",
+                            say(t, "master", mp).text);
+            continue;
+        }
+        if (x->slave >= ts_port_count(k, TS_SLAVE))
+            return FAIL(ck, ROUTE, "%s names slave %u, which does not exist", say(t, "master", mp).text,
+                        x->slave);
+        ts_port sp = ts_port_at(k, TS_SLAVE, x->slave);
+        if (!sw->slave[x->slave].enable || sw->slave[x->slave].packet)
+            return FAIL(ck, ROUTE, "%s is a circuit from %s, which is %s", say(t, "master", mp).text,
+                        say(t, "slave", sp).text, sw->slave[x->slave].packet ? "a packet port" : "off");
+        if (!ts_port_legal(k, sp, mp))
+            return FAIL(ck, ROUTE, "%s cannot be joined to %s", say(t, "slave", sp).text,
+                        say(t, "master", mp).text);
+        slave_used[x->slave] = true;
+    }
+    for (int s = 0; s < ts_port_count(k, TS_SLAVE); s++)
+        if (sw->slave[s].enable && !slave_used[s])
+            return FAIL(ck, ROUTE, "%s is on, but leads nowhere",
+                        say(t, "slave", ts_port_at(k, TS_SLAVE, s)).text);
+    return TS_OK;
+}
+
+/* ---- what passes between rings ------------------------------------------------------------------------- */
+
+/* words[i]: how many words one round of the source brings to sink channel i (an actor number). */
+typedef struct stream_table {
+    int64_t words[TS_CHANNEL_ACTORS];
+    bool reached[TS_CHANNEL_ACTORS];
+} stream_table;
+
+static ts_status add_stream(checker *ck, stream_table *st, ts_tile t, ts_port slave, int id, int64_t words) {
+    ts_sink sinks[TS_SINKS_MAX];
+    int n;
+    ts_err err;
+    if (ts_route_trace(&ck->c->fabric, t, slave, id, sinks, &n, &err) != TS_OK)
+        return FAIL(ck, ROUTE, "%s", err.msg);
+    for (int i = 0; i < n; i++) {
+        int ch = ts_port_dma_channel(ts_tile_kind_of(sinks[i].tile), TS_MASTER, sinks[i].port);
+        if (ch < 0) continue;
+        int a = ts_channel_actor(sinks[i].tile, TS_S2MM, ch);
+        st->words[a] += words + (sinks[i].header ? 1 : 0);
+        st->reached[a] = true;
+    }
+    return TS_OK;
+}
+
+/* The streams of all sources, as one equation a sink; sinks that also get words from cores or from packets of
+ * commands are left open (open[]). */
+static ts_status balance_streams(checker *ck) {
+    ts_npu_config *c = ck->c;
+    static const stream_table empty;
+    stream_table *all = ts_calloc(TS_CHANNEL_ACTORS, sizeof *all); /* by source actor; most stay empty */
+    if (!all) return ts_fail_nomem(ck->err, "the checker", TS_CHANNEL_ACTORS * sizeof *all);
+    bool open[TS_CHANNEL_ACTORS] = {0}, reached[TS_CHANNEL_ACTORS] = {0}, otherwise[TS_CHANNEL_ACTORS] = {0};
+    ts_status s = TS_OK;
+    for (int col = 0; col < c->n_cols && s == TS_OK; col++)
+        for (int row = 0; row < TS_ROWS && s == TS_OK; row++) {
+            ts_tile t = ts_tile_at(col, row);
+            ts_tile_kind k = ts_tile_kind_of(t);
+            const ts_tile_regs *r = ts_tile_regs_at(c, t);
+            const ts_switch *sw = &c->fabric.sw[col][row];
+            for (int ch = 0; ch < ts_tile_infos[k].n_channels && s == TS_OK; ch++) {
+                stream_table *st = &all[ts_channel_actor(t, TS_MM2S, ch)];
+                ts_port p = ts_port_dma(k, TS_MM2S, ch);
+                const ts_ss_slave *slave = &sw->slave[ts_port_number(k, TS_SLAVE, p)];
+                if (k != TS_TILE_SHIM) {
+                    const ts_ring *ring = &r->ring[TS_MM2S][ch];
+                    for (int i = 0; i < ring->n && s == TS_OK; i++) {
+                        ts_bd bd;
+                        ts_bd_decode(k, r->bd[ring->bd[i]].words, &bd);
+                        s = add_stream(ck, st, t, p, bd.packet ? (int)bd.packet_id : -1, bd.words);
+                    }
+                } else if (slave->enable && !slave->packet) {
+                    s = add_stream(ck, st, t, p, -1, 1);
+                } else if (slave->enable) { /* a command says how much goes with which header */
+                    for (int i = 0; i < TS_SLOTS && s == TS_OK; i++) {
+                        const ts_ss_slot *x = &sw->slot[ts_port_number(k, TS_SLAVE, p)][i];
+                        if (x->enable) s = add_stream(ck, st, t, p, x->id, 0);
+                    }
+                }
+                bool by_packets = k == TS_TILE_SHIM && slave->packet;
+                for (int a = 0; a < TS_CHANNEL_ACTORS; a++) {
+                    reached[a] |= st->reached[a];
+                    (by_packets ? open : otherwise)[a] |= st->reached[a];
+                }
+            }
+            int core = ts_port_number(k, TS_SLAVE, ts_port_of(TS_PORT_CORE, 0));
+            if (s == TS_OK && core >= 0 &&
+                sw->slave[core].enable) { /* words that a program writes to its stream port */
+                stream_table st = empty;
+                if (sw->slave[core].packet)
+                    s = FAIL(ck, ROUTE, "core(%d,%d): packets made by a program are not supported", col, row);
+                else s = add_stream(ck, &st, t, ts_port_of(TS_PORT_CORE, 0), -1, 0);
+                for (int a = 0; a < TS_CHANNEL_ACTORS; a++)
+                    open[a] |= st.reached[a], otherwise[a] |= st.reached[a], reached[a] |= st.reached[a];
+            }
+        }
+    for (int a = 0; a < TS_CHANNEL_ACTORS; a++) c->by_packets[a] = open[a] && !otherwise[a];
+    for (int col = 0; col < c->n_cols && s == TS_OK; col++)
+        for (int row = 0; row < TS_ROWS && s == TS_OK; row++) {
+            ts_tile t = ts_tile_at(col, row);
+            ts_tile_kind k = ts_tile_kind_of(t);
+            for (int ch = 0; ch < ts_tile_infos[k].n_channels && s == TS_OK; ch++) {
+                int a = ts_channel_actor(t, TS_S2MM, ch);
+                const ts_ring *ring = &ts_tile_regs_at(c, t)->ring[TS_S2MM][ch];
+                if (ring->exists && !reached[a])
+                    s = FAIL(ck, ROUTE, "%s(%d,%d) S2MM %d runs, but no stream leads to it",
+                             ts_tile_infos[k].name, col, row, ch);
+                if (s != TS_OK || open[a] || !reached[a]) continue;
+                bool ok = ts_balance_equation(&c->balance, "stream", a) &&
+                          ts_balance_term(&c->balance, a, k == TS_TILE_SHIM ? -1 : -ring->words);
+                for (int src = 0; src < TS_CHANNEL_ACTORS && ok; src++)
+                    if (all[src].reached[a]) ok = ts_balance_term(&c->balance, src, all[src].words[a]);
+                if (!ok) s = ts_fail_nomem(ck->err, "the checker", sizeof(ts_term));
+            }
+        }
+    ts_free(all);
+    return s;
+}
+
+/* Could a core whose use of locks is not declared touch the locks of this tile? */
+static bool unknown_core_near(const ts_npu_config *c, ts_tile t) {
+    static const int8_t near[4][2] = {
+        {0, 0}, {0, 1}, {1, 0}, {0, -1}}; /* own; it is south, west, north of that core */
+    if (ts_tile_kind_of(t) != TS_TILE_CORE) return false;
+    for (int i = 0; i < 4; i++) {
+        int col = t.col + near[i][0], row = t.row + near[i][1];
+        if (col < c->n_cols && row >= TS_ROW_CORE && row < TS_ROWS && c->tile[col][row].enabled &&
+            !c->contract[col][row])
+            return true;
+    }
+    return false;
+}
+
+typedef struct lock_use {
+    int lock; /* tile index * 64 + number */
+    int actor;
+    int64_t net;
+    bool takes;
+} lock_use;
+
+typedef struct lock_uses {
+    lock_use *use;
+    size_t n, cap;
+    int parent[TS_TILES * TS_LOCKS_MAX]; /* locks that units move between, joined */
+} lock_uses;
+
+static int root(lock_uses *u, int lock) {
+    while (u->parent[lock] != lock) lock = u->parent[lock] = u->parent[u->parent[lock]];
+    return lock;
+}
+
+static bool note_use(lock_uses *u, ts_tile t, uint32_t lock, int actor, int64_t net, bool takes) {
+    if (!ts_grow((void **)&u->use, &u->cap, u->n + 1, sizeof *u->use)) return false;
+    u->use[u->n++] = (lock_use){ts_tile_index(t) * TS_LOCKS_MAX + (int)lock, actor, net, takes};
+    return true;
+}
+
+static ts_status collect_locks(checker *ck, lock_uses *u, const ts_core_use *uses, size_t n_uses) {
+    ts_npu_config *c = ck->c;
+    for (int col = 0; col < c->n_cols; col++)
+        for (int row = TS_ROW_MEM; row < TS_ROWS; row++)
+            for (int dir = 0; dir < 2; dir++)
+                for (int ch = 0; ch < ts_tile_info_of(ts_tile_at(col, row))->n_channels; ch++) {
+                    ts_tile t = ts_tile_at(col, row), at, at2;
+                    const ts_tile_regs *r = ts_tile_regs_at(c, t);
+                    const ts_ring *ring = &r->ring[dir][ch];
+                    for (int i = 0; i < ring->n; i++) {
+                        ts_bd bd;
+                        uint32_t lock = 0, lock2 = 0;
+                        ts_bd_decode(ts_tile_kind_of(t), r->bd[ring->bd[i]].words, &bd);
+                        int actor = ts_channel_actor(t, (ts_dma_dir)dir, ch);
+                        bool acq = bd.acq_enable && lock_of_bd(c, t, bd.acq_lock, &at, &lock);
+                        bool rel = bd.rel_value && lock_of_bd(c, t, bd.rel_lock, &at2, &lock2);
+                        if ((acq && !note_use(u, at, lock, actor, bd.acq_value, true)) ||
+                            (rel && !note_use(u, at2, lock2, actor, bd.rel_value, false)))
+                            return ts_fail_nomem(ck->err, "the checker", sizeof(lock_use));
+                        if (acq && rel)
+                            u->parent[root(u, ts_tile_index(at) * TS_LOCKS_MAX + (int)lock)] =
+                                root(u, ts_tile_index(at2) * TS_LOCKS_MAX + (int)lock2);
+                    }
+                }
+    for (size_t i = 0; i < n_uses; i++)
+        if (!note_use(u, uses[i].tile, (uint32_t)uses[i].lock, ts_core_actor(uses[i].core),
+                      uses[i].release - uses[i].acquire, uses[i].acquire > 0))
+            return ts_fail_nomem(ck->err, "the checker", sizeof(lock_use));
+    return TS_OK;
+}
+
+static ts_status balance_locks(checker *ck, lock_uses *u, const ts_core_use *uses, size_t n_uses) {
+    ts_npu_config *c = ck->c;
+    uint32_t sum[TS_TILES * TS_LOCKS_MAX] = {0};
+    bool used[TS_TILES * TS_LOCKS_MAX] = {0};
+    for (int i = 0; i < TS_TILES * TS_LOCKS_MAX; i++) u->parent[i] = i;
+    TS_TRY(collect_locks(ck, u, uses, n_uses));
+    for (size_t i = 0; i < u->n; i++) used[u->use[i].lock] = true;
+    for (int l = 0; l < TS_TILES * TS_LOCKS_MAX; l++) {
+        if (!used[l]) continue;
+        ts_tile t = ts_tile_at(l / TS_LOCKS_MAX / TS_ROWS, l / TS_LOCKS_MAX % TS_ROWS);
+        const ts_tile_regs *r = ts_tile_regs_at(c, t);
+        int number = l % TS_LOCKS_MAX;
+        if (!(r->lock_written >> number & 1))
+            return FAIL(ck, LOCK_RANGE, "lock %d of %s(%u,%u) is used but never given a first value", number,
+                        ts_tile_info_of(t)->name, t.col, t.row);
+        sum[root(u, l)] += r->lock[number];
+        if (sum[root(u, l)] > TS_LOCK_VALUE_MAX)
+            return FAIL(ck, LOCK_RANGE,
+                        "lock %d of %s(%u,%u) could go above 63: so many units go round with it", number,
+                        ts_tile_info_of(t)->name, t.col, t.row);
+        int taker = -1;
+        for (size_t i = 0; i < u->n; i++) {
+            if (u->use[i].lock != l || !u->use[i].takes) continue;
+            if (taker >= 0 && taker != u->use[i].actor)
+                return FAIL(ck, LOCK_TAKER, "lock %d of %s(%u,%u) has two takers", number,
+                            ts_tile_info_of(t)->name, t.col, t.row);
+            taker = u->use[i].actor;
+        }
+        if (unknown_core_near(c, t)) continue;
+        if (!ts_balance_equation(&c->balance, "lock", l))
+            return ts_fail_nomem(ck->err, "the checker", sizeof(ts_equation));
+        for (size_t i = 0; i < u->n; i++)
+            if (u->use[i].lock == l && !ts_balance_term(&c->balance, u->use[i].actor, u->use[i].net))
+                return ts_fail_nomem(ck->err, "the checker", sizeof(ts_term));
+    }
+    return TS_OK;
+}
+
+static ts_status check_balance(checker *ck) {
+    const ts_equation *bad;
+    TS_TRY(ts_balance_consistent(&ck->c->balance, &bad, ck->err));
+    if (!bad) return TS_OK;
+    if (bad->what[0] == 'l') {
+        ts_tile t = ts_tile_at(bad->id / TS_LOCKS_MAX / TS_ROWS, bad->id / TS_LOCKS_MAX % TS_ROWS);
+        return FAIL(ck, LOCK_BALANCE, "lock %d of %s(%u,%u): what is given and what is taken cannot be equal",
+                    bad->id % TS_LOCKS_MAX, ts_tile_info_of(t)->name, t.col, t.row);
+    }
+    int ch = bad->id % TS_CHANNELS_MAX, tile = bad->id / TS_CHANNELS_MAX / 2;
+    ts_tile t = ts_tile_at(tile / TS_ROWS, tile % TS_ROWS);
+    return FAIL(ck, WORDS, "the streams into %s(%u,%u) S2MM %d do not bring as much as its ring takes",
+                ts_tile_info_of(t)->name, t.col, t.row, ch);
+}
+
+/* ---- the whole ----------------------------------------------------------------------------------------- */
+
+static ts_status check_uses(checker *ck, const ts_core_use *uses, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        const ts_core_use *u = &uses[i];
+        int dc = u->tile.col - u->core.col, dr = u->tile.row - u->core.row;
+        bool in_reach = (dc == 0 && dr >= -1 && dr <= 1) || (dc == -1 && dr == 0);
+        if (u->core.col >= ck->c->n_cols || u->core.row < TS_ROW_CORE || u->core.row >= TS_ROWS ||
+            u->tile.row < TS_ROW_CORE || u->tile.row >= TS_ROWS || !in_reach || u->lock < 0 ||
+            u->lock >= ts_tile_infos[TS_TILE_CORE].n_locks || u->acquire < 0 || u->release < 0 ||
+            !ck->c->tile[u->core.col][u->core.row].enabled)
+            return FAIL(ck, LOCK_RANGE, "core(%u,%u) cannot use lock %d of tile (%u,%u)", u->core.col,
+                        u->core.row, u->lock, u->tile.col, u->tile.row);
+        ck->c->contract[u->core.col][u->core.row] = true;
+    }
+    return TS_OK;
+}
+
+static ts_status check_all(checker *ck, const ts_core_use *uses, size_t n_uses) {
+    TS_TRY(read_list(ck));
+    TS_TRY(check_tiles(ck));
+    TS_TRY(check_uses(ck, uses, n_uses));
+    for (int col = 0; col < ck->c->n_cols; col++)
+        for (int row = 0; row < TS_ROWS; row++) TS_TRY(check_switch(ck, ts_tile_at(col, row)));
+    TS_TRY(balance_streams(ck));
+    lock_uses *u = ts_calloc(1, sizeof *u);
+    if (!u) return ts_fail_nomem(ck->err, "the checker", sizeof *u);
+    ts_status s = balance_locks(ck, u, uses, n_uses);
+    ts_free(u->use);
+    ts_free(u);
+    return s == TS_OK ? check_balance(ck) : s;
+}
+
+ts_status ts_npu_config_check(ts_npu_config **out, const void *pdi, size_t len, int n_cols,
+                              const ts_core_use *uses, size_t n_uses, ts_rule *rule, ts_err *err) {
+    if (rule) *rule = TS_RULE_NONE;
+    if (n_cols < 1 || n_cols > TS_COLS)
+        return ts_rule_fail(err, rule, TS_RULE_COLUMNS, "%d columns, there are 1 to %d", n_cols, TS_COLS);
+    ts_npu_config *c = ts_calloc(1, sizeof *c);
+    if (!c) return ts_fail_nomem(err, "a configuration", sizeof *c);
+    c->n_cols = n_cols;
+    ts_fabric_init(&c->fabric, n_cols);
+    checker ck = {.c = c, .rule = rule, .err = err};
+    ts_status s = ts_buf_append(&c->pdi, pdi, len) ? check_all(&ck, uses, n_uses)
+                                                   : ts_fail_nomem(err, "a configuration", len);
+    if (s != TS_OK) {
+        ts_npu_config_free(c);
+        return s;
+    }
+    *out = c;
+    return TS_OK;
+}
+
+void ts_npu_config_free(ts_npu_config *c) {
+    if (!c) return;
+    ts_balance_free(&c->balance);
+    ts_buf_free(&c->pdi);
+    ts_free(c);
+}
+
+ts_span ts_npu_config_pdi(const ts_npu_config *c) {
+    return (ts_span){.data = (const uint8_t *)c->pdi.data, .len = c->pdi.len};
+}
+int ts_npu_config_cols(const ts_npu_config *c) {
+    return c->n_cols;
+}
+const ts_fabric *ts_npu_config_fabric(const ts_npu_config *c) {
+    return &c->fabric;
+}
