@@ -44,4 +44,22 @@ install "$packages"
 [ -f build/build.ninja ] || CC=${CC:-gcc} meson setup build >build-setup.log 2>&1 || { tail -20 build-setup.log >&2; exit 1; }
 echo "quickstart: building" >&2
 ninja -C build src/cli/tessera >build-ninja.log 2>&1 || { tail -20 build-ninja.log >&2; exit 1; }
-./build/src/cli/tessera --version
+
+tessera=./build/src/cli/tessera
+model=${1:-}
+if [ -z "$model" ]; then
+    for m in models/*.gguf; do [ -f "$m" ] && model=$m && break; done
+fi
+if [ -z "$model" ]; then
+    # no bundled model in this checkout: the small story model of the test data shows that everything works
+    model=../shared/assets/models/stories260K/stories260K.q8_0.gguf
+    if [ ! -f "$model" ]; then
+        echo "quickstart: built. Now give it a model: ./quickstart.sh MODEL.gguf" >&2
+        exit 0
+    fi
+    exec $tessera run -m "$model" --raw -p "Once upon a time" -n 200 --temp 0
+fi
+if [ -t 0 ] && [ -t 1 ]; then
+    exec $tessera chat -m "$model"
+fi
+exec $tessera run -m "$model" -p "Hello! Who are you?" -n 200 --temp 0

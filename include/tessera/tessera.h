@@ -51,6 +51,193 @@ typedef struct ts_err {
 /* A short fixed name of a status, for programs: "ok", "format", ... Static storage. */
 const char *ts_status_name(ts_status code);
 
+/* ---- engine: a loaded model ------------------------------------------------------------------------------------ */
+
+typedef struct ts_engine ts_engine;
+typedef int32_t ts_token; /* an index into the vocabulary; -1: none */
+
+/* Told how far long work has come; returning false stops it with TS_E_CANCELLED. */
+typedef bool ts_progress_fn(void *ud, uint64_t done, uint64_t all);
+
+typedef struct ts_engine_opts { /* zero-initialise: every 0 or NULL means the default */
+    const char *device;       /* "cpu" */
+    int n_threads;            /* default: all processors this process may use */
+    ts_progress_fn *progress; /* while loading, in bytes */
+    void *progress_ud;
+} ts_engine_opts;
+
+/* Load the model file at `path` (GGUF; any part of a split model). Errors: TS_E_IO, TS_E_FORMAT, TS_E_UNSUPP,
+ * TS_E_NOMEM, TS_E_INVAL (unknown device, bad TESSERA_CPU). */
+TS_NODISCARD ts_status ts_engine_open(ts_engine **out, const char *path, const ts_engine_opts *opts, ts_err *err);
+/* The same from memory: the bytes of a whole file, borrowed until the engine is closed, 64-byte aligned. */
+TS_NODISCARD ts_status ts_engine_open_memory(ts_engine **out, const void *data, size_t len, const ts_engine_opts *opts,
+                                             ts_err *err);
+/* NULL-safe. All sessions must have been freed. */
+void ts_engine_close(ts_engine *e);
+
+typedef struct ts_model_info { /* borrowed strings: valid until the engine is closed */
+    const char *arch, *name, *device;
+    const char *cpu_level;      /* "ref", "avx2", "avx512vnni" */
+    int n_threads;
+    uint32_t n_layer, n_vocab, n_ctx_train, d_model;
+    uint64_t n_params;          /* elements of all tensors */
+    uint64_t file_bytes;        /* of all parts */
+    uint64_t weight_bytes;      /* packed weights in memory */
+    uint64_t token_bytes;       /* weights read for one token */
+    uint64_t layer_macs, head_macs; /* multiply-accumulates for one token: linear layers of the blocks; the output layer */
+    uint64_t load_ns;
+    const char *chat_template;  /* the name of the template recognised in the file, NULL: none */
+} ts_model_info;
+void ts_engine_info(const ts_engine *e, ts_model_info *out);
+
+/* ---- text ------------------------------------------------------------------------------------------------------ */
+
+enum {
+    TS_TOKENIZE_BOS = 1,       /* put BOS (and EOS) in front (behind) where the model's files ask for it */
+    TS_TOKENIZE_SPECIAL = 2,   /* the text of control tokens becomes those tokens; otherwise it is plain text */
+    TS_TOKENIZE_NO_PREFIX = 4, /* SentencePiece: do not put a space in front (a continuation of earlier text) */
+};
+/* Text to tokens: *out is allocated (ts_tokens_release), *n its length. Any bytes are accepted. */
+TS_NODISCARD ts_status ts_engine_tokenize(const ts_engine *e, const char *text, size_t len, unsigned flags, ts_token **out,
+                                          size_t *n, ts_err *err);
+void ts_tokens_release(ts_token *tokens);
+/* Does this token end an answer? */
+bool ts_engine_is_end(const ts_engine *e, ts_token id);
+
+typedef struct ts_message {
+    const char *role;    /* "system", "user", "assistant" */
+    const char *content; /* UTF-8, NUL-terminated */
+} ts_message;
+/* The prompt for these messages, ending with the opening of the assistant's turn: text in *out (free with ts_text_release),
+ * to be tokenised with TS_TOKENIZE_BOS | TS_TOKENIZE_SPECIAL. `name`: a template's name, NULL for the file's own.
+ * Errors: TS_E_UNSUPP: the file has no template that is known; TS_E_INVAL: unknown name, or an order of roles that the
+ * template refuses. */
+TS_NODISCARD ts_status ts_engine_chat_prompt(const ts_engine *e, const char *name, const ts_message *msg, size_t n, char **out,
+                                             ts_err *err);
+void ts_text_release(char *text);
+
+/* ---- session: one timeline ------------------------------------------------------------------------------------- */
+
+typedef struct ts_session ts_session;
+
+typedef enum ts_kv_type { TS_KV_F16, TS_KV_F32 } ts_kv_type;
+
+typedef struct ts_session_opts { /* zero-initialise */
+    uint32_t n_ctx;           /* positions; default: the trained context, at most 4096 */
+    ts_kv_type kv;            /* default F16; part of the numeric contract */
+    ts_progress_fn *progress; /* while a prompt is processed, in tokens; asked often, also within a batch */
+    void *progress_ud;
+} ts_session_opts;
+
+/* Errors: TS_E_NOMEM where the KV cache and scratch memory do not fit into the memory that is free. */
+TS_NODISCARD ts_status ts_session_new(ts_session **out, ts_engine *e, const ts_session_opts *opts, ts_err *err);
+void ts_session_free(ts_session *s); /* NULL-safe */
+uint32_t ts_session_n_ctx(const ts_session *s);
+
+/* Make the timeline exactly tokens[0..n): what it has in common with the present one is kept, the rest is dropped, the new
+ * part is processed. Then ts_session_logits gives the prediction after token n - 1. n >= 1. After an error the timeline
+ * is a prefix of `tokens`.
+ * Errors: TS_E_LIMIT: n is larger than the context; TS_E_INVAL: a token outside the vocabulary; TS_E_CANCELLED. */
+TS_NODISCARD ts_status ts_session_sync(ts_session *s, const ts_token *tokens, size_t n, ts_err *err);
+/* f32 [n_vocab], natural-log odds up to a constant; valid until the session is used again. NULL before the first sync. */
+const float *ts_session_logits(const ts_session *s);
+/* The present timeline: borrowed. */
+const ts_token *ts_session_tokens(const ts_session *s, size_t *n);
+
+/* Like sync on an empty timeline, but hands out the logits after every position: fn(ud, pos, logits) with f32 [n_vocab].
+ * fn returning false stops with TS_E_CANCELLED. */
+typedef bool ts_logits_fn(void *ud, size_t pos, const float *logits);
+TS_NODISCARD ts_status ts_session_score(ts_session *s, const ts_token *tokens, size_t n, ts_logits_fn *fn, void *ud,
+                                        ts_err *err);
+
+typedef struct ts_session_stats { /* since the session was made or ts_session_stats_reset */
+    uint64_t n_prefill, prefill_ns; /* tokens processed in passes of more than one token */
+    uint64_t n_decode, decode_ns;   /* tokens processed alone */
+    uint64_t n_reused;              /* tokens that sync found in the cache */
+    uint64_t kv_bytes;              /* of the whole cache */
+} ts_session_stats;
+void ts_session_get_stats(const ts_session *s, ts_session_stats *out);
+void ts_session_stats_reset(ts_session *s);
+
+/* ---- sampling -------------------------------------------------------------------------------------------------- */
+
+typedef struct ts_logit_bias {
+    ts_token token;
+    float bias; /* added to the logit; -INFINITY forbids the token */
+} ts_logit_bias;
+
+/* Applied in this order: logit bias; repeat, frequency and presence penalties over the last `penalty_window` tokens; then,
+ * unless temperature is 0 (which takes the largest logit, the lowest id first): top-k, typical, top-p, min-p, temperature,
+ * and a draw from what is left. */
+typedef struct ts_sampler_opts {
+    float temperature;       /* 0: greedy */
+    int32_t top_k;           /* 0: off */
+    float top_p;             /* 1: off */
+    float min_p;             /* 0: off */
+    float typical_p;         /* 1: off */
+    float repeat_penalty;    /* 1: off; divides positive, multiplies negative logits of tokens seen */
+    float frequency_penalty; /* 0: off; times the count of the token */
+    float presence_penalty;  /* 0: off */
+    int32_t penalty_window;  /* tokens looked back, -1: the whole timeline */
+    uint64_t seed;
+    const ts_logit_bias *bias; /* borrowed until ts_sampler_free */
+    size_t n_bias;
+} ts_sampler_opts;
+/* temperature 0.8, top-k 40, top-p 0.95, min-p 0.05, penalties off, window 64, seed 0. */
+ts_sampler_opts ts_sampler_defaults(void);
+
+typedef struct ts_sampler ts_sampler;
+/* Errors: TS_E_INVAL naming the option that is out of range. */
+TS_NODISCARD ts_status ts_sampler_new(ts_sampler **out, const ts_sampler_opts *opts, uint32_t n_vocab, ts_err *err);
+void ts_sampler_free(ts_sampler *s); /* NULL-safe */
+/* The next token after `history` (for the penalties), from logits f32 [n_vocab]. Allocates nothing. Deterministic: the same
+ * options, history, logits and number of draws so far give the same token on every machine. */
+ts_token ts_sampler_next(ts_sampler *s, const float *logits, const ts_token *history, size_t n_history);
+/* Start the draws over from a seed. */
+void ts_sampler_reseed(ts_sampler *s, uint64_t seed);
+
+/* ---- generation ------------------------------------------------------------------------------------------------ */
+
+typedef enum ts_stop_reason {
+    TS_STOP_END,       /* the model ended its answer */
+    TS_STOP_STRING,    /* one of the stop strings */
+    TS_STOP_LENGTH,    /* max_tokens */
+    TS_STOP_CONTEXT,   /* the context is full */
+    TS_STOP_CANCELLED, /* a callback said so */
+} ts_stop_reason;
+
+/* A piece of the answer: whole characters, never part of a stop string. `token` is the newest token and `logits` what it
+ * was drawn from (before the sampler's changes); text may be empty. Returning false stops the answer. */
+typedef struct ts_piece {
+    const char *text;
+    size_t len;
+    ts_token token;
+    const float *logits;
+} ts_piece;
+typedef bool ts_piece_fn(void *ud, const ts_piece *piece);
+
+typedef struct ts_generate_opts { /* zero-initialise */
+    size_t max_tokens;       /* 0: until the context is full */
+    const char *const *stop; /* stop strings, not printed */
+    size_t n_stop;
+    bool ignore_end;         /* go on after the model's own end token */
+    bool special;            /* print control tokens too */
+    ts_piece_fn *on_piece;
+    void *ud;
+} ts_generate_opts;
+
+typedef struct ts_generated {
+    ts_stop_reason reason;
+    size_t n_tokens;        /* drawn, the end token included */
+    uint64_t first_ns;      /* from the call to the first token drawn */
+    uint64_t total_ns;
+} ts_generated;
+
+/* Sync to the prompt and answer it. The session's timeline afterwards is the prompt and all tokens drawn but the last one
+ * or two. Errors as ts_session_sync; TS_E_CANCELLED only where the prompt was not finished. */
+TS_NODISCARD ts_status ts_generate(ts_session *s, ts_sampler *sampler, const ts_token *prompt, size_t n_prompt,
+                                   const ts_generate_opts *opts, ts_generated *out, ts_err *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,9 +1,9 @@
 #include "base/file.h"
 
+#include "base/outfile.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -91,39 +91,11 @@ ts_status ts_file_read(ts_buf *out, const char *path, size_t limit, ts_err *err)
 }
 
 ts_status ts_file_write(const char *path, const void *data, size_t len, ts_err *err) {
-    ts_buf tmp = {0};
-    if (!ts_buf_printf(&tmp, "%s.%ld.tmp", path, (long)getpid())) return ts_fail_nomem(err, path, strlen(path) + 32);
-    ts_status s = TS_OK;
-    int fd = open(tmp.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        s = ts_fail_os(err, TS_E_IO, errno, "cannot create %s", tmp.data);
-        goto out_free;
-    }
-    for (size_t done = 0; done < len;) {
-        ssize_t n = write(fd, (const char *)data + done, len - done);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) {
-            s = ts_fail_os(err, TS_E_IO, n < 0 ? errno : ENOSPC, "cannot write %s", path);
-            goto out_unlink;
-        }
-        done += (size_t)n;
-    }
-    if (fsync(fd) < 0 && errno != EINVAL && errno != EROFS) {
-        s = ts_fail_os(err, TS_E_IO, errno, "cannot write %s", path);
-        goto out_unlink;
-    }
-    if (close(fd) < 0) {
-        fd = -1;
-        s = ts_fail_os(err, TS_E_IO, errno, "cannot write %s", path);
-        goto out_unlink;
-    }
-    fd = -1;
-    if (rename(tmp.data, path) < 0) s = ts_fail_os(err, TS_E_IO, errno, "cannot replace %s", path);
-out_unlink:
-    if (fd >= 0) close(fd);
-    if (s != TS_OK) unlink(tmp.data);
-out_free:
-    ts_buf_free(&tmp);
+    ts_outfile f;
+    TS_TRY(ts_outfile_open(&f, path, err));
+    ts_status s = ts_outfile_write(&f, data, len, err);
+    if (s == TS_OK) return ts_outfile_commit(&f, err);
+    ts_outfile_discard(&f);
     return s;
 }
 

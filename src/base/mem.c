@@ -50,10 +50,10 @@ char *ts_strdup(const char *s) {
     return ts_strndup(s, strlen(s));
 }
 
-ts_status ts_big_alloc(ts_big *big, size_t bytes, const char *what, ts_err *err) {
+ts_status ts_big_alloc(ts_big *big, size_t bytes, bool huge, const char *what, ts_err *err) {
     void *p = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) return ts_fail_nomem(err, what, bytes);
-    madvise(p, bytes, MADV_HUGEPAGE); /* a wish: the kernel may have no huge pages */
+    if (huge) madvise(p, bytes, MADV_HUGEPAGE); /* a wish: the kernel may have no huge pages */
     *big = (ts_big){.ptr = p, .bytes = bytes ? bytes : 1};
     return TS_OK;
 }

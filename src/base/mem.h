@@ -25,12 +25,13 @@ void ts_free(void *p);
 TS_NODISCARD char *ts_strndup(const char *s, size_t len); /* copies len bytes and adds a NUL */
 TS_NODISCARD char *ts_strdup(const char *s);
 
-/* A large anonymous mapping: zeroed, page aligned, huge pages asked for. For weights and KV caches. */
+/* A large anonymous mapping: zeroed, page aligned, resident only where touched. `huge` asks for huge pages: for what is
+ * used from end to end (weights), not for what may stay mostly empty (KV caches). */
 typedef struct ts_big {
     void *ptr;
     size_t bytes;
 } ts_big;
-TS_NODISCARD ts_status ts_big_alloc(ts_big *big, size_t bytes, const char *what, ts_err *err);
+TS_NODISCARD ts_status ts_big_alloc(ts_big *big, size_t bytes, bool huge, const char *what, ts_err *err);
 void ts_big_free(ts_big *big); /* NULL-safe, leaves *big empty */
 
 /* A growable byte buffer. Zero-initialise; `data` is always NUL-terminated once something was appended. */

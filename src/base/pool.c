@@ -7,6 +7,7 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -102,14 +103,23 @@ ts_status ts_pool_new(ts_pool **out, int n_threads, ts_err *err) {
         ts_free(p);
         return ts_fail_nomem(err, "the thread pool", (size_t)n_threads * sizeof *p->workers);
     }
-    for (int i = 1; i < n_threads; i++) {
+    /* signals are the program's business: one that went to a worker would not wake a main thread that waits for input */
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
+    sigset_t outside, before;
+    sigfillset(&outside);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&outside, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &outside, &before);
+    int e = 0;
+    for (int i = 1; i < n_threads && !e; i++) {
         p->workers[i] = (struct worker){.pool = p, .thread = i};
-        int e = pthread_create(&p->workers[i].id, NULL, worker_main, &p->workers[i]);
-        if (e) {
-            ts_pool_free(p);
-            return ts_fail_os(err, TS_E_NOMEM, e, "cannot start thread %d of %d", i + 1, n_threads);
-        }
-        p->n_started++;
+        e = pthread_create(&p->workers[i].id, NULL, worker_main, &p->workers[i]);
+        if (!e) p->n_started++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (e) {
+        int failed = p->n_started + 2;
+        ts_pool_free(p);
+        return ts_fail_os(err, TS_E_NOMEM, e, "cannot start thread %d of %d", failed, n_threads);
     }
     *out = p;
     return TS_OK;

@@ -1,7 +1,17 @@
 #include "cli/commands.h"
 
+#include "cli/cmd_npu.h"
+#include "cli/cmd_tokenize.h"
+
 #include <stddef.h>
 
 const cli_command *const cli_commands[] = {
+    &cmd_run,
+    &cmd_chat,
+    &cmd_eval,
+    &cmd_bench,
+    &cmd_tokenize,
+    &cmd_inspect,
+    &cmd_npu,
     NULL,
 };

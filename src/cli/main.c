@@ -1,7 +1,8 @@
 /* main.c - the program: find the subcommand and run it. */
+#include "base/printable.h"
 #include "cli/commands.h"
+#include "cli/output.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,29 +15,60 @@ static void print_help(FILE *out) {
     fprintf(out, "\n  tessera COMMAND --help tells more; tessera --version prints the version.\n");
 }
 
-/* What was printed must have arrived: a full disk or a closed pipe is a failure of the command. */
-static int flush_output(int code) {
-    if (fflush(stdout) == 0 && !ferror(stdout)) return code;
-    if (errno != EPIPE) fprintf(stderr, "tessera: cannot write to standard output: %s\n", strerror(errno));
-    return code ? code : CLI_FAIL;
+static const cli_command *find(const char *name) {
+    for (const cli_command *const *c = cli_commands; *c; c++)
+        if (!strcmp(name, (*c)->name)) return *c;
+    return NULL;
+}
+
+static int run(const cli_command *c, int argc, char **argv) {
+    return cli_output_end(c->run(c, argc, argv));
+}
+
+/* Every command's options in the language of man pages, for docs/man. */
+static void print_manual(const cli_command *const *list) {
+    for (; *list; list++) {
+        char name[32], help[] = "--help-roff", *argv[] = {name, help, NULL};
+        snprintf(name, sizeof name, "%s", (*list)->name);
+        if ((*list)->parts) print_manual((*list)->parts);
+        else (*list)->run(*list, 2, argv);
+    }
+}
+
+static int unknown(const char *command) {
+    char shown[100];
+    ts_printable(shown, sizeof shown, command, strlen(command));
+    fprintf(stderr, "tessera: unknown %s \"%s\" (see tessera --help)\n", *command == '-' ? "option" : "command", shown);
+    return CLI_USAGE;
 }
 
 int main(int argc, char **argv) {
-    signal(SIGPIPE, SIG_IGN); /* a closed standard output is an error from write, not a death */
+    /* a closed standard output and a full file are errors from write, not deaths */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     if (argc < 2) {
         print_help(stderr);
         return CLI_USAGE;
     }
-    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+    const char *first = argv[1];
+    const cli_command *command = find(first);
+    if (command) return run(command, argc - 1, argv + 1);
+    if (!strcmp(first, "help") && argc > 2) { /* tessera help COMMAND */
+        char help[] = "--help", *args[] = {argv[2], help, NULL};
+        command = find(argv[2]);
+        return command ? run(command, 2, args) : unknown(argv[2]);
+    }
+    if (!strcmp(first, "--help") || !strcmp(first, "-h") || !strcmp(first, "help")) {
         print_help(stdout);
-        return flush_output(CLI_OK);
+        return cli_output_end(CLI_OK);
     }
-    if (!strcmp(argv[1], "--version")) {
+    if (!strcmp(first, "--version") || !strcmp(first, "version")) {
         printf("tessera %s\n", TESSERA_VERSION);
-        return flush_output(CLI_OK);
+        return cli_output_end(CLI_OK);
     }
-    for (const cli_command *const *c = cli_commands; *c; c++)
-        if (!strcmp(argv[1], (*c)->name)) return flush_output((*c)->run(*c, argc - 1, argv + 1));
-    fprintf(stderr, "tessera: unknown command \"%s\" (see tessera --help)\n", argv[1]);
-    return CLI_USAGE;
+    if (!strcmp(first, "--help-roff")) {
+        print_manual(cli_commands);
+        return cli_output_end(CLI_OK);
+    }
+    return unknown(first);
 }

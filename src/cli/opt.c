@@ -1,5 +1,8 @@
 #include "cli/opt.h"
 
+#include "base/printable.h"
+#include "cli/help.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -7,55 +10,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LINE = 1000 }; /* a message; what is longer is cut */
+
 int cli_usage_error(const cli_command *cmd, const char *fmt, ...) {
+    char raw[LINE], shown[LINE];
     va_list ap;
     va_start(ap, fmt);
-    fprintf(stderr, "tessera %s: ", cmd->name);
-    vfprintf(stderr, fmt, ap);
-    fprintf(stderr, " (see tessera %s --help)\n", cmd->name);
+    vsnprintf(raw, sizeof raw, fmt, ap);
     va_end(ap);
+    ts_printable(shown, sizeof shown, raw, strlen(raw));
+    fprintf(stderr, "tessera %s: %s (see tessera %s --help)\n", cmd->name, shown, cmd->name);
     return CLI_USAGE;
 }
 
 int cli_fail(const ts_err *err) {
-    fprintf(stderr, "tessera: %s\n", err->msg);
+    char shown[LINE];
+    ts_printable(shown, sizeof shown, err->msg, strlen(err->msg));
+    fprintf(stderr, "tessera: %s\n", shown);
     return err->code == TS_E_INVAL ? CLI_USAGE : CLI_FAIL;
 }
 
-static bool is_end(const cli_opt *o) {
+bool cli_opt_is_end(const cli_opt *o) {
     return o->kind == CLI_GROUP && !o->help;
 }
 
-void cli_help(const cli_command *cmd, const cli_opt *opts) {
-    printf("Usage: tessera %s [options]%s%s\n\n%s.\n", cmd->name, *cmd->args ? " " : "", cmd->args, cmd->summary);
-    if (cmd->text) printf("\n%s\n", cmd->text);
-    bool headed = false;
-    for (const cli_opt *o = opts; !is_end(o); o++) {
-        if (o->kind == CLI_GROUP) {
-            printf("\n%s:\n", o->help);
-            headed = true;
-            continue;
-        }
-        if (!headed) printf("\nOptions:\n");
-        headed = true;
-        char left[64], letter[5] = "    ";
-        if (o->letter) snprintf(letter, sizeof letter, "-%c%s ", o->letter, o->name ? "," : " ");
-        snprintf(left, sizeof left, "  %s%s%s%s%s", letter, o->name ? "--" : "", o->name ? o->name : "",
-                 o->arg ? " " : "", o->arg ? o->arg : "");
-        /* the help text may hold line breaks; each line is indented to the column */
-        const char *h = o->help;
-        printf("%-30s ", left);
-        if (strlen(left) > 30) printf("\n%31s", "");
-        for (; *h; h++) {
-            putchar(*h);
-            if (*h == '\n') printf("%31s", "");
-        }
-        putchar('\n');
-    }
-    printf("%s      --help                   this text\n", headed ? "" : "\nOptions:\n");
-}
-
-static int store(const cli_command *cmd, const cli_opt *o, const char *shown, const char *value) {
+ts_status cli_opt_set(const cli_opt *o, const char *shown, const char *value, ts_err *err) {
     char *end;
     errno = 0;
     switch (o->kind) {
@@ -64,41 +43,47 @@ static int store(const cli_command *cmd, const cli_opt *o, const char *shown, co
     case CLI_STR: *(const char **)o->out = value; break;
     case CLI_INT: {
         long v = strtol(value, &end, 0);
-        if (!*value || *end || errno) return cli_usage_error(cmd, "%s: \"%s\" is not a whole number", shown, value);
-        if ((double)v < o->min || (double)v > o->max)
-            return cli_usage_error(cmd, "%s: %ld is outside %.0f to %.0f", shown, v, o->min, o->max);
+        if (!*value || *end || (errno && errno != ERANGE))
+            return ts_fail(err, TS_E_INVAL, "%s: \"%s\" is not a whole number", shown, value);
+        if (errno || (double)v < o->min || (double)v > o->max)
+            return ts_fail(err, TS_E_INVAL, "%s: %s is outside %.0f to %.0f", shown, value, o->min, o->max);
         *(long *)o->out = v;
         break;
     }
     case CLI_REAL: {
         double v = strtod(value, &end);
-        if (!*value || *end || !isfinite(v)) return cli_usage_error(cmd, "%s: \"%s\" is not a number", shown, value);
+        if (!*value || *end || !isfinite(v)) return ts_fail(err, TS_E_INVAL, "%s: \"%s\" is not a number", shown, value);
         if (v < o->min || v > o->max)
-            return cli_usage_error(cmd, "%s: %s is outside %g to %g", shown, value, o->min, o->max);
+            return ts_fail(err, TS_E_INVAL, "%s: %s is outside %g to %g", shown, value, o->min, o->max);
         *(double *)o->out = v;
         break;
     }
     case CLI_LIST: {
         cli_list *l = o->out;
-        if (!ts_grow((void **)&l->item, &l->cap, l->n + 1, sizeof *l->item)) {
-            fprintf(stderr, "tessera: out of memory\n");
-            return CLI_FAIL;
-        }
+        if (!ts_grow((void **)&l->item, &l->cap, l->n + 1, sizeof *l->item))
+            return ts_fail_nomem(err, shown, (l->n + 1) * sizeof *l->item);
         l->item[l->n++] = value;
         break;
     }
     }
-    return CLI_OK;
+    return TS_OK;
 }
 
-static const cli_opt *find_long(const cli_opt *opts, const char *name, size_t len) {
-    for (const cli_opt *o = opts; !is_end(o); o++)
+static int store(const cli_command *cmd, const cli_opt *o, const char *shown, const char *value) {
+    ts_err err;
+    ts_status s = cli_opt_set(o, shown, value, &err);
+    if (s == TS_OK) return CLI_OK;
+    return s == TS_E_INVAL ? cli_usage_error(cmd, "%s", err.msg) : cli_fail(&err);
+}
+
+const cli_opt *cli_opt_find(const cli_opt *opts, const char *name, size_t len) {
+    for (const cli_opt *o = opts; !cli_opt_is_end(o); o++)
         if (o->name && o->kind != CLI_GROUP && strlen(o->name) == len && !memcmp(o->name, name, len)) return o;
     return NULL;
 }
 
 static const cli_opt *find_letter(const cli_opt *opts, char letter) {
-    for (const cli_opt *o = opts; !is_end(o); o++)
+    for (const cli_opt *o = opts; !cli_opt_is_end(o); o++)
         if (o->letter && o->letter == letter && o->kind != CLI_GROUP) return o;
     return NULL;
 }
@@ -121,11 +106,15 @@ int cli_parse(const cli_command *cmd, const cli_opt *opts, int argc, char **argv
             cli_help(cmd, opts);
             return -1;
         }
+        if (!strcmp(a, "--help-roff")) {
+            cli_help_roff(cmd, opts);
+            return -1;
+        }
         const cli_opt *o;
         if (a[1] == '-') {
             value = strchr(a, '=');
             size_t len = value ? (size_t)(value - a - 2) : strlen(a + 2);
-            o = find_long(opts, a + 2, len);
+            o = cli_opt_find(opts, a + 2, len);
             snprintf(shown, sizeof shown, "--%.*s", (int)(len > 70 ? 70 : len), a + 2);
             if (value) value++;
         } else {

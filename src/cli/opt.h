@@ -1,4 +1,4 @@
-/* opt.h - one table describes a command's options: it drives the parser, --help and the man page.
+/* opt.h - one table describes a command's options: it drives the parser, --help and the manual page.
  * Depends on: base/mem.h. */
 #ifndef TS_CLI_OPT_H
 #define TS_CLI_OPT_H
@@ -37,22 +37,29 @@ typedef struct cli_opt {
 } cli_opt;
 
 typedef struct cli_command {
-    const char *name;
+    const char *name;    /* behind "tessera"; with the command's own name in front for one of its parts: "npu asm" */
     const char *args;    /* behind the options in the usage line: "FILE", or "" */
-    const char *summary; /* one line for the list of commands */
-    const char *text;    /* paragraphs for --help, NULL: none */
+    const char *summary; /* one line for the list of commands: small letter first, no full stop */
+    const char *text;    /* paragraphs for --help, NULL: none; lines that begin with a space stand as they are */
     int (*run)(const struct cli_command *self, int argc, char **argv); /* argv[0] is the command's name */
+    const struct cli_command *const *parts; /* commands of its own, ended by NULL; for the manual */
 } cli_command;
+
+/* The option of that long name, NULL where there is none. Headings are not options. */
+const cli_opt *cli_opt_find(const cli_opt *opts, const char *name, size_t len);
+bool cli_opt_is_end(const cli_opt *o); /* the entry behind the last option */
+/* Store one value from text, as cli_parse does; `shown` is what the message calls the option. `value` is not used for
+ * flags and must live as long as *out does. Errors: TS_E_INVAL for a value that does not fit, TS_E_NOMEM. */
+TS_NODISCARD ts_status cli_opt_set(const cli_opt *o, const char *shown, const char *value, ts_err *err);
 
 /* Parse argv[1..]. `opts` ends with a zeroed entry (kind CLI_GROUP, help NULL). Positional arguments go to `rest`
  * (borrowed; free rest->item). Accepts "--name value", "--name=value", "-x value", "-xvalue", "--" and "-" as a
- * positional. Returns CLI_OK, CLI_USAGE after printing one line to standard error, or -1 after printing --help. */
+ * positional. Returns CLI_OK, CLI_USAGE after printing one line to standard error, or -1 after printing --help (or, for the manual,
+ * --help-roff: the same in the language of man pages). */
 int cli_parse(const cli_command *cmd, const cli_opt *opts, int argc, char **argv, cli_list *rest);
 
-/* Print the command's --help to standard output. */
-void cli_help(const cli_command *cmd, const cli_opt *opts);
-
-/* One line "tessera CMD: ..." to standard error; returns CLI_USAGE, with a pointer to --help. */
+/* One line "tessera CMD: ..." to standard error; returns CLI_USAGE, with a pointer to --help. Here and in cli_fail names
+ * and arguments of unknown origin are made printable: a message is one line and does not act on the terminal. */
 TS_PRINTF(2, 3) int cli_usage_error(const cli_command *cmd, const char *fmt, ...);
 /* One line for failed work; returns CLI_FAIL, or CLI_USAGE for TS_E_INVAL (the caller asked for the impossible). */
 int cli_fail(const ts_err *err);

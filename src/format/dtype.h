@@ -32,6 +32,8 @@ typedef struct ts_dtype_info {
     const char *name;    /* "q4_K": as llama.cpp prints it, NULL for a number without a meaning */
     uint16_t block;      /* elements in a block; 1 for float types; 0 for a type that has a name only (refused) */
     uint16_t block_bytes;
+    uint16_t file_block; /* the same as the file stores it, also for types that are only named: enough to tell a */
+    uint16_t file_block_bytes; /* tensor's size; both 0 for a type that was withdrawn from the format */
 } ts_dtype_info;
 
 /* Never NULL; for an unknown number every field is 0. Types that exist but that Tessera does not read have a name and

@@ -53,12 +53,24 @@ typedef struct ts_gguf ts_gguf;
 /* Open `path`. For one part of a split model ("...-00001-of-00003.gguf") any part may be named; all are opened and
  * presented as one model with the metadata of part 1. */
 TS_NODISCARD ts_status ts_gguf_open(ts_gguf **out, const char *path, ts_err *err);
+/* Also accept tensors of types that Tessera can name and measure but not compute with: ts_dtype_get(type)->block is 0
+ * for them. For programs that only describe or copy a file. */
+enum { TS_GGUF_ANY_TYPE = 1 };
+TS_NODISCARD ts_status ts_gguf_open_as(ts_gguf **out, const char *path, unsigned flags, ts_err *err);
+/* From memory, which stays the caller's and must live and stay unchanged until close. One part only. `name` stands for
+ * the path in messages. For aligned tensors the memory itself must be aligned (64 bytes will do). */
+TS_NODISCARD ts_status ts_gguf_open_mem(ts_gguf **out, ts_span bytes, const char *name, unsigned flags, ts_err *err);
 void ts_gguf_close(ts_gguf *g); /* NULL-safe */
 
-const char *ts_gguf_path(const ts_gguf *g);
+const char *ts_gguf_path(const ts_gguf *g); /* as given to open */
+const char *ts_gguf_part_path(const ts_gguf *g, int i);
 uint32_t ts_gguf_version(const ts_gguf *g);
 int ts_gguf_n_files(const ts_gguf *g);
 const ts_map *ts_gguf_file(const ts_gguf *g, int i);
+/* The bytes [first, first + len) of a tensor will not be read again soon: their pages leave our resident memory (they
+ * come back from the file when touched). Nothing happens for a model opened from memory. */
+void ts_gguf_release(const ts_gguf *g, const ts_tensor *t, size_t first, size_t len);
+uint64_t ts_gguf_data_offset(const ts_gguf *g, int i); /* where the tensor data of part i begins */
 
 size_t ts_gguf_n_kv(const ts_gguf *g);
 const ts_gguf_kv *ts_gguf_kv_at(const ts_gguf *g, size_t i);

@@ -6,10 +6,9 @@
 #define TS_TEXT_TOKENIZER_H
 
 #include "format/gguf.h"
+#include "tessera/tessera.h"
 
 #include <stdint.h>
-
-typedef int32_t ts_token; /* -1: none */
 
 typedef struct ts_tokens { /* zero-initialise; free with ts_tokens_free */
     ts_token *id;
@@ -37,11 +36,7 @@ TS_NODISCARD ts_status ts_tokenizer_from_gguf(ts_tokenizer **out, const ts_gguf 
 TS_NODISCARD ts_status ts_tokenizer_open(ts_tokenizer **out, const char *path, const char *pre, ts_err *err);
 void ts_tokenizer_free(ts_tokenizer *t); /* NULL-safe */
 
-enum {
-    TS_TOKENIZE_BOS = 1,     /* put BOS (and EOS) in front (behind) where the model's files ask for it */
-    TS_TOKENIZE_SPECIAL = 2, /* the text of control tokens becomes those tokens; otherwise it is plain text */
-    TS_TOKENIZE_NO_PREFIX = 4, /* SentencePiece: do not put a space in front (a continuation of earlier text) */
-};
+/* flags: TS_TOKENIZE_* of tessera.h. */
 /* Append the tokens of text[0..len) to `out`. Any bytes are accepted, NUL and invalid UTF-8 included. */
 TS_NODISCARD ts_status ts_tokenize(const ts_tokenizer *t, const char *text, size_t len, unsigned flags, ts_tokens *out,
                                    ts_err *err);
@@ -50,15 +45,18 @@ int32_t ts_tokenizer_size(const ts_tokenizer *t);
 ts_token ts_tokenizer_bos(const ts_tokenizer *t);
 ts_token ts_tokenizer_eos(const ts_tokenizer *t);
 bool ts_tokenizer_adds_bos(const ts_tokenizer *t);
+bool ts_tokenizer_adds_prefix(const ts_tokenizer *t); /* SentencePiece: is a space put in front of texts? */
 /* Is this a token that ends an answer: EOS, EOT, EOM, <|im_end|>, <end_of_turn>, ...? */
 bool ts_tokenizer_is_end(const ts_tokenizer *t, ts_token id);
 ts_token_kind ts_token_kind_of(const ts_tokenizer *t, ts_token id);
-/* The token whose vocabulary entry is exactly this text (control tokens included), or -1. */
+/* The token whose entry (see ts_token_entry) is exactly this text, control tokens first, or -1. */
 ts_token ts_tokenizer_find(const ts_tokenizer *t, const char *text, size_t len);
-/* The vocabulary entry, as in the file; borrowed. */
+/* The vocabulary entry without the escapes of its file: raw bytes for byte-level BPE, a plain space for SentencePiece's
+ * U+2581. Borrowed. */
 ts_span ts_token_entry(const ts_tokenizer *t, ts_token id);
 const char *ts_tokenizer_model_name(const ts_tokenizer *t); /* "llama-bpe", "gpt-2", "qwen2", "spm" */
-/* Give a tokenizer from loose files (no config) control tokens it lacks; used by loaders. */
+/* The Jinja text of the model's chat template, empty where there is none; borrowed. */
+ts_span ts_tokenizer_chat_template(const ts_tokenizer *t);
 
 /* Append the bytes that the token stands for; control tokens only where `special`. */
 TS_NODISCARD bool ts_token_bytes(const ts_tokenizer *t, ts_token id, bool special, ts_buf *out);

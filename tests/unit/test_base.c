@@ -10,7 +10,9 @@
 #include "base/rng.h"
 #include "base/span.h"
 
+#include <errno.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void test_sizes(void **state) {
@@ -73,8 +75,8 @@ static void test_file(void **state) {
     (void)state;
     ts_err err;
     ts_map map;
-    assert_status(ts_map_open(&map, "/nonexistent/file", &err), TS_E_IO);
-    assert_non_null(strstr(err.msg, "/nonexistent/file"));
+    assert_status(ts_map_open(&map, "/dev/null/file", &err), TS_E_IO);
+    assert_non_null(strstr(err.msg, "/dev/null/file"));
     assert_status(ts_map_open(&map, "/", &err), TS_E_IO);
     char path[] = "/tmp/tessera-test-XXXXXX";
     int fd = mkstemp(path);
@@ -93,8 +95,25 @@ static void test_file(void **state) {
     assert_ok(ts_file_read(&b, path, 5, &err));
     assert_string_equal(b.data, "hello");
     ts_buf_free(&b);
-    assert_status(ts_file_write("/nonexistent/file", "x", 1, &err), TS_E_IO);
+    assert_status(ts_file_write("/dev/null/file", "x", 1, &err), TS_E_IO);
+    /* replaced: behind a link, keeping its permissions */
+    struct stat st;
+    char other[64];
+    snprintf(other, sizeof other, "%s.link", path);
+    assert_int_equal(chmod(path, 0600), 0);
+    assert_int_equal(symlink(path, other), 0);
+    assert_ok(ts_file_write(other, "worlds", 6, &err));
+    assert_true(lstat(other, &st) == 0 && S_ISLNK(st.st_mode));
+    assert_true(lstat(path, &st) == 0 && st.st_size == 6 && (st.st_mode & 0777) == 0600);
+    unlink(other);
     unlink(path);
+    /* what is no regular file is written to, not replaced */
+    assert_ok(ts_file_write("/dev/null", "x", 1, &err));
+    assert_true(stat("/dev/null", &st) == 0 && S_ISCHR(st.st_mode));
+    assert_status(ts_file_write("/dev/full", "x", 1, &err), TS_E_IO);
+    assert_int_equal(err.os_errno, ENOSPC);
+    assert_true(stat("/dev/full", &st) == 0 && S_ISCHR(st.st_mode));
+    assert_status(ts_file_write("/tmp", "x", 1, &err), TS_E_IO);
     char *j = ts_path_join("a/", "b"), *k = ts_path_join("a", "b"), *l = ts_path_join("", "b");
     assert_string_equal(j, "a/b");
     assert_string_equal(k, "a/b");
@@ -168,7 +187,7 @@ static bool use_memory(void *ud) {
     ts_buf_free(&b);
     ts_arena_free(&a);
     ts_big big = {0};
-    ok = ok && ts_big_alloc(&big, 1 << 20, "test", NULL) == TS_OK;
+    ok = ok && ts_big_alloc(&big, 1 << 20, true, "test", NULL) == TS_OK;
     ts_big_free(&big);
     return ok;
 }

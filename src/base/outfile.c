@@ -1,0 +1,85 @@
+#include "base/outfile.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Where the bytes go: the target's own name behind symbolic links. *beside: may it be replaced by a file written beside
+ * it? *mode: the permissions that the new file is to take over, -1: none. */
+static char *resolve(const char *path, bool *beside, int *mode) {
+    struct stat st, link;
+    *beside = true;
+    *mode = -1;
+    if (stat(path, &st) < 0) return ts_strdup(path);
+    if (S_ISREG(st.st_mode)) *mode = (int)(st.st_mode & 0777);
+    *beside = S_ISREG(st.st_mode) || S_ISDIR(st.st_mode); /* a folder: rename will say so */
+    if (!*beside || lstat(path, &link) < 0 || !S_ISLNK(link.st_mode)) return ts_strdup(path);
+    char *real = realpath(path, NULL), *copy = ts_strdup(real ? real : path);
+    free(real); /* the C library's own allocation */
+    return copy;
+}
+
+ts_status ts_outfile_open(ts_outfile *f, const char *path, ts_err *err) {
+    ts_buf tmp = {0};
+    bool beside;
+    int mode;
+    char *name = resolve(path, &beside, &mode);
+    if (!name || (beside && !ts_buf_printf(&tmp, "%s.%ld.tmp", name, (long)getpid()))) {
+        ts_free(name);
+        ts_buf_free(&tmp);
+        return ts_fail_nomem(err, path, strlen(path) + 32);
+    }
+    int fd = open(beside ? tmp.data : name, O_WRONLY | O_TRUNC | O_CLOEXEC | (beside ? O_CREAT : 0), 0666);
+    if (fd < 0) {
+        ts_status s = ts_fail_os(err, TS_E_IO, errno, "cannot create %s", beside ? tmp.data : name);
+        ts_free(name);
+        ts_buf_free(&tmp);
+        return s;
+    }
+    if (mode >= 0) (void)fchmod(fd, (mode_t)mode); /* where that is refused, the usual permissions do */
+    *f = (ts_outfile){.fd = fd, .path = name, .tmp = tmp.data};
+    return TS_OK;
+}
+
+ts_status ts_outfile_write(ts_outfile *f, const void *data, size_t len, ts_err *err) {
+    for (size_t done = 0; done < len;) {
+        ssize_t n = write(f->fd, (const char *)data + done, len - done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return ts_fail_os(err, TS_E_IO, n < 0 ? errno : ENOSPC, "cannot write %s", f->path);
+        done += (size_t)n;
+        f->written += (size_t)n;
+    }
+    return TS_OK;
+}
+
+static void forget(ts_outfile *f) {
+    ts_free(f->path);
+    ts_free(f->tmp);
+    *f = (ts_outfile){.fd = -1};
+}
+
+ts_status ts_outfile_commit(ts_outfile *f, ts_err *err) {
+    ts_status s = TS_OK;
+    if (fsync(f->fd) < 0 && errno != EINVAL && errno != EROFS)
+        s = ts_fail_os(err, TS_E_IO, errno, "cannot write %s", f->path);
+    if (close(f->fd) < 0 && s == TS_OK) s = ts_fail_os(err, TS_E_IO, errno, "cannot write %s", f->path);
+    if (s == TS_OK && f->tmp && rename(f->tmp, f->path) < 0)
+        s = ts_fail_os(err, TS_E_IO, errno, "cannot replace %s", f->path);
+    if (s != TS_OK && f->tmp) unlink(f->tmp);
+    forget(f);
+    return s;
+}
+
+void ts_outfile_discard(ts_outfile *f) {
+    if (!f || !f->path) return;
+    close(f->fd);
+    if (f->tmp) unlink(f->tmp);
+    forget(f);
+}

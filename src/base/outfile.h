@@ -1,0 +1,28 @@
+/* outfile.h - write a file piece by piece, so that the name shows either the old file or the whole new one.
+ * Depends on: err.h.
+ *
+ * The pieces go to a file beside the target, which takes its name at commit. A symbolic link stays one: the file that it
+ * leads to is replaced. What is there and is no regular file (a pipe, /dev/null) cannot be replaced: it is written to. */
+#ifndef TS_BASE_OUTFILE_H
+#define TS_BASE_OUTFILE_H
+
+#include "base/err.h"
+
+#include <stdint.h>
+
+typedef struct ts_outfile {
+    int fd;
+    char *path; /* owned; NULL once committed or discarded */
+    char *tmp;  /* owned; NULL where the target is written to as it stands */
+    uint64_t written; /* bytes so far */
+} ts_outfile;
+
+/* Errors: TS_E_IO naming the path, TS_E_NOMEM. */
+TS_NODISCARD ts_status ts_outfile_open(ts_outfile *f, const char *path, ts_err *err);
+TS_NODISCARD ts_status ts_outfile_write(ts_outfile *f, const void *data, size_t len, ts_err *err);
+/* Sync, close and rename; the file is discarded when that fails. */
+TS_NODISCARD ts_status ts_outfile_commit(ts_outfile *f, ts_err *err);
+/* Give up: the target keeps what it had. NULL-safe; nothing after a commit. */
+void ts_outfile_discard(ts_outfile *f);
+
+#endif

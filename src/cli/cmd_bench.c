@@ -1,0 +1,197 @@
+/* cmd_bench.c - tessera bench: prefill and decode speed, beside the limits of the machine measured in the same run. */
+#include "base/cpu.h"
+#include "cli/commands.h"
+#include "cli/common.h"
+#include "engine/engine.h"
+#include "model/shape.h"
+#include "report/bench.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_LIST = 32 };
+
+typedef struct list {
+    long v[MAX_LIST];
+    int n;
+} list;
+
+typedef struct bench_args {
+    cli_model model;
+    const char *shape, *type, *prefill, *decode, *threads, *depth;
+    long reps;
+    bool json, csv;
+} bench_args;
+
+static int parse_list(const cli_command *cmd, const char *name, const char *text, long min, list *out) {
+    out->n = 0;
+    for (const char *p = text; *p;) {
+        char *end;
+        errno = 0;
+        long v = strtol(p, &end, 10);
+        if (end == p || errno || v < min || v > 1 << 24 || (*end && *end != ',') || out->n == MAX_LIST)
+            return cli_usage_error(cmd, "%s %s: expected up to %d numbers from %ld on, with commas between", name, text, MAX_LIST, min);
+        out->v[out->n++] = v;
+        p = *end ? end + 1 : end;
+    }
+    return CLI_OK;
+}
+
+struct table {
+    const bench_args *a;
+    ts_model_info info;
+    ts_bench_limits limits;
+    const char *label;
+    bool first;
+};
+
+static void print_head(struct table *t) {
+    if (t->a->json) printf("[");
+    else if (t->a->csv)
+        printf("model,params,weight_bytes,device,cpu_level,threads,test,n,depth,tok_per_s,sd,min,max,reps,read_gbps,int8_gops,"
+               "limit_read_gbps,limit_int8_gops,evidence\n");
+    t->first = true;
+}
+
+static void print_limits(const struct table *t) {
+    if (t->a->json || t->a->csv) return;
+    printf("%s%s, %.2f G parameters, %.0f MiB of weights; cpu %s, %d threads; kv %s\n", t->first ? "" : "\n", t->label,
+           (double)t->info.n_params * 1e-9, (double)t->info.token_bytes / 1048576, t->info.cpu_level, t->info.n_threads,
+           t->a->model.kv ? t->a->model.kv : "f16");
+    printf("limits of these threads: read %.1f GB/s, int8 %.0f GOP/s (all figures measured, median of %ld)\n", t->limits.read_gbps,
+           t->limits.int8_gops, t->a->reps);
+    printf("%-14s %10s %8s   %-22s %s\n", "test", "tok/s", "+-", "memory", "arithmetic");
+}
+
+static void print_result(struct table *t, const ts_bench_test *test, const ts_bench_result *r) {
+    char name[40];
+    snprintf(name, sizeof name, "%s%u", test->decode ? "tg" : "pp", test->n);
+    if (test->depth) snprintf(name + strlen(name), sizeof name - strlen(name), " @ d%u", test->depth);
+    if (t->a->json) {
+        ts_buf label = {0};
+        printf("%s\n  {\"model\":%s,\"params\":%llu,\"weight_bytes\":%llu,\"device\":\"%s\",\"cpu_level\":\"%s\",\"threads\":%d,",
+               t->first ? "" : ",", cli_json_string(&label, t->label, strlen(t->label)) ? label.data : "\"\"",
+               (unsigned long long)t->info.n_params, (unsigned long long)t->info.token_bytes, t->info.device, t->info.cpu_level,
+               t->info.n_threads);
+        printf("\"test\":\"%s\",\"n\":%u,\"depth\":%u,\"tok_per_s\":%.4f,\"sd\":%.4f,\"min\":%.4f,\"max\":%.4f,\"reps\":%d,"
+               "\"read_gbps\":%.3f,\"int8_gops\":%.3f,\"limit_read_gbps\":%.3f,\"limit_int8_gops\":%.3f,\"evidence\":\"measured\"}",
+               test->decode ? "decode" : "prefill", test->n, test->depth, r->rate, r->sd, r->min, r->max, r->n_reps, r->gbps, r->gops,
+               t->limits.read_gbps, t->limits.int8_gops);
+        ts_buf_free(&label);
+    } else if (t->a->csv) {
+        printf("\"%s\",%llu,%llu,%s,%s,%d,%s,%u,%u,%.4f,%.4f,%.4f,%.4f,%d,%.3f,%.3f,%.3f,%.3f,measured\n", t->label,
+               (unsigned long long)t->info.n_params, (unsigned long long)t->info.token_bytes, t->info.device, t->info.cpu_level,
+               t->info.n_threads, test->decode ? "decode" : "prefill", test->n, test->depth, r->rate, r->sd, r->min, r->max, r->n_reps,
+               r->gbps, r->gops, t->limits.read_gbps, t->limits.int8_gops);
+    } else {
+        char mem[40] = "";
+        if (test->decode)
+            snprintf(mem, sizeof mem, "%6.1f GB/s (%3.0f %%)", r->gbps, 100 * r->gbps / t->limits.read_gbps);
+        printf("%-14s %10.2f %8.2f   %-22s %7.1f GOP/s (%3.0f %%)\n", name, r->rate, r->sd, mem, r->gops, 100 * r->gops / t->limits.int8_gops);
+    }
+    fflush(stdout);
+    t->first = false;
+}
+
+static int run_tests(bench_args *a, ts_engine *e, struct table *t, const list *tests, const list *depths, bool decode) {
+    ts_err err;
+    for (int d = 0; d < depths->n; d++)
+        for (int i = 0; i < tests->n; i++) {
+            if (tests->v[i] == 0) continue;
+            ts_bench_test test = {.decode = decode, .n = (uint32_t)tests->v[i], .depth = (uint32_t)depths->v[d]};
+            ts_session_opts so = {.n_ctx = (uint32_t)a->model.ctx, .kv = a->model.kv && !strcmp(a->model.kv, "f32") ? TS_KV_F32 : TS_KV_F16};
+            cli_progress progress = {.what = decode ? "decode" : "prefill", .unit = "runs"};
+            ts_bench_result r;
+            ts_status s = ts_bench_run(e, &so, &test, (int)a->reps, cli_progress_step, &progress, &r, &err);
+            cli_progress_end(&progress);
+            if (s != TS_OK) return cli_fail(&err);
+            print_result(t, &test, &r);
+        }
+    return CLI_OK;
+}
+
+static int bench(const cli_command *cmd, bench_args *a, ts_engine *e) {
+    list prefill, decode, threads = {0}, depth;
+    int code = parse_list(cmd, "-p", a->prefill, 0, &prefill);
+    if (code == CLI_OK) code = parse_list(cmd, "-n", a->decode, 0, &decode);
+    if (code == CLI_OK) code = parse_list(cmd, "-d", a->depth, 0, &depth);
+    if (code == CLI_OK && a->threads) code = parse_list(cmd, "-t", a->threads, 1, &threads);
+    if (threads.n == 0) threads = (list){.v = {ts_cpu_count()}, .n = 1};
+    struct table t = {.a = a};
+    if (code == CLI_OK) print_head(&t);
+    for (int i = 0; i < threads.n && code == CLI_OK; i++) {
+        ts_err err;
+        if (ts_engine_use_threads(e, (int)threads.v[i], &err) != TS_OK || ts_bench_measure_limits(e, &t.limits, &err) != TS_OK) {
+            code = cli_fail(&err);
+            break;
+        }
+        ts_engine_info(e, &t.info);
+        t.label = *t.info.name ? t.info.name : a->model.path;
+        print_limits(&t);
+        code = run_tests(a, e, &t, &prefill, &depth, false);
+        if (code == CLI_OK) code = run_tests(a, e, &t, &decode, &depth, true);
+    }
+    if (a->json && t.info.arch) printf("\n]\n");
+    if (code == CLI_OK && !a->json && !a->csv)
+        printf("\nload %.2f s, peak memory %zu MiB (measured)\n", (double)t.info.load_ns * 1e-9, ts_mem_peak() >> 20);
+    return code;
+}
+
+/* A random model in memory instead of a file; `file` keeps the bytes alive. */
+static int open_shape(const bench_args *a, ts_buf *file, ts_engine **out) {
+    const ts_shape *shape;
+    ts_mix mix;
+    ts_err err;
+    ts_status s = ts_shape_find(&shape, a->shape, &err);
+    if (s == TS_OK) s = ts_mix_find(&mix, a->type, &err);
+    if (s == TS_OK) s = ts_shape_make(shape, &mix, 1, file, &err);
+    ts_engine_opts opts = {.device = a->model.device};
+    if (s == TS_OK) s = ts_engine_open_memory(out, file->data, file->len, &opts, &err);
+    return s == TS_OK ? CLI_OK : cli_fail(&err);
+}
+
+static int run(const cli_command *cmd, int argc, char **argv) {
+    bench_args a = {.prefill = "512", .decode = "128", .depth = "0", .reps = 5, .type = "q4_0"};
+    const cli_opt opts[] = {
+        {CLI_STR, 'm', "model", "FILE", &a.model.path, 0, 0, "the model, a GGUF file"},
+        {CLI_STR, 0, "shape", "NAME", &a.shape, 0, 0, "random weights in memory instead: llama-3-8b, llama-3.2-1b,\nllama-3.2-3b, tinyllama, qwen2.5-0.5b, qwen3-0.6b, tiny"},
+        {CLI_STR, 'q', "type", "TYPE", &a.type, 0, 0, "of the random weights: q4_0 (default), q4_k, q6_k, q8_0, ..."},
+        {CLI_STR, 'p', "prefill", "N,...", &a.prefill, 0, 0, "prompt lengths (default 512; 0: none)"},
+        {CLI_STR, 'n', "decode", "N,...", &a.decode, 0, 0, "tokens one by one (default 128; 0: none)"},
+        {CLI_STR, 'd', "depth", "N,...", &a.depth, 0, 0, "tokens in the context before (default 0)"},
+        {CLI_STR, 't', "threads", "N,...", &a.threads, 0, 0, "threads (default: all processors)"},
+        {CLI_INT, 'r', "reps", "N", &a.reps, 1, TS_BENCH_MAX_REPS, "repetitions after a warm-up (default 5)"},
+        {CLI_STR, 0, "device", "NAME", &a.model.device, 0, 0, "where to compute: cpu (default)"},
+        {CLI_STR, 0, "kv", "TYPE", &a.model.kv, 0, 0, "element type of the KV cache: f16 (default), f32"},
+        {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "a JSON array, an object per line of the table"},
+        {CLI_FLAG, 0, "csv", NULL, &a.csv, 0, 0, "comma-separated values with a header"},
+        {0},
+    };
+    cli_list rest = {0};
+    ts_buf file = {0};
+    ts_engine *e = NULL;
+    ts_kv_type kv;
+    int code = cli_parse(cmd, opts, argc, argv, &rest);
+    if (code == CLI_OK && rest.n) code = cli_usage_error(cmd, "unexpected argument \"%s\"", rest.item[0]);
+    if (code == CLI_OK && !a.model.path == !a.shape) code = cli_usage_error(cmd, "give a model: -m FILE or --shape NAME");
+    if (code == CLI_OK) code = cli_kv_type(cmd, &a.model, &kv);
+    cli_catch_interrupt();
+    if (code == CLI_OK) code = a.shape ? open_shape(&a, &file, &e) : cli_open_engine(cmd, &a.model, &e);
+    if (code == CLI_OK) code = bench(cmd, &a, e);
+    ts_engine_close(e);
+    ts_buf_free(&file);
+    ts_free(rest.item);
+    return code == -1 ? CLI_OK : code;
+}
+
+const cli_command cmd_bench = {
+    .name = "bench",
+    .args = "",
+    .summary = "measure prefill and decode speed",
+    .text = "ppN processes N tokens at once, tgN one by one, \"@ dM\" after M tokens. Memory is what the weights and the KV\n"
+            "cache amount to per token, arithmetic counts two operations per multiply-accumulate of the linear layers; both\n"
+            "stand beside the read bandwidth and the int8 peak that the same threads reached in the same run.",
+    .run = run,
+};

@@ -1,0 +1,86 @@
+/* cmd_chat.h - what the files of tessera chat know about each other. Depends on: cmd_chat_talk.h, repl.h. */
+#ifndef TS_CLI_CMD_CHAT_H
+#define TS_CLI_CMD_CHAT_H
+
+#include "cli/cmd_chat_talk.h"
+#include "cli/repl.h"
+
+#include <stdio.h>
+
+/* Counts of one answer, or added up over the session. */
+typedef struct chat_stats {
+    size_t n_answers;
+    size_t n_prompt, n_reused; /* tokens of the prompts, and those of them that were in the KV cache already */
+    size_t n_read;             /* processed to read the prompts */
+    size_t n_drawn;            /* tokens of the answers */
+    uint64_t first_ns, read_ns, draw_ns;
+    ts_stop_reason reason;
+    long seed;
+} chat_stats;
+
+typedef struct chat {
+    const cli_command *cmd;
+    cli_model model;
+    chat_settings settings;
+    const char *template_name; /* NULL: the model's own */
+    bool verbose, no_history;
+    ts_engine *e;
+    ts_session *s;
+    ts_model_info info;
+    chat_talk talk;
+    cli_repl *repl;
+    bool terminal;  /* a person sits there: prompts, notes; otherwise a pipe */
+    FILE *screen;   /* where notes go */
+    bool drop_space; /* the template writes a space in front of answers: the model's own is not part of the text */
+    bool failed;     /* something was asked for and not done: the exit code of a pipe */
+    bool gone;       /* standard output is */
+    bool leave;
+    chat_stats last, all;
+} chat;
+
+/* A remark for the person at the terminal, or a line to standard error. */
+TS_PRINTF(2, 3) void chat_note(chat *c, const char *fmt, ...);
+/* The same for something that went wrong. */
+void chat_fail(chat *c, const ts_err *err);
+TS_PRINTF(2, 3) void chat_refuse(chat *c, const char *fmt, ...);
+
+/* ---- cmd_chat_answer.c */
+
+/* Is there a template, and does it take this system prompt? Also learns how the template treats answers. */
+TS_NODISCARD ts_status chat_check_template(chat *c, ts_err *err);
+/* Answer `user`: prints the answer as it comes and puts the exchange into the conversation. Without an answer (an error,
+ * no room, stopped before it began), which has been told, the conversation is as it was: returns false. */
+bool chat_answer(chat *c, const char *user);
+/* The tokens of the exchanges from `first` on as a prompt, with a new message (NULL: none). */
+TS_NODISCARD ts_status chat_count(chat *c, size_t first, const char *user, size_t *n, ts_err *err);
+void chat_print_stats(chat *c);
+/* One line about the last answer. */
+void chat_print_last(chat *c);
+
+/* ---- cmd_chat_commands.c */
+
+/* One table: names, arguments, help, function. */
+#define CHAT_COMMANDS(X)                                                                                               \
+    X("system", " [TEXT]", "show or set the system prompt; \"\" removes it", system_prompt)                            \
+    X("set", " [NAME VALUE]", "set an option by its long name, as in /set temp 0.7; alone: show all", set)             \
+    X("unset", " NAME", "back to the option's default", unset)                                                         \
+    X("reset", "", "forget the conversation; system prompt and options stay (also /clear)", reset)                     \
+    X("undo", "", "take back the last message and its answer", undo)                                                   \
+    X("retry", "", "answer the last message again, with another seed", retry)                                          \
+    X("trim", " [N]", "forget the N oldest exchanges; alone: until half of the context is free", trim)                 \
+    X("save", " FILE", "write conversation, system prompt and options (JSON)", save)                                   \
+    X("load", " FILE", "read them back", load)                                                                         \
+    X("stats", "", "speed, use of the cache, context and memory: last answer and session", stats)                      \
+    X("help", "", "this list (also /?)", help)                                                                         \
+    X("bye", "", "leave (also /exit, /quit, Ctrl-D)", bye)
+
+#define CHAT_HELP_LINE(name, args, text, fn) "  /" name args "\n      " text "\n"
+#define CHAT_HELP                                                                                                      \
+    CHAT_COMMANDS(CHAT_HELP_LINE)                                                                                      \
+    "  \"\"\"\n      begins a message of several lines and, at the end of a line, ends it\n"                           \
+    "  \\\n      at the end of a line: the message goes on in the next one"
+
+/* Carry out a line that begins with "/". */
+void chat_command(chat *c, char *line);
+
+#endif

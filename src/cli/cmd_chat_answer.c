@@ -1,0 +1,210 @@
+/* cmd_chat_answer.c - one answer of a chat: the prompt's tokens, the stream of text, the counts.
+ *
+ * The prompt of every turn is the template's text of all messages, tokenised as a whole. What the model sees is thus a
+ * function of the messages alone: a conversation that was saved and loaded, retried, or held by another program gives the
+ * same tokens, hence the same logits. ts_session_sync then finds how far these tokens agree with those in the KV cache,
+ * and only the rest is processed.
+ *
+ * The tokens that the model drew are not put back into later prompts in the place of their text. Where drawing and
+ * tokenising agree, which is the rule, that would change nothing; where they do not (a model may spell a word with other
+ * pieces than the tokenizer does), it would show the model a prompt that its template never gives, and the cost of being
+ * right is to process the rest of that answer again, once. What must not happen is that the *text* of an answer differs
+ * from what was drawn, because then every turn would lose the cache. Two things see to that: the end token, which closes
+ * the turn in the template just as the model did, and the space that templates of the Llama 2 kind write in front of
+ * answers, which the model writes too (drop_space). */
+#include "base/clock.h"
+#include "base/cpu.h"
+#include "cli/cmd_chat.h"
+#include "cli/output.h"
+
+#include <string.h>
+
+/* The prompt's text for the exchanges from `first` on and a new message. */
+static ts_status prompt_text(chat *c, size_t first, const char *user, char **out, ts_err *err) {
+    ts_message *msg = ts_alloc(2 * c->talk.n + 2, sizeof *msg);
+    if (!msg) return ts_fail_nomem(err, "messages", c->talk.n);
+    size_t n = chat_talk_messages(&c->talk, first, user, msg);
+    ts_status s = ts_engine_chat_prompt(c->e, c->template_name, msg, n, out, err);
+    ts_free(msg);
+    return s;
+}
+
+static ts_status prompt_tokens(chat *c, size_t first, const char *user, ts_token **out, size_t *n, ts_err *err) {
+    char *text;
+    TS_TRY(prompt_text(c, first, user, &text, err));
+    ts_status s = ts_engine_tokenize(c->e, text, strlen(text), TS_TOKENIZE_BOS | TS_TOKENIZE_SPECIAL, out, n, err);
+    ts_text_release(text);
+    return s;
+}
+
+ts_status chat_count(chat *c, size_t first, const char *user, size_t *n, ts_err *err) {
+    *n = 0;
+    if (first >= c->talk.n && !user) return TS_OK;
+    ts_token *token;
+    TS_TRY(prompt_tokens(c, first, user, &token, n, err));
+    ts_tokens_release(token);
+    return TS_OK;
+}
+
+ts_status chat_check_template(chat *c, ts_err *err) {
+    static const char mark[] = "ANSWER";
+    ts_message msg[3];
+    size_t n = 0;
+    char *question, *answered;
+    if (c->talk.system) msg[n++] = (ts_message){"system", c->talk.system};
+    msg[n++] = (ts_message){"user", "question"};
+    TS_TRY(ts_engine_chat_prompt(c->e, c->template_name, msg, n, &question, err));
+    msg[n++] = (ts_message){"assistant", mark};
+    ts_status s = ts_engine_chat_prompt(c->e, c->template_name, msg, n, &answered, err);
+    if (s == TS_OK) {
+        const char *at = NULL;
+        for (const char *p = answered; (p = strstr(p, mark)); p++) at = p; /* the last one is ours */
+        size_t len = strlen(question);
+        c->drop_space = at && at > answered && at[-1] == ' ' && len && question[len - 1] != ' ';
+        ts_text_release(answered);
+    }
+    ts_text_release(question);
+    return s;
+}
+
+/* ---- the stream ------------------------------------------------------------------------------------------------- */
+
+struct stream {
+    chat *c;
+    ts_buf text;
+    bool begun; /* the first text has come */
+    bool nomem;
+};
+
+static bool on_piece(void *ud, const ts_piece *p) {
+    struct stream *w = ud;
+    chat *c = w->c;
+    cli_progress_end(&c->model.prompt);
+    if (p->len) {
+        size_t skip = !w->begun && c->drop_space && p->text[0] == ' ';
+        w->begun = true;
+        if (!ts_buf_append(&w->text, p->text + skip, p->len - skip)) w->nomem = true;
+        if (!c->gone && p->len > skip) c->gone = !cli_put_text(p->text + skip, p->len - skip);
+    }
+    return !w->nomem && !c->gone && !cli_interrupted();
+}
+
+/* The answer's last line is ended: what follows begins at the left. */
+static void end_line(chat *c, const ts_buf *text) {
+    bool ended = c->terminal && text->len && text->data[text->len - 1] == '\n';
+    if (!ended && !c->gone) c->gone = !cli_put_text("\n", 1);
+}
+
+static void add_counts(chat *c, const ts_generated *g, size_t n_prompt) {
+    ts_session_stats st;
+    ts_session_get_stats(c->s, &st);
+    /* one new token of a prompt is processed as a decoding step, and the last one drawn is not processed at all */
+    size_t n_read = n_prompt - st.n_reused, n_steps = g->n_tokens ? g->n_tokens - 1 : 0;
+    c->last = (chat_stats){.n_answers = 1, .n_prompt = n_prompt, .n_reused = st.n_reused, .n_read = n_read, .n_drawn = g->n_tokens,
+                           .first_ns = g->first_ns, .reason = g->reason, .seed = c->settings.sampling.seed};
+    c->last.read_ns = g->n_tokens ? g->first_ns : g->total_ns;
+    c->last.draw_ns = n_steps ? g->total_ns - g->first_ns : 0;
+    c->all.n_answers++;
+    c->all.n_prompt += n_prompt;
+    c->all.n_reused += st.n_reused;
+    c->all.n_read += n_read;
+    c->all.n_drawn += g->n_tokens;
+    c->all.read_ns += c->last.read_ns;
+    c->all.draw_ns += c->last.draw_ns;
+    c->all.first_ns += g->first_ns;
+}
+
+static ts_status generate(chat *c, const ts_token *prompt, size_t n_prompt, struct stream *w, ts_generated *g, ts_err *err) {
+    ts_sampler *sampler;
+    cli_sampling *sampling = &c->settings.sampling;
+    TS_TRY(cli_sampler_new(sampling, c->info.n_vocab, &sampler, err));
+    ts_generate_opts opts = {.max_tokens = (size_t)c->settings.n_predict, .stop = sampling->stop.item,
+                             .n_stop = sampling->stop.n, .on_piece = on_piece, .ud = w};
+    ts_session_stats_reset(c->s);
+    cli_interrupt_clear();
+    cli_progress_begin(&c->model.prompt);
+    ts_status s = ts_generate(c->s, sampler, prompt, n_prompt, &opts, g, err);
+    cli_progress_end(&c->model.prompt);
+    ts_sampler_free(sampler);
+    if (s == TS_OK && w->nomem) s = ts_fail_nomem(err, "the answer", w->text.len);
+    return s;
+}
+
+/* No room for the prompt: what can be done about it. */
+static void refuse_full(chat *c, size_t n_prompt, const char *user) {
+    size_t alone = 0;
+    uint32_t n_ctx = ts_session_n_ctx(c->s);
+    ts_err err;
+    if (c->talk.n == 0 || chat_count(c, c->talk.n, user, &alone, &err) != TS_OK || alone > n_ctx)
+        chat_refuse(c, "the message has %zu tokens with its template, the context only %u: shorten it, or start with --ctx %zu or more",
+                    alone ? alone : n_prompt, n_ctx, (alone ? alone : n_prompt) + 512);
+    else
+        chat_refuse(c, "the context is full: conversation and message have %zu tokens, it holds %u; /trim drops the oldest "
+                    "exchanges, /reset all of them, --ctx N at the start makes room", n_prompt, n_ctx);
+}
+
+bool chat_answer(chat *c, const char *user) {
+    ts_err err;
+    ts_token *prompt;
+    size_t n_prompt;
+    if (prompt_tokens(c, 0, user, &prompt, &n_prompt, &err) != TS_OK) {
+        chat_fail(c, &err);
+        return false;
+    }
+    if (n_prompt > ts_session_n_ctx(c->s)) {
+        refuse_full(c, n_prompt, user);
+        ts_tokens_release(prompt);
+        return false;
+    }
+    struct stream w = {.c = c};
+    ts_generated g;
+    ts_status s = generate(c, prompt, n_prompt, &w, &g, &err);
+    ts_tokens_release(prompt);
+    bool kept = false;
+    if (s == TS_OK) {
+        end_line(c, &w.text);
+        add_counts(c, &g, n_prompt);
+        c->settings.sampling.seed++; /* every answer has a seed of its own, and a given first one makes all of them */
+        kept = chat_talk_push(&c->talk, ts_strdup(user), ts_strdup(w.text.data ? w.text.data : ""));
+        if (!kept) s = ts_fail_nomem(&err, "the answer", w.text.len);
+    } else if (w.text.len) {
+        end_line(c, &w.text);
+    }
+    ts_buf_free(&w.text);
+    if (s == TS_E_CANCELLED) chat_refuse(c, "stopped before the answer began; the message is not kept");
+    else if (s != TS_OK) chat_fail(c, &err);
+    else if (g.reason == TS_STOP_CANCELLED && !c->gone) chat_note(c, "(stopped)");
+    else if (g.reason == TS_STOP_CONTEXT)
+        chat_refuse(c, "the context of %u tokens is full, the answer is cut off: /trim drops the oldest exchanges, /reset all of "
+                    "them, --ctx N at the start makes room", ts_session_n_ctx(c->s));
+    if (kept && c->verbose) chat_print_last(c);
+    return kept;
+}
+
+/* ---- counts ----------------------------------------------------------------------------------------------------- */
+
+static void print_counts(chat *c, const char *what, const chat_stats *n) {
+    size_t steps = n->n_drawn > n->n_answers ? n->n_drawn - n->n_answers : 0;
+    chat_note(c, "%s prompt %zu tokens (%zu from the cache, %zu at %.1f tok/s), answer %zu tokens at %.1f tok/s, first token after "
+              "%.0f ms", what, n->n_prompt, n->n_reused, n->n_read, cli_rate(n->n_read, n->read_ns), n->n_drawn,
+              cli_rate(steps, n->draw_ns), (double)n->first_ns * 1e-6 / (double)(n->n_answers ? n->n_answers : 1));
+}
+
+void chat_print_last(chat *c) {
+    char what[100];
+    snprintf(what, sizeof what, "last answer (ended by: %s; seed %ld):", cli_stop_name(c->last.reason), c->last.seed);
+    print_counts(c, what, &c->last);
+}
+
+void chat_print_stats(chat *c) {
+    char what[100];
+    size_t n_used;
+    ts_session_stats st;
+    ts_session_get_stats(c->s, &st);
+    (void)ts_session_tokens(c->s, &n_used);
+    if (c->last.n_answers) chat_print_last(c);
+    snprintf(what, sizeof what, "session (%zu answer%s):", c->all.n_answers, c->all.n_answers == 1 ? "" : "s");
+    print_counts(c, what, &c->all);
+    chat_note(c, "context: %zu of %u tokens used, %.1f MiB of KV cache; peak memory %zu MiB; cpu %s, %d threads (measured)", n_used,
+              ts_session_n_ctx(c->s), (double)st.kv_bytes / 1048576, ts_mem_peak() >> 20, c->info.cpu_level, c->info.n_threads);
+}

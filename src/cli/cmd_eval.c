@@ -1,0 +1,216 @@
+#define _GNU_SOURCE
+/* cmd_eval.c - tessera eval: perplexity of a text, or the logits themselves. */
+#include "cli/commands.h"
+#include "cli/common.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct eval_args {
+    cli_model model;
+    const char *prompt, *file, *ids, *separator, *logits_out;
+    bool json, no_bos, truncate;
+} eval_args;
+
+/* Running sums over all predicted tokens. */
+struct tally {
+    double nll, nll_sq;
+    uint64_t n;
+};
+
+struct chunk {
+    const ts_token *token;
+    size_t n;
+    uint32_t n_vocab;
+    struct tally *tally;
+    FILE *logits; /* --logits-out */
+    bool write_failed;
+};
+
+/* -ln of the probability that the logits give to `id`. */
+static double nll_of(const float *logits, uint32_t n, ts_token id) {
+    double max = -HUGE_VAL, sum = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if ((double)logits[i] > max) max = (double)logits[i];
+    for (uint32_t i = 0; i < n; i++) sum += exp((double)logits[i] - max);
+    return max + log(sum) - (double)logits[id];
+}
+
+static bool on_logits(void *ud, size_t pos, const float *logits) {
+    struct chunk *c = ud;
+    if (c->logits && fwrite(logits, sizeof *logits, c->n_vocab, c->logits) != c->n_vocab) {
+        c->write_failed = true;
+        return false;
+    }
+    if (pos + 1 < c->n) {
+        double v = nll_of(logits, c->n_vocab, c->token[pos + 1]);
+        c->tally->nll += v;
+        c->tally->nll_sq += v * v;
+        c->tally->n++;
+    }
+    return !cli_interrupted();
+}
+
+/* A document in pieces of at most n_ctx tokens, every piece on an empty timeline. */
+static int score(eval_args *a, ts_engine *e, ts_session *s, const ts_token *token, size_t n, bool bos, struct tally *t, FILE *logits) {
+    ts_model_info info;
+    ts_engine_info(e, &info);
+    size_t ctx = ts_session_n_ctx(s);
+    ts_err err;
+    ts_token *piece = ts_alloc(ctx + 1, sizeof *piece);
+    if (!piece) {
+        (void)ts_fail_nomem(&err, "a piece of the text", ctx * sizeof *piece);
+        return cli_fail(&err);
+    }
+    int code = CLI_OK;
+    for (size_t at = 0; at < n && code == CLI_OK;) {
+        size_t k = 0;
+        if (at > 0 && bos) piece[k++] = token[0]; /* every piece begins as the text does */
+        while (k < ctx && at < n) piece[k++] = token[at++];
+        struct chunk c = {.token = piece, .n = k, .n_vocab = info.n_vocab, .tally = t, .logits = logits};
+        ts_status st = ts_session_score(s, piece, k, on_logits, &c, &err);
+        if (a->truncate) at = n;
+        if (c.write_failed) st = ts_fail_os(&err, TS_E_IO, errno, "cannot write %s", a->logits_out);
+        if (st != TS_OK) code = cli_fail(&err);
+    }
+    ts_free(piece);
+    return code;
+}
+
+static void error_bar(const struct tally *t, double *mean, double *sd) {
+    *mean = t->n ? t->nll / (double)t->n : 0;
+    double var = t->n > 1 ? (t->nll_sq - t->nll * *mean) / (double)(t->n - 1) : 0;
+    *sd = t->n > 1 && var > 0 ? sqrt(var / (double)t->n) : 0;
+}
+
+/* All documents of a text: pieces between lines that equal the separator. */
+static int eval_text(eval_args *a, ts_engine *e, ts_session *s, const char *text, size_t len, struct tally *total, FILE *logits) {
+    ts_err err;
+    size_t sep = a->separator ? strlen(a->separator) : 0, doc = 0;
+    cli_progress progress = {.what = "text"};
+    int code = CLI_OK;
+    for (size_t at = 0; at < len && code == CLI_OK;) {
+        size_t end = len, next = len;
+        if (sep) {
+            const char *p = memmem(text + at, len - at, a->separator, sep);
+            if (p) end = (size_t)(p - text), next = end + sep;
+            /* blank lines around a separator belong to it */
+            while (end > at && (text[end - 1] == '\n' || text[end - 1] == ' ')) end--;
+            while (next < len && text[next] == '\n') next++;
+        }
+        if (end > at) {
+            ts_token *token;
+            size_t n;
+            ts_status st = ts_engine_tokenize(e, text + at, end - at, a->no_bos ? 0 : TS_TOKENIZE_BOS, &token, &n, &err);
+            if (st != TS_OK) return cli_fail(&err);
+            struct tally t = {0};
+            code = n ? score(a, e, s, token, n, !a->no_bos, &t, logits) : CLI_OK;
+            ts_tokens_release(token);
+            if (code == CLI_OK && sep && a->json)
+                printf("{\"document\":%zu,\"tokens\":%llu,\"nll_sum\":%.9f}\n", doc, (unsigned long long)t.n, t.nll);
+            total->nll += t.nll, total->nll_sq += t.nll_sq, total->n += t.n;
+            doc++;
+        }
+        at = next;
+        if (!cli_progress_step(&progress, at, len) && code == CLI_OK) {
+            (void)ts_fail(&err, TS_E_CANCELLED, "stopped after %llu tokens", (unsigned long long)total->n);
+            code = cli_fail(&err);
+        }
+    }
+    cli_progress_end(&progress);
+    return code;
+}
+
+static int evaluate(const cli_command *cmd, eval_args *a, ts_engine *e) {
+    ts_session *s = NULL;
+    int code = cli_open_session(cmd, &a->model, e, &s);
+    if (code) return code;
+    a->model.prompt.what = "eval";
+    FILE *logits = NULL;
+    struct tally total = {0};
+    ts_err err;
+    if (a->logits_out && !(logits = fopen(a->logits_out, "wbe"))) {
+        (void)ts_fail_os(&err, TS_E_IO, errno, "cannot create %s", a->logits_out);
+        code = cli_fail(&err);
+    }
+    if (code == CLI_OK && a->ids) {
+        ts_token *token;
+        size_t n;
+        code = cli_parse_ids(cmd, a->ids, &token, &n);
+        if (code == CLI_OK) {
+            code = score(a, e, s, token, n, false, &total, logits);
+            ts_tokens_release(token);
+        }
+    } else if (code == CLI_OK) {
+        char *text;
+        size_t len;
+        code = cli_read_text(cmd, a->prompt, a->file, &text, &len);
+        if (code == CLI_OK) {
+            code = eval_text(a, e, s, text, len, &total, logits);
+            ts_free(text);
+        }
+    }
+    cli_progress_end(&a->model.prompt);
+    if (logits && fclose(logits) != 0 && code == CLI_OK) {
+        (void)ts_fail_os(&err, TS_E_IO, errno, "cannot write %s", a->logits_out);
+        code = cli_fail(&err);
+    }
+    if (code == CLI_OK && total.n == 0 && !a->logits_out) {
+        (void)ts_fail(&err, TS_E_INVAL, "the text has fewer than two tokens: nothing can be predicted");
+        code = cli_fail(&err);
+    }
+    if (code == CLI_OK && total.n) {
+        ts_session_stats st;
+        ts_session_get_stats(s, &st);
+        double mean, sd, rate = cli_rate(st.n_prefill + st.n_decode, st.prefill_ns + st.decode_ns);
+        error_bar(&total, &mean, &sd);
+        if (a->json)
+            printf("{\"tokens\":%llu,\"nll_mean\":%.9f,\"nll_sd\":%.9f,\"perplexity\":%.6f,\"perplexity_sd\":%.6f,\"tok_per_s\":%.1f}\n",
+                   (unsigned long long)total.n, mean, sd, exp(mean), exp(mean) * sd, rate);
+        else
+            printf("perplexity %.4f +- %.4f (mean NLL %.6f +- %.6f nats over %llu tokens, context %u)\n", exp(mean), exp(mean) * sd,
+                   mean, sd, (unsigned long long)total.n, ts_session_n_ctx(s));
+    }
+    ts_session_free(s);
+    return code;
+}
+
+static int run(const cli_command *cmd, int argc, char **argv) {
+    eval_args a = {0};
+    const cli_opt opts[] = {
+        {CLI_STR, 'f', "file", "FILE", &a.file, 0, 0, "the text; - is standard input"},
+        {CLI_STR, 'p', "prompt", "TEXT", &a.prompt, 0, 0, "the text itself"},
+        {CLI_STR, 0, "ids", "LIST", &a.ids, 0, 0, "token numbers instead of text: 1,2,3 or @FILE"},
+        {CLI_STR, 0, "separator", "TEXT", &a.separator, 0, 0, "the text holds documents with this between them, each\nscored on its own"},
+        {CLI_FLAG, 0, "truncate", NULL, &a.truncate, 0, 0, "score only the first --ctx tokens of every document"},
+        {CLI_STR, 0, "logits-out", "FILE", &a.logits_out, 0, 0, "write the logits after every token, f32 [position][vocab]"},
+        {CLI_FLAG, 0, "no-bos", NULL, &a.no_bos, 0, 0, "do not begin with the BOS token"},
+        {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "JSON: a line per document (with --separator), then the whole"},
+        CLI_MODEL_OPTS(a.model),
+        {0},
+    };
+    cli_list rest = {0};
+    int code = cli_parse(cmd, opts, argc, argv, &rest);
+    if (code == CLI_OK && rest.n) code = cli_usage_error(cmd, "unexpected argument \"%s\"", rest.item[0]);
+    if (code == CLI_OK && !!a.ids + !!a.prompt + !!a.file != 1) code = cli_usage_error(cmd, "give one of -f FILE, -p TEXT and --ids LIST");
+    ts_engine *e = NULL;
+    cli_catch_interrupt();
+    if (code == CLI_OK) code = cli_open_engine(cmd, &a.model, &e);
+    if (code == CLI_OK) code = evaluate(cmd, &a, e);
+    ts_engine_close(e);
+    ts_free(rest.item);
+    return code == -1 ? CLI_OK : code;
+}
+
+const cli_command cmd_eval = {
+    .name = "eval",
+    .args = "",
+    .summary = "perplexity of a text, or its logits",
+    .text = "The text is cut into pieces of --ctx tokens. Every piece starts on an empty context (with BOS where the model\n"
+            "uses one), and all its tokens but the first are predicted. Perplexity is exp of the mean negative\n"
+            "log-likelihood; the error bar is one standard error of that mean.",
+    .run = run,
+};

@@ -1,0 +1,234 @@
+/* cmd_run.c - tessera run: one answer to standard output. */
+#include "base/cpu.h"
+#include "cli/commands.h"
+#include "cli/common.h"
+#include "cli/output.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct run_args {
+    cli_model model;
+    cli_sampling sampling;
+    const char *prompt, *file, *ids, *system, *chat_template;
+    long n_predict, logprobs;
+    bool raw, json, ignore_eos, special, quiet;
+} run_args;
+
+/* What is collected while the answer comes. */
+struct answer {
+    const run_args *a;
+    const ts_engine *e;
+    cli_progress *prompt;
+    uint32_t n_vocab;
+    ts_buf text;  /* with --json */
+    ts_buf probs; /* JSON array elements, with --logprobs */
+    ts_buf ids;   /* JSON array elements */
+    bool failed;  /* the output is gone */
+    bool nomem;
+    bool open_line; /* the text so far does not end a line */
+};
+
+/* ln of the sum of exp of all logits: what a logit is compared with to become a log-probability. */
+static double log_sum(const float *logits, uint32_t n) {
+    double max = -HUGE_VAL, sum = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if ((double)logits[i] > max) max = (double)logits[i];
+    for (uint32_t i = 0; i < n; i++) sum += exp((double)logits[i] - max);
+    return max + log(sum);
+}
+
+static bool add_logprobs(struct answer *w, const ts_piece *p) {
+    double norm = log_sum(p->logits, w->n_vocab);
+    uint32_t best[100];
+    uint32_t k = (uint32_t)w->a->logprobs, n = 0;
+    for (uint32_t i = 0; i < w->n_vocab; i++) { /* the k largest, by insertion */
+        uint32_t at = n;
+        while (at > 0 && p->logits[best[at - 1]] < p->logits[i]) at--;
+        if (at >= k) continue;
+        if (n < k) n++;
+        memmove(best + at + 1, best + at, (n - 1 - at) * sizeof *best);
+        best[at] = i;
+    }
+    if (!ts_buf_printf(&w->probs, "%s{\"id\":%d,\"logprob\":%.6f,\"top\":[", w->probs.len ? "," : "", p->token,
+                       (double)p->logits[p->token] - norm))
+        return false;
+    for (uint32_t i = 0; i < n; i++)
+        if (!ts_buf_printf(&w->probs, "%s{\"id\":%u,\"logprob\":%.6f}", i ? "," : "", best[i],
+                           (double)p->logits[best[i]] - norm))
+            return false;
+    return ts_buf_puts(&w->probs, "]}");
+}
+
+static bool on_piece(void *ud, const ts_piece *p) {
+    struct answer *w = ud;
+    cli_progress_end(w->prompt);
+    if (w->a->json) {
+        w->nomem |= !ts_buf_append(&w->text, p->text, p->len) || !ts_buf_printf(&w->ids, "%s%d", w->ids.len ? "," : "", p->token);
+    } else if (p->len && !w->failed) {
+        w->failed = !cli_put_text(p->text, p->len);
+        w->open_line = p->text[p->len - 1] != '\n';
+    }
+    if (w->a->logprobs) w->nomem |= !add_logprobs(w, p);
+    return !w->failed && !w->nomem && !cli_interrupted();
+}
+
+/* The prompt's tokens from --ids, --raw text, or a chat of system and user. */
+static int make_prompt(const cli_command *cmd, const run_args *a, const ts_engine *e, ts_token **out, size_t *n) {
+    ts_err err;
+    if (a->ids) {
+        return cli_parse_ids(cmd, a->ids, out, n);
+    }
+    char *text, *full = NULL;
+    size_t len;
+    int code = cli_read_text(cmd, a->prompt, a->file, &text, &len);
+    if (code) return code;
+    ts_status s = TS_OK;
+    if (a->raw) {
+        s = ts_engine_tokenize(e, text, len, TS_TOKENIZE_BOS, out, n, &err);
+    } else if (memchr(text, 0, len)) {
+        s = ts_fail(&err, TS_E_INVAL, "the prompt contains a NUL byte, which a chat template cannot carry; use --raw");
+    } else {
+        ts_message msg[2];
+        size_t n_msg = 0;
+        if (a->system) msg[n_msg++] = (ts_message){"system", a->system};
+        msg[n_msg++] = (ts_message){"user", text};
+        s = ts_engine_chat_prompt(e, a->chat_template, msg, n_msg, &full, &err);
+        if (s == TS_OK)
+            s = ts_engine_tokenize(e, full, strlen(full), TS_TOKENIZE_BOS | TS_TOKENIZE_SPECIAL, out, n, &err);
+    }
+    ts_text_release(full);
+    ts_free(text);
+    if (s == TS_OK && *n == 0) {
+        s = ts_fail(&err, TS_E_INVAL, "the prompt has no tokens: this model needs at least one");
+        ts_tokens_release(*out);
+    }
+    if (s == TS_E_UNSUPP) { /* no template, or an unknown one */
+        size_t used = strlen(err.msg);
+        snprintf(err.msg + used, sizeof err.msg - used, ", or use --raw");
+    }
+    return s == TS_OK ? CLI_OK : cli_fail(&err);
+}
+
+static int report(const run_args *a, struct answer *w, const ts_session *s, const ts_generated *g, size_t n_prompt) {
+    ts_session_stats st;
+    ts_session_get_stats(s, &st);
+    ts_model_info info;
+    ts_engine_info(w->e, &info);
+    /* a prompt of one token is processed alone: the time to the first token is its time */
+    uint64_t prompt_ns = st.n_prefill ? st.prefill_ns : g->first_ns;
+    uint64_t n_gen = st.n_prefill ? st.n_decode : st.n_decode - 1, gen_ns = st.n_prefill ? st.decode_ns : g->total_ns - g->first_ns;
+    double prompt_rate = cli_rate(n_prompt, prompt_ns), gen_rate = n_gen ? cli_rate(n_gen, gen_ns) : 0;
+    double first_ms = (double)g->first_ns * 1e-6;
+    if (!a->json) {
+        if (w->open_line && isatty(STDOUT_FILENO)) printf("\n"), fflush(stdout);
+        if (a->quiet) return CLI_OK;
+        fprintf(stderr, "prompt: %zu tokens, %.1f tok/s; answer: %zu tokens, %.1f tok/s (ended by: %s)\n", n_prompt, prompt_rate,
+                g->n_tokens, gen_rate, cli_stop_name(g->reason));
+        fprintf(stderr, "first token after %.0f ms; load %.2f s; peak memory %zu MiB; seed %ld; cpu %s, %d threads (measured)\n",
+                first_ms, (double)info.load_ns * 1e-9, ts_mem_peak() >> 20, a->sampling.seed, info.cpu_level, info.n_threads);
+        if (a->logprobs) fprintf(stderr, "[%s]\n", w->probs.data ? w->probs.data : "");
+        return CLI_OK;
+    }
+    ts_buf out = {0};
+    bool ok = ts_buf_puts(&out, "{\"text\":") && cli_json_string(&out, w->text.data ? w->text.data : "", w->text.len) &&
+              ts_buf_printf(&out, ",\"tokens\":[%s],\"stop\":\"%s\",\"prompt_tokens\":%zu,\"generated_tokens\":%zu,",
+                            w->ids.data ? w->ids.data : "", cli_stop_name(g->reason), n_prompt, g->n_tokens) &&
+              ts_buf_printf(&out,
+                            "\"prompt_tok_per_s\":%.3f,\"generated_tok_per_s\":%.3f,\"first_token_ms\":%.3f,\"load_ms\":%.3f,"
+                            "\"peak_memory_bytes\":%zu,\"seed\":%ld,\"device\":\"%s\",\"cpu_level\":\"%s\",\"threads\":%d,"
+                            "\"evidence\":\"measured\"",
+                            prompt_rate, gen_rate, first_ms, (double)info.load_ns * 1e-6, ts_mem_peak(), a->sampling.seed,
+                            info.device, info.cpu_level, info.n_threads) &&
+              (!a->logprobs || ts_buf_printf(&out, ",\"logprobs\":[%s]", w->probs.data ? w->probs.data : "")) &&
+              ts_buf_puts(&out, "}\n");
+    if (ok) ok = fwrite(out.data, 1, out.len, stdout) == out.len;
+    ts_buf_free(&out);
+    return ok ? CLI_OK : CLI_FAIL;
+}
+
+static int answer(const cli_command *cmd, run_args *a, ts_engine *e) {
+    ts_token *prompt = NULL;
+    size_t n_prompt = 0;
+    int code = make_prompt(cmd, a, e, &prompt, &n_prompt);
+    if (code) return code;
+    ts_session *s = NULL;
+    ts_sampler *sampler = NULL;
+    ts_model_info info;
+    ts_engine_info(e, &info);
+    struct answer w = {.a = a, .e = e, .prompt = &a->model.prompt, .n_vocab = info.n_vocab};
+    code = cli_open_session(cmd, &a->model, e, &s);
+    if (code == CLI_OK) code = cli_open_sampler(cmd, &a->sampling, e, &sampler);
+    if (code == CLI_OK) {
+        ts_generate_opts opts = {.max_tokens = (size_t)a->n_predict, .stop = a->sampling.stop.item, .n_stop = a->sampling.stop.n,
+                                 .ignore_end = a->ignore_eos, .special = a->special, .on_piece = on_piece, .ud = &w};
+        ts_generated g;
+        ts_err err;
+        ts_status st = ts_generate(s, sampler, prompt, n_prompt, &opts, &g, &err);
+        cli_progress_end(&a->model.prompt);
+        if (st == TS_OK && w.nomem) st = ts_fail_nomem(&err, "the answer", w.text.len + w.probs.len);
+        if (st != TS_OK)
+            code = cli_fail(&err);
+        else if (w.failed)
+            code = CLI_FAIL; /* main tells why */
+        else
+            code = report(a, &w, s, &g, n_prompt);
+        if (code == CLI_OK && st == TS_OK && g.reason == TS_STOP_CANCELLED) code = CLI_FAIL;
+    }
+    ts_buf_free(&w.text), ts_buf_free(&w.ids), ts_buf_free(&w.probs);
+    ts_sampler_free(sampler);
+    ts_session_free(s);
+    ts_tokens_release(prompt);
+    return code;
+}
+
+static int run(const cli_command *cmd, int argc, char **argv) {
+    run_args a = {.sampling = cli_sampling_defaults()};
+    const cli_opt opts[] = {
+        {CLI_STR, 'p', "prompt", "TEXT", &a.prompt, 0, 0, "the prompt"},
+        {CLI_STR, 'f', "file", "FILE", &a.file, 0, 0, "the prompt from a file; - is standard input"},
+        {CLI_STR, 0, "ids", "LIST", &a.ids, 0, 0, "the prompt as token numbers: 1,2,3 or @FILE"},
+        {CLI_INT, 'n', "predict", "N", &a.n_predict, 0, 1 << 24, "at most N tokens (default 0: until the answer ends)"},
+        {CLI_STR, 0, "system", "TEXT", &a.system, 0, 0, "system prompt"},
+        {CLI_FLAG, 0, "raw", NULL, &a.raw, 0, 0, "continue the text as it is, without a chat template"},
+        {CLI_STR, 0, "chat-template", "NAME", &a.chat_template, 0, 0, "use this template instead of the file's: llama2, llama3,\nchatml, mistral-v1, mistral-v3, mistral-v7, gemma,\nphi3, zephyr"},
+        {CLI_FLAG, 0, "ignore-eos", NULL, &a.ignore_eos, 0, 0, "go on after the model's end token"},
+        {CLI_FLAG, 0, "special", NULL, &a.special, 0, 0, "print control tokens too"},
+        {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "one JSON object instead of text"},
+        {CLI_INT, 0, "logprobs", "K", &a.logprobs, 0, 100, "log-probabilities of every token and the K likeliest"},
+        {CLI_FLAG, 'q', "quiet", NULL, &a.quiet, 0, 0, "no statistics"},
+        CLI_MODEL_OPTS(a.model),
+        CLI_SAMPLING_OPTS(a.sampling),
+        {0},
+    };
+    cli_list rest = {0};
+    int code = cli_parse(cmd, opts, argc, argv, &rest);
+    if (code == CLI_OK && rest.n) code = cli_usage_error(cmd, "unexpected argument \"%s\"", rest.item[0]);
+    if (code == CLI_OK && a.raw && a.system) code = cli_usage_error(cmd, "--system needs a chat template; it does not go with --raw");
+    if (code == CLI_OK && a.raw && a.chat_template) code = cli_usage_error(cmd, "--chat-template does not go with --raw");
+    if (code == CLI_OK && a.ids && (a.prompt || a.file)) code = cli_usage_error(cmd, "give --ids or a text, not both");
+    if (code == CLI_OK && a.ids && (a.system || a.chat_template))
+        code = cli_usage_error(cmd, "--ids are the whole prompt: --system and --chat-template do not go with them");
+    if (code == CLI_OK && !a.ids && !a.prompt == !a.file)
+        code = cli_usage_error(cmd, a.prompt ? "give -p or -f, not both" : "what prompt? Give -p TEXT, -f FILE or --ids LIST");
+    ts_engine *e = NULL;
+    cli_catch_interrupt();
+    if (code == CLI_OK) code = cli_open_engine(cmd, &a.model, &e);
+    if (code == CLI_OK) code = answer(cmd, &a, e);
+    ts_engine_close(e);
+    ts_free(rest.item);
+    cli_sampling_free(&a.sampling);
+    return code == -1 ? CLI_OK : code;
+}
+
+const cli_command cmd_run = {
+    .name = "run",
+    .args = "",
+    .summary = "answer one prompt on standard output",
+    .text = "The answer is printed as it comes; statistics follow on standard error.\n"
+            "Exit code: 0 answered, 1 failed or interrupted, 2 wrong usage.",
+    .run = run,
+};

@@ -1,0 +1,165 @@
+/* cmd_tokenize.c - tessera tokenize: text to tokens and back. */
+#include "base/file.h"
+#include "base/printable.h"
+#include "cli/cmd_tokenize.h"
+#include "text/detok.h"
+#include "text/utf8.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TEXT_MAX = 1 << 30 };
+
+typedef struct args {
+    const char *model, *prompt, *file, *pre, *decode;
+    bool bos, special, ids, json;
+} args;
+
+/* The token's text between quotes, with what would disturb a terminal or JSON escaped. Bytes that are part of a
+ * character only together with the next token are shown as \xNN (in JSON as U+FFFD: it knows only characters). */
+static bool quote(ts_buf *out, const char *s, size_t len, bool json) {
+    if (!ts_buf_putc(out, '"')) return false;
+    for (size_t i = 0; i < len;) {
+        uint32_t c;
+        size_t n = (size_t)ts_utf8_decode(s + i, len - i, &c);
+        bool ok;
+        if (n == 0) {
+            ok = json ? ts_buf_puts(out, "\\ufffd") : ts_buf_printf(out, "\\x%02x", (uint8_t)s[i]);
+            n = 1;
+        } else if (c == '"' || c == '\\') ok = ts_buf_printf(out, "\\%c", (char)c);
+        else if (c == '\n') ok = ts_buf_puts(out, "\\n");
+        else if (c == '\t') ok = ts_buf_puts(out, "\\t");
+        else if (c == '\r') ok = ts_buf_puts(out, "\\r");
+        else if (c < 0x20 || c == 0x7F) ok = ts_buf_printf(out, json ? "\\u%04x" : "\\x%02x", c);
+        else if (!json && n > 1) {
+            char shown[24]; /* marks that reorder or hide text are escaped, everything else stays */
+            ok = ts_buf_append(out, shown, ts_printable(shown, sizeof shown, s + i, n));
+        } else ok = ts_buf_append(out, s + i, n);
+        if (!ok) return false;
+        i += n;
+    }
+    return ts_buf_putc(out, '"');
+}
+
+static bool write_ids(const ts_tokens *ids, ts_buf *out) {
+    for (size_t i = 0; i < ids->n; i++)
+        if (!ts_buf_printf(out, "%s%d", i ? "," : "", ids->id[i])) return false;
+    return true;
+}
+
+static bool write_json(const ts_tokenizer *t, const ts_tokens *ids, ts_buf *out, ts_buf *piece) {
+    if (!ts_buf_puts(out, "{\"tokens\":[") || !write_ids(ids, out) || !ts_buf_puts(out, "],\"pieces\":[")) return false;
+    for (size_t i = 0; i < ids->n; i++) {
+        ts_buf_clear(piece);
+        if (!ts_token_bytes(t, ids->id[i], true, piece) || (i && !ts_buf_putc(out, ',')) ||
+            !quote(out, piece->len ? piece->data : "", piece->len, true))
+            return false;
+    }
+    return ts_buf_puts(out, "]}");
+}
+
+static bool write_lines(const ts_tokenizer *t, const ts_tokens *ids, ts_buf *out, ts_buf *piece) {
+    for (size_t i = 0; i < ids->n; i++) {
+        ts_buf_clear(piece);
+        if (!ts_token_bytes(t, ids->id[i], true, piece) || !ts_buf_printf(out, "%7d ", ids->id[i]) ||
+            !quote(out, piece->len ? piece->data : "", piece->len, false) || !ts_buf_putc(out, '\n'))
+            return false;
+    }
+    return ts_buf_printf(out, "%zu token%s", ids->n, ids->n == 1 ? "" : "s");
+}
+
+/* "1,2,3" or "1 2 3" */
+static ts_status parse_ids(const ts_tokenizer *t, const char *s, ts_tokens *ids, ts_err *err) {
+    while (*s) {
+        char *end;
+        long id = strtol(s, &end, 10);
+        if (end == s || id < 0 || id >= ts_tokenizer_size(t))
+            return ts_fail(err, TS_E_INVAL, "--decode: \"%.20s\" does not begin with a token id of 0 to %d", s,
+                           ts_tokenizer_size(t) - 1);
+        size_t need = ids->n + 1;
+        if (!ts_grow((void **)&ids->id, &ids->cap, need, sizeof *ids->id)) return ts_fail_nomem(err, "tokens", need);
+        ids->id[ids->n++] = (ts_token)id;
+        for (s = end; *s == ',' || *s == ' ' || *s == '\n'; s++) {}
+    }
+    return TS_OK;
+}
+
+static ts_status decode(const ts_tokenizer *t, const args *a, ts_tokens *ids, ts_buf *out, ts_err *err) {
+    TS_TRY(parse_ids(t, a->decode, ids, err));
+    ts_detok d = {.tok = t, .special = a->special};
+    bool ok = true;
+    for (size_t i = 0; i < ids->n && ok; i++) ok = ts_detok_push(&d, ids->id[i], out);
+    return ok && ts_detok_flush(&d, out) ? TS_OK : ts_fail_nomem(err, "text", out->len);
+}
+
+static ts_status encode(const ts_tokenizer *t, const args *a, ts_tokens *ids, ts_buf *out, ts_err *err) {
+    ts_buf text = {0}, piece = {0};
+    ts_status s = TS_OK;
+    if (a->prompt) {
+        if (!ts_buf_puts(&text, a->prompt)) s = ts_fail_nomem(err, "text", strlen(a->prompt));
+    } else {
+        s = ts_file_read(&text, a->file, TEXT_MAX, err);
+    }
+    unsigned flags = (a->bos ? TS_TOKENIZE_BOS : 0) | (a->special ? TS_TOKENIZE_SPECIAL : 0);
+    if (s == TS_OK) s = ts_tokenize(t, text.data, text.len, flags, ids, err);
+    if (s == TS_OK) {
+        bool ok = a->json  ? write_json(t, ids, out, &piece)
+                  : a->ids ? write_ids(ids, out)
+                           : write_lines(t, ids, out, &piece);
+        if (!ok || !ts_buf_putc(out, '\n')) s = ts_fail_nomem(err, "output", out->len);
+    }
+    ts_buf_free(&text);
+    ts_buf_free(&piece);
+    return s;
+}
+
+static int run(const cli_command *self, int argc, char **argv) {
+    args a = {.bos = true};
+    const cli_opt opts[] = {
+        {CLI_STR, 'm', "model", "PATH", &a.model, 0, 0,
+         "GGUF file, tokenizer.json, tokenizer.model, or a folder that holds\none of these or a vocabulary with "
+         "its merges"},
+        {CLI_STR, 'p', "prompt", "TEXT", &a.prompt, 0, 0, "the text"},
+        {CLI_STR, 'f', "file", "FILE", &a.file, 0, 0, "the text's file; - is standard input"},
+        {CLI_FLAG, 0, "no-bos", NULL, &a.bos, 0, 0, "do not put the begin token in front"},
+        {CLI_FLAG, 0, "parse-special", NULL, &a.special, 0, 0,
+         "the text of control tokens becomes those tokens;\nwith --decode: show them"},
+        {CLI_STR, 0, "pre", "NAME", &a.pre, 0, 0,
+         "how text is split, for files that do not say:\nllama-bpe, qwen2, gpt-2, smollm or tekken"},
+        {CLI_FLAG, 0, "ids", NULL, &a.ids, 0, 0, "print the ids alone, with commas"},
+        {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "print {\"tokens\": [...], \"pieces\": [...]}"},
+        {CLI_STR, 0, "decode", "IDS", &a.decode, 0, 0, "the way back: ids with commas to text"},
+        {0},
+    };
+    cli_list rest = {0};
+    int code = cli_parse(self, opts, argc, argv, &rest);
+    size_t extra = rest.n;
+    ts_free(rest.item);
+    if (code) return code < 0 ? CLI_OK : code;
+    if (extra) return cli_usage_error(self, "unexpected argument; the text goes behind -p");
+    if (!a.model) return cli_usage_error(self, "-m PATH is missing: whose tokenizer?");
+    if ((a.prompt != NULL) + (a.file != NULL) + (a.decode != NULL) != 1)
+        return cli_usage_error(self, "give one of -p TEXT, -f FILE and --decode IDS");
+    if (a.ids && a.json) return cli_usage_error(self, "--ids and --json exclude each other");
+    ts_err err;
+    ts_tokenizer *t;
+    ts_tokens ids = {0};
+    ts_buf out = {0};
+    if (ts_tokenizer_open(&t, a.model, a.pre, &err) != TS_OK) return cli_fail(&err);
+    ts_status s = a.decode ? decode(t, &a, &ids, &out, &err) : encode(t, &a, &ids, &out, &err);
+    if (s == TS_OK && out.len) fwrite(out.data, 1, out.len, stdout);
+    ts_tokens_free(&ids);
+    ts_buf_free(&out);
+    ts_tokenizer_free(t);
+    return s == TS_OK ? CLI_OK : cli_fail(&err);
+}
+
+const cli_command cmd_tokenize = {
+    .name = "tokenize",
+    .args = "-m PATH (-p TEXT | -f FILE | --decode IDS)",
+    .summary = "show how a model's tokenizer cuts a text, or put tokens together again",
+    .text = "Prints one token a line, its id and its text, and the count. Special tokens in the text are plain text "
+            "unless\n--parse-special is given.",
+    .run = run,
+};

@@ -1,0 +1,214 @@
+#include "cli/common.h"
+#include "base/cpu.h"
+#include "base/file.h"
+#include "text/utf8.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { TEXT_LIMIT = 1 << 30 };
+
+int cli_kv_type(const cli_command *cmd, const cli_model *m, ts_kv_type *out) {
+    *out = TS_KV_F16;
+    if (!m->kv || !strcmp(m->kv, "f16")) return CLI_OK;
+    if (strcmp(m->kv, "f32") != 0) return cli_usage_error(cmd, "--kv %s: use f16 or f32", m->kv);
+    *out = TS_KV_F32;
+    return CLI_OK;
+}
+
+int cli_open_engine(const cli_command *cmd, cli_model *m, ts_engine **out) {
+    if (!m->path) return cli_usage_error(cmd, "which model? Give one with -m FILE");
+    ts_kv_type kv;
+    int code = cli_kv_type(cmd, m, &kv);
+    if (code) return code;
+    m->loading = (cli_progress){.what = "loading", .unit = "MiB", .per_unit = 1 << 20};
+    ts_engine_opts opts = {.device = m->device, .n_threads = (int)m->threads, .progress = cli_progress_step, .progress_ud = &m->loading};
+    ts_err err;
+    ts_status s = ts_engine_open(out, m->path, &opts, &err);
+    cli_progress_end(&m->loading);
+    return s == TS_OK ? CLI_OK : cli_fail(&err);
+}
+
+int cli_open_session(const cli_command *cmd, cli_model *m, ts_engine *e, ts_session **out) {
+    ts_kv_type kv;
+    int code = cli_kv_type(cmd, m, &kv);
+    if (code) return code;
+    m->prompt = (cli_progress){.what = "prompt", .unit = "tokens"};
+    ts_session_opts opts = {.n_ctx = (uint32_t)m->ctx, .kv = kv, .progress = cli_progress_step, .progress_ud = &m->prompt};
+    ts_err err;
+    return ts_session_new(out, e, &opts, &err) == TS_OK ? CLI_OK : cli_fail(&err);
+}
+
+cli_sampling cli_sampling_defaults(void) {
+    ts_sampler_opts d = ts_sampler_defaults();
+    return (cli_sampling){.temp = 0.8, .top_p = 0.95, .min_p = 0.05, .typical = 1, .repeat = 1, .top_k = d.top_k, .seed = -1,
+                          .window = d.penalty_window};
+}
+
+void cli_sampling_free(cli_sampling *s) {
+    ts_free(s->bias.item);
+    ts_free(s->stop.item);
+    ts_free(s->bias_value);
+    s->bias = s->stop = (cli_list){0};
+    s->bias_value = NULL;
+}
+
+ts_status cli_parse_bias(const char *shown, const char *text, uint32_t n_vocab, ts_logit_bias *out, ts_err *err) {
+    char *end, *end2;
+    errno = 0;
+    long id = strtol(text, &end, 10);
+    if (end == text || *end != '=' || errno)
+        return ts_fail(err, TS_E_INVAL, "%s %s: expected ID=B, for example 42=-1.5", shown, text);
+    if (id < 0 || (unsigned long)id >= n_vocab)
+        return ts_fail(err, TS_E_INVAL, "%s %s: the vocabulary has the tokens 0 to %u", shown, text, n_vocab - 1);
+    double b = strtod(end + 1, &end2);
+    if (end2 == end + 1 || *end2 || isnan(b))
+        return ts_fail(err, TS_E_INVAL, "%s %s: \"%s\" is not a number", shown, text, end + 1);
+    *out = (ts_logit_bias){.token = (ts_token)id, .bias = (float)b};
+    return TS_OK;
+}
+
+ts_status cli_sampler_new(cli_sampling *s, uint32_t n_vocab, ts_sampler **out, ts_err *err) {
+    ts_free(s->bias_value);
+    s->bias_value = ts_calloc(s->bias.n, sizeof *s->bias_value);
+    if (!s->bias_value) return ts_fail_nomem(err, "logit biases", s->bias.n * sizeof *s->bias_value);
+    for (size_t i = 0; i < s->bias.n; i++)
+        TS_TRY(cli_parse_bias("--logit-bias", s->bias.item[i], n_vocab, &s->bias_value[i], err));
+    if (s->seed == -1) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        s->seed = (now.tv_sec * 1000003 + now.tv_nsec) & 0x7fffffff;
+    }
+    ts_sampler_opts o = {.temperature = (float)s->temp,
+                         .top_k = (int32_t)s->top_k,
+                         .top_p = (float)s->top_p,
+                         .min_p = (float)s->min_p,
+                         .typical_p = (float)s->typical,
+                         .repeat_penalty = (float)s->repeat,
+                         .frequency_penalty = (float)s->frequency,
+                         .presence_penalty = (float)s->presence,
+                         .penalty_window = (int32_t)s->window,
+                         .seed = (uint64_t)s->seed,
+                         .bias = s->bias_value,
+                         .n_bias = s->bias.n};
+    return ts_sampler_new(out, &o, n_vocab, err);
+}
+
+int cli_open_sampler(const cli_command *cmd, cli_sampling *s, const ts_engine *e, ts_sampler **out) {
+    ts_model_info info;
+    ts_engine_info(e, &info);
+    ts_err err;
+    ts_status st = cli_sampler_new(s, info.n_vocab, out, &err);
+    if (st == TS_E_INVAL) return cli_usage_error(cmd, "%s", err.msg);
+    return st == TS_OK ? CLI_OK : cli_fail(&err);
+}
+
+int cli_parse_ids(const cli_command *cmd, const char *text, ts_token **out, size_t *n) {
+    ts_buf file = {0};
+    ts_err err;
+    if (text[0] == '@') {
+        if (ts_file_read(&file, text + 1, TEXT_LIMIT, &err) != TS_OK) {
+            ts_buf_free(&file);
+            return cli_fail(&err);
+        }
+        text = file.data ? file.data : "";
+    }
+    ts_token *id = NULL;
+    size_t cap = 0, count = 0;
+    int code = CLI_OK;
+    for (const char *p = text; code == CLI_OK;) {
+        while (isspace((unsigned char)*p) || *p == ',') p++;
+        if (!*p) break;
+        char *end;
+        errno = 0;
+        long v = strtol(p, &end, 10);
+        if (end == p || errno || v < 0 || v > INT32_MAX) {
+            code = cli_usage_error(cmd, "--ids: \"%.20s\" is not a token number", p);
+        } else if (!ts_grow((void **)&id, &cap, count + 1, sizeof *id)) {
+            (void)ts_fail_nomem(&err, "token ids", count * sizeof *id);
+            code = cli_fail(&err);
+        } else {
+            id[count++] = (ts_token)v;
+        }
+        p = end;
+    }
+    if (code == CLI_OK && count == 0) code = cli_usage_error(cmd, "--ids: there are no token numbers");
+    ts_buf_free(&file);
+    if (code) {
+        ts_free(id);
+        return code;
+    }
+    *out = id;
+    *n = count;
+    return CLI_OK;
+}
+
+int cli_read_text(const cli_command *cmd, const char *prompt, const char *file, char **text, size_t *len) {
+    ts_buf b = {0};
+    ts_err err;
+    if (!prompt == !file) return cli_usage_error(cmd, prompt ? "give -p or -f, not both" : "what text? Give -p TEXT or -f FILE");
+    ts_status s = file ? ts_file_read(&b, file, TEXT_LIMIT, &err) : TS_OK;
+    if (prompt && !ts_buf_puts(&b, prompt)) s = ts_fail_nomem(&err, "the prompt", strlen(prompt));
+    if (s == TS_OK && !ts_buf_reserve(&b, 1)) s = ts_fail_nomem(&err, "the prompt", b.len);
+    if (s != TS_OK) {
+        ts_buf_free(&b);
+        return cli_fail(&err);
+    }
+    *text = b.data;
+    *len = b.len;
+    return CLI_OK;
+}
+
+double cli_rate(uint64_t n, uint64_t ns) {
+    return ns ? (double)n * 1e9 / (double)ns : 0;
+}
+
+bool cli_json_string(ts_buf *out, const char *s, size_t len) {
+    if (!ts_buf_putc(out, '"')) return false;
+    for (size_t i = 0; i < len;) {
+        uint32_t c;
+        size_t n = (size_t)ts_utf8_decode(s + i, len - i, &c);
+        bool ok;
+        if (n == 0) {
+            ok = ts_buf_puts(out, "\\ufffd");
+            n = 1;
+        } else if (c == '"' || c == '\\') {
+            ok = ts_buf_printf(out, "\\%c", (char)c);
+        } else if (c == '\n') {
+            ok = ts_buf_puts(out, "\\n");
+        } else if (c < 0x20 || c == 0x7f) {
+            ok = ts_buf_printf(out, "\\u%04x", c);
+        } else {
+            ok = ts_buf_append(out, s + i, n);
+        }
+        if (!ok) return false;
+        i += n;
+    }
+    return ts_buf_putc(out, '"');
+}
+
+bool cli_utf8_clean(ts_buf *out, const char *s, size_t len) {
+    if (!ts_buf_reserve(out, len)) return false;
+    for (size_t i = 0, n; i < len; i += n ? n : 1) {
+        uint32_t c;
+        n = (size_t)ts_utf8_decode(s + i, len - i, &c);
+        if (!(n ? ts_buf_append(out, s + i, n) : ts_buf_puts(out, "\xef\xbf\xbd"))) return false;
+    }
+    return true;
+}
+
+const char *cli_stop_name(ts_stop_reason reason) {
+    switch (reason) {
+    case TS_STOP_END: return "end";
+    case TS_STOP_STRING: return "stop";
+    case TS_STOP_LENGTH: return "length";
+    case TS_STOP_CONTEXT: return "context";
+    case TS_STOP_CANCELLED: return "cancelled";
+    }
+    return "unknown";
+}

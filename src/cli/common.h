@@ -1,0 +1,81 @@
+/* common.h - options and steps that several commands share: the model, the session, sampling, prompts.
+ * Depends on: opt.h, progress.h, tessera.h. */
+#ifndef TS_CLI_COMMON_H
+#define TS_CLI_COMMON_H
+
+#include "cli/opt.h"
+#include "cli/progress.h"
+#include "tessera/tessera.h"
+
+typedef struct cli_model {
+    const char *path, *device, *kv;
+    long threads, ctx;
+    cli_progress loading, prompt;
+} cli_model;
+
+/* Entries for an option table. */
+#define CLI_MODEL_OPTS(m)                                                                                              \
+    {CLI_GROUP, 0, NULL, NULL, NULL, 0, 0, "Model"},                                                                   \
+        {CLI_STR, 'm', "model", "FILE", &(m).path, 0, 0, "the model, a GGUF file"},                                    \
+        {CLI_STR, 0, "device", "NAME", &(m).device, 0, 0, "where to compute: cpu (default)"},                          \
+        {CLI_INT, 't', "threads", "N", &(m).threads, 1, 1024, "threads (default: all processors)"},                    \
+        {CLI_INT, 0, "ctx", "N", &(m).ctx, 1, 1 << 24,                                                                 \
+         "context size in tokens\n(default: what the model was trained with, at most 4096)"},                          \
+        {CLI_STR, 0, "kv", "TYPE", &(m).kv, 0, 0, "element type of the KV cache: f16 (default), f32"}
+
+/* Open the engine, showing progress. CLI_OK, or an exit code after one line to standard error. */
+int cli_open_engine(const cli_command *cmd, cli_model *m, ts_engine **out);
+/* A session with the context and KV type asked for. */
+int cli_open_session(const cli_command *cmd, cli_model *m, ts_engine *e, ts_session **out);
+int cli_kv_type(const cli_command *cmd, const cli_model *m, ts_kv_type *out);
+
+typedef struct cli_sampling {
+    double temp, top_p, min_p, typical, repeat, presence, frequency;
+    long top_k, seed, window; /* seed -1: chosen from the clock */
+    cli_list bias, stop;
+    ts_logit_bias *bias_value; /* owned */
+} cli_sampling;
+cli_sampling cli_sampling_defaults(void);
+void cli_sampling_free(cli_sampling *s);
+
+#define CLI_SAMPLING_OPTS(s)                                                                                           \
+    {CLI_GROUP, 0, NULL, NULL, NULL, 0, 0, "Sampling, in the order of application"},                                   \
+        {CLI_LIST, 0, "logit-bias", "ID=B", &(s).bias, 0, 0, "add B to the logit of token ID; -inf forbids it;\nrepeatable"}, \
+        {CLI_REAL, 0, "repeat-penalty", "X", &(s).repeat, 0.01, 100, "on tokens of the last 64 (default 1: off)"},     \
+        {CLI_REAL, 0, "frequency-penalty", "X", &(s).frequency, -100, 100, "times the count of the token (default 0: off)"}, \
+        {CLI_REAL, 0, "presence-penalty", "X", &(s).presence, -100, 100, "once per token seen (default 0: off)"},      \
+        {CLI_INT, 0, "penalty-window", "N", &(s).window, -1, 1 << 24, "tokens that penalties look back (default 64; -1: all)"}, \
+        {CLI_INT, 0, "top-k", "N", &(s).top_k, 0, 1 << 24, "keep the N likeliest (default 40; 0: all)"},               \
+        {CLI_REAL, 0, "typical", "P", &(s).typical, 0, 1, "locally typical sampling (default 1: off)"},                \
+        {CLI_REAL, 0, "top-p", "P", &(s).top_p, 0, 1, "keep the likeliest that make up P (default 0.95; 1: all)"},     \
+        {CLI_REAL, 0, "min-p", "P", &(s).min_p, 0, 1, "keep those at least P times as likely as the first\n(default 0.05; 0: all)"}, \
+        {CLI_REAL, 0, "temp", "T", &(s).temp, 0, 100, "temperature (default 0.8; 0: always the likeliest)"},           \
+        {CLI_INT, 0, "seed", "N", &(s).seed, -1, 9007199254740992.0, "of the draws (default -1: from the clock)"},     \
+        {CLI_LIST, 0, "stop", "TEXT", &(s).stop, 0, 0, "end the answer before this text; repeatable"}
+
+/* "ID=B" of --logit-bias; `shown` is what messages call it. TS_E_INVAL. */
+TS_NODISCARD ts_status cli_parse_bias(const char *shown, const char *text, uint32_t n_vocab, ts_logit_bias *out, ts_err *err);
+/* Sets s->seed where it was -1. *s must outlive the sampler. */
+TS_NODISCARD ts_status cli_sampler_new(cli_sampling *s, uint32_t n_vocab, ts_sampler **out, ts_err *err);
+/* The same for a command: CLI_OK, or an exit code after one line to standard error. */
+int cli_open_sampler(const cli_command *cmd, cli_sampling *s, const ts_engine *e, ts_sampler **out);
+
+/* "1,2,3", or the numbers in @FILE (separated by commas or white space). *out is allocated (free). */
+int cli_parse_ids(const cli_command *cmd, const char *text, ts_token **out, size_t *n);
+
+/* The text of -p and -f (exactly one must be given): *text is allocated (free), *len its length. */
+int cli_read_text(const cli_command *cmd, const char *prompt, const char *file, char **text, size_t *len);
+
+/* "512.3 tok/s" arithmetic: 0 where no time has passed. */
+double cli_rate(uint64_t n, uint64_t ns);
+
+/* Append s to out as a JSON string with quotes; invalid UTF-8 becomes U+FFFD. */
+TS_NODISCARD bool cli_json_string(ts_buf *out, const char *s, size_t len);
+
+/* Append s to out; bytes that are not UTF-8 become U+FFFD. */
+TS_NODISCARD bool cli_utf8_clean(ts_buf *out, const char *s, size_t len);
+
+/* A short name of a reason, for reports: "end", "stop", "length", "context", "cancelled". */
+const char *cli_stop_name(ts_stop_reason reason);
+
+#endif

@@ -1,0 +1,30 @@
+/* engine.h - what the engine's own files know about each other. Depends on: model, text, tessera.h. */
+#ifndef TS_ENGINE_ENGINE_H
+#define TS_ENGINE_ENGINE_H
+
+#include "base/pool.h"
+#include "format/gguf.h"
+#include "model/pass.h"
+#include "tessera/tessera.h"
+#include "text/chat.h"
+#include "text/tokenizer.h"
+
+struct ts_engine {
+    ts_gguf *file;
+    ts_pool *pool; /* one session computes at a time */
+    ts_kern kern;
+    ts_model *model;
+    ts_tokenizer *tok;
+    ts_chat_template chat; /* of the file; TS_CHAT_NONE: none, or unknown (then chat_err says so) */
+    ts_err chat_err;
+    uint64_t load_ns;
+};
+
+/* Tokens of a prompt that go through the layers together. Large enough that weights are read rarely, small enough that
+ * their activations stay in the caches. */
+enum { TS_PASS_TOKENS = 256 };
+
+/* Use another number of threads from now on; there must be no session. For benchmarks. */
+TS_NODISCARD ts_status ts_engine_use_threads(ts_engine *e, int n_threads, ts_err *err);
+
+#endif

@@ -1,0 +1,228 @@
+/* sampler.c - from logits to a token. The arithmetic is double where it decides, and exp is our own, so that a seed gives
+ * the same text on every machine. */
+#include "base/mem.h"
+#include "base/rng.h"
+#include "kern/fmath.h"
+#include "tessera/tessera.h"
+#include "base/err.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct candidate {
+    float logit;
+    ts_token id;
+    double p; /* probability before temperature, for top-p, min-p, typical; then the weight of the draw */
+} candidate;
+
+struct ts_sampler {
+    ts_sampler_opts o;
+    ts_rng rng;
+    uint32_t n_vocab;
+    candidate *cand; /* [n_vocab] */
+    uint16_t *count; /* [n_vocab] occurrences in the penalty window; all zero between calls */
+};
+
+ts_sampler_opts ts_sampler_defaults(void) {
+    return (ts_sampler_opts){.temperature = 0.8f,
+                             .top_k = 40,
+                             .top_p = 0.95f,
+                             .min_p = 0.05f,
+                             .typical_p = 1,
+                             .repeat_penalty = 1,
+                             .penalty_window = 64};
+}
+
+static ts_status check(const ts_sampler_opts *o, uint32_t n_vocab, ts_err *err) {
+    const struct {
+        const char *name;
+        double value, min, max;
+    } ranges[] = {
+        {"temperature", (double)o->temperature, 0, 100},
+        {"top-p", (double)o->top_p, 0, 1},
+        {"min-p", (double)o->min_p, 0, 1},
+        {"typical", (double)o->typical_p, 0, 1},
+        {"repeat penalty", (double)o->repeat_penalty, 0.01, 100},
+        {"frequency penalty", (double)o->frequency_penalty, -100, 100},
+        {"presence penalty", (double)o->presence_penalty, -100, 100},
+    };
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (!(ranges[i].value >= ranges[i].min && ranges[i].value <= ranges[i].max))
+            return ts_fail(err, TS_E_INVAL, "%s %g is outside %g to %g", ranges[i].name, ranges[i].value, ranges[i].min,
+                           ranges[i].max);
+    if (o->top_k < 0) return ts_fail(err, TS_E_INVAL, "top-k %d is negative", o->top_k);
+    for (size_t i = 0; i < o->n_bias; i++)
+        if (o->bias[i].token < 0 || (uint32_t)o->bias[i].token >= n_vocab || isnan(o->bias[i].bias))
+            return ts_fail(err, TS_E_INVAL, "logit bias for token %d: the vocabulary has %u", o->bias[i].token, n_vocab);
+    return TS_OK;
+}
+
+ts_status ts_sampler_new(ts_sampler **out, const ts_sampler_opts *opts, uint32_t n_vocab, ts_err *err) {
+    TS_TRY(check(opts, n_vocab, err));
+    ts_sampler *s = ts_calloc(1, sizeof *s);
+    if (s) {
+        s->o = *opts;
+        s->n_vocab = n_vocab;
+        s->cand = ts_alloc(n_vocab, sizeof *s->cand);
+        s->count = ts_calloc(n_vocab, sizeof *s->count);
+        s->rng = ts_rng_seed(opts->seed);
+    }
+    if (!s || !s->cand || !s->count) {
+        ts_sampler_free(s);
+        return ts_fail_nomem(err, "the sampler", n_vocab * sizeof(candidate));
+    }
+    *out = s;
+    return TS_OK;
+}
+
+void ts_sampler_free(ts_sampler *s) {
+    if (!s) return;
+    ts_free(s->cand);
+    ts_free(s->count);
+    ts_free(s);
+}
+
+void ts_sampler_reseed(ts_sampler *s, uint64_t seed) {
+    s->rng = ts_rng_seed(seed);
+}
+
+/* Larger logit first; the lower id where they are equal; NaN last. */
+static int by_logit(const void *pa, const void *pb) {
+    const candidate *a = pa, *b = pb;
+    if (isnan(a->logit) || isnan(b->logit)) {
+        if (isnan(a->logit) != isnan(b->logit)) return isnan(a->logit) ? 1 : -1;
+    } else if (a->logit != b->logit) {
+        return a->logit > b->logit ? -1 : 1;
+    }
+    return a->id < b->id ? -1 : 1;
+}
+
+static void penalise(ts_sampler *s, const ts_token *history, size_t n) {
+    const ts_sampler_opts *o = &s->o;
+    if (o->repeat_penalty == 1 && o->frequency_penalty == 0 && o->presence_penalty == 0) return;
+    size_t window = o->penalty_window < 0 || (size_t)o->penalty_window > n ? n : (size_t)o->penalty_window;
+    const ts_token *first = history + n - window;
+    for (size_t i = 0; i < window; i++)
+        if (s->count[first[i]] < UINT16_MAX) s->count[first[i]]++;
+    for (size_t i = 0; i < window; i++) {
+        ts_token id = first[i];
+        if (!s->count[id]) continue; /* this token has been dealt with */
+        float *l = &s->cand[id].logit;
+        *l = *l > 0 ? *l / o->repeat_penalty : *l * o->repeat_penalty;
+        *l -= (float)s->count[id] * o->frequency_penalty + o->presence_penalty;
+        s->count[id] = 0;
+    }
+}
+
+/* The k candidates with the largest logits to the front, sorted: a heap of the k best seen so far. */
+static void sift_down(candidate *c, size_t n, size_t i) {
+    for (;;) {
+        size_t worst = i, l = 2 * i + 1, r = l + 1;
+        if (l < n && by_logit(&c[l], &c[worst]) > 0) worst = l;
+        if (r < n && by_logit(&c[r], &c[worst]) > 0) worst = r;
+        if (worst == i) return;
+        candidate t = c[i];
+        c[i] = c[worst];
+        c[worst] = t;
+        i = worst;
+    }
+}
+
+static void keep_best(candidate *c, size_t n, size_t k) {
+    if (k < n) {
+        for (size_t i = k / 2; i-- > 0;) sift_down(c, k, i);
+        for (size_t i = k; i < n; i++)
+            if (by_logit(&c[i], &c[0]) < 0) {
+                c[0] = c[i];
+                sift_down(c, k, 0);
+            }
+    }
+    qsort(c, k, sizeof *c, by_logit);
+}
+
+static double exp_d(double x) {
+    return x < -700 ? 0 : ts_exp2_d(x * 0x1.71547652b82fep+0);
+}
+
+/* Soft-max over n sorted candidates at a temperature; returns nothing left to sum: p adds up to 1. */
+static void soft_max(candidate *c, size_t n, double temperature) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        c[i].p = exp_d(((double)c[i].logit - (double)c[0].logit) / temperature);
+        if (!(c[i].p >= 0)) c[i].p = 0; /* -inf minus -inf, NaN */
+        sum += c[i].p;
+    }
+    for (size_t i = 0; i < n; i++) c[i].p /= sum;
+}
+
+static int by_surprise(const void *pa, const void *pb) {
+    const candidate *a = pa, *b = pb;
+    if (a->p != b->p) return a->p < b->p ? -1 : 1;
+    return a->id < b->id ? -1 : 1;
+}
+
+/* Locally typical sampling (Meister et al. 2022, arXiv 2202.00666): keep the tokens whose information is closest to the
+ * entropy, until they make up `mass`. Leaves them sorted by logit again. */
+static size_t typical(candidate *c, size_t n, double mass) {
+    double entropy = 0;
+    const double ln2 = 0x1.62e42fefa39efp-1;
+    for (size_t i = 0; i < n; i++)
+        if (c[i].p > 1e-300) entropy -= c[i].p * ts_log2_d(c[i].p) * ln2;
+    for (size_t i = 0; i < n; i++) {
+        double info = c[i].p > 1e-300 ? -ts_log2_d(c[i].p) * ln2 : 1e9;
+        c[i].p = fabs(info - entropy); /* the probability is found again from the logit */
+    }
+    qsort(c, n, sizeof *c, by_surprise);
+    candidate best = c[0];
+    for (size_t i = 1; i < n; i++)
+        if (by_logit(&c[i], &best) < 0) best = c[i];
+    double sum = 0, seen = 0;
+    for (size_t i = 0; i < n; i++) sum += exp_d((double)c[i].logit - (double)best.logit);
+    size_t keep = 0;
+    while (keep < n && seen < mass * sum) seen += exp_d((double)c[keep++].logit - (double)best.logit);
+    if (keep == 0) keep = 1;
+    qsort(c, keep, sizeof *c, by_logit);
+    return keep;
+}
+
+ts_token ts_sampler_next(ts_sampler *s, const float *logits, const ts_token *history, size_t n_history) {
+    const ts_sampler_opts *o = &s->o;
+    candidate *c = s->cand;
+    size_t n = s->n_vocab;
+    for (size_t i = 0; i < n; i++) c[i] = (candidate){.logit = logits[i], .id = (ts_token)i};
+    for (size_t i = 0; i < o->n_bias; i++) c[o->bias[i].token].logit += o->bias[i].bias;
+    penalise(s, history, n_history);
+    if (o->temperature == 0) {
+        size_t best = 0;
+        for (size_t i = 1; i < n; i++)
+            if (by_logit(&c[i], &c[best]) < 0) best = i;
+        return c[best].id;
+    }
+    size_t k = o->top_k && (size_t)o->top_k < n ? (size_t)o->top_k : n;
+    keep_best(c, n, k);
+    n = k;
+    soft_max(c, n, 1);
+    if (o->typical_p < 1) {
+        n = typical(c, n, (double)o->typical_p);
+        soft_max(c, n, 1);
+    }
+    if (o->top_p < 1) {
+        double sum = 0;
+        size_t keep = 0;
+        while (keep < n && sum < (double)o->top_p) sum += c[keep++].p;
+        n = keep ? keep : 1;
+    }
+    if (o->min_p > 0) {
+        size_t keep = 1;
+        while (keep < n && c[keep].p >= (double)o->min_p * c[0].p) keep++;
+        n = keep;
+    }
+    soft_max(c, n, (double)o->temperature);
+    double u = ts_rng_f64(&s->rng);
+    for (size_t i = 0; i < n; i++) {
+        u -= c[i].p;
+        if (u < 0) return c[i].id;
+    }
+    return c[0].id; /* rounding left a crumb */
+}

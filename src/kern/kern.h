@@ -1,0 +1,128 @@
+/* kern.h - the table of CPU kernels: one signature each, filled level by level. Depends on: layout.h, base/cpu.h.
+ *
+ * The comment at a signature is its specification. Every variant gives the bits of the reference (src/kern/ref); the
+ * rules that make this possible are in docs/numerics.md. "fma" is a fused multiply-add with one rounding; lanes(x)
+ * below is rule 2: 16 partial results, element i goes to lane i mod 16, a short tail is padded with +0 terms, and the
+ * lanes are combined as ((l, l+8), then (l, l+4), (l, l+2), (l, l+1)). */
+#ifndef TS_KERN_KERN_H
+#define TS_KERN_KERN_H
+
+#include "base/cpu.h"
+#include "kern/layout.h"
+
+/* Positions in a tile of the KV cache; tiles begin at multiples of it. */
+enum { TS_KV_TILE = 64 };
+
+/* Quantised linear layer, rows of groups [g0, g1) and tokens [t0, t1) (both on block borders of x's layout):
+ *   y[t * ld_y + row] = sum over blocks b ascending, one f32 accumulator from +0:
+ *       acc = fma(f32(isum) * dx, d, acc)            isum = sum of weight integer * activation integer, exact
+ *       acc = fma(-(f32(msum) * dx), dmin, acc)      types with a minimum; msum = sum over sub-blocks of min * sum(x)
+ * n_tok is the token count that x was quantised with. y f32, any alignment; rows past n_rows are not written. */
+#define TS_GEMM_Q(name)                                                                                                \
+    void name(const ts_qmat *w, const ts_qact *x, uint32_t n_tok, uint32_t t0, uint32_t t1, uint32_t g0, uint32_t g1, \
+              float *y, size_t ld_y)
+
+/* Float linear layer: y[t * ld_y + r] = lanes over k of fma(w[r][k], x[t][k], lane), for rows [r0, r1), tokens [0, n_tok).
+ * w: rows of K elements, f32, f16 or bf16, row_bytes apart, 2- or 4-byte aligned; x f32 [n_tok, ld_x]. */
+#define TS_GEMM_F(name)                                                                                                \
+    void name(const void *w, size_t row_bytes, uint32_t K, const float *x, size_t ld_x, uint32_t n_tok, uint32_t r0,   \
+              uint32_t r1, float *y, size_t ld_y)
+
+/* Quantise token t of n_tok: x f32 [K], K a multiple of 32 (or 256).
+ *   amax = max |x| in the block, NaN ignored;  d = amax / 127;  q = clamp(round_even(x * (127 / amax)), -127, 127),
+ *   NaN -> 0, +-Inf -> +-127, all 0 where amax is 0. Sums and offsets as in layout.h. */
+#define TS_QUANT(name) void name(const float *x, uint32_t K, uint32_t n_tok, uint32_t t, ts_qact *out)
+
+/* y[i] = (x[i] * s) * w[i],  s = 1 / sqrt(lanes(fma(x, x, lane)) / n + eps). y may be x. */
+#define TS_RMSNORM(name) void name(const float *x, const float *w, float *y, uint32_t n, float eps)
+
+/* y[i] = silu(gate[i]) * up[i],  silu(v) = v / (1 + exp(-v)), exp as in fmath.h. y may be gate or up. */
+#define TS_SILU_MUL(name) void name(const float *gate, const float *up, float *y, uint32_t n)
+
+/* y[i] = y[i] + x[i] */
+#define TS_ADD(name) void name(float *y, const float *x, uint32_t n)
+
+/* Rotate the first n_rot elements of a head of hd by the angles of a table: cs is cos[n_rot/2] then sin[n_rot/2], pair i
+ * is (2i, 2i+1), or (i, i + n_rot/2) for `halves`; the rest is copied. out may not be in.
+ *   out0 = fma(in0, cos, -(in1 * sin));  out1 = fma(in0, sin, in1 * cos) */
+#define TS_ROPE(name) void name(const float *in, float *out, const float *cs, uint32_t n_rot, uint32_t hd, bool halves)
+
+/* f16 to f32, exact; n a multiple of 16. */
+#define TS_F16_ROW(name) void name(const uint16_t *in, float *out, uint32_t n)
+/* f32 to f16, to nearest even. */
+#define TS_TO_F16(name) void name(const float *in, uint16_t *out, uint32_t n)
+
+/* Scores of nq (1..4) queries against one tile: s[i * TS_KV_TILE + p] = scale * lanes over d of fma(q_i[d], k[d][p], lane),
+ * for all 64 positions. q f32, query i at q + i * ld_q, hd elements (a multiple of 16); k f32 [hd][64]. */
+#define TS_ATT_SCORES(name) void name(const float *q, size_t ld_q, int nq, const float *k, uint32_t hd, float scale, float *s)
+
+/* Soft-max weights of one query and tile, positions [lo, hi), 0 <= lo < hi <= 64: m = max s[p], NaN ignored, -inf if
+ * there is nothing else; p = exp(s[p] - m) in
+ * place; the others become +0; *l = lanes over p (of all 64) of lane + s[p]. Returns m in *m. */
+#define TS_ATT_SOFTMAX(name) void name(float *s, uint32_t lo, uint32_t hi, float *m, float *l)
+
+/* o[i * ld_o + d] = fma chain from +0 over p in [lo, hi) ascending of fma(s[i * 64 + p], v[p][d], o), for nq (1..4)
+ * queries. v f32 [64][hd], hd a multiple of 16. */
+#define TS_ATT_VALUES(name)                                                                                            \
+    void name(const float *s, int nq, uint32_t lo, uint32_t hi, const float *v, uint32_t hd, float *o, size_t ld_o)
+
+/* Merge a tile into the running result of one query (M, L, O[hd]), which covers earlier positions:
+ *   n = max(M, m); a = exp(M - n); b = exp(m - n); L = fma(L, a, l * b); O[d] = fma(O[d], a, o[d] * b); M = n. */
+#define TS_ATT_MERGE(name) void name(float *M, float *L, float *O, float m, float l, const float *o, uint32_t hd)
+
+/* For benchmarks: what this level could do at best. The first does `rounds` rounds of int8 multiply-accumulates on
+ * registers and returns how many it did; the second reads memory. *sink keeps the compiler from leaving the work out. */
+#define TS_PROBE_INT8(name) uint64_t name(uint64_t rounds, uint64_t *sink)
+#define TS_PROBE_READ(name) void name(const void *data, size_t bytes, uint64_t *sink)
+
+typedef TS_PROBE_INT8(ts_probe_int8_fn);
+typedef TS_PROBE_READ(ts_probe_read_fn);
+typedef TS_GEMM_Q(ts_gemm_q_fn);
+typedef TS_GEMM_F(ts_gemm_f_fn);
+typedef TS_QUANT(ts_quant_fn);
+typedef TS_RMSNORM(ts_rmsnorm_fn);
+typedef TS_SILU_MUL(ts_silu_mul_fn);
+typedef TS_ADD(ts_add_fn);
+typedef TS_ROPE(ts_rope_fn);
+typedef TS_F16_ROW(ts_f16_row_fn);
+typedef TS_TO_F16(ts_to_f16_fn);
+typedef TS_ATT_SCORES(ts_att_scores_fn);
+typedef TS_ATT_SOFTMAX(ts_att_softmax_fn);
+typedef TS_ATT_VALUES(ts_att_values_fn);
+typedef TS_ATT_MERGE(ts_att_merge_fn);
+
+typedef struct ts_kern {
+    ts_cpu_level level;
+    ts_gemm_q_fn *gemm_q[TS_DTYPES]; /* by ts_dtype; NULL for types that are not packed */
+    ts_gemm_f_fn *gemm_f[TS_DTYPES]; /* F32, F16, BF16 */
+    ts_quant_fn *quant32, *quant256;
+    ts_rmsnorm_fn *rmsnorm;
+    ts_silu_mul_fn *silu_mul;
+    ts_add_fn *add;
+    ts_rope_fn *rope;
+    ts_f16_row_fn *f16_row;
+    ts_to_f16_fn *to_f16;
+    ts_att_scores_fn *att_scores;
+    ts_att_softmax_fn *att_softmax;
+    ts_att_values_fn *att_values;
+    ts_att_merge_fn *att_merge;
+    ts_probe_int8_fn *probe_int8;
+    ts_probe_read_fn *probe_read;
+} ts_kern;
+
+/* Fill the table for a level: the reference first, then each level up to `level` over it. */
+void ts_kern_init(ts_kern *k, ts_cpu_level level);
+
+/* The levels' own parts, for ts_kern_init: everything of a level; and what the first calls for its quantised linear layers
+ * (gemm_q_<level>.c) and probes. */
+void ts_kern_init_ref(ts_kern *k);
+void ts_kern_init_ref_q(ts_kern *k);
+void ts_kern_init_ref_probe(ts_kern *k);
+void ts_kern_init_avx2(ts_kern *k);
+void ts_kern_init_avx2_q(ts_kern *k);
+void ts_kern_init_avx2_probe(ts_kern *k);
+void ts_kern_init_avx512vnni(ts_kern *k);
+void ts_kern_init_avx512vnni_q(ts_kern *k);
+void ts_kern_init_avx512vnni_probe(ts_kern *k);
+
+#endif

@@ -1,0 +1,91 @@
+/* layout.h - how the CPU kernels want quantised weights and activations to lie. Depends on: format/dtype.h, base/mem.h.
+ *
+ * Weights. Sixteen output rows form a *group*, and inside a group the blocks of the file are interleaved by 4-byte words,
+ * so that one 64-byte line holds the same word of 16 rows: rows in SIMD lanes, four consecutive K in the bytes of a
+ * lane, which is what a 4-way int8 dot product wants. The bits inside a word stay as the file has them. Nothing is
+ * widened: a packed tensor is as large as the file's (rows are padded to a multiple of 16).
+ *
+ *   group  = head[n_block][head_bytes] padded to 64, main[n_block][64 * main_words]
+ *   head   = the 16 rows' d (f16), then the second 16-bit field (m, dmin or scales_h) where the type has one;
+ *            MXFP4: the 16 rows' exponent bytes
+ *   main   = word w of rows 0..15, for w = 0 .. main_words - 1
+ *
+ *   type            words of main (file order unless said)
+ *   Q4_0 Q4_1       qs 4                         IQ4_NL MXFP4   qs 4
+ *   Q5_0 Q5_1       qs 4, qh 1 re-ordered: bit g of byte i is the fifth bit of element 4 g + i
+ *   Q8_0            qs 8, stored as q + 128
+ *   Q2_K            qs 16, scales 4              Q3_K           qs 16, hmask 8, scales 3
+ *   Q4_K            qs 32, scales 3              Q5_K           qs 32, qh 8, scales 3
+ *   Q6_K            ql 32, qh 16, scales 4       IQ4_XS         qs 32, scales_l 1 (scales_h is in the head)
+ *
+ * Activations. Tokens are taken in blocks of 16, the rest in blocks of 4 and 1 (ts_tok_width); a block of n tokens
+ * that starts at token t holds, at offset t * (size for one token):
+ *   q    int8  [K/4][n][4]
+ *   d    f32   [n_block][n]
+ * and for 32-element blocks   s f32 [n_block][n] = f32(sum q) * d,   off8/off16/off128 i32 [n_block][n] = -8|16|128 * sum q
+ * and for 256-element blocks  sums: pairs of int16 in a u32, [n_block][12][n]: words 0..3 the sums over 32, words 4..11
+ * the sums over 16; inside every four sums the pairs are (0,2) and (1,3), which is how a byte shift of packed scales
+ * falls out. */
+#ifndef TS_KERN_LAYOUT_H
+#define TS_KERN_LAYOUT_H
+
+#include "base/mem.h"
+#include "format/dtype.h"
+
+enum { TS_GROUP_ROWS = 16, TS_TOK_BLOCK = 16 };
+
+/* How many K elements share one activation scale: 32 or 256 for quantised types, 0 for float types. */
+int ts_act_block(ts_dtype type);
+
+typedef struct ts_pack_info {
+    uint16_t block;      /* K elements: 32 or 256 */
+    uint16_t head_bytes; /* per block of a group */
+    uint16_t main_words; /* 64 bytes each, per block of a group */
+} ts_pack_info;
+/* block == 0 for types that are not packed (float types) and for unknown ones. */
+ts_pack_info ts_pack_info_of(ts_dtype type);
+
+/* A packed weight matrix [n_rows, n_cols]; `data` is borrowed, 64-byte aligned. */
+typedef struct ts_qmat {
+    ts_dtype type;
+    uint32_t n_rows, n_cols;
+    uint32_t n_block;    /* blocks along K */
+    uint32_t n_group;    /* ceil(n_rows / 16) */
+    size_t head_stride;  /* bytes of a group's head region */
+    size_t group_bytes;
+    const uint8_t *data;
+} ts_qmat;
+
+/* Fill all but `data`. false: n_cols is not a multiple of the block, the type is not packed, or the size overflows. */
+bool ts_qmat_init(ts_qmat *m, ts_dtype type, uint64_t n_rows, uint64_t n_cols);
+size_t ts_qmat_bytes(const ts_qmat *m);
+/* Pack group g from file rows: `rows` is the tensor's data, row r at rows + r * row_bytes. Rows past the end are zero
+ * bytes. Any thread, any order. */
+void ts_qmat_pack_group(const ts_qmat *m, const void *rows, size_t row_bytes, uint32_t g, void *dst);
+
+/* Quantised activations of up to `cap` tokens of K elements. One of the two sets of arrays is used at a time; both may
+ * be filled. Memory is owned. */
+typedef struct ts_qact {
+    uint32_t K_max, cap;
+    int8_t *q32, *q256;
+    float *d32, *s32, *d256;
+    int32_t *off8, *off16, *off128;
+    uint32_t *sums256;
+} ts_qact;
+TS_NODISCARD ts_status ts_qact_init(ts_qact *a, uint32_t K_max, uint32_t cap, ts_err *err);
+void ts_qact_fini(ts_qact *a);
+
+/* The width of the block that begins at token t (0 <= t < n_tok) when n_tok tokens are cut into blocks. */
+static inline uint32_t ts_tok_width(uint32_t n_tok, uint32_t t) {
+    uint32_t left = n_tok - t;
+    return left >= 16 ? 16 : left >= 4 ? 4 : 1;
+}
+/* The first token and the width of the block that holds token t. */
+static inline void ts_tok_block(uint32_t n_tok, uint32_t t, uint32_t *first, uint32_t *width) {
+    uint32_t b = t & ~15u;
+    while (b + ts_tok_width(n_tok, b) <= t) b += ts_tok_width(n_tok, b);
+    *first = b;
+    *width = ts_tok_width(n_tok, b);
+}
+
+#endif

@@ -1,0 +1,237 @@
+#include "model/model.h"
+#include "format/quant.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const ts_arch *const arches[] = {&ts_arch_llama, &ts_arch_qwen};
+
+const ts_arch *ts_arch_find(const char *name, size_t len) {
+    for (size_t i = 0; i < sizeof arches / sizeof *arches; i++)
+        for (const char *const *n = arches[i]->names; *n; n++)
+            if (strlen(*n) == len && !memcmp(*n, name, len)) return arches[i];
+    return NULL;
+}
+
+/* ---- tensors -------------------------------------------------------------------------------------------------- */
+
+static const char *tensor_name(char *buf, size_t len, int layer, const char *name, const char *suffix) {
+    if (layer < 0)
+        snprintf(buf, len, "%s.%s", name, suffix);
+    else
+        snprintf(buf, len, "blk.%d.%s.%s", layer, name, suffix);
+    return buf;
+}
+
+/* A vector as f32: in place in the file where it is f32 and aligned, else a copy. */
+static ts_status as_floats(ts_model *m, const ts_tensor *t, const float **out, ts_err *err) {
+    const char *path = ts_gguf_path(m->file);
+    size_t n = (size_t)t->dim[0];
+    if (!ts_dtype_row_bytes(t->type, t->dim[0]))
+        return ts_fail(err, TS_E_FORMAT, "%s: tensor %s is not whole blocks", path, t->name);
+    const float *values;
+    if (t->type == TS_F32 && (uintptr_t)t->data % 4 == 0) {
+        values = t->data;
+    } else {
+        float *copy = ts_arena_alloc(&m->arena, n, sizeof *copy);
+        if (!copy) return ts_fail_nomem(err, t->name, n * sizeof *copy);
+        ts_dequant(t->type, t->data, copy, n);
+        values = copy;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(values[i])) return ts_fail(err, TS_E_FORMAT, "%s: tensor %s: element %zu is not finite", path, t->name, i);
+    *out = values;
+    return TS_OK;
+}
+
+static ts_status vector_named(ts_model *m, const float **out, const char *name, uint32_t n, bool required, ts_err *err) {
+    const ts_tensor *t = ts_gguf_tensor(m->file, name);
+    const char *path = ts_gguf_path(m->file);
+    if (!t && required) return ts_fail(err, TS_E_FORMAT, "%s: tensor %s is missing", path, name);
+    if (!t) return TS_OK;
+    if (t->dim[0] != n || t->dim[1] != 1 || t->dim[2] != 1 || t->dim[3] != 1)
+        return ts_fail(err, TS_E_FORMAT, "%s: tensor %s has shape %llu x %llu, expected %u", path, name,
+                       (unsigned long long)t->dim[0], (unsigned long long)t->dim[1], n);
+    return as_floats(m, t, out, err);
+}
+
+ts_status ts_model_vector(ts_model *m, const float **out, int layer, const char *name, uint32_t n, bool required,
+                          ts_err *err) {
+    char full[96];
+    return vector_named(m, out, tensor_name(full, sizeof full, layer, name, "weight"), n, required, err);
+}
+
+static ts_status linear_of(ts_model *m, ts_linear *l, const ts_tensor *t, uint32_t n_in, uint32_t n_out, ts_err *err) {
+    const char *path = ts_gguf_path(m->file);
+    if (t->dim[0] != n_in || t->dim[1] != n_out || t->dim[2] != 1 || t->dim[3] != 1)
+        return ts_fail(err, TS_E_FORMAT, "%s: tensor %s has shape %llu x %llu, expected %u x %u", path, t->name,
+                       (unsigned long long)t->dim[0], (unsigned long long)t->dim[1], n_in, n_out);
+    size_t align = t->type == TS_F32 ? 4 : t->type == TS_F16 || t->type == TS_BF16 ? 2 : 1;
+    if ((uintptr_t)t->data % align) return ts_fail(err, TS_E_FORMAT, "%s: tensor %s is not aligned", path, t->name);
+    return ts_linear_init(l, m->file, t, err);
+}
+
+ts_status ts_model_linear(ts_model *m, ts_linear *l, int layer, const char *name, uint32_t n_in, uint32_t n_out,
+                          ts_err *err) {
+    char full[96];
+    const ts_tensor *t = ts_gguf_tensor(m->file, tensor_name(full, sizeof full, layer, name, "weight"));
+    if (!t) return ts_fail(err, TS_E_FORMAT, "%s: tensor %s is missing", ts_gguf_path(m->file), full);
+    TS_TRY(linear_of(m, l, t, n_in, n_out, err));
+    return vector_named(m, &l->bias, tensor_name(full, sizeof full, layer, name, "bias"), n_out, false, err);
+}
+
+ts_status ts_model_load_common(ts_model *m, uint32_t layer, ts_err *err) {
+    const ts_model_config *c = &m->c;
+    ts_layer *l = &m->layer[layer];
+    int i = (int)layer;
+    uint32_t d_q = c->n_head * c->head_dim, d_kv = c->n_kv_head * c->head_dim;
+    TS_TRY(ts_model_vector(m, &l->attn_norm, i, "attn_norm", c->d_model, true, err));
+    TS_TRY(ts_model_vector(m, &l->ffn_norm, i, "ffn_norm", c->d_model, true, err));
+    TS_TRY(ts_model_linear(m, &l->q, i, "attn_q", c->d_model, d_q, err));
+    TS_TRY(ts_model_linear(m, &l->k, i, "attn_k", c->d_model, d_kv, err));
+    TS_TRY(ts_model_linear(m, &l->v, i, "attn_v", c->d_model, d_kv, err));
+    TS_TRY(ts_model_linear(m, &l->o, i, "attn_output", d_q, c->d_model, err));
+    TS_TRY(ts_model_linear(m, &l->gate, i, "ffn_gate", c->d_model, c->d_ff, err));
+    TS_TRY(ts_model_linear(m, &l->up, i, "ffn_up", c->d_model, c->d_ff, err));
+    return ts_model_linear(m, &l->down, i, "ffn_down", c->d_ff, c->d_model, err);
+}
+
+/* ---- opening -------------------------------------------------------------------------------------------------- */
+
+static ts_status load_outside_layers(ts_model *m, ts_err *err) {
+    const char *path = ts_gguf_path(m->file);
+    ts_model_config *c = &m->c;
+    m->embed = ts_gguf_tensor(m->file, "token_embd.weight");
+    if (!m->embed) {
+        bool vocab_only = ts_gguf_n_tensors(m->file) == 0;
+        return ts_fail(err, TS_E_FORMAT, "%s: %s", path,
+                       vocab_only ? "the file holds a vocabulary but no tensors; it cannot run"
+                                  : "tensor token_embd.weight is missing");
+    }
+    if (m->embed->dim[0] != c->d_model || m->embed->dim[1] > INT32_MAX || m->embed->dim[2] != 1)
+        return ts_fail(err, TS_E_FORMAT, "%s: tensor token_embd.weight has shape %llu x %llu, expected rows of %u", path,
+                       (unsigned long long)m->embed->dim[0], (unsigned long long)m->embed->dim[1], c->d_model);
+    if (c->n_vocab && c->n_vocab != m->embed->dim[1])
+        return ts_fail(err, TS_E_FORMAT, "%s: vocab_size is %u, but token_embd.weight has %llu rows", path, c->n_vocab,
+                       (unsigned long long)m->embed->dim[1]);
+    c->n_vocab = (uint32_t)m->embed->dim[1];
+    TS_TRY(vector_named(m, &m->out_norm, "output_norm.weight", c->d_model, true, err));
+    const ts_tensor *out = ts_gguf_tensor(m->file, "output.weight");
+    TS_TRY(linear_of(m, &m->head, out ? out : m->embed, c->d_model, c->n_vocab, err));
+    TS_TRY(vector_named(m, &m->head.bias, "output.bias", c->n_vocab, false, err));
+    const float *factors = NULL;
+    TS_TRY(vector_named(m, &factors, "rope_freqs.weight", c->n_rot / 2, false, err));
+    for (uint32_t i = 0; factors && i < c->n_rot / 2; i++)
+        if (!(factors[i] > 0)) return ts_fail(err, TS_E_FORMAT, "%s: tensor rope_freqs.weight: element %u is not positive", path, i);
+    return ts_rope_init(&m->rope, c, factors, err);
+}
+
+/* Every linear layer of the model, in the order in which a token needs them. */
+static ts_status each_linear(ts_model *m, ts_status (*fn)(ts_linear *l, void *ud, ts_err *err), void *ud, ts_err *err) {
+    for (uint32_t i = 0; i < m->c.n_layer; i++) {
+        ts_layer *l = &m->layer[i];
+        ts_linear *all[] = {&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down};
+        for (size_t k = 0; k < sizeof all / sizeof *all; k++) TS_TRY(fn(all[k], ud, err));
+    }
+    return fn(&m->head, ud, err);
+}
+
+static ts_status sum_packed(ts_linear *l, void *ud, ts_err *err) {
+    size_t *total = ud, bytes = (ts_linear_packed_bytes(l) + 63) & ~(size_t)63;
+    if (!ts_size_add(*total, bytes, total)) return ts_fail_nomem(err, "packed weights", SIZE_MAX);
+    return TS_OK;
+}
+
+static ts_status sum_read(ts_linear *l, void *ud, ts_err *err) {
+    (void)err;
+    *(size_t *)ud += l->q.n_group ? ts_qmat_bytes(&l->q) : l->row_bytes * l->n_out;
+    return TS_OK;
+}
+
+struct packing {
+    ts_model *m;
+    ts_pool *pool;
+    ts_load_progress progress;
+    size_t done;
+};
+
+static ts_status pack_one(ts_linear *l, void *ud, ts_err *err) {
+    struct packing *p = ud;
+    size_t bytes = (ts_linear_packed_bytes(l) + 63) & ~(size_t)63;
+    if (bytes == 0) return TS_OK;
+    ts_status s = ts_linear_pack(l, (char *)p->m->packed.ptr + p->done, p->pool, err);
+    if (s != TS_OK) return ts_err_prefix(err, s, "%s", ts_gguf_path(p->m->file));
+    p->done += bytes;
+    if (p->progress.fn && !p->progress.fn(p->progress.ud, p->done, p->m->packed.bytes))
+        return ts_fail(err, TS_E_CANCELLED, "loading was stopped");
+    return TS_OK;
+}
+
+ts_status ts_model_open(ts_model **out, const ts_gguf *g, ts_pool *pool, ts_load_progress progress, ts_err *err) {
+    const char *path = ts_gguf_path(g);
+    ts_span name = {0};
+    TS_TRY(ts_gguf_str(g, "general.architecture", true, &name, err));
+    const ts_arch *arch = ts_arch_find((const char *)name.data, name.len);
+    if (!arch) {
+        char shown[48] = {0};
+        for (size_t i = 0; i < name.len && i < sizeof shown - 1; i++)
+            shown[i] = name.data[i] >= 32 && name.data[i] < 127 ? (char)name.data[i] : '?';
+        return ts_fail(err, TS_E_UNSUPP, "%s: architecture \"%s\" is not supported; Tessera runs llama, qwen2 and qwen3", path, shown);
+    }
+    ts_model *m = ts_calloc(1, sizeof *m);
+    if (!m) return ts_fail_nomem(err, "the model", sizeof *m);
+    m->file = g;
+    m->arch = arch;
+    char arch_name[32];
+    snprintf(arch_name, sizeof arch_name, "%.*s", (int)name.len, (const char *)name.data);
+    ts_status s = ts_model_config_read(&m->c, g, arch_name, err);
+    if (s == TS_OK && !(m->layer = ts_calloc(m->c.n_layer, sizeof *m->layer)))
+        s = ts_fail_nomem(err, "the layers", m->c.n_layer * sizeof *m->layer);
+    if (s == TS_OK) s = load_outside_layers(m, err);
+    for (uint32_t i = 0; s == TS_OK && i < m->c.n_layer; i++) s = arch->load_layer(m, i, err);
+    size_t total = 0;
+    if (s == TS_OK) s = each_linear(m, sum_packed, &total, err);
+    if (s == TS_OK && total) {
+        size_t there = ts_mem_available();
+        if (there && total > there)
+            s = ts_fail(err, TS_E_NOMEM, "%s: the weights need %zu MiB of memory, but %zu MiB are free", path, total >> 20,
+                        there >> 20);
+        else
+            s = ts_big_alloc(&m->packed, total, true, "the weights", err);
+    }
+    struct packing p = {.m = m, .pool = pool, .progress = progress};
+    if (s == TS_OK) s = each_linear(m, pack_one, &p, err);
+    if (s != TS_OK) {
+        ts_model_close(m);
+        return s;
+    }
+    *out = m;
+    return TS_OK;
+}
+
+void ts_model_close(ts_model *m) {
+    if (!m) return;
+    ts_big_free(&m->packed);
+    ts_rope_fini(&m->rope);
+    ts_arena_free(&m->arena);
+    ts_free(m->layer);
+    ts_free(m);
+}
+
+/* each_linear wants a mutable model because packing writes; counting does not. */
+size_t ts_model_token_bytes(const ts_model *m) {
+    size_t total = 0;
+    ts_status s = each_linear((ts_model *)(uintptr_t)m, sum_read, &total, NULL);
+    return s == TS_OK ? total : 0;
+}
+
+uint64_t ts_model_layer_macs(const ts_model *m) {
+    const ts_model_config *c = &m->c;
+    uint64_t q = (uint64_t)c->n_head * c->head_dim, kv = (uint64_t)c->n_kv_head * c->head_dim;
+    return c->n_layer * (c->d_model * (2 * q + 2 * kv) + 3 * (uint64_t)c->d_model * c->d_ff);
+}
+
+uint64_t ts_model_head_macs(const ts_model *m) {
+    return (uint64_t)m->c.d_model * m->c.n_vocab;
+}

@@ -1,0 +1,271 @@
+#include "model/pass.h"
+#include "format/quant.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+/* ---- memory --------------------------------------------------------------------------------------------------- */
+
+/* Hand out 64-byte aligned pieces of one allocation; with base NULL only the sizes are added up. */
+struct carve {
+    char *base;
+    size_t used;
+    bool overflow;
+};
+
+static float *take(struct carve *c, size_t rows, size_t cols) {
+    size_t bytes;
+    if (!ts_size_mul(rows, cols, &bytes) || !ts_size_mul(bytes, sizeof(float), &bytes) || !ts_size_add(bytes, 63, &bytes) ||
+        !ts_size_add(c->used, bytes & ~(size_t)63, &bytes)) {
+        c->overflow = true;
+        return NULL;
+    }
+    float *p = c->base ? (float *)(void *)(c->base + c->used) : NULL;
+    c->used = bytes;
+    return p;
+}
+
+static void carve_all(struct carve *cv, ts_scratch *s, const ts_model_config *c, ts_att_scratch *thread) {
+    size_t T = s->max_tok, hd = ts_head_pad(c), d_q = (size_t)c->n_head * c->head_dim, d_kv = (size_t)c->n_kv_head * c->head_dim;
+    size_t widest = c->d_model > d_q ? c->d_model : d_q, group = c->n_head / c->n_kv_head;
+    s->x = take(cv, T, c->d_model);
+    s->norm = take(cv, T, widest);
+    s->y = take(cv, T, c->d_model);
+    s->q = take(cv, T, d_q);
+    s->k = take(cv, T, d_kv);
+    s->v = take(cv, T, d_kv);
+    s->qr = take(cv, T, c->n_head * hd);
+    s->att = take(cv, T, c->n_head * hd);
+    s->gate = take(cv, T, c->d_ff);
+    s->up = take(cv, T, c->d_ff);
+    s->angles = take(cv, T, c->n_rot);
+    for (int i = 0; i < s->n_threads; i++)
+        thread[i] = (ts_att_scratch){
+            .k = take(cv, hd, TS_KV_TILE),
+            .v = take(cv, hd, TS_KV_TILE),
+            .s = take(cv, 4, TS_KV_TILE),
+            .o = take(cv, 4, hd),
+            .M = take(cv, TS_ATT_TOKENS, group),
+            .L = take(cv, TS_ATT_TOKENS, group),
+        };
+}
+
+ts_status ts_scratch_init(ts_scratch *out, const ts_model *m, uint32_t max_tok, int n_threads, ts_err *err) {
+    ts_scratch s = {.max_tok = max_tok, .n_threads = n_threads};
+    s.thread = ts_calloc((size_t)n_threads, sizeof *s.thread);
+    if (!s.thread) return ts_fail_nomem(err, "scratch memory", (size_t)n_threads * sizeof *s.thread);
+    struct carve cv = {0};
+    carve_all(&cv, &s, &m->c, s.thread);
+    ts_status st = cv.overflow ? ts_fail_nomem(err, "scratch memory", SIZE_MAX) : ts_big_alloc(&s.mem, cv.used, true, "scratch memory", err);
+    if (st == TS_OK) {
+        cv = (struct carve){.base = s.mem.ptr};
+        carve_all(&cv, &s, &m->c, s.thread);
+        uint32_t d_q = m->c.n_head * m->c.head_dim, widest = m->c.d_model > m->c.d_ff ? m->c.d_model : m->c.d_ff;
+        st = ts_qact_init(&s.act, widest > d_q ? widest : d_q, max_tok, err);
+    }
+    if (st != TS_OK) {
+        ts_scratch_fini(&s);
+        return st;
+    }
+    *out = s;
+    return TS_OK;
+}
+
+void ts_scratch_fini(ts_scratch *s) {
+    ts_qact_fini(&s->act);
+    ts_big_free(&s->mem);
+    ts_free(s->thread);
+    *s = (ts_scratch){0};
+}
+
+/* ---- steps ---------------------------------------------------------------------------------------------------- */
+
+struct wants {
+    bool block32, block256;
+};
+
+static struct wants wants_of(const ts_linear *const *consumer, int n) {
+    struct wants w = {0};
+    for (int i = 0; i < n; i++) {
+        w.block32 |= ts_linear_wants32(consumer[i]);
+        w.block256 |= ts_linear_wants256(consumer[i]);
+    }
+    return w;
+}
+
+static void quantise(const ts_pass *p, struct wants w, const float *x, uint32_t K, uint32_t n_tok, uint32_t t) {
+    if (w.block32) p->ex.kern->quant32(x, K, n_tok, t, &p->s->act);
+    if (w.block256) p->ex.kern->quant256(x, K, n_tok, t, &p->s->act);
+}
+
+struct norm_args {
+    ts_pass *p;
+    const float *weight, *from;
+    bool add;
+    struct wants w;
+    uint32_t n_tok;
+};
+
+static void norm_task(void *arg, size_t t, int thread) {
+    const struct norm_args *a = arg;
+    (void)thread;
+    const ts_model_config *c = &a->p->m->c;
+    ts_scratch *s = a->p->s;
+    float *x = s->x + t * c->d_model, *norm = s->norm + t * c->d_model;
+    if (a->add) a->p->ex.kern->add(x, s->y + t * c->d_model, c->d_model);
+    a->p->ex.kern->rmsnorm(a->from + t * c->d_model, a->weight, norm, c->d_model, c->norm_eps);
+    quantise(a->p, a->w, norm, c->d_model, a->n_tok, (uint32_t)t);
+}
+
+void ts_step_norm(ts_pass *p, bool add, const float *weight, const ts_linear *const *consumer, int n) {
+    struct norm_args a = {p, weight, p->s->x, add, wants_of(consumer, n), p->n_tok};
+    ts_pool_run(p->ex.pool, p->n_tok, norm_task, &a);
+}
+
+static void add_task(void *arg, size_t t, int thread) {
+    ts_pass *p = arg;
+    (void)thread;
+    uint32_t d = p->m->c.d_model;
+    p->ex.kern->add(p->s->x + t * d, p->s->y + t * d, d);
+}
+
+void ts_step_add(ts_pass *p) {
+    ts_pool_run(p->ex.pool, p->n_tok, add_task, p);
+}
+
+void ts_step_qkv(ts_pass *p, const ts_layer *l) {
+    const ts_linear *const layer[] = {&l->q, &l->k, &l->v};
+    float *const y[] = {p->s->q, p->s->k, p->s->v};
+    const size_t ld[] = {l->q.n_out, l->k.n_out, l->v.n_out};
+    ts_linear_run(&p->ex, layer, 3, p->s->norm, p->m->c.d_model, &p->s->act, p->n_tok, y, ld);
+}
+
+struct rope_args {
+    ts_pass *p;
+    uint32_t layer;
+};
+
+/* One token: q and k turned, k and v stored. */
+static void rope_task(void *arg, size_t t, int thread) {
+    const struct rope_args *a = arg;
+    (void)thread;
+    const ts_pass *p = a->p;
+    const ts_model *m = p->m;
+    const ts_model_config *c = &m->c;
+    const ts_layer *l = &m->layer[a->layer];
+    const ts_kern *kern = p->ex.kern;
+    const uint32_t hd = c->head_dim, pad = ts_head_pad(c);
+    const ts_att_span *span = p->batch->span;
+    while (t >= (size_t)span->first + span->n) span++;
+    const uint32_t pos = span->pos0 + (uint32_t)t - span->first;
+    const float *cs = p->s->angles + t * c->n_rot;
+    float turned[1024];
+    for (uint32_t h = 0; h < c->n_head; h++) {
+        float *q = p->s->q + (t * c->n_head + h) * hd, *out = p->s->qr + (t * c->n_head + h) * pad;
+        if (l->q_norm) kern->rmsnorm(q, l->q_norm, q, hd, c->norm_eps);
+        kern->rope(q, out, cs, c->n_rot, hd, m->arch->rope_halves);
+        for (uint32_t d = hd; d < pad; d++) out[d] = 0;
+    }
+    for (uint32_t h = 0; h < c->n_kv_head; h++) {
+        float *k = p->s->k + (t * c->n_kv_head + h) * hd;
+        if (l->k_norm) kern->rmsnorm(k, l->k_norm, k, hd, c->norm_eps);
+        kern->rope(k, turned, cs, c->n_rot, hd, m->arch->rope_halves);
+        /* spans name the cache as const for attention; storing is this task's privilege, one token each */
+        ts_kv_store((ts_kv *)(uintptr_t)span->kv, kern, a->layer, h, pos, turned, p->s->v + (t * c->n_kv_head + h) * hd, hd);
+    }
+}
+
+struct quant_args {
+    ts_pass *p;
+    struct wants w;
+};
+
+/* Attention's output without the padding of heads, in s->norm, and quantised. */
+static void attention_out_task(void *arg, size_t t, int thread) {
+    const struct quant_args *a = arg;
+    (void)thread;
+    const ts_model_config *c = &a->p->m->c;
+    ts_scratch *s = a->p->s;
+    const uint32_t hd = c->head_dim, pad = ts_head_pad(c), K = c->n_head * hd;
+    float *out = s->norm + t * K;
+    for (uint32_t h = 0; h < c->n_head; h++) memcpy(out + h * hd, s->att + (t * c->n_head + h) * pad, hd * sizeof *out);
+    quantise(a->p, a->w, out, K, a->p->n_tok, (uint32_t)t);
+}
+
+void ts_step_attention(ts_pass *p, uint32_t layer) {
+    const ts_model_config *c = &p->m->c;
+    const ts_layer *l = &p->m->layer[layer];
+    ts_scratch *s = p->s;
+    struct rope_args ra = {p, layer};
+    ts_pool_run(p->ex.pool, p->n_tok, rope_task, &ra);
+    float scale = 1.0f / sqrtf((float)c->head_dim);
+    ts_attention(&p->ex, c, layer, p->batch->span, p->batch->n_span, s->qr, s->att, scale, s->thread);
+    const ts_linear *const o[] = {&l->o};
+    struct quant_args qa = {p, wants_of(o, 1)};
+    ts_pool_run(p->ex.pool, p->n_tok, attention_out_task, &qa);
+    float *const y[] = {s->y};
+    const size_t ld[] = {c->d_model};
+    ts_linear_run(&p->ex, o, 1, s->norm, l->o.n_in, &s->act, p->n_tok, y, ld);
+}
+
+static void silu_task(void *arg, size_t t, int thread) {
+    const struct quant_args *a = arg;
+    (void)thread;
+    const uint32_t n = a->p->m->c.d_ff;
+    float *gate = a->p->s->gate + t * n;
+    a->p->ex.kern->silu_mul(gate, a->p->s->up + t * n, gate, n);
+    quantise(a->p, a->w, gate, n, a->p->n_tok, (uint32_t)t);
+}
+
+void ts_step_ffn(ts_pass *p, const ts_layer *l) {
+    ts_scratch *s = p->s;
+    const size_t d_ff = p->m->c.d_ff;
+    const ts_linear *const in[] = {&l->gate, &l->up};
+    float *const hidden[] = {s->gate, s->up};
+    const size_t ld_hidden[] = {d_ff, d_ff};
+    ts_linear_run(&p->ex, in, 2, s->norm, p->m->c.d_model, &s->act, p->n_tok, hidden, ld_hidden);
+    const ts_linear *const down[] = {&l->down};
+    struct quant_args qa = {p, wants_of(down, 1)};
+    ts_pool_run(p->ex.pool, p->n_tok, silu_task, &qa);
+    float *const y[] = {s->y};
+    const size_t ld[] = {p->m->c.d_model};
+    ts_linear_run(&p->ex, down, 1, s->gate, d_ff, &s->act, p->n_tok, y, ld);
+}
+
+bool ts_pass_cancelled(const ts_pass *p) {
+    return p->batch->cancelled && p->batch->cancelled(p->batch->ud);
+}
+
+/* ---- the pass ------------------------------------------------------------------------------------------------- */
+
+/* A token's embedding and its angles. */
+static void embed_task(void *arg, size_t t, int thread) {
+    const ts_pass *p = arg;
+    (void)thread;
+    const ts_model *m = p->m;
+    const uint32_t d = m->c.d_model;
+    const size_t row = ts_dtype_row_bytes(m->embed->type, d);
+    ts_dequant(m->embed->type, (const char *)m->embed->data + (size_t)p->batch->id[t] * row, p->s->x + t * d, d);
+    const ts_att_span *span = p->batch->span;
+    while (t >= (size_t)span->first + span->n) span++;
+    ts_rope_angles(&m->rope, span->pos0 + (uint32_t)t - span->first, p->s->angles + t * m->c.n_rot);
+}
+
+ts_status ts_forward(const ts_model *m, ts_exec ex, ts_scratch *s, const ts_batch *b, ts_err *err) {
+    assert(b->n_tok >= 1 && b->n_tok <= s->max_tok);
+    ts_pass p = {.m = m, .ex = ex, .s = s, .batch = b, .n_tok = b->n_tok};
+    ts_pool_run(ex.pool, p.n_tok, embed_task, &p);
+    ts_status st = m->arch->forward(&p);
+    return st == TS_E_CANCELLED ? ts_fail(err, st, "stopped") : st;
+}
+
+void ts_forward_logits(const ts_model *m, ts_exec ex, ts_scratch *s, uint32_t row0, uint32_t n, float *out) {
+    const ts_linear *const head[] = {&m->head};
+    ts_pass p = {.m = m, .ex = ex, .s = s, .n_tok = n};
+    struct norm_args a = {&p, m->out_norm, s->x + (size_t)row0 * m->c.d_model, false, wants_of(head, 1), n};
+    ts_pool_run(ex.pool, n, norm_task, &a);
+    float *const y[] = {out};
+    const size_t ld[] = {m->c.n_vocab};
+    ts_linear_run(&ex, head, 1, s->norm, m->c.d_model, &s->act, n, y, ld);
+}

@@ -1,0 +1,68 @@
+/* pass.h - one forward pass over a batch of tokens: its memory and the steps that families are made of.
+ * Depends on: model.h. */
+#ifndef TS_MODEL_PASS_H
+#define TS_MODEL_PASS_H
+
+#include "model/model.h"
+
+/* Memory of a pass for up to max_tok tokens at a time; made once, used for every pass. */
+typedef struct ts_scratch {
+    uint32_t max_tok;
+    float *x;      /* [n_tok, d_model] the residual stream */
+    float *norm;   /* [n_tok, widest input of a linear layer] */
+    float *y;      /* [n_tok, d_model] what a block adds to x */
+    float *q;      /* [n_tok, n_head * head_dim] */
+    float *k, *v;  /* [n_tok, n_kv_head * head_dim] */
+    float *qr;     /* [n_tok, n_head, head_pad] queries after rope, padded */
+    float *att;    /* [n_tok, n_head, head_pad] */
+    float *gate, *up; /* [n_tok, d_ff] */
+    float *angles; /* [n_tok, n_rot] */
+    ts_qact act;
+    ts_att_scratch *thread; /* [n_threads] */
+    int n_threads;
+    ts_big mem;
+} ts_scratch;
+TS_NODISCARD ts_status ts_scratch_init(ts_scratch *s, const ts_model *m, uint32_t max_tok, int n_threads, ts_err *err);
+void ts_scratch_fini(ts_scratch *s);
+
+/* What to compute. */
+typedef struct ts_batch {
+    uint32_t n_tok;        /* 1 .. max_tok */
+    const int32_t *id;     /* [n_tok], each in [0, n_vocab) */
+    const ts_att_span *span; /* cover the tokens in order; their KV caches have room */
+    uint32_t n_span;
+    bool (*cancelled)(void *ud); /* asked between layers; NULL: never */
+    void *ud;
+} ts_batch;
+
+struct ts_pass {
+    const ts_model *m;
+    ts_exec ex;
+    ts_scratch *s;
+    const ts_batch *batch;
+    uint32_t n_tok;
+};
+
+/* Run the layers: stores keys and values, leaves the residual stream of every token in s->x. TS_E_CANCELLED when asked
+ * to stop (the KV cache then holds entries of these positions that must not be used). */
+TS_NODISCARD ts_status ts_forward(const ts_model *m, ts_exec ex, ts_scratch *s, const ts_batch *b, ts_err *err);
+/* Logits of rows [row0, row0 + n) of the last pass: out f32 [n, n_vocab]. */
+void ts_forward_logits(const ts_model *m, ts_exec ex, ts_scratch *s, uint32_t row0, uint32_t n, float *out);
+
+/* ---- steps, for arch_*.c: each is one parallel region over tokens, rows or heads ------------------------------- */
+
+/* s->norm = rmsnorm(s->x, weight), and its quantised forms as the consumers want them. With `add`, first s->x += s->y. */
+void ts_step_norm(ts_pass *p, bool add, const float *weight, const ts_linear *const *consumer, int n);
+/* s->q, s->k, s->v = the three layers of s->norm */
+void ts_step_qkv(ts_pass *p, const ts_layer *l);
+/* RoPE on q and k (after q_norm and k_norm where the layer has them); keys and values into the cache; attention; the
+ * output layer: s->y = o(attention) */
+void ts_step_attention(ts_pass *p, uint32_t layer);
+/* s->y = down(silu(gate(norm)) * up(norm)) */
+void ts_step_ffn(ts_pass *p, const ts_layer *l);
+/* s->x += s->y, after the last layer */
+void ts_step_add(ts_pass *p);
+/* Has the batch's owner asked to stop? */
+bool ts_pass_cancelled(const ts_pass *p);
+
+#endif

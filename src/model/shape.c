@@ -1,0 +1,261 @@
+#include "model/shape.h"
+#include "base/rng.h"
+#include "format/gguf_write.h"
+#include "format/quant.h"
+#include "kern/fmath.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+static const ts_shape shapes[] = {
+    {"llama-3-8b", "llama", 32, 4096, 14336, 32, 8, 128, 128256, 8192, false, 500000, 1e-5f, 1, 0, 0, 0, 0, 0},
+    {"llama-3.2-1b", "llama", 16, 2048, 8192, 32, 8, 64, 128256, 131072, true, 500000, 1e-5f, 32, 0, 0, 0, 0, 0},
+    {"llama-3.2-3b", "llama", 28, 3072, 8192, 24, 8, 128, 128256, 131072, true, 500000, 1e-5f, 32, 0, 0, 0, 0, 0},
+    {"tinyllama", "llama", 22, 2048, 5632, 32, 4, 64, 32000, 2048, false, 10000, 1e-5f, 1, 0, 0, 0, 0, 0},
+    {"qwen2.5-0.5b", "qwen2", 24, 896, 4864, 14, 2, 64, 151936, 32768, true, 1000000, 1e-6f, 1, 0, 0, 0, 0, 0},
+    {"qwen3-0.6b", "qwen3", 28, 1024, 3072, 16, 8, 128, 151936, 40960, true, 1000000, 1e-6f, 1, 0, 0, 0, 0, 0},
+    {"tiny", "llama", 2, 256, 512, 4, 2, 64, 512, 2048, false, 10000, 1e-5f, 1, 0, 0, 0, 0, 0},
+};
+enum { N_SHAPES = sizeof shapes / sizeof *shapes };
+
+ts_status ts_shape_find(const ts_shape **out, const char *name, ts_err *err) {
+    char list[256] = "";
+    for (int i = 0; i < N_SHAPES; i++) {
+        if (!strcasecmp(name, shapes[i].name)) {
+            *out = &shapes[i];
+            return TS_OK;
+        }
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", shapes[i].name);
+    }
+    return ts_fail(err, TS_E_INVAL, "unknown shape \"%s\"; known: %s", name, list);
+}
+
+ts_status ts_mix_find(ts_mix *out, const char *name, ts_err *err) {
+    ts_dtype type;
+    if (!strcasecmp(name, "q4_k") || !strcasecmp(name, "q4_k_m"))
+        *out = (ts_mix){TS_Q4_K, TS_Q6_K, TS_Q6_K};
+    else if (!strcasecmp(name, "q4_0"))
+        *out = (ts_mix){TS_Q4_0, TS_Q6_K, TS_Q4_0};
+    else if (ts_dtype_find(name, &type))
+        *out = (ts_mix){type, type, type};
+    else
+        return ts_fail(err, TS_E_INVAL, "unknown type \"%s\"; for example q4_0, q4_k, q6_k, q8_0, f16, bf16, f32", name);
+    return TS_OK;
+}
+
+/* One tensor's random rows. */
+struct maker {
+    ts_rng rng;
+    ts_dtype type;
+    uint64_t cols;
+    float deviation;
+    bool norm; /* around 1 instead of 0 */
+};
+
+/* Blocks of random bits with scales that give the deviation; quantising real numbers would take minutes for an 8B. */
+static void random_blocks(struct maker *m, uint8_t *p, size_t n_block) {
+    const ts_dtype_info *info = ts_dtype_get(m->type);
+    size_t bytes = info->block_bytes;
+    for (size_t i = 0; i + 8 <= n_block * bytes; i += 8) {
+        uint64_t r = ts_rng_u64(&m->rng);
+        memcpy(p + i, &r, 8);
+    }
+    for (size_t i = n_block * bytes / 8 * 8; i < n_block * bytes; i++) p[i] = (uint8_t)ts_rng_u32(&m->rng);
+    /* deviation of the block's integers (times a typical sub-scale), where d and the minimum stand, and the minimum that
+     * makes the mean zero, in units of d */
+    float sd;
+    size_t d_at = 0, m_at = 0;
+    float mean = 0;
+    switch (m->type) {
+    case TS_Q4_0: sd = 4.6f; break;
+    case TS_Q4_1: sd = 4.6f, m_at = 2, mean = -7.5f; break;
+    case TS_Q5_0: sd = 9.2f; break;
+    case TS_Q5_1: sd = 9.2f, m_at = 2, mean = -15.5f; break;
+    case TS_Q8_0: sd = 74; break;
+    case TS_IQ4_NL: sd = 70; break;
+    case TS_IQ4_XS: sd = 70.0f * 18.5f; break;
+    case TS_Q2_K: sd = 1.12f * 8.8f, d_at = 80, m_at = 82, mean = 1.5f; break;
+    case TS_Q3_K: sd = 2.3f * 18.5f, d_at = 108; break;
+    case TS_Q4_K: sd = 4.6f * 36, m_at = 2, mean = 7.5f; break;
+    case TS_Q5_K: sd = 9.2f * 36, m_at = 2, mean = 15.5f; break;
+    case TS_Q6_K: sd = 18.5f * 74, d_at = 208; break;
+    default: sd = 1; break;
+    }
+    for (size_t b = 0; b < n_block; b++, p += bytes) {
+        float jitter = 0.75f + 0.5f * (float)(p[bytes / 2] / 255.0);
+        if (m->type == TS_MXFP4) { /* deviation 5 of the doubled values: the power of two nearest to what is wanted */
+            p[0] = (uint8_t)(128 + (int)rint(ts_log2_d((double)(m->deviation / 5))));
+            continue;
+        }
+        float d = m->deviation / sd * jitter;
+        uint16_t h = ts_f32_to_f16(d), min = ts_f32_to_f16(d * mean);
+        memcpy(p + d_at, &h, 2);
+        if (m_at) memcpy(p + m_at, &min, 2);
+    }
+}
+
+static ts_status make_rows(void *ud, uint64_t first, uint64_t n, void *out, ts_err *err) {
+    struct maker *m = ud;
+    (void)first, (void)err;
+    if (ts_dtype_get(m->type)->block > 1) { /* row by row: how many are asked for at a time must not show */
+        size_t row_bytes = ts_dtype_row_bytes(m->type, m->cols);
+        for (uint64_t r = 0; r < n; r++) random_blocks(m, (uint8_t *)out + r * row_bytes, (size_t)(m->cols / ts_dtype_get(m->type)->block));
+        return TS_OK;
+    }
+    for (size_t i = 0; i < n * m->cols; i++) {
+        float v = (float)ts_rng_gauss(&m->rng) * m->deviation + (m->norm ? 1 : 0);
+        if (m->type == TS_F32) ((float *)out)[i] = v;
+        else ((uint16_t *)out)[i] = m->type == TS_F16 ? ts_f32_to_f16(v) : ts_f32_to_bf16(v);
+    }
+    return TS_OK;
+}
+
+/* What the tensors are made with, alive until the file is written. */
+struct factory {
+    ts_gguf_writer *w;
+    struct maker *maker;
+    size_t n;
+    uint64_t seed;
+};
+
+static void add(struct factory *f, const char *name, ts_dtype type, uint64_t cols, uint64_t rows, bool norm) {
+    const ts_dtype_info *info = ts_dtype_get(type);
+    if (cols % info->block) type = info->block == 256 && cols % 32 == 0 ? TS_Q8_0 : TS_F16;
+    struct maker *m = &f->maker[f->n];
+    *m = (struct maker){.rng = ts_rng_seed(f->seed + f->n), .type = type, .cols = cols,
+                        .deviation = norm ? 0.05f : rows == 0 ? 0.2f : 0.7f / sqrtf((float)(cols ? cols : 1)), .norm = norm};
+    f->n++;
+    const uint64_t dim[2] = {cols, rows};
+    ts_gguf_add_tensor_fn(f->w, name, type, rows ? 2 : 1, dim, make_rows, m);
+}
+
+static ts_status rope_rows(void *ud, uint64_t first, uint64_t n, void *out, ts_err *err) {
+    const ts_shape *s = ud;
+    (void)first, (void)n, (void)err;
+    for (uint32_t i = 0; i < s->head_dim / 2; i++) { /* Llama 3.1's rule: low 1, high 4, original context 8192 */
+        double wave = 0x1.921fb54442d18p+2 * ts_pow_d((double)s->rope_base, 2.0 * i / s->head_dim), r = 1;
+        if (wave > 8192) r = (double)s->rope_factor;
+        else if (wave > 8192 / 4.0) {
+            double smooth = (8192 / wave - 1) / 3;
+            r = 1 / ((1 - smooth) / (double)s->rope_factor + smooth);
+        }
+        ((float *)out)[i] = (float)r;
+    }
+    return TS_OK;
+}
+
+/* A byte-level vocabulary: 256 bytes, an end token, and fillers. */
+static ts_status put_vocabulary(ts_gguf_writer *w, uint32_t n, ts_err *err) {
+    ts_span *token = ts_alloc(n, sizeof *token);
+    int32_t *kind = ts_alloc(n, sizeof *kind);
+    char *text = ts_alloc(n, 16);
+    if (!token || !kind || !text) {
+        ts_free(token), ts_free(kind), ts_free(text);
+        return ts_fail_nomem(err, "a vocabulary", n * sizeof *token);
+    }
+    uint32_t other = 256; /* GPT-2's stand-ins for bytes that do not print */
+    for (uint32_t i = 0; i < n; i++) {
+        char *t = text + 16 * (size_t)i;
+        kind[i] = i < 256 ? 1 : 3;
+        if (i == 256) snprintf(t, 16, "<|end|>");
+        else if (i > 256) snprintf(t, 16, "<|%u|>", i);
+        else {
+            uint32_t c = (i >= 33 && i <= 126) || (i >= 161 && i <= 172) || i >= 174 ? i : other++;
+            if (c < 128) t[0] = (char)c, t[1] = 0;
+            else t[0] = (char)(0xc0 | c >> 6), t[1] = (char)(0x80 | (c & 63)), t[2] = 0;
+        }
+        token[i] = (ts_span){.data = (const uint8_t *)t, .len = strlen(t)};
+    }
+    ts_gguf_put_str(w, "tokenizer.ggml.model", "gpt2");
+    ts_gguf_put_str(w, "tokenizer.ggml.pre", "llama-bpe");
+    ts_gguf_put_strings(w, "tokenizer.ggml.tokens", token, n);
+    ts_gguf_put_array(w, "tokenizer.ggml.token_type", TS_GGUF_I32, kind, n);
+    ts_gguf_put_strings(w, "tokenizer.ggml.merges", token, 0);
+    ts_gguf_put_u32(w, "tokenizer.ggml.bos_token_id", 256);
+    ts_gguf_put_u32(w, "tokenizer.ggml.eos_token_id", 256);
+    ts_gguf_put_str(w, "tokenizer.chat_template", "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}");
+    ts_free(token), ts_free(kind), ts_free(text);
+    return TS_OK;
+}
+
+/* llama-quantize's rule for which layers get more bits in a _M mix. */
+static bool more_bits(uint32_t i, uint32_t n) {
+    return i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2;
+}
+
+static void add_layer(struct factory *f, const ts_shape *s, const ts_mix *mix, uint32_t i) {
+    const uint32_t d = s->d_model, q = s->n_head * s->head_dim, kv = s->n_kv_head * s->head_dim;
+    const ts_dtype more = more_bits(i, s->n_layer) ? mix->more : mix->base;
+    const bool qwen2 = !strcmp(s->arch, "qwen2"), qwen3 = !strcmp(s->arch, "qwen3");
+    const struct {
+        const char *name;
+        ts_dtype type;
+        uint32_t cols, rows;
+        bool norm, present;
+    } t[] = {
+        {"attn_norm.weight", TS_F32, d, 0, true, true},   {"attn_q.weight", mix->base, d, q, false, true},
+        {"attn_k.weight", mix->base, d, kv, false, true}, {"attn_v.weight", more, d, kv, false, true},
+        {"attn_q.bias", TS_F32, q, 0, false, qwen2},      {"attn_k.bias", TS_F32, kv, 0, false, qwen2},
+        {"attn_v.bias", TS_F32, kv, 0, false, qwen2},     {"attn_q_norm.weight", TS_F32, s->head_dim, 0, true, qwen3},
+        {"attn_k_norm.weight", TS_F32, s->head_dim, 0, true, qwen3},
+        {"attn_output.weight", mix->base, q, d, false, true}, {"ffn_norm.weight", TS_F32, d, 0, true, true},
+        {"ffn_gate.weight", mix->base, d, s->d_ff, false, true}, {"ffn_up.weight", mix->base, d, s->d_ff, false, true},
+        {"ffn_down.weight", more, s->d_ff, d, false, true},
+    };
+    for (size_t k = 0; k < sizeof t / sizeof *t; k++) {
+        char name[64];
+        snprintf(name, sizeof name, "blk.%u.%s", i, t[k].name);
+        if (t[k].present) add(f, name, t[k].type, t[k].cols, t[k].rows, t[k].norm);
+    }
+}
+
+static ts_status fill(struct factory *f, const ts_shape *s, const ts_mix *mix, ts_err *err) {
+    ts_gguf_writer *w = f->w;
+    char key[64];
+#define KEY(name) (snprintf(key, sizeof key, "%s.%s", s->arch, name), key)
+    ts_gguf_put_str(w, "general.architecture", s->arch);
+    snprintf(key, sizeof key, "%s, random weights", s->name);
+    ts_gguf_put_str(w, "general.name", key);
+    ts_gguf_put_u32(w, KEY("block_count"), s->n_layer);
+    ts_gguf_put_u32(w, KEY("context_length"), s->n_ctx);
+    ts_gguf_put_u32(w, KEY("embedding_length"), s->d_model);
+    ts_gguf_put_u32(w, KEY("feed_forward_length"), s->d_ff);
+    ts_gguf_put_u32(w, KEY("attention.head_count"), s->n_head);
+    ts_gguf_put_u32(w, KEY("attention.head_count_kv"), s->n_kv_head);
+    ts_gguf_put_u32(w, KEY("attention.key_length"), s->head_dim);
+    ts_gguf_put_u32(w, KEY("attention.value_length"), s->head_dim);
+    ts_gguf_put_f32(w, KEY("attention.layer_norm_rms_epsilon"), s->norm_eps);
+    ts_gguf_put_f32(w, KEY("rope.freq_base"), s->rope_base);
+    ts_gguf_put_u32(w, KEY("rope.dimension_count"), s->n_rot ? s->n_rot : s->head_dim);
+    if (s->window) ts_gguf_put_u32(w, KEY("attention.sliding_window"), s->window);
+    if (s->linear > 0 || s->yarn > 0) {
+        ts_gguf_put_str(w, KEY("rope.scaling.type"), s->yarn > 0 ? "yarn" : "linear");
+        ts_gguf_put_f32(w, KEY("rope.scaling.factor"), s->yarn > 0 ? s->yarn : s->linear);
+    }
+    if (s->rope_ctx_orig) ts_gguf_put_u32(w, KEY("rope.scaling.original_context_length"), s->rope_ctx_orig);
+    ts_gguf_put_u32(w, KEY("vocab_size"), s->n_vocab);
+#undef KEY
+    TS_TRY(put_vocabulary(w, s->n_vocab, err));
+    add(f, "token_embd.weight", s->tied ? mix->head : mix->base, s->d_model, s->n_vocab, false);
+    add(f, "output_norm.weight", TS_F32, s->d_model, 0, true);
+    if (!s->tied) add(f, "output.weight", mix->head, s->d_model, s->n_vocab, false);
+    const uint64_t half = s->head_dim / 2;
+    if (s->rope_factor > 1)
+        ts_gguf_add_tensor_fn(w, "rope_freqs.weight", TS_F32, 1, &half, rope_rows, (void *)(uintptr_t)s);
+    for (uint32_t i = 0; i < s->n_layer; i++) add_layer(f, s, mix, i);
+    return TS_OK;
+}
+
+ts_status ts_shape_make(const ts_shape *shape, const ts_mix *mix, uint64_t seed, ts_buf *out, ts_err *err) {
+    size_t most = 3 + 14 * (size_t)shape->n_layer;
+    struct factory f = {.seed = seed * 1000003, .maker = ts_calloc(most, sizeof *f.maker)};
+    if (!f.maker) return ts_fail_nomem(err, "a random model", most * sizeof *f.maker);
+    ts_status s = ts_gguf_writer_new(&f.w, 64, err);
+    if (s == TS_OK) s = fill(&f, shape, mix, err);
+    if (s == TS_OK) s = ts_gguf_save_mem(f.w, out, err);
+    ts_gguf_writer_free(f.w);
+    ts_free(f.maker);
+    return s;
+}

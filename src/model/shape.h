@@ -1,0 +1,39 @@
+/* shape.h - models of well-known shapes with random weights, for benchmarks and tests. Depends on: format/gguf_write.h.
+ *
+ * A shape is written as a complete GGUF file in memory: metadata, a small byte vocabulary, tensors in the mix of types that
+ * the usual quantisers choose. Its weights are random with a deviation that keeps activations finite; what it says is
+ * noise, how long it takes is not. */
+#ifndef TS_MODEL_SHAPE_H
+#define TS_MODEL_SHAPE_H
+
+#include "base/mem.h"
+#include "format/dtype.h"
+
+typedef struct ts_shape {
+    const char *name, *arch;
+    uint32_t n_layer, d_model, d_ff, n_head, n_kv_head, head_dim, n_vocab, n_ctx;
+    bool tied;
+    float rope_base, norm_eps;
+    float rope_factor; /* > 1: a rope_freqs tensor as Llama 3.2 has it */
+    /* what only tests ask for; 0: leave it out */
+    uint32_t n_rot;       /* rotated elements of a head, where not all */
+    uint32_t window;      /* sliding window */
+    float linear, yarn;   /* rope.scaling.factor of that type */
+    uint32_t rope_ctx_orig;
+} ts_shape;
+
+/* By name: llama-3-8b, llama-3.2-1b, llama-3.2-3b, tinyllama, qwen2.5-0.5b, qwen3-0.6b, tiny. TS_E_INVAL lists them. */
+TS_NODISCARD ts_status ts_shape_find(const ts_shape **out, const char *name, ts_err *err);
+
+/* What weights are made of: the name of a mix, "f32", "f16", "bf16", "q8_0", "q4_0", "q4_k" (= "q4_k_m": Q6_K for the head and
+ * half of attn_v and ffn_down), "q6_k", or any other type by its name for all matrices. TS_E_INVAL for an unknown name. */
+typedef struct ts_mix {
+    ts_dtype base, head, more; /* more: attn_v and ffn_down of some layers */
+} ts_mix;
+TS_NODISCARD ts_status ts_mix_find(ts_mix *out, const char *name, ts_err *err);
+
+/* The file, appended to `out`. Rows that are not whole blocks of a type fall back: 256-element types to Q8_0, others to
+ * F16. `seed` makes the weights. */
+TS_NODISCARD ts_status ts_shape_make(const ts_shape *shape, const ts_mix *mix, uint64_t seed, ts_buf *out, ts_err *err);
+
+#endif

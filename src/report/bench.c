@@ -1,0 +1,134 @@
+#include "report/bench.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "engine/engine.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- limits ----------------------------------------------------------------------------------------------------- */
+
+struct probe {
+    const ts_engine *e;
+    const char *data;
+    size_t bytes;
+    uint64_t rounds;
+    uint64_t sink[1024], macs[1024]; /* by task */
+};
+
+static void read_task(void *arg, size_t task, int thread) {
+    struct probe *p = arg;
+    (void)thread;
+    size_t part = p->bytes / (size_t)ts_pool_threads(p->e->pool) & ~(size_t)255;
+    p->e->kern.probe_read(p->data + task * part, part, &p->sink[task]);
+}
+
+static void int8_task(void *arg, size_t task, int thread) {
+    struct probe *p = arg;
+    (void)thread;
+    p->macs[task] = p->e->kern.probe_int8(p->rounds, &p->sink[task]);
+}
+
+ts_status ts_bench_measure_limits(ts_engine *e, ts_bench_limits *out, ts_err *err) {
+    enum { TRIES = 5 };
+    ts_big big = {0};
+    size_t bytes = (size_t)512 << 20; /* far beyond any cache */
+    TS_TRY(ts_big_alloc(&big, bytes, true, "the bandwidth measurement", err));
+    struct probe *p = ts_calloc(1, sizeof *p);
+    if (!p) {
+        ts_big_free(&big);
+        return ts_fail_nomem(err, "the bandwidth measurement", sizeof *p);
+    }
+    *p = (struct probe){.e = e, .data = big.ptr, .bytes = bytes, .rounds = 2000000};
+    memset(big.ptr, 1, bytes);
+    size_t n = (size_t)ts_pool_threads(e->pool);
+    ts_bench_limits best = {0};
+    for (int i = 0; i < TRIES; i++) {
+        uint64_t t0 = ts_now_ns();
+        ts_pool_run(e->pool, n, read_task, p);
+        double gbps = (double)(bytes / n * n) / (double)(ts_now_ns() - t0);
+        if (gbps > best.read_gbps) best.read_gbps = gbps;
+        t0 = ts_now_ns();
+        ts_pool_run(e->pool, n, int8_task, p);
+        double ns = (double)(ts_now_ns() - t0), macs = 0;
+        for (size_t k = 0; k < n; k++) macs += (double)p->macs[k];
+        if (2 * macs / ns > best.int8_gops) best.int8_gops = 2 * macs / ns;
+    }
+    ts_free(p);
+    ts_big_free(&big);
+    *out = best;
+    return TS_OK;
+}
+
+/* ---- tests ------------------------------------------------------------------------------------------------------ */
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void summarise(double *rate, int n, ts_bench_result *out) {
+    double mean = 0, var = 0;
+    for (int i = 0; i < n; i++) mean += rate[i] / n;
+    for (int i = 0; i < n; i++) var += (rate[i] - mean) * (rate[i] - mean);
+    qsort(rate, (size_t)n, sizeof *rate, by_value);
+    out->n_reps = n;
+    out->rate = n % 2 ? rate[n / 2] : (rate[n / 2 - 1] + rate[n / 2]) / 2;
+    out->sd = n > 1 ? sqrt(var / (n - 1)) : 0;
+    out->min = rate[0];
+    out->max = rate[n - 1];
+}
+
+/* Bring the timeline to `depth` tokens, untimed, then time the rest. Tokens differ from repetition to repetition, so that
+ * nothing is found in the cache but the prefix. */
+static ts_status one(ts_session *s, ts_token *token, const ts_bench_test *t, double *rate, ts_err *err) {
+    if (t->depth) TS_TRY(ts_session_sync(s, token, t->depth, err));
+    uint64_t begin = ts_now_ns();
+    for (uint32_t i = t->decode ? 1 : t->n; i <= t->n; i++) TS_TRY(ts_session_sync(s, token, t->depth + i, err));
+    *rate = (double)t->n * 1e9 / (double)(ts_now_ns() - begin);
+    return TS_OK;
+}
+
+static ts_status repeat(ts_session *s, const ts_engine *e, const ts_bench_test *t, int n_reps, ts_progress_fn *step,
+                        void *step_ud, ts_token *token, double *rate, ts_err *err) {
+    ts_rng rng = ts_rng_seed(1);
+    uint32_t n_vocab = e->model->c.n_vocab;
+    for (uint32_t i = 0; i < t->depth; i++) token[i] = (ts_token)ts_rng_below(&rng, n_vocab);
+    for (int rep = -1; rep < n_reps; rep++) { /* -1 warms up */
+        for (uint32_t i = 0; i < t->n; i++) token[t->depth + i] = (ts_token)ts_rng_below(&rng, n_vocab);
+        double r;
+        TS_TRY(one(s, token, t, &r, err));
+        if (rep >= 0) rate[rep] = r;
+        if (step && !step(step_ud, (uint64_t)(rep + 1), (uint64_t)n_reps)) return ts_fail(err, TS_E_CANCELLED, "stopped");
+    }
+    return TS_OK;
+}
+
+ts_status ts_bench_run(ts_engine *e, const ts_session_opts *opts, const ts_bench_test *test, int n_reps, ts_progress_fn *step,
+                       void *step_ud, ts_bench_result *out, ts_err *err) {
+    if (test->n == 0 || n_reps < 1 || n_reps > TS_BENCH_MAX_REPS) return ts_fail(err, TS_E_INVAL, "nothing to measure");
+    ts_session_opts so = *opts;
+    if (!so.n_ctx) so.n_ctx = test->depth + test->n;
+    ts_session *s = NULL;
+    ts_token *token = ts_alloc((size_t)test->depth + test->n, sizeof *token);
+    double *rate = ts_alloc((size_t)n_reps, sizeof *rate);
+    ts_status st = token && rate ? ts_session_new(&s, e, &so, err) : ts_fail_nomem(err, "the benchmark", test->n * sizeof *token);
+    if (st == TS_OK) st = repeat(s, e, test, n_reps, step, step_ud, token, rate, err);
+    if (st == TS_OK) {
+        ts_bench_result r = {0};
+        summarise(rate, n_reps, &r);
+        const ts_model_config *c = &e->model->c;
+        /* decode: all weights, and keys and values of every position so far (of the middle of the test) */
+        double kv = (double)ts_kv_bytes(c, 1, so.kv == TS_KV_F32 ? 4 : 2) / TS_KV_TILE * (test->depth + test->n / 2.0);
+        double macs = (double)ts_model_layer_macs(e->model) * test->n + (double)ts_model_head_macs(e->model) * (test->decode ? test->n : 1);
+        if (test->decode) r.gbps = r.rate * ((double)ts_model_token_bytes(e->model) + kv) * 1e-9;
+        r.gops = 2 * macs / test->n * r.rate * 1e-9;
+        *out = r;
+    }
+    ts_session_free(s);
+    ts_free(rate);
+    ts_free(token);
+    return st;
+}

@@ -1,0 +1,38 @@
+/* bench.h - how fast a model runs: prefill and decode in the manner of llama-bench, beside the machine's own limits.
+ * Depends on: engine. */
+#ifndef TS_REPORT_BENCH_H
+#define TS_REPORT_BENCH_H
+
+#include "tessera/tessera.h"
+
+/* The limits, measured in the same run. */
+typedef struct ts_bench_limits {
+    double read_gbps; /* memory read by all threads, 1e9 bytes/s */
+    double int8_gops; /* int8 multiplications and additions of all threads, 1e9/s (two per multiply-accumulate) */
+} ts_bench_limits;
+
+enum { TS_BENCH_MAX_REPS = 1000 };
+
+/* One line of the table: `n` tokens processed at once (prefill) or one by one (decode), after `depth` tokens that are not
+ * timed. */
+typedef struct ts_bench_test {
+    bool decode;
+    uint32_t n, depth;
+} ts_bench_test;
+
+typedef struct ts_bench_result {
+    int n_reps;
+    double rate, sd;           /* tokens/s: median and standard deviation over the repetitions */
+    double min, max;
+    double gbps;               /* decode: weight and KV bytes read per second at the median */
+    double gops;               /* int8 (or float) operations of the linear layers per second at the median */
+} ts_bench_result;
+
+/* Measure the limits with the engine's threads and kernels: about a second. */
+TS_NODISCARD ts_status ts_bench_measure_limits(ts_engine *e, ts_bench_limits *out, ts_err *err);
+
+/* Run a test `n_reps` times after a warm-up. `step` (nullable) is told the repetitions done; false stops. */
+TS_NODISCARD ts_status ts_bench_run(ts_engine *e, const ts_session_opts *opts, const ts_bench_test *test, int n_reps,
+                                    ts_progress_fn *step, void *step_ud, ts_bench_result *out, ts_err *err);
+
+#endif

@@ -1,0 +1,63 @@
+/* tok_impl.h - the inside of a tokenizer, for the loaders (tok_*.c). Depends on: spm.h, pretok.h.
+ *
+ * A loader makes an empty one, puts the entries into `vocab`, calls ts_tok_seal, adds the merges (if there are any),
+ * sets the other fields and calls ts_tok_finish. */
+#ifndef TS_TEXT_TOK_IMPL_H
+#define TS_TEXT_TOK_IMPL_H
+
+#include "text/pretok.h"
+#include "text/spm.h"
+
+enum { TS_TOK_ENDS = 16, TS_TOK_FILE_MAX = 512 << 20 };
+
+struct ts_tokenizer {
+    ts_vocab vocab;
+    ts_bpe bpe;
+    bool byte_level;    /* otherwise SentencePiece; set before ts_tok_seal */
+    ts_pretok_kind pre; /* byte-level only */
+    ts_pretok *pretok;
+    ts_spm spm; /* the four options are the loader's, the tables ts_tok_finish's */
+    ts_token bos, eos;
+    bool add_bos, add_eos;
+    ts_token end[TS_TOK_ENDS];
+    int n_ends;
+    ts_buf chat_template; /* Jinja text; empty: none */
+};
+
+TS_NODISCARD ts_status ts_tok_new(ts_tokenizer **out, ts_err *err);
+/* Index the entries; find the byte tokens and the unknown token. */
+TS_NODISCARD ts_status ts_tok_seal(ts_tokenizer *t, ts_err *err);
+/* Compile the split pattern, find the tokens that end an answer, check bos and eos. */
+TS_NODISCARD ts_status ts_tok_finish(ts_tokenizer *t, ts_err *err);
+void ts_tok_add_end(ts_tokenizer *t, ts_token id);
+
+/* Undo the escapes of GPT-2's files, where each byte is a printable character: "Ġthe" to " the". false: `s` has a
+ * character that stands for no byte (nothing is appended then). Out of memory: *nomem is set too. */
+bool ts_tok_unescape_bytes(ts_buf *out, const char *s, size_t len, bool *nomem);
+/* Set an entry from the text of a file: with the escapes undone for ordinary tokens. */
+TS_NODISCARD ts_status ts_tok_set(ts_tokenizer *t, int64_t id, const char *s, size_t len, ts_token_kind kind,
+                                  ts_buf *tmp, ts_err *err);
+/* Queue a merge from the text of a file: "left right", or both parts by themselves. ts_bpe_flush_merges at the end. */
+TS_NODISCARD ts_status ts_tok_merge_line(ts_tokenizer *t, ts_merge_queue *q, ts_span line, ts_err *err);
+TS_NODISCARD ts_status ts_tok_merge(ts_tokenizer *t, ts_merge_queue *q, ts_span left, ts_span right, ts_err *err);
+/* The pre-tokenizer of a vocabulary that does not name it, by its exact size; false: not one of the known ones. */
+bool ts_tok_guess_pre(ts_pretok_kind *out, int32_t n_tokens, size_t n_merges);
+/* Llama 3's 256 control tokens, behind the 128,000 of its tiktoken file. Before ts_tok_seal. */
+TS_NODISCARD ts_status ts_tok_add_llama3_specials(ts_tokenizer *t, ts_err *err);
+
+/* The merge rank of a SentencePiece score (finite): the higher the score, the lower the rank; equal stays equal. */
+uint32_t ts_tok_rank_of_score(float score);
+
+/* The loaders behind ts_tokenizer_open. What they make still needs ts_tok_finish. */
+TS_NODISCARD ts_status ts_tok_from_json(ts_tokenizer **out, const char *s, size_t len, ts_err *err);
+/* The sizes and special tokens of tokenizer_config.json and generation_config.json, over those found before. */
+TS_NODISCARD ts_status ts_tok_apply_config(ts_tokenizer *t, const char *s, size_t len, ts_err *err);
+TS_NODISCARD ts_status ts_tok_from_pair(ts_tokenizer **out, ts_span vocab, ts_span merges, const char *pre,
+                                        ts_err *err);
+TS_NODISCARD ts_status ts_tok_from_tiktoken(ts_tokenizer **out, const char *s, size_t len, const char *pre,
+                                            ts_err *err);
+/* This one is finished already. */
+TS_NODISCARD ts_status ts_tok_from_gguf_pre(ts_tokenizer **out, const ts_gguf *g, const char *pre, ts_err *err);
+TS_NODISCARD ts_status ts_tok_from_spm(ts_tokenizer **out, const void *data, size_t len, ts_err *err);
+
+#endif

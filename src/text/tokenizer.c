@@ -1,0 +1,335 @@
+#include "text/tok_impl.h"
+#include "text/utf8.h"
+
+#include <string.h>
+
+ts_status ts_tok_new(ts_tokenizer **out, ts_err *err) {
+    ts_tokenizer *t = ts_calloc(1, sizeof *t);
+    if (!t) return ts_fail_nomem(err, "a tokenizer", sizeof *t);
+    t->bos = t->eos = -1;
+    *out = t;
+    return TS_OK;
+}
+
+void ts_tokenizer_free(ts_tokenizer *t) {
+    if (!t) return;
+    ts_bpe_free(&t->bpe);
+    ts_vocab_free(&t->vocab);
+    ts_pretok_free(t->pretok);
+    ts_buf_free(&t->chat_template);
+    ts_free(t);
+}
+
+/* ---- what the loaders share ----------------------------------------------------------------------------------- */
+
+/* "<0x0A>" to 10; -1: not of this form. */
+static int byte_of_entry(const char *s, size_t len) {
+    if (len != 6 || memcmp(s, "<0x", 3) != 0 || s[5] != '>') return -1;
+    int v = 0;
+    for (int i = 3; i < 5; i++) {
+        char c = s[i];
+        if (c >= '0' && c <= '9') v = v * 16 + (c - '0');
+        else if (c >= 'A' && c <= 'F') v = v * 16 + (c - 'A' + 10);
+        else if (c >= 'a' && c <= 'f') v = v * 16 + (c - 'a' + 10);
+        else return -1;
+    }
+    return v;
+}
+
+ts_status ts_tok_seal(ts_tokenizer *t, ts_err *err) {
+    ts_vocab *v = &t->vocab;
+    TS_TRY(ts_vocab_seal(v, err));
+    TS_TRY(ts_bpe_init(&t->bpe, v, err));
+    t->bpe.by_char = !t->byte_level;
+    for (int i = 0; t->byte_level && i < 256; i++) {
+        char c = (char)i;
+        ts_token id = ts_vocab_find(v, &c, 1);
+        if (id < 0 || !ts_vocab_is_plain(v, id))
+            return ts_fail(err, TS_E_FORMAT, "the vocabulary has no token for the byte 0x%02X", i);
+        t->bpe.byte_id[i] = id;
+    }
+    for (ts_token id = 0; id < v->n && !t->byte_level; id++) {
+        if (v->entry[id].kind == TS_TOKEN_UNKNOWN && t->bpe.unk < 0) t->bpe.unk = id;
+        if (v->entry[id].kind != TS_TOKEN_BYTE) continue;
+        int byte = byte_of_entry(ts_vocab_text(v, id), v->entry[id].len);
+        if (byte < 0)
+            return ts_fail(err, TS_E_FORMAT, "token %d is marked as a byte, but its text is \"%s\"", id,
+                           ts_show(ts_vocab_text(v, id), v->entry[id].len));
+        t->bpe.byte_id[byte] = id;
+    }
+    return TS_OK;
+}
+
+void ts_tok_add_end(ts_tokenizer *t, ts_token id) {
+    for (int i = 0; i < t->n_ends; i++)
+        if (t->end[i] == id) return;
+    if (id >= 0 && id < t->vocab.n && t->n_ends < TS_TOK_ENDS) t->end[t->n_ends++] = id;
+}
+
+ts_status ts_tok_finish(ts_tokenizer *t, ts_err *err) {
+    const ts_vocab *v = &t->vocab;
+    if (t->bos < -1 || t->bos >= v->n || t->eos < -1 || t->eos >= v->n)
+        return ts_fail(err, TS_E_FORMAT, "the begin or end token (%d, %d) is outside the vocabulary of %d", t->bos,
+                       t->eos, v->n);
+    if ((t->add_bos && t->bos < 0) || (t->add_eos && t->eos < 0))
+        return ts_fail(err, TS_E_FORMAT, "a %s token is to be added, but none is named", t->add_bos ? "begin" : "end");
+    /* Conversions seldom list all the tokens that end an answer, so their names count too. */
+    static const char *const names[] = {
+        "<|eot_id|>",    "<|eom_id|>",      "<|im_end|>",  "<|end|>", "<end_of_turn>", "<|endoftext|>",
+        "<|end_of_text|>", "<|end_of_turn|>", "<|eos|>", "</s>", "<eos>", "<EOT>", "<｜end▁of▁sentence｜>",
+    };
+    ts_tok_add_end(t, t->eos);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        ts_tok_add_end(t, ts_vocab_find_special(v, names[i], strlen(names[i])));
+    if (t->byte_level) return ts_pretok_new(&t->pretok, t->pre, err);
+    ts_spm_init(&t->spm, v);
+    return TS_OK;
+}
+
+bool ts_tok_unescape_bytes(ts_buf *out, const char *s, size_t len, bool *nomem) {
+    size_t start = out->len;
+    if (!ts_buf_reserve(out, len)) {
+        *nomem = true;
+        return false;
+    }
+    for (size_t i = 0; i < len;) {
+        uint32_t c = 0;
+        int n = ts_utf8_decode(s + i, len - i, &c);
+        /* The visible Latin-1 characters stand for themselves; the other bytes, in order, for U+0100 upwards. */
+        if (c >= 0x100 && c <= 0x120) c -= 0x100;
+        else if (c >= 0x121 && c <= 0x142) c = c - 0x121 + 0x7F;
+        else if (c == 0x143) c = 0xAD;
+        else if (c < 0x21 || c == 0xAD || (c > 0x7E && c < 0xA1) || c > 0xFF) n = 0;
+        if (n == 0) {
+            out->len = start;
+            out->data[start] = 0;
+            return false;
+        }
+        out->data[out->len++] = (char)c;
+        i += (size_t)n;
+    }
+    out->data[out->len] = 0;
+    return true;
+}
+
+static ts_status unescape(const ts_tokenizer *t, ts_buf *tmp, const char *s, size_t len, bool *ok, ts_err *err) {
+    bool nomem = false;
+    *ok = true;
+    if (t->byte_level) *ok = ts_tok_unescape_bytes(tmp, s, len, &nomem);
+    else nomem = !ts_spm_unescape(tmp, s, len);
+    return nomem ? ts_fail_nomem(err, "a token", len) : TS_OK;
+}
+
+ts_status ts_tok_set(ts_tokenizer *t, int64_t id, const char *s, size_t len, ts_token_kind kind, ts_buf *tmp,
+                     ts_err *err) {
+    bool plain = kind == TS_TOKEN_NORMAL || kind == TS_TOKEN_UNUSED;
+    bool ok = false;
+    ts_buf_clear(tmp);
+    if (len <= TS_VOCAB_ENTRY_MAX && (plain || (kind == TS_TOKEN_USER && !t->byte_level)))
+        TS_TRY(unescape(t, tmp, s, len, &ok, err));
+    /* An ordinary entry that stands for no bytes, say a filler with a space in it, can not come from text: keep it as
+     * it is written, out of the reach of merges. */
+    if (plain && !ok) kind = TS_TOKEN_CONTROL;
+    return ts_vocab_set(&t->vocab, id, ok ? tmp->data : s, ok ? tmp->len : len, kind, err);
+}
+
+ts_status ts_tok_merge(ts_tokenizer *t, ts_merge_queue *q, ts_span left, ts_span right, ts_err *err) {
+    bool ok_left, ok_right;
+    size_t begin = q->text.len;
+    TS_TRY(unescape(t, &q->text, (const char *)left.data, left.len, &ok_left, err));
+    size_t left_len = q->text.len - begin;
+    TS_TRY(unescape(t, &q->text, (const char *)right.data, right.len, &ok_right, err));
+    if (!ok_left || !ok_right)
+        return ts_fail(err, TS_E_FORMAT, "merge %zu (\"%s\" and \"%s\") is not in byte-level form",
+                       t->bpe.n_pairs + (size_t)q->n, ts_show(left.data, left.len), ts_show(right.data, right.len));
+    return ts_bpe_queue_merge(&t->bpe, q, begin, left_len, err);
+}
+
+ts_status ts_tok_merge_line(ts_tokenizer *t, ts_merge_queue *q, ts_span line, ts_err *err) {
+    const uint8_t *space = line.len > 1 ? memchr(line.data + 1, ' ', line.len - 1) : NULL;
+    if (!space)
+        return ts_fail(err, TS_E_FORMAT, "merge %zu (\"%s\") is not two parts with a space between",
+                       t->bpe.n_pairs + (size_t)q->n, ts_show(line.data, line.len));
+    size_t n = (size_t)(space - line.data);
+    return ts_tok_merge(t, q, (ts_span){line.data, n}, (ts_span){space + 1, line.len - n - 1}, err);
+}
+
+bool ts_tok_guess_pre(ts_pretok_kind *out, int32_t n_tokens, size_t n_merges) {
+    if (n_merges == 50000 && n_tokens >= 50257 && n_tokens < 50400) *out = TS_PRETOK_GPT2;
+    else if (n_merges == 280147 && (n_tokens == 128000 || n_tokens == 128256)) *out = TS_PRETOK_LLAMA3;
+    else if ((n_merges == 151387 || n_merges == 151291) && n_tokens >= 151643 && n_tokens <= 152064)
+        *out = TS_PRETOK_QWEN2;
+    else return false;
+    return true;
+}
+
+ts_status ts_tok_add_llama3_specials(ts_tokenizer *t, ts_err *err) {
+    static const struct {
+        int at;
+        const char *name;
+    } named[] = {{0, "<|begin_of_text|>"},  {1, "<|end_of_text|>"}, {4, "<|finetune_right_pad_id|>"},
+                 {6, "<|start_header_id|>"}, {7, "<|end_header_id|>"}, {8, "<|eom_id|>"},
+                 {9, "<|eot_id|>"},          {10, "<|python_tag|>"}};
+    ts_buf tmp = {0};
+    ts_status s = TS_OK;
+    size_t next = 0;
+    for (int i = 0, reserved = 0; i < 256 && s == TS_OK; i++) {
+        ts_buf_clear(&tmp);
+        bool is_named = next < sizeof named / sizeof *named && named[next].at == i;
+        bool ok = is_named ? ts_buf_puts(&tmp, named[next++].name)
+                           : ts_buf_printf(&tmp, "<|reserved_special_token_%d|>", reserved++);
+        s = ok ? ts_vocab_set(&t->vocab, 128000 + i, tmp.data, tmp.len, TS_TOKEN_CONTROL, err)
+               : ts_fail_nomem(err, "the special tokens", 0);
+    }
+    ts_buf_free(&tmp);
+    t->bos = 128000;
+    t->eos = 128001;
+    t->add_bos = true;
+    return s;
+}
+
+/* ---- text to tokens ------------------------------------------------------------------------------------------- */
+
+struct work { /* of one call */
+    ts_bpe_scratch scratch;
+    ts_buf norm;
+};
+
+static ts_status encode_words(const ts_tokenizer *t, const char *s, size_t len, struct work *w, ts_tokens *out,
+                              ts_err *err) {
+    ts_split it;
+    ts_split_init(&it, t->pretok, s, len);
+    ts_status status = TS_OK;
+    for (size_t begin; status == TS_OK;) {
+        status = ts_split_next(&it, &begin, err);
+        if (status != TS_OK || it.pos == begin) break;
+        status = ts_bpe_word(&t->bpe, s + begin, it.pos - begin, &w->scratch, out, err);
+    }
+    ts_split_fini(&it);
+    return status;
+}
+
+static bool is_blank(char c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* The first special token at or after *pos; *pos is moved to it, or to the end of the text (and -1 returned). */
+static ts_token next_special(const ts_vocab *v, const char *s, size_t len, bool control, size_t *pos) {
+    for (size_t i = *pos; i < len; i++) {
+        if (!v->special_first[(uint8_t)s[i]]) continue;
+        ts_token id = ts_vocab_special_at(v, s + i, len - i, control);
+        if (id < 0) continue;
+        *pos = i;
+        return id;
+    }
+    *pos = len;
+    return -1;
+}
+
+static ts_status encode(const ts_tokenizer *t, const char *s, size_t len, unsigned flags, struct work *w,
+                        ts_tokens *out, ts_err *err) {
+    const ts_vocab *v = &t->vocab;
+    bool control = flags & TS_TOKENIZE_SPECIAL;
+    bool prefix = t->spm.prefix != TS_PREFIX_NONE && !(flags & TS_TOKENIZE_NO_PREFIX);
+    for (size_t pos = 0; pos < len;) {
+        size_t begin = pos;
+        ts_token id = -1;
+        if (v->n_special > 0 && (control || v->has_user)) id = next_special(v, s, len, control, &pos);
+        else pos = len;
+        size_t end = pos;
+        if (id >= 0 && v->entry[id].strip & TS_STRIP_LEFT)
+            while (end > begin && is_blank(s[end - 1])) end--;
+        if (end > begin && t->byte_level) {
+            TS_TRY(encode_words(t, s + begin, end - begin, w, out, err));
+        } else if (end > begin) {
+            TS_TRY(ts_spm_encode(&t->spm, &t->bpe, s + begin, end - begin, prefix, &w->norm, &w->scratch, out, err));
+        }
+        if (id < 0) break;
+        if (!ts_tokens_push(out, id)) return ts_fail_nomem(err, "tokens", out->n * sizeof id);
+        pos += v->entry[id].len;
+        if (v->entry[id].strip & TS_STRIP_RIGHT)
+            while (pos < len && is_blank(s[pos])) pos++;
+        prefix = t->spm.prefix == TS_PREFIX_ALWAYS;
+    }
+    return TS_OK;
+}
+
+ts_status ts_tokenize(const ts_tokenizer *t, const char *text, size_t len, unsigned flags, ts_tokens *out,
+                      ts_err *err) {
+    size_t n = out->n;
+    struct work w = {0};
+    ts_status s = TS_OK;
+    if (flags & TS_TOKENIZE_BOS && t->add_bos && !ts_tokens_push(out, t->bos)) s = ts_fail_nomem(err, "tokens", 0);
+    if (s == TS_OK) s = encode(t, text, len, flags, &w, out, err);
+    if (s == TS_OK && flags & TS_TOKENIZE_BOS && t->add_eos && !ts_tokens_push(out, t->eos))
+        s = ts_fail_nomem(err, "tokens", 0);
+    if (s != TS_OK) out->n = n;
+    ts_bpe_scratch_free(&w.scratch);
+    ts_buf_free(&w.norm);
+    return s;
+}
+
+/* ---- questions ------------------------------------------------------------------------------------------------ */
+
+int32_t ts_tokenizer_size(const ts_tokenizer *t) {
+    return t->vocab.n;
+}
+
+ts_token ts_tokenizer_bos(const ts_tokenizer *t) {
+    return t->bos;
+}
+
+ts_token ts_tokenizer_eos(const ts_tokenizer *t) {
+    return t->eos;
+}
+
+bool ts_tokenizer_adds_bos(const ts_tokenizer *t) {
+    return t->add_bos;
+}
+
+bool ts_tokenizer_adds_prefix(const ts_tokenizer *t) {
+    return !t->byte_level && t->spm.prefix != TS_PREFIX_NONE;
+}
+
+bool ts_tokenizer_is_end(const ts_tokenizer *t, ts_token id) {
+    for (int i = 0; i < t->n_ends; i++)
+        if (t->end[i] == id) return true;
+    return false;
+}
+
+ts_token_kind ts_token_kind_of(const ts_tokenizer *t, ts_token id) {
+    return id >= 0 && id < t->vocab.n ? (ts_token_kind)t->vocab.entry[id].kind : TS_TOKEN_UNUSED;
+}
+
+ts_token ts_tokenizer_find(const ts_tokenizer *t, const char *text, size_t len) {
+    ts_token id = ts_vocab_find_special(&t->vocab, text, len);
+    return id >= 0 ? id : ts_vocab_find(&t->vocab, text, len);
+}
+
+ts_span ts_token_entry(const ts_tokenizer *t, ts_token id) {
+    if (id < 0 || id >= t->vocab.n) return (ts_span){0};
+    return (ts_span){(const uint8_t *)ts_vocab_text(&t->vocab, id), t->vocab.entry[id].len};
+}
+
+const char *ts_tokenizer_model_name(const ts_tokenizer *t) {
+    return t->byte_level ? ts_pretok_name(t->pre) : "spm";
+}
+
+ts_span ts_tokenizer_chat_template(const ts_tokenizer *t) {
+    return (ts_span){(const uint8_t *)t->chat_template.data, t->chat_template.len};
+}
+
+bool ts_token_bytes(const ts_tokenizer *t, ts_token id, bool special, ts_buf *out) {
+    if (id < 0 || id >= t->vocab.n) return true;
+    const ts_entry *e = &t->vocab.entry[id];
+    const char *s = ts_vocab_text(&t->vocab, id);
+    switch ((ts_token_kind)e->kind) {
+    case TS_TOKEN_BYTE: return ts_buf_putc(out, (char)byte_of_entry(s, e->len));
+    case TS_TOKEN_CONTROL:
+    case TS_TOKEN_UNKNOWN: return !special || ts_buf_append(out, s, e->len);
+    case TS_TOKEN_NORMAL:
+    case TS_TOKEN_USER:
+    case TS_TOKEN_UNUSED: break;
+    }
+    return ts_buf_append(out, s, e->len);
+}

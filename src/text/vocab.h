@@ -1,0 +1,92 @@
+/* vocab.h - the tokens of a tokenizer: their bytes, kinds and merge order, found by text. Depends on: tokenizer.h,
+ * base/printable.h.
+ *
+ * Entries are kept without the escapes of their files: raw bytes for byte-level BPE (files write 0x20 as U+0120), a
+ * plain space for SentencePiece's U+2581. So text is looked up as it is. */
+#ifndef TS_TEXT_VOCAB_H
+#define TS_TEXT_VOCAB_H
+
+#include "base/printable.h"
+#include "text/tokenizer.h"
+
+/* Text of a file made fit for a message: ts_show(s, len) as an argument of "%s"; lives to the end of the block. */
+typedef struct ts_shown {
+    char text[64];
+} ts_shown;
+static inline const char *ts_show_in(ts_shown *b, const void *s, size_t len) {
+    ts_printable(b->text, sizeof b->text, s, len);
+    return b->text;
+}
+#define ts_show(s, len) ts_show_in(&(ts_shown){0}, s, len)
+
+enum {
+    TS_VOCAB_MAX = 1 << 22,       /* tokens */
+    TS_VOCAB_ENTRY_MAX = 1 << 16, /* bytes of one entry */
+};
+
+#define TS_RANK_NONE UINT32_MAX
+
+enum { /* a special token swallows the white space on its left or right, as some tokenizer.json ask for */
+    TS_STRIP_LEFT = 1,
+    TS_STRIP_RIGHT = 2,
+};
+
+typedef struct ts_entry {
+    uint32_t off, len; /* in ts_vocab.text */
+    uint32_t rank;     /* merge order where merges go by the joint text, lower first; TS_RANK_NONE: never a product */
+    uint8_t kind;      /* ts_token_kind */
+    uint8_t strip;
+    bool set;          /* false: a hole in the numbering */
+} ts_entry;
+
+/* Zero-initialise, set the entries, seal; read-only from then on. */
+typedef struct ts_vocab {
+    ts_entry *entry; /* [n] */
+    int32_t n;
+    size_t cap;
+    ts_buf text;
+    uint64_t *slot; /* open addressing: high half of the hash << 32 | id + 1; 0: empty */
+    size_t mask;
+    uint32_t max_len; /* of the entries in `slot` */
+    ts_token *special; /* CONTROL, USER and UNKNOWN tokens in the order of their bytes */
+    int32_t n_special;
+    bool has_user;
+    bool has_twins; /* are there entries of the same bytes? */
+    bool special_first[256]; /* is there a special token that begins with this byte? */
+} ts_vocab;
+
+/* Put an entry at `id`, over an earlier one if there is one. Ids may come in any order. rank = TS_RANK_NONE. */
+TS_NODISCARD ts_status ts_vocab_set(ts_vocab *v, int64_t id, const void *text, size_t len, ts_token_kind kind,
+                                    ts_err *err);
+/* Build the index. Of equal entries the one that plain text may become is found, then the one of the lowest id. */
+TS_NODISCARD ts_status ts_vocab_seal(ts_vocab *v, ts_err *err);
+void ts_vocab_free(ts_vocab *v);
+
+/* The token of exactly these bytes, or -1. */
+ts_token ts_vocab_find(const ts_vocab *v, const char *s, size_t len);
+/* Many look-ups at once, up to TS_VOCAB_BATCH: their cache misses overlap, which makes loading merges twice as fast. */
+enum { TS_VOCAB_BATCH = 64 };
+void ts_vocab_find_many(const ts_vocab *v, const ts_span *text, int n, ts_token *out);
+/* The same as ts_vocab_find for special tokens alone. */
+ts_token ts_vocab_find_special(const ts_vocab *v, const char *s, size_t len);
+/* The longest special token that s[0..len) begins with, or -1; only user-defined ones unless `control`. */
+ts_token ts_vocab_special_at(const ts_vocab *v, const char *s, size_t len, bool control);
+
+/* May plain text become this token? (Control tokens, the unknown token and byte tokens are made in other ways.) */
+static inline bool ts_vocab_is_plain(const ts_vocab *v, ts_token id) {
+    unsigned k = v->entry[id].kind;
+    return k == TS_TOKEN_NORMAL || k == TS_TOKEN_USER || k == TS_TOKEN_UNUSED;
+}
+
+static inline const char *ts_vocab_text(const ts_vocab *v, ts_token id) {
+    return v->text.data + v->entry[id].off;
+}
+
+TS_NODISCARD bool ts_tokens_grow(ts_tokens *t, size_t extra);
+static inline bool ts_tokens_push(ts_tokens *t, ts_token id) {
+    if (t->n == t->cap && !ts_tokens_grow(t, 1)) return false;
+    t->id[t->n++] = id;
+    return true;
+}
+
+#endif

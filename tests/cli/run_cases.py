@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""Black-box tests of the tessera program, driven by case files.
+
+Usage: run_cases.py TESSERA CASES.toml [--only TEXT] [-v]
+Exit code: 0 all passed, 1 some failed, 77 all skipped for want of the shared test data.
+
+A case file is TOML: [[case]] tables with
+
+  name         what is shown                                             (required)
+  args         the arguments behind the program's name                   (required, list of strings)
+  code         expected exit code                                        (default 0)
+  stdin        text given on standard input                              (default: empty)
+  env          environment variables to set                              (table of strings)
+  files        files to make first, in the folder the program runs in    (table: name = text, or [hex digits, ...])
+  stdout       exact standard output                                     (string)
+  stderr       exact standard error                                      (string)
+  stdout_has   texts that must be in standard output, in this order      (string or list)
+  stderr_has   texts that must be in standard error, in this order       (string or list)
+  stdout_lacks texts that must not be in standard output                 (string or list)
+  json         standard output is JSON; each entry is a path and a value (table: "memory/kv_bytes" = 5, "a/0/b" = "x")
+  needs_shared the case reads $TESSERA_SHARED and is skipped without it  (default false)
+  timeout      seconds                                                   (default 60)
+
+In args, stdin, env, files and every expectation {shared} is the shared test data, {tmp} the folder the program runs in
+(fresh for each case) and {source} the source tree. Checked for every case: no death by a signal, no sanitizer report, no
+control characters in what is printed, and where the exit code is not 0 something on standard error."""
+import argparse
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+
+FIELDS = {"name", "args", "code", "stdin", "env", "files", "stdout", "stderr", "stdout_has", "stderr_has",
+          "stdout_lacks", "json", "needs_shared", "timeout"}
+SHARED = os.environ.get("TESSERA_SHARED", "")
+SOURCE = pathlib.Path(__file__).resolve().parent.parent.parent
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def as_list(value) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def lookup(tree, path: str):
+    for part in path.split("/"):
+        tree = tree[int(part)] if isinstance(tree, list) else tree[part]
+    return tree
+
+
+def missing_in_order(text: str, wanted: list[str]) -> str | None:
+    at = 0
+    for w in wanted:
+        found = text.find(w, at)
+        if found < 0:
+            return w
+        at = found + len(w)
+    return None
+
+
+def run_case(program: str, case: dict) -> list[str]:
+    """The complaints about one case; none when it passed."""
+    with tempfile.TemporaryDirectory(prefix="tessera-cli-") as tmp:
+        def fill(text: str) -> str:
+            return text.replace("{shared}", SHARED).replace("{tmp}", tmp).replace("{source}", str(SOURCE))
+
+        for name, content in case.get("files", {}).items():
+            data = fill(content).encode() if isinstance(content, str) else bytes.fromhex("".join(content))
+            (pathlib.Path(tmp) / name).write_bytes(data)
+        env = {**os.environ, **{k: fill(v) for k, v in case.get("env", {}).items()}}
+        argv = [program, *map(fill, case["args"])]
+        try:
+            r = subprocess.run(argv, cwd=tmp, env=env, input=fill(case.get("stdin", "")).encode(), capture_output=True,
+                               timeout=case.get("timeout", 60))
+        except subprocess.TimeoutExpired:
+            return [f"ran longer than {case.get('timeout', 60)} s"]
+        bad: list[str] = []
+        code = case.get("code", 0)
+        if r.returncode < 0:
+            bad.append(f"died by signal {-r.returncode}")
+        elif r.returncode != code:
+            bad.append(f"exit code {r.returncode}, not {code}")
+        out, err = r.stdout.decode(errors="replace"), r.stderr.decode(errors="replace")
+        for name, raw, text in (("standard output", r.stdout, out), ("standard error", r.stderr, err)):
+            if CONTROL.search(text):
+                bad.append(f"control characters on {name}")
+            try:
+                raw.decode()
+            except UnicodeDecodeError:
+                bad.append(f"{name} is not UTF-8")
+        if "Sanitizer" in err or "runtime error:" in err:
+            bad.append("a sanitizer's report")
+        if r.returncode and not err.strip():
+            bad.append("failed without a word on standard error")
+        for name, text in (("stdout", out), ("stderr", err)):
+            if name in case and text != fill(case[name]):
+                bad.append(f"{name} is not as expected:\n--- expected\n{fill(case[name])}--- end")
+            missing = missing_in_order(text, [fill(w) for w in as_list(case.get(name + "_has", []))])
+            if missing is not None:
+                bad.append(f"{name} lacks (at that point) {missing!r}")
+        bad += [f"stdout has {w!r}" for w in map(fill, as_list(case.get("stdout_lacks", []))) if w in out]
+        if "json" in case:
+            try:
+                tree = json.loads(out)
+                for path, want in case["json"].items():
+                    want = fill(want) if isinstance(want, str) else want
+                    try:
+                        got = lookup(tree, path)
+                        if got != want or type(got) is not type(want):
+                            bad.append(f"{path} is {got!r}, not {want!r}")
+                    except (KeyError, IndexError, TypeError, ValueError):
+                        bad.append(f"the JSON has no {path}")
+            except ValueError as e:
+                bad.append(f"stdout is not JSON: {e}")
+        if bad:
+            bad.append(f"command: {' '.join(argv)}\n--- stdout\n{out[-3000:]}--- stderr\n{err[-3000:]}--- end")
+        return bad
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("program")
+    parser.add_argument("cases")
+    parser.add_argument("--only", default="")
+    parser.add_argument("-v", action="store_true")
+    args = parser.parse_args()
+    with open(args.cases, "rb") as f:
+        tables = tomllib.load(f)
+    if set(tables) != {"case"}:
+        sys.exit(f"{args.cases}: only [[case]] tables are allowed")
+    count = {"passed": 0, "failed": 0, "skipped": 0}
+    seen: set[str] = set()
+    for case in tables["case"]:
+        name = case.get("name", "?")
+        unknown, missing = set(case) - FIELDS, {"name", "args"} - set(case)
+        if unknown or missing or name in seen:
+            sys.exit(f"{args.cases}: case \"{name}\": " + (f"unknown {sorted(unknown)} " if unknown else "") +
+                     (f"missing {sorted(missing)} " if missing else "") + ("name used twice" if name in seen else ""))
+        seen.add(name)
+        if args.only not in name:
+            continue
+        if case.get("needs_shared") and not SHARED:
+            count["skipped"] += 1
+            continue
+        bad = run_case(os.path.abspath(args.program), case)
+        count["failed" if bad else "passed"] += 1
+        if bad:
+            print(f"FAILED: {name}")
+            print("\n".join("  " + b for b in bad))
+        elif args.v:
+            print(f"passed: {name}")
+    print(", ".join(f"{n} {what}" for what, n in count.items()))
+    if count["skipped"]:
+        print("skipped for want of the shared test data (set TESSERA_SHARED)")
+    if count["failed"]:
+        return 1
+    return 77 if count["skipped"] and not count["passed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
