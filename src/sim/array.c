@@ -93,6 +93,7 @@ ts_status ts_array_new(ts_array **out, const ts_array_options *o, ts_err *err) {
     if (o->timing) a->timing = *o->timing;
     else ts_sim_timing_init(&a->timing);
     a->o.timing = NULL;
+    if (!a->o.window) a->o.window = SIM_WINDOW;
     if (!a->o.max_cycles) a->o.max_cycles = (uint64_t)SIM_MAX_CYCLES * 1000000000;
     ts_status e = make(a, err);
     if (e != TS_OK) {

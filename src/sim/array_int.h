@@ -20,8 +20,8 @@
 
 #define SIM_NEVER UINT64_MAX
 enum {
-    SIM_WINDOW = 128,       /* cycles that a DMA or a switch runs ahead */
-    SIM_CORE_WINDOW = 512,  /* and a core */
+    SIM_WINDOW = 128,       /* cycles that a DMA or a switch runs ahead, by default */
+    SIM_CORE_WINDOWS = 4,   /* of these a core */
     SIM_BURST = 64,         /* words of a burst of the shim, at most */
     SIM_BURSTS = 32,        /* under way, at most */
     SIM_MAX_CYCLES = 20,    /* default of a run, in thousand millions */
@@ -38,6 +38,7 @@ struct sim_comp {
     uint32_t heap; /* place in the heap + 1, 0: not there */
     uint16_t order; /* who goes first at the same time */
     uint8_t kind, wait; /* wait: a ts_wait */
+    bool acts;          /* it is being run */
     ts_tile tile;
     sim_comp *next; /* in the list of those that wait for the same */
     uint64_t waited[TS_WAIT_COUNT];
@@ -92,7 +93,7 @@ typedef struct sim_walk {
 
 typedef struct sim_burst {
     uint32_t n, at;
-    uint64_t ready; /* read: there; write: acknowledged */
+    uint64_t ready; /* read: it is there; in a free place: since when it is free; write: acknowledged */
     uint32_t word[SIM_BURST];
 } sim_burst;
 
@@ -296,9 +297,12 @@ sim_text sim_port_name(ts_tile t, ts_port p);
 /* Work out all links again if a switch has changed. */
 void sim_net_update(ts_array *a);
 void sim_packets_run(ts_array *a, sim_packets *p);
+void sim_packets_pull(ts_array *a, sim_packets *p);
 void sim_fifo_free(sim_fifo *f);
 void sim_fifo_clear(sim_fifo *f);
 
+/* Let the reader of a full FIFO go on, so that its writer can. false: it cannot, or is no DMA or packet port. */
+bool sim_pull(ts_array *a, sim_fifo *f);
 static inline void sim_wait_room(sim_fifo *f, sim_comp *c) {
     c->next = f->writers;
     f->writers = c;
@@ -315,6 +319,12 @@ static inline sim_fifo *sim_full(const sim_link *l, uint32_t *room) {
     }
     *room = least;
     return NULL;
+}
+/* The same, after the readers have done what they can. */
+static inline sim_fifo *sim_full_now(ts_array *a, const sim_link *l, uint32_t *room) {
+    sim_fifo *f;
+    while ((f = sim_full(l, room)) && sim_pull(a, f)) {}
+    return f;
 }
 /* Put a word into all sinks, which have room, at cycle t or when the places have become free. Returns the cycle. */
 static inline uint64_t sim_push(ts_array *a, sim_link *l, uint64_t t, uint32_t word, bool last) {
@@ -370,6 +380,7 @@ uint32_t sim_walk_take(sim_walk *w, uint32_t max, uint64_t *addr, bool *zero);
 /* ---- channel.c, hostmem.c --------------------------------------------------------------------------------------------- */
 
 void sim_channel_run(ts_array *a, sim_channel *ch);
+void sim_channel_pull(ts_array *a, sim_channel *ch); /* move words, if that is what it is at */
 /* A write to the start queue at this moment. */
 void sim_channel_push(ts_array *a, sim_channel *ch, uint32_t word);
 void sim_channel_ctrl(ts_array *a, sim_channel *ch, uint32_t word);

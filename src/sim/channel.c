@@ -33,13 +33,13 @@ static uint8_t *reach(ts_array *a, const sim_channel *ch, uint64_t addr, uint32_
 /* ---- moving words --------------------------------------------------------------------------------------------------------- */
 
 /* The link can take words now; else the channel waits. */
-static bool has_room(sim_channel *ch, uint32_t *room) {
+static bool has_room(ts_array *a, sim_channel *ch, uint32_t *room) {
     if (ch->out.dead[0] || !ch->out.n) {
         ch->out.waits = &ch->c;
         sim_sleep(&ch->c, TS_WAIT_ROUTE);
         return false;
     }
-    sim_fifo *full = sim_full(&ch->out, room);
+    sim_fifo *full = sim_full_now(a, &ch->out, room);
     if (!full) return true;
     sim_wait_room(full, &ch->c);
     return false;
@@ -53,10 +53,10 @@ static uint32_t header_of(const sim_channel *ch) {
 }
 
 static bool move_out(ts_array *a, sim_channel *ch) {
-    uint64_t horizon = a->now + SIM_WINDOW;
+    uint64_t horizon = a->now + a->o.window;
     uint32_t room;
     while (ch->left || ch->header) {
-        if (!has_room(ch, &room)) return false;
+        if (!has_room(a, ch, &room)) return false;
         if (ch->c.t > horizon) {
             sim_wake(a, &ch->c, ch->c.t);
             return false;
@@ -91,7 +91,7 @@ static bool move_out(ts_array *a, sim_channel *ch) {
 }
 
 static bool move_in(ts_array *a, sim_channel *ch) {
-    uint64_t horizon = a->now + SIM_WINDOW;
+    uint64_t horizon = a->now + a->o.window;
     sim_fifo *f = &ch->in;
     while (ch->left) {
         if (!f->n) {
@@ -288,6 +288,14 @@ void sim_channel_run(ts_array *a, sim_channel *ch) {
         }
         if (!through) return;
     }
+}
+
+void sim_channel_pull(ts_array *a, sim_channel *ch) {
+    if (ch->step != SIM_MOVE) return;
+    ch->c.wait = TS_WAIT_NONE;
+    ch->in.reader_waits = false;
+    bool through = ts_tile_kind_of(ch->c.tile) == TS_TILE_SHIM ? sim_shim_in(a, ch) : move_in(a, ch);
+    if (through) sim_wake(a, &ch->c, ch->c.t);
 }
 
 void sim_channel_push(ts_array *a, sim_channel *ch, uint32_t word) {

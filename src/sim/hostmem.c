@@ -56,11 +56,16 @@ void sim_fetch_run(ts_array *a, sim_fetch *f) {
         sim_sleep(&f->c, TS_WAIT_TASK);
         return;
     }
+    sim_burst *b = &ch->burst[ch->b_in];
     if (ch->b_n == bursts_of(a)) {
         sim_sleep(&f->c, TS_WAIT_ROOM);
         return;
     }
-    sim_burst *b = &ch->burst[ch->b_in];
+    if (b->ready > a->now) { /* the stream has run ahead: the place becomes free only then */
+        f->c.t = b->ready;
+        sim_wake(a, &f->c, f->c.t);
+        return;
+    }
     uint64_t addr;
     bool zero;
     uint32_t most = burst_words(&ch->bd);
@@ -75,7 +80,7 @@ void sim_fetch_run(ts_array *a, sim_fetch *f) {
                sim_draw(a, &f->c, a->timing.ddr_jitter);
     if (b->ready < f->last_ready) b->ready = f->last_ready;
     f->last_ready = b->ready;
-    ch->b_in = (ch->b_in + 1) % SIM_BURSTS;
+    ch->b_in = (ch->b_in + 1) % bursts_of(a);
     ch->b_n++;
     if (ch->c.wait == TS_WAIT_HOST) sim_wake(a, &ch->c, b->ready);
     f->c.t = a->now + 1 + sim_draw(a, &f->c, a->timing.shim_burst_gap);
@@ -83,7 +88,7 @@ void sim_fetch_run(ts_array *a, sim_fetch *f) {
 }
 
 bool sim_shim_out(ts_array *a, sim_channel *ch) {
-    uint64_t horizon = a->now + SIM_WINDOW;
+    uint64_t horizon = a->now + a->o.window;
     uint32_t room;
     while (ch->left || ch->header) {
         if (ch->out.dead[0] || !ch->out.n) {
@@ -91,7 +96,7 @@ bool sim_shim_out(ts_array *a, sim_channel *ch) {
             sim_sleep(&ch->c, TS_WAIT_ROUTE);
             return false;
         }
-        sim_fifo *full = sim_full(&ch->out, &room);
+        sim_fifo *full = sim_full_now(a, &ch->out, &room);
         if (full) {
             sim_wait_room(full, &ch->c);
             return false;
@@ -130,7 +135,8 @@ bool sim_shim_out(ts_array *a, sim_channel *ch) {
         ch->c.waited[TS_WAIT_ROOM] += stalled;
         ch->c.t = t;
         if (b->at < b->n) continue;
-        ch->b_out = (ch->b_out + 1) % SIM_BURSTS;
+        b->ready = t; /* the place is free */
+        ch->b_out = (ch->b_out + 1) % bursts_of(a);
         ch->b_n--;
         if (ch->fetch->c.wait == TS_WAIT_ROOM) sim_wake(a, &ch->fetch->c, t);
     }
@@ -139,10 +145,15 @@ bool sim_shim_out(ts_array *a, sim_channel *ch) {
 
 /* ---- writes -------------------------------------------------------------------------------------------------------------- */
 
-/* Send the burst that has been filled; at most so many are under way. */
+/* Send the burst that has been filled, in order of time with those of the other channels; at most so many are under way.
+ * false: its event comes. */
 static bool flush(ts_array *a, sim_channel *ch) {
     sim_burst *b = &ch->burst[ch->b_in];
     if (!b->n) return true;
+    if (ch->c.t > a->now) {
+        sim_wake(a, &ch->c, ch->c.t);
+        return false;
+    }
     if (!a->host || !a->host->write || a->host->write(a->host->ud, ch->b_addr, b->word, 4 * (size_t)b->n) < 0) {
         bus_error(a, ch, ch->b_addr, b->n);
         return false;
@@ -161,10 +172,11 @@ static bool flush(ts_array *a, sim_channel *ch) {
 }
 
 bool sim_shim_in(ts_array *a, sim_channel *ch) {
-    uint64_t horizon = a->now + SIM_WINDOW;
+    uint64_t horizon = a->now + a->o.window;
     sim_fifo *f = &ch->in;
     uint32_t most = burst_words(&ch->bd);
     while (ch->left) {
+        if (ch->burst[ch->b_in].n == most && !flush(a, ch)) return false;
         if (!f->n) {
             f->reader_waits = true;
             sim_sleep(&ch->c, TS_WAIT_WORDS);
@@ -180,11 +192,13 @@ bool sim_shim_in(ts_array *a, sim_channel *ch) {
         uint32_t n = most - b->n;
         if (n > f->n) n = f->n;
         if (n > ch->left) n = ch->left;
-        n = sim_walk_take(&ch->walk, n, &addr, &zero);
+        sim_walk walk = ch->walk;
+        n = sim_walk_take(&walk, n, &addr, &zero);
         if (b->n && addr != ch->b_addr + 4ull * b->n) {
             if (!flush(a, ch)) return false;
-            b = &ch->burst[ch->b_in];
+            continue;
         }
+        ch->walk = walk;
         if (!b->n) ch->b_addr = addr;
         uint64_t t = ch->c.t;
         for (uint32_t i = 0; i < n; i++) {
@@ -196,7 +210,6 @@ bool sim_shim_in(ts_array *a, sim_channel *ch) {
         ch->n_words += n;
         ch->c.waited[TS_WAIT_WORDS] += stalled;
         ch->c.t = t;
-        if (b->n == most && !flush(a, ch)) return false;
     }
     return flush(a, ch);
 }

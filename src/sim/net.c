@@ -283,7 +283,7 @@ static bool head(ts_array *a, sim_packets *p) {
 }
 
 static bool body(ts_array *a, sim_packets *p) {
-    uint64_t horizon = a->now + SIM_WINDOW;
+    uint64_t horizon = a->now + a->o.window;
     sim_tile *t = sim_tile_at(a, p->c.tile);
     const ts_switch *sw = &a->fabric.sw[t->at.col][t->at.row];
     sim_fifo *f = &p->in;
@@ -303,7 +303,7 @@ static bool body(ts_array *a, sim_packets *p) {
             if (!(p->masters >> m & 1) || (p->first && sw->master[m].drop_header)) continue;
             const sim_link *l = &t->master[m];
             uint32_t room;
-            sim_fifo *full = l->dead[0] ? NULL : sim_full(l, &room);
+            sim_fifo *full = l->dead[0] ? NULL : sim_full_now(a, l, &room);
             if (l->dead[0]) sim_sleep(&p->c, TS_WAIT_ROUTE);
             if (full) sim_wait_room(full, &p->c);
             if (full || l->dead[0]) return false;
@@ -319,6 +319,13 @@ static bool body(ts_array *a, sim_packets *p) {
     }
     p->step = SIM_TAIL;
     return true;
+}
+
+void sim_packets_pull(ts_array *a, sim_packets *p) {
+    if (p->step != SIM_BODY) return;
+    p->c.wait = TS_WAIT_NONE;
+    p->in.reader_waits = false;
+    if (body(a, p)) sim_wake(a, &p->c, p->c.t);
 }
 
 void sim_packets_run(ts_array *a, sim_packets *p) {

@@ -102,6 +102,7 @@ static void run(ts_array *a, sim_comp *c) {
         sim_wake(a, c, c->t);
         return;
     }
+    c->acts = true;
     switch ((sim_comp_kind)c->kind) {
     case SIM_CORE: sim_core_run(a, (sim_core *)c); break;
     case SIM_CHANNEL: sim_channel_run(a, (sim_channel *)c); break;
@@ -109,6 +110,20 @@ static void run(ts_array *a, sim_comp *c) {
     case SIM_PACKETS: sim_packets_run(a, (sim_packets *)c); break;
     case SIM_FIRMWARE: sim_firmware_run(a); break;
     }
+    c->acts = false;
+}
+
+/* Words may be moved at any moment: their times do not depend on when that is computed. What the reader does next
+ * happens at its own time, as an event. */
+bool sim_pull(ts_array *a, sim_fifo *f) {
+    sim_comp *c = f->reader;
+    if (c->acts || a->fault.code != TS_OK || (c->wait != TS_WAIT_NONE && c->wait != TS_WAIT_WORDS)) return false;
+    uint32_t before = f->n;
+    c->acts = true;
+    if (c->kind == SIM_CHANNEL) sim_channel_pull(a, (sim_channel *)c);
+    else if (c->kind == SIM_PACKETS) sim_packets_pull(a, (sim_packets *)c);
+    c->acts = false;
+    return f->n < before;
 }
 
 void sim_run_events(ts_array *a, uint64_t end) {

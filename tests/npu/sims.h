@@ -89,4 +89,60 @@ static inline void fill_words(uint8_t *p, size_t words, uint32_t seed) {
     }
 }
 
+/* ---- a core that doubles -------------------------------------------------------------------------------------------- */
+
+/* The tile's core doubles every word of a stream: S2MM 0 fills two buffers, the core writes twice their contents to two
+ * others, MM2S 0 sends those; four locks keep them apart. */
+static inline void add_doubler(ts_design *d, ts_tile tile, uint32_t words) {
+    ts_tile_buf in[2], out[2];
+    for (int i = 0; i < 2; i++) {
+        in[i] = ts_design_buffer(d, tile, "in", 4 * words, i);
+        out[i] = ts_design_buffer(d, tile, "out", 4 * words, 2 + i);
+    }
+    ts_tile_lock in_empty = ts_design_lock(d, tile, "in_empty", 2), in_full = ts_design_lock(d, tile, "in_full", 0);
+    ts_tile_lock out_empty = ts_design_lock(d, tile, "out_empty", 2), out_full = ts_design_lock(d, tile, "out_full", 0);
+    ts_design_dma(d, tile, TS_S2MM, 0,
+                  (ts_ring_step[]){{.buffer = in[0], .acquire = in_empty, .release = in_full},
+                                   {.buffer = in[1], .acquire = in_empty, .release = in_full}},
+                  2);
+    ts_design_dma(d, tile, TS_MM2S, 0,
+                  (ts_ring_step[]){{.buffer = out[0], .acquire = out_full, .release = out_empty},
+                                   {.buffer = out[1], .acquire = out_full, .release = out_empty}},
+                  2);
+    ts_buf text = {0};
+    assert_true(ts_buf_puts(&text, "        mova r0, #-1\n        mova r1, #1\ntop:\n"));
+    for (int i = 0; i < 2; i++)
+        assert_true(ts_buf_printf(&text,
+                                  "        movxm p0, #0x%x\n        movxm p1, #0x%x\n"
+                                  "        movxm ls, #first%d\n        movxm le, #last%d\n        movxm lc, #%u\n"
+                                  "        acq #%d, r0\n        .rept 4\n        nop\n        .endr\n        acq #%d, r0\n"
+                                  "        .rept 4\n        nop\n        .endr\n"
+                                  "first%d: lda r4, [p0], #4\n        .rept 6\n        nop\n        .endr\n"
+                                  "        add r4, r4, r4\nlast%d:  st r4, [p1], #4\n"
+                                  "        .rept 4\n        nop\n        .endr\n        rel #%d, r1\n"
+                                  "        .rept 4\n        nop\n        .endr\n        rel #%d, r1\n",
+                                  ts_design_core_addr(d, in[i], tile), ts_design_core_addr(d, out[i], tile), i, i, words,
+                                  ts_design_core_lock(d, in_full, tile), ts_design_core_lock(d, out_empty, tile), i, i,
+                                  ts_design_core_lock(d, in_empty, tile), ts_design_core_lock(d, out_full, tile)));
+    assert_true(ts_buf_puts(&text, "        j #top\n        .rept 5\n        nop\n        .endr\n"));
+    ts_buf code = assemble(text.data);
+    ts_design_program(d, tile, code.data, code.len);
+    ts_buf_free(&code);
+    ts_buf_free(&text);
+}
+
+/* host -> shim -> core -> shim -> host in every column */
+static inline ts_design *doubler_design(int n_cols, uint32_t words) {
+    ts_design *d;
+    ts_err err;
+    assert_ok(ts_design_new(&d, n_cols, &err));
+    for (int col = 0; col < n_cols; col++) {
+        ts_tile shim = ts_tile_at(col, 0), tile = ts_tile_at(col, 2 + col);
+        add_doubler(d, tile, words);
+        ts_design_flow(d, ts_end_dma(shim, 0), (ts_end[]){ts_end_dma(tile, 0)}, 1);
+        ts_design_flow(d, ts_end_dma(tile, 0), (ts_end[]){ts_end_dma(shim, 0)}, 1);
+    }
+    return d;
+}
+
 #endif
