@@ -401,7 +401,7 @@ static ts_status check_switch(checker *ck, ts_tile t) {
     for (int s = 0; s < ts_port_count(k, TS_SLAVE); s++) {
         ts_port sp = ts_port_at(k, TS_SLAVE, s);
         if (!sw->slave[s].enable) {
-            for (int i = 0; i < TS_SLOTS; i++)
+            for (int i = 0; i < TS_PACKET_SLOTS; i++)
                 if (sw->slot[s][i].enable)
                     return FAIL(ck, ROUTE, "%s has a slot but is off", say(t, "slave", sp).text);
             continue;
@@ -411,7 +411,7 @@ static ts_status check_switch(checker *ck, ts_tile t) {
         if (!has_source(ck->c, t, sp))
             return FAIL(ck, ROUTE, "%s is part of a circle", say(t, "slave", sp).text);
         if (!sw->slave[s].packet) continue;
-        for (int i = 0; i < TS_SLOTS; i++) {
+        for (int i = 0; i < TS_PACKET_SLOTS; i++) {
             const ts_ss_slot *x = &sw->slot[s][i];
             if (!x->enable) continue;
             if (x->arbiter >= TS_ARBITERS)

@@ -61,7 +61,7 @@ static ts_status collect_tile(const ts_npu_config *c, streams *st, ts_tile t, ts
         } else if (sw->slave[number].enable && !sw->slave[number].packet) {
             TS_TRY(trace(c, st, t, p, -1, (stream){.src = actor, .words = 1}, rule, err));
         } else if (sw->slave[number].enable) {
-            for (int i = 0; i < TS_SLOTS; i++)
+            for (int i = 0; i < TS_PACKET_SLOTS; i++)
                 if (sw->slot[number][i].enable)
                     TS_TRY(trace(c, st, t, p, sw->slot[number][i].id,
                                  (stream){.src = NO_RATE, .by_packets = true}, rule, err));
