@@ -187,8 +187,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     const char *system = NULL;
     const cli_opt opts[] = {
         {CLI_STR, 0, "system", "TEXT", &system, 0, 0, "system prompt"},
-        {CLI_STR, 0, "chat-template", "NAME", &c.template_name, 0, 0,
-         "use this template instead of the file's: llama2, llama3,\nchatml, mistral-v1, mistral-v3, mistral-v7, gemma,\nphi3, zephyr"},
+        CLI_TEMPLATE_OPT(c.template_name),
         {CLI_INT, 'n', "predict", "N", &c.settings.n_predict, 0, 1 << 24, "at most N tokens an answer (default 0: until it ends)"},
         {CLI_FLAG, 'v', "verbose", NULL, &c.verbose, 0, 0, "a line of statistics after every answer"},
         {CLI_FLAG, 0, "no-history", NULL, &c.history, 0, 0, "neither read nor write the file of typed lines"},

@@ -195,7 +195,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
         {CLI_INT, 'n', "predict", "N", &a.n_predict, 0, 1 << 24, "at most N tokens (default 0: until the answer ends)"},
         {CLI_STR, 0, "system", "TEXT", &a.system, 0, 0, "system prompt"},
         {CLI_FLAG, 0, "raw", NULL, &a.raw, 0, 0, "continue the text as it is, without a chat template"},
-        {CLI_STR, 0, "chat-template", "NAME", &a.chat_template, 0, 0, "use this template instead of the file's: llama2, llama3,\nchatml, mistral-v1, mistral-v3, mistral-v7, gemma,\nphi3, zephyr"},
+        CLI_TEMPLATE_OPT(a.chat_template),
         {CLI_FLAG, 0, "ignore-eos", NULL, &a.ignore_eos, 0, 0, "go on after the model's end token"},
         {CLI_FLAG, 0, "special", NULL, &a.special, 0, 0, "print control tokens too"},
         {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "one JSON object instead of text"},

@@ -25,6 +25,12 @@ typedef struct cli_model {
 
 /* Is there a model to open, with options that can be right? To be asked before input is read. */
 int cli_check_model(const cli_command *cmd, const cli_model *m);
+/* The names are those of text/chat.c; a wrong one lists all of them. */
+#define CLI_TEMPLATE_OPT(out)                                                                                          \
+    {CLI_STR, 0, "chat-template", "NAME", &(out), 0, 0,                                                                \
+     "use this template instead of the file's: llama2, llama3,\nllama3.1, chatml, qwen3, mistral-v1, mistral-v3,\n"    \
+     "mistral-v7, gemma, gemma3, phi3, zephyr, ..."}
+
 /* Open the engine, showing progress. CLI_OK, or an exit code after one line to standard error. */
 int cli_open_engine(const cli_command *cmd, cli_model *m, ts_engine **out);
 /* A session with the context and KV type asked for. */
