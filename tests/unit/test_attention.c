@@ -55,7 +55,7 @@ static void plain(const timeline *t, uint32_t pos, uint32_t head, double scale, 
     const ts_model_config *c = &t->c;
     const uint32_t hd = c->head_dim, pad = ts_head_pad(c), kv = head / (c->n_head / c->n_kv_head);
     const uint32_t first = c->window && pos + 1 > c->window ? pos + 1 - c->window : 0;
-    double score[MAX_POS], max = -INFINITY, sum = 0;
+    double score[MAX_POS], max = -(double)INFINITY, sum = 0;
     for (uint32_t p = first; p <= pos; p++) {
         double s = 0;
         for (uint32_t d = 0; d < hd; d++)

@@ -39,7 +39,7 @@ static int by_id(const void *a, const void *b) {
 
 /* p over the kept ones, at a temperature */
 static void normalise(entry *e, int n, double temperature) {
-    double max = -INFINITY, sum = 0;
+    double max = -(double)INFINITY, sum = 0;
     for (int i = 0; i < n; i++)
         if (e[i].kept && e[i].logit > max) max = e[i].logit;
     for (int i = 0; i < n; i++) {
