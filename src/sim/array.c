@@ -329,11 +329,9 @@ ts_status ts_array_idle(ts_array *a, uint64_t cycles, const ts_array_host *host,
     if (a->fabric_changed) sim_net_update(a);
     sim_run_events(a, end);
     a->host = NULL;
+    if (a->fault.code == TS_OK && a->now < end) a->now = end;
     sim_account(a);
-    if (a->fault.code == TS_OK) {
-        if (a->now < end) a->now = end;
-        return TS_OK;
-    }
+    if (a->fault.code == TS_OK) return TS_OK;
     a->ended_badly = true;
     sim_explain(a, a->fault.msg);
     if (err) *err = a->fault;

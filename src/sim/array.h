@@ -28,7 +28,7 @@ typedef struct ts_array_options {
     uint64_t seed;               /* 0: nominal times */
     const ts_sim_timing *timing; /* NULL: the table; copied */
     uint64_t max_cycles;         /* of one command; 0: 20 thousand million */
-    uint32_t window;             /* cycles that parts run ahead of each other, 0: 128; changes speed, no result */
+    uint32_t window;             /* cycles that parts run ahead of each other, 0: 128; changes speed, no time */
     bool strict;                 /* a mishap ends the run as a fault */
     bool check_undefined;        /* a core that reads a register it never wrote: a mishap */
     void (*trace)(void *ud, uint64_t cycle, const char *line); /* nullable: tasks, descriptors, locks as they happen */

@@ -239,7 +239,7 @@ struct ts_array {
     const ts_array_host *host; /* of the run under way */
     sim_firmware fw;
     sim_server read, write;
-    uint64_t run_start, events;
+    uint64_t run_start, run_end, events; /* run_end: nothing runs beyond it */
     ts_array_outcome outcome;
     ts_err fault; /* code TS_OK: none */
     char mishap[TS_MISHAPS_KEPT][200];

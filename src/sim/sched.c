@@ -127,6 +127,7 @@ bool sim_pull(ts_array *a, sim_fifo *f) {
 }
 
 void sim_run_events(ts_array *a, uint64_t end) {
+    a->run_end = end;
     while (a->n_heap && a->fault.code == TS_OK && a->fw.step != SIM_FW_END) {
         sim_comp *c = a->heap[0];
         if (c->when > end) {

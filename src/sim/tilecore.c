@@ -208,7 +208,9 @@ void sim_core_run(ts_array *a, sim_core *k) {
     }
     k->core.cycle = k->c.t - k->base; /* what it has waited is on its clock */
     ts_wait why = TS_WAIT_NONE;
-    ts_aie2_event e = ts_aie2_core_run(&k->core, a->o.window * SIM_CORE_WINDOWS);
+    uint64_t ahead = (uint64_t)a->o.window * SIM_CORE_WINDOWS;
+    if (ahead > a->run_end - a->now) ahead = a->run_end - a->now;
+    ts_aie2_event e = ts_aie2_core_run(&k->core, ahead ? ahead : 1);
     if (a->fault.code != TS_OK) return;
     if (e != TS_AIE2_STALL && k->c.wait) stop_waiting(k);
     switch (e) {

@@ -126,7 +126,8 @@ ts_status ts_npu_users(const ts_npu_dev *dev, struct ts_uapi_hwctx_entry *out, s
         .param = TS_UAPI_INFO_HW_CONTEXTS, .buffer_size = sizeof all, .buffer = (uint64_t)(uintptr_t)all};
     int r = ts_npu_ioctl(dev, TS_IOCTL_GET_INFO, &g);
     if (r < 0) return ts_npu_fail(err, TS_NPU_QUERY, r);
-    *n = g.buffer_size < sizeof all ? g.buffer_size / sizeof all[0] : sizeof all / sizeof all[0];
-    memcpy(out, all, (*n < cap ? *n : cap) * sizeof all[0]);
+    /* What buffer_size says afterwards depends on the kernel: bytes written, or bytes left. An entry has columns. */
+    for (*n = 0; *n < sizeof all / sizeof all[0] && all[*n].num_col; ++*n)
+        if (*n < cap) out[*n] = all[*n];
     return TS_OK;
 }

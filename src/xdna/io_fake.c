@@ -209,8 +209,8 @@ static int put_info(ts_fake *f, struct ts_uapi_get_info *g, const void *data, si
     if (!g->buffer) return BROKEN(f, POINTER, EFAULT, "no buffer");
     if (g->buffer_size < len)
         return BROKEN(f, INFO_SIZE, EINVAL, "%u bytes, %zu needed", g->buffer_size, len);
-    memcpy((void *)(uintptr_t)g->buffer, data, len);
-    g->buffer_size = (uint32_t)len;
+    memcpy((void *)(uintptr_t)g->buffer, data,
+           len); /* buffer_size stays as it was, as the kernel leaves it */
     return 0;
 }
 
@@ -239,7 +239,11 @@ static int info_contexts(ts_fake *f, struct ts_uapi_get_info *g) {
                                               .start_col = f->o.users[i].start_col,
                                               .num_col = f->o.users[i].n_cols,
                                               .pid = f->o.users[i].pid};
-    return put_info(f, g, e, n * sizeof e[0]);
+    int r = put_info(f, g, e, n * sizeof e[0]);
+    /* the first kernels say how much was written, later ones how much is left */
+    uint32_t used = (uint32_t)(n * sizeof e[0]);
+    if (r == 0) g->buffer_size = f->o.profile == TS_FAKE_6_14 ? used : g->buffer_size - used;
+    return r;
 }
 
 static int do_get_info(ts_fake *f, struct ts_uapi_get_info *g) {
@@ -272,7 +276,7 @@ static int do_get_info(ts_fake *f, struct ts_uapi_get_info *g) {
     case TS_UAPI_INFO_POWER_MODE:
         return put_info(f, g, &(struct ts_uapi_power_mode){0}, sizeof(struct ts_uapi_power_mode));
     case TS_UAPI_INFO_SENSORS: return -EOPNOTSUPP; /* normal on this chip, no mistake to ask */
-    default: return BROKEN(f, INFO_PARAM, EINVAL, "%u", g->param);
+    default: return BROKEN(f, INFO_PARAM, EOPNOTSUPP, "%u", g->param);
     }
 }
 

@@ -92,8 +92,8 @@ static inline void fill_words(uint8_t *p, size_t words, uint32_t seed) {
 /* ---- a core that doubles -------------------------------------------------------------------------------------------- */
 
 /* The tile's core doubles every word of a stream: S2MM 0 fills two buffers, the core writes twice their contents to two
- * others, MM2S 0 sends those; four locks keep them apart. */
-static inline void add_doubler(ts_design *d, ts_tile tile, uint32_t words) {
+ * others, MM2S 0 sends those; four locks keep them apart. packet_id 0: without headers. */
+static inline void add_doubler_packets(ts_design *d, ts_tile tile, uint32_t words, int packet_id) {
     ts_tile_buf in[2], out[2];
     for (int i = 0; i < 2; i++) {
         in[i] = ts_design_buffer(d, tile, "in", 4 * words, i);
@@ -106,8 +106,10 @@ static inline void add_doubler(ts_design *d, ts_tile tile, uint32_t words) {
                                    {.buffer = in[1], .acquire = in_empty, .release = in_full}},
                   2);
     ts_design_dma(d, tile, TS_MM2S, 0,
-                  (ts_ring_step[]){{.buffer = out[0], .acquire = out_full, .release = out_empty},
-                                   {.buffer = out[1], .acquire = out_full, .release = out_empty}},
+                  (ts_ring_step[]){{.buffer = out[0], .acquire = out_full, .release = out_empty, .packet = packet_id > 0,
+                                    .packet_id = (uint8_t)packet_id},
+                                   {.buffer = out[1], .acquire = out_full, .release = out_empty, .packet = packet_id > 0,
+                                    .packet_id = (uint8_t)packet_id}},
                   2);
     ts_buf text = {0};
     assert_true(ts_buf_puts(&text, "        mova r0, #-1\n        mova r1, #1\ntop:\n"));
@@ -129,6 +131,10 @@ static inline void add_doubler(ts_design *d, ts_tile tile, uint32_t words) {
     ts_design_program(d, tile, code.data, code.len);
     ts_buf_free(&code);
     ts_buf_free(&text);
+}
+
+static inline void add_doubler(ts_design *d, ts_tile tile, uint32_t words) {
+    add_doubler_packets(d, tile, words, 0);
 }
 
 /* host -> shim -> core -> shim -> host in every column */

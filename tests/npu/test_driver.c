@@ -391,7 +391,7 @@ static void test_messages(void **state) {
          0,
          TS_E_DEVICE,
          "all columns are taken by other programs: close them and try again (columns 1-4: process 4711)"},
-        {{.users = {{1, 1, 0}, {2, 1, 0}, {3, 1, 0}, {4, 1, 0}, {5, 1, 0}, {6, 1, 0}}, .n_users = 6},
+        {{.users = {{1, 1, 1}, {2, 1, 1}, {3, 1, 1}, {4, 1, 1}, {5, 1, 1}, {6, 1, 1}}, .n_users = 6},
          0,
          0,
          TS_E_DEVICE,
@@ -410,15 +410,17 @@ static void test_messages(void **state) {
     };
     rig p = {0};
     plan(&p, 2);
-    for (size_t i = 0; i < sizeof k / sizeof k[0]; i++) {
+    for (size_t i = 0; i < 3 * (sizeof k / sizeof k[0]); i++) {
         ts_err err = {.msg = ""};
         rig r = p;
-        assert_ok(node(&r, k[i].o, &err));
-        if (k[i].request) ts_fake_fail(r.fake, k[i].request, 1, k[i].error);
+        ts_fake_options o = k[i / 3].o;
+        o.profile = (ts_fake_profile)(i % 3);
+        assert_ok(node(&r, o, &err));
+        if (k[i / 3].request) ts_fake_fail(r.fake, k[i / 3].request, 1, k[i / 3].error);
         ts_status s = bring_up(&r, &err);
-        if (s != k[i].status || !strstr(err.msg, k[i].text))
+        if (s != k[i / 3].status || !strstr(err.msg, k[i / 3].text))
             fail_msg("case %zu: status %d, \"%s\"", i, s, err.msg);
-        if (k[i].error) assert_int_equal(err.os_errno, k[i].error);
+        if (k[i / 3].error) assert_int_equal(err.os_errno, k[i / 3].error);
         bring_down(&r);
         assert_clean(&r);
         ts_fake_free(r.fake);

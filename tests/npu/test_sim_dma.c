@@ -1,60 +1,7 @@
 /* DMA channels of the simulator against a plain model: addresses, queues, locks, descriptors in use. */
-#include "sims.h"
+#include "sim_regs.h"
 
 #include "base/rng.h"
-#include "xdna/regs.h"
-
-/* ---- registers by hand ------------------------------------------------------------------------------------------------- */
-
-static void put(ts_array *a, uint32_t addr, uint32_t value) {
-    ts_err err;
-    assert_ok(ts_array_write(a, addr, value, &err));
-}
-static uint32_t get(const ts_array *a, uint32_t addr) {
-    ts_err err;
-    uint32_t v = 0;
-    assert_ok(ts_array_read(a, addr, &v, &err));
-    return v;
-}
-static void put_bd(ts_array *a, ts_tile t, int n, const ts_bd *bd) {
-    uint32_t w[TS_BD_WORDS_MAX];
-    ts_err err;
-    ts_tile_kind k = ts_tile_kind_of(t);
-    assert_ok(ts_bd_encode(k, bd, w, &err));
-    for (uint32_t i = 0; i < ts_tile_infos[k].bd_words; i++) put(a, ts_addr(t, ts_bd_off(k, n)) + 4 * i, w[i]);
-}
-static void start(ts_array *a, ts_tile t, ts_dma_dir dir, int ch, uint32_t bd, uint32_t repeat) {
-    put(a, ts_addr(t, ts_dma_queue(ts_tile_kind_of(t), dir, ch)), ts_dma_start_encode((ts_dma_start){.bd = bd, .repeat = repeat}));
-}
-static void set_lock(ts_array *a, ts_tile t, int n, uint32_t v) {
-    put(a, ts_addr(t, ts_lock_off(ts_tile_kind_of(t), n)), v);
-}
-static uint32_t lock_value(const ts_array *a, ts_tile t, int n) {
-    return get(a, ts_addr(t, ts_lock_off(ts_tile_kind_of(t), n)));
-}
-static uint32_t status(const ts_array *a, ts_tile t, ts_dma_dir dir, int ch) {
-    return get(a, ts_addr(t, ts_tile_info_of(t)->status[dir] + 4 * (uint32_t)ch));
-}
-/* What MM2S ch sends comes back on S2MM ch of the same tile. */
-static void loop(ts_array *a, ts_tile t, int ch) {
-    ts_tile_kind k = ts_tile_kind_of(t);
-    int s = ts_port_number(k, TS_SLAVE, ts_port_dma(k, TS_MM2S, ch)), m = ts_port_number(k, TS_MASTER, ts_port_dma(k, TS_S2MM, ch));
-    put(a, ts_addr(t, ts_ss_slave_off(k, s)), ts_ss_slave_encode((ts_ss_slave){.enable = true}));
-    put(a, ts_addr(t, ts_ss_master_off(k, m)), ts_ss_master_encode((ts_ss_master){.enable = true, .slave = (uint8_t)s}));
-    if (k != TS_TILE_SHIM) return;
-    put(a, ts_addr(t, TS_SHIM_MUX), get(a, ts_addr(t, TS_SHIM_MUX)) | ts_shim_mux_bits(TS_MM2S, ch));
-    put(a, ts_addr(t, TS_SHIM_DEMUX), get(a, ts_addr(t, TS_SHIM_DEMUX)) | ts_shim_mux_bits(TS_S2MM, ch));
-}
-static ts_array *one_column(uint64_t seed) {
-    ts_array *a;
-    ts_err err;
-    assert_ok(ts_array_new(&a, &(ts_array_options){.n_cols = 1, .seed = seed}, &err));
-    return a;
-}
-static void go_on(ts_array *a, uint64_t cycles, const host_block *h) {
-    ts_err err;
-    if (ts_array_idle(a, cycles, h ? &h->host : NULL, &err) != TS_OK) fail_msg("%s", err.msg);
-}
 
 /* ---- addresses ------------------------------------------------------------------------------------------------------------ */
 
