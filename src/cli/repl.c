@@ -235,7 +235,7 @@ static void open_editor(cli_repl *r) {
     el_set(r->edit, EL_PROMPT, show_prompt);
     el_set(r->edit, EL_EDITOR, "emacs");
     el_wset(r->edit, EL_GETCFN, next_char);
-    el_set(r->edit, EL_ADDFN, "tessera-paste", "insert a paste", paste);
+    el_wset(r->edit, EL_ADDFN, L"tessera-paste", L"insert a paste", paste); /* el_set leaks copies of both */
     static const char *const keys[][2] = {
         {"\\e[200~", "tessera-paste"}, {"^R", "em-inc-search-prev"},   {"\\e[3~", "ed-delete-next-char"},
         {"\\e[1~", "ed-move-to-beg"},   {"\\e[4~", "ed-move-to-end"},   {"\\e[H", "ed-move-to-beg"},
