@@ -16,7 +16,8 @@ static const struct ts_asm_source *source_of(const ts_aie2_program *p, const cha
     return NULL;
 }
 
-/* "file:line:col: kind: text", the source line, a caret. *head receives the length of the first line. */
+/* "file:line:col: kind: text", the source line, a caret. */
+__attribute__((nonnull(1, 3, 4), format(printf, 4, 0)))
 static bool put_message(ts_aie2_program *p, const char *at, const char *kind, const char *fmt, va_list ap) {
     ts_buf *out = &p->messages;
     const struct ts_asm_source *src = at ? source_of(p, at) : NULL;

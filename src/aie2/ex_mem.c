@@ -69,18 +69,22 @@ FN(store_word) {
     if (m && core->out.stored) core->out.stored(core->out.ud, addr & ~3u, op->r[op->data], 4);
 }
 
-/* A partial word: the word is read in stage 5, the register in stage 7, the word written back in stage 11. With memory
- * accesses shifted by four stages the last two are the same cycle. */
+/* A partial word: the word is read in stage 5, the register in stage 7, the word written back in stage 11. The model's
+ * memory accesses are four stages early, so the last two are one cycle here; a load of that same cycle reads the old word. */
+FN(store_whole) {
+    (void)op;
+    uint8_t *m = ts_aie2_memory(core, now->a, 4);
+    if (m) memcpy(m, &now->b, 4);
+}
 FN(store_part) {
     if (now) {
-        uint8_t *m = ts_aie2_memory(core, now->a & ~3u, 4);
-        if (!m) return;
         ts_aie2_note_read(core, op->r[op->data], 4);
         uint32_t v = get32(core, op->r[op->data]), word = now->b;
         unsigned at = 8 * (now->a & 3);
         uint32_t mask = (op->bits == 8 ? 0xffu : 0xffffu) << at;
-        word = (word & ~mask) | (v << at & mask);
-        memcpy(m, &word, 4);
+        later *l = put_later(core, 2, store_whole, op);
+        l->a = now->a & ~3u;
+        l->b = (word & ~mask) | (v << at & mask);
         return;
     }
     uint32_t addr = ts_aie2_address(core, op) & ~(uint32_t)(op->bits / 8 - 1);
@@ -187,7 +191,7 @@ FN(store_vec) {
 }
 
 /* Stores that convert on the way: the source is read when the bundle issues, memory is written two stages later than by
- * other stores (vst.srs, vst.conv). */
+ * other stores (vst.srs, vst.conv), so that loads three bundles behind are the first to see it. */
 FN(store_late) {
     (void)op;
     uint8_t *m = ts_aie2_memory(core, now->a, 32);
@@ -195,7 +199,7 @@ FN(store_late) {
 }
 FN(store_srs) {
     (void)now;
-    later *l = put_later(core, 3, store_late, op);
+    later *l = put_later(core, 4, store_late, op);
     l->a = ts_aie2_address(core, op) & ~31u;
     bool over = ts_aie2_srs(l->v.b, op->bits, core->rf + op->r[op->data], op->bits2, 256u / op->bits,
                        get32(core, op->r[op->shift]), op_signed(core, op, CR_SRS_SIGN), get_cr(core, CR_SAT),
@@ -204,7 +208,7 @@ FN(store_srs) {
 }
 FN(store_conv) {
     (void)now;
-    later *l = put_later(core, 3, store_late, op);
+    later *l = put_later(core, 4, store_late, op);
     l->a = ts_aie2_address(core, op) & ~31u;
     or32(core, 1, SR_F2F_FLAGS, ts_aie2_f32_to_bf16(l->v.b, core->rf + op->r[op->data], get_cr(core, CR_RND)));
 }

@@ -254,7 +254,7 @@ static void known_inputs(world *ws, const ts_aie2_capture *c, size_t n) {
         for (unsigned k = 0; k < WORLDS; k++) *at_address(&ws[k], ws[k].in_at + at) = (uint8_t)(x >> 16);
     }
     for (size_t i = 0; i < n; i++)
-        if (memcmp(at_address(&ws[0], ws[0].in_at + c[i].in_offset), c[i].in, c[i].in_len) != 0) {
+        if (c[i].in_len && memcmp(at_address(&ws[0], ws[0].in_at + c[i].in_offset), c[i].in, c[i].in_len) != 0) {
             for (unsigned k = 0; k < WORLDS; k++) fill(&ws[k], k, at_address(&ws[k], ws[k].in_at), end);
             return;
         }

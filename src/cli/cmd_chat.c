@@ -177,21 +177,20 @@ static int start(chat *c) {
     if (code) return code;
     c->terminal = isatty(STDIN_FILENO) && (isatty(STDOUT_FILENO) || isatty(STDERR_FILENO));
     c->screen = isatty(STDOUT_FILENO) ? stdout : stderr;
-    if (cli_repl_open(&c->repl, c->terminal, !c->no_history, &err) != TS_OK) return cli_fail(&err);
+    if (cli_repl_open(&c->repl, c->terminal, c->history, &err) != TS_OK) return cli_fail(&err);
     if (c->terminal) banner(c);
     return converse(c);
 }
 
 static int run(const cli_command *cmd, int argc, char **argv) {
-    chat c = {.cmd = cmd, .settings = {.sampling = cli_sampling_defaults()}};
+    chat c = {.cmd = cmd, .history = true, .settings = {.sampling = cli_sampling_defaults()}};
     const char *system = NULL;
     const cli_opt opts[] = {
         {CLI_STR, 0, "system", "TEXT", &system, 0, 0, "system prompt"},
-        {CLI_STR, 0, "chat-template", "NAME", &c.template_name, 0, 0,
-         "use this template instead of the file's: llama2, llama3,\nchatml, mistral-v1, mistral-v3, mistral-v7, gemma,\nphi3, zephyr"},
+        CLI_TEMPLATE_OPT(c.template_name),
         {CLI_INT, 'n', "predict", "N", &c.settings.n_predict, 0, 1 << 24, "at most N tokens an answer (default 0: until it ends)"},
         {CLI_FLAG, 'v', "verbose", NULL, &c.verbose, 0, 0, "a line of statistics after every answer"},
-        {CLI_FLAG, 0, "no-history", NULL, &c.no_history, 0, 0, "neither read nor write the file of typed lines"},
+        {CLI_FLAG, 0, "no-history", NULL, &c.history, 0, 0, "neither read nor write the file of typed lines"},
         CLI_MODEL_OPTS(c.model),
         CLI_SAMPLING_OPTS(c.settings.sampling),
         {0},
@@ -200,6 +199,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     ts_err err;
     int code = cli_parse(cmd, opts, argc, argv, &rest);
     if (code == CLI_OK && rest.n) code = cli_usage_error(cmd, "unexpected argument \"%s\"", rest.item[0]);
+    if (code == CLI_OK) code = cli_check_template(c.template_name);
     cli_catch_interrupt();
     if (code == CLI_OK && !chat_talk_set_system(&c.talk, system)) {
         (void)ts_fail_nomem(&err, "the system prompt", strlen(system));

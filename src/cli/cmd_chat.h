@@ -23,7 +23,7 @@ typedef struct chat {
     cli_model model;
     chat_settings settings;
     const char *template_name; /* NULL: the model's own */
-    bool verbose, no_history;
+    bool verbose, history;
     ts_engine *e;
     ts_session *s;
     ts_model_info info;

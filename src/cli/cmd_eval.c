@@ -70,6 +70,7 @@ static int score(eval_args *a, ts_engine *e, ts_session *s, const ts_token *toke
         size_t k = 0;
         if (at > 0 && bos) piece[k++] = token[0]; /* every piece begins as the text does */
         while (k < ctx && at < n) piece[k++] = token[at++];
+        a->model.prompt.before = at - k, a->model.prompt.whole = n;
         struct chunk c = {.token = piece, .n = k, .n_vocab = info.n_vocab, .tally = t, .logits = logits};
         ts_status st = ts_session_score(s, piece, k, on_logits, &c, &err);
         if (a->truncate) at = n;
@@ -115,6 +116,7 @@ static int eval_text(eval_args *a, ts_engine *e, ts_session *s, const char *text
             doc++;
         }
         at = next;
+        if (!sep) progress.ended = true; /* one text: its tokens are counted */
         if (!cli_progress_step(&progress, at, len) && code == CLI_OK) {
             (void)ts_fail(&err, TS_E_CANCELLED, "stopped after %llu tokens", (unsigned long long)total->n);
             code = cli_fail(&err);
@@ -124,7 +126,15 @@ static int eval_text(eval_args *a, ts_engine *e, ts_session *s, const char *text
     return code;
 }
 
-static int evaluate(const cli_command *cmd, eval_args *a, ts_engine *e) {
+/* What the command line gives, read before the model is loaded: *token from --ids, otherwise the text. */
+struct input {
+    ts_token *token;
+    size_t n;
+    char *text;
+    size_t len;
+};
+
+static int evaluate(const cli_command *cmd, eval_args *a, ts_engine *e, const struct input *in) {
     ts_session *s = NULL;
     int code = cli_open_session(cmd, &a->model, e, &s);
     if (code) return code;
@@ -136,23 +146,9 @@ static int evaluate(const cli_command *cmd, eval_args *a, ts_engine *e) {
         (void)ts_fail_os(&err, TS_E_IO, errno, "cannot create %s", a->logits_out);
         code = cli_fail(&err);
     }
-    if (code == CLI_OK && a->ids) {
-        ts_token *token;
-        size_t n;
-        code = cli_parse_ids(cmd, a->ids, &token, &n);
-        if (code == CLI_OK) {
-            code = score(a, e, s, token, n, false, &total, logits);
-            ts_tokens_release(token);
-        }
-    } else if (code == CLI_OK) {
-        char *text;
-        size_t len;
-        code = cli_read_text(cmd, a->prompt, a->file, &text, &len);
-        if (code == CLI_OK) {
-            code = eval_text(a, e, s, text, len, &total, logits);
-            ts_free(text);
-        }
-    }
+    a->model.prompt.ended = a->separator != NULL; /* many short texts: eval_text tells how far it has come */
+    if (code == CLI_OK && in->token) code = score(a, e, s, in->token, in->n, false, &total, logits);
+    else if (code == CLI_OK) code = eval_text(a, e, s, in->text, in->len, &total, logits);
     cli_progress_end(&a->model.prompt);
     if (logits && fclose(logits) != 0 && code == CLI_OK) {
         (void)ts_fail_os(&err, TS_E_IO, errno, "cannot write %s", a->logits_out);
@@ -197,10 +193,16 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     if (code == CLI_OK && rest.n) code = cli_usage_error(cmd, "unexpected argument \"%s\"", rest.item[0]);
     if (code == CLI_OK && !!a.ids + !!a.prompt + !!a.file != 1) code = cli_usage_error(cmd, "give one of -f FILE, -p TEXT and --ids LIST");
     ts_engine *e = NULL;
+    struct input in = {0};
+    if (code == CLI_OK) code = cli_check_model(cmd, &a.model);
+    if (code == CLI_OK)
+        code = a.ids ? cli_parse_ids(cmd, a.ids, &in.token, &in.n) : cli_read_text(cmd, a.prompt, a.file, &in.text, &in.len);
     cli_catch_interrupt();
     if (code == CLI_OK) code = cli_open_engine(cmd, &a.model, &e);
-    if (code == CLI_OK) code = evaluate(cmd, &a, e);
+    if (code == CLI_OK) code = evaluate(cmd, &a, e, &in);
     ts_engine_close(e);
+    ts_tokens_release(in.token);
+    ts_free(in.text);
     ts_free(rest.item);
     return code == -1 ? CLI_OK : code;
 }

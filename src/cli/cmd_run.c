@@ -76,40 +76,44 @@ static bool on_piece(void *ud, const ts_piece *p) {
     return !w->failed && !w->nomem && !cli_interrupted();
 }
 
-/* The prompt's tokens from --ids, --raw text, or a chat of system and user. */
-static int make_prompt(const cli_command *cmd, const run_args *a, const ts_engine *e, ts_token **out, size_t *n) {
-    ts_err err;
-    if (a->ids) {
-        return cli_parse_ids(cmd, a->ids, out, n);
-    }
-    char *text, *full = NULL;
+/* What the command line gives, read before the model is loaded: *token from --ids, otherwise the text. */
+struct prompt {
+    ts_token *token;
+    size_t n;
+    char *text;
     size_t len;
-    int code = cli_read_text(cmd, a->prompt, a->file, &text, &len);
-    if (code) return code;
-    ts_status s = TS_OK;
+};
+
+static int read_prompt(const cli_command *cmd, const run_args *a, struct prompt *p) {
+    if (a->ids) return cli_parse_ids(cmd, a->ids, &p->token, &p->n);
+    int code = cli_read_text(cmd, a->prompt, a->file, &p->text, &p->len);
+    if (code == CLI_OK && !a->raw && memchr(p->text, 0, p->len))
+        code = cli_usage_error(cmd, "the prompt contains a NUL byte, which a chat template cannot carry; use --raw");
+    return code;
+}
+
+/* The text's tokens: as it is with --raw, otherwise as a conversation of system and user. */
+static int tokenize(const run_args *a, const ts_engine *e, struct prompt *p) {
+    ts_err err;
+    char *full = NULL;
+    ts_status s;
+    if (p->token) return CLI_OK;
     if (a->raw) {
-        s = ts_engine_tokenize(e, text, len, TS_TOKENIZE_BOS, out, n, &err);
-    } else if (memchr(text, 0, len)) {
-        s = ts_fail(&err, TS_E_INVAL, "the prompt contains a NUL byte, which a chat template cannot carry; use --raw");
+        s = ts_engine_tokenize(e, p->text, p->len, TS_TOKENIZE_BOS, &p->token, &p->n, &err);
     } else {
         ts_message msg[2];
-        size_t n_msg = 0;
-        if (a->system) msg[n_msg++] = (ts_message){"system", a->system};
-        msg[n_msg++] = (ts_message){"user", text};
-        s = ts_engine_chat_prompt(e, a->chat_template, msg, n_msg, &full, &err);
-        if (s == TS_OK)
-            s = ts_engine_tokenize(e, full, strlen(full), TS_TOKENIZE_BOS | TS_TOKENIZE_SPECIAL, out, n, &err);
+        size_t n = 0;
+        if (a->system) msg[n++] = (ts_message){"system", a->system};
+        msg[n++] = (ts_message){"user", p->text};
+        s = ts_engine_chat_prompt(e, a->chat_template, msg, n, &full, &err);
+        if (s == TS_E_UNSUPP) { /* no template, or an unknown one */
+            size_t used = strlen(err.msg);
+            snprintf(err.msg + used, sizeof err.msg - used, ", or use --raw");
+        }
+        if (s == TS_OK) s = ts_engine_tokenize(e, full, strlen(full), TS_TOKENIZE_BOS | TS_TOKENIZE_SPECIAL, &p->token, &p->n, &err);
     }
     ts_text_release(full);
-    ts_free(text);
-    if (s == TS_OK && *n == 0) {
-        s = ts_fail(&err, TS_E_INVAL, "the prompt has no tokens: this model needs at least one");
-        ts_tokens_release(*out);
-    }
-    if (s == TS_E_UNSUPP) { /* no template, or an unknown one */
-        size_t used = strlen(err.msg);
-        snprintf(err.msg + used, sizeof err.msg - used, ", or use --raw");
-    }
+    if (s == TS_OK && p->n == 0) s = ts_fail(&err, TS_E_INVAL, "the prompt has no tokens: this model needs at least one");
     return s == TS_OK ? CLI_OK : cli_fail(&err);
 }
 
@@ -150,10 +154,8 @@ static int report(const run_args *a, struct answer *w, const ts_session *s, cons
     return ok ? CLI_OK : CLI_FAIL;
 }
 
-static int answer(const cli_command *cmd, run_args *a, ts_engine *e) {
-    ts_token *prompt = NULL;
-    size_t n_prompt = 0;
-    int code = make_prompt(cmd, a, e, &prompt, &n_prompt);
+static int answer(const cli_command *cmd, run_args *a, ts_engine *e, struct prompt *prompt) {
+    int code = tokenize(a, e, prompt);
     if (code) return code;
     ts_session *s = NULL;
     ts_sampler *sampler = NULL;
@@ -167,7 +169,7 @@ static int answer(const cli_command *cmd, run_args *a, ts_engine *e) {
                                  .ignore_end = a->ignore_eos, .special = a->special, .on_piece = on_piece, .ud = &w};
         ts_generated g;
         ts_err err;
-        ts_status st = ts_generate(s, sampler, prompt, n_prompt, &opts, &g, &err);
+        ts_status st = ts_generate(s, sampler, prompt->token, prompt->n, &opts, &g, &err);
         cli_progress_end(&a->model.prompt);
         if (st == TS_OK && w.nomem) st = ts_fail_nomem(&err, "the answer", w.text.len + w.probs.len);
         if (st != TS_OK)
@@ -175,13 +177,12 @@ static int answer(const cli_command *cmd, run_args *a, ts_engine *e) {
         else if (w.failed)
             code = CLI_FAIL; /* main tells why */
         else
-            code = report(a, &w, s, &g, n_prompt);
+            code = report(a, &w, s, &g, prompt->n);
         if (code == CLI_OK && st == TS_OK && g.reason == TS_STOP_CANCELLED) code = CLI_FAIL;
     }
     ts_buf_free(&w.text), ts_buf_free(&w.ids), ts_buf_free(&w.probs);
     ts_sampler_free(sampler);
     ts_session_free(s);
-    ts_tokens_release(prompt);
     return code;
 }
 
@@ -194,7 +195,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
         {CLI_INT, 'n', "predict", "N", &a.n_predict, 0, 1 << 24, "at most N tokens (default 0: until the answer ends)"},
         {CLI_STR, 0, "system", "TEXT", &a.system, 0, 0, "system prompt"},
         {CLI_FLAG, 0, "raw", NULL, &a.raw, 0, 0, "continue the text as it is, without a chat template"},
-        {CLI_STR, 0, "chat-template", "NAME", &a.chat_template, 0, 0, "use this template instead of the file's: llama2, llama3,\nchatml, mistral-v1, mistral-v3, mistral-v7, gemma,\nphi3, zephyr"},
+        CLI_TEMPLATE_OPT(a.chat_template),
         {CLI_FLAG, 0, "ignore-eos", NULL, &a.ignore_eos, 0, 0, "go on after the model's end token"},
         {CLI_FLAG, 0, "special", NULL, &a.special, 0, 0, "print control tokens too"},
         {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "one JSON object instead of text"},
@@ -215,10 +216,16 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     if (code == CLI_OK && !a.ids && !a.prompt == !a.file)
         code = cli_usage_error(cmd, a.prompt ? "give -p or -f, not both" : "what prompt? Give -p TEXT, -f FILE or --ids LIST");
     ts_engine *e = NULL;
+    struct prompt prompt = {0};
+    if (code == CLI_OK) code = cli_check_model(cmd, &a.model);
+    if (code == CLI_OK) code = cli_check_template(a.chat_template);
+    if (code == CLI_OK) code = read_prompt(cmd, &a, &prompt);
     cli_catch_interrupt();
     if (code == CLI_OK) code = cli_open_engine(cmd, &a.model, &e);
-    if (code == CLI_OK) code = answer(cmd, &a, e);
+    if (code == CLI_OK) code = answer(cmd, &a, e, &prompt);
     ts_engine_close(e);
+    ts_free(prompt.text);
+    ts_tokens_release(prompt.token);
     ts_free(rest.item);
     cli_sampling_free(&a.sampling);
     return code == -1 ? CLI_OK : code;

@@ -1,6 +1,7 @@
 #include "cli/common.h"
 #include "base/cpu.h"
 #include "base/file.h"
+#include "text/chat.h"
 #include "text/utf8.h"
 
 #include <ctype.h>
@@ -21,10 +22,14 @@ int cli_kv_type(const cli_command *cmd, const cli_model *m, ts_kv_type *out) {
     return CLI_OK;
 }
 
-int cli_open_engine(const cli_command *cmd, cli_model *m, ts_engine **out) {
-    if (!m->path) return cli_usage_error(cmd, "which model? Give one with -m FILE");
+int cli_check_model(const cli_command *cmd, const cli_model *m) {
     ts_kv_type kv;
-    int code = cli_kv_type(cmd, m, &kv);
+    if (!m->path) return cli_usage_error(cmd, "which model? Give one with -m FILE");
+    return cli_kv_type(cmd, m, &kv);
+}
+
+int cli_open_engine(const cli_command *cmd, cli_model *m, ts_engine **out) {
+    int code = cli_check_model(cmd, m);
     if (code) return code;
     m->loading = (cli_progress){.what = "loading", .unit = "MiB", .per_unit = 1 << 20};
     ts_engine_opts opts = {.device = m->device, .n_threads = (int)m->threads, .progress = cli_progress_step, .progress_ud = &m->loading};
@@ -106,6 +111,12 @@ int cli_open_sampler(const cli_command *cmd, cli_sampling *s, const ts_engine *e
     ts_status st = cli_sampler_new(s, info.n_vocab, out, &err);
     if (st == TS_E_INVAL) return cli_usage_error(cmd, "%s", err.msg);
     return st == TS_OK ? CLI_OK : cli_fail(&err);
+}
+
+int cli_check_template(const char *name) {
+    ts_chat_template t;
+    ts_err err;
+    return !name || ts_chat_find(&t, name, &err) == TS_OK ? CLI_OK : cli_fail(&err);
 }
 
 int cli_parse_ids(const cli_command *cmd, const char *text, ts_token **out, size_t *n) {

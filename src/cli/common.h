@@ -23,6 +23,14 @@ typedef struct cli_model {
          "context size in tokens\n(default: what the model was trained with, at most 4096)"},                          \
         {CLI_STR, 0, "kv", "TYPE", &(m).kv, 0, 0, "element type of the KV cache: f16 (default), f32"}
 
+/* Is there a model to open, with options that can be right? To be asked before input is read. */
+int cli_check_model(const cli_command *cmd, const cli_model *m);
+/* The names are those of text/chat.c; a wrong one lists all of them. */
+#define CLI_TEMPLATE_OPT(out)                                                                                          \
+    {CLI_STR, 0, "chat-template", "NAME", &(out), 0, 0,                                                                \
+     "use this template instead of the file's: llama2, llama3,\nllama3.1, chatml, qwen3, mistral-v1, mistral-v3,\n"    \
+     "mistral-v7, gemma, gemma3, phi3, zephyr, ..."}
+
 /* Open the engine, showing progress. CLI_OK, or an exit code after one line to standard error. */
 int cli_open_engine(const cli_command *cmd, cli_model *m, ts_engine **out);
 /* A session with the context and KV type asked for. */
@@ -59,6 +67,9 @@ TS_NODISCARD ts_status cli_parse_bias(const char *shown, const char *text, uint3
 TS_NODISCARD ts_status cli_sampler_new(cli_sampling *s, uint32_t n_vocab, ts_sampler **out, ts_err *err);
 /* The same for a command: CLI_OK, or an exit code after one line to standard error. */
 int cli_open_sampler(const cli_command *cmd, cli_sampling *s, const ts_engine *e, ts_sampler **out);
+
+/* Is there such a chat template (NULL: none is asked for)? To be asked before a model is loaded. */
+int cli_check_template(const char *name);
 
 /* "1,2,3", or the numbers in @FILE (separated by commas or white space). *out is allocated (free). */
 int cli_parse_ids(const cli_command *cmd, const char *text, ts_token **out, size_t *n);

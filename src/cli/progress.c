@@ -32,6 +32,10 @@ bool cli_progress_step(void *ud, uint64_t done, uint64_t all) {
     cli_progress *p = ud;
     uint64_t now = ts_now_ns();
     if (!p->begin_ns) p->begin_ns = p->last_ns = now;
+    if (p->whole) {
+        done += p->before;
+        all = p->whole;
+    }
     /* nothing for work that is over in a moment */
     if (!p->ended && isatty(STDERR_FILENO) && now - p->begin_ns > 300000000 && now - p->last_ns > 100000000 && all) {
         uint64_t per = p->per_unit ? p->per_unit : 1;

@@ -11,6 +11,7 @@ typedef struct cli_progress {
     const char *what;   /* "loading", "prompt", ... */
     const char *unit;   /* "MiB", "tokens"; NULL: per cent only */
     uint64_t per_unit;  /* divides done and all for display; 0: 1 */
+    uint64_t before, whole; /* where the work is a part of something larger: what was done before it, and all of it */
     uint64_t begin_ns, last_ns;
     bool shown, ended;
 } cli_progress;

@@ -57,6 +57,15 @@ static bool take_signal(int sig) {
     return was;
 }
 
+/* Bracketed paste, DEC private mode 2004: terminals then put \e[200~ and \e[201~ around what is pasted. */
+#    define PASTE_ON "\033[?2004h"
+#    define PASTE_OFF "\033[?2004l"
+
+static void put_screen(cli_repl *r, const char *s) {
+    fputs(s, r->screen);
+    fflush(r->screen);
+}
+
 /* Between bytes: what the signals ask for. false: the input ends. */
 static bool serve_signals(cli_repl *r) {
     if (take_signal(SIGWINCH)) el_resize(r->edit);
@@ -64,6 +73,7 @@ static bool serve_signals(cli_repl *r) {
         struct sigaction old, dfl = {.sa_handler = SIG_DFL};
         sigset_t tstp;
         el_set(r->edit, EL_PREP_TERM, 0);
+        put_screen(r, PASTE_OFF);
         sigaction(SIGTSTP, &dfl, &old);
         sigemptyset(&tstp);
         sigaddset(&tstp, SIGTSTP);
@@ -72,6 +82,7 @@ static bool serve_signals(cli_repl *r) {
         pthread_sigmask(SIG_BLOCK, &tstp, NULL);
         sigaction(SIGTSTP, &old, NULL);
         el_set(r->edit, EL_PREP_TERM, 1);
+        put_screen(r, PASTE_ON);
         el_set(r->edit, EL_REFRESH);
     }
     for (int i = 2; i < N_EDITOR_SIGNALS; i++)
@@ -185,13 +196,11 @@ static int next_char(EditLine *edit, wchar_t *out) {
     return 1;
 }
 
-/* A paste goes into the line as it is: its line breaks are text, not Enter. A terminal in bracketed-paste mode (DEC private
- * mode 2004) puts \e[200~ and \e[201~ around it. */
+/* A paste goes into the line as it is: its line breaks are text, not Enter. */
 static unsigned char paste(EditLine *edit, wint_t key) {
     static const char end[] = "\033[201~";
     wchar_t c, piece[2] = {0};
     size_t matched = 0;
-    bool after_return = false;
     (void)key;
     while (matched < sizeof end - 1 && el_wgetc(edit, &c) == 1) {
         if (c == (wchar_t)end[matched]) {
@@ -204,10 +213,8 @@ static unsigned char paste(EditLine *edit, wint_t key) {
         }
         matched = c == (wchar_t)end[0];
         if (matched) continue;
-        bool second = c == '\n' && after_return; /* \r\n is one line break */
-        after_return = c == '\r';
-        piece[0] = c == '\r' ? '\n' : c;
-        if (!second && c) el_winsertstr(edit, piece);
+        piece[0] = c == '\r' ? '\n' : c; /* terminals send \r for a line break */
+        if (c) el_winsertstr(edit, piece);
     }
     return CC_REFRESH;
 }
@@ -228,7 +235,7 @@ static void open_editor(cli_repl *r) {
     el_set(r->edit, EL_PROMPT, show_prompt);
     el_set(r->edit, EL_EDITOR, "emacs");
     el_wset(r->edit, EL_GETCFN, next_char);
-    el_set(r->edit, EL_ADDFN, "tessera-paste", "insert a paste", paste);
+    el_wset(r->edit, EL_ADDFN, L"tessera-paste", L"insert a paste", paste); /* el_set leaks copies of both */
     static const char *const keys[][2] = {
         {"\\e[200~", "tessera-paste"}, {"^R", "em-inc-search-prev"},   {"\\e[3~", "ed-delete-next-char"},
         {"\\e[1~", "ed-move-to-beg"},   {"\\e[4~", "ed-move-to-end"},   {"\\e[H", "ed-move-to-beg"},
@@ -279,10 +286,11 @@ static cli_line read_edited(cli_repl *r, const char *prompt, ts_buf *line, ts_er
     r->why = CLI_LINE_END;
     r->dropped_text = false;
     el_resize(r->edit); /* the window may have changed while nobody looked */
-    fputs("\033[?2004h", r->screen);
+    el_set(r->edit, EL_PREP_TERM, 1); /* before the prompt invites: libedit itself does it after, and keys in between are lost */
+    put_screen(r, PASTE_ON);
     int n = 0;
     const wchar_t *text = el_wgets(r->edit, &n);
-    fputs("\033[?2004l", r->screen);
+    put_screen(r, PASTE_OFF);
     release_signals(old);
     if (!text || n <= 0) {
         el_reset(r->edit);

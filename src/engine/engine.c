@@ -139,6 +139,25 @@ bool ts_engine_is_end(const ts_engine *e, ts_token id) {
     return ts_tokenizer_is_end(e->tok, id);
 }
 
+/* The messages with the system message in front that the file's own template supplies where there is none: a new array
+ * (ts_free), its text in `text`. */
+static ts_status with_default_system(const ts_engine *e, ts_chat_template t, const ts_message *msg, size_t n, ts_buf *text,
+                                     ts_message **out, size_t *n_out, ts_err *err) {
+    const bool has_system = n > 0 && !strcmp(msg[0].role, "system");
+    ts_span jinja = {0};
+    if (t == e->chat && !has_system) TS_TRY(ts_gguf_str(e->file, "tokenizer.chat_template", false, &jinja, err));
+    ts_message *all = ts_alloc(n + 1, sizeof *all);
+    if (!all || !ts_chat_default_system(t, (const char *)jinja.data, jinja.len, text)) {
+        ts_free(all);
+        return ts_fail_nomem(err, "the messages", (n + 1) * sizeof *all);
+    }
+    *n_out = 0;
+    if (text->len) all[(*n_out)++] = (ts_message){"system", text->data};
+    for (size_t i = 0; i < n; i++) all[(*n_out)++] = msg[i];
+    *out = all;
+    return TS_OK;
+}
+
 ts_status ts_engine_chat_prompt(const ts_engine *e, const char *name, const ts_message *msg, size_t n, char **out,
                                 ts_err *err) {
     ts_chat_template t = e->chat;
@@ -148,9 +167,17 @@ ts_status ts_engine_chat_prompt(const ts_engine *e, const char *name, const ts_m
         if (err) *err = e->chat_err;
         return e->chat_err.code;
     }
-    ts_buf text = {0};
-    ts_status s = ts_chat_apply(t, msg, n, NULL, true, &text, err); /* BOS is the tokenizer's business */
+    ts_buf text = {0}, system = {0}, eos = {0};
+    ts_message *all = NULL;
+    ts_status s = with_default_system(e, t, msg, n, &system, &all, &n, err);
+    /* BOS is the tokenizer's business; the end token between turns is the model's own */
+    ts_token end = ts_tokenizer_eos(e->tok);
+    if (s == TS_OK && end >= 0 && !ts_token_bytes(e->tok, end, true, &eos)) s = ts_fail_nomem(err, "the prompt", 16);
+    if (s == TS_OK) s = ts_chat_apply_eos(t, all, n, NULL, eos.len ? eos.data : NULL, true, &text, err);
     if (s == TS_OK && !text.data && !ts_buf_reserve(&text, 1)) s = ts_fail_nomem(err, "the prompt", 1);
+    ts_free(all);
+    ts_buf_free(&system);
+    ts_buf_free(&eos);
     if (s != TS_OK) {
         ts_buf_free(&text);
         return s;

@@ -88,8 +88,7 @@ void ts_sampler_reseed(ts_sampler *s, uint64_t seed) {
 }
 
 /* Larger logit first; the lower id where they are equal; NaN last. */
-static int by_logit(const void *pa, const void *pb) {
-    const candidate *a = pa, *b = pb;
+static int by_logit(const candidate *a, const candidate *b) {
     if (isnan(a->logit) || isnan(b->logit)) {
         if (isnan(a->logit) != isnan(b->logit)) return isnan(a->logit) ? 1 : -1;
     } else if (a->logit != b->logit) {
@@ -115,12 +114,14 @@ static void penalise(ts_sampler *s, const ts_token *history, size_t n) {
     }
 }
 
-/* The k candidates with the largest logits to the front, sorted: a heap of the k best seen so far. */
-static void sift_down(candidate *c, size_t n, size_t i) {
+/* Heaps with the worst candidate on top, and sorting by them: in place, where qsort may allocate. */
+typedef int order_fn(const candidate *a, const candidate *b);
+
+static void sift_down(candidate *c, size_t n, size_t i, order_fn *order) {
     for (;;) {
         size_t worst = i, l = 2 * i + 1, r = l + 1;
-        if (l < n && by_logit(&c[l], &c[worst]) > 0) worst = l;
-        if (r < n && by_logit(&c[r], &c[worst]) > 0) worst = r;
+        if (l < n && order(&c[l], &c[worst]) > 0) worst = l;
+        if (r < n && order(&c[r], &c[worst]) > 0) worst = r;
         if (worst == i) return;
         candidate t = c[i];
         c[i] = c[worst];
@@ -129,35 +130,38 @@ static void sift_down(candidate *c, size_t n, size_t i) {
     }
 }
 
-static void keep_best(candidate *c, size_t n, size_t k) {
-    if (k < n) {
-        for (size_t i = k / 2; i-- > 0;) sift_down(c, k, i);
-        for (size_t i = k; i < n; i++)
-            if (by_logit(&c[i], &c[0]) < 0) {
-                c[0] = c[i];
-                sift_down(c, k, 0);
-            }
+/* The k best of n candidates to the front, best first. */
+static void keep_best(candidate *c, size_t n, size_t k, order_fn *order) {
+    for (size_t i = k / 2; i-- > 0;) sift_down(c, k, i, order);
+    for (size_t i = k; i < n; i++)
+        if (order(&c[i], &c[0]) < 0) {
+            c[0] = c[i];
+            sift_down(c, k, 0, order);
+        }
+    for (size_t left = k; left-- > 1;) {
+        candidate t = c[0];
+        c[0] = c[left];
+        c[left] = t;
+        sift_down(c, left, 0, order);
     }
-    qsort(c, k, sizeof *c, by_logit);
 }
 
-static double exp_d(double x) {
-    return x < -700 ? 0 : ts_exp2_d(x * 0x1.71547652b82fep+0);
+/* exp((logit - best) / temperature): 1 for the best itself, infinite or not; 0 for NaN. */
+static double weight(const candidate *c, float best, double temperature) {
+    if (c->logit == best) return 1;
+    double x = ((double)c->logit - (double)best) / temperature;
+    return x >= -700 ? ts_exp2_d(x * 0x1.71547652b82fep+0) : 0;
 }
 
 /* Soft-max over n sorted candidates at a temperature; returns nothing left to sum: p adds up to 1. */
 static void soft_max(candidate *c, size_t n, double temperature) {
     double sum = 0;
-    for (size_t i = 0; i < n; i++) {
-        c[i].p = exp_d(((double)c[i].logit - (double)c[0].logit) / temperature);
-        if (!(c[i].p >= 0)) c[i].p = 0; /* -inf minus -inf, NaN */
-        sum += c[i].p;
-    }
+    for (size_t i = 0; i < n; i++) sum += c[i].p = weight(&c[i], c[0].logit, temperature);
+    if (sum == 0) sum = c[0].p = 1; /* nothing but NaN */
     for (size_t i = 0; i < n; i++) c[i].p /= sum;
 }
 
-static int by_surprise(const void *pa, const void *pb) {
-    const candidate *a = pa, *b = pb;
+static int by_surprise(const candidate *a, const candidate *b) {
     if (a->p != b->p) return a->p < b->p ? -1 : 1;
     return a->id < b->id ? -1 : 1;
 }
@@ -173,16 +177,16 @@ static size_t typical(candidate *c, size_t n, double mass) {
         double info = c[i].p > 1e-300 ? -ts_log2_d(c[i].p) * ln2 : 1e9;
         c[i].p = fabs(info - entropy); /* the probability is found again from the logit */
     }
-    qsort(c, n, sizeof *c, by_surprise);
+    keep_best(c, n, n, by_surprise);
     candidate best = c[0];
     for (size_t i = 1; i < n; i++)
         if (by_logit(&c[i], &best) < 0) best = c[i];
     double sum = 0, seen = 0;
-    for (size_t i = 0; i < n; i++) sum += exp_d((double)c[i].logit - (double)best.logit);
+    for (size_t i = 0; i < n; i++) sum += weight(&c[i], best.logit, 1);
     size_t keep = 0;
-    while (keep < n && seen < mass * sum) seen += exp_d((double)c[keep++].logit - (double)best.logit);
+    while (keep < n && seen < mass * sum) seen += weight(&c[keep++], best.logit, 1);
     if (keep == 0) keep = 1;
-    qsort(c, keep, sizeof *c, by_logit);
+    keep_best(c, keep, keep, by_logit);
     return keep;
 }
 
@@ -200,7 +204,7 @@ ts_token ts_sampler_next(ts_sampler *s, const float *logits, const ts_token *his
         return c[best].id;
     }
     size_t k = o->top_k && (size_t)o->top_k < n ? (size_t)o->top_k : n;
-    keep_best(c, n, k);
+    keep_best(c, n, k, by_logit);
     n = k;
     soft_max(c, n, 1);
     if (o->typical_p < 1) {

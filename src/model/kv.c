@@ -7,7 +7,7 @@ ts_status ts_kv_init(ts_kv *kv, const ts_model_config *c, uint32_t n_ctx, ts_kv_
     if (!bytes || n_ctx == 0) return ts_fail(err, TS_E_INVAL, "a context of %u positions is not possible", n_ctx);
     *kv = (ts_kv){.type = type,
                   .n_ctx = n_ctx,
-                  .n_tile = (n_ctx + TS_KV_TILE - 1) / TS_KV_TILE,
+                  .n_tile = n_ctx / TS_KV_TILE + (n_ctx % TS_KV_TILE != 0),
                   .head_pad = ts_head_pad(c),
                   .n_kv_head = c->n_kv_head,
                   .elem = elem};

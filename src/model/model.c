@@ -124,7 +124,8 @@ static ts_status load_outside_layers(ts_model *m, ts_err *err) {
     TS_TRY(vector_named(m, &factors, "rope_freqs.weight", c->n_rot / 2, false, err));
     for (uint32_t i = 0; factors && i < c->n_rot / 2; i++)
         if (!(factors[i] > 0)) return ts_fail(err, TS_E_FORMAT, "%s: tensor rope_freqs.weight: element %u is not positive", path, i);
-    return ts_rope_init(&m->rope, c, factors, err);
+    ts_status s = ts_rope_init(&m->rope, c, factors, err);
+    return s == TS_OK ? s : ts_err_prefix(err, s, "%s", path);
 }
 
 /* Every linear layer of the model, in the order in which a token needs them. */

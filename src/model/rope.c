@@ -3,6 +3,9 @@
 
 #include <math.h>
 
+/* Radians per position: 1 at most where nothing is scaled. With 2^30 positions the angle stays what ts_sincos_d takes. */
+#define MAX_FREQ 1024.0
+
 /* The (fractional) pair whose wavelength turns `rotations` times within the original context. */
 static double yarn_pair(const ts_model_config *c, double rotations) {
     const double two_pi = 0x1.921fb54442d18p+2;
@@ -31,10 +34,19 @@ ts_status ts_rope_init(ts_rope *r, const ts_model_config *c, const float *factor
             ramp *= (double)c->yarn_ext;
             squeezed = squeezed * (1 - ramp) + f * ramp;
         }
+        if (!(squeezed >= 0 && squeezed <= MAX_FREQ)) {
+            ts_free(freq);
+            return ts_fail(err, TS_E_FORMAT, "rope pair %u turns by %g radians per position: the file's rope settings are nonsense", i,
+                           squeezed);
+        }
         freq[i] = squeezed;
     }
     double scale = c->rope_scaling == TS_ROPE_YARN ? (double)c->yarn_attn : 1;
     if (yarn) scale *= 1 + 0.1 * ts_log2_d((double)c->rope_factor) * 0x1.62e42fefa39efp-1;
+    if (!isfinite(scale)) {
+        ts_free(freq);
+        return ts_fail(err, TS_E_FORMAT, "the file's yarn attention factor is not a number");
+    }
     *r = (ts_rope){.n_rot = c->n_rot, .freq = freq, .scale = scale};
     return TS_OK;
 }

@@ -12,7 +12,8 @@ typedef struct ts_rope {
     double scale; /* of cos and sin (YaRN's attention factor) */
 } ts_rope;
 
-/* `factors` (nullable): the rope_freqs tensor, [n_rot/2] divisors of the frequencies (Llama 3.1 and later). */
+/* `factors` (nullable): the rope_freqs tensor, [n_rot/2] divisors of the frequencies (Llama 3.1 and later).
+ * Errors: TS_E_NOMEM; TS_E_FORMAT where the settings give frequencies or a scale beyond reason (hostile files). */
 TS_NODISCARD ts_status ts_rope_init(ts_rope *r, const ts_model_config *c, const float *factors, ts_err *err);
 void ts_rope_fini(ts_rope *r);
 

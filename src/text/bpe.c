@@ -82,7 +82,7 @@ bool ts_bpe_reserve(ts_bpe *b, size_t n) {
     b->slot = slot;
     b->mask = slots - 1;
     for (uint32_t rank = 0; rank < b->n_pairs; rank++)
-        if (!pair_insert(b, rank)) return false;
+        if (pair_rank(b, b->pair[rank].left, b->pair[rank].right) == TS_RANK_NONE && !pair_insert(b, rank)) return false;
     return true;
 }
 
@@ -107,12 +107,11 @@ static ts_status add_merge(ts_bpe *b, const char *s, size_t left_len, size_t len
     if (right < 0) return missing(b, s + left_len, len - left_len, "the right part", err);
     ts_token joint = find_joint(b, s, len);
     if (joint < 0) return missing(b, s, len, "the result", err);
-    if (pair_rank(b, left, right) != TS_RANK_NONE)
-        return ts_fail(err, TS_E_FORMAT, "merge %zu is the same as merge %u", b->n_pairs, pair_rank(b, left, right));
+    bool again = pair_rank(b, left, right) != TS_RANK_NONE; /* then the first one counts, this only takes a number */
     b->last_joint = joint;
     /* a control token is never made from plain text, whatever the merges say */
     b->pair[b->n_pairs] = (ts_pair){left, right, ts_vocab_is_plain(b->vocab, joint) ? joint : -1};
-    if (!pair_insert(b, (uint32_t)b->n_pairs))
+    if (!again && !pair_insert(b, (uint32_t)b->n_pairs))
         return ts_fail(err, TS_E_FORMAT, "the merges are built to make look-ups slow; they are refused");
     b->n_pairs++;
     return TS_OK;

@@ -49,8 +49,8 @@ typedef struct ts_merge_queue {
 } ts_merge_queue;
 /* Queue the merge whose parts are text[begin .. begin + left_len) and the rest of q->text; a full queue is flushed. */
 TS_NODISCARD ts_status ts_bpe_queue_merge(ts_bpe *b, ts_merge_queue *q, size_t begin, size_t left_len, ts_err *err);
-/* Add what is queued. Errors: TS_E_FORMAT where a part or the result is not in the vocabulary, and for a merge that is
- * there twice. */
+/* Add what is queued; of equal merges the first counts. Errors: TS_E_FORMAT where a part or the result is not in the
+ * vocabulary. */
 TS_NODISCARD ts_status ts_bpe_flush_merges(ts_bpe *b, ts_merge_queue *q, ts_err *err);
 void ts_bpe_free(ts_bpe *b);
 

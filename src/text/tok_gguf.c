@@ -116,7 +116,7 @@ static ts_status phi3_strip(ts_tokenizer *t, const ts_gguf *g, ts_err *err) {
         bool kept = e->kind == TS_TOKEN_UNKNOWN;
         for (int k = 0; k < 3; k++)
             kept |= strlen(keep[k]) == e->len && memcmp(t->vocab.text.data + e->off, keep[k], e->len) == 0;
-        if (!kept) e->strip = TS_STRIP_RIGHT;
+        if (!kept) e->flags |= TS_ENTRY_STRIP_RIGHT;
     }
     return TS_OK;
 }

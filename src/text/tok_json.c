@@ -192,7 +192,8 @@ static bool is_space_to_block(const part *p) {
 }
 
 static ts_status understand(const file *f, ts_tokenizer *t, ts_err *err) {
-    if (!ts_span_is(f->model_type, "BPE"))
+    /* old files have no type; of those that Hugging Face's library knows, only BPE has merges */
+    if (!ts_span_is(f->model_type, "BPE") && !(f->model_type.len == 0 && f->merges_at))
         return ts_fail(err, TS_E_UNSUPP, "a tokenizer of type \"%s\"; only BPE is supported",
                        ts_show(f->model_type.data, f->model_type.len));
     if (f->prefix.len || f->suffix.len || f->dropout)
@@ -270,7 +271,8 @@ static ts_status load_vocab(file *f, ts_tokenizer *t, ts_err *err) {
         ts_token_kind kind = a->special ? TS_TOKEN_CONTROL : TS_TOKEN_USER;
         if (!t->byte_level && same_span(a->content, f->unk_token)) kind = TS_TOKEN_UNKNOWN;
         TS_TRY(ts_tok_set(t, a->id, (const char *)a->content.data, a->content.len, kind, &f->tmp, err));
-        t->vocab.entry[a->id].strip = (uint8_t)((a->lstrip ? TS_STRIP_LEFT : 0) | (a->rstrip ? TS_STRIP_RIGHT : 0));
+        t->vocab.entry[a->id].flags |=
+            (uint8_t)((a->lstrip ? TS_ENTRY_STRIP_LEFT : 0) | (a->rstrip ? TS_ENTRY_STRIP_RIGHT : 0));
     }
     return ts_tok_seal(t, err);
 }

@@ -53,7 +53,7 @@ static ts_status tiktoken_lines(ts_tokenizer *t, const uint8_t *s, size_t len, t
         bool ok = rank >= 0 && (pos == len || s[pos] == '\n') && base64(tmp, s + begin, space - begin, &nomem);
         if (nomem) return ts_fail_nomem(err, "the vocabulary", space - begin);
         if (!ok) return ts_fail(err, TS_E_FORMAT, "line %zu is not \"base64 rank\"", line);
-        if (rank < t->vocab.n && t->vocab.entry[rank].set)
+        if (rank < t->vocab.n && t->vocab.entry[rank].flags & TS_ENTRY_SET)
             return ts_fail(err, TS_E_FORMAT, "line %zu: rank %lld is there twice", line, (long long)rank);
         TS_TRY(ts_vocab_set(&t->vocab, rank, tmp->data, tmp->len, TS_TOKEN_NORMAL, err));
         t->vocab.entry[rank].rank = (uint32_t)rank;

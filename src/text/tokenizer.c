@@ -93,13 +93,17 @@ bool ts_tok_unescape_bytes(ts_buf *out, const char *s, size_t len, bool *nomem) 
         return false;
     }
     for (size_t i = 0; i < len;) {
+        if (s[i] > ' ' && s[i] < 0x7F) {
+            out->data[out->len++] = s[i++];
+            continue;
+        }
         uint32_t c = 0;
         int n = ts_utf8_decode(s + i, len - i, &c);
         /* The visible Latin-1 characters stand for themselves; the other bytes, in order, for U+0100 upwards. */
         if (c >= 0x100 && c <= 0x120) c -= 0x100;
         else if (c >= 0x121 && c <= 0x142) c = c - 0x121 + 0x7F;
         else if (c == 0x143) c = 0xAD;
-        else if (c < 0x21 || c == 0xAD || (c > 0x7E && c < 0xA1) || c > 0xFF) n = 0;
+        else if (c < 0xA1 || c == 0xAD || c > 0xFF) n = 0;
         if (n == 0) {
             out->len = start;
             out->data[start] = 0;
@@ -237,7 +241,7 @@ static ts_status encode(const ts_tokenizer *t, const char *s, size_t len, unsign
         if (v->n_special > 0 && (control || v->has_user)) id = next_special(v, s, len, control, &pos);
         else pos = len;
         size_t end = pos;
-        if (id >= 0 && v->entry[id].strip & TS_STRIP_LEFT)
+        if (id >= 0 && v->entry[id].flags & TS_ENTRY_STRIP_LEFT)
             while (end > begin && is_blank(s[end - 1])) end--;
         if (end > begin && t->byte_level) {
             TS_TRY(encode_words(t, s + begin, end - begin, w, out, err));
@@ -247,7 +251,7 @@ static ts_status encode(const ts_tokenizer *t, const char *s, size_t len, unsign
         if (id < 0) break;
         if (!ts_tokens_push(out, id)) return ts_fail_nomem(err, "tokens", out->n * sizeof id);
         pos += v->entry[id].len;
-        if (v->entry[id].strip & TS_STRIP_RIGHT)
+        if (v->entry[id].flags & TS_ENTRY_STRIP_RIGHT)
             while (pos < len && is_blank(s[pos])) pos++;
         prefix = t->spm.prefix == TS_PREFIX_ALWAYS;
     }

@@ -47,15 +47,15 @@ ts_status ts_vocab_set(ts_vocab *v, int64_t id, const void *text, size_t len, ts
     for (; v->n <= id; v->n++)
         v->entry[v->n] = (ts_entry){.kind = TS_TOKEN_UNUSED, .rank = TS_RANK_NONE};
     v->entry[id] = (ts_entry){.off = (uint32_t)(v->text.len - len),
-                              .len = (uint32_t)len,
                               .rank = TS_RANK_NONE,
+                              .len = (uint16_t)len,
                               .kind = (uint8_t)kind,
-                              .set = true};
+                              .flags = TS_ENTRY_SET};
     return TS_OK;
 }
 
 static bool is_special(const ts_entry *e) {
-    return e->set && e->len > 0 &&
+    return e->flags & TS_ENTRY_SET && e->len > 0 &&
            (e->kind == TS_TOKEN_CONTROL || e->kind == TS_TOKEN_USER || e->kind == TS_TOKEN_UNKNOWN);
 }
 
@@ -125,7 +125,7 @@ static bool insert_all(ts_vocab *v, const uint64_t *hash) {
     for (int pass = 0; pass < 2; pass++)
         for (ts_token id = 0; id < v->n; id++) {
             if (id + 16 < v->n) __builtin_prefetch(&v->slot[hash[id + 16] & v->mask]);
-            if (v->entry[id].set && v->entry[id].len > 0 && ts_vocab_is_plain(v, id) == (pass == 0) &&
+            if (v->entry[id].flags & TS_ENTRY_SET && v->entry[id].len > 0 && ts_vocab_is_plain(v, id) == (pass == 0) &&
                 !insert(v, id, hash[id]))
                 return false;
         }

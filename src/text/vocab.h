@@ -21,22 +21,23 @@ static inline const char *ts_show_in(ts_shown *b, const void *s, size_t len) {
 
 enum {
     TS_VOCAB_MAX = 1 << 22,       /* tokens */
-    TS_VOCAB_ENTRY_MAX = 1 << 16, /* bytes of one entry */
+    TS_VOCAB_ENTRY_MAX = UINT16_MAX, /* bytes of one entry */
 };
 
 #define TS_RANK_NONE UINT32_MAX
 
-enum { /* a special token swallows the white space on its left or right, as some tokenizer.json ask for */
-    TS_STRIP_LEFT = 1,
-    TS_STRIP_RIGHT = 2,
+enum { /* ts_entry.flags */
+    TS_ENTRY_SET = 1,         /* otherwise a hole in the numbering */
+    TS_ENTRY_STRIP_LEFT = 2,  /* a special token that swallows the white space in front of it, */
+    TS_ENTRY_STRIP_RIGHT = 4, /* or behind it, as some tokenizer.json ask for */
 };
 
-typedef struct ts_entry {
-    uint32_t off, len; /* in ts_vocab.text */
-    uint32_t rank;     /* merge order where merges go by the joint text, lower first; TS_RANK_NONE: never a product */
-    uint8_t kind;      /* ts_token_kind */
-    uint8_t strip;
-    bool set;          /* false: a hole in the numbering */
+typedef struct ts_entry { /* small: looking up merges is bound by the cache */
+    uint32_t off;         /* in ts_vocab.text */
+    uint32_t rank;        /* merge order where merges go by the joint text, lower first; TS_RANK_NONE: never a product */
+    uint16_t len;
+    uint8_t kind; /* ts_token_kind */
+    uint8_t flags;
 } ts_entry;
 
 /* Zero-initialise, set the entries, seal; read-only from then on. */

@@ -1,8 +1,8 @@
 #include "xdna/balance.h"
 
-bool ts_balance_equation(ts_balance *b, const char *what, int id) {
+bool ts_balance_equation(ts_balance *b, int kind, int id) {
     if (!ts_grow((void **)&b->eq, &b->cap, b->n + 1, sizeof *b->eq)) return false;
-    b->eq[b->n++] = (ts_equation){.what = what, .id = id};
+    b->eq[b->n++] = (ts_equation){.kind = kind, .id = id};
     return true;
 }
 

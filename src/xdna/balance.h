@@ -30,8 +30,7 @@ typedef struct ts_term {
 } ts_term;
 
 typedef struct ts_equation {
-    const char *what; /* for messages; borrowed */
-    int id;           /* the caller's */
+    int kind, id; /* the caller's */
     ts_term *terms;
     size_t n, cap;
 } ts_equation;
@@ -42,7 +41,7 @@ typedef struct ts_balance {
 } ts_balance;
 
 /* Add an equation, or a term to the last one (the same actor twice adds up). false: out of memory. */
-TS_NODISCARD bool ts_balance_equation(ts_balance *b, const char *what, int id);
+TS_NODISCARD bool ts_balance_equation(ts_balance *b, int kind, int id);
 TS_NODISCARD bool ts_balance_term(ts_balance *b, int actor, int64_t coefficient);
 void ts_balance_free(ts_balance *b);
 

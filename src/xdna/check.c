@@ -226,7 +226,7 @@ static bool in_memory(const ts_npu_config *c, ts_tile t, uint64_t lo, uint64_t h
 }
 
 /* The tile and number of a lock that a BD names; false: there is none. */
-static bool lock_of_bd(const ts_npu_config *c, ts_tile t, uint32_t number, ts_tile *where, uint32_t *lock) {
+bool ts_check_lock_of_bd(const ts_npu_config *c, ts_tile t, uint32_t number, ts_tile *where, uint32_t *lock) {
     *where = t;
     *lock = number;
     if (ts_tile_kind_of(t) != TS_TILE_MEM) return number < ts_tile_info_of(t)->n_locks;
@@ -266,10 +266,10 @@ ts_status ts_check_bd(const ts_npu_config *c, ts_tile t, const ts_bd_regs *regs,
                 (unsigned long long)lo, (unsigned long long)hi);
     ts_tile lock_tile;
     uint32_t lock;
-    if (bd->acq_enable && (!lock_of_bd(c, t, bd->acq_lock, &lock_tile, &lock) || bd->acq_value >= 0 ||
-                           bd->acq_value < -TS_LOCK_VALUE_MAX))
+    if (bd->acq_enable && (!ts_check_lock_of_bd(c, t, bd->acq_lock, &lock_tile, &lock) ||
+                           bd->acq_value >= 0 || bd->acq_value < -TS_LOCK_VALUE_MAX))
         FAIL_BD(LOCK_RANGE, "%s takes %d of lock %u", where, -bd->acq_value, bd->acq_lock);
-    if (bd->rel_value && (!lock_of_bd(c, t, bd->rel_lock, &lock_tile, &lock) || bd->rel_value < 0))
+    if (bd->rel_value && (!ts_check_lock_of_bd(c, t, bd->rel_lock, &lock_tile, &lock) || bd->rel_value < 0))
         FAIL_BD(LOCK_RANGE, "%s gives %d to lock %u", where, bd->rel_value, bd->rel_lock);
     if (bd->acq_enable && bd->rel_value && bd->rel_value != -bd->acq_value)
         FAIL_BD(LOCK_BALANCE, "%s takes %d from a lock and gives %d to another", where, -bd->acq_value,
@@ -401,7 +401,7 @@ static ts_status check_switch(checker *ck, ts_tile t) {
     for (int s = 0; s < ts_port_count(k, TS_SLAVE); s++) {
         ts_port sp = ts_port_at(k, TS_SLAVE, s);
         if (!sw->slave[s].enable) {
-            for (int i = 0; i < TS_SLOTS; i++)
+            for (int i = 0; i < TS_PACKET_SLOTS; i++)
                 if (sw->slot[s][i].enable)
                     return FAIL(ck, ROUTE, "%s has a slot but is off", say(t, "slave", sp).text);
             continue;
@@ -411,7 +411,7 @@ static ts_status check_switch(checker *ck, ts_tile t) {
         if (!has_source(ck->c, t, sp))
             return FAIL(ck, ROUTE, "%s is part of a circle", say(t, "slave", sp).text);
         if (!sw->slave[s].packet) continue;
-        for (int i = 0; i < TS_SLOTS; i++) {
+        for (int i = 0; i < TS_PACKET_SLOTS; i++) {
             const ts_ss_slot *x = &sw->slot[s][i];
             if (!x->enable) continue;
             if (x->arbiter >= TS_ARBITERS)
@@ -468,226 +468,6 @@ static ts_status check_switch(checker *ck, ts_tile t) {
     return TS_OK;
 }
 
-/* ---- what passes between rings ------------------------------------------------------------------------- */
-
-/* words[i]: how many words one round of the source brings to sink channel i (an actor number). */
-typedef struct stream_table {
-    int64_t words[TS_CHANNEL_ACTORS];
-    bool reached[TS_CHANNEL_ACTORS];
-} stream_table;
-
-static ts_status add_stream(checker *ck, stream_table *st, ts_tile t, ts_port slave, int id, int64_t words) {
-    ts_sink sinks[TS_SINKS_MAX];
-    int n;
-    ts_err err;
-    if (ts_route_trace(&ck->c->fabric, t, slave, id, sinks, &n, &err) != TS_OK)
-        return FAIL(ck, ROUTE, "%s", err.msg);
-    for (int i = 0; i < n; i++) {
-        int ch = ts_port_dma_channel(ts_tile_kind_of(sinks[i].tile), TS_MASTER, sinks[i].port);
-        if (ch < 0) continue;
-        int a = ts_channel_actor(sinks[i].tile, TS_S2MM, ch);
-        st->words[a] += words + (sinks[i].header ? 1 : 0);
-        st->reached[a] = true;
-    }
-    return TS_OK;
-}
-
-/* The streams of all sources, as one equation a sink; sinks that also get words from cores or from packets of
- * commands are left open (open[]). */
-static ts_status balance_streams(checker *ck) {
-    ts_npu_config *c = ck->c;
-    static const stream_table empty;
-    stream_table *all = ts_calloc(TS_CHANNEL_ACTORS, sizeof *all); /* by source actor; most stay empty */
-    if (!all) return ts_fail_nomem(ck->err, "the checker", TS_CHANNEL_ACTORS * sizeof *all);
-    bool open[TS_CHANNEL_ACTORS] = {0}, reached[TS_CHANNEL_ACTORS] = {0}, otherwise[TS_CHANNEL_ACTORS] = {0};
-    ts_status s = TS_OK;
-    for (int col = 0; col < c->n_cols && s == TS_OK; col++)
-        for (int row = 0; row < TS_ROWS && s == TS_OK; row++) {
-            ts_tile t = ts_tile_at(col, row);
-            ts_tile_kind k = ts_tile_kind_of(t);
-            const ts_tile_regs *r = ts_tile_regs_at(c, t);
-            const ts_switch *sw = &c->fabric.sw[col][row];
-            for (int ch = 0; ch < ts_tile_infos[k].n_channels && s == TS_OK; ch++) {
-                stream_table *st = &all[ts_channel_actor(t, TS_MM2S, ch)];
-                ts_port p = ts_port_dma(k, TS_MM2S, ch);
-                const ts_ss_slave *slave = &sw->slave[ts_port_number(k, TS_SLAVE, p)];
-                if (k != TS_TILE_SHIM) {
-                    const ts_ring *ring = &r->ring[TS_MM2S][ch];
-                    for (int i = 0; i < ring->n && s == TS_OK; i++) {
-                        ts_bd bd;
-                        ts_bd_decode(k, r->bd[ring->bd[i]].words, &bd);
-                        s = add_stream(ck, st, t, p, bd.packet ? (int)bd.packet_id : -1, bd.words);
-                    }
-                } else if (slave->enable && !slave->packet) {
-                    s = add_stream(ck, st, t, p, -1, 1);
-                } else if (slave->enable) { /* a command says how much goes with which header */
-                    for (int i = 0; i < TS_SLOTS && s == TS_OK; i++) {
-                        const ts_ss_slot *x = &sw->slot[ts_port_number(k, TS_SLAVE, p)][i];
-                        if (x->enable) s = add_stream(ck, st, t, p, x->id, 0);
-                    }
-                }
-                bool by_packets = k == TS_TILE_SHIM && slave->packet;
-                for (int a = 0; a < TS_CHANNEL_ACTORS; a++) {
-                    reached[a] |= st->reached[a];
-                    (by_packets ? open : otherwise)[a] |= st->reached[a];
-                }
-            }
-            int core = ts_port_number(k, TS_SLAVE, ts_port_of(TS_PORT_CORE, 0));
-            if (s == TS_OK && core >= 0 &&
-                sw->slave[core].enable) { /* words that a program writes to its stream port */
-                stream_table st = empty;
-                if (sw->slave[core].packet)
-                    s = FAIL(ck, ROUTE, "core(%d,%d): packets made by a program are not supported", col, row);
-                else s = add_stream(ck, &st, t, ts_port_of(TS_PORT_CORE, 0), -1, 0);
-                for (int a = 0; a < TS_CHANNEL_ACTORS; a++)
-                    open[a] |= st.reached[a], otherwise[a] |= st.reached[a], reached[a] |= st.reached[a];
-            }
-        }
-    for (int a = 0; a < TS_CHANNEL_ACTORS; a++) c->by_packets[a] = open[a] && !otherwise[a];
-    for (int col = 0; col < c->n_cols && s == TS_OK; col++)
-        for (int row = 0; row < TS_ROWS && s == TS_OK; row++) {
-            ts_tile t = ts_tile_at(col, row);
-            ts_tile_kind k = ts_tile_kind_of(t);
-            for (int ch = 0; ch < ts_tile_infos[k].n_channels && s == TS_OK; ch++) {
-                int a = ts_channel_actor(t, TS_S2MM, ch);
-                const ts_ring *ring = &ts_tile_regs_at(c, t)->ring[TS_S2MM][ch];
-                if (ring->exists && !reached[a])
-                    s = FAIL(ck, ROUTE, "%s(%d,%d) S2MM %d runs, but no stream leads to it",
-                             ts_tile_infos[k].name, col, row, ch);
-                if (s != TS_OK || open[a] || !reached[a]) continue;
-                bool ok = ts_balance_equation(&c->balance, "stream", a) &&
-                          ts_balance_term(&c->balance, a, k == TS_TILE_SHIM ? -1 : -ring->words);
-                for (int src = 0; src < TS_CHANNEL_ACTORS && ok; src++)
-                    if (all[src].reached[a]) ok = ts_balance_term(&c->balance, src, all[src].words[a]);
-                if (!ok) s = ts_fail_nomem(ck->err, "the checker", sizeof(ts_term));
-            }
-        }
-    ts_free(all);
-    return s;
-}
-
-/* Could a core whose use of locks is not declared touch the locks of this tile? */
-static bool unknown_core_near(const ts_npu_config *c, ts_tile t) {
-    static const int8_t near[4][2] = {
-        {0, 0}, {0, 1}, {1, 0}, {0, -1}}; /* own; it is south, west, north of that core */
-    if (ts_tile_kind_of(t) != TS_TILE_CORE) return false;
-    for (int i = 0; i < 4; i++) {
-        int col = t.col + near[i][0], row = t.row + near[i][1];
-        if (col < c->n_cols && row >= TS_ROW_CORE && row < TS_ROWS && c->tile[col][row].enabled &&
-            !c->contract[col][row])
-            return true;
-    }
-    return false;
-}
-
-typedef struct lock_use {
-    int lock; /* tile index * 64 + number */
-    int actor;
-    int64_t net;
-    bool takes;
-} lock_use;
-
-typedef struct lock_uses {
-    lock_use *use;
-    size_t n, cap;
-    int parent[TS_TILES * TS_LOCKS_MAX]; /* locks that units move between, joined */
-} lock_uses;
-
-static int root(lock_uses *u, int lock) {
-    while (u->parent[lock] != lock) lock = u->parent[lock] = u->parent[u->parent[lock]];
-    return lock;
-}
-
-static bool note_use(lock_uses *u, ts_tile t, uint32_t lock, int actor, int64_t net, bool takes) {
-    if (!ts_grow((void **)&u->use, &u->cap, u->n + 1, sizeof *u->use)) return false;
-    u->use[u->n++] = (lock_use){ts_tile_index(t) * TS_LOCKS_MAX + (int)lock, actor, net, takes};
-    return true;
-}
-
-static ts_status collect_locks(checker *ck, lock_uses *u, const ts_core_use *uses, size_t n_uses) {
-    ts_npu_config *c = ck->c;
-    for (int col = 0; col < c->n_cols; col++)
-        for (int row = TS_ROW_MEM; row < TS_ROWS; row++)
-            for (int dir = 0; dir < 2; dir++)
-                for (int ch = 0; ch < ts_tile_info_of(ts_tile_at(col, row))->n_channels; ch++) {
-                    ts_tile t = ts_tile_at(col, row), at, at2;
-                    const ts_tile_regs *r = ts_tile_regs_at(c, t);
-                    const ts_ring *ring = &r->ring[dir][ch];
-                    for (int i = 0; i < ring->n; i++) {
-                        ts_bd bd;
-                        uint32_t lock = 0, lock2 = 0;
-                        ts_bd_decode(ts_tile_kind_of(t), r->bd[ring->bd[i]].words, &bd);
-                        int actor = ts_channel_actor(t, (ts_dma_dir)dir, ch);
-                        bool acq = bd.acq_enable && lock_of_bd(c, t, bd.acq_lock, &at, &lock);
-                        bool rel = bd.rel_value && lock_of_bd(c, t, bd.rel_lock, &at2, &lock2);
-                        if ((acq && !note_use(u, at, lock, actor, bd.acq_value, true)) ||
-                            (rel && !note_use(u, at2, lock2, actor, bd.rel_value, false)))
-                            return ts_fail_nomem(ck->err, "the checker", sizeof(lock_use));
-                        if (acq && rel)
-                            u->parent[root(u, ts_tile_index(at) * TS_LOCKS_MAX + (int)lock)] =
-                                root(u, ts_tile_index(at2) * TS_LOCKS_MAX + (int)lock2);
-                    }
-                }
-    for (size_t i = 0; i < n_uses; i++)
-        if (!note_use(u, uses[i].tile, (uint32_t)uses[i].lock, ts_core_actor(uses[i].core),
-                      uses[i].release - uses[i].acquire, uses[i].acquire > 0))
-            return ts_fail_nomem(ck->err, "the checker", sizeof(lock_use));
-    return TS_OK;
-}
-
-static ts_status balance_locks(checker *ck, lock_uses *u, const ts_core_use *uses, size_t n_uses) {
-    ts_npu_config *c = ck->c;
-    uint32_t sum[TS_TILES * TS_LOCKS_MAX] = {0};
-    bool used[TS_TILES * TS_LOCKS_MAX] = {0};
-    for (int i = 0; i < TS_TILES * TS_LOCKS_MAX; i++) u->parent[i] = i;
-    TS_TRY(collect_locks(ck, u, uses, n_uses));
-    for (size_t i = 0; i < u->n; i++) used[u->use[i].lock] = true;
-    for (int l = 0; l < TS_TILES * TS_LOCKS_MAX; l++) {
-        if (!used[l]) continue;
-        ts_tile t = ts_tile_at(l / TS_LOCKS_MAX / TS_ROWS, l / TS_LOCKS_MAX % TS_ROWS);
-        const ts_tile_regs *r = ts_tile_regs_at(c, t);
-        int number = l % TS_LOCKS_MAX;
-        if (!(r->lock_written >> number & 1))
-            return FAIL(ck, LOCK_RANGE, "lock %d of %s(%u,%u) is used but never given a first value", number,
-                        ts_tile_info_of(t)->name, t.col, t.row);
-        sum[root(u, l)] += r->lock[number];
-        if (sum[root(u, l)] > TS_LOCK_VALUE_MAX)
-            return FAIL(ck, LOCK_RANGE,
-                        "lock %d of %s(%u,%u) could go above 63: so many units go round with it", number,
-                        ts_tile_info_of(t)->name, t.col, t.row);
-        int taker = -1;
-        for (size_t i = 0; i < u->n; i++) {
-            if (u->use[i].lock != l || !u->use[i].takes) continue;
-            if (taker >= 0 && taker != u->use[i].actor)
-                return FAIL(ck, LOCK_TAKER, "lock %d of %s(%u,%u) has two takers", number,
-                            ts_tile_info_of(t)->name, t.col, t.row);
-            taker = u->use[i].actor;
-        }
-        if (unknown_core_near(c, t)) continue;
-        if (!ts_balance_equation(&c->balance, "lock", l))
-            return ts_fail_nomem(ck->err, "the checker", sizeof(ts_equation));
-        for (size_t i = 0; i < u->n; i++)
-            if (u->use[i].lock == l && !ts_balance_term(&c->balance, u->use[i].actor, u->use[i].net))
-                return ts_fail_nomem(ck->err, "the checker", sizeof(ts_term));
-    }
-    return TS_OK;
-}
-
-static ts_status check_balance(checker *ck) {
-    const ts_equation *bad;
-    TS_TRY(ts_balance_consistent(&ck->c->balance, &bad, ck->err));
-    if (!bad) return TS_OK;
-    if (bad->what[0] == 'l') {
-        ts_tile t = ts_tile_at(bad->id / TS_LOCKS_MAX / TS_ROWS, bad->id / TS_LOCKS_MAX % TS_ROWS);
-        return FAIL(ck, LOCK_BALANCE, "lock %d of %s(%u,%u): what is given and what is taken cannot be equal",
-                    bad->id % TS_LOCKS_MAX, ts_tile_info_of(t)->name, t.col, t.row);
-    }
-    int ch = bad->id % TS_CHANNELS_MAX, tile = bad->id / TS_CHANNELS_MAX / 2;
-    ts_tile t = ts_tile_at(tile / TS_ROWS, tile % TS_ROWS);
-    return FAIL(ck, WORDS, "the streams into %s(%u,%u) S2MM %d do not bring as much as its ring takes",
-                ts_tile_info_of(t)->name, t.col, t.row, ch);
-}
-
 /* ---- the whole ----------------------------------------------------------------------------------------- */
 
 static ts_status check_uses(checker *ck, const ts_core_use *uses, size_t n) {
@@ -712,13 +492,7 @@ static ts_status check_all(checker *ck, const ts_core_use *uses, size_t n_uses) 
     TS_TRY(check_uses(ck, uses, n_uses));
     for (int col = 0; col < ck->c->n_cols; col++)
         for (int row = 0; row < TS_ROWS; row++) TS_TRY(check_switch(ck, ts_tile_at(col, row)));
-    TS_TRY(balance_streams(ck));
-    lock_uses *u = ts_calloc(1, sizeof *u);
-    if (!u) return ts_fail_nomem(ck->err, "the checker", sizeof *u);
-    ts_status s = balance_locks(ck, u, uses, n_uses);
-    ts_free(u->use);
-    ts_free(u);
-    return s == TS_OK ? check_balance(ck) : s;
+    return ts_check_flow(ck->c, uses, n_uses, ck->rule, ck->err);
 }
 
 ts_status ts_npu_config_check(ts_npu_config **out, const void *pdi, size_t len, int n_cols,

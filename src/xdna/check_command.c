@@ -356,7 +356,7 @@ static ts_status check_words(player *p) {
     }
     const ts_equation *bad;
     TS_TRY(ts_balance_solve(&p->c->balance, rounds, &bad, p->err));
-    if (bad && bad->what[0] == 's') {
+    if (bad && bad->kind == TS_EQ_STREAM) {
         int tile = bad->id / TS_CHANNELS_MAX / 2;
         ts_tile t = ts_tile_at(tile / TS_ROWS, tile % TS_ROWS);
         return FAIL(p, WORDS, "%s(%u,%u) S2MM %d: the words sent to it are not the words it takes",

@@ -1,4 +1,4 @@
-/* checked.h - what the checker knows about a configuration; shared by check.c and check_command.c only. Depends
+/* checked.h - what the checker knows about a configuration; shared by the three check*.c only. Depends
  * on: check.h. */
 #ifndef TS_XDNA_CHECKED_H
 #define TS_XDNA_CHECKED_H
@@ -47,6 +47,9 @@ static inline int ts_core_actor(ts_tile t) {
     return TS_CHANNEL_ACTORS + ts_tile_index(t);
 }
 
+/* Kinds of equations in a configuration's balance: id is an S2MM channel's actor number, or a lock (tile * 64 + number). */
+enum { TS_EQ_STREAM, TS_EQ_LOCK };
+
 struct ts_npu_config {
     int n_cols;
     ts_buf pdi;
@@ -63,6 +66,12 @@ TS_PRINTF(4, 5) ts_status ts_rule_fail(ts_err *err, ts_rule *rule, ts_rule which
 /* Is the descriptor one that Tessera's rules allow in that tile? `channel` < 0: any. `name` for messages. */
 ts_status ts_check_bd(const ts_npu_config *c, ts_tile t, const ts_bd_regs *regs, int number, int channel,
                       ts_bd *bd, ts_rule *rule, ts_err *err);
+
+/* The tile and number of a lock that a BD of tile `t` names; false: there is none. */
+bool ts_check_lock_of_bd(const ts_npu_config *c, ts_tile t, uint32_t number, ts_tile *where, uint32_t *lock);
+
+/* Streams and locks: fills c->balance and c->by_packets. */
+ts_status ts_check_flow(ts_npu_config *c, const ts_core_use *uses, size_t n_uses, ts_rule *rule, ts_err *err);
 
 static inline const ts_tile_regs *ts_tile_regs_at(const ts_npu_config *c, ts_tile t) {
     return &c->tile[t.col][t.row];

@@ -35,7 +35,7 @@ typedef enum ts_port_role { TS_SLAVE, TS_MASTER } ts_port_role;
 enum {
     TS_MASTERS_MAX = 23,
     TS_SLAVES_MAX = 25,
-    TS_SLOTS = 4,
+    TS_PACKET_SLOTS = 4,
     TS_ARBITERS = 6, /* fields allow 8; 0-5 is what the open tools use [doc] */
     TS_MSELS = 4,
     TS_PACKET_IDS = 32,
@@ -105,7 +105,7 @@ uint32_t ts_ss_slot_off(ts_tile_kind kind, int slave_number, int slot);
 typedef struct ts_switch {
     ts_ss_master master[TS_MASTERS_MAX];
     ts_ss_slave slave[TS_SLAVES_MAX];
-    ts_ss_slot slot[TS_SLAVES_MAX][TS_SLOTS];
+    ts_ss_slot slot[TS_SLAVES_MAX][TS_PACKET_SLOTS];
     uint32_t mux, demux; /* shim */
 } ts_switch;
 

@@ -193,7 +193,7 @@ static uint32_t arbiter_masters(const ts_switch *sw, int arbiter) {
 
 /* Does slave port `s` send packets to the arbiter? */
 static bool feeds(const ts_switch *sw, int s, int arbiter) {
-    for (int i = 0; i < TS_SLOTS; i++)
+    for (int i = 0; i < TS_PACKET_SLOTS; i++)
         if (sw->slot[s][i].enable && sw->slot[s][i].arbiter == arbiter) return true;
     return false;
 }
@@ -241,7 +241,7 @@ static ts_status set_slot(ts_fabric *f, ts_tile t, int s, int id, uint32_t want,
     char name[48];
     ts_end e = {t, ts_port_at(ts_tile_kind_of(t), TS_SLAVE, s)};
     int free_slot = -1, a = 0, v = 0;
-    for (int i = TS_SLOTS - 1; i >= 0; i--) {
+    for (int i = TS_PACKET_SLOTS - 1; i >= 0; i--) {
         const ts_ss_slot *x = &sw->slot[s][i];
         if (!x->enable) {
             free_slot = i;
@@ -341,7 +341,7 @@ static ts_status follow(tracer *tr, ts_tile t, int s, int id) {
         return found ? TS_OK : lost(tr, t, sp, "no master port takes it");
     }
     if (id < 0) return lost(tr, t, sp, "a stream without packet headers enters a packet port");
-    for (int i = 0; i < TS_SLOTS; i++) {
+    for (int i = 0; i < TS_PACKET_SLOTS; i++) {
         const ts_ss_slot *x = &sw->slot[s][i];
         if (!x->enable || (id & x->mask) != x->id) continue;
         if (found++) return lost(tr, t, sp, "two slots match the packet header");
@@ -375,7 +375,7 @@ void ts_fabric_emit(const ts_fabric *f, ts_cdo *cdo) {
             for (int s = 0; s < ts_port_count(k, TS_SLAVE); s++) {
                 if (!sw->slave[s].enable) continue;
                 ts_cdo_write(cdo, ts_addr(t, ts_ss_slave_off(k, s)), ts_ss_slave_encode(sw->slave[s]));
-                for (int i = 0; i < TS_SLOTS; i++)
+                for (int i = 0; i < TS_PACKET_SLOTS; i++)
                     if (sw->slot[s][i].enable)
                         ts_cdo_write(cdo, ts_addr(t, ts_ss_slot_off(k, s, i)),
                                      ts_ss_slot_encode(sw->slot[s][i]));

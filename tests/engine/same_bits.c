@@ -5,7 +5,12 @@
  *   the prompt as a whole (ts_session_score), token by token, in odd pieces;
  *   a prefix from the cache: sync to A, to B that begins like A, and to A again.
  *
- * Usage: same_bits [--all] [--only MODEL] [-v]
+ *
+ * And against bits.txt: the bits do not change from one compiler, machine or version to the next unless somebody means
+ * to change the arithmetic, who then writes the file anew and says so in docs/numerics.md.
+ *
+ * Usage: same_bits BITS.txt [--all] [--only MODEL] [-v]
+ *        same_bits --print > BITS.txt
  *   without --all each model is run in a few ways that together use every level, thread count and manner of feeding;
  *   with it in all of them, over a longer context. */
 #define _GNU_SOURCE
@@ -19,7 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_TOK = 300 };
+enum { MAX_TOK = 300, GOLDEN_TOK = 66 }; /* all runs are at least that long */
 
 typedef enum feed { WHOLE, ONE_BY_ONE, PIECES, REUSE } feed;
 static const char *const feed_name[] = {"whole", "one by one", "in pieces", "with a reused prefix"};
@@ -38,7 +43,8 @@ typedef struct seen {
 
 static const char *model_name, *kv_name;
 static int failures, comparisons;
-static bool all, verbose;
+static bool all, verbose, print;
+static char golden[8192]; /* bits.txt: "model kv hash" a line */
 
 static void die(const char *what, const ts_err *err) {
     printf("FAILED: %s, kv %s: %s: %s\n", model_name, kv_name, what, err->msg);
@@ -159,8 +165,23 @@ static void compare(const seen *want, const seen *got, way w, size_t n) {
     if (verbose) printf("  %s, %d threads, fed %s: %zu positions\n", ts_cpu_level_name(w.level), w.n_threads, feed_name[w.feed], n_compared);
 }
 
+/* All positions' logits as one number, to be compared with that of bits.txt. */
+static void check_golden(const seen *base) {
+    uint64_t h = 0xcbf29ce484222325u;
+    for (int i = 0; i < GOLDEN_TOK; i++) h = (h ^ base->hash[i]) * 0x100000001b3u;
+    char line[100];
+    snprintf(line, sizeof line, "%s %s %016llx\n", model_name, kv_name, (unsigned long long)h);
+    if (print) {
+        fputs(line, stdout);
+    } else if (!strstr(golden, line)) {
+        printf("FAILED: bits.txt does not have the line %s", line);
+        failures++;
+    }
+}
+
 /* Is this way part of the short run? `number` of the model and KV type spreads the feeds over the levels. */
 static bool chosen(way w, size_t number, ts_cpu_level best) {
+    if (print) return false;
     if (all) return true;
     if (w.level == TS_CPU_REF && best > TS_CPU_REF) return false; /* the baseline has it */
     return (feed)((number + (size_t)w.level + (size_t)w.n_threads) % 4) == w.feed;
@@ -191,6 +212,7 @@ static void check_model(const zoo_model *m, size_t number, ts_kv_type kv) {
     run(e, kv, WHOLE, other, n, &b);
     want.other = b.hash[n - 1];
     ts_engine_close(e);
+    check_golden(&want);
     for (int level = TS_CPU_REF; level <= (int)best; level++)
         for (int n_threads = 1; n_threads <= 3; n_threads++) {
             e = NULL;
@@ -208,19 +230,26 @@ static void check_model(const zoo_model *m, size_t number, ts_kv_type kv) {
 }
 
 int main(int argc, char **argv) {
-    const char *only = NULL;
+    const char *only = NULL, *bits = NULL;
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--all")) all = true;
+        else if (!strcmp(argv[i], "--print")) print = true;
         else if (!strcmp(argv[i], "-v")) verbose = true;
         else if (!strcmp(argv[i], "--only") && i + 1 < argc) only = argv[++i];
+        else if (argv[i][0] != '-' && !bits) bits = argv[i];
         else return fprintf(stderr, "same_bits: unknown option %s\n", argv[i]), 2;
     }
+    FILE *f = bits ? fopen(bits, "rb") : NULL;
+    if (!f && !print) return fprintf(stderr, "same_bits: the file bits.txt is needed\n"), 2;
+    if (f) golden[fread(golden, 1, sizeof golden - 1, f)] = 0, fclose(f);
     for (size_t i = 0; zoo_at(i); i++) {
         if (only && strcmp(only, zoo_at(i)->shape.name)) continue;
         /* the short run takes both KV types where architectures differ, and turns where only the weights do */
-        if (all || i < zoo_first_type || i % 2 == 0) check_model(zoo_at(i), i, TS_KV_F16);
-        if (all || i < zoo_first_type || i % 2 == 1) check_model(zoo_at(i), i, TS_KV_F32);
+        const bool both = all || print || i < zoo_first_type;
+        if (both || i % 2 == 0) check_model(zoo_at(i), i, TS_KV_F16);
+        if (both || i % 2 == 1) check_model(zoo_at(i), i, TS_KV_F32);
     }
+    if (print) return failures;
     printf("%d positions compared, %d failures; levels up to %s\n", comparisons, failures, ts_cpu_level_name(ts_cpu_detect()));
     return failures || !comparisons;
 }

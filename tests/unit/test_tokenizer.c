@@ -152,7 +152,7 @@ static void test_json_refused(void **state) {
     refuse("{\"SpecialToken\":{\"id\":\"<|bos|>\"", "{\"SpecialToken\":{\"id\":\"<|no\\n|>\"", TS_E_FORMAT, "<|no\\n|>");
     refuse("\"special\":true", "\"single_word\":true", TS_E_UNSUPP, "single word");
     refuse("\"content\":\"<|bos|>\"", "\"content\":\"\"", TS_E_FORMAT, "no content");
-    refuse("\"model\":", "\"nodel\":", TS_E_FORMAT, "not a tokenizer.json");
+    refuse("\"model\":", "\"engine\":", TS_E_FORMAT, "not a tokenizer.json");
     refuse("\"!\":33", "\"!!\":33", TS_E_FORMAT, "no token for the byte 0x21");
     refuse("\"!\":33", "\"!\":99999999", TS_E_FORMAT, "outside 0 to");
     refuse("\"!\":33", "\"!\":-1", TS_E_FORMAT, "outside 0 to");
@@ -163,7 +163,6 @@ static void test_json_refused(void **state) {
     refuse("\"h e\"", "\"x y\"", TS_E_FORMAT, "the result \"xy\"");
     refuse("\"h e\"", "\"\\ud800 e\"", TS_E_FORMAT, "surrogate");
     refuse("\"h e\"", "[\"h\",\"e\",\"l\"]", TS_E_FORMAT, "more than two");
-    refuse("\"h e\"", "\"l l\"", TS_E_FORMAT, "the same as merge 0");
     refuse("\"merges\":[", "\"merges\":[,", TS_E_FORMAT, "line 1, column");
     refuse("\"version\":", "version:", TS_E_FORMAT, "expected a string");
     ts_tokenizer *t;
@@ -205,8 +204,9 @@ static void test_json_pipelines(void **state) {
     };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         ts_buf json = {0};
-        assert_true(ts_buf_printf(&json, "{\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":%s,\"model\":{\"type\":\"BPE\","
-                                         "\"merges\":[],\"vocab\":", list[i].pre) &&
+        assert_true(ts_buf_printf(&json, "{\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":%s,\"model\":{%s"
+                                         "\"merges\":[],\"vocab\":", list[i].pre,
+                                  i == 1 ? "" /* as in GPT-2's own file */ : "\"type\":\"BPE\",") &&
                     tiny_vocab_json(&json) && ts_buf_puts(&json, "}}"));
         ts_tokenizer *t = from_json(&json);
         assert_string_equal(ts_tokenizer_model_name(t), list[i].name);

@@ -24,7 +24,7 @@ static const zoo_model zoo[] = {
     {SHAPE("window", "llama", 2, 96, 128, 2, 1, 48, 10000, 1e-5f, .tied = false, .window = 70), ALL(TS_F32)},
     {SHAPE("window-1", "llama", 2, 96, 128, 2, 1, 48, 10000, 1e-5f, .tied = false, .window = 1), ALL(TS_F32)},
     {SHAPE("linear", "llama", 2, 96, 128, 2, 1, 48, 10000, 1e-5f, .tied = false, .linear = 4), ALL(TS_F32)},
-    {SHAPE("yarn", "llama", 2, 96, 128, 2, 1, 48, 10000, 1e-5f, .tied = false, .yarn = 4, .rope_ctx_orig = 64), ALL(TS_F32)},
+    {SHAPE("yarn", "llama", 2, 96, 128, 2, 1, 48, 10000, 1e-5f, .tied = false, .yarn = 4, .rope_ctx_orig = 1024), ALL(TS_F32)},
     {SHAPE("rot-half", "llama", 2, 96, 128, 2, 1, 48, 10000, 1e-5f, .tied = false, .n_rot = 24), ALL(TS_F32)},
     {SHAPE("qwen2", "qwen2", 2, 224, 128, 7, 1, 32, 1000000, 1e-6f, .tied = true), ALL(TS_F32)},
     {SHAPE("qwen2-yarn", "qwen2", 2, 256, 128, 4, 2, 64, 1000000, 1e-5f, .tied = false, .yarn = 4, .rope_ctx_orig = 64), ALL(TS_F32)},

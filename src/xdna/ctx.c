@@ -1,0 +1,106 @@
+#include "xdna/ctx.h"
+
+#include "base/mem.h"
+#include "xdna/advice.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* "columns 1-4: process 4711" of the others, for a person who wants to know whom to close. */
+static void name_users(const ts_npu_dev *dev, char *buf, size_t len) {
+    struct ts_uapi_hwctx_entry e[8];
+    size_t n = 0, used = 0;
+    buf[0] = 0;
+    if (ts_npu_users(dev, e, 8, &n, NULL) != TS_OK) return;
+    for (size_t i = 0; i < n && i < 8; i++) {
+        uint32_t last = e[i].start_col + (e[i].num_col ? e[i].num_col - 1 : 0);
+        int w = snprintf(buf + used, len - used, "%scolumns %u-%u: process %lld", used ? ", " : "",
+                         e[i].start_col, last, (long long)e[i].pid);
+        if (w < 0 || (size_t)w >= len - used) return;
+        used += (size_t)w;
+    }
+}
+
+static ts_status create(ts_npu_ctx *ctx, ts_err *err) {
+    struct ts_uapi_qos_info qos = {0}; /* nothing asked: the highest clock */
+    uint32_t tiles = (uint32_t)ts_npu_config_cols(ctx->config) * ctx->dev->info.array.core.row_count;
+    struct ts_uapi_create_hwctx create = {
+        .qos_p = (uint64_t)(uintptr_t)&qos, .max_opc = 2048, .num_tiles = tiles};
+    int r = ts_npu_ioctl(ctx->dev, TS_IOCTL_CREATE_HWCTX, &create);
+    if (r < 0) {
+        char users[256];
+        ts_status s = ts_npu_fail(err, TS_NPU_CONTEXT, r);
+        if (r != -ENOSPC && r != -EBUSY) return s;
+        name_users(ctx->dev, users, sizeof users);
+        if (err && users[0])
+            snprintf(err->msg + strlen(err->msg), sizeof err->msg - strlen(err->msg), " (%s)", users);
+        return s;
+    }
+    ctx->handle = create.handle;
+    ctx->syncobj = create.syncobj_handle;
+    union { /* a header and one entry, as one run of bytes */
+        struct ts_uapi_config_cu head;
+        char bytes[sizeof(struct ts_uapi_config_cu) + sizeof(struct ts_uapi_cu_config)];
+    } cus = {.head = {.num_cus = 1}};
+    struct ts_uapi_cu_config cu = {.cu_bo = ctx->pdi.handle};
+    memcpy(cus.bytes + sizeof cus.head, &cu, sizeof cu);
+    struct ts_uapi_config_hwctx config = {.handle = ctx->handle,
+                                          .param_type = TS_UAPI_CONFIG_CU,
+                                          .param_val = (uint64_t)(uintptr_t)&cus,
+                                          .param_val_size = sizeof cus};
+    r = ts_npu_ioctl(ctx->dev, TS_IOCTL_CONFIG_HWCTX, &config);
+    return r < 0 ? ts_npu_fail(err, TS_NPU_CONFIG, r) : TS_OK;
+}
+
+static void destroy(ts_npu_ctx *ctx) {
+    if (ctx->handle)
+        ts_npu_ioctl(ctx->dev, TS_IOCTL_DESTROY_HWCTX,
+                     &(struct ts_uapi_destroy_hwctx){.handle = ctx->handle});
+    if (ctx->syncobj)
+        ts_npu_ioctl(ctx->dev, TS_IOCTL_SYNCOBJ_DESTROY,
+                     &(struct ts_uapi_syncobj_destroy){.handle = ctx->syncobj});
+    ctx->handle = ctx->syncobj = 0;
+}
+
+ts_status ts_npu_ctx_new(ts_npu_ctx **out, ts_npu_dev *dev, const ts_npu_config *config, ts_err *err) {
+    ts_npu_ctx *ctx = ts_calloc(1, sizeof *ctx);
+    if (!ctx) return ts_fail_nomem(err, "an NPU context", sizeof *ctx);
+    ctx->dev = dev;
+    ctx->config = config;
+    ts_span pdi = ts_npu_config_pdi(config);
+    ts_status s = ts_npu_bo_init(&ctx->pdi, dev, TS_NPU_DEVICE, pdi.len, "the configuration", err);
+    if (s == TS_OK) {
+        memcpy(ctx->pdi.ptr, pdi.data, pdi.len);
+        ts_npu_bo_flush(&ctx->pdi, 0, ctx->pdi.bytes);
+        s = create(ctx, err);
+    }
+    if (s != TS_OK) {
+        ts_npu_ctx_free(ctx);
+        return s;
+    }
+    *out = ctx;
+    return TS_OK;
+}
+
+void ts_npu_ctx_free(ts_npu_ctx *ctx) {
+    if (!ctx) return;
+    destroy(ctx);
+    ts_npu_bo_fini(&ctx->pdi);
+    ts_free(ctx);
+}
+
+void ts_npu_ctx_drop(ts_npu_ctx *ctx) {
+    destroy(ctx);
+    ctx->n_pending = 0;
+    ctx->dead = true;
+    ctx->generation++;
+}
+
+ts_status ts_npu_ctx_recover(ts_npu_ctx *ctx, ts_err *err) {
+    ts_npu_ctx_drop(ctx);
+    ts_status s = create(ctx, err);
+    if (s != TS_OK) destroy(ctx);
+    else ctx->dead = false;
+    return s;
+}

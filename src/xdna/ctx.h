@@ -1,0 +1,32 @@
+/* ctx.h - a hardware context: columns of the array with a configuration loaded. Depends on: bo.h, check.h. */
+#ifndef TS_XDNA_CTX_H
+#define TS_XDNA_CTX_H
+
+#include "xdna/bo.h"
+#include "xdna/check.h"
+
+typedef struct ts_npu_ctx {
+    ts_npu_dev *dev;
+    const ts_npu_config *config; /* borrowed */
+    ts_npu_bo pdi;
+    uint32_t handle, syncobj; /* 0: none */
+    bool dead;           /* a command failed in a way that takes the context with it: ts_npu_ctx_recover */
+    int n_pending;       /* commands under way */
+    uint32_t generation; /* counts the hardware contexts that this object has had */
+} ts_npu_ctx;
+
+/* A context of as many columns as the configuration has, with it loaded. The configuration must outlive it. Errors:
+ * TS_E_DEVICE with advice; where columns are taken the programs that have them are named. */
+TS_NODISCARD ts_status ts_npu_ctx_new(ts_npu_ctx **out, ts_npu_dev *dev, const ts_npu_config *config,
+                                      ts_err *err);
+/* NULL-safe. Its commands must be gone (ts_npu_cmd_free). */
+void ts_npu_ctx_free(ts_npu_ctx *ctx);
+
+/* Give the hardware context up, with all commands under way; the object is dead until ts_npu_ctx_recover. */
+void ts_npu_ctx_drop(ts_npu_ctx *ctx);
+
+/* After a failed command: drop the hardware context and make it anew. What was in the array is lost; commands
+ * under way count as failed. Errors: as ts_npu_ctx_new; the object stays usable for another try. */
+TS_NODISCARD ts_status ts_npu_ctx_recover(ts_npu_ctx *ctx, ts_err *err);
+
+#endif

@@ -1,0 +1,39 @@
+/* dev.h - an open NPU: what it is, its device heap, its other users. Depends on: io.h, uapi.h, err.h. */
+#ifndef TS_XDNA_DEV_H
+#define TS_XDNA_DEV_H
+
+#include "base/err.h"
+#include "xdna/io.h"
+#include "xdna/uapi.h"
+
+typedef struct ts_npu_info {
+    int driver_major, driver_minor;
+    uint32_t firmware[4];               /* major, minor, patch, build */
+    uint32_t mp_clock_mhz, h_clock_mhz; /* 0 where the driver does not say; H is the array's */
+    struct ts_uapi_aie_metadata array;
+} ts_npu_info;
+
+/* An open device. Read-only for everyone but dev.c. One thread at a time. */
+typedef struct ts_npu_dev {
+    const ts_npu_io *io;
+    int fd;
+    ts_npu_info info;
+    uint32_t heap_handle;
+    char *heap; /* 64 MiB, mapped at a multiple of 64 MiB */
+} ts_npu_dev;
+
+/* Open the node at `path` through `io` (borrowed until close), check that it is an npu1 with usable firmware, and
+ * set up the heap, which must stand before any device buffer or context. Errors: TS_E_DEVICE with advice
+ * (advice.h); TS_E_UNSUPP for another driver, another array, too old firmware; TS_E_NOMEM. */
+TS_NODISCARD ts_status ts_npu_dev_open(ts_npu_dev **out, const ts_npu_io *io, const char *path, ts_err *err);
+/* All buffers and contexts must be gone. NULL-safe. */
+void ts_npu_dev_close(ts_npu_dev *dev);
+
+/* One request, repeated while a signal interrupts it. 0 or -errno. */
+int ts_npu_ioctl(const ts_npu_dev *dev, uint32_t request, void *arg);
+
+/* The contexts on the device, of all programs: up to `cap`, *n in all that were told. */
+TS_NODISCARD ts_status ts_npu_users(const ts_npu_dev *dev, struct ts_uapi_hwctx_entry *out, size_t cap,
+                                    size_t *n, ts_err *err);
+
+#endif

@@ -1,0 +1,121 @@
+/* fake_int.h - the insides of the strict fake node; shared by io_fake.c, fake_mem.c and fake_run.c only.
+ * Depends on: fake.h, uapi.h, txn.h. */
+#ifndef TS_XDNA_FAKE_INT_H
+#define TS_XDNA_FAKE_INT_H
+
+#include "xdna/fake.h"
+#include "xdna/txn.h"
+#include "xdna/uapi.h"
+
+enum { FAKE_LINE = 64, FAKE_PAGE = 4096, FAKE_CLIENTS = 4, FAKE_CTXS = 6, FAKE_ARGS = 16, FAKE_FAULTS = 8 };
+
+/* Bytes that exist twice. */
+typedef struct fake_mem {
+    int fd; /* memfd behind the CPU's view */
+    size_t bytes;
+    uint8_t *cpu;     /* our mapping of it */
+    uint8_t *dram;    /* the device's view; == cpu in a coherent node */
+    uint64_t *hash;   /* of the CPU's line at the time when the device wrote it */
+    uint8_t *written; /* a byte a line: the device has written it and the CPU has not dropped it since */
+    uint8_t *user;    /* where the client has mapped it, or NULL */
+} fake_mem;
+
+typedef struct fake_bo {
+    uint32_t handle; /* 0: one of the driver's own */
+    uint32_t type;
+    uint64_t size, map_offset;
+    uint64_t dev_addr; /* heap and device buffers */
+    fake_mem mem;      /* not for device buffers: they are windows into the heap */
+    int busy;          /* commands under way that use it */
+} fake_bo;
+
+typedef struct fake_job {
+    uint64_t seq;
+    fake_bo *cmd, *args[FAKE_ARGS];
+    int n_args;
+} fake_job;
+
+typedef struct fake_client fake_client;
+
+typedef struct fake_ctx {
+    fake_client *client; /* NULL: free slot */
+    uint32_t handle, syncobj;
+    uint32_t start_col, n_cols;
+    fake_bo *own[TS_CMDS_IN_FLIGHT]; /* the driver takes four buffers of the heap for itself */
+    fake_bo *pdi;
+    bool loaded; /* the array has taken the PDI */
+    bool dead;   /* a command was given up: nothing more is taken */
+    bool lost;   /* a completion that never comes */
+    fake_job jobs[TS_CMDS_IN_FLIGHT];
+    int n_jobs;
+    uint64_t next_seq, n_done; /* n_done: all seq below are signalled */
+    uint64_t submitted, completed;
+} fake_ctx;
+
+typedef struct fake_syncobj {
+    uint32_t handle;
+    fake_ctx *ctx; /* NULL: its context is gone, all is signalled */
+    uint64_t end;  /* one past the last point, kept when the context goes */
+} fake_syncobj;
+
+struct fake_client {
+    int fd; /* -1: free */
+    fake_bo **bos;
+    size_t n_bos, cap_bos;
+    fake_bo *heap;
+    fake_syncobj syncobj[FAKE_CTXS];
+    uint32_t next_handle;
+};
+
+struct ts_fake {
+    ts_fake_options o;
+    ts_npu_io io;
+    fake_client client[FAKE_CLIENTS];
+    fake_ctx ctx[FAKE_CTXS];
+    int next_fd;
+    uint64_t next_offset;
+    bool unplugged;
+    struct {
+        uint32_t request;
+        int nth, error;
+    } fault[FAKE_FAULTS];
+    struct {
+        int nth;
+        ts_fake_ending ending;
+    } ending[FAKE_FAULTS];
+    ts_fake_verdict now, last, first;
+    size_t n_calls, n_violations;
+};
+
+/* Note that the call being answered breaks a rule (the first one stands); returns -error. */
+TS_PRINTF(4, 5) int fake_broken(ts_fake *f, ts_fake_rule rule, int error, const char *fmt, ...);
+
+/* ---- fake_mem.c ---------------------------------------------------------------------------------------- */
+
+int fake_mem_new(fake_mem *m, size_t bytes, bool coherent); /* 0 or -errno */
+void fake_mem_free(fake_mem *m);
+void fake_mem_flush(ts_fake *f, fake_mem *m, size_t off, size_t len);
+/* The device's accesses; a line that the CPU has not flushed breaks a rule. */
+void fake_mem_read(ts_fake *f, const fake_mem *m, size_t off, void *data, size_t len);
+void fake_mem_write(ts_fake *f, fake_mem *m, size_t off, const void *data, size_t len);
+
+/* ---- io_fake.c ----------------------------------------------------------------------------------------- */
+
+fake_bo *fake_find_bo(const fake_client *c, uint32_t handle);
+/* The memory behind a buffer and where in it the buffer begins. */
+fake_mem *fake_bo_mem(const fake_client *c, fake_bo *bo, size_t *off);
+/* Why this command ends otherwise than by being run, if a failure was asked for. */
+ts_fake_ending fake_take_ending(ts_fake *f);
+
+/* ---- fake_run.c ---------------------------------------------------------------------------------------- */
+
+/* Is the packet in order? Fills the job's view of it; 0 or -errno. */
+int fake_check_packet(ts_fake *f, fake_ctx *x, const fake_job *job);
+/* Hand the PDI of a configured context to the array; 0 or -errno. */
+int fake_load_pdi(ts_fake *f, fake_ctx *x);
+/* Run the oldest command; false: it will never end. */
+bool fake_run_one(ts_fake *f, fake_ctx *x);
+/* Give up all commands of a context, as at its end. */
+void fake_drop_jobs(fake_ctx *x, uint32_t state);
+
+#endif

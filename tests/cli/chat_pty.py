@@ -1,0 +1,461 @@
+#!/usr/bin/env python3
+"""tessera chat (and run) at a terminal: a pseudo-terminal stands in for the person.
+
+Usage: chat_pty.py TESSERA TINY.gguf [--plain] [--only TEXT] [-v]
+--plain: the program was built without libedit, what needs a line editor is left out.
+
+Exit code: 0 all passed, 1 some failed, 77 where there are no pseudo-terminals.
+
+Every step waits for what the program prints, not for time: a loaded machine makes this slow, not wrong. In the tiny model
+token 72 is the letter H, 27 is ESC and 256 ends an answer; a large --logit-bias makes it say what the test needs. What a
+conversation holds is read from /save, because what stands on the screen is the editor's business."""
+import argparse
+import fcntl
+import json
+import os
+import pathlib
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+
+LIMIT = 60.0  # seconds for one step
+PROMPT, MORE = b">>> ", b"... "
+UP, LEFT, HOME, CTRL_C, CTRL_D = b"\x1b[A", b"\x1b[D", b"\x01", b"\x03", b"\x04"
+
+
+class Terminal:
+    """A program on a pseudo-terminal of its own."""
+
+    def __init__(self, argv: list[str], env: dict[str, str | None], size: tuple[int, int] = (24, 80)):
+        self.screen, self.seen = b"", 0
+        full = {**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8", **env}
+        full = {k: v for k, v in full.items() if v is not None}
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            try:
+                os.execve(argv[0], argv, full)
+            finally:
+                os._exit(127)
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+        self.code: int | None = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.code is None:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self.fd)
+
+    def read(self) -> bool:
+        """What has come; False at the end."""
+        if not select.select([self.fd], [], [], 0.2)[0]:
+            return True
+        try:
+            data = os.read(self.fd, 65536)
+        except OSError:  # EIO: the other side is closed
+            return False
+        self.screen += data
+        return bool(data)
+
+    def expect(self, text: bytes) -> bytes:
+        """Wait for `text` behind what was expected before; returns what stands in front of it."""
+        end = time.monotonic() + LIMIT
+        while (at := self.screen.find(text, self.seen)) < 0:
+            alive = self.read()
+            if self.screen.find(text, self.seen) >= 0:
+                continue
+            assert alive, f"the program ended; expected {text!r} behind {self.screen[self.seen:]!r}"
+            assert time.monotonic() < end, f"waited {LIMIT:.0f} s for {text!r}; have {self.screen[self.seen:]!r}"
+        before = self.screen[self.seen:at]
+        self.seen = at + len(text)
+        return before
+
+    def send(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self.fd, data):]
+
+    def line(self, text: bytes, then: bytes = PROMPT) -> bytes:
+        """Type a line, wait for the next prompt; returns what was printed in between (with the line's echo)."""
+        self.send(text + b"\r")
+        self.expect(b"\n")
+        return self.expect(then)
+
+    def end(self) -> int:
+        end = time.monotonic() + LIMIT
+        while self.read():
+            assert time.monotonic() < end, f"the program does not end: {self.screen[self.seen:]!r}"
+        _, status = os.waitpid(self.pid, 0)
+        self.code = os.waitstatus_to_exitcode(status)
+        return self.code
+
+
+class Place:
+    """The program, the model, and a fresh folder that is the home."""
+
+    def __init__(self, tessera: str, tiny: str, tmp: str):
+        self.tessera, self.tiny, self.tmp = tessera, tiny, pathlib.Path(tmp)
+        self.env: dict[str, str | None] = {"HOME": tmp, "XDG_STATE_HOME": None}
+
+    def chat(self, *args: str, say: str = "72=1000", **env: str | None) -> Terminal:
+        return Terminal([self.tessera, "chat", "-m", self.tiny, "--logit-bias", say, *args], {**self.env, **env})
+
+    def talk(self, t: Terminal) -> list[str]:
+        """The conversation: contents of all messages."""
+        path = self.tmp / "talk.json"
+        t.line(f"/save {path}".encode())
+        messages = json.loads(path.read_text())["messages"]
+        assert [m["role"] for m in messages] == ["user", "assistant"] * (len(messages) // 2), messages
+        return [m["content"] for m in messages]
+
+    @property
+    def history(self) -> pathlib.Path:
+        return self.tmp / ".local/state/tessera/history"
+
+
+def test_banner(p: Place) -> None:
+    with p.chat("-n", "3", "--ctx", "777", "-t", "1") as t:
+        banner = t.expect(PROMPT)
+        for text in (b"tiny, random weights: llama, 1.44 M parameters, 84", b" KiB; template chatml; context 777; cpu ",
+                     b", 1 thread\r\n", b"/help", b"Ctrl-C", b"Ctrl-D"):
+            assert text in banner, (text, banner)
+        assert b"HHH\r\n" in t.line(b"hello")
+        t.send(CTRL_D)
+        assert t.end() == 0
+
+
+def test_bye(p: Place) -> None:
+    with p.chat() as t:
+        t.expect(PROMPT)
+        t.send(b"/bye\r")
+        assert t.end() == 0
+
+
+def test_interrupt_prompt(p: Place) -> None:
+    with p.chat("-n", "1") as t:
+        t.expect(PROMPT)
+        t.send(CTRL_C)
+        assert b"Ctrl-D" in t.expect(PROMPT)
+        t.send(b"dropped")
+        t.expect(b"dropped")
+        t.send(CTRL_C)
+        assert b"Ctrl-D" not in t.expect(PROMPT)
+        t.line(b"kept")
+        t.line(b'"""', MORE)
+        t.line(b"dropped, too", MORE)
+        t.send(CTRL_C)
+        t.expect(PROMPT)
+        t.line(b"also kept")
+        assert p.talk(t) == ["kept", "H", "also kept", "H"]
+        t.send(CTRL_D)
+        assert t.end() == 0
+
+
+def test_interrupt_answer(p: Place) -> None:
+    with p.chat(TESSERA_CPU="ref") as t:
+        t.expect(PROMPT)
+        t.send(b"talk\r")
+        t.expect(b"HHHH")
+        t.send(CTRL_C)
+        t.expect(b"(stopped)\r\n")
+        t.expect(PROMPT)
+        user, answer = p.talk(t)
+        assert user == "talk" and set(answer) == {"H"} and 4 <= len(answer) < 1900, (user, answer)
+        t.line(b"/set predict 2")  # the interruption is over: the next answer comes whole
+        assert b"HH\r\n" in t.line(b"more")
+        assert p.talk(t) == ["talk", answer, "more", "HH"]
+        t.send(CTRL_D)
+        assert t.end() == 0
+
+
+def test_interrupt_reading(p: Place) -> None:
+    """Ctrl-C while a long message is processed: the progress line goes, and the message does not stay."""
+    with p.chat("-n", "1", TESSERA_CPU="ref") as t:
+        t.expect(PROMPT)
+        t.line(b'"""', MORE)
+        for _ in range(3):
+            t.line(b"long " * 100, MORE)
+        t.send(b'"""\r')
+        t.expect(b"prompt: ")
+        t.send(CTRL_C)
+        t.expect(b"stopped before the answer began")
+        t.expect(PROMPT)
+        t.line(b"short")
+        assert p.talk(t) == ["short", "H"]
+
+
+def test_multi_line(p: Place) -> None:
+    with p.chat("-n", "1") as t:
+        t.expect(PROMPT)
+        t.line(b'"""', MORE)
+        t.line(b"one", MORE)
+        t.line(b"/two", MORE)
+        t.line(b'"""')
+        t.line(b'"""three', MORE)
+        t.line(b'four"""')
+        t.line(b"five\\", MORE)
+        t.line(b"six")
+        assert p.talk(t)[::2] == ["one\n/two", "three\nfour", "five\nsix"]
+
+
+def test_end_within_block(p: Place) -> None:
+    with p.chat("-n", "1") as t:
+        t.expect(PROMPT)
+        t.line(b'"""', MORE)
+        t.line(b"one", MORE)
+        t.send(CTRL_D)
+        assert t.end() == 0
+
+
+def test_line_editing(p: Place) -> None:
+    with p.chat("-n", "1") as t:
+        t.expect(PROMPT)
+        t.line("wörld €😀".encode() + LEFT * 2 + b"\x7f" + "ü".encode() + HOME + b"hello ")
+        t.line(b"abc def ghi\x17\x17xyz")  # Ctrl-W: a word back
+        t.line(b"killed\x15put")           # Ctrl-U: the line
+        assert p.talk(t)[::2] == ["hello wörldü€😀", "abc xyz", "put"]
+        t.send(b"not empty" + HOME + CTRL_D)  # deletes a character, does not leave
+        t.expect(b"ot empty")
+        t.line(b"")
+        assert p.talk(t)[-2] == "ot empty"
+
+
+def test_paste(p: Place) -> None:
+    with p.chat("-n", "1") as t:
+        t.expect(b"\x1b[?2004h")
+        t.expect(PROMPT)
+        t.send(b"see: \x1b[200~first\rsecond\r/bye\n\x1b[20x\xe2\x82\xac\x1b[201~ end")
+        t.expect(b" end")
+        t.line(b"")
+        assert p.talk(t) == ["see: first\nsecond\n/bye\n\x1b[20x€ end", "H"]
+        t.send(CTRL_D)
+        t.end()
+        assert t.screen.count(b"\x1b[?2004h") == t.screen.count(b"\x1b[?2004l")
+
+
+def test_history(p: Place) -> None:
+    with p.chat("-n", "1") as t:
+        t.expect(PROMPT)
+        t.line(b"first")
+        t.line(b'"""', MORE)
+        t.line(b"back\\slash", MORE)
+        t.line(b'"""')
+        t.line(b"last")
+        t.line(b"last")
+        t.send(CTRL_D)
+        assert t.end() == 0
+    assert p.history.read_text() == 'first\n"""\\nback\\\\slash\\n"""\nlast\n'
+    assert p.history.stat().st_mode & 0o777 == 0o600
+    assert p.history.parent.stat().st_mode & 0o777 == 0o700
+    with p.chat("-n", "1") as t:
+        t.expect(PROMPT)
+        t.send(UP)
+        t.expect(b"last")
+        t.send(UP)
+        t.expect(b"back")
+        t.send(UP)
+        t.expect(b"first")
+        t.line(b"!")
+        t.send(UP * 3)
+        t.expect(b"back")
+        t.line(b"")
+        assert p.talk(t)[::2] == ["first!", "back\\slash"]
+    with p.chat("--no-history", "-n", "1") as t:
+        t.expect(PROMPT)
+        t.line(b"secret")
+        t.send(UP)
+        t.expect(b"secret")
+        t.send(CTRL_C)
+        t.expect(PROMPT)
+        t.send(CTRL_D)
+        assert t.end() == 0
+    assert "secret" not in p.history.read_text()
+
+
+def test_state_home(p: Place) -> None:
+    with p.chat("-n", "1", XDG_STATE_HOME=str(p.tmp / "state")) as t:
+        t.expect(PROMPT)
+        t.line(b"here")
+        t.send(CTRL_D)
+        assert t.end() == 0
+    assert (p.tmp / "state/tessera/history").read_text() == "here\n"
+    assert not p.history.exists()
+
+
+def test_no_home(p: Place) -> None:
+    """Where no history can be kept there is none: no word about it, and the session's own lines are there."""
+    (p.tmp / "file").write_text("")
+    (p.tmp / "broken/tessera/history").mkdir(parents=True)
+    (p.tmp / "shut").mkdir()
+    (p.tmp / "shut").chmod(0o500)
+    for home, state in (("/dev/null", None), (None, None), ("", ""), (str(p.tmp / "file"), None), ("/proc", None),
+                        (None, str(p.tmp / "broken")), (str(p.tmp / "shut"), None)):
+        with p.chat("-n", "1", HOME=home, XDG_STATE_HOME=state) as t:
+            t.expect(PROMPT)
+            assert b"HHH" not in t.line(b"hello")
+            t.send(UP)
+            t.expect(b"hello")
+            t.line(b"!")
+            assert p.talk(t)[::2] == ["hello", "hello!"]
+            t.send(CTRL_D)
+            assert t.end() == 0
+            low = t.screen.lower()
+            assert b"history" not in low and b"cannot" not in low, t.screen
+
+
+def test_control_characters(p: Place) -> None:
+    with p.chat("-n", "3", say="27=1000") as t:
+        t.expect(PROMPT)
+        shown = t.line(b"hello")
+        assert b"\\x1b\\x1b\\x1b\r\n" in shown and b"\x1b\x1b" not in shown, shown
+        assert p.talk(t) == ["hello", "\x1b\x1b\x1b"]
+        # a conversation's texts are shown by commands, too
+        t.line(b"/system \x16\x1b[2Jx")
+        shown = t.line(b"/system")
+        assert b"\\x1b[2Jx\r\n" in shown, shown
+
+
+def test_run_at_terminal(p: Place) -> None:
+    for say, shown in (("72=1000", b"HHH\r\n"), ("27=1000", b"\\x1b\\x1b\\x1b\r\n"), ("10=1000", b"\r\n\r\n\r\n"), ("256=1000", b"")):
+        with Terminal([p.tessera, "run", "-m", p.tiny, "-p", "x", "-q", "-n", "3", "--logit-bias", say], p.env) as t:
+            assert t.end() == 0
+            assert t.screen == shown, (say, t.screen)
+
+
+def test_no_progress_within_answers(p: Place) -> None:
+    """The progress line is for the prompt: an answer that takes long has none in it."""
+    with Terminal([p.tessera, "run", "-m", p.tiny, "-p", "x", "-n", "300", "--logit-bias", "72=1000"],
+                  {**p.env, "TESSERA_CPU": "ref"}) as t:
+        assert t.end() == 0
+        assert b"H" * 300 + b"\r\nprompt: " in t.screen, t.screen
+
+
+def test_interrupt_run(p: Place) -> None:
+    with Terminal([p.tessera, "run", "-m", p.tiny, "-p", "x", "--logit-bias", "72=1000"], {**p.env, "TESSERA_CPU": "ref"}) as t:
+        t.expect(b"HHHH")
+        t.send(CTRL_C)
+        t.expect(b"ended by: cancelled")
+        assert t.end() == 1
+
+
+def test_signals(p: Place) -> None:
+    """A signal that ends the program at the prompt leaves the terminal as it was."""
+    for sig in (signal.SIGTERM, signal.SIGHUP):
+        with p.chat() as t:
+            before = termios.tcgetattr(t.fd)
+            t.expect(PROMPT)
+            t.send(b"x")
+            t.expect(b"x")
+            assert termios.tcgetattr(t.fd)[3] != before[3]  # the editor has it
+            os.kill(t.pid, sig)
+            t.expect(b"\x1b[?2004l")
+            after = termios.tcgetattr(t.fd)
+            assert t.end() == -sig
+            assert after[3] == before[3], (after, before)
+
+
+def test_dumb_terminal(p: Place) -> None:
+    with p.chat("-n", "2", TERM="dumb", LC_ALL="C") as t:
+        t.expect(PROMPT)
+        t.line("wörld".encode())
+        assert p.talk(t) == ["wörld", "HH"]
+        t.send(CTRL_D)
+        assert t.end() == 0
+
+
+def test_output_elsewhere(p: Place) -> None:
+    """Prompts and remarks do not go into a file that the answers go to."""
+    out = p.tmp / "out"
+    command = f'exec "{p.tessera}" chat -m "{p.tiny}" -n 2 --logit-bias 72=1000 >"{out}"'
+    with Terminal(["/bin/sh", "-c", command], p.env) as t:
+        t.expect(PROMPT)
+        t.line(b"one")
+        t.line(b"/stats")
+        t.send(CTRL_D)
+        assert t.end() == 0
+    assert out.read_bytes() == b"HH\n"
+
+
+def test_interrupt_pipe(p: Place) -> None:
+    """Without a terminal Ctrl-C ends the program, whether it answers or waits for input."""
+    for wait in (b"HHHH", b""):
+        argv = [p.tessera, "chat", "-m", p.tiny, "--logit-bias", "72=1000", *(() if wait else ("-n", "1"))]
+        with subprocess.Popen(argv, env={**os.environ, "HOME": str(p.tmp), "TESSERA_CPU": "ref"}, stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as q:
+            try:
+                q.stdin.write(b"x\n")
+                q.stdin.flush()
+                assert q.stdout.read(max(len(wait), 2)) == (wait or b"H\n")
+                q.send_signal(signal.SIGINT)
+                q.stdout.read()
+                assert q.wait(LIMIT) == 1
+            finally:
+                q.kill()
+
+
+def test_save_is_atomic(p: Place) -> None:
+    """A disk that is full in the middle of /save leaves the old file."""
+    path = p.tmp / "talk.json"
+    path.write_text("precious")
+    path.chmod(0o600)
+    command = f'ulimit -f 1; exec "{p.tessera}" chat -m "{p.tiny}" -n 1 --logit-bias 72=1000'
+    text = "x" * 1500
+    for name, saved in (("/dev/full", False), (str(path), False), (str(path), True)):
+        argv = ["/bin/sh", "-c", command if not saved else command.replace("ulimit -f 1;", "")]
+        r = subprocess.run(argv, input=f"{text}\n/save {name}\n".encode(), capture_output=True, timeout=LIMIT,
+                           env={**os.environ, "HOME": str(p.tmp)})
+        assert r.returncode == (0 if saved else 1), r
+        assert r.stdout == b"H\n" and (saved or r.stderr.startswith(b"tessera chat: cannot write ")), r
+        assert (path.read_text() == "precious") != saved
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert sorted(os.listdir(p.tmp)) == ["talk.json"], os.listdir(p.tmp)
+
+
+NEED_EDITOR = {test_line_editing, test_paste, test_history, test_state_home, test_no_home, test_signals, test_control_characters,
+               test_dumb_terminal}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("tessera")
+    parser.add_argument("tiny")
+    parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--only", default="")
+    parser.add_argument("-v", action="store_true")
+    args = parser.parse_args()
+    try:
+        for fd in pty.openpty():
+            os.close(fd)
+    except OSError as e:
+        print(f"skipped: this system has no pseudo-terminals ({e})")
+        return 77
+    failed = passed = 0
+    for name, test in list(globals().items()):
+        if not name.startswith("test_") or args.only not in name or (args.plain and test in NEED_EDITOR):
+            continue
+        with tempfile.TemporaryDirectory(prefix="tessera-pty-") as tmp:
+            begin = time.monotonic()
+            try:
+                test(Place(os.path.abspath(args.tessera), os.path.abspath(args.tiny), tmp))
+                passed += 1
+                if args.v:
+                    print(f"passed: {name}, {time.monotonic() - begin:.1f} s", flush=True)
+            except AssertionError as e:
+                failed += 1
+                where = e.__traceback__
+                while where.tb_next and where.tb_next.tb_frame.f_code.co_filename == __file__:
+                    where = where.tb_next
+                print(f"FAILED: {name}, line {where.tb_lineno}: {e}", flush=True)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

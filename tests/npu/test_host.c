@@ -1,0 +1,219 @@
+/* Looking around on a machine: made-up /sys trees of machines with and without an NPU, and what is said about
+ * each. */
+#include "support/test.h"
+
+#include "xdna/host.h"
+#include "xdna/io.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char root[64];
+
+static void make_dirs(const char *path) {
+    char p[1024];
+    snprintf(p, sizeof p, "%s/%s", root, path);
+    for (char *s = p + 1; *s; s++)
+        if (*s == '/') {
+            *s = 0;
+            mkdir(p, 0755);
+            *s = '/';
+        }
+    mkdir(p, 0755);
+}
+
+static void put_file(const char *path, const char *text) {
+    char p[1024], dir[512];
+    snprintf(dir, sizeof dir, "%s", path);
+    *strrchr(dir, '/') = 0;
+    make_dirs(dir);
+    snprintf(p, sizeof p, "%s/%s", root, path);
+    FILE *f = fopen(p, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void put_link(const char *path, const char *target) {
+    char p[1024], dir[512];
+    snprintf(dir, sizeof dir, "%s", path);
+    *strrchr(dir, '/') = 0;
+    make_dirs(dir);
+    snprintf(p, sizeof p, "%s/%s", root, path);
+    assert_int_equal(symlink(target, p), 0);
+}
+
+typedef struct machine {
+    const char *device, *driver, *node, *kernel, *cmdline;
+    bool firmware, iommu;
+} machine;
+
+static void build(const machine *m) {
+    strcpy(root, "/tmp/tessera-host-XXXXXX");
+    assert_non_null(mkdtemp(root));
+    put_file("sys/bus/pci/devices/0000:00:00.0/vendor", "0x1022\n");
+    put_file("sys/bus/pci/devices/0000:00:00.0/device", "0x14e8\n");
+    if (m->device) {
+        put_file("sys/bus/pci/devices/0000:c4:00.1/vendor", "0x1022\n");
+        put_file("sys/bus/pci/devices/0000:c4:00.1/device", m->device);
+    }
+    if (m->driver) {
+        char target[128];
+        snprintf(target, sizeof target, "../../../bus/pci/drivers/%s", m->driver);
+        put_link("sys/bus/pci/devices/0000:c4:00.1/driver", target);
+    }
+    if (m->node) {
+        char path[128];
+        put_link("sys/class/accel/accel0/device",
+                 "../../../devices/pci0000:00/0000:00:08.2/0000:01:00.0"); /* something else */
+        snprintf(path, sizeof path, "sys/class/accel/%s/device", m->node);
+        put_link(path, "../../../devices/pci0000:00/0000:00:08.2/0000:c4:00.1");
+    }
+    if (m->kernel) put_file("proc/sys/kernel/osrelease", m->kernel);
+    put_file("proc/cmdline", m->cmdline ? m->cmdline : "BOOT_IMAGE=/vmlinuz quiet\n");
+    if (m->firmware) put_file("lib/firmware/amdnpu/1502_00/npu.sbin.xz", "x");
+    if (m->iommu) make_dirs("sys/kernel/iommu_groups/0");
+}
+
+static void demolish(void) {
+    char command[128];
+    snprintf(command, sizeof command, "rm -r %s", root);
+    assert_int_equal(system(command), 0);
+}
+
+static void test_machines(void **state) {
+    (void)state;
+    static const struct {
+        machine m;
+        ts_status status;
+        const char *text; /* the node, or part of the message */
+    } k[] = {
+        {{"0x1502\n", "amdxdna", "accel1", "6.18.2-amd64\n", NULL, true, true}, TS_OK, "/dev/accel/accel1"},
+        {{NULL, NULL, NULL, "6.18.2\n", NULL, true, true}, TS_E_DEVICE, "none found (PCI 1022:1502)"},
+        {{"0x17f0\n", "amdxdna", "accel1", "6.18.2\n", NULL, true, true},
+         TS_E_UNSUPP,
+         "0000:c4:00.1 is an XDNA2 NPU (PCI 1022:17f0: Strix"},
+        {{"0x1502\n", NULL, NULL, "6.12.40\n", NULL, true, true},
+         TS_E_DEVICE,
+         "kernel 6.12.40 has no amdxdna driver: it needs Linux 6.14"},
+        {{"0x1502\n", NULL, NULL, "6.18.2\n", NULL, true, true},
+         TS_E_DEVICE,
+         "no driver is bound to 0000:c4:00.1: try modprobe amdxdna"},
+        {{"0x1502\n", NULL, NULL, "6.18.2\n", NULL, false, true}, TS_E_DEVICE, "the firmware is missing too"},
+        {{"0x1502\n", "vfio-pci", NULL, "6.18.2\n", NULL, true, true},
+         TS_E_DEVICE,
+         "bound to the driver vfio-pci, not to amdxdna"},
+        {{"0x1502\n", "amdxdna", NULL, "6.18.2\n", NULL, true, true},
+         TS_E_DEVICE,
+         "offers no node for 0000:c4:00.1"},
+        {{"0x1502\n", "amdxdna", NULL, "6.18.2\n", NULL, false, true},
+         TS_E_DEVICE,
+         "the firmware is missing: install linux-firmware"},
+    };
+    for (size_t i = 0; i < sizeof k / sizeof k[0]; i++) {
+        ts_npu_host h;
+        ts_err err = {.msg = ""};
+        char path[40] = "";
+        build(&k[i].m);
+        ts_npu_host_probe(&h, root);
+        ts_status s = ts_npu_host_node(&h, path, sizeof path, &err);
+        if (s != k[i].status || !strstr(s == TS_OK ? path : err.msg, k[i].text))
+            fail_msg("case %zu: status %d, %s %s", i, s, path, err.msg);
+        demolish();
+    }
+}
+
+static void test_warnings(void **state) {
+    (void)state;
+    static const struct {
+        machine m;
+        uint64_t locked;
+        int n;
+        const char *first;
+    } k[] = {
+        {{"0x1502\n", "amdxdna", "accel1", "7.3.4\n", NULL, true, true}, 0, 0, NULL},
+        {{"0x1502\n", "amdxdna", "accel1", "6.14.0\n", NULL, true, true}, 0, 0, NULL},
+        {{"0x1502\n", "amdxdna", "accel1", "6.13.9\n", NULL, true, true}, 0, 1, "kernel 6.13.9 is older"},
+        {{"0x1502\n", "amdxdna", "accel1", "7.3.4\n", "quiet amd_iommu=off\n", true, false},
+         0,
+         1,
+         "the IOMMU is off (kernel command line)"},
+        {{"0x1502\n", "amdxdna", "accel1", "7.3.4\n", "quiet\n", true, false}, 0, 1, "the IOMMU is off:"},
+        {{"0x1502\n", "amdxdna", "accel1", "7.3.4\n", "iommu=pt quiet\n", true, true}, 0, 1, "iommu=pt"},
+        {{"0x1502\n", "amdxdna", "accel1", "7.3.4\n", "amd_iommu=offset xiommu=pt\n", true, true},
+         0,
+         0,
+         NULL},
+        {{"0x1502\n", "amdxdna", "accel1", "7.3.4\n", NULL, false, true}, 0, 1, "no firmware file"},
+        {{"0x1502\n", "amdxdna", "accel1", "6.1.0\n", "iommu=pt\n", false, false}, 0, 4, "kernel 6.1.0"},
+    };
+    for (size_t i = 0; i < sizeof k / sizeof k[0]; i++) {
+        ts_npu_host h;
+        char buf[300];
+        int n = 0;
+        build(&k[i].m);
+        ts_npu_host_probe(&h, root);
+        while (ts_npu_host_warning(&h, k[i].locked, n, buf, sizeof buf)) {
+            if (n == 0 &&
+                strncmp(buf, k[i].first ? k[i].first : "(none)", k[i].first ? strlen(k[i].first) : 6))
+                fail_msg("case %zu: %s", i, buf);
+            n++;
+        }
+        assert_int_equal(n, k[i].n);
+        demolish();
+    }
+    ts_npu_host h = {.firmware = true, .iommu_groups = 3, .memlock = 8 << 20, .kernel_major = 7};
+    char buf[300];
+    assert_null(ts_npu_host_warning(&h, 8 << 20, 0, buf, sizeof buf));
+    assert_non_null(ts_npu_host_warning(&h, 64 << 20, 0, buf, sizeof buf));
+    assert_non_null(strstr(buf, "the memlock limit is 8 MiB, 64 MiB may have to be pinned"));
+}
+
+static void test_this_machine(void **state) {
+    (void)state;
+    ts_npu_host h;
+    ts_npu_host_probe(&h, "");
+    assert_true(h.kernel_major >= 2); /* whatever it is, it is read */
+    ts_npu_host_probe(&h, "/nonexistent");
+    assert_int_equal(h.n_chips, 0);
+    assert_int_equal(h.kernel_major, 0);
+}
+
+/* The real node's table on things that are there on any machine. */
+static void test_drm(void **state) {
+    (void)state;
+    const ts_npu_io *io = ts_npu_io_drm();
+    assert_int_equal(io->open(io->ud, "/nonexistent"), -ENOENT);
+    int fd = io->open(io->ud, "/dev/null");
+    assert_true(fd >= 0);
+    int x = 0;
+    assert_int_equal(io->ioctl(io->ud, fd, 0xC0406400, &x), -ENOTTY);
+    void *p;
+    assert_true(io->mmap(io->ud, fd, NULL, 4096, 0, &p) < 0);
+    assert_int_equal(io->close(io->ud, fd), 0);
+    assert_int_equal(io->close(io->ud, fd), -EBADF);
+    char path[] = "/tmp/tessera-io-XXXXXX";
+    fd = mkstemp(path);
+    assert_true(fd >= 0);
+    unlink(path);
+    assert_int_equal(ftruncate(fd, 8192), 0);
+    assert_int_equal(io->mmap(io->ud, fd, NULL, 8192, 0, &p), 0);
+    memset(p, 0x5a, 8192);
+    io->flush(io->ud, (char *)p + 3, 5000); /* flushing changes nothing that a CPU could see */
+    io->flush(io->ud, p, 0);
+    for (int i = 0; i < 8192; i++) assert_int_equal(((char *)p)[i], 0x5a);
+    void *again;
+    assert_int_equal(io->mmap(io->ud, fd, p, 8192, 0, &again), -EEXIST);
+    assert_int_equal(io->munmap(io->ud, p, 8192), 0);
+    assert_int_equal(io->mmap(io->ud, fd, p, 8192, 0, &again), 0);
+    assert_ptr_equal(again, p);
+    io->munmap(io->ud, p, 8192);
+    close(fd);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_machines), cmocka_unit_test(test_warnings),
+                                       cmocka_unit_test(test_this_machine), cmocka_unit_test(test_drm)};
+    return cmocka_run_group_tests_name("host", tests, NULL, NULL);
+}

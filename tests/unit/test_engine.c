@@ -1,0 +1,232 @@
+/* engine: opening a model from a file or memory, what is refused, what it says about itself, text in and out. */
+#include "support/alloc_fail.h"
+#include "support/gguf_edit.h"
+#include "support/test.h"
+
+#include "base/file.h"
+#include "base/cpu.h"
+#include "tessera/tessera.h"
+#include "vectors/zoo.h"
+
+#include <unistd.h>
+
+static gguf_file zoo_file(const char *name) {
+    ts_buf raw = {0};
+    ts_err err;
+    assert_ok(zoo_make(zoo_find(name), &raw, &err));
+    gguf_file f = {.data = ts_alloc_aligned(raw.len, 1), .len = raw.len};
+    assert_non_null(f.data);
+    memcpy(f.data, raw.data, raw.len);
+    ts_buf_free(&raw);
+    return f;
+}
+
+static ts_engine *open_engine(gguf_file f) {
+    ts_engine *e;
+    ts_err err;
+    assert_ok(ts_engine_open_memory(&e, f.data, f.len, NULL, &err));
+    return e;
+}
+
+static void refused(gguf_file f, const ts_engine_opts *o, ts_status code, const char *word) {
+    ts_err err = {0};
+    ts_engine *e = NULL;
+    long before = alloc_fail_live();
+    assert_status(ts_engine_open_memory(&e, f.data, f.len, o, &err), code);
+    assert_null(e);
+    assert_int_equal(err.code, code);
+    assert_int_equal(alloc_fail_live(), before);
+    if (!strstr(err.msg, word)) fail_msg("\"%s\" does not mention %s", err.msg, word);
+}
+
+static bool stop(void *ud, uint64_t done, uint64_t all) {
+    *(uint64_t *)ud = all;
+    return done > all;
+}
+
+static void test_refused(void **state) {
+    (void)state;
+    gguf_file f = zoo_file("q8_0");
+    uint64_t all = 0;
+    refused(f, &(ts_engine_opts){.device = "gpu"}, TS_E_INVAL, "\"gpu\"");
+    refused(f, &(ts_engine_opts){.n_threads = -1}, TS_E_INVAL, "-1 threads");
+    refused(f, &(ts_engine_opts){.n_threads = 5000}, TS_E_INVAL, "5000");
+    refused(f, &(ts_engine_opts){.n_threads = 1, .progress = stop, .progress_ud = &all}, TS_E_CANCELLED, "stopped");
+    assert_true(all > 0);
+    setenv("TESSERA_CPU", "avx3", 1);
+    refused(f, NULL, TS_E_INVAL, "avx3");
+    unsetenv("TESSERA_CPU");
+    refused((gguf_file){.data = f.data, .len = f.len / 2}, NULL, TS_E_FORMAT, "(memory)");
+    refused((gguf_file){.data = f.data, .len = 3}, NULL, TS_E_FORMAT, "(memory)");
+
+    const gguf_edit arch[] = {{.name = "general.architecture", .what = EDIT_STR, .s = "rwkv"}, {0}};
+    gguf_file g = gguf_edited(f, arch);
+    refused(g, NULL, TS_E_UNSUPP, "\"rwkv\"");
+    ts_free(g.data);
+    /* a vocabulary with more tokens than the embedding has rows */
+    const gguf_edit rows[] = {{.name = "llama.vocab_size", .what = EDIT_DROP},
+                              {.name = "token_embd.weight", .what = EDIT_TENSOR, .type = TS_F32, .rows = 260, .cols = 256},
+                              {.name = "output.weight", .what = EDIT_TENSOR, .type = TS_F32, .rows = 260, .cols = 256},
+                              {0}};
+    g = gguf_edited(f, rows);
+    refused(g, NULL, TS_E_FORMAT, "260 rows");
+    ts_free(g.data);
+    const gguf_edit tokenizer[] = {{.name = "tokenizer.ggml.model", .what = EDIT_STR, .s = "wordpiece"}, {0}};
+    g = gguf_edited(f, tokenizer);
+    refused(g, NULL, TS_E_UNSUPP, "wordpiece");
+    ts_free(g.data);
+    ts_free(f.data);
+
+    ts_engine *e = NULL;
+    ts_err err;
+    assert_status(ts_engine_open(&e, "/nonexistent/model.gguf", NULL, &err), TS_E_IO);
+    assert_non_null(strstr(err.msg, "/nonexistent/model.gguf"));
+    assert_null(e);
+    ts_engine_close(NULL);
+}
+
+static void test_info(void **state) {
+    (void)state;
+    gguf_file f = zoo_file("qwen3");
+    ts_engine *e = open_engine(f);
+    ts_model_info i;
+    ts_engine_info(e, &i);
+    assert_string_equal(i.arch, "qwen3");
+    assert_string_equal(i.name, "qwen3, random weights");
+    assert_string_equal(i.device, "cpu");
+    assert_string_equal(i.cpu_level, ts_cpu_level_name(ts_cpu_detect()));
+    assert_int_equal(i.n_threads, ts_cpu_count());
+    assert_int_equal(i.n_layer, 2);
+    assert_int_equal(i.n_vocab, 272);
+    assert_int_equal(i.n_ctx_train, 512);
+    assert_int_equal(i.d_model, 96);
+    assert_int_equal(i.file_bytes, f.len);
+    assert_int_equal(i.weight_bytes, 0); /* f32 lies in the file */
+    const uint64_t layer = 96 * 320 * 2 + 96 * 160 * 2 + 3 * 96 * 128;
+    assert_int_equal(i.layer_macs, 2 * layer);
+    assert_int_equal(i.head_macs, 96 * 272);
+    assert_int_equal(i.n_params, 2 * layer + 96 * 272 + 96 + 2 * (96 * 2 + 80 * 2)); /* tied: the embedding once; norms */
+    assert_int_equal(i.token_bytes, 4 * (2 * layer + 96 * 272));
+    assert_string_equal(i.chat_template, "chatml");
+    assert_true(i.load_ns > 0);
+    ts_engine_close(e);
+    ts_free(f.data);
+}
+
+/* The same file from disk and from memory, with other threads: the same logits. */
+static void test_file(void **state) {
+    (void)state;
+    gguf_file f = zoo_file("mixed-blocks");
+    char path[] = "/tmp/tessera-engine-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    ts_err err;
+    assert_ok(ts_file_write(path, f.data, f.len, &err));
+    ts_engine *a = open_engine(f), *b;
+    assert_ok(ts_engine_open(&b, path, &(ts_engine_opts){.n_threads = 1, .device = "cpu"}, &err));
+    unlink(path);
+    ts_session *s, *t;
+    ts_token prompt[30];
+    zoo_prompt(272, prompt, 30);
+    assert_ok(ts_session_new(&s, a, NULL, &err));
+    assert_ok(ts_session_new(&t, b, NULL, &err));
+    assert_ok(ts_session_sync(s, prompt, 30, &err));
+    assert_ok(ts_session_sync(t, prompt, 30, &err));
+    assert_memory_equal(ts_session_logits(s), ts_session_logits(t), 272 * sizeof(float));
+    ts_session_free(s), ts_session_free(t);
+    ts_engine_close(a), ts_engine_close(b);
+    ts_free(f.data);
+}
+
+static void test_text(void **state) {
+    (void)state;
+    gguf_file f = zoo_file("linear");
+    ts_engine *e = open_engine(f);
+    ts_err err;
+    ts_token *t;
+    size_t n;
+    assert_ok(ts_engine_tokenize(e, "A\0\xFF", 3, 0, &t, &n, &err)); /* any bytes */
+    assert_int_equal(n, 3);
+    assert_true(t[0] == 'A' && t[1] == 0 && t[2] == 0xFF);
+    ts_tokens_release(t);
+    assert_ok(ts_engine_tokenize(e, "<|end|>", 7, TS_TOKENIZE_SPECIAL, &t, &n, &err));
+    assert_true(n == 1 && t[0] == 256);
+    ts_tokens_release(t);
+    assert_ok(ts_engine_tokenize(e, "<|end|>", 7, 0, &t, &n, &err));
+    assert_int_equal(n, 7);
+    ts_tokens_release(t);
+    assert_ok(ts_engine_tokenize(e, "", 0, 0, &t, &n, &err));
+    assert_int_equal(n, 0);
+    ts_tokens_release(t);
+    assert_true(ts_engine_is_end(e, 256));
+    assert_false(ts_engine_is_end(e, 257));
+    assert_false(ts_engine_is_end(e, -1));
+
+    const ts_message talk[] = {{"system", "Be brief."}, {"user", "Hi"}};
+    char *text;
+    assert_ok(ts_engine_chat_prompt(e, NULL, talk, 2, &text, &err));
+    assert_string_equal(text, "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
+    ts_text_release(text);
+    assert_ok(ts_engine_chat_prompt(e, "zephyr", talk + 1, 1, &text, &err));
+    assert_non_null(strstr(text, "<|user|>\nHi"));
+    ts_text_release(text);
+    assert_status(ts_engine_chat_prompt(e, "esperanto", talk, 2, &text, &err), TS_E_INVAL);
+    assert_non_null(strstr(err.msg, "esperanto"));
+    ts_engine_close(e);
+
+    /* no template in the file, and one that is not known: an error only when somebody asks for a chat */
+    static const gguf_edit none[] = {{.name = "tokenizer.chat_template", .what = EDIT_DROP}, {0}},
+                           odd[] = {{.name = "tokenizer.chat_template", .what = EDIT_STR, .s = "{{ shout(messages) }}"}, {0}};
+    for (int i = 0; i < 2; i++) {
+        gguf_file g = gguf_edited(f, i ? odd : none);
+        e = open_engine(g);
+        ts_model_info info;
+        ts_engine_info(e, &info);
+        assert_null(info.chat_template);
+        assert_status(ts_engine_chat_prompt(e, NULL, talk, 2, &text, &err), TS_E_UNSUPP);
+        assert_non_null(strstr(err.msg, "--chat-template"));
+        assert_ok(ts_engine_chat_prompt(e, "chatml", talk, 2, &text, &err));
+        ts_text_release(text);
+        ts_engine_close(e);
+        ts_free(g.data);
+    }
+    ts_free(f.data);
+}
+
+static bool open_and_ask(void *ud) {
+    const gguf_file *f = ud;
+    ts_engine *e = NULL;
+    ts_token *t = NULL;
+    char *text = NULL;
+    size_t n;
+    const ts_message hi = {"user", "hi"};
+    static const char want[] = "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n";
+    bool ok = ts_engine_open_memory(&e, f->data, f->len, &(ts_engine_opts){.n_threads = 1}, NULL) == TS_OK &&
+              ts_engine_tokenize(e, "some text", 9, TS_TOKENIZE_BOS, &t, &n, NULL) == TS_OK &&
+              ts_engine_chat_prompt(e, NULL, &hi, 1, &text, NULL) == TS_OK;
+    if (ok && (n < 9 || memcmp(t + n - 9, (const ts_token[]){'s', 'o', 'm', 'e', ' ', 't', 'e', 'x', 't'}, 9 * sizeof *t) ||
+               strcmp(text, want)))
+        fail_msg("a failed allocation changed the result");
+    ts_tokens_release(t);
+    ts_text_release(text);
+    ts_engine_close(e);
+    return ok;
+}
+
+static void test_alloc(void **state) {
+    (void)state;
+    gguf_file f = zoo_file("qwen2-yarn"), g = zoo_file("mixed-blocks");
+    /* PCRE2 without memory for its compiler interprets patterns: slower, not wrong */
+    alloc_fail_loop(open_and_ask, &f, true);
+    alloc_fail_loop(open_and_ask, &g, true);
+    ts_free(f.data), ts_free(g.data);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_info),  cmocka_unit_test(test_file),
+        cmocka_unit_test(test_text),    cmocka_unit_test(test_alloc),
+    };
+    return cmocka_run_group_tests_name("engine", tests, NULL, NULL);
+}

@@ -1,0 +1,294 @@
+/* session: what sync and score promise when things go wrong, reuse, statistics, no allocation while tokens go through. */
+#include "support/alloc_fail.h"
+#include "support/test.h"
+
+#include "engine/session.h"
+#include "vectors/zoo.h"
+
+#include <math.h>
+
+enum { N = 300, VOCAB = 272 }; /* more than one pass of 256 tokens */
+
+static ts_token prompt[N];
+
+/* The engine that most tests share. */
+static struct fixture {
+    void *file;
+    ts_engine *e;
+} fx;
+
+static ts_engine *open_zoo(const char *name, int n_threads, void **file) {
+    ts_buf raw = {0};
+    ts_err err;
+    assert_ok(zoo_make(zoo_find(name), &raw, &err));
+    *file = ts_alloc_aligned(raw.len, 1);
+    assert_non_null(*file);
+    memcpy(*file, raw.data, raw.len);
+    ts_engine *e;
+    assert_ok(ts_engine_open_memory(&e, *file, raw.len, &(ts_engine_opts){.n_threads = n_threads}, &err));
+    ts_buf_free(&raw);
+    return e;
+}
+
+static int setup(void **state) {
+    (void)state;
+    zoo_prompt(VOCAB, prompt, N);
+    fx.e = open_zoo("linear", 2, &fx.file);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    ts_engine_close(fx.e);
+    ts_free(fx.file);
+    return 0;
+}
+
+static ts_session *session(const ts_session_opts *o) {
+    ts_session *s;
+    ts_err err;
+    assert_ok(ts_session_new(&s, fx.e, o, &err));
+    return s;
+}
+
+/* Logits after prompt[0..n), from a session of their own. */
+static const float *fresh(size_t n) {
+    static float logits[VOCAB];
+    ts_err err;
+    ts_session *s = session(NULL);
+    assert_ok(ts_session_sync(s, prompt, n, &err));
+    memcpy(logits, ts_session_logits(s), sizeof logits);
+    ts_session_free(s);
+    return logits;
+}
+
+static void at(const ts_session *s, size_t n) {
+    size_t len;
+    const ts_token *t = ts_session_tokens(s, &len);
+    assert_int_equal(len, n);
+    assert_memory_equal(t, prompt, n * sizeof *t);
+    assert_memory_equal(ts_session_logits(s), fresh(n), VOCAB * sizeof(float));
+}
+
+static void test_contexts(void **state) {
+    (void)state;
+    ts_err err;
+    ts_session *s = session(NULL);
+    assert_int_equal(ts_session_n_ctx(s), 512); /* as trained */
+    assert_null(ts_session_logits(s));
+    size_t n;
+    ts_session_tokens(s, &n);
+    assert_int_equal(n, 0);
+    ts_session_free(s);
+    s = session(&(ts_session_opts){.n_ctx = 7});
+    assert_int_equal(ts_session_n_ctx(s), 7);
+    ts_session_free(s);
+    ts_session_free(NULL);
+    s = NULL;
+    /* a context that no machine has the memory for: refused before anything is touched */
+    long before = alloc_fail_live();
+    assert_status(ts_session_new(&s, fx.e, &(ts_session_opts){.n_ctx = UINT32_MAX, .kv = TS_KV_F32}, &err), TS_E_NOMEM);
+    assert_null(s);
+    assert_int_equal(alloc_fail_live(), before);
+    assert_non_null(strstr(err.msg, "4294967295"));
+    assert_non_null(strstr(err.msg, "--ctx"));
+    assert_non_null(strstr(err.msg, "MiB"));
+}
+
+static void test_bad_tokens(void **state) {
+    (void)state;
+    ts_err err;
+    ts_session *s = session(&(ts_session_opts){.n_ctx = 40});
+    assert_ok(ts_session_sync(s, prompt, 10, &err));
+    ts_token bad[50];
+    memcpy(bad, prompt, sizeof bad);
+    assert_status(ts_session_sync(s, prompt, 0, &err), TS_E_INVAL);
+    assert_status(ts_session_sync(s, bad, 41, &err), TS_E_LIMIT);
+    assert_non_null(strstr(err.msg, "41 tokens"));
+    assert_non_null(strstr(err.msg, "context of 40"));
+    assert_non_null(strstr(err.msg, "--ctx"));
+    static const ts_token outside[] = {-1, VOCAB, INT32_MAX, INT32_MIN};
+    for (int i = 0; i < 4; i++) {
+        bad[20] = outside[i];
+        assert_status(ts_session_sync(s, bad, 30, &err), TS_E_INVAL);
+        assert_non_null(strstr(err.msg, "position 20"));
+        assert_status(ts_session_score(s, bad, 30, NULL, NULL, &err), TS_E_INVAL);
+    }
+    at(s, 10); /* nothing has happened */
+    assert_ok(ts_session_sync(s, prompt, 40, &err));
+    at(s, 40); /* the context is usable to its end */
+    ts_session_free(s);
+}
+
+static void test_reuse(void **state) {
+    (void)state;
+    ts_err err;
+    ts_session *s = session(NULL);
+    ts_session_stats st;
+    assert_ok(ts_session_sync(s, prompt, 100, &err));
+    ts_session_get_stats(s, &st);
+    assert_int_equal(st.n_prefill, 100);
+    assert_int_equal(st.n_decode, 0);
+    assert_int_equal(st.n_reused, 0);
+    assert_true(st.prefill_ns > 0);
+    assert_int_equal(st.kv_bytes, 2 * 2 * 48 * 512 * 2); /* layers, K and V, head, positions, f16 */
+    assert_ok(ts_session_sync(s, prompt, 101, &err));
+    assert_ok(ts_session_sync(s, prompt, 101, &err)); /* nothing to do */
+    ts_session_get_stats(s, &st);
+    assert_int_equal(st.n_prefill, 100);
+    assert_int_equal(st.n_decode, 1);
+    assert_int_equal(st.n_reused, 100 + 101);
+    at(s, 101);
+    assert_ok(ts_session_sync(s, prompt, 60, &err)); /* back: the last token once more */
+    at(s, 60);
+    ts_session_get_stats(s, &st);
+    assert_int_equal(st.n_decode, 2);
+    assert_int_equal(st.n_reused, 201 + 59);
+    ts_token other[N];
+    memcpy(other, prompt, sizeof other);
+    other[30] = (other[30] + 1) % VOCAB;
+    assert_ok(ts_session_sync(s, other, 100, &err));
+    assert_true(memcmp(ts_session_logits(s), fresh(100), VOCAB * sizeof(float)) != 0);
+    assert_ok(ts_session_sync(s, prompt, 100, &err));
+    at(s, 100);
+    ts_session_stats_reset(s);
+    ts_session_get_stats(s, &st);
+    assert_true(st.n_prefill == 0 && st.n_decode == 0 && st.n_reused == 0 && st.prefill_ns == 0 && st.kv_bytes > 0);
+    ts_session_free(s);
+}
+
+struct stopper {
+    int left; /* calls until it says stop */
+    uint64_t last;
+    bool wrong;
+};
+
+static bool progress(void *ud, uint64_t done, uint64_t all) {
+    struct stopper *p = ud;
+    p->wrong |= done > all || done < p->last || all > N;
+    p->last = done;
+    return p->left-- > 0;
+}
+
+/* Stopped at every place where a prompt can be stopped: what remains is a prefix, and the session goes on from there. */
+static void test_cancel(void **state) {
+    (void)state;
+    ts_err err;
+    bool finished = false;
+    size_t prefixes[2] = {0};
+    for (int k = 0; !finished; k++) {
+        struct stopper stop = {.left = k};
+        ts_session *s = session(&(ts_session_opts){.progress = progress, .progress_ud = &stop});
+        stop.left = 1000000;
+        assert_ok(ts_session_sync(s, prompt, 5, &err));
+        stop = (struct stopper){.left = k};
+        ts_status st = ts_session_sync(s, prompt, N, &err);
+        assert_false(stop.wrong);
+        finished = st == TS_OK;
+        if (!finished) {
+            assert_int_equal(st, TS_E_CANCELLED);
+            assert_null(ts_session_logits(s));
+            size_t n;
+            const ts_token *t = ts_session_tokens(s, &n);
+            assert_memory_equal(t, prompt, n * sizeof *t);
+            assert_true(n == 5 || n == 5 + TS_PASS_TOKENS);
+            prefixes[n != 5]++;
+        }
+        stop = (struct stopper){.left = 1000000};
+        assert_ok(ts_session_sync(s, prompt, N - k, &err));
+        at(s, N - (size_t)k);
+        ts_session_free(s);
+    }
+    assert_true(prefixes[0] > 0 && prefixes[1] > 0); /* both passes have been stopped */
+}
+
+struct scores {
+    float logits[N][VOCAB];
+    size_t n, stop_at;
+    bool out_of_order;
+};
+
+static bool keep(void *ud, size_t pos, const float *logits) {
+    struct scores *sc = ud;
+    sc->out_of_order |= pos != sc->n;
+    memcpy(sc->logits[sc->n++], logits, sizeof sc->logits[0]);
+    return sc->n < sc->stop_at;
+}
+
+static void test_score(void **state) {
+    (void)state;
+    ts_err err;
+    static struct scores a, b;
+    a.stop_at = b.stop_at = N + 1;
+    ts_session *s = session(NULL);
+    assert_ok(ts_session_sync(s, prompt, 20, &err));
+    assert_ok(ts_session_score(s, prompt, N, keep, &a, &err));
+    assert_false(a.out_of_order);
+    assert_int_equal(a.n, N);
+    for (size_t n = 1; n <= N; n += 37) assert_memory_equal(a.logits[n - 1], fresh(n), sizeof a.logits[0]);
+    assert_ok(ts_session_sync(s, prompt, N, &err)); /* the timeline is there, its logits are made again */
+    at(s, N);
+    b.stop_at = 123;
+    assert_status(ts_session_score(s, prompt, N, keep, &b, &err), TS_E_CANCELLED);
+    assert_int_equal(b.n, 123);
+    assert_ok(ts_session_sync(s, prompt, 50, &err));
+    at(s, 50);
+    ts_session_free(s);
+}
+
+/* Two sessions of one engine take turns. */
+static void test_two(void **state) {
+    (void)state;
+    ts_err err;
+    ts_session *a = session(&(ts_session_opts){.n_ctx = 100}), *b = session(&(ts_session_opts){.n_ctx = 70});
+    for (size_t n = 1; n <= 70; n += 3) {
+        assert_ok(ts_session_sync(a, prompt, n + 20, &err));
+        assert_ok(ts_session_sync(b, prompt, n, &err));
+    }
+    at(a, 90), at(b, 70);
+    ts_session_free(a), ts_session_free(b);
+}
+
+static void test_kv_types_differ(void **state) {
+    (void)state;
+    ts_err err;
+    ts_session *s = session(&(ts_session_opts){.kv = TS_KV_F32});
+    assert_ok(ts_session_sync(s, prompt, 80, &err));
+    const float *a = ts_session_logits(s), *b = fresh(80);
+    float most = 0;
+    for (int i = 0; i < VOCAB; i++) most = fmaxf(most, fabsf(a[i] - b[i]));
+    assert_true(most > 0 && most < 1e-3f); /* f16 rounds, and no more than that */
+    ts_session_free(s);
+}
+
+static bool make(void *ud) {
+    (void)ud;
+    ts_session *s = NULL;
+    bool ok = ts_session_new(&s, fx.e, &(ts_session_opts){.n_ctx = 20}, NULL) == TS_OK;
+    ts_session_free(s);
+    return ok;
+}
+
+static void test_alloc(void **state) {
+    (void)state;
+    alloc_fail_loop(make, NULL, false);
+    ts_err err;
+    ts_session *s = session(NULL);
+    static struct scores sc;
+    sc.stop_at = N + 1;
+    alloc_fail_at(0, false);
+    assert_ok(ts_session_sync(s, prompt, 100, &err));
+    for (size_t n = 101; n < 120; n++) assert_ok(ts_session_sync(s, prompt, n, &err));
+    assert_ok(ts_session_score(s, prompt, 60, keep, &sc, &err));
+    assert_int_equal(alloc_fail_count(), 0); /* not one allocation */
+    ts_session_free(s);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_contexts), cmocka_unit_test(test_bad_tokens), cmocka_unit_test(test_reuse),
+        cmocka_unit_test(test_cancel),   cmocka_unit_test(test_score),      cmocka_unit_test(test_two),
+        cmocka_unit_test(test_kv_types_differ), cmocka_unit_test(test_alloc),
+    };
+    return cmocka_run_group_tests_name("session", tests, setup, teardown);
+}
