@@ -321,7 +321,7 @@ class Corpus:
     def turn_self(self, name: str | None = None) -> Turn | None:
         names = list(self.self)
         if name is None:
-            weights = [{"hello": 4, "thanks": 3, "bye": 3, "who": 4, "howareyou": 2, "can_do": 3, "tessera": 3, "joke": 2}.get(n, 1) for n in names]
+            weights = [{"hello": 4, "thanks": 4, "bye": 4, "who": 4, "howareyou": 2, "can_do": 3, "tessera": 3, "joke": 2}.get(n, 1) for n in names]
             name = self.rng.choices(names, weights)[0]
         return self.turn_intent(self.self, name)
 
@@ -600,7 +600,7 @@ class Corpus:
         if state["facts"] and rng.random() < (0.30 if last else 0.12):
             return self.turn_ask(state)
         kind = rng.choices(["concept", "usage", "self", "world", "sum", "story", "tell", "ask", "small"],
-                           [18, 16, 20, 18, 22, 6, 8 if not last else 3, 1, 2.5])[0]
+                           [16, 17, 30, 15, 22, 6, 8 if not last else 3, 1, 2])[0]
         return {"concept": self.turn_concept, "usage": self.turn_usage, "self": self.turn_self, "world": self.turn_world, "sum": self.turn_sum,
                 "story": self.turn_story, "tell": lambda: self.turn_tell(state), "ask": lambda: self.turn_ask(state), "small": self.turn_small}[kind]()
 

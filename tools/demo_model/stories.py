@@ -74,9 +74,12 @@ ASK = [Template(t, always=t[0] == "!") if t[0] != "!" else Template(t[1:], alway
 {a story please|please, a story|story time|it is time for a story|a bedtime story please|make up a story|invent a story|tell a story|tell a tale|a story for my son|a story for the children|once upon a time|begin a story|story please|story|tell stories|let's hear a story|write something|surprise me with a story|a story, please|tell me something nice|read to me}
 {I am bored|I can't sleep|I cannot sleep|The children want to sleep}, {tell me a story|please tell a story|I need a story|tell me something}
 {spin me|spin us|tell me|give me} {a yarn|a tale|a sea story|a tale of the sea|an old tale}
-{tell|write} {a story|a short story|a tale} for {my daughter|my son|a child|the kids|my grandmother|my class|me}""".split("\n")]
+{tell|write} {a story|a short story|a tale} for {my daughter|my son|a child|the kids|my grandmother|my class|me}
+{invent|make up|think up|come up with|imagine|tell|write|read|create|improvise} {something|something nice|something short|something sweet|anything|a little something} {for my kids|for the children|for bedtime|for a child|for my son|for the little ones|at bedtime|before we sleep|for tonight|for my daughter at bedtime}
+{my kids|the children|my son|my daughter|the kids} {want|need|would like|wants|love} {a story|a bedtime story|a tale|to hear a story|something before sleep}""".split("\n")]
 ASK_ABOUT = [Template(t, always=t[0] == "!") if t[0] != "!" else Template(t[1:], always=True) for t in """!Tell me a story about $about
 !tell me a story about $about
+{story|a story|tale|a tale|bedtime story|a short story|short story|a little tale|fairy tale|a yarn} {about|with|of} $about [please|]
 {tell|write|give|read} {me|us} {a story|a short story|a little story|a small story|a bedtime story|a fairy tale|a tale|a funny story|something|a nice story} {about|with|of} $about
 {can|could|would|will} you {please |}{tell|write|make up|invent|give} {me |us |}{a story|a short story|a little story|a tale|something} {about|with|of} $about
 {do you know|have you got|do you have} {a story|a tale|any stories|a good story} {about|with|of} $about
