@@ -31,7 +31,7 @@ static config config_of(uint32_t c) {
     return (config){
         .zero = c & 1,          .amode = c >> 1 & 3,    .bmode = c >> 3 & 3,    .variant = c >> 5 & 7,
         .sgn_y = c >> 8 & 1,    .sgn_x = c >> 9 & 1,    .shift16 = c >> 10 & 1, .sub0 = c >> 11 & 1,
-        .sub1 = c >> 12 & 1,    .sub2 = c >> 13 & 1,    .sub_mask = c >> 16,
+        .sub1 = c >> 12 & 1,    .sub2 = c >> 13 & 1,    .sub_mask = c >> 16 & 0xff,
     };
 }
 
@@ -42,26 +42,58 @@ static unsigned signs_of(const ts_aie2_op *op, const config *c) {
 
 /* ---- integers ---------------------------------------------------------------------------------------------------- */
 
-/* Shapes: C[m][n] = sum over k of A[m][k] B[k][n], all row by row. `elem`: no matrix, lane i of each channel is
- * multiplied on its own (n lanes, k channels, channel-major). `conv`: C[i] = sum over k of A[i + k] B[k]. */
-enum { MATRIX, ELEMENT, CONVOLUTION };
+/* Shapes. MATRIX: C[m][n] = sum over k of A[m][k] B[k][n]; all row by row, every element `ch` channels wide. ELEMENT:
+ * C[i] = sum over k of A[i + n k] B[i + n k]. CONVOLUTION: C[i] = sum over k of A[i + k] B[k], again `ch` channels wide.
+ * COMPLEX: n / 2 complex lanes, k / 2 products of each, C[i] = sum over j of A[i + n/2 j] B[i + n/2 j]. */
+enum { MATRIX, ELEMENT, CONVOLUTION, COMPLEX };
+
+/* Which bit of the sub mask negates product k of lane i [silicon where a capture has such a mask]:
+ *   BY_PARITY 4 (i & 1) + 2 (k & 1) + k / 4      8-bit by 8-bit
+ *   BY_FOURTH 4 (i & 1) + 2 (i >> 1 & 1) + 2 k / K   16-bit into 32-bit lanes: two bits for each of four lanes
+ *   BY_TERM   4 (i & 1) + k                      16-bit into 64-bit lanes
+ *   BY_HALF   the same for 32-bit by 16-bit, where k + 2 is for the upper half of A [doc]
+ *   UNKNOWN   only masks of all zeros or all ones can be modelled */
+enum { BY_PARITY, BY_FOURTH, BY_TERM, BY_HALF, UNKNOWN };
+
 typedef struct shape {
     uint8_t amode, bmode, variant, kind;
-    uint8_t m, k, n, bits_x, bits_y;
+    uint8_t m, k, n, ch, bits_x, bits_y, sub;
 } shape;
 static const shape SHAPES[] = {
-    {0, 0, 0, MATRIX, 4, 16, 8, 8, 4},   {0, 1, 0, MATRIX, 4, 8, 8, 8, 8},      {0, 2, 0, MATRIX, 4, 4, 8, 16, 8},
-    {0, 3, 0, MATRIX, 4, 2, 8, 16, 16},  {1, 0, 0, MATRIX, 4, 2, 4, 32, 16},    {1, 2, 0, MATRIX, 2, 8, 8, 16, 8},
-    {1, 2, 1, MATRIX, 4, 8, 4, 16, 8},   {1, 3, 0, MATRIX, 2, 4, 8, 16, 16},    {1, 3, 1, MATRIX, 4, 4, 4, 16, 16},
-    {0, 1, 1, ELEMENT, 1, 2, 32, 8, 8},  {0, 3, 1, ELEMENT, 1, 1, 32, 16, 16},  {0, 1, 2, CONVOLUTION, 1, 8, 32, 8, 8},
-    {1, 3, 2, CONVOLUTION, 1, 4, 16, 16, 16},
+    {0, 0, 0, MATRIX, 4, 16, 8, 1, 8, 4, UNKNOWN},        {0, 1, 0, MATRIX, 4, 8, 8, 1, 8, 8, BY_PARITY},
+    {0, 1, 1, ELEMENT, 1, 2, 32, 1, 8, 8, BY_PARITY},     {0, 1, 2, CONVOLUTION, 1, 4, 4, 8, 8, 8, UNKNOWN},
+    {0, 1, 3, CONVOLUTION, 1, 8, 8, 4, 8, 8, BY_PARITY},  {0, 1, 4, CONVOLUTION, 1, 8, 32, 1, 8, 8, BY_PARITY},
+    {0, 2, 0, MATRIX, 4, 4, 8, 1, 16, 8, BY_FOURTH},      {0, 2, 1, MATRIX, 4, 4, 4, 2, 16, 8, BY_FOURTH},
+    {0, 3, 0, MATRIX, 4, 2, 8, 1, 16, 16, BY_FOURTH},     {0, 3, 1, ELEMENT, 1, 1, 32, 1, 16, 16, BY_FOURTH},
+    {1, 0, 0, MATRIX, 4, 2, 4, 1, 32, 16, BY_HALF},       {1, 0, 1, COMPLEX, 1, 2, 16, 1, 32, 16, BY_HALF},
+    {1, 2, 0, MATRIX, 2, 8, 8, 1, 16, 8, UNKNOWN},        {1, 2, 1, MATRIX, 4, 8, 4, 1, 16, 8, UNKNOWN},
+    {1, 3, 0, MATRIX, 2, 4, 8, 1, 16, 16, BY_TERM},       {1, 3, 1, MATRIX, 4, 4, 4, 1, 16, 16, BY_TERM},
+    {1, 3, 2, ELEMENT, 1, 2, 16, 1, 16, 16, BY_TERM},     {1, 3, 3, CONVOLUTION, 1, 4, 16, 1, 16, 16, BY_TERM},
+    {1, 3, 4, COMPLEX, 1, 4, 16, 1, 16, 16, BY_TERM},
 };
 
+/* bmode 1 with 64-bit lanes is another name for 3 [silicon: variants 0, 1, 2]. */
 static const shape *shape_of(const config *c) {
+    unsigned bmode = c->amode == 1 && c->bmode == 1 ? 3 : c->bmode;
     for (size_t i = 0; i < sizeof SHAPES / sizeof *SHAPES; i++)
-        if (SHAPES[i].amode == c->amode && SHAPES[i].bmode == c->bmode && SHAPES[i].variant == c->variant)
+        if (SHAPES[i].amode == c->amode && SHAPES[i].bmode == bmode && SHAPES[i].variant == c->variant)
             return &SHAPES[i];
     return NULL;
+}
+
+/* The bit of the sub mask for product k of lane i. */
+static unsigned sub_bit(const shape *s, unsigned i, unsigned k) {
+    switch (s->sub) {
+    case BY_PARITY: return 4 * (i & 1) + (s->kind == ELEMENT ? 0 : 2 * (k & 1) + k / 4);
+    case BY_FOURTH: return 2 * (i & 3) + 2 * k / s->k;
+    default: return 4 * (i & 1) + (s->sub == UNKNOWN ? 0 : k);
+    }
+}
+
+/* Whether the model knows what the mask negates. */
+static bool sub_known(const shape *s, unsigned mask) {
+    if (s->sub == UNKNOWN) return mask == 0 || mask == 0xff;
+    return s->sub != BY_HALF || (mask >> 2 & 0x33) == (mask & 0x33);
 }
 
 /* Codes that stand for no dense shape: nothing is multiplied, the accumulators are added as ever. A bit per variant, by
@@ -87,18 +119,37 @@ static int64_t element(const uint8_t *p, unsigned bits, unsigned i, bool is_sign
     return is_signed ? (int64_t)(v << (64 - bits)) >> (64 - bits) : (int64_t)v;
 }
 
+/* The elements that product k of lane i multiplies. */
+static void factors(const shape *s, unsigned i, unsigned k, unsigned *ix, unsigned *iy) {
+    unsigned lane = i / s->ch, channel = i % s->ch;
+    switch (s->kind) {
+    case MATRIX:
+        *ix = (lane / s->n * s->k + k) * s->ch + channel;
+        *iy = (k * s->n + lane % s->n) * s->ch + channel;
+        break;
+    case ELEMENT: *ix = *iy = i + k * s->n; break;
+    case CONVOLUTION:
+        *ix = (lane + k) * s->ch + channel;
+        *iy = k * s->ch + channel;
+        break;
+    default: /* complex: real lanes are re re, im im; imaginary ones re im, im re */
+        *ix = (i / 2 + k / 2 * (s->n / 2)) * 2 + k % 2;
+        *iy = *ix ^ (i & 1);
+        break;
+    }
+}
+
 static void products(int64_t out[32], const shape *s, const config *c, const uint8_t *x, const uint8_t *y) {
-    for (unsigned m = 0; m < s->m; m++)
-        for (unsigned n = 0; n < s->n; n++) {
-            int64_t sum = 0;
-            for (unsigned k = 0; k < s->k; k++) {
-                unsigned ix = s->kind == MATRIX ? m * s->k + k : s->kind == ELEMENT ? k * s->n + n : n + k;
-                unsigned iy = s->kind == MATRIX ? k * s->n + n : s->kind == ELEMENT ? k * s->n + n : k;
-                int64_t p = element(x, s->bits_x, ix, c->sgn_x) * element(y, s->bits_y, iy, c->sgn_y);
-                sum += p;
-            }
-            out[m * s->n + n] = sum;
+    for (unsigned i = 0; i < (unsigned)s->m * s->n * s->ch; i++) {
+        uint64_t sum = 0;
+        for (unsigned k = 0; k < s->k; k++) {
+            unsigned ix, iy;
+            factors(s, i, k, &ix, &iy);
+            uint64_t p = (uint64_t)(element(x, s->bits_x, ix, c->sgn_x) * element(y, s->bits_y, iy, c->sgn_y));
+            sum += c->sub_mask >> sub_bit(s, i, k) & 1 ? 0 - p : p;
         }
+        out[i] = (int64_t)sum;
+    }
 }
 
 /* out = +-acc1 +- acc2 +- p, in lanes of 32 or 64 bits that wrap */
@@ -183,7 +234,7 @@ FN(mac_int) {
     bool multiplies = op->sign & HAS_P && !(NO_PRODUCT[c.amode][c.bmode] >> c.variant & 1);
     if (multiplies) {
         const shape *s = shape_of(&c);
-        if (!s || c.sub_mask) {
+        if (!s || !sub_known(s, c.sub_mask)) {
             ts_aie2_fail(core, "%s with configuration 0x%x is not modelled", ts_aie2_insns[op->id].name, now->a);
             return;
         }
@@ -287,7 +338,7 @@ FN(mac_float) {
         a2 = get_vec(core, TS_BYP_NONE, op->r[2], 64);
     }
     if (op->sign & HAS_P && !(NO_PRODUCT_F[c.amode][c.bmode] >> c.variant & 1)) {
-        if (c.amode != 2 || c.bmode != 3 || c.variant > 1 || c.sub_mask) {
+        if (c.amode < 2 || c.variant > 1) {
             ts_aie2_fail(core, "%s with configuration 0x%x is not modelled", ts_aie2_insns[op->id].name, now->a);
             return;
         }
@@ -308,7 +359,8 @@ FN(mac_float) {
             uint16_t a, b;
             memcpy(&a, x + 2 * ix, 2);
             memcpy(&b, y + 2 * iy, 2);
-            t[n++] = product_term(a, b, signs & NEG_P, &sp);
+            bool sub = c.sub_mask >> (4 * (i & 1) + (k & 3)) & 1;
+            t[n++] = product_term(a, b, !!(signs & NEG_P) != sub, &sp);
         }
         uint32_t x1 = a1 ? ((const u32a *)a1)[i] : 0;
         if (c.shift16) x1 <<= 16; /* of the bits, whatever number they are [silicon] */
