@@ -119,6 +119,17 @@ static int64_t element(const uint8_t *p, unsigned bits, unsigned i, bool is_sign
     return is_signed ? (int64_t)(v << (64 - bits)) >> (64 - bits) : (int64_t)v;
 }
 
+/* The same for the bfloat16 shapes: 4x8x4 matrices (variant 0), 16 lanes with two channels (variant 1); the bit of the sub
+ * mask is 4 (i & 1) + (k & 3) [silicon]. */
+static void float_factors(const config *c, unsigned i, unsigned k, unsigned *ix, unsigned *iy) {
+    *ix = c->variant ? 16 * k + i : 8 * (i / 4) + k;
+    *iy = c->variant ? 16 * k + i : 4 * k + i % 4;
+}
+
+static bool float_sub(const config *c, unsigned i, unsigned k) {
+    return c->sub_mask >> (4 * (i & 1) + (k & 3)) & 1;
+}
+
 /* The elements that product k of lane i multiplies. */
 static void factors(const shape *s, unsigned i, unsigned k, unsigned *ix, unsigned *iy) {
     unsigned lane = i / s->ch, channel = i % s->ch;
@@ -150,6 +161,19 @@ static void products(int64_t out[32], const shape *s, const config *c, const uin
         }
         out[i] = (int64_t)sum;
     }
+}
+
+/* An integer instruction with a floating-point code (amode 2 or 3) multiplies the lower bytes of the bfloat16s, unsigned,
+ * keeps 14 bits of each product, and adds them to the lower 16 lanes only [silicon: all 27 captures]. */
+static void byte_products(int64_t out[32], const config *c, unsigned signs, const uint8_t *x, const uint8_t *y) {
+    for (unsigned i = 0; i < 16; i++)
+        for (unsigned k = 0; k < (c->variant ? 2u : 8u); k++) {
+            unsigned ix, iy;
+            float_factors(c, i, k, &ix, &iy);
+            int p = x[2 * ix] * y[2 * iy];
+            if (!!(signs & NEG_P) != float_sub(c, i, k)) p = -p;
+            out[i] += (int32_t)((uint32_t)p << 18) >> 18;
+        }
 }
 
 /* out = +-acc1 +- acc2 +- p, in lanes of 32 or 64 bits that wrap */
@@ -234,11 +258,15 @@ FN(mac_int) {
     bool multiplies = op->sign & HAS_P && !(NO_PRODUCT[c.amode][c.bmode] >> c.variant & 1);
     if (multiplies) {
         const shape *s = shape_of(&c);
-        if (!s || !sub_known(s, c.sub_mask)) {
+        if (c.amode >= 2 && c.variant < 2) {
+            byte_products(p, &c, signs, now->v.b, now->v.b + 64);
+            signs &= ~(unsigned)NEG_P;
+        } else if (s && sub_known(s, c.sub_mask)) {
+            products(p, s, &c, now->v.b, now->v.b + 64);
+        } else {
             ts_aie2_fail(core, "%s with configuration 0x%x is not modelled", ts_aie2_insns[op->id].name, now->a);
             return;
         }
-        products(p, s, &c, now->v.b, now->v.b + 64);
     }
     combine(out, a1, a2, multiplies ? p : NULL, signs, &c);
 }
@@ -355,12 +383,12 @@ FN(mac_float) {
         special sp = {0};
         unsigned n = 0;
         for (unsigned k = 0; k < n_products; k++) {
-            unsigned ix = c.variant ? 16 * k + i : 8 * (i / 4) + k, iy = c.variant ? 16 * k + i : 4 * k + i % 4;
+            unsigned ix, iy;
             uint16_t a, b;
+            float_factors(&c, i, k, &ix, &iy);
             memcpy(&a, x + 2 * ix, 2);
             memcpy(&b, y + 2 * iy, 2);
-            bool sub = c.sub_mask >> (4 * (i & 1) + (k & 3)) & 1;
-            t[n++] = product_term(a, b, !!(signs & NEG_P) != sub, &sp);
+            t[n++] = product_term(a, b, !!(signs & NEG_P) != float_sub(&c, i, k), &sp);
         }
         uint32_t x1 = a1 ? ((const u32a *)a1)[i] : 0;
         if (c.shift16) x1 <<= 16; /* of the bits, whatever number they are [silicon] */
