@@ -96,22 +96,6 @@ static bool sub_known(const shape *s, unsigned mask) {
     return s->sub != BY_HALF || (mask >> 2 & 0x33) == (mask & 0x33);
 }
 
-/* Codes that stand for no dense shape: nothing is multiplied, the accumulators are added as ever. A bit per variant, by
- * amode and bmode [silicon: these were seen]. Other codes than these and those of SHAPES do multiply, in ways that the
- * captures do not settle. */
-static const uint8_t NO_PRODUCT[4][4] = {
-    {0x3c, 0x00, 0x60, 0x10}, /* 0: variants 2-5 of bmode 0, 5 and 6 of bmode 2, 4 of bmode 3 */
-    {0x74, 0x80, 0x84, 0x20},
-    {0x24, 0x48, 0xb8, 0x88},
-    {0x10, 0x08, 0x40, 0x90},
-};
-static const uint8_t NO_PRODUCT_F[4][4] = {
-    {0x3c, 0x02, 0xe0, 0x01},
-    {0x36, 0x01, 0x04, 0xae},
-    {0x14, 0x50, 0xa8, 0x4c},
-    {0x40, 0x08, 0x58, 0x18},
-};
-
 static int64_t element(const uint8_t *p, unsigned bits, unsigned i, bool is_signed) {
     uint64_t v = 0;
     if (bits == 4) v = p[i / 2] >> 4 * (i & 1) & 15;
@@ -187,7 +171,7 @@ static void combine(uint8_t *out, const uint8_t *a1, const uint8_t *a2, const in
         if (c->shift16) x1 <<= 16;
         v += signs & NEG_A1 ? 0 - x1 : x1;
         v += signs & NEG_A2 ? 0 - x2 : x2;
-        if (p) v += signs & NEG_P ? 0 - (uint64_t)p[i] : (uint64_t)p[i];
+        v += signs & NEG_P ? 0 - (uint64_t)p[i] : (uint64_t)p[i];
         if (wide) ((u64a *)out)[i] = v;
         else ((u32a *)out)[i] = (uint32_t)v;
     }
@@ -235,6 +219,10 @@ static void mac_8x8(void *out, const void *acc, const uint8_t *a, const uint8_t 
 
 enum { FAST_CONF = 0x308 };
 
+static void not_modelled(ts_aie2_core *core, const ts_aie2_op *op, const later *now) {
+    ts_aie2_fail(core, "%s with configuration 0x%x is not modelled", ts_aie2_insns[op->id].name, now->a);
+}
+
 FN(mac_int) {
     if (now->a == FAST_CONF && op->sign == (HAS_P | HAS_A1)) {
         ts_aie2_note_read(core, op->r[1], 128);
@@ -255,20 +243,18 @@ FN(mac_int) {
     }
     uint8_t *out = put_vec(core, op->lat - 2u, op->r[0], 128, TS_BYP_VEC);
     int64_t p[32] = {0};
-    bool multiplies = op->sign & HAS_P && !(NO_PRODUCT[c.amode][c.bmode] >> c.variant & 1);
-    if (multiplies) {
-        const shape *s = shape_of(&c);
-        if (c.amode >= 2 && c.variant < 2) {
-            byte_products(p, &c, signs, now->v.b, now->v.b + 64);
-            signs &= ~(unsigned)NEG_P;
-        } else if (s && sub_known(s, c.sub_mask)) {
-            products(p, s, &c, now->v.b, now->v.b + 64);
-        } else {
-            ts_aie2_fail(core, "%s with configuration 0x%x is not modelled", ts_aie2_insns[op->id].name, now->a);
-            return;
-        }
+    /* a code that stands for no dense shape multiplies nothing, the accumulators are added as ever [silicon] */
+    const shape *s = op->sign & HAS_P ? shape_of(&c) : NULL;
+    if (s && !sub_known(s, c.sub_mask)) {
+        not_modelled(core, op, now);
+        return;
     }
-    combine(out, a1, a2, multiplies ? p : NULL, signs, &c);
+    if (s) products(p, s, &c, now->v.b, now->v.b + 64);
+    if (op->sign & HAS_P && c.amode >= 2 && c.variant < 2) {
+        byte_products(p, &c, signs, now->v.b, now->v.b + 64);
+        signs &= ~(unsigned)NEG_P;
+    }
+    combine(out, a1, a2, p, signs, &c);
 }
 
 /* ---- floating point ---------------------------------------------------------------------------------------------- */
@@ -365,15 +351,9 @@ FN(mac_float) {
         ts_aie2_note_read(core, op->r[2], 64);
         a2 = get_vec(core, TS_BYP_NONE, op->r[2], 64);
     }
-    if (op->sign & HAS_P && !(NO_PRODUCT_F[c.amode][c.bmode] >> c.variant & 1)) {
-        if (c.amode < 2 || c.variant > 1) {
-            ts_aie2_fail(core, "%s with configuration 0x%x is not modelled", ts_aie2_insns[op->id].name, now->a);
-            return;
-        }
-        n_products = c.variant ? 2 : 8;
-    }
-    if (c.amode == 1 && c.shift16 && a1) {
-        ts_aie2_fail(core, "%s with configuration 0x%x is not modelled", ts_aie2_insns[op->id].name, now->a);
+    if (op->sign & HAS_P && c.amode >= 2 && c.variant < 2) n_products = c.variant ? 2 : 8;
+    if (c.shift16 && a1 && (c.amode == 1 || (op->sign & HAS_P && shape_of(&c)))) {
+        not_modelled(core, op, now); /* integer codes multiply nothing, but what their shift gives is not understood */
         return;
     }
     const uint8_t *x = now->v.b, *y = now->v.b + 64;
