@@ -174,7 +174,7 @@ static void test_too_long(void **state) {
 
 static bool assemble_and_list(void *ud) {
     (void)ud;
-    const char *source = ".include \"a.s\"\n.data 0x70000\nd: .word 1\n.text\nmovxm ls, #a\nmovxm le, #b\nmovxm lc, #3\n"
+    const char *source = ".include \"a.s\"\n.data 0x70000\nx: .word 1\n.text\nmovxm ls, #a\nmovxm le, #b\nmovxm lc, #3\n"
                          ".rept 8\nnop\n.endr\na: add r0, r0, r1 ; nopa\n1: nop\nb: nop\njnz r0, #1b\n" NOP5 "done\n";
     ts_aie2_program p, q;
     ts_aie2_asm_opts opts = {.include = include};
