@@ -1,5 +1,6 @@
 /* cmd_npu.c - `tessera npu`: tools around the NPU, dispatched by their own names. */
 #include "cli/cmd_npu.h"
+#include "cli/commands.h"
 
 #include <ctype.h>
 #include <stdio.h>

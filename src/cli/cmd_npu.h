@@ -6,8 +6,6 @@
 
 #include "aie2/asm.h"
 
-extern const cli_command cmd_npu;
-
 /* One file each: cmd_npu_<name>.c. */
 extern const cli_command cmd_npu_asm, cmd_npu_dis, cmd_npu_exec, cmd_npu_replay, cmd_npu_selftest;
 
