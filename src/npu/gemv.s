@@ -168,7 +168,8 @@ packet_end:
         nop
         nop
 
-// The end of a job: what is begun goes back half used, and buffers of nothing but padding are let through.
+// The end of a job: what is begun goes back half used, and buffers of nothing but padding are let through. The results go
+// last: when the host has them all, all weights have been taken, so their transfers are complete.
         mova r20, #0 ; movx r21, #0
         jz r24, #no_weights
         mova r22, #0
@@ -181,18 +182,7 @@ packet_end:
         nop
         nop
 no_weights:
-        jz r25, #no_results
-        nop
-        nop
-        nop
-        nop
-        nop
-        rel #O_FULL, r3
-        mova r25, #0
-        nop
-        nop
-no_results:
-        jz r16, #packet
+        jz r16, #no_padding
         movxm r5, #W_BYTES
         movxm r6, #W_BASE + W_COUNT * W_BYTES
         movxm r7, #W_BASE
@@ -211,9 +201,16 @@ pass_over:
         nop
         nop
         nop
+no_padding:
+        jz r25, #packet
+        nop
+        nop
+        nop
+        nop
+        nop
         j #packet
-        nop
-        nop
+        rel #O_FULL, r3
+        mova r25, #0
         nop
         nop
         nop

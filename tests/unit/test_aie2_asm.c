@@ -65,6 +65,14 @@ static const struct {
     {"j #0\nnop\njz r0, #0\n" NOP5, "t:3:1: error: a branch among the five bundles behind another branch"},
     {"j #2\n" NOP5, "no bundle starts at 0x00002"},
     {"movxm ls, #a\nmovxm le, #b\na: nop\nb: nop\ndone", "the loop's end is set only 2 bundles before its last one"},
+    {"mul r0, r1, r2\nmova r0, #1\ndone", "t:2:1: error: r0 is written in the same cycle by mul, 1 bundle earlier"},
+    {"vlda wl0, [p0, #0]\n" NOP5 "vldb wl0, [p1, #0] ; nop\n" NOP5 "done", NULL},
+    {"movxm ls, #a\nmovxm le, #b\nmova lc, #9\n" NOP5 NOP5 "a: nop\nb: st.s8 r0, [p0], #1\n" NOP5 NOP5 "done",
+     "a partial-word store in the last bundle of a loop of 32 bytes is lost; move it up"},
+    {"movxm ls, #16\nmovxm le, #34\nmova lc, #9\n" NOP5 NOP5 NOP5 "done", "the loop's last bundle is at 0x00022, not on a"},
+    {"movxm ls, #a\nmovxm le, #b\nmova lc, #9\n" NOP5 NOP5 "a: j #a\nnop\nnop\nnop\nnop\nb: nop\ndone",
+     "a loop's last bundle may not be a branch or one of the five bundles behind it"},
+    {"rel #48, r0\nmov r1, SS\n" NOP5 NOP5 "done", "both need the lock interface"},
     {"movxm p0, #0x70000\nmovxm p1, #0x70020\nvlda wl0, [p0, #0] ; vldb wl1, [p1, #0]\n" NOP5 NOP5 "done",
      "t:3:22: warning: two accesses of this bundle are in memory bank 0"},
     {"movxm p0, #0x70000\nmovxm p1, #0x74000\nvlda wl0, [p0, #0] ; vldb wl1, [p1, #0]\n" NOP5 NOP5 "done", NULL},
@@ -174,7 +182,7 @@ static void test_too_long(void **state) {
 
 static bool assemble_and_list(void *ud) {
     (void)ud;
-    const char *source = ".include \"a.s\"\n.data 0x70000\nd: .word 1\n.text\nmovxm ls, #a\nmovxm le, #b\nmovxm lc, #3\n"
+    const char *source = ".include \"a.s\"\n.data 0x70000\nx: .word 1\n.text\nmovxm ls, #a\nmovxm le, #b\nmovxm lc, #3\n"
                          ".rept 8\nnop\n.endr\na: add r0, r0, r1 ; nopa\n1: nop\nb: nop\njnz r0, #1b\n" NOP5 "done\n";
     ts_aie2_program p, q;
     ts_aie2_asm_opts opts = {.include = include};

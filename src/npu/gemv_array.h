@@ -1,4 +1,4 @@
-/* array.h - the one configuration that all linear layers run on. Depends on: gemv_core.h, xdna/check.h.
+/* gemv_array.h - the one configuration that all linear layers run on. Depends on: gemv_core.h, xdna/check.h.
  *
  *     shim (c,0)  --weights-->  memtile (c,1)  --->  core (c,2)  --sums-->  shim (c,0)      stream 2c, channel 0
  *                               a ring each    --->  core (c,3)                              stream 2c + 1, channel 1
@@ -7,8 +7,8 @@
  *
  * Every buffer is filled by a static descriptor of fixed length, so what a command sends is made of whole buffers: weights in
  * multiples of ts_gemv_ring_bytes, activations in whole packets, and it takes sums in whole chunks. */
-#ifndef TS_NPU_ARRAY_H
-#define TS_NPU_ARRAY_H
+#ifndef TS_NPU_GEMV_ARRAY_H
+#define TS_NPU_GEMV_ARRAY_H
 
 #include "npu/gemv_core.h"
 #include "xdna/check.h"

@@ -1,4 +1,4 @@
-#include "npu/array.h"
+#include "npu/gemv_array.h"
 #include "npu/gemv_code.h"
 #include "xdna/design.h"
 

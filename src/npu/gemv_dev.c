@@ -1,0 +1,411 @@
+#include "npu/gemv_dev.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "npu/gemv_array.h"
+#include "xdna/cmd.h"
+#include "xdna/host.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { ARG_WEIGHTS, ARG_ACTS, ARG_SUMS, ARGS };
+
+/* Everything that the instruction stream of a command depends on. Ops of equal layout share commands: layers repeat. */
+typedef struct layout {
+    uint32_t weights[TS_GEMV_CORES], at[TS_GEMV_CORES]; /* words of each stream, and where they begin */
+    uint32_t sums[TS_GEMV_CORES];                       /* words that come back, one stream behind the other */
+    uint32_t packets;
+} layout;
+
+typedef struct command {
+    layout key;
+    ts_npu_command *checked;
+    ts_npu_cmd *cmd;
+} command;
+
+struct ts_gemv_dev {
+    ts_simnode *sim; /* owned, nullable */
+    ts_npu_dev *dev;
+    ts_npu_config *config;
+    ts_npu_ctx *ctx;
+    ts_npu_bo acts, sums; /* grown as needed */
+    command *command;
+    size_t n_commands, cap_commands;
+    uint64_t timeout_ns;
+};
+
+struct ts_gemv_op {
+    ts_gemv_dev *d;
+    int n;
+    ts_gemv_mat mat[TS_GEMV_MATS];
+    uint16_t *scales[TS_GEMV_MATS];
+    ts_npu_bo weights;
+    uint32_t words[TS_GEMV_CORES], at[TS_GEMV_CORES];          /* of the streams in `weights` */
+    size_t mat_at[TS_GEMV_MATS][TS_GEMV_CORES];                /* bytes: where a matrix' part of a stream begins */
+    uint8_t skip[TS_GEMV_CORES];                               /* buffers of padding at its end */
+    uint64_t macs, unit_bytes;                                 /* for one token */
+};
+
+/* ---- the device ----------------------------------------------------------------------------------------------------- */
+
+static ts_status find_node(ts_gemv_dev *d, const ts_gemv_dev_options *o, const ts_npu_io **io, char *path, size_t len, ts_err *err) {
+    if (o->simulated) {
+        TS_TRY(ts_simnode_new(&d->sim, &o->sim, err));
+        *io = ts_simnode_io(d->sim);
+    } else if (o->io) {
+        *io = o->io;
+    } else {
+        ts_npu_host host;
+        char line[300];
+        ts_npu_host_probe(&host, "");
+        TS_TRY(ts_npu_host_node(&host, path, len, err));
+        const char *w;
+        for (int i = 0; (w = ts_npu_host_warning(&host, 0, i, line, sizeof line)) != NULL; i++) ts_log(TS_LOG_WARN, "%s", w);
+        *io = ts_npu_io_drm();
+        return TS_OK;
+    }
+    const char *name = o->path ? o->path : "/dev/accel/accel0";
+    if (strlen(name) >= len) return ts_fail(err, TS_E_INVAL, "NPU: the path of the node is too long");
+    memcpy(path, name, strlen(name) + 1);
+    return TS_OK;
+}
+
+ts_status ts_gemv_dev_open(ts_gemv_dev **out, const ts_gemv_dev_options *o, ts_err *err) {
+    const ts_npu_io *io = NULL;
+    char path[64];
+    ts_gemv_dev *d = ts_calloc(1, sizeof *d);
+    if (!d) return ts_fail_nomem(err, "an NPU", sizeof *d);
+    d->timeout_ns = o->timeout_ns ? o->timeout_ns : UINT64_C(10000000000);
+    ts_status s = ts_gemv_config(&d->config, err);
+    if (s == TS_OK) s = find_node(d, o, &io, path, sizeof path, err);
+    if (s == TS_OK) s = ts_npu_dev_open(&d->dev, io, path, err);
+    if (s == TS_OK) s = ts_npu_bo_init(&d->acts, d->dev, TS_NPU_SHARED, TS_GEMV_PACKETS * TS_GEMV_A_BYTES, "activations", err);
+    if (s == TS_OK) s = ts_npu_ctx_new(&d->ctx, d->dev, d->config, err);
+    if (s != TS_OK) {
+        ts_gemv_dev_close(d);
+        return s;
+    }
+    *out = d;
+    return TS_OK;
+}
+
+static void free_commands(ts_gemv_dev *d) {
+    for (size_t i = 0; i < d->n_commands; i++) {
+        ts_npu_cmd_free(d->command[i].cmd);
+        ts_npu_command_free(d->command[i].checked);
+    }
+    ts_free(d->command);
+    d->command = NULL;
+    d->n_commands = d->cap_commands = 0;
+}
+
+void ts_gemv_dev_close(ts_gemv_dev *d) {
+    if (!d) return;
+    free_commands(d);
+    ts_npu_ctx_free(d->ctx);
+    ts_npu_bo_fini(&d->acts);
+    ts_npu_bo_fini(&d->sums);
+    ts_npu_dev_close(d->dev);
+    ts_npu_config_free(d->config);
+    ts_simnode_free(d->sim);
+    ts_free(d);
+}
+
+const ts_npu_info *ts_gemv_dev_info(const ts_gemv_dev *d) {
+    return &d->dev->info;
+}
+ts_simnode *ts_gemv_dev_sim(ts_gemv_dev *d) {
+    return d->sim;
+}
+uint32_t ts_gemv_dev_mhz(const ts_gemv_dev *d) {
+    return d->sim ? TS_SIM_CLOCK_MHZ : d->dev->info.h_clock_mhz;
+}
+
+/* ---- ops ------------------------------------------------------------------------------------------------------------ */
+
+static uint32_t packets_of(const ts_gemv_mat *mat, int n, uint32_t n_tok) {
+    uint32_t p = 0;
+    for (int m = 0; m < n; m++) p += ts_gemv_packets(&mat[m], n_tok);
+    return p;
+}
+
+const char *ts_gemv_refusal(const ts_gemv_shape *shape, int n) {
+    ts_gemv_mat mat[TS_GEMV_MATS];
+    if (n < 1 || n > TS_GEMV_MATS) return "there are 1 to 4 matrices in an op";
+    for (int m = 0; m < n; m++) {
+        if (!ts_gemv_type_of(shape[m].type)) return "the NPU's program takes Q4_0, Q8_0, Q4_K and Q6_K";
+        if (shape[m].K != shape[0].K) return "the matrices have inputs of different size";
+        if (!ts_gemv_mat_init(&mat[m], shape[m].type, shape[m].n_rows, shape[m].K, 0)) return "the matrix is too large";
+    }
+    if (packets_of(mat, n, 1) > TS_GEMV_PACKETS) return "the input is too long for the array's activation buffers";
+    return NULL;
+}
+
+static uint64_t round_up(uint64_t v, uint64_t to) {
+    return (v + to - 1) / to * to;
+}
+
+/* Places of all streams in the buffer; its size, 0: too large. */
+static size_t lay_out(ts_gemv_op *op) {
+    uint64_t at = 0;
+    for (int c = 0; c < TS_GEMV_CORES; c++) {
+        uint64_t begin = at;
+        for (int m = 0; m < op->n; m++) {
+            op->mat_at[m][c] = at;
+            at += (uint64_t)ts_gemv_buffers(&op->mat[m], c) * TS_GEMV_W_BYTES;
+        }
+        uint64_t end = begin + round_up(at - begin, ts_gemv_ring_bytes(c));
+        op->skip[c] = (uint8_t)((end - at) / TS_GEMV_W_BYTES);
+        op->at[c] = (uint32_t)(begin / 4);
+        op->words[c] = (uint32_t)((end - begin) / 4);
+        at = end;
+    }
+    return at <= UINT32_MAX ? (size_t)at : 0; /* offsets of a command have 32 bits */
+}
+
+ts_status ts_gemv_op_new(ts_gemv_op **out, ts_gemv_dev *d, const ts_gemv_shape *shape, int n, ts_err *err) {
+    const char *why = ts_gemv_refusal(shape, n);
+    if (why) return ts_fail(err, TS_E_UNSUPP, "%s", why);
+    ts_gemv_op *op = ts_calloc(1, sizeof *op);
+    if (!op) return ts_fail_nomem(err, "an NPU op", sizeof *op);
+    op->d = d;
+    op->n = n;
+    ts_status s = TS_OK;
+    unsigned turn = 0; /* what does not come out even goes round */
+    for (int m = 0; m < n && s == TS_OK; m++) {
+        ts_gemv_mat *mat = &op->mat[m];
+        if (!ts_gemv_mat_init(mat, shape[m].type, shape[m].n_rows, shape[m].K, turn)) s = ts_fail(err, TS_E_UNSUPP, "the matrix is too large");
+        turn += mat->n_group;
+        op->macs += shape[m].n_rows * shape[m].K;
+        op->unit_bytes += ts_gemv_unit_bytes(mat);
+        if (s == TS_OK && !(op->scales[m] = ts_alloc(1, ts_gemv_scale_bytes(mat))))
+            s = ts_fail_nomem(err, "scales of weights", ts_gemv_scale_bytes(mat));
+    }
+    size_t bytes = s == TS_OK ? lay_out(op) : 1;
+    if (!bytes) s = ts_fail(err, TS_E_UNSUPP, "the matrices of an op are more than 4 GiB");
+    if (s == TS_OK) s = ts_npu_bo_init(&op->weights, d->dev, TS_NPU_SHARED, bytes, "weights", err);
+    if (s != TS_OK) {
+        ts_gemv_op_free(op);
+        return s;
+    }
+    *out = op;
+    return TS_OK;
+}
+
+void ts_gemv_op_free(ts_gemv_op *op) {
+    if (!op) return;
+    ts_npu_bo_fini(&op->weights);
+    for (int m = 0; m < TS_GEMV_MATS; m++) ts_free(op->scales[m]);
+    ts_free(op);
+}
+
+const ts_gemv_mat *ts_gemv_op_mat(const ts_gemv_op *op, int m) {
+    return &op->mat[m];
+}
+
+void ts_gemv_op_pack(ts_gemv_op *op, int m, const void *rows, size_t row_bytes, uint32_t g) {
+    const ts_gemv_mat *mat = &op->mat[m];
+    uint8_t *stream = (uint8_t *)op->weights.ptr + op->mat_at[m][ts_gemv_stream_of(mat, g)];
+    ts_gemv_pack_group(mat, rows, row_bytes, g, stream, op->scales[m]);
+}
+
+void ts_gemv_op_packed(ts_gemv_op *op) {
+    ts_npu_bo_flush(&op->weights, 0, op->weights.bytes);
+}
+
+void ts_gemv_cost_add(ts_gemv_cost *sum, const ts_gemv_cost *c) {
+    sum->commands += c->commands, sum->tokens += c->tokens, sum->macs += c->macs;
+    sum->weight_bytes += c->weight_bytes, sum->act_bytes += c->act_bytes, sum->sum_bytes += c->sum_bytes;
+    sum->unit_bytes += c->unit_bytes, sum->device_ns += c->device_ns, sum->cycles += c->cycles;
+    sum->launch_cycles += c->launch_cycles, sum->host_ns += c->host_ns;
+}
+
+/* ---- commands ------------------------------------------------------------------------------------------------------- */
+
+static layout layout_of(const ts_gemv_op *op, uint32_t n_tok) {
+    layout k = {.packets = packets_of(op->mat, op->n, n_tok)};
+    for (int c = 0; c < TS_GEMV_CORES; c++) {
+        size_t sums = 0;
+        for (int m = 0; m < op->n; m++) sums += ts_gemv_result_bytes(&op->mat[m], c, n_tok);
+        k.weights[c] = op->words[c];
+        k.at[c] = op->at[c];
+        k.sums[c] = (uint32_t)(sums / 4);
+    }
+    return k;
+}
+
+static uint64_t sum_words(const uint32_t words[TS_GEMV_CORES]) {
+    uint64_t n = 0;
+    for (int c = 0; c < TS_GEMV_CORES; c++) n += words[c];
+    return n;
+}
+
+/* First what empties the array, then what fills it: activations before the weights behind them on the same channel. */
+static void describe(ts_dispatch *p, const layout *k) {
+    uint64_t out = 0;
+    for (int c = 0; c < TS_GEMV_CORES; c++) {
+        const int col = ts_gemv_stream_col(c), ch = ts_gemv_stream_channel(c);
+        if (k->sums[c])
+            ts_dispatch_task(p, &(ts_shim_task){.col = col, .channel = ch, .dir = TS_S2MM, .arg = ARG_SUMS, .offset = out,
+                                                .words = k->sums[c], .token = true});
+        out += 4 * (uint64_t)k->sums[c];
+    }
+    ts_dispatch_task(p, &(ts_shim_task){.dir = TS_MM2S, .arg = ARG_ACTS, .words = k->packets * TS_GEMV_A_BYTES / 4,
+                                        .packet = true, .packet_id = TS_GEMV_PACKET_ACTS});
+    for (int c = TS_GEMV_CORES - 1; c >= 0; c--)
+        if (k->weights[c])
+            ts_dispatch_task(p, &(ts_shim_task){.col = ts_gemv_stream_col(c), .channel = ts_gemv_stream_channel(c), .dir = TS_MM2S,
+                                                .arg = ARG_WEIGHTS, .offset = 4 * (uint64_t)k->at[c], .words = k->weights[c],
+                                                .packet = c == 0, .packet_id = TS_GEMV_PACKET_WEIGHTS});
+    for (int c = 0; c < TS_GEMV_CORES; c++)
+        if (k->sums[c]) ts_dispatch_wait(p, ts_gemv_stream_col(c), TS_S2MM, ts_gemv_stream_channel(c));
+    /* a core gives its last sums away when it has taken all its weights, and sums need activations */
+    for (int c = 0; c < TS_GEMV_CORES; c++)
+        if (k->weights[c] || c == 0) ts_dispatch_implies(p, ts_gemv_stream_col(c), TS_MM2S, ts_gemv_stream_channel(c));
+}
+
+static ts_status find_command(ts_gemv_dev *d, const layout *k, command **out, ts_err *err) {
+    for (size_t i = 0; i < d->n_commands; i++)
+        if (!memcmp(&d->command[i].key, k, sizeof *k)) {
+            *out = &d->command[i];
+            return TS_OK;
+        }
+    if (!ts_grow((void **)&d->command, &d->cap_commands, d->n_commands + 1, sizeof *d->command))
+        return ts_fail_nomem(err, "NPU commands", sizeof *d->command);
+    uint64_t bytes[ARGS] = {[ARG_ACTS] = (uint64_t)k->packets * TS_GEMV_A_BYTES, [ARG_SUMS] = 4 * sum_words(k->sums)};
+    for (int c = 0; c < TS_GEMV_CORES; c++) bytes[ARG_WEIGHTS] += 4 * (uint64_t)k->weights[c];
+    command n = {.key = *k};
+    ts_dispatch p;
+    ts_dispatch_init(&p, TS_GEMV_COLS);
+    describe(&p, k);
+    ts_status s = ts_npu_command_from(&n.checked, d->config, &p, bytes, ARGS, NULL, err);
+    ts_dispatch_free(&p);
+    if (s == TS_OK) s = ts_npu_cmd_new(&n.cmd, d->ctx, n.checked, err);
+    if (s != TS_OK) {
+        ts_npu_command_free(n.checked);
+        return s;
+    }
+    d->command[d->n_commands] = n;
+    *out = &d->command[d->n_commands++];
+    return TS_OK;
+}
+
+/* Room for so many bytes of sums. */
+static ts_status reserve_sums(ts_gemv_dev *d, size_t bytes, ts_err *err) {
+    ts_npu_bo bo;
+    if (d->sums.bytes >= bytes) return TS_OK;
+    TS_TRY(ts_npu_bo_init(&bo, d->dev, TS_NPU_SHARED, bytes, "sums", err));
+    ts_npu_bo_fini(&d->sums);
+    d->sums = bo;
+    return TS_OK;
+}
+
+/* ---- running -------------------------------------------------------------------------------------------------------- */
+
+struct combine {
+    const ts_gemv_op *op;
+    const uint8_t *results[TS_GEMV_MATS][TS_GEMV_CORES];
+    const ts_qact *x;
+    uint32_t all_tok, t0, n_tok;
+    float *const *y;
+    const size_t *ld;
+    size_t first[TS_GEMV_MATS + 1]; /* tasks [first[m], first[m + 1]) are of matrix m */
+};
+enum { TASK_GROUPS = 8 };
+
+static void combine_task(void *arg, size_t task, int thread) {
+    const struct combine *c = arg;
+    (void)thread;
+    int m = 0;
+    while (task >= c->first[m + 1]) m++;
+    const ts_gemv_mat *mat = &c->op->mat[m];
+    uint32_t g = (uint32_t)(task - c->first[m]) * TASK_GROUPS, end = mat->n_group - g < TASK_GROUPS ? mat->n_group : g + TASK_GROUPS;
+    for (; g < end; g++)
+        ts_gemv_combine_group(mat, c->op->scales[m], c->results[m][ts_gemv_stream_of(mat, g)], c->x, c->all_tok, c->t0, c->n_tok, g,
+                              c->y[m], c->ld[m]);
+}
+
+static void combine_all(const ts_gemv_op *op, const layout *k, const ts_qact *x, uint32_t all_tok, uint32_t t0, uint32_t n_tok,
+                        float *const *y, const size_t *ld, ts_pool *pool) {
+    struct combine c = {.op = op, .x = x, .all_tok = all_tok, .t0 = t0, .n_tok = n_tok, .y = y, .ld = ld};
+    const uint8_t *at = (const uint8_t *)op->d->sums.ptr;
+    ts_npu_bo_invalidate(&op->d->sums, 0, 4 * (size_t)sum_words(k->sums));
+    for (int s = 0; s < TS_GEMV_CORES; s++)
+        for (int m = 0; m < op->n; m++) {
+            c.results[m][s] = at;
+            at += ts_gemv_result_bytes(&op->mat[m], s, n_tok);
+        }
+    for (int m = 0; m < op->n; m++) c.first[m + 1] = c.first[m] + (op->mat[m].n_group + TASK_GROUPS - 1) / TASK_GROUPS;
+    ts_pool_run(pool, c.first[op->n], combine_task, &c);
+}
+
+/* Submit and wait, with a second try in a new context. */
+static ts_status carry_out(ts_gemv_dev *d, const ts_gemv_op *op, const command *c, ts_err *err) {
+    const ts_npu_arg args[ARGS] = {[ARG_WEIGHTS] = {.bo = &op->weights}, [ARG_ACTS] = {.bo = &d->acts}, [ARG_SUMS] = {.bo = &d->sums}};
+    for (int attempt = 0;; attempt++) {
+        ts_status s = d->ctx->dead ? ts_npu_ctx_recover(d->ctx, err) : TS_OK;
+        if (s == TS_OK) s = ts_npu_cmd_submit(c->cmd, args, ARGS, err);
+        if (s == TS_OK) s = ts_npu_cmd_wait(c->cmd, d->timeout_ns, err);
+        if (s == TS_OK) return TS_OK;
+        d->ctx->dead = true; /* what is in the array is not known any more */
+        if (s != TS_E_DEVICE || attempt) return s;
+        if (err) ts_log(TS_LOG_WARN, "%s; trying once more in a new context", err->msg);
+        if (d->sim && *ts_simnode_report(d->sim)) ts_log(TS_LOG_WARN, "%s", ts_simnode_report(d->sim));
+    }
+}
+
+/* Up to four tokens. */
+static ts_status run_pass(ts_gemv_op *op, const ts_qact *x, uint32_t all_tok, uint32_t t0, uint32_t n_tok, float *const *y,
+                          const size_t *ld, ts_pool *pool, ts_gemv_cost *cost, ts_err *err) {
+    ts_gemv_dev *d = op->d;
+    const layout k = layout_of(op, n_tok);
+    command *c = NULL;
+    uint64_t begin = ts_now_ns();
+    TS_TRY(find_command(d, &k, &c, err));
+    TS_TRY(reserve_sums(d, 4 * (size_t)sum_words(k.sums), err));
+    uint8_t *packet = (uint8_t *)d->acts.ptr;
+    for (int m = 0; m < op->n; m++) {
+        ts_gemv_fill_packets(&op->mat[m], x, all_tok, t0, n_tok, m + 1 == op->n ? op->skip : NULL, packet);
+        packet += (size_t)ts_gemv_packets(&op->mat[m], n_tok) * TS_GEMV_A_BYTES;
+    }
+    ts_npu_bo_flush(&d->acts, 0, (size_t)k.packets * TS_GEMV_A_BYTES);
+    uint64_t ready = ts_now_ns();
+    TS_TRY(carry_out(d, op, c, err));
+    uint64_t done = ts_now_ns();
+    combine_all(op, &k, x, all_tok, t0, n_tok, y, ld, pool);
+    if (!cost) return TS_OK;
+    ts_gemv_cost one = {.commands = 1,
+                        .tokens = n_tok,
+                        .macs = op->macs * n_tok,
+                        .weight_bytes = 4 * sum_words(k.weights),
+                        .unit_bytes = op->unit_bytes,
+                        .act_bytes = (uint64_t)k.packets * TS_GEMV_A_BYTES,
+                        .sum_bytes = 4 * sum_words(k.sums),
+                        .device_ns = c->cmd->done_ns - c->cmd->submit_ns,
+                        .host_ns = ready - begin + ts_now_ns() - done};
+    if (d->sim) {
+        const ts_array_stats *st = ts_simnode_stats(d->sim);
+        one.cycles = st->cycles;
+        one.launch_cycles = st->launch;
+        one.device_ns = st->cycles * 1000 / TS_SIM_CLOCK_MHZ;
+    }
+    ts_gemv_cost_add(cost, &one);
+    return TS_OK;
+}
+
+ts_status ts_gemv_op_run(ts_gemv_op *op, const ts_qact *x, uint32_t n_tok, float *const *y, const size_t *ld,
+                         const ts_gemv_op *next, ts_pool *pool, ts_gemv_cost *cost, ts_err *err) {
+    (void)next;
+    const uint32_t step = packets_of(op->mat, op->n, TS_GEMV_TOKENS) <= TS_GEMV_PACKETS ? TS_GEMV_TOKENS : 1;
+    for (uint32_t t0 = 0, n; t0 < n_tok; t0 += n) {
+        n = n_tok - t0 < step ? n_tok - t0 : step;
+        TS_TRY(run_pass(op, x, n_tok, t0, n, y, ld, pool, cost, err));
+    }
+    return TS_OK;
+}
+
+ts_status ts_gemv_dev_settle(ts_gemv_dev *d, ts_err *err) {
+    (void)d, (void)err;
+    return TS_OK;
+}

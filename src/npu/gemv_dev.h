@@ -1,0 +1,83 @@
+/* gemv_dev.h - linear layers on an NPU, real or simulated: open it, load weights, run. Depends on: pack.h,
+ * sim/simnode.h, xdna/ctx.h, base/pool.h.
+ *
+ * A *device* has the one configuration of gemv_array.h loaded. An *op* is up to four matrices with the same input: they run
+ * in one command. A command takes up to four tokens; more are cut. Results are those of TS_GEMM_Q (kern/kern.h) bit for bit.
+ * Prefetch: while the host turns the sums of one op into the input of the next, the array already takes in the next op's
+ * first weights, as much as its memtiles hold (docs/npu/gemv.md).
+ * One thread at a time; a pool helps with the host's part. */
+#ifndef TS_NPU_GEMV_DEV_H
+#define TS_NPU_GEMV_DEV_H
+
+#include "base/pool.h"
+#include "npu/pack.h"
+#include "sim/simnode.h"
+#include "xdna/dev.h"
+
+typedef struct ts_gemv_dev ts_gemv_dev;
+typedef struct ts_gemv_op ts_gemv_op;
+
+enum { TS_GEMV_MATS = 4, TS_GEMV_PACKETS = 14 /* of a command: what memtile and cores hold before any weights come */ };
+
+typedef struct ts_gemv_dev_options { /* zero-initialise */
+    bool simulated;         /* npu-sim; else the NPU of this machine */
+    ts_simnode_options sim;
+    const ts_npu_io *io;    /* nullable: another node, for tests; borrowed */
+    const char *path;       /* of the node, with `io` */
+    bool no_prefetch;
+    uint64_t timeout_ns;    /* for a command to end; 0: 10 s */
+} ts_gemv_dev_options;
+
+/* Find the NPU, open it, load the configuration. Errors: TS_E_DEVICE and TS_E_UNSUPP with one line of advice, TS_E_NOMEM. */
+TS_NODISCARD ts_status ts_gemv_dev_open(ts_gemv_dev **out, const ts_gemv_dev_options *o, ts_err *err);
+/* NULL-safe; all its ops must be gone. */
+void ts_gemv_dev_close(ts_gemv_dev *d);
+const ts_npu_info *ts_gemv_dev_info(const ts_gemv_dev *d);
+ts_simnode *ts_gemv_dev_sim(ts_gemv_dev *d); /* NULL: not ts_gemv_dev_options.simulated */
+/* MHz of the array that cycles are counted in: of the simulation, or what the driver says (0: it does not). */
+uint32_t ts_gemv_dev_mhz(const ts_gemv_dev *d);
+
+/* ---- ops ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct ts_gemv_shape {
+    ts_dtype type;
+    uint64_t n_rows, K;
+} ts_gemv_shape;
+
+/* Can the array take such matrices as one op? NULL if so, else why not, for a person. */
+const char *ts_gemv_refusal(const ts_gemv_shape *shape, int n);
+
+/* An op with room for its weights. Errors: TS_E_UNSUPP (ts_gemv_refusal), TS_E_NOMEM, TS_E_DEVICE. */
+TS_NODISCARD ts_status ts_gemv_op_new(ts_gemv_op **out, ts_gemv_dev *d, const ts_gemv_shape *shape, int n, ts_err *err);
+void ts_gemv_op_free(ts_gemv_op *op); /* NULL-safe */
+const ts_gemv_mat *ts_gemv_op_mat(const ts_gemv_op *op, int m);
+
+/* Pack row group g (8 rows, ts_gemv_mat.n_group of them) of matrix m from the file's rows. Any thread, any order; then once
+ * ts_gemv_op_packed. */
+void ts_gemv_op_pack(ts_gemv_op *op, int m, const void *rows, size_t row_bytes, uint32_t g);
+void ts_gemv_op_packed(ts_gemv_op *op);
+
+/* What runs cost; added up by the caller. Bytes are those that cross between host memory and array, padding included. */
+typedef struct ts_gemv_cost {
+    uint64_t commands, tokens;
+    uint64_t macs;
+    uint64_t weight_bytes, act_bytes, sum_bytes;
+    uint64_t unit_bytes;   /* of weight_bytes: without padding */
+    uint64_t device_ns;    /* measured: submission to end. Simulated: the command's cycles at TS_SIM_CLOCK_MHZ */
+    uint64_t cycles;       /* simulated only */
+    uint64_t launch_cycles; /* of them before the first operation */
+    uint64_t host_ns;      /* measured: preparing packets, combining */
+} ts_gemv_cost;
+void ts_gemv_cost_add(ts_gemv_cost *sum, const ts_gemv_cost *c);
+
+/* y[m][t * ld[m] + row] = (matrix m of x)[row] for n_tok tokens. `x`: quantised with all of them, in blocks of 32 and 256 as
+ * the matrices want. `next`: the op that will be run after this one, nullable; a guess that turns out wrong costs time only.
+ * *cost is added to (nullable). A command that fails is tried once more in a new context.
+ * Errors: TS_E_DEVICE; the device may be used again (it recovers, or fails again). */
+TS_NODISCARD ts_status ts_gemv_op_run(ts_gemv_op *op, const ts_qact *x, uint32_t n_tok, float *const *y, const size_t *ld,
+                                      const ts_gemv_op *next, ts_pool *pool, ts_gemv_cost *cost, ts_err *err);
+/* Forget what `next` promised: the array is empty afterwards. Also for before a long pause, in which a driver may put the
+ * chip to sleep. */
+TS_NODISCARD ts_status ts_gemv_dev_settle(ts_gemv_dev *d, ts_err *err);
+
+#endif
