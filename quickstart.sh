@@ -1,6 +1,7 @@
 #!/bin/sh
 # From a fresh Debian 12 to a conversation: install what is missing, build, chat.
-# Usage: ./quickstart.sh [MODEL.gguf]      at a terminal: opens a chat; otherwise answers one prompt
+# Usage: ./quickstart.sh [MODEL.gguf]      at a terminal: opens a chat; otherwise answers one prompt.
+#                                          Without MODEL.gguf: the tiny model that comes with Tessera
 #        ./quickstart.sh --check-tools     installs what ./check.sh needs, and stops there
 set -eu
 cd "$(dirname "$0")"
@@ -46,20 +47,8 @@ echo "quickstart: building" >&2
 ninja -C build src/cli/tessera >build-ninja.log 2>&1 || { tail -20 build-ninja.log >&2; exit 1; }
 
 tessera=./build/src/cli/tessera
-model=${1:-}
-if [ -z "$model" ]; then
-    for m in models/*.gguf; do [ -f "$m" ] && model=$m && break; done
-fi
-if [ -z "$model" ]; then
-    # no bundled model in this checkout: the small story model of the test data shows that everything works
-    model=../shared/assets/models/stories260K/stories260K.q8_0.gguf
-    if [ ! -f "$model" ]; then
-        echo "quickstart: built. Now give it a model: ./quickstart.sh MODEL.gguf" >&2
-        exit 0
-    fi
-    exec $tessera run -m "$model" --raw -p "Once upon a time" -n 200 --temp 0
-fi
+if [ $# -gt 0 ]; then set -- -m "$1"; fi
 if [ -t 0 ] && [ -t 1 ]; then
-    exec $tessera chat -m "$model"
+    exec $tessera chat "$@"
 fi
-exec $tessera run -m "$model" -p "Hello! Who are you?" -n 200 --temp 0
+exec $tessera run "$@" -p "Hello! Who are you?" -n 200 --temp 0
