@@ -156,7 +156,7 @@ static int open_shape(const bench_args *a, ts_buf *file, ts_engine **out) {
 static int run(const cli_command *cmd, int argc, char **argv) {
     bench_args a = {.prefill = "512", .decode = "128", .depth = "0", .reps = 5, .type = "q4_0"};
     const cli_opt opts[] = {
-        {CLI_STR, 'm', "model", "FILE", &a.model.path, 0, 0, "the model, a GGUF file"},
+        {CLI_STR, 'm', "model", "FILE", &a.model.path, 0, 0, CLI_MODEL_HELP},
         {CLI_STR, 0, "shape", "NAME", &a.shape, 0, 0, "random weights in memory instead: llama-3-8b, llama-3.2-1b,\nllama-3.2-3b, tinyllama, qwen2.5-0.5b, qwen3-0.6b, tiny"},
         {CLI_STR, 'q', "type", "TYPE", &a.type, 0, 0, "of the random weights: q4_0 (default), q4_k, q6_k, q8_0, ..."},
         {CLI_STR, 'p', "prefill", "N,...", &a.prefill, 0, 0, "prompt lengths (default 512; 0: none)"},
@@ -176,7 +176,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     ts_kv_type kv;
     int code = cli_parse(cmd, opts, argc, argv, &rest);
     if (code == CLI_OK && rest.n) code = cli_usage_error(cmd, "unexpected argument \"%s\"", rest.item[0]);
-    if (code == CLI_OK && !a.model.path == !a.shape) code = cli_usage_error(cmd, "give a model: -m FILE or --shape NAME");
+    if (code == CLI_OK && a.model.path && a.shape) code = cli_usage_error(cmd, "give -m FILE or --shape NAME, not both");
     if (code == CLI_OK) code = cli_kv_type(cmd, &a.model, &kv);
     cli_catch_interrupt();
     if (code == CLI_OK && a.shape && a.model.device && strcmp(a.model.device, "cpu") != 0) {

@@ -1,5 +1,6 @@
 /* cmd_npu.c - `tessera npu`: tools around the NPU, dispatched by their own names. */
 #include "cli/cmd_npu.h"
+#include "cli/commands.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@ static const cli_command *const SUBCOMMANDS[] = {
     &cmd_npu_dis,
     &cmd_npu_exec,
     &cmd_npu_replay,
+    &cmd_npu_selftest,
     NULL,
 };
 
@@ -34,6 +36,6 @@ const cli_command cmd_npu = {
     .name = "npu",
     .args = "COMMAND",
     .parts = SUBCOMMANDS,
-    .summary = "assemble, disassemble and run programs of the NPU's cores",
+    .summary = "test the NPU; assemble, disassemble and run programs of its cores",
     .run = run,
 };

@@ -1,7 +1,8 @@
 /* cmd_tokenize.c - tessera tokenize: text to tokens and back. */
 #include "base/file.h"
 #include "base/printable.h"
-#include "cli/cmd_tokenize.h"
+#include "cli/bundled.h"
+#include "cli/commands.h"
 #include "text/detok.h"
 #include "text/utf8.h"
 
@@ -119,7 +120,7 @@ static int run(const cli_command *self, int argc, char **argv) {
     const cli_opt opts[] = {
         {CLI_STR, 'm', "model", "PATH", &a.model, 0, 0,
          "GGUF file, tokenizer.json, tokenizer.model, or a folder that holds\none of these or a vocabulary with "
-         "its merges"},
+         "its merges (default: as for tessera run)"},
         {CLI_STR, 'p', "prompt", "TEXT", &a.prompt, 0, 0, "the text"},
         {CLI_STR, 'f', "file", "FILE", &a.file, 0, 0, "the text's file; - is standard input"},
         {CLI_FLAG, 0, "no-bos", NULL, &a.bos, 0, 0, "do not put the begin token in front"},
@@ -138,6 +139,7 @@ static int run(const cli_command *self, int argc, char **argv) {
     ts_free(rest.item);
     if (code) return code < 0 ? CLI_OK : code;
     if (extra) return cli_usage_error(self, "unexpected argument; the text goes behind -p");
+    if (!a.model) a.model = cli_default_model(NULL);
     if (!a.model) return cli_usage_error(self, "-m PATH is missing: whose tokenizer?");
     if ((a.prompt != NULL) + (a.file != NULL) + (a.decode != NULL) != 1)
         return cli_usage_error(self, "give one of -p TEXT, -f FILE and --decode IDS");
@@ -157,7 +159,7 @@ static int run(const cli_command *self, int argc, char **argv) {
 
 const cli_command cmd_tokenize = {
     .name = "tokenize",
-    .args = "-m PATH (-p TEXT | -f FILE | --decode IDS)",
+    .args = "[-m PATH] (-p TEXT | -f FILE | --decode IDS)",
     .summary = "show how a model's tokenizer cuts a text, or put tokens together again",
     .text = "Prints one token a line, its id and its text, and the count. Special tokens in the text are plain text "
             "unless\n--parse-special is given.",

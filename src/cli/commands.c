@@ -1,8 +1,5 @@
 #include "cli/commands.h"
 
-#include "cli/cmd_npu.h"
-#include "cli/cmd_tokenize.h"
-
 #include <stddef.h>
 
 const cli_command *const cli_commands[] = {

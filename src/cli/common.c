@@ -1,6 +1,7 @@
 #include "cli/common.h"
 #include "base/cpu.h"
 #include "base/file.h"
+#include "cli/bundled.h"
 #include "cli/ledger.h"
 #include "text/chat.h"
 #include "text/utf8.h"
@@ -23,8 +24,9 @@ int cli_kv_type(const cli_command *cmd, const cli_model *m, ts_kv_type *out) {
     return CLI_OK;
 }
 
-int cli_check_model(const cli_command *cmd, const cli_model *m) {
+int cli_check_model(const cli_command *cmd, cli_model *m) {
     ts_kv_type kv;
+    if (!m->path) m->path = cli_default_model(&m->bundled);
     if (!m->path) return cli_usage_error(cmd, "which model? Give one with -m FILE");
     return cli_kv_type(cmd, m, &kv);
 }
@@ -50,6 +52,9 @@ int cli_report_ledger(const cli_model *m, const ts_engine *e, bool print) {
 int cli_open_engine(const cli_command *cmd, cli_model *m, ts_engine **out) {
     int code = cli_check_model(cmd, m);
     if (code) return code;
+    if (m->bundled)
+        fprintf(stderr, "No -m: this is the tiny model that comes with Tessera. It knows Tessera, small sums and little stories; "
+                        "a real model: -m FILE.gguf\n");
     m->loading = (cli_progress){.what = "loading", .unit = "MiB", .per_unit = 1 << 20};
     ts_engine_opts opts = cli_engine_opts(m);
     opts.progress = cli_progress_step;

@@ -9,11 +9,13 @@
 
 typedef struct cli_model {
     const char *path, *device, *kv;
+    bool bundled; /* path is the model that comes with Tessera, since none was given */
     long threads, ctx, sim_seed;
     bool allow_cpu_ops, ledger, ledger_check, no_prefetch;
     cli_progress loading, prompt;
 } cli_model;
 
+#define CLI_MODEL_HELP "the model, a GGUF file (default: $TESSERA_MODEL, or\nthe tiny one that comes with Tessera)"
 /* Entries for an option table. */
 #define CLI_DEVICE_OPTS(m)                                                                                             \
     {CLI_STR, 0, "device", "NAME", &(m).device, 0, 0,                                                                  \
@@ -28,15 +30,16 @@ typedef struct cli_model {
          "npu-sim: shake the latencies of the array, and be strict\n(default 0: nominal)"}
 #define CLI_MODEL_OPTS(m)                                                                                              \
     {CLI_GROUP, 0, NULL, NULL, NULL, 0, 0, "Model"},                                                                   \
-        {CLI_STR, 'm', "model", "FILE", &(m).path, 0, 0, "the model, a GGUF file"},                                    \
+        {CLI_STR, 'm', "model", "FILE", &(m).path, 0, 0, CLI_MODEL_HELP},                                              \
         CLI_DEVICE_OPTS(m),                                                                                            \
         {CLI_INT, 't', "threads", "N", &(m).threads, 1, 1024, "threads (default: all processors)"},                    \
         {CLI_INT, 0, "ctx", "N", &(m).ctx, 1, 1 << 24,                                                                 \
          "context size in tokens\n(default: what the model was trained with, at most 4096)"},                          \
         {CLI_STR, 0, "kv", "TYPE", &(m).kv, 0, 0, "element type of the KV cache: f16 (default), f32"}
 
-/* Is there a model to open, with options that can be right? To be asked before input is read. */
-int cli_check_model(const cli_command *cmd, const cli_model *m);
+/* Is there a model to open, with options that can be right? To be asked before input is read. Without -m, fills in the default
+ * model (bundled.h). */
+int cli_check_model(const cli_command *cmd, cli_model *m);
 /* The names are those of text/chat.c; a wrong one lists all of them. */
 #define CLI_TEMPLATE_OPT(out)                                                                                          \
     {CLI_STR, 0, "chat-template", "NAME", &(out), 0, 0,                                                                \
@@ -47,7 +50,8 @@ int cli_check_model(const cli_command *cmd, const cli_model *m);
 ts_engine_opts cli_engine_opts(const cli_model *m);
 /* The ledger to standard error where it was asked for; CLI_FAIL after a line where the check found a difference. */
 int cli_report_ledger(const cli_model *m, const ts_engine *e, bool print);
-/* Open the engine, showing progress. CLI_OK, or an exit code after one line to standard error. */
+/* Open the engine, showing progress; says so where the model is Tessera's own for want of another. CLI_OK, or an
+ * exit code after one line to standard error. */
 int cli_open_engine(const cli_command *cmd, cli_model *m, ts_engine **out);
 /* A session with the context and KV type asked for. */
 int cli_open_session(const cli_command *cmd, cli_model *m, ts_engine *e, ts_session **out);

@@ -161,7 +161,7 @@ static ts_status run_plan(plan *p, const cli_model *m, bool sim, int n_threads, 
     }
     TS_TRY(ts_cpu_choose(&level, err));
     ts_kern_init(&kern, level);
-    ts_gemv_dev_options o = {.simulated = sim, .sim = {.seed = (uint64_t)m->sim_seed, .gap = ts_gemv_submit_gap()}, .no_prefetch = m->no_prefetch};
+    ts_gemv_dev_options o = {.simulated = sim, .sim = {.seed = (uint64_t)m->sim_seed, .gap = ts_sim_submit_gap()}, .no_prefetch = m->no_prefetch};
     TS_TRY(ts_gemv_dev_open(d, &o, err));
     TS_TRY(ts_pool_new(&pool, n_threads, err));
     cli_progress progress = {.what = sim ? "simulating" : "running", .unit = "ops"};
@@ -189,7 +189,7 @@ int cli_npu_token(const cli_command *cmd, const cli_model *m, const char *shape_
         s = run_plan(&p, m, sim, n_threads, &d, &err);
     }
     if (s == TS_OK) {
-        const double gap_us = sim ? (double)ts_gemv_submit_gap() / TS_SIM_CLOCK_MHZ : 0; /* a real device's times have it in them */
+        const double gap_us = sim ? (double)ts_sim_submit_gap() / TS_SIM_CLOCK_MHZ : 0; /* a real device's times have it in them */
         const total t = add_up(&p, gap_us, sim ? TS_SIM_CLOCK_MHZ : 0);
         if (json) print_json(&p, &t, shape, type, d, sim, gap_us);
         else print_table(&p, &t, shape, type, d, sim, gap_us, n_threads);

@@ -240,13 +240,6 @@ size_t ts_gemv_op_bytes(const ts_gemv_op *op) {
     return n;
 }
 
-uint64_t ts_gemv_submit_gap(void) {
-    ts_sim_timing t;
-    ts_sim_timing_init(&t);
-    uint64_t all = (uint64_t)TS_SIM_SUBMIT_NS * TS_SIM_CLOCK_MHZ / 1000, inside = t.fw_launch.nominal + t.fw_cold.nominal;
-    return all > inside ? all - inside : 0;
-}
-
 void ts_gemv_cost_add(ts_gemv_cost *sum, const ts_gemv_cost *c) {
     sum->commands += c->commands, sum->tokens += c->tokens, sum->macs += c->macs;
     sum->weight_bytes += c->weight_bytes, sum->act_bytes += c->act_bytes, sum->sum_bytes += c->sum_bytes;

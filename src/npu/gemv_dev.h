@@ -63,10 +63,6 @@ const uint16_t *ts_gemv_op_scales(const ts_gemv_op *op, int m, size_t *n);
 /* Memory that the op takes: streams and scales. */
 size_t ts_gemv_op_bytes(const ts_gemv_op *op);
 
-/* Simulated: cycles from one command's end to the arrival of the next that are not in its own: the fixed cost of a command less
- * the firmware's launch. */
-uint64_t ts_gemv_submit_gap(void);
-
 /* What runs cost; added up by the caller. Bytes are those that cross between host memory and array, padding included. */
 typedef struct ts_gemv_cost {
     uint64_t commands, tokens;

@@ -28,6 +28,9 @@ enum {
 /* The table as it stands. */
 void ts_sim_timing_init(ts_sim_timing *t);
 
+/* Cycles of TS_SIM_SUBMIT_NS that no run contains: all of it but the launch. */
+uint64_t ts_sim_submit_gap(void);
+
 /* One figure by name, the same with every seed. TS_E_INVAL: no such name. */
 TS_NODISCARD ts_status ts_sim_timing_set(ts_sim_timing *t, const char *name, uint32_t value, ts_err *err);
 

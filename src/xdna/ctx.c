@@ -22,9 +22,10 @@ static void name_users(const ts_npu_dev *dev, char *buf, size_t len) {
     }
 }
 
-static ts_status create(ts_npu_ctx *ctx, ts_err *err) {
+/* Columns of the array, not configured yet. */
+static ts_status create(ts_npu_ctx *ctx, int n_cols, ts_err *err) {
     struct ts_uapi_qos_info qos = {0}; /* nothing asked: the highest clock */
-    uint32_t tiles = (uint32_t)ts_npu_config_cols(ctx->config) * ctx->dev->info.array.core.row_count;
+    uint32_t tiles = (uint32_t)n_cols * ctx->dev->info.array.core.row_count;
     struct ts_uapi_create_hwctx create = {
         .qos_p = (uint64_t)(uintptr_t)&qos, .max_opc = 2048, .num_tiles = tiles};
     int r = ts_npu_ioctl(ctx->dev, TS_IOCTL_CREATE_HWCTX, &create);
@@ -39,6 +40,10 @@ static ts_status create(ts_npu_ctx *ctx, ts_err *err) {
     }
     ctx->handle = create.handle;
     ctx->syncobj = create.syncobj_handle;
+    return TS_OK;
+}
+
+static ts_status configure(ts_npu_ctx *ctx, ts_err *err) {
     union { /* a header and one entry, as one run of bytes */
         struct ts_uapi_config_cu head;
         char bytes[sizeof(struct ts_uapi_config_cu) + sizeof(struct ts_uapi_cu_config)];
@@ -49,8 +54,13 @@ static ts_status create(ts_npu_ctx *ctx, ts_err *err) {
                                           .param_type = TS_UAPI_CONFIG_CU,
                                           .param_val = (uint64_t)(uintptr_t)&cus,
                                           .param_val_size = sizeof cus};
-    r = ts_npu_ioctl(ctx->dev, TS_IOCTL_CONFIG_HWCTX, &config);
+    int r = ts_npu_ioctl(ctx->dev, TS_IOCTL_CONFIG_HWCTX, &config);
     return r < 0 ? ts_npu_fail(err, TS_NPU_CONFIG, r) : TS_OK;
+}
+
+static ts_status create_configured(ts_npu_ctx *ctx, ts_err *err) {
+    TS_TRY(create(ctx, ts_npu_config_cols(ctx->config), err));
+    return configure(ctx, err);
 }
 
 static void destroy(ts_npu_ctx *ctx) {
@@ -74,13 +84,20 @@ ts_status ts_npu_ctx_new(ts_npu_ctx **out, ts_npu_dev *dev, const ts_npu_config 
     if (s == TS_OK) {
         memcpy(ctx->pdi.ptr, pdi.data, pdi.len);
         ts_npu_bo_flush(&ctx->pdi, 0, ctx->pdi.bytes);
-        s = create(ctx, err);
+        s = create_configured(ctx, err);
     }
     if (s != TS_OK) {
         ts_npu_ctx_free(ctx);
         return s;
     }
     *out = ctx;
+    return TS_OK;
+}
+
+ts_status ts_npu_ctx_try(ts_npu_dev *dev, int n_cols, ts_err *err) {
+    ts_npu_ctx ctx = {.dev = dev};
+    TS_TRY(create(&ctx, n_cols, err));
+    destroy(&ctx);
     return TS_OK;
 }
 
@@ -100,7 +117,7 @@ void ts_npu_ctx_drop(ts_npu_ctx *ctx) {
 
 ts_status ts_npu_ctx_recover(ts_npu_ctx *ctx, ts_err *err) {
     ts_npu_ctx_drop(ctx);
-    ts_status s = create(ctx, err);
+    ts_status s = create_configured(ctx, err);
     if (s != TS_OK) destroy(ctx);
     else ctx->dead = false;
     return s;

@@ -20,6 +20,8 @@ typedef struct ts_npu_ctx {
  * TS_E_DEVICE with advice; where columns are taken the programs that have them are named. */
 TS_NODISCARD ts_status ts_npu_ctx_new(ts_npu_ctx **out, ts_npu_dev *dev, const ts_npu_config *config,
                                       ts_err *err);
+/* Is there room for a context of n_cols columns? Makes one without a configuration and destroys it. Errors: as above. */
+TS_NODISCARD ts_status ts_npu_ctx_try(ts_npu_dev *dev, int n_cols, ts_err *err);
 /* NULL-safe. Its commands must be gone (ts_npu_cmd_free). */
 void ts_npu_ctx_free(ts_npu_ctx *ctx);
 

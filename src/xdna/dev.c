@@ -91,7 +91,7 @@ static int make_heap(ts_npu_dev *dev) {
     return r < 0 ? r : map_heap(dev, info.map_offset);
 }
 
-ts_status ts_npu_dev_open(ts_npu_dev **out, const ts_npu_io *io, const char *path, ts_err *err) {
+ts_status ts_npu_dev_query(ts_npu_dev **out, const ts_npu_io *io, const char *path, ts_err *err) {
     ts_npu_dev *dev = ts_calloc(1, sizeof *dev);
     if (!dev) return ts_fail_nomem(err, "the NPU device", sizeof *dev);
     dev->io = io;
@@ -101,7 +101,23 @@ ts_status ts_npu_dev_open(ts_npu_dev **out, const ts_npu_io *io, const char *pat
     dev->fd = r;
     ts_status s = r < 0 ? ts_npu_fail(err, TS_NPU_OPEN, r) : check_driver(dev, path, err);
     if (s == TS_OK) s = check_chip(dev, err);
-    if (s == TS_OK && (r = make_heap(dev)) < 0) s = ts_npu_fail(err, TS_NPU_HEAP, r);
+    if (s != TS_OK) {
+        ts_npu_dev_close(dev);
+        return s;
+    }
+    *out = dev;
+    return TS_OK;
+}
+
+ts_status ts_npu_dev_heap(ts_npu_dev *dev, ts_err *err) {
+    int r = make_heap(dev);
+    return r < 0 ? ts_npu_fail(err, TS_NPU_HEAP, r) : TS_OK;
+}
+
+ts_status ts_npu_dev_open(ts_npu_dev **out, const ts_npu_io *io, const char *path, ts_err *err) {
+    ts_npu_dev *dev;
+    TS_TRY(ts_npu_dev_query(&dev, io, path, err));
+    ts_status s = ts_npu_dev_heap(dev, err);
     if (s != TS_OK) {
         ts_npu_dev_close(dev);
         return s;

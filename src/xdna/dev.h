@@ -26,6 +26,9 @@ typedef struct ts_npu_dev {
  * set up the heap, which must stand before any device buffer or context. Errors: TS_E_DEVICE with advice
  * (advice.h); TS_E_UNSUPP for another driver, another array, too old firmware; TS_E_NOMEM. */
 TS_NODISCARD ts_status ts_npu_dev_open(ts_npu_dev **out, const ts_npu_io *io, const char *path, ts_err *err);
+/* The same in two steps, for a first look at a device: only the queries; then the heap, once. */
+TS_NODISCARD ts_status ts_npu_dev_query(ts_npu_dev **out, const ts_npu_io *io, const char *path, ts_err *err);
+TS_NODISCARD ts_status ts_npu_dev_heap(ts_npu_dev *dev, ts_err *err);
 /* All buffers and contexts must be gone. NULL-safe. */
 void ts_npu_dev_close(ts_npu_dev *dev);
 

@@ -1,11 +1,16 @@
+#define _GNU_SOURCE /* memmem */
 #include "xdna/host.h"
 
+#include "xdna/advice.h"
+
 #include <dirent.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/klog.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -217,4 +222,39 @@ const char *ts_npu_host_warning(const ts_npu_host *h, uint64_t locked_bytes, int
         return buf;
     }
     return NULL;
+}
+
+/* ---- the kernel log ------------------------------------------------------------------------------------ */
+
+/* The line that begins at `at`, its end not included. */
+static size_t line_len(const char *at, const char *end) {
+    const char *nl = memchr(at, '\n', (size_t)(end - at));
+    return (size_t)((nl ? nl : end) - at);
+}
+
+bool ts_npu_log_pick(ts_buf *out, const char *text, size_t len, int max) {
+    const char *end = text + len;
+    int n = 0, seen = 0;
+    for (const char *p = text; p < end; p += line_len(p, end) + 1) n += memmem(p, line_len(p, end), "amdxdna", 7) != NULL;
+    for (const char *p = text; p < end; p += line_len(p, end) + 1) {
+        size_t l = line_len(p, end);
+        char line[512];
+        if (!memmem(p, l, "amdxdna", 7) || seen++ < n - max) continue;
+        put(line, sizeof line, "%.*s", (int)(l < sizeof line ? l : sizeof line - 1), p);
+        const char *advice = ts_npu_log_advice(line);
+        if (!ts_buf_printf(out, "%s\n", line) || (advice && !ts_buf_printf(out, "    that is: %s\n", advice))) return false;
+    }
+    return true;
+}
+
+int ts_npu_kernel_log(ts_buf *out, int max) {
+    enum { READ_ALL = 3, SIZE = 10 }; /* SYSLOG_ACTION_*, which no header has for programs */
+    int size = klogctl(SIZE, NULL, 0);
+    if (size < 0) return -errno;
+    char *text = ts_alloc(1, (size_t)size);
+    if (!text) return -ENOMEM;
+    int n = klogctl(READ_ALL, text, size), error = errno;
+    int r = n < 0 ? -error : ts_npu_log_pick(out, text, (size_t)n, max) ? 0 : -ENOMEM;
+    ts_free(text);
+    return r;
 }

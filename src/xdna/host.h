@@ -1,9 +1,9 @@
 /* host.h - what this machine has for an NPU, before any node is opened: chips, driver, node, firmware, limits.
- * Depends on: err.h. */
+ * Depends on: err.h, mem.h. */
 #ifndef TS_XDNA_HOST_H
 #define TS_XDNA_HOST_H
 
-#include "base/err.h"
+#include "base/mem.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,5 +39,12 @@ TS_NODISCARD ts_status ts_npu_host_node(const ts_npu_host *h, char *path, size_t
 /* Things that may stand in the way: the i-th warning as one line, or NULL past the last. locked_bytes: memory
  * that a run would keep pinned. buf: storage for it. */
 const char *ts_npu_host_warning(const ts_npu_host *h, uint64_t locked_bytes, int i, char *buf, size_t len);
+
+/* The last `max` lines of the kernel log that are about the driver, appended to `out`, an end of line behind each; where
+ * advice.h knows a line, what it means follows in a line of its own. 0, or -errno where the log cannot be read (-EPERM: it
+ * is not for everyone). */
+int ts_npu_kernel_log(ts_buf *out, int max);
+/* The same from a text. false: out of memory. */
+TS_NODISCARD bool ts_npu_log_pick(ts_buf *out, const char *text, size_t len, int max);
 
 #endif

@@ -12,7 +12,7 @@ A case file is TOML: [[case]] tables with
   stdin        text given on standard input                              (default: empty; [hex digits, ...] for bytes)
   stdout_to    a file that standard output goes to                       (for example "/dev/full")
   stdout_head  read that many bytes of standard output, then close it    (as "| head -c N" does)
-  env          environment variables to set                              (table of strings)
+  env          environment variables to set; false: to remove             (table of strings; there is no default model)
   files        files to make first, in the folder the program runs in    (table: name = text, or [hex digits, ...])
   cuts         files that begin like others                              (table: name = ["the other file", bytes])
   stdout       exact standard output                                     (string)
@@ -107,7 +107,12 @@ def run_case(program: str, case: dict) -> list[str]:
             (pathlib.Path(tmp) / name).write_bytes(content_bytes(content, fill))
         for name, (source, size) in case.get("cuts", {}).items():
             (pathlib.Path(tmp) / name).write_bytes(pathlib.Path(fill(source)).read_bytes()[:size])
-        env = {**os.environ, "HOME": tmp, "XDG_STATE_HOME": "", **{k: fill(v) for k, v in case.get("env", {}).items()}}
+        env = {**os.environ, "HOME": tmp, "XDG_STATE_HOME": "", "TESSERA_MODEL": ""}
+        for k, v in case.get("env", {}).items():
+            if v is False:
+                env.pop(k, None)
+            else:
+                env[k] = fill(v)
         argv = [program, *map(fill, case["args"])]
         try:
             returncode, raw_out, raw_err = execute(argv, tmp, env, content_bytes(case.get("stdin", ""), fill), case)

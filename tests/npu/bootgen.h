@@ -35,14 +35,6 @@ static inline bool have_bootgen(void) {
     return system("bootgen -arch versal -help >/dev/null 2>&1") != 127 * 256;
 }
 
-#define SKIP_WITHOUT_BOOTGEN()                                                                               \
-    do {                                                                                                     \
-        if (!have_bootgen()) {                                                                               \
-            print_message("skip: bootgen is not installed (Debian: xilinx-bootgen)\n");                      \
-            skip();                                                                                          \
-        }                                                                                                    \
-    } while (0)
-
 /* bootgen's PDI of the raw list equals `ours` byte for byte. */
 static inline void assert_equals_bootgen(const raw_cdo *raw, const ts_buf *ours, const char *what) {
     ts_err err;

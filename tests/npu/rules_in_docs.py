@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The rules of the static checker (check.h) stand in docs/npu/config.md and those of the fake node (fake.h) in
-docs/npu/driver.md, with the same words. Usage: rules_in_docs.py SOURCE_ROOT"""
+docs/npu/driver.md, with the same words; the figures of timing.def stand in docs/npu/simulator.md. Usage: rules_in_docs.py SOURCE_ROOT"""
 import pathlib
 import re
 import sys
@@ -23,6 +23,16 @@ def main() -> int:
         if len(rules) < 20:
             print(f"{header}: only {len(rules)} rules found")
             bad += 1
+    code = (root / "src/sim/timing.def").read_text()
+    rows = re.findall(r'^TIMING\((\w+), (\d+), (\d+), (\d+), "([^"]+)", "([^"]+)", "([^"]+)"\)$', code, re.M)
+    page = (root / "docs/npu/simulator.md").read_text()
+    for name, nominal, low, high, unit, source, text in rows:
+        if f"| {name} | {nominal} | {low}-{high} | {unit} | {source} | {text} |\n" not in page:
+            print(f"docs/npu/simulator.md: lacks the figure {name} as timing.def has it")
+            bad += 1
+    if len(rows) != code.count("TIMING(") - 1:  # one in the comment
+        print("src/sim/timing.def: a line is not in the form that the documentation takes")
+        bad += 1
     return 1 if bad else 0
 
 

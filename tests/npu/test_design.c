@@ -1,5 +1,4 @@
-/* Designs: placing, errors that are kept, PDIs against bootgen, checked whole; the command builder. */
-#include "bootgen.h"
+/* Designs: placing, errors that are kept, checked whole; the command builder. */
 #include "designs.h"
 #include "support/alloc_fail.h"
 
@@ -57,53 +56,6 @@ static void test_gather(void **state) {
         ts_npu_config_free(config);
         ts_design_free(d);
     }
-}
-
-/* Our PDIs of whole designs equal what bootgen makes of the same writes, given one word at a time where it
- * matters not. */
-static void test_bootgen(void **state) {
-    (void)state;
-    SKIP_WITHOUT_BOOTGEN();
-    ts_err err;
-    raw_cdo raw = {0};
-    for (int i = 0; i < 6; i++) {
-        ts_design *d = i < 4 ? loopback_design(i + 1, i + 1, 64 << i) : gather_design(i == 4 ? 1 : 4);
-        ts_buf pdi = {0};
-        assert_ok(ts_design_finish(d, &pdi, NULL, &err));
-        ts_cdo_reader r;
-        ts_cdo_op op;
-        bool more;
-        raw.n = 0;
-        assert_ok(ts_pdi_open(&r, pdi.data, pdi.len, &err));
-        for (;;) {
-            assert_ok(ts_cdo_next(&r, &op, &more, &err));
-            if (!more) break;
-            switch (op.kind) {
-            case TS_CDO_WRITE: raw_command(&raw, 0x103, (uint32_t[]){op.addr, op.value}, 2); break;
-            case TS_CDO_MASK_WRITE:
-                raw_command(&raw, 0x102, (uint32_t[]){op.addr, op.mask, op.value}, 3);
-                break;
-            case TS_CDO_BLOCK: {
-                size_t n = op.data.len / 4;
-                uint32_t *payload = malloc(4 * (n + 2));
-                assert_non_null(payload);
-                payload[0] = 0;
-                payload[1] = op.addr;
-                memcpy(payload + 2, op.data.data, op.data.len);
-                raw_command(&raw, 0x105, payload, n + 2);
-                free(payload);
-                break;
-            }
-            default: break;
-            }
-        }
-        char what[32];
-        snprintf(what, sizeof what, "design %d", i);
-        assert_equals_bootgen(&raw, &pdi, what);
-        ts_buf_free(&pdi);
-        ts_design_free(d);
-    }
-    free(raw.w);
 }
 
 static void test_placing(void **state) {
@@ -384,7 +336,7 @@ static void test_alloc(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_loopbacks),       cmocka_unit_test(test_gather), cmocka_unit_test(test_bootgen),
+        cmocka_unit_test(test_loopbacks),       cmocka_unit_test(test_gather), 
         cmocka_unit_test(test_placing),         cmocka_unit_test(test_errors), cmocka_unit_test(test_order),
         cmocka_unit_test(test_dispatch_limits), cmocka_unit_test(test_alloc),
     };

@@ -407,6 +407,7 @@ static void test_messages(void **state) {
         {{0}, TS_IOCTL_CONFIG_HWCTX, EINVAL, TS_E_DEVICE, "dmesg | grep amdxdna"},
         {{0}, TS_IOCTL_CREATE_BO, ENODEV, TS_E_DEVICE, "the NPU is gone"},
         {{0}, TS_FAKE_MMAP, ENOMEM, TS_E_NOMEM, "not enough memory for 64 MiB"},
+        {{0}, TS_FAKE_MMAP, EAGAIN, TS_E_DEVICE, "raise the memlock limit"},
     };
     rig p = {0};
     plan(&p, 2);

@@ -180,6 +180,32 @@ static void test_this_machine(void **state) {
     assert_int_equal(h.kernel_major, 0);
 }
 
+/* The lines of the kernel log that a report needs: the last of the driver's, with what they mean. */
+static void test_kernel_log(void **state) {
+    (void)state;
+    static const char log[] = "<6>[    1.0] usb 1-1: new device\n"
+                              "<6>[    2.0] amdxdna 0000:c4:00.1: enabling device\n"
+                              "<3>[    3.0] amdxdna 0000:c4:00.1: [drm] *ERROR* Incompatible firmware protocol major 5 minor 5\n"
+                              "<6>[    4.0] eth0: link is up\n"
+                              "<3>[    5.0] amdxdna 0000:c4:00.1: create context failed, status 0x2000003";
+    ts_buf out = {0};
+    assert_true(ts_npu_log_pick(&out, log, sizeof log - 1, 2));
+    assert_string_equal(out.data,
+                        "<3>[    3.0] amdxdna 0000:c4:00.1: [drm] *ERROR* Incompatible firmware protocol major 5 minor 5\n"
+                        "    that is: the firmware is too old for this kernel: update linux-firmware\n"
+                        "<3>[    5.0] amdxdna 0000:c4:00.1: create context failed, status 0x2000003\n"
+                        "    that is: the firmware is wedged by an earlier hang; on older drivers only a reboot helps\n");
+    ts_buf_clear(&out);
+    assert_true(ts_npu_log_pick(&out, log, sizeof log - 1, 20));
+    assert_non_null(strstr(out.data, "enabling device\n<3>[    3.0]")); /* no advice for what is no error */
+    assert_null(strstr(out.data, "eth0"));
+    ts_buf_clear(&out);
+    assert_true(ts_npu_log_pick(&out, log, 33, 20) && out.len == 0);
+    int r = ts_npu_kernel_log(&out, 20); /* whatever this machine lets us see */
+    assert_true(r == 0 || r == -EPERM || r == -ENOSYS);
+    ts_buf_free(&out);
+}
+
 /* The real node's table on things that are there on any machine. */
 static void test_drm(void **state) {
     (void)state;
@@ -213,7 +239,7 @@ static void test_drm(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_machines), cmocka_unit_test(test_warnings),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_machines), cmocka_unit_test(test_warnings), cmocka_unit_test(test_kernel_log),
                                        cmocka_unit_test(test_this_machine), cmocka_unit_test(test_drm)};
     return cmocka_run_group_tests_name("host", tests, NULL, NULL);
 }

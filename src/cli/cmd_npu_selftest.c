@@ -1,0 +1,186 @@
+/* cmd_npu_selftest.c - `tessera npu selftest`: climb the ladder on the NPU of this machine or on the simulated one, and leave
+ * a log that can be sent with a report. */
+#include "cli/cmd_npu.h"
+#include "cli/output.h"
+
+#include "npu/ladder.h"
+#include "xdna/host.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { KERNEL_LINES = 20 };
+
+typedef struct report {
+    FILE *log;
+    bool quiet; /* standard output is for JSON */
+} report;
+
+/* A hang, even of the whole machine, must not take the line with it. */
+static void say(void *ud, const char *line) {
+    report *r = ud;
+    fprintf(r->log, "%s\n", line);
+    if (fflush(r->log) == 0) (void)fsync(fileno(r->log));
+    if (r->quiet) return;
+    puts(line);
+    fflush(stdout);
+}
+
+TS_PRINTF(2, 3) static void sayf(report *r, const char *fmt, ...);
+static void sayf(report *r, const char *fmt, ...) {
+    char line[700];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    say(r, line);
+}
+
+static void describe_host(report *r, const ts_npu_host *h) {
+    char line[512];
+    sayf(r, "tessera %s, kernel %s, firmware file %s, %d IOMMU groups", TESSERA_VERSION, h->kernel,
+         h->firmware ? "found" : "missing", h->iommu_groups);
+    for (int i = 0; i < h->n_chips; i++)
+        sayf(r, "chip %s: PCI 1022:%04x, driver %s, node %s", h->chip[i].slot, h->chip[i].device,
+             h->chip[i].driver[0] ? h->chip[i].driver : "(none)", h->chip[i].node[0] ? h->chip[i].node : "(none)");
+    for (int i = 0; ts_npu_host_warning(h, UINT64_C(256) << 20, i, line, sizeof line); i++) sayf(r, "warning: %s", line);
+}
+
+/* What the driver has to say, which is often more than an error number. */
+static void tell_kernel_log(report *r) {
+    ts_buf text = {0};
+    int e = ts_npu_kernel_log(&text, KERNEL_LINES);
+    if (e < 0) {
+        sayf(r, "The kernel log cannot be read (%s). Please add the output of: sudo dmesg | grep -i amdxdna | tail -%d",
+             strerror(-e), KERNEL_LINES);
+    } else if (!text.len) {
+        say(r, "The kernel log has no lines of amdxdna.");
+    } else {
+        sayf(r, "The last lines of amdxdna in the kernel log:");
+        for (char *line = text.data, *end; (end = strchr(line, '\n')); line = end + 1) {
+            *end = 0;
+            say(r, line);
+        }
+    }
+    ts_buf_free(&text);
+}
+
+static json_t *json_rungs(const ts_ladder_result *res, int failed) {
+    json_t *a = json_array();
+    for (int i = 1; i <= res->reached || i == failed; i++)
+        json_array_append_new(a, json_pack("{s:i, s:s, s:b, s:f}", "rung", i, "name", ts_ladder_rung_name(i), "ok", i != failed,
+                                           "wall_ms", res->ms[i - 1]));
+    return a;
+}
+
+static json_t *json_figures(const ts_ladder_result *res, const char *source) {
+    json_t *a = json_array();
+    for (int i = 0; i < res->n_figures; i++) {
+        const ts_ladder_figure *f = &res->figure[i];
+        json_array_append_new(a, json_pack("{s:s, s:i, s:f, s:s, s:s}", "name", f->name, "rung", f->rung, "value", f->value, "unit",
+                                           f->unit, "source", source));
+    }
+    return a;
+}
+
+static int print_json(const ts_ladder_result *res, const char *device, const char *log, const char *kernel, bool simulated,
+                      const ts_err *error) {
+    int failed = error ? res->reached + 1 : 0;
+    const uint32_t *fw = res->info.firmware;
+    char firmware[64];
+    snprintf(firmware, sizeof firmware, "%u.%u.%u.%u", fw[0], fw[1], fw[2], fw[3]);
+    json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:b, s:i, s:o, s:o, s:s, s:s*}", "device", device, "version", TESSERA_VERSION,
+                          "kernel", kernel, "firmware", firmware, "passed", !error, "reached", res->reached, "rungs",
+                          json_rungs(res, failed), "figures", json_figures(res, simulated ? "simulated" : "measured"), "log",
+                          log, "error", error ? error->msg : NULL);
+    char *text = j ? json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
+    if (text) puts(text);
+    free(text);
+    json_decref(j);
+    ts_err err;
+    return text ? CLI_OK : (ts_fail_nomem(&err, "the report", 4096), cli_fail(&err));
+}
+
+static int cannot_write(const char *path) {
+    ts_err err;
+    ts_fail_os(&err, TS_E_IO, errno, "%s: cannot write the report", path);
+    return cli_fail(&err);
+}
+
+static int run(const cli_command *self, int argc, char **argv) {
+    const char *device = "npu", *log_path = "npu-selftest.log", *node = NULL;
+    long to = TS_LADDER_RUNGS, seed = 0;
+    bool json = false;
+    cli_list rest = {0};
+    const cli_opt opts[] = {
+        {CLI_STR, 0, "device", "NAME", &device, 0, 0, "npu (default): the NPU of this machine; npu-sim: the simulated one"},
+        {CLI_INT, 0, "to", "N", &to, 1, TS_LADDER_RUNGS, "the last rung to climb (default: all); 1 only asks the driver"},
+        {CLI_STR, 0, "log", "FILE", &log_path, 0, 0, "write the report here too (default: npu-selftest.log)"},
+        {CLI_FLAG, 0, "json", NULL, &json, 0, 0, "print the result as one JSON object"},
+        {CLI_STR, 0, "node", "PATH", &node, 0, 0, "use this device node instead of looking for one"},
+        {CLI_INT, 0, "sim-seed", "N", &seed, 0, 9007199254740992.0, "npu-sim: shake all latencies (default 0: nominal)"},
+        {0},
+    };
+    int code = cli_parse(self, opts, argc, argv, &rest);
+    if (code == CLI_OK && rest.n) code = cli_usage_error(self, "unexpected argument \"%s\"", rest.item[0]);
+    bool simulated = !strcmp(device, "npu-sim");
+    if (code == CLI_OK && !simulated && strcmp(device, "npu"))
+        code = cli_usage_error(self, "--device %s: it runs on npu or npu-sim", device);
+    ts_free(rest.item);
+    if (code) return code == -1 ? CLI_OK : code;
+
+    ts_npu_host h;
+    ts_err err = {.msg = ""};
+    char found[64];
+    ts_npu_host_probe(&h, "");
+    if (!simulated && !node) {
+        if (ts_npu_host_node(&h, found, sizeof found, &err) != TS_OK) return cli_fail(&err);
+        node = found;
+    }
+    ts_simnode *sim = NULL;
+    if (simulated && ts_simnode_new(&sim, &(ts_simnode_options){.seed = (uint64_t)seed, .strict = true}, &err) != TS_OK)
+        return cli_fail(&err);
+    report r = {.log = fopen(log_path, "w"), .quiet = json};
+    if (!r.log) {
+        ts_simnode_free(sim);
+        return cannot_write(log_path);
+    }
+    if (simulated) sayf(&r, "tessera %s, kernel %s, npu-sim: nothing here was measured", TESSERA_VERSION, h.kernel);
+    else describe_host(&r, &h);
+    ts_ladder_options o = {.io = simulated ? ts_simnode_io(sim) : ts_npu_io_drm(), .path = node ? node : "npu-sim", .sim = sim,
+                           .to = (int)to, .say = say, .ud = &r};
+    ts_ladder_result res;
+    ts_status s = ts_npu_ladder(&o, &res, &err);
+    if (s != TS_OK) {
+        say(&r, err.msg);
+        if (simulated && *ts_simnode_report(sim)) say(&r, ts_simnode_report(sim));
+        if (!simulated) tell_kernel_log(&r);
+        sayf(&r, "Please send %s with a report: which rung failed, and the lines above, are all that is needed.", log_path);
+    } else {
+        sayf(&r, "Rungs 1 to %d passed. %s", res.reached, simulated ? "All figures are simulated." : "Please send this log: it helps everyone.");
+    }
+    ts_simnode_free(sim);
+    bool lost = ferror(r.log) != 0;
+    lost |= fclose(r.log) != 0;
+    if (json) code = print_json(&res, device, log_path, h.kernel, simulated, s != TS_OK ? &err : NULL);
+    else printf("written to %s\n", log_path);
+    if (s != TS_OK) return cli_fail(&err);
+    if (lost) return cannot_write(log_path);
+    return cli_output_end(code);
+}
+
+const cli_command cmd_npu_selftest = {
+    .name = "npu selftest",
+    .args = "",
+    .summary = "climb from the first question to an NPU up to its full speed, and write a report",
+    .text = "Rungs: 1 queries, 2 heap and context, 3 an empty configuration, 4 4 KiB round in one column, 5 in four,\n"
+            "6 one core, 7 linear layers of each type against the CPU bit for bit, 8 bandwidth of reading on 1, 2, 4\n"
+            "and 8 channels, 9 latency of a submission. It stops at the first that fails. Save your work first: a hang\n"
+            "of the NPU can need a reboot on older kernels. See docs/npu/silicon.md.",
+    .run = run,
+};
