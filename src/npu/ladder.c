@@ -68,7 +68,7 @@ ts_status climb_run(climb *c, int n_args, double *us, ts_err *err) {
     TS_TRY(ts_npu_cmd_wait(c->cmd, timeout_ns, err));
     *us = (double)(c->cmd->done_ns - c->cmd->submit_ns) / 1000;
     if (c->o->sim) /* the array's time, and the host's as it was measured on a real machine */
-        *us = (double)ts_simnode_stats(c->o->sim)->cycles / TS_SIM_CLOCK_MHZ + TS_SIM_SUBMIT_NS / 1000.0;
+        *us = (double)ts_simnode_stats(c->o->sim)->cycles / TS_SIM_CLOCK_MHZ + (double)ts_sim_submit_gap() / TS_SIM_CLOCK_MHZ;
     return TS_OK;
 }
 

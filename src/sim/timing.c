@@ -39,3 +39,10 @@ bool ts_sim_timing_print(const ts_sim_timing *t, ts_buf *out) {
     }
     return ok;
 }
+
+uint64_t ts_sim_submit_gap(void) {
+    ts_sim_timing t;
+    ts_sim_timing_init(&t);
+    uint64_t all = (uint64_t)TS_SIM_SUBMIT_NS * TS_SIM_CLOCK_MHZ / 1000, inside = t.fw_launch.nominal + t.fw_cold.nominal;
+    return all > inside ? all - inside : 0;
+}

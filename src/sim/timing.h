@@ -22,11 +22,14 @@ typedef struct ts_sim_timing {
 
 enum {
     TS_SIM_CLOCK_MHZ = 1000,   /* [doc] AM020; the measured channels of an npu1 behave like it [silicon] ryzenai-npu-lab */
-    TS_SIM_SUBMIT_NS = 160000, /* host side of one command, not in the cycles of a run [silicon] ryzenai-npu-lab */
+    TS_SIM_SUBMIT_NS = 160000, /* fixed cost of a command as the host sees it, its launch included [silicon] ryzenai-npu-lab */
 };
 
 /* The table as it stands. */
 void ts_sim_timing_init(ts_sim_timing *t);
+
+/* Cycles of TS_SIM_SUBMIT_NS that no run contains: all of it but the launch. */
+uint64_t ts_sim_submit_gap(void);
 
 /* One figure by name, the same with every seed. TS_E_INVAL: no such name. */
 TS_NODISCARD ts_status ts_sim_timing_set(ts_sim_timing *t, const char *name, uint32_t value, ts_err *err);

@@ -752,6 +752,26 @@ static void test_command_format(void **state) {
     ts_npu_config_free(config);
 }
 
+/* A transfer that is said to be under way from before and is not possible; test_ahead.c has the rest of the rule. */
+static void test_ahead_of_time(void **state) {
+    (void)state;
+    ts_err err;
+    ts_rule rule;
+    ts_npu_command *cmd;
+    ts_buf out = {0};
+    ts_txn t = {0};
+    ts_npu_config *config = loop_config();
+    const ts_carried nowhere = {.n = 1, .task = {{.col = 3, .words = 64}}};
+    ts_txn_nop(&t);
+    assert_ok(ts_txn_finish(&t, ts_npu_config_cols(config), &out, &err));
+    assert_status(ts_npu_command_check_carried(&cmd, config, out.data, out.len, NULL, 0, NULL, 0, &nowhere, NULL, &rule, &err), TS_E_INVAL);
+    assert_int_equal(rule, TS_RULE_AHEAD);
+    broken[rule] = true;
+    ts_txn_free(&t);
+    ts_buf_free(&out);
+    ts_npu_config_free(config);
+}
+
 /* Runs last: the tests above have broken every rule. */
 static void test_every_rule_was_broken(void **state) {
     (void)state;
@@ -766,7 +786,8 @@ int main(void) {
         cmocka_unit_test(test_configs),        cmocka_unit_test(test_config_format),
         cmocka_unit_test(test_commands),       cmocka_unit_test(test_queue),
         cmocka_unit_test(test_token_route),    cmocka_unit_test(test_gather_words),
-        cmocka_unit_test(test_command_format), cmocka_unit_test(test_every_rule_was_broken),
+        cmocka_unit_test(test_command_format), cmocka_unit_test(test_ahead_of_time),
+        cmocka_unit_test(test_every_rule_was_broken),
     };
     return cmocka_run_group_tests_name("check", tests, NULL, NULL);
 }
