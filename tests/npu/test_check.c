@@ -740,6 +740,42 @@ static void test_gather_words(void **state) {
     ts_design_free(d);
 }
 
+/* A wait stands between what it needs and what sends that. Columns of the table: words that are emptied and filled before the
+ * first wait, and after it. */
+static void test_words_in_time(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t out[2], in[2];
+        ts_rule rule;
+    } k[] = {
+        {{256, 256}, {256, 256}, TS_RULE_NONE},  {{256, 512}, {512, 256}, TS_RULE_NONE}, /* more may wait in the memtile */
+        {{512, 256}, {256, 512}, TS_RULE_WORDS}, {{512, 256}, {512, 256}, TS_RULE_NONE},
+        {{128, 128}, {128, 128}, TS_RULE_WORDS}, /* a buffer goes on when it is full */
+        {{128, 384}, {256, 256}, TS_RULE_NONE},
+    };
+    ts_npu_config *config = loop_config();
+    for (size_t i = 0; i < sizeof k / sizeof k[0]; i++) {
+        ts_dispatch p;
+        ts_err err = {.msg = ""};
+        ts_rule rule = TS_RULE_NONE;
+        ts_npu_command *cmd = NULL;
+        ts_dispatch_init(&p, 1);
+        for (int j = 0; j < 2; j++) {
+            ts_dispatch_task(&p, &(ts_shim_task){.dir = TS_S2MM, .arg = 1, .words = k[i].out[j], .token = true});
+            ts_dispatch_task(&p, &(ts_shim_task){.dir = TS_MM2S, .arg = 0, .words = k[i].in[j]});
+            ts_dispatch_wait(&p, 0, TS_S2MM, 0);
+            if (j == 1) ts_dispatch_implies(&p, 0, TS_MM2S, 0);
+        }
+        ts_status s = ts_npu_command_from(&cmd, config, &p, (uint64_t[]){4096, 4096}, 2, &rule, &err);
+        if (rule != k[i].rule || (s == TS_OK) != (rule == TS_RULE_NONE))
+            fail_msg("case %zu: rule %s, not %s (%s)", i, ts_rule_name(rule), ts_rule_name(k[i].rule), err.msg);
+        if (rule != TS_RULE_NONE) assert_non_null(strstr(err.msg, "the wait at offset"));
+        ts_npu_command_free(cmd);
+        ts_dispatch_free(&p);
+    }
+    ts_npu_config_free(config);
+}
+
 static void test_command_format(void **state) {
     (void)state;
     ts_err err;
@@ -766,7 +802,7 @@ int main(void) {
         cmocka_unit_test(test_configs),        cmocka_unit_test(test_config_format),
         cmocka_unit_test(test_commands),       cmocka_unit_test(test_queue),
         cmocka_unit_test(test_token_route),    cmocka_unit_test(test_gather_words),
-        cmocka_unit_test(test_command_format), cmocka_unit_test(test_every_rule_was_broken),
+        cmocka_unit_test(test_words_in_time), cmocka_unit_test(test_command_format), cmocka_unit_test(test_every_rule_was_broken),
     };
     return cmocka_run_group_tests_name("check", tests, NULL, NULL);
 }
