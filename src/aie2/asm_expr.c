@@ -1,5 +1,6 @@
 /* asm_expr.c - the assembler's text side: positions, messages, blanks, symbols, expressions. */
 #include "aie2/asm_int.h"
+#include "base/printable.h"
 
 #include <ctype.h>
 #include <stdarg.h>
@@ -14,6 +15,30 @@ static const struct ts_asm_source *source_of(const ts_aie2_program *p, const cha
         if (t->data && at >= t->data && at <= t->data + t->len) return &p->source[i];
     }
     return NULL;
+}
+
+/* Text of the source, fit for a terminal: what is no letter becomes a question mark, one column each. */
+static bool put_source(ts_buf *out, const char *s, const char *end) {
+    bool ok = true;
+    while (s < end && ok) {
+        uint32_t code = 0;
+        size_t n = ts_utf8_valid((const uint8_t *)s, (size_t)(end - s), &code);
+        bool plain = n && code >= 32 && (code < 127 || code >= 160);
+        ok = plain ? ts_buf_append(out, s, n) : ts_buf_putc(out, *s == '\t' ? ' ' : '?');
+        s += n ? n : 1;
+    }
+    return ok;
+}
+
+/* The same number of columns in blanks. */
+static bool put_blanks(ts_buf *out, const char *s, const char *end) {
+    bool ok = true;
+    while (s < end && ok) {
+        size_t n = ts_utf8_valid((const uint8_t *)s, (size_t)(end - s), NULL);
+        ok = ts_buf_putc(out, ' ');
+        s += n ? n : 1;
+    }
+    return ok;
 }
 
 /* "file:line:col: kind: text", the source line, a caret. */
@@ -31,12 +56,10 @@ static bool put_message(ts_aie2_program *p, const char *at, const char *kind, co
     const char *eol = memchr(bol, '\n', (size_t)(end - bol));
     if (!eol) eol = end;
     if (eol - bol > 300) eol = bol + 300;
-    if (!ts_buf_printf(out, "%s:%u:%u: %s: %s\n  ", src->name, line, (unsigned)(at - bol) + 1, kind, text)) return false;
-    for (const char *c = bol; c < eol; c++) /* control characters would spoil the terminal */
-        if (!ts_buf_putc(out, *c == '\t' ? ' ' : (unsigned char)*c < 32 || *c == 127 ? '?' : *c)) return false;
-    if (!ts_buf_puts(out, "\n  ")) return false;
-    for (const char *c = bol; c < at && c < eol; c++)
-        if (((unsigned char)*c & 0xc0) != 0x80 && !ts_buf_putc(out, ' ')) return false; /* UTF-8: one column a letter */
+    if (!ts_buf_printf(out, "%s:%u:%u: %s: ", src->name, line, (unsigned)(at - bol) + 1, kind)) return false;
+    if (!put_source(out, text, text + strlen(text)) || !ts_buf_puts(out, "\n  ")) return false;
+    if (!put_source(out, bol, eol) || !ts_buf_puts(out, "\n  ")) return false;
+    if (!put_blanks(out, bol, at < eol ? at : eol)) return false;
     return ts_buf_puts(out, "^\n");
 }
 

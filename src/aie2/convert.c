@@ -34,7 +34,7 @@ static bool fits(int64_t v, unsigned bits) {
 
 bool ts_aie2_ups(uint8_t *out, unsigned to, const uint8_t *in, unsigned from, unsigned n, uint32_t shift, bool is_signed,
             unsigned sat) {
-    unsigned s = shift > 63 ? 0 : shift; /* counts out of range act as none [silicon] */
+    unsigned s = shift & 63; /* no capture has a count out of range: 6 bits [guess] */
     bool any = false;
     for (unsigned i = 0; i < n; i++) {
         int64_t x = lane_get(in, from, i, is_signed);
@@ -68,7 +68,7 @@ static int64_t round_shift(int64_t x, unsigned s, unsigned rnd) {
 
 bool ts_aie2_srs(uint8_t *out, unsigned to, const uint8_t *in, unsigned from, unsigned n, uint32_t shift, bool is_signed,
             unsigned sat, unsigned rnd) {
-    unsigned s = shift > 63 ? 0 : shift;
+    unsigned s = shift & 63;
     bool over = false;
     for (unsigned i = 0; i < n; i++) {
         int64_t y = round_shift(lane_get(in, from, i, true), s, rnd);

@@ -31,7 +31,7 @@ static config config_of(uint32_t c) {
     return (config){
         .zero = c & 1,          .amode = c >> 1 & 3,    .bmode = c >> 3 & 3,    .variant = c >> 5 & 7,
         .sgn_y = c >> 8 & 1,    .sgn_x = c >> 9 & 1,    .shift16 = c >> 10 & 1, .sub0 = c >> 11 & 1,
-        .sub1 = c >> 12 & 1,    .sub2 = c >> 13 & 1,    .sub_mask = c >> 16,
+        .sub1 = c >> 12 & 1,    .sub2 = c >> 13 & 1,    .sub_mask = c >> 16 & 0xff,
     };
 }
 
@@ -42,43 +42,59 @@ static unsigned signs_of(const ts_aie2_op *op, const config *c) {
 
 /* ---- integers ---------------------------------------------------------------------------------------------------- */
 
-/* Shapes: C[m][n] = sum over k of A[m][k] B[k][n], all row by row. `elem`: no matrix, lane i of each channel is
- * multiplied on its own (n lanes, k channels, channel-major). `conv`: C[i] = sum over k of A[i + k] B[k]. */
-enum { MATRIX, ELEMENT, CONVOLUTION };
+/* Shapes. MATRIX: C[m][n] = sum over k of A[m][k] B[k][n]; all row by row, every element `ch` channels wide. ELEMENT:
+ * C[i] = sum over k of A[i + n k] B[i + n k]. CONVOLUTION: C[i] = sum over k of A[i + k] B[k], again `ch` channels wide.
+ * COMPLEX: n / 2 complex lanes, k / 2 products of each, C[i] = sum over j of A[i + n/2 j] B[i + n/2 j]. */
+enum { MATRIX, ELEMENT, CONVOLUTION, COMPLEX };
+
+/* Which bit of the sub mask negates product k of lane i [silicon where a capture has such a mask]:
+ *   BY_PARITY 4 (i & 1) + 2 (k & 1) + k / 4      8-bit by 8-bit
+ *   BY_FOURTH 4 (i & 1) + 2 (i >> 1 & 1) + 2 k / K   16-bit into 32-bit lanes: two bits for each of four lanes
+ *   BY_TERM   4 (i & 1) + k                      16-bit into 64-bit lanes
+ *   BY_HALF   the same for 32-bit by 16-bit, where k + 2 is for the upper half of A [doc]
+ *   UNKNOWN   only masks of all zeros or all ones can be modelled */
+enum { BY_PARITY, BY_FOURTH, BY_TERM, BY_HALF, UNKNOWN };
+
 typedef struct shape {
     uint8_t amode, bmode, variant, kind;
-    uint8_t m, k, n, bits_x, bits_y;
+    uint8_t m, k, n, ch, bits_x, bits_y, sub;
 } shape;
 static const shape SHAPES[] = {
-    {0, 0, 0, MATRIX, 4, 16, 8, 8, 4},   {0, 1, 0, MATRIX, 4, 8, 8, 8, 8},      {0, 2, 0, MATRIX, 4, 4, 8, 16, 8},
-    {0, 3, 0, MATRIX, 4, 2, 8, 16, 16},  {1, 0, 0, MATRIX, 4, 2, 4, 32, 16},    {1, 2, 0, MATRIX, 2, 8, 8, 16, 8},
-    {1, 2, 1, MATRIX, 4, 8, 4, 16, 8},   {1, 3, 0, MATRIX, 2, 4, 8, 16, 16},    {1, 3, 1, MATRIX, 4, 4, 4, 16, 16},
-    {0, 1, 1, ELEMENT, 1, 2, 32, 8, 8},  {0, 3, 1, ELEMENT, 1, 1, 32, 16, 16},  {0, 1, 2, CONVOLUTION, 1, 8, 32, 8, 8},
-    {1, 3, 2, CONVOLUTION, 1, 4, 16, 16, 16},
+    {0, 0, 0, MATRIX, 4, 16, 8, 1, 8, 4, UNKNOWN},        {0, 1, 0, MATRIX, 4, 8, 8, 1, 8, 8, BY_PARITY},
+    {0, 1, 1, ELEMENT, 1, 2, 32, 1, 8, 8, BY_PARITY},     {0, 1, 2, CONVOLUTION, 1, 4, 4, 8, 8, 8, UNKNOWN},
+    {0, 1, 3, CONVOLUTION, 1, 8, 8, 4, 8, 8, BY_PARITY},  {0, 1, 4, CONVOLUTION, 1, 8, 32, 1, 8, 8, BY_PARITY},
+    {0, 2, 0, MATRIX, 4, 4, 8, 1, 16, 8, BY_FOURTH},      {0, 2, 1, MATRIX, 4, 4, 4, 2, 16, 8, BY_FOURTH},
+    {0, 3, 0, MATRIX, 4, 2, 8, 1, 16, 16, BY_FOURTH},     {0, 3, 1, ELEMENT, 1, 1, 32, 1, 16, 16, BY_FOURTH},
+    {1, 0, 0, MATRIX, 4, 2, 4, 1, 32, 16, BY_HALF},       {1, 0, 1, COMPLEX, 1, 2, 16, 1, 32, 16, BY_HALF},
+    {1, 2, 0, MATRIX, 2, 8, 8, 1, 16, 8, UNKNOWN},        {1, 2, 1, MATRIX, 4, 8, 4, 1, 16, 8, UNKNOWN},
+    {1, 3, 0, MATRIX, 2, 4, 8, 1, 16, 16, BY_TERM},       {1, 3, 1, MATRIX, 4, 4, 4, 1, 16, 16, BY_TERM},
+    {1, 3, 2, ELEMENT, 1, 2, 16, 1, 16, 16, BY_TERM},     {1, 3, 3, CONVOLUTION, 1, 4, 16, 1, 16, 16, BY_TERM},
+    {1, 3, 4, COMPLEX, 1, 4, 16, 1, 16, 16, BY_TERM},
 };
 
+/* bmode 1 with 64-bit lanes is another name for 3 [silicon: variants 0, 1, 2]. */
 static const shape *shape_of(const config *c) {
+    unsigned bmode = c->amode == 1 && c->bmode == 1 ? 3 : c->bmode;
     for (size_t i = 0; i < sizeof SHAPES / sizeof *SHAPES; i++)
-        if (SHAPES[i].amode == c->amode && SHAPES[i].bmode == c->bmode && SHAPES[i].variant == c->variant)
+        if (SHAPES[i].amode == c->amode && SHAPES[i].bmode == bmode && SHAPES[i].variant == c->variant)
             return &SHAPES[i];
     return NULL;
 }
 
-/* Codes that stand for no dense shape: nothing is multiplied, the accumulators are added as ever. A bit per variant, by
- * amode and bmode [silicon: these were seen]. Other codes than these and those of SHAPES do multiply, in ways that the
- * captures do not settle. */
-static const uint8_t NO_PRODUCT[4][4] = {
-    {0x3c, 0x00, 0x60, 0x10}, /* 0: variants 2-5 of bmode 0, 5 and 6 of bmode 2, 4 of bmode 3 */
-    {0x74, 0x80, 0x84, 0x20},
-    {0x24, 0x48, 0xb8, 0x88},
-    {0x10, 0x08, 0x40, 0x90},
-};
-static const uint8_t NO_PRODUCT_F[4][4] = {
-    {0x3c, 0x02, 0xe0, 0x01},
-    {0x36, 0x01, 0x04, 0xae},
-    {0x14, 0x50, 0xa8, 0x4c},
-    {0x40, 0x08, 0x58, 0x18},
-};
+/* The bit of the sub mask for product k of lane i. */
+static unsigned sub_bit(const shape *s, unsigned i, unsigned k) {
+    switch (s->sub) {
+    case BY_PARITY: return 4 * (i & 1) + (s->kind == ELEMENT ? 0 : 2 * (k & 1) + k / 4);
+    case BY_FOURTH: return 2 * (i & 3) + 2 * k / s->k;
+    default: return 4 * (i & 1) + (s->sub == UNKNOWN ? 0 : k);
+    }
+}
+
+/* Whether the model knows what the mask negates. */
+static bool sub_known(const shape *s, unsigned mask) {
+    if (s->sub == UNKNOWN) return mask == 0 || mask == 0xff;
+    return s->sub != BY_HALF || (mask >> 2 & 0x33) == (mask & 0x33);
+}
 
 static int64_t element(const uint8_t *p, unsigned bits, unsigned i, bool is_signed) {
     uint64_t v = 0;
@@ -87,17 +103,60 @@ static int64_t element(const uint8_t *p, unsigned bits, unsigned i, bool is_sign
     return is_signed ? (int64_t)(v << (64 - bits)) >> (64 - bits) : (int64_t)v;
 }
 
+/* The same for the bfloat16 shapes: 4x8x4 matrices (variant 0), 16 lanes with two channels (variant 1); the bit of the sub
+ * mask is 4 (i & 1) + (k & 3) [silicon]. */
+static void float_factors(const config *c, unsigned i, unsigned k, unsigned *ix, unsigned *iy) {
+    *ix = c->variant ? 16 * k + i : 8 * (i / 4) + k;
+    *iy = c->variant ? 16 * k + i : 4 * k + i % 4;
+}
+
+static bool float_sub(const config *c, unsigned i, unsigned k) {
+    return c->sub_mask >> (4 * (i & 1) + (k & 3)) & 1;
+}
+
+/* The elements that product k of lane i multiplies. */
+static void factors(const shape *s, unsigned i, unsigned k, unsigned *ix, unsigned *iy) {
+    unsigned lane = i / s->ch, channel = i % s->ch;
+    switch (s->kind) {
+    case MATRIX:
+        *ix = (lane / s->n * s->k + k) * s->ch + channel;
+        *iy = (k * s->n + lane % s->n) * s->ch + channel;
+        break;
+    case ELEMENT: *ix = *iy = i + k * s->n; break;
+    case CONVOLUTION:
+        *ix = (lane + k) * s->ch + channel;
+        *iy = k * s->ch + channel;
+        break;
+    default: /* complex: real lanes are re re, im im; imaginary ones re im, im re */
+        *ix = (i / 2 + k / 2 * (s->n / 2)) * 2 + k % 2;
+        *iy = *ix ^ (i & 1);
+        break;
+    }
+}
+
 static void products(int64_t out[32], const shape *s, const config *c, const uint8_t *x, const uint8_t *y) {
-    for (unsigned m = 0; m < s->m; m++)
-        for (unsigned n = 0; n < s->n; n++) {
-            int64_t sum = 0;
-            for (unsigned k = 0; k < s->k; k++) {
-                unsigned ix = s->kind == MATRIX ? m * s->k + k : s->kind == ELEMENT ? k * s->n + n : n + k;
-                unsigned iy = s->kind == MATRIX ? k * s->n + n : s->kind == ELEMENT ? k * s->n + n : k;
-                int64_t p = element(x, s->bits_x, ix, c->sgn_x) * element(y, s->bits_y, iy, c->sgn_y);
-                sum += p;
-            }
-            out[m * s->n + n] = sum;
+    for (unsigned i = 0; i < (unsigned)s->m * s->n * s->ch; i++) {
+        uint64_t sum = 0;
+        for (unsigned k = 0; k < s->k; k++) {
+            unsigned ix, iy;
+            factors(s, i, k, &ix, &iy);
+            uint64_t p = (uint64_t)(element(x, s->bits_x, ix, c->sgn_x) * element(y, s->bits_y, iy, c->sgn_y));
+            sum += c->sub_mask >> sub_bit(s, i, k) & 1 ? 0 - p : p;
+        }
+        out[i] = (int64_t)sum;
+    }
+}
+
+/* An integer instruction with a floating-point code (amode 2 or 3) multiplies the lower bytes of the bfloat16s, unsigned,
+ * keeps 14 bits of each product, and adds them to the lower 16 lanes only [silicon: all 27 captures]. */
+static void byte_products(int64_t out[32], const config *c, unsigned signs, const uint8_t *x, const uint8_t *y) {
+    for (unsigned i = 0; i < 16; i++)
+        for (unsigned k = 0; k < (c->variant ? 2u : 8u); k++) {
+            unsigned ix, iy;
+            float_factors(c, i, k, &ix, &iy);
+            int p = x[2 * ix] * y[2 * iy];
+            if (!!(signs & NEG_P) != float_sub(c, i, k)) p = -p;
+            out[i] += (int32_t)((uint32_t)p << 18) >> 18;
         }
 }
 
@@ -112,7 +171,7 @@ static void combine(uint8_t *out, const uint8_t *a1, const uint8_t *a2, const in
         if (c->shift16) x1 <<= 16;
         v += signs & NEG_A1 ? 0 - x1 : x1;
         v += signs & NEG_A2 ? 0 - x2 : x2;
-        if (p) v += signs & NEG_P ? 0 - (uint64_t)p[i] : (uint64_t)p[i];
+        v += signs & NEG_P ? 0 - (uint64_t)p[i] : (uint64_t)p[i];
         if (wide) ((u64a *)out)[i] = v;
         else ((u32a *)out)[i] = (uint32_t)v;
     }
@@ -160,6 +219,10 @@ static void mac_8x8(void *out, const void *acc, const uint8_t *a, const uint8_t 
 
 enum { FAST_CONF = 0x308 };
 
+static void not_modelled(ts_aie2_core *core, const ts_aie2_op *op, const later *now) {
+    ts_aie2_fail(core, "%s with configuration 0x%x is not modelled", ts_aie2_insns[op->id].name, now->a);
+}
+
 FN(mac_int) {
     if (now->a == FAST_CONF && op->sign == (HAS_P | HAS_A1)) {
         ts_aie2_note_read(core, op->r[1], 128);
@@ -180,16 +243,18 @@ FN(mac_int) {
     }
     uint8_t *out = put_vec(core, op->lat - 2u, op->r[0], 128, TS_BYP_VEC);
     int64_t p[32] = {0};
-    bool multiplies = op->sign & HAS_P && !(NO_PRODUCT[c.amode][c.bmode] >> c.variant & 1);
-    if (multiplies) {
-        const shape *s = shape_of(&c);
-        if (!s || c.sub_mask) {
-            ts_aie2_fail(core, "%s with configuration 0x%x is not modelled", ts_aie2_insns[op->id].name, now->a);
-            return;
-        }
-        products(p, s, &c, now->v.b, now->v.b + 64);
+    /* a code that stands for no dense shape multiplies nothing, the accumulators are added as ever [silicon] */
+    const shape *s = op->sign & HAS_P ? shape_of(&c) : NULL;
+    if (s && !sub_known(s, c.sub_mask)) {
+        not_modelled(core, op, now);
+        return;
     }
-    combine(out, a1, a2, multiplies ? p : NULL, signs, &c);
+    if (s) products(p, s, &c, now->v.b, now->v.b + 64);
+    if (op->sign & HAS_P && c.amode >= 2 && c.variant < 2) {
+        byte_products(p, &c, signs, now->v.b, now->v.b + 64);
+        signs &= ~(unsigned)NEG_P;
+    }
+    combine(out, a1, a2, p, signs, &c);
 }
 
 /* ---- floating point ---------------------------------------------------------------------------------------------- */
@@ -286,15 +351,9 @@ FN(mac_float) {
         ts_aie2_note_read(core, op->r[2], 64);
         a2 = get_vec(core, TS_BYP_NONE, op->r[2], 64);
     }
-    if (op->sign & HAS_P && !(NO_PRODUCT_F[c.amode][c.bmode] >> c.variant & 1)) {
-        if (c.amode != 2 || c.bmode != 3 || c.variant > 1 || c.sub_mask) {
-            ts_aie2_fail(core, "%s with configuration 0x%x is not modelled", ts_aie2_insns[op->id].name, now->a);
-            return;
-        }
-        n_products = c.variant ? 2 : 8;
-    }
-    if (c.amode == 1 && c.shift16 && a1) {
-        ts_aie2_fail(core, "%s with configuration 0x%x is not modelled", ts_aie2_insns[op->id].name, now->a);
+    if (op->sign & HAS_P && c.amode >= 2 && c.variant < 2) n_products = c.variant ? 2 : 8;
+    if (c.shift16 && a1 && (c.amode == 1 || (op->sign & HAS_P && shape_of(&c)))) {
+        not_modelled(core, op, now); /* integer codes multiply nothing, but what their shift gives is not understood */
         return;
     }
     const uint8_t *x = now->v.b, *y = now->v.b + 64;
@@ -304,11 +363,12 @@ FN(mac_float) {
         special sp = {0};
         unsigned n = 0;
         for (unsigned k = 0; k < n_products; k++) {
-            unsigned ix = c.variant ? 16 * k + i : 8 * (i / 4) + k, iy = c.variant ? 16 * k + i : 4 * k + i % 4;
+            unsigned ix, iy;
             uint16_t a, b;
+            float_factors(&c, i, k, &ix, &iy);
             memcpy(&a, x + 2 * ix, 2);
             memcpy(&b, y + 2 * iy, 2);
-            t[n++] = product_term(a, b, signs & NEG_P, &sp);
+            t[n++] = product_term(a, b, !!(signs & NEG_P) != float_sub(&c, i, k), &sp);
         }
         uint32_t x1 = a1 ? ((const u32a *)a1)[i] : 0;
         if (c.shift16) x1 <<= 16; /* of the bits, whatever number they are [silicon] */
