@@ -60,14 +60,19 @@ typedef int32_t ts_token; /* an index into the vocabulary; -1: none */
 typedef bool ts_progress_fn(void *ud, uint64_t done, uint64_t all);
 
 typedef struct ts_engine_opts { /* zero-initialise: every 0 or NULL means the default */
-    const char *device;       /* "cpu" */
+    const char *device;       /* "cpu" (default); "npu": linear layers on this machine's XDNA1 NPU; "npu-sim": on a simulated one */
     int n_threads;            /* default: all processors this process may use */
     ts_progress_fn *progress; /* while loading, in bytes */
     void *progress_ud;
+    bool allow_cpu_ops;       /* linear layers that the device cannot take run on the CPU; otherwise they are refused by name */
+    bool ledger;              /* keep account: ts_engine_ledger */
+    bool ledger_check;        /* and compute everything that a device computes on the CPU too, and compare */
+    bool no_prefetch;         /* a device takes weights only when their input is there */
+    uint64_t sim_seed;        /* npu-sim: shakes the latencies of the simulated array and makes it strict, for tests; 0: nominal */
 } ts_engine_opts;
 
 /* Load the model file at `path` (GGUF; any part of a split model). Errors: TS_E_IO, TS_E_FORMAT, TS_E_UNSUPP,
- * TS_E_NOMEM, TS_E_INVAL (unknown device, bad TESSERA_CPU). */
+ * TS_E_NOMEM, TS_E_INVAL (unknown device, bad TESSERA_CPU), TS_E_DEVICE (no NPU, or it refuses, with what to do). */
 TS_NODISCARD ts_status ts_engine_open(ts_engine **out, const char *path, const ts_engine_opts *opts, ts_err *err);
 /* The same from memory: the bytes of a whole file, borrowed until the engine is closed, 64-byte aligned. */
 TS_NODISCARD ts_status ts_engine_open_memory(ts_engine **out, const void *data, size_t len, const ts_engine_opts *opts,
@@ -82,13 +87,35 @@ typedef struct ts_model_info { /* borrowed strings: valid until the engine is cl
     uint32_t n_layer, n_vocab, n_ctx_train, d_model;
     uint64_t n_params;          /* elements of all tensors */
     uint64_t file_bytes;        /* of all parts */
-    uint64_t weight_bytes;      /* packed weights in memory */
+    uint64_t weight_bytes;      /* packed weights in memory, the device's included */
     uint64_t token_bytes;       /* weights read for one token */
     uint64_t layer_macs, head_macs; /* multiply-accumulates for one token: linear layers of the blocks; the output layer */
     uint64_t load_ns;
     const char *chat_template;  /* the name of the template recognised in the file, NULL: none */
 } ts_model_info;
 void ts_engine_info(const ts_engine *e, ts_model_info *out);
+
+/* What ran where and what it cost: one row for each kind of operation ("attn_q+attn_k+attn_v" of all layers together), tensor
+ * types and device. Kept only with ts_engine_opts.ledger. */
+typedef struct ts_ledger_row {
+    char op[72], types[40], device[12];
+    bool linear;                /* a linear layer; else a step of the host: norm, rope, attention, ... */
+    bool simulated;             /* device_ns and cycles are simulated; else measured */
+    uint64_t calls, tokens;     /* of the operation; tokens in all of them */
+    uint64_t commands;          /* given to the device */
+    uint64_t macs;
+    /* Device: bytes moved between host memory and array, padding_bytes being part of weight_bytes. CPU: weights read. */
+    uint64_t weight_bytes, act_bytes, sum_bytes, padding_bytes;
+    uint64_t cycles;            /* npu-sim: of the array's clock */
+    uint64_t device_ns;         /* from submission to end; CPU: of the operation */
+    uint64_t host_ns;           /* measured: the host's part, packing activations and combining sums */
+    uint64_t bound_ns;          /* derived: the slower of reading and writing at the memory bandwidth of 8 DMA channels */
+    uint64_t checked, differ;   /* results compared with the CPU's, and those whose bits differ */
+    uint64_t sum_device, sum_cpu; /* checksums of these results */
+} ts_ledger_row;
+/* Rows so far: the first `cap` of them into `rows`; returns how many there are. Not while a session computes. */
+size_t ts_engine_ledger(const ts_engine *e, ts_ledger_row *rows, size_t cap);
+void ts_engine_ledger_reset(ts_engine *e);
 
 /* ---- text ------------------------------------------------------------------------------------------------------ */
 

@@ -179,7 +179,9 @@ static int start(chat *c) {
     c->screen = isatty(STDOUT_FILENO) ? stdout : stderr;
     if (cli_repl_open(&c->repl, c->terminal, c->history, &err) != TS_OK) return cli_fail(&err);
     if (c->terminal) banner(c);
-    return converse(c);
+    code = converse(c);
+    int agrees = cli_report_ledger(&c->model, c->e, true);
+    return code ? code : agrees;
 }
 
 static int run(const cli_command *cmd, int argc, char **argv) {

@@ -2,6 +2,7 @@
 /* cmd_eval.c - tessera eval: perplexity of a text, or the logits themselves. */
 #include "cli/commands.h"
 #include "cli/common.h"
+#include "cli/ledger.h"
 
 #include <errno.h>
 #include <math.h>
@@ -162,14 +163,19 @@ static int evaluate(const cli_command *cmd, eval_args *a, ts_engine *e, const st
         ts_session_stats st;
         ts_session_get_stats(s, &st);
         double mean, sd, rate = cli_rate(st.n_prefill + st.n_decode, st.prefill_ns + st.decode_ns);
+        ts_buf ledger = {0};
         error_bar(&total, &mean, &sd);
+        if ((a->model.ledger || a->model.ledger_check) && !cli_ledger_json(e, &ledger)) ts_buf_clear(&ledger);
         if (a->json)
-            printf("{\"tokens\":%llu,\"nll_mean\":%.9f,\"nll_sd\":%.9f,\"perplexity\":%.6f,\"perplexity_sd\":%.6f,\"tok_per_s\":%.1f}\n",
-                   (unsigned long long)total.n, mean, sd, exp(mean), exp(mean) * sd, rate);
+            printf("{\"tokens\":%llu,\"nll_mean\":%.9f,\"nll_sd\":%.9f,\"perplexity\":%.6f,\"perplexity_sd\":%.6f,\"tok_per_s\":%.1f%s%s}\n",
+                   (unsigned long long)total.n, mean, sd, exp(mean), exp(mean) * sd, rate, ledger.len ? ",\"ledger\":" : "",
+                   ledger.len ? ledger.data : "");
         else
             printf("perplexity %.4f +- %.4f (mean NLL %.6f +- %.6f nats over %llu tokens, context %u)\n", exp(mean), exp(mean) * sd,
                    mean, sd, (unsigned long long)total.n, ts_session_n_ctx(s));
+        ts_buf_free(&ledger);
     }
+    if (code == CLI_OK) code = cli_report_ledger(&a->model, e, !a->json);
     ts_session_free(s);
     return code;
 }

@@ -2,6 +2,7 @@
 #include "base/cpu.h"
 #include "cli/commands.h"
 #include "cli/common.h"
+#include "cli/ledger.h"
 #include "cli/output.h"
 
 #include <math.h>
@@ -132,10 +133,11 @@ static int report(const run_args *a, struct answer *w, const ts_session *s, cons
         if (a->quiet) return CLI_OK;
         fprintf(stderr, "prompt: %zu tokens, %.1f tok/s; answer: %zu tokens, %.1f tok/s (ended by: %s)\n", n_prompt, prompt_rate,
                 g->n_tokens, gen_rate, cli_stop_name(g->reason));
-        fprintf(stderr, "first token after %.0f ms; load %.2f s; peak memory %zu MiB; seed %ld; cpu %s, %d threads (measured)\n",
-                first_ms, (double)info.load_ns * 1e-9, ts_mem_peak() >> 20, a->sampling.seed, info.cpu_level, info.n_threads);
+        fprintf(stderr, "first token after %.0f ms; load %.2f s; peak memory %zu MiB; seed %ld; %s%scpu %s, %d threads (measured)\n",
+                first_ms, (double)info.load_ns * 1e-9, ts_mem_peak() >> 20, a->sampling.seed, strcmp(info.device, "cpu") ? info.device : "",
+                strcmp(info.device, "cpu") ? " and " : "", info.cpu_level, info.n_threads);
         if (a->logprobs) fprintf(stderr, "[%s]\n", w->probs.data ? w->probs.data : "");
-        return CLI_OK;
+        return cli_report_ledger(&a->model, w->e, true);
     }
     ts_buf out = {0};
     bool ok = ts_buf_puts(&out, "{\"text\":") && cli_json_string(&out, w->text.data ? w->text.data : "", w->text.len) &&
@@ -148,10 +150,11 @@ static int report(const run_args *a, struct answer *w, const ts_session *s, cons
                             prompt_rate, gen_rate, first_ms, (double)info.load_ns * 1e-6, ts_mem_peak(), a->sampling.seed,
                             info.device, info.cpu_level, info.n_threads) &&
               (!a->logprobs || ts_buf_printf(&out, ",\"logprobs\":[%s]", w->probs.data ? w->probs.data : "")) &&
+              (!(a->model.ledger || a->model.ledger_check) || (ts_buf_puts(&out, ",\"ledger\":") && cli_ledger_json(w->e, &out))) &&
               ts_buf_puts(&out, "}\n");
     if (ok) ok = fwrite(out.data, 1, out.len, stdout) == out.len;
     ts_buf_free(&out);
-    return ok ? CLI_OK : CLI_FAIL;
+    return ok ? cli_report_ledger(&a->model, w->e, false) : CLI_FAIL;
 }
 
 static int answer(const cli_command *cmd, run_args *a, ts_engine *e, struct prompt *prompt) {

@@ -2,6 +2,7 @@
 #include "base/cpu.h"
 #include "base/file.h"
 #include "cli/bundled.h"
+#include "cli/ledger.h"
 #include "text/chat.h"
 #include "text/utf8.h"
 
@@ -30,6 +31,24 @@ int cli_check_model(const cli_command *cmd, cli_model *m) {
     return cli_kv_type(cmd, m, &kv);
 }
 
+ts_engine_opts cli_engine_opts(const cli_model *m) {
+    return (ts_engine_opts){.device = m->device,
+                            .n_threads = (int)m->threads,
+                            .allow_cpu_ops = m->allow_cpu_ops,
+                            .ledger = m->ledger,
+                            .ledger_check = m->ledger_check,
+                            .no_prefetch = m->no_prefetch,
+                            .sim_seed = (uint64_t)m->sim_seed};
+}
+
+int cli_report_ledger(const cli_model *m, const ts_engine *e, bool print) {
+    if (!m->ledger && !m->ledger_check) return CLI_OK;
+    if (print) cli_ledger_print(e, stderr);
+    if (cli_ledger_agrees(e)) return CLI_OK;
+    fprintf(stderr, "tessera: the device's results are not those of the CPU\n");
+    return CLI_FAIL;
+}
+
 int cli_open_engine(const cli_command *cmd, cli_model *m, ts_engine **out) {
     int code = cli_check_model(cmd, m);
     if (code) return code;
@@ -37,7 +56,9 @@ int cli_open_engine(const cli_command *cmd, cli_model *m, ts_engine **out) {
         fprintf(stderr, "No -m: this is the tiny model that comes with Tessera. It knows Tessera, small sums and little stories; "
                         "a real model: -m FILE.gguf\n");
     m->loading = (cli_progress){.what = "loading", .unit = "MiB", .per_unit = 1 << 20};
-    ts_engine_opts opts = {.device = m->device, .n_threads = (int)m->threads, .progress = cli_progress_step, .progress_ud = &m->loading};
+    ts_engine_opts opts = cli_engine_opts(m);
+    opts.progress = cli_progress_step;
+    opts.progress_ud = &m->loading;
     ts_err err;
     ts_status s = ts_engine_open(out, m->path, &opts, &err);
     cli_progress_end(&m->loading);

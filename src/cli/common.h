@@ -10,16 +10,28 @@
 typedef struct cli_model {
     const char *path, *device, *kv;
     bool bundled; /* path is the model that comes with Tessera, since none was given */
-    long threads, ctx;
+    long threads, ctx, sim_seed;
+    bool allow_cpu_ops, ledger, ledger_check, no_prefetch;
     cli_progress loading, prompt;
 } cli_model;
 
 #define CLI_MODEL_HELP "the model, a GGUF file (default: $TESSERA_MODEL, or\nthe tiny one that comes with Tessera)"
 /* Entries for an option table. */
+#define CLI_DEVICE_OPTS(m)                                                                                             \
+    {CLI_STR, 0, "device", "NAME", &(m).device, 0, 0,                                                                  \
+     "where linear layers run: cpu (default), npu (XDNA1), npu-sim\n(the same programs on a simulated NPU)"},          \
+        {CLI_FLAG, 0, "allow-cpu-ops", NULL, &(m).allow_cpu_ops, 0, 0,                                                 \
+         "layers that the device cannot take run on the CPU"},                                                         \
+        {CLI_FLAG, 0, "ledger", NULL, &(m).ledger, 0, 0, "a table of what ran where and what it cost"},                \
+        {CLI_FLAG, 0, "ledger-check", NULL, &(m).ledger_check, 0, 0,                                                   \
+         "the same, and everything that the device computes is\ncompared with the CPU"},                               \
+        {CLI_FLAG, 0, "no-prefetch", NULL, &(m).no_prefetch, 0, 0, "the NPU takes no weights ahead of time"},          \
+        {CLI_INT, 0, "sim-seed", "N", &(m).sim_seed, 0, 9007199254740992.0,                                            \
+         "npu-sim: shake the latencies of the array, and be strict\n(default 0: nominal)"}
 #define CLI_MODEL_OPTS(m)                                                                                              \
     {CLI_GROUP, 0, NULL, NULL, NULL, 0, 0, "Model"},                                                                   \
         {CLI_STR, 'm', "model", "FILE", &(m).path, 0, 0, CLI_MODEL_HELP},                                              \
-        {CLI_STR, 0, "device", "NAME", &(m).device, 0, 0, "where to compute: cpu (default)"},                          \
+        CLI_DEVICE_OPTS(m),                                                                                            \
         {CLI_INT, 't', "threads", "N", &(m).threads, 1, 1024, "threads (default: all processors)"},                    \
         {CLI_INT, 0, "ctx", "N", &(m).ctx, 1, 1 << 24,                                                                 \
          "context size in tokens\n(default: what the model was trained with, at most 4096)"},                          \
@@ -34,6 +46,10 @@ int cli_check_model(const cli_command *cmd, cli_model *m);
      "use this template instead of the file's: llama2, llama3,\nllama3.1, chatml, qwen3, mistral-v1, mistral-v3,\n"    \
      "mistral-v7, gemma, gemma3, phi3, zephyr, ..."}
 
+/* What the options say about the engine. */
+ts_engine_opts cli_engine_opts(const cli_model *m);
+/* The ledger to standard error where it was asked for; CLI_FAIL after a line where the check found a difference. */
+int cli_report_ledger(const cli_model *m, const ts_engine *e, bool print);
 /* Open the engine, showing progress; says so where the model is Tessera's own for want of another. CLI_OK, or an exit code after one line to standard error. */
 int cli_open_engine(const cli_command *cmd, cli_model *m, ts_engine **out);
 /* A session with the context and KV type asked for. */

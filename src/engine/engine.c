@@ -37,7 +37,10 @@ static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, ts_err *er
     TS_TRY(ts_pool_new(&e->pool, n_threads, err));
     struct load_ud ud = {opts->progress, opts->progress_ud};
     ts_load_progress progress = {.fn = opts->progress ? load_progress : NULL, .ud = &ud};
-    TS_TRY(ts_model_open(&e->model, e->file, e->pool, progress, err));
+    TS_TRY(ts_model_describe(&e->model, e->file, err));
+    TS_TRY(ts_accel_open(&e->accel, opts, e->model, err)); /* before packing: it says what the CPU need not have */
+    TS_TRY(ts_model_pack(e->model, e->pool, progress, err));
+    TS_TRY(ts_accel_load(e->accel, e->pool, progress, err));
     TS_TRY(ts_tokenizer_from_gguf(&e->tok, e->file, err));
     if ((uint32_t)ts_tokenizer_size(e->tok) > e->model->c.n_vocab)
         return ts_fail(err, TS_E_FORMAT, "%s: the vocabulary has %d tokens, but token_embd.weight only %u rows", ts_gguf_path(e->file),
@@ -50,8 +53,7 @@ static ts_status open_any(ts_engine **out, const char *path, const void *data, s
                           ts_err *err) {
     const ts_engine_opts none = {0};
     if (!opts) opts = &none;
-    if (opts->device && strcmp(opts->device, "cpu") != 0)
-        return ts_fail(err, TS_E_INVAL, "unknown device \"%s\"; known: cpu", opts->device);
+    TS_TRY(ts_accel_check_device(opts->device, err));
     uint64_t begin = ts_now_ns();
     ts_engine *e = ts_calloc(1, sizeof *e);
     if (!e) return ts_fail_nomem(err, "the engine", sizeof *e);
@@ -86,6 +88,7 @@ ts_status ts_engine_use_threads(ts_engine *e, int n_threads, ts_err *err) {
 void ts_engine_close(ts_engine *e) {
     if (!e) return;
     ts_tokenizer_free(e->tok);
+    ts_accel_close(e->accel);
     ts_model_close(e->model);
     ts_pool_free(e->pool);
     ts_gguf_close(e->file);
@@ -97,14 +100,14 @@ void ts_engine_info(const ts_engine *e, ts_model_info *out) {
     *out = (ts_model_info){
         .arch = c->arch,
         .name = c->name,
-        .device = "cpu",
+        .device = ts_accel_device(e->accel),
         .cpu_level = ts_cpu_level_name(e->kern.level),
         .n_threads = ts_pool_threads(e->pool),
         .n_layer = c->n_layer,
         .n_vocab = c->n_vocab,
         .n_ctx_train = c->n_ctx_train,
         .d_model = c->d_model,
-        .weight_bytes = e->model->packed.bytes,
+        .weight_bytes = e->model->packed.bytes + ts_accel_weight_bytes(e->accel),
         .token_bytes = ts_model_token_bytes(e->model),
         .layer_macs = ts_model_layer_macs(e->model),
         .head_macs = ts_model_head_macs(e->model),
@@ -188,4 +191,12 @@ ts_status ts_engine_chat_prompt(const ts_engine *e, const char *name, const ts_m
 
 void ts_text_release(char *text) {
     ts_free(text);
+}
+
+size_t ts_engine_ledger(const ts_engine *e, ts_ledger_row *rows, size_t cap) {
+    return ts_accel_ledger(e->accel, rows, cap);
+}
+
+void ts_engine_ledger_reset(ts_engine *e) {
+    ts_accel_ledger_reset(e->accel);
 }

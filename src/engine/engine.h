@@ -3,6 +3,7 @@
 #define TS_ENGINE_ENGINE_H
 
 #include "base/pool.h"
+#include "engine/accel.h"
 #include "format/gguf.h"
 #include "model/pass.h"
 #include "tessera/tessera.h"
@@ -14,6 +15,7 @@ struct ts_engine {
     ts_pool *pool; /* one session computes at a time */
     ts_kern kern;
     ts_model *model;
+    ts_accel *accel; /* NULL: everything on the CPU, without a ledger */
     ts_tokenizer *tok;
     ts_chat_template chat; /* of the file; TS_CHAT_NONE: none, or unknown (then chat_err says so) */
     ts_err chat_err;
@@ -22,7 +24,11 @@ struct ts_engine {
 
 /* Tokens of a prompt that go through the layers together. Large enough that weights are read rarely, small enough that
  * their activations stay in the caches. */
-enum { TS_PASS_TOKENS = 256 };
+enum { TS_PASS_TOKENS = 256, TS_PASS_TOKENS_DEVICE = 32 /* progress and Ctrl-C are asked for between layers */ };
+
+static inline ts_exec ts_engine_exec(const ts_engine *e) {
+    return (ts_exec){.pool = e->pool, .kern = &e->kern, .hook = ts_accel_hook(e->accel)};
+}
 
 /* Use another number of threads from now on; there must be no session. For benchmarks. */
 TS_NODISCARD ts_status ts_engine_use_threads(ts_engine *e, int n_threads, ts_err *err);

@@ -28,7 +28,7 @@ ts_status ts_session_new(ts_session **out, ts_engine *e, const ts_session_opts *
     s->n_ctx = n_ctx;
     s->progress = opts->progress;
     s->progress_ud = opts->progress_ud;
-    uint32_t max_tok = n_ctx < TS_PASS_TOKENS ? n_ctx : TS_PASS_TOKENS;
+    uint32_t most = ts_accel_on_device(e->accel) ? TS_PASS_TOKENS_DEVICE : TS_PASS_TOKENS, max_tok = n_ctx < most ? n_ctx : most;
     ts_status st = ts_kv_init(&s->kv, c, n_ctx, opts->kv, err);
     if (st == TS_OK) st = ts_scratch_init(&s->scratch, e->model, max_tok, ts_pool_threads(e->pool), err);
     if (st == TS_OK && !(s->token = ts_alloc(n_ctx, sizeof *s->token))) st = ts_fail_nomem(err, "the timeline", n_ctx * sizeof *s->token);
@@ -85,7 +85,7 @@ static ts_status pass(ts_session *s, const ts_token *token, uint32_t n, ts_err *
     ts_att_span span = {.kv = &s->kv, .first = 0, .n = n, .pos0 = (uint32_t)s->n};
     ts_batch b = {.n_tok = n, .id = token, .span = &span, .n_span = 1, .cancelled = stopped, .ud = s};
     s->has_logits = false;
-    TS_TRY(ts_forward(e->model, (ts_exec){.pool = e->pool, .kern = &e->kern}, &s->scratch, &b, err));
+    TS_TRY(ts_forward(e->model, ts_engine_exec(e), &s->scratch, &b, err));
     memmove(s->token + s->n, token, n * sizeof *token);
     s->n += n;
     uint64_t ns = ts_now_ns() - begin;
@@ -97,10 +97,11 @@ static ts_status pass(ts_session *s, const ts_token *token, uint32_t n, ts_err *
 }
 
 /* Logits of rows [row, row + n) of the last pass, into s->logits. */
-static void read_logits(ts_session *s, uint32_t row, uint32_t n, bool prefill) {
+static ts_status read_logits(ts_session *s, uint32_t row, uint32_t n, bool prefill, ts_err *err) {
     uint64_t begin = ts_now_ns();
-    ts_forward_logits(s->e->model, (ts_exec){.pool = s->e->pool, .kern = &s->e->kern}, &s->scratch, row, n, s->logits);
+    TS_TRY(ts_forward_logits(s->e->model, ts_engine_exec(s->e), &s->scratch, row, n, s->logits, err));
     *(prefill ? &s->stats.prefill_ns : &s->stats.decode_ns) += ts_now_ns() - begin;
+    return TS_OK;
 }
 
 static ts_status check_tokens(const ts_session *s, const ts_token *tokens, size_t n, ts_err *err) {
@@ -132,7 +133,7 @@ ts_status ts_session_sync(ts_session *s, const ts_token *tokens, size_t n, ts_er
         uint32_t step = left < s->scratch.max_tok ? (uint32_t)left : s->scratch.max_tok;
         s->progress_done = s->n - common;
         TS_TRY(pass(s, tokens + s->n, step, err));
-        if (s->n == n) read_logits(s, step - 1, 1, step > 1);
+        if (s->n == n) TS_TRY(read_logits(s, step - 1, 1, step > 1, err));
     }
     s->has_logits = true;
     return TS_OK;
@@ -142,7 +143,7 @@ ts_status ts_session_extend(ts_session *s, ts_err *err) {
     s->progress_done = 0;
     s->progress_all = 1;
     TS_TRY(pass(s, s->token + s->n, 1, err));
-    read_logits(s, 0, 1, false);
+    TS_TRY(read_logits(s, 0, 1, false, err));
     s->has_logits = true;
     return TS_OK;
 }
@@ -158,7 +159,7 @@ ts_status ts_session_score(ts_session *s, const ts_token *tokens, size_t n, ts_l
         TS_TRY(pass(s, tokens + s->n, step, err));
         for (uint32_t row = 0; row < step; row += SCORE_ROWS) {
             uint32_t rows = step - row < SCORE_ROWS ? step - row : SCORE_ROWS;
-            read_logits(s, row, rows, true);
+            TS_TRY(read_logits(s, row, rows, true, err));
             for (uint32_t i = 0; i < rows; i++)
                 if (!fn(ud, pos + row + i, s->logits + (size_t)i * s->e->model->c.n_vocab))
                     return ts_fail(err, TS_E_CANCELLED, "stopped");

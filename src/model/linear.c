@@ -126,8 +126,8 @@ static void run_task(void *arg, size_t task, int thread) {
         }
 }
 
-void ts_linear_run(const ts_exec *ex, const ts_linear *const *layer, int n, const float *x, size_t ld_x, const ts_qact *act,
-                   uint32_t n_tok, float *const *y, const size_t *ld) {
+void ts_linear_run_cpu(const ts_exec *ex, const ts_linear *const *layer, int n, const float *x, size_t ld_x, const ts_qact *act,
+                       uint32_t n_tok, float *const *y, const size_t *ld) {
     assert(n >= 1 && n <= MAX_LAYERS);
     struct run r = {.ex = ex, .layer = layer, .n = n, .x = x, .ld_x = ld_x, .act = act, .n_tok = n_tok, .y = y, .ld = ld};
     size_t all = 0;
@@ -142,4 +142,11 @@ void ts_linear_run(const ts_exec *ex, const ts_linear *const *layer, int n, cons
         r.first[i + 1] = r.first[i] + (n_groups(layer[i]) + slice - 1) / slice;
     }
     ts_pool_run(ex->pool, r.first[n], run_task, &r);
+}
+
+ts_status ts_linear_run(const ts_exec *ex, const ts_linear *const *layer, int n, const float *x, size_t ld_x,
+                        const ts_qact *act, uint32_t n_tok, float *const *y, const size_t *ld, ts_err *err) {
+    if (ex->hook) return ex->hook->linear(ex->hook->ud, ex, layer, n, x, ld_x, act, n_tok, y, ld, err);
+    ts_linear_run_cpu(ex, layer, n, x, ld_x, act, n_tok, y, ld);
+    return TS_OK;
 }

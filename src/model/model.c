@@ -139,7 +139,7 @@ static ts_status each_linear(ts_model *m, ts_status (*fn)(ts_linear *l, void *ud
 }
 
 static ts_status sum_packed(ts_linear *l, void *ud, ts_err *err) {
-    size_t *total = ud, bytes = (ts_linear_packed_bytes(l) + 63) & ~(size_t)63;
+    size_t *total = ud, bytes = l->elsewhere ? 0 : (ts_linear_packed_bytes(l) + 63) & ~(size_t)63;
     if (!ts_size_add(*total, bytes, total)) return ts_fail_nomem(err, "packed weights", SIZE_MAX);
     return TS_OK;
 }
@@ -160,7 +160,7 @@ struct packing {
 static ts_status pack_one(ts_linear *l, void *ud, ts_err *err) {
     struct packing *p = ud;
     size_t bytes = (ts_linear_packed_bytes(l) + 63) & ~(size_t)63;
-    if (bytes == 0) return TS_OK;
+    if (bytes == 0 || l->elsewhere) return TS_OK;
     ts_status s = ts_linear_pack(l, (char *)p->m->packed.ptr + p->done, p->pool, err);
     if (s != TS_OK) return ts_err_prefix(err, s, "%s", ts_gguf_path(p->m->file));
     p->done += bytes;
@@ -169,7 +169,7 @@ static ts_status pack_one(ts_linear *l, void *ud, ts_err *err) {
     return TS_OK;
 }
 
-ts_status ts_model_open(ts_model **out, const ts_gguf *g, ts_pool *pool, ts_load_progress progress, ts_err *err) {
+ts_status ts_model_describe(ts_model **out, const ts_gguf *g, ts_err *err) {
     const char *path = ts_gguf_path(g);
     ts_span name = {0};
     TS_TRY(ts_gguf_str(g, "general.architecture", true, &name, err));
@@ -191,18 +191,30 @@ ts_status ts_model_open(ts_model **out, const ts_gguf *g, ts_pool *pool, ts_load
         s = ts_fail_nomem(err, "the layers", m->c.n_layer * sizeof *m->layer);
     if (s == TS_OK) s = load_outside_layers(m, err);
     for (uint32_t i = 0; s == TS_OK && i < m->c.n_layer; i++) s = arch->load_layer(m, i, err);
-    size_t total = 0;
-    if (s == TS_OK) s = each_linear(m, sum_packed, &total, err);
-    if (s == TS_OK && total) {
-        size_t there = ts_mem_available();
-        if (there && total > there)
-            s = ts_fail(err, TS_E_NOMEM, "%s: the weights need %zu MiB of memory, but %zu MiB are free", path, total >> 20,
-                        there >> 20);
-        else
-            s = ts_big_alloc(&m->packed, total, true, "the weights", err);
+    if (s != TS_OK) {
+        ts_model_close(m);
+        return s;
     }
+    *out = m;
+    return TS_OK;
+}
+
+ts_status ts_model_pack(ts_model *m, ts_pool *pool, ts_load_progress progress, ts_err *err) {
+    size_t total = 0, there = ts_mem_available();
+    TS_TRY(each_linear(m, sum_packed, &total, err));
+    if (total == 0) return TS_OK;
+    if (there && total > there)
+        return ts_fail(err, TS_E_NOMEM, "%s: the weights need %zu MiB of memory, but %zu MiB are free", ts_gguf_path(m->file),
+                       total >> 20, there >> 20);
+    TS_TRY(ts_big_alloc(&m->packed, total, true, "the weights", err));
     struct packing p = {.m = m, .pool = pool, .progress = progress};
-    if (s == TS_OK) s = each_linear(m, pack_one, &p, err);
+    return each_linear(m, pack_one, &p, err);
+}
+
+ts_status ts_model_open(ts_model **out, const ts_gguf *g, ts_pool *pool, ts_load_progress progress, ts_err *err) {
+    ts_model *m;
+    TS_TRY(ts_model_describe(&m, g, err));
+    ts_status s = ts_model_pack(m, pool, progress, err);
     if (s != TS_OK) {
         ts_model_close(m);
         return s;

@@ -53,6 +53,9 @@ typedef struct ts_load_progress {
 /* Recognise the family, check every tensor's presence and shape, then pack the weights. `g` must outlive the model.
  * Errors: TS_E_UNSUPP naming the architecture or tensor type, TS_E_FORMAT, TS_E_NOMEM with the bytes wanted and there. */
 TS_NODISCARD ts_status ts_model_open(ts_model **out, const ts_gguf *g, ts_pool *pool, ts_load_progress progress, ts_err *err);
+/* The same in two steps: everything but packing; then packing what is not `elsewhere`. */
+TS_NODISCARD ts_status ts_model_describe(ts_model **out, const ts_gguf *g, ts_err *err);
+TS_NODISCARD ts_status ts_model_pack(ts_model *m, ts_pool *pool, ts_load_progress progress, ts_err *err);
 void ts_model_close(ts_model *m); /* NULL-safe */
 
 /* Is general.architecture something that ts_model_open takes? */

@@ -1,4 +1,5 @@
 #include "model/pass.h"
+#include "base/clock.h"
 #include "format/quant.h"
 
 #include <assert.h>
@@ -81,6 +82,18 @@ void ts_scratch_fini(ts_scratch *s) {
 
 /* ---- steps ---------------------------------------------------------------------------------------------------- */
 
+/* The time of a step, where somebody wants to know. */
+static uint64_t begin_step(const ts_exec *ex) {
+    return ex->hook ? ts_now_ns() : 0;
+}
+static void end_step(const ts_exec *ex, const char *name, uint32_t n_tok, uint64_t begin) {
+    if (ex->hook) ex->hook->step(ex->hook->ud, name, n_tok, ts_now_ns() - begin);
+}
+
+static void linear(ts_pass *p, const ts_linear *const *layer, int n, const float *x, size_t ld_x, float *const *y, const size_t *ld) {
+    if (p->failed == TS_OK) p->failed = ts_linear_run(&p->ex, layer, n, x, ld_x, &p->s->act, p->n_tok, y, ld, p->err);
+}
+
 struct wants {
     bool block32, block256;
 };
@@ -120,7 +133,9 @@ static void norm_task(void *arg, size_t t, int thread) {
 
 void ts_step_norm(ts_pass *p, bool add, const float *weight, const ts_linear *const *consumer, int n) {
     struct norm_args a = {p, weight, p->s->x, add, wants_of(consumer, n), p->n_tok};
+    uint64_t begin = begin_step(&p->ex);
     ts_pool_run(p->ex.pool, p->n_tok, norm_task, &a);
+    end_step(&p->ex, "norm", p->n_tok, begin);
 }
 
 static void add_task(void *arg, size_t t, int thread) {
@@ -138,7 +153,7 @@ void ts_step_qkv(ts_pass *p, const ts_layer *l) {
     const ts_linear *const layer[] = {&l->q, &l->k, &l->v};
     float *const y[] = {p->s->q, p->s->k, p->s->v};
     const size_t ld[] = {l->q.n_out, l->k.n_out, l->v.n_out};
-    ts_linear_run(&p->ex, layer, 3, p->s->norm, p->m->c.d_model, &p->s->act, p->n_tok, y, ld);
+    linear(p, layer, 3, p->s->norm, p->m->c.d_model, y, ld);
 }
 
 struct rope_args {
@@ -198,15 +213,19 @@ void ts_step_attention(ts_pass *p, uint32_t layer) {
     const ts_layer *l = &p->m->layer[layer];
     ts_scratch *s = p->s;
     struct rope_args ra = {p, layer};
+    uint64_t begin = begin_step(&p->ex);
     ts_pool_run(p->ex.pool, p->n_tok, rope_task, &ra);
+    end_step(&p->ex, "rope", p->n_tok, begin);
+    begin = begin_step(&p->ex);
     float scale = 1.0f / sqrtf((float)c->head_dim);
     ts_attention(&p->ex, c, layer, p->batch->span, p->batch->n_span, s->qr, s->att, scale, s->thread);
     const ts_linear *const o[] = {&l->o};
     struct quant_args qa = {p, wants_of(o, 1)};
     ts_pool_run(p->ex.pool, p->n_tok, attention_out_task, &qa);
+    end_step(&p->ex, "attention", p->n_tok, begin);
     float *const y[] = {s->y};
     const size_t ld[] = {c->d_model};
-    ts_linear_run(&p->ex, o, 1, s->norm, l->o.n_in, &s->act, p->n_tok, y, ld);
+    linear(p, o, 1, s->norm, l->o.n_in, y, ld);
 }
 
 static void silu_task(void *arg, size_t t, int thread) {
@@ -224,17 +243,19 @@ void ts_step_ffn(ts_pass *p, const ts_layer *l) {
     const ts_linear *const in[] = {&l->gate, &l->up};
     float *const hidden[] = {s->gate, s->up};
     const size_t ld_hidden[] = {d_ff, d_ff};
-    ts_linear_run(&p->ex, in, 2, s->norm, p->m->c.d_model, &s->act, p->n_tok, hidden, ld_hidden);
+    linear(p, in, 2, s->norm, p->m->c.d_model, hidden, ld_hidden);
     const ts_linear *const down[] = {&l->down};
     struct quant_args qa = {p, wants_of(down, 1)};
+    uint64_t begin = begin_step(&p->ex);
     ts_pool_run(p->ex.pool, p->n_tok, silu_task, &qa);
+    end_step(&p->ex, "silu", p->n_tok, begin);
     float *const y[] = {s->y};
     const size_t ld[] = {p->m->c.d_model};
-    ts_linear_run(&p->ex, down, 1, s->gate, d_ff, &s->act, p->n_tok, y, ld);
+    linear(p, down, 1, s->gate, d_ff, y, ld);
 }
 
 bool ts_pass_cancelled(const ts_pass *p) {
-    return p->batch->cancelled && p->batch->cancelled(p->batch->ud);
+    return p->failed != TS_OK || (p->batch->cancelled && p->batch->cancelled(p->batch->ud));
 }
 
 /* ---- the pass ------------------------------------------------------------------------------------------------- */
@@ -254,18 +275,23 @@ static void embed_task(void *arg, size_t t, int thread) {
 
 ts_status ts_forward(const ts_model *m, ts_exec ex, ts_scratch *s, const ts_batch *b, ts_err *err) {
     assert(b->n_tok >= 1 && b->n_tok <= s->max_tok);
-    ts_pass p = {.m = m, .ex = ex, .s = s, .batch = b, .n_tok = b->n_tok};
+    ts_pass p = {.m = m, .ex = ex, .s = s, .batch = b, .n_tok = b->n_tok, .err = err};
+    uint64_t begin = begin_step(&ex);
     ts_pool_run(ex.pool, p.n_tok, embed_task, &p);
+    end_step(&ex, "embedding", p.n_tok, begin);
     ts_status st = m->arch->forward(&p);
+    if (p.failed != TS_OK) return p.failed;
     return st == TS_E_CANCELLED ? ts_fail(err, st, "stopped") : st;
 }
 
-void ts_forward_logits(const ts_model *m, ts_exec ex, ts_scratch *s, uint32_t row0, uint32_t n, float *out) {
+ts_status ts_forward_logits(const ts_model *m, ts_exec ex, ts_scratch *s, uint32_t row0, uint32_t n, float *out, ts_err *err) {
     const ts_linear *const head[] = {&m->head};
     ts_pass p = {.m = m, .ex = ex, .s = s, .n_tok = n};
     struct norm_args a = {&p, m->out_norm, s->x + (size_t)row0 * m->c.d_model, false, wants_of(head, 1), n};
+    uint64_t begin = begin_step(&ex);
     ts_pool_run(ex.pool, n, norm_task, &a);
+    end_step(&ex, "norm", n, begin);
     float *const y[] = {out};
     const size_t ld[] = {m->c.n_vocab};
-    ts_linear_run(&ex, head, 1, s->norm, m->c.d_model, &s->act, n, y, ld);
+    return ts_linear_run(&ex, head, 1, s->norm, m->c.d_model, &s->act, n, y, ld, err);
 }

@@ -41,13 +41,16 @@ struct ts_pass {
     ts_scratch *s;
     const ts_batch *batch;
     uint32_t n_tok;
+    ts_status failed; /* of a linear layer on a device: nothing more is given to it */
+    ts_err *err;
 };
 
 /* Run the layers: stores keys and values, leaves the residual stream of every token in s->x. TS_E_CANCELLED when asked
- * to stop (the KV cache then holds entries of these positions that must not be used). */
+ * to stop, TS_E_DEVICE (the KV cache then holds entries of these positions that must not be used). */
 TS_NODISCARD ts_status ts_forward(const ts_model *m, ts_exec ex, ts_scratch *s, const ts_batch *b, ts_err *err);
-/* Logits of rows [row0, row0 + n) of the last pass: out f32 [n, n_vocab]. */
-void ts_forward_logits(const ts_model *m, ts_exec ex, ts_scratch *s, uint32_t row0, uint32_t n, float *out);
+/* Logits of rows [row0, row0 + n) of the last pass: out f32 [n, n_vocab]. Errors: those of a device. */
+TS_NODISCARD ts_status ts_forward_logits(const ts_model *m, ts_exec ex, ts_scratch *s, uint32_t row0, uint32_t n, float *out,
+                                         ts_err *err);
 
 /* ---- steps, for arch_*.c: each is one parallel region over tokens, rows or heads ------------------------------- */
 
@@ -62,7 +65,7 @@ void ts_step_attention(ts_pass *p, uint32_t layer);
 void ts_step_ffn(ts_pass *p, const ts_layer *l);
 /* s->x += s->y, after the last layer */
 void ts_step_add(ts_pass *p);
-/* Has the batch's owner asked to stop? */
+/* Has the batch's owner asked to stop, or a device failed? */
 bool ts_pass_cancelled(const ts_pass *p);
 
 #endif

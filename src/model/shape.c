@@ -180,14 +180,13 @@ static ts_status put_vocabulary(ts_gguf_writer *w, uint32_t n, ts_err *err) {
     return TS_OK;
 }
 
-/* llama-quantize's rule for which layers get more bits in a _M mix. */
-static bool more_bits(uint32_t i, uint32_t n) {
+bool ts_shape_more_bits(uint32_t i, uint32_t n) {
     return i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2;
 }
 
 static void add_layer(struct factory *f, const ts_shape *s, const ts_mix *mix, uint32_t i) {
     const uint32_t d = s->d_model, q = s->n_head * s->head_dim, kv = s->n_kv_head * s->head_dim;
-    const ts_dtype more = more_bits(i, s->n_layer) ? mix->more : mix->base;
+    const ts_dtype more = ts_shape_more_bits(i, s->n_layer) ? mix->more : mix->base;
     const bool qwen2 = !strcmp(s->arch, "qwen2"), qwen3 = !strcmp(s->arch, "qwen3");
     const struct {
         const char *name;

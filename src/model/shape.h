@@ -32,6 +32,9 @@ typedef struct ts_mix {
 } ts_mix;
 TS_NODISCARD ts_status ts_mix_find(ts_mix *out, const char *name, ts_err *err);
 
+/* llama-quantize's rule for which layers get `more` in a _M mix. */
+bool ts_shape_more_bits(uint32_t layer, uint32_t n_layer);
+
 /* The file, appended to `out`. Rows that are not whole blocks of a type fall back: 256-element types to Q8_0, others to
  * F16. `seed` makes the weights. */
 TS_NODISCARD ts_status ts_shape_make(const ts_shape *shape, const ts_mix *mix, uint64_t seed, ts_buf *out, ts_err *err);

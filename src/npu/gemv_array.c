@@ -46,7 +46,7 @@ static void add_core(ts_design *d, ts_tile core, int number) {
     ts_tile_buf w = ts_design_buffer(d, core, "weights", TS_GEMV_W_COUNT * TS_GEMV_W_BYTES, TS_ANY_BANK);
     ts_tile_buf o = ts_design_buffer(d, core, "sums", TS_GEMV_O_COUNT * TS_GEMV_O_STRIDE, TS_ANY_BANK);
     ts_tile_buf a = ts_design_buffer(d, core, "activations", TS_GEMV_A_COUNT * TS_GEMV_A_BYTES, TS_ANY_BANK);
-    ts_design_buffer(d, core, "slice", TS_GEMV_X_BEFORE + TS_GEMV_X_BYTES + TS_GEMV_X_AFTER, TS_ANY_BANK);
+    ts_tile_buf slice = ts_design_buffer(d, core, "slice", TS_GEMV_X_BEFORE + TS_GEMV_X_BYTES + TS_GEMV_X_AFTER, TS_ANY_BANK);
     ts_tile_buf params = ts_design_buffer(d, core, "parameters", TS_GEMV_PARAMS_BYTES, TS_ANY_BANK);
     ts_tile_lock w_empty = ts_design_lock(d, core, "weights empty", TS_GEMV_W_COUNT);
     ts_tile_lock w_full = ts_design_lock(d, core, "weights full", 0);
@@ -61,10 +61,11 @@ static void add_core(ts_design *d, ts_tile core, int number) {
     ts_design_data(d, params, &word, sizeof word);
     ts_design_program(d, core, ts_gemv_code, ts_gemv_code_bytes);
     /* first fit puts them one behind the other; gemv_core.h counts on it */
-    assert(!params || (ts_design_core_addr(d, w, core) == TS_GEMV_W_BASE && ts_design_core_addr(d, o, core) == TS_GEMV_O_BASE &&
+    const bool there = w && o && a && slice && params && w_empty && w_full && a_empty && a_full && o_empty && o_full;
+    assert(!there || (ts_design_core_addr(d, w, core) == TS_GEMV_W_BASE && ts_design_core_addr(d, o, core) == TS_GEMV_O_BASE &&
                        ts_design_core_addr(d, a, core) == TS_GEMV_A_BASE &&
                        ts_design_core_addr(d, params, core) == TS_GEMV_PARAMS));
-    assert(!o_full || (ts_design_core_lock(d, w_empty, core) == TS_GEMV_W_EMPTY &&
+    assert(!there || (ts_design_core_lock(d, w_empty, core) == TS_GEMV_W_EMPTY &&
                        ts_design_core_lock(d, w_full, core) == TS_GEMV_W_FULL &&
                        ts_design_core_lock(d, a_empty, core) == TS_GEMV_A_EMPTY &&
                        ts_design_core_lock(d, a_full, core) == TS_GEMV_A_FULL &&

@@ -55,7 +55,17 @@ const ts_gemv_mat *ts_gemv_op_mat(const ts_gemv_op *op, int m);
 /* Pack row group g (8 rows, ts_gemv_mat.n_group of them) of matrix m from the file's rows. Any thread, any order; then once
  * ts_gemv_op_packed. */
 void ts_gemv_op_pack(ts_gemv_op *op, int m, const void *rows, size_t row_bytes, uint32_t g);
+/* The same where `rows` are the group's own eight. */
+void ts_gemv_op_pack_rows(ts_gemv_op *op, int m, const void *rows, size_t row_bytes, uint32_t g);
 void ts_gemv_op_packed(ts_gemv_op *op);
+/* The f16 scales of matrix m that the host has kept: *n of them. Borrowed. */
+const uint16_t *ts_gemv_op_scales(const ts_gemv_op *op, int m, size_t *n);
+/* Memory that the op takes: streams and scales. */
+size_t ts_gemv_op_bytes(const ts_gemv_op *op);
+
+/* Simulated: cycles from one command's end to the arrival of the next that are not in its own: the fixed cost of a command less
+ * the firmware's launch. */
+uint64_t ts_gemv_submit_gap(void);
 
 /* What runs cost; added up by the caller. Bytes are those that cross between host memory and array, padding included. */
 typedef struct ts_gemv_cost {

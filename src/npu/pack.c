@@ -196,6 +196,10 @@ static void pack_q4_0(uint8_t *out, const ts_block_q4_0 *const b[ROWS]) {
 
 void ts_gemv_pack_group(const ts_gemv_mat *m, const void *rows, size_t row_bytes, uint32_t g, uint8_t *stream,
                         uint16_t *scales) {
+    ts_gemv_pack_rows(m, (const uint8_t *)rows + (size_t)g * ROWS * row_bytes, row_bytes, g, stream, scales);
+}
+
+void ts_gemv_pack_rows(const ts_gemv_mat *m, const void *rows, size_t row_bytes, uint32_t g, uint8_t *stream, uint16_t *scales) {
     /* a row past the end: all integers 0. For Q4_0 that is the nibble 8, and a file block of zeros means -8; its scale
      * is 0, so it does not matter */
     static const union {
@@ -213,8 +217,8 @@ void ts_gemv_pack_group(const ts_gemv_mat *m, const void *rows, size_t row_bytes
     for (uint32_t blk = 0; blk < m->n_block; blk++) {
         const void *b[ROWS];
         for (uint32_t r = 0; r < ROWS; r++) {
-            uint32_t row = g * ROWS + r;
-            b[r] = row < m->n_rows ? (const uint8_t *)rows + row * row_bytes + blk * block_bytes : (const void *)&nothing;
+            bool there = g * ROWS + r < m->n_rows;
+            b[r] = there ? (const uint8_t *)rows + r * row_bytes + blk * block_bytes : (const void *)&nothing;
         }
         uint32_t u = blk / parts, s = u / m->units;
         uint64_t index = unit_index(m, c, local_g, s) + u % m->units;
@@ -311,7 +315,7 @@ void ts_gemv_fill_packets(const ts_gemv_mat *m, const ts_qact *x, uint32_t all_t
         put32(dst, TS_GEMV_H_UNITS, units);
         for (int c = 0; c < TS_GEMV_CORES; c++)
             put32(dst, TS_GEMV_H_SHARE + 4 * c, groups_of(m, c) | (skip ? (uint32_t)skip[c] << 24 : 0));
-        for (uint32_t t = 0; t < n_tok; t++) {
+        for (uint32_t t = 0; x && t < n_tok; t++) {
             struct token tok = token_of(m, x, all_tok, t0 + t);
             for (uint32_t i = 0; i < ns; i++)
                 fill_slice(m, &tok, s0 + i, dst + TS_GEMV_A_HEADER + (spread ? (size_t)i * 8 * blocks : 8 * (size_t)t),

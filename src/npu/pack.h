@@ -49,13 +49,17 @@ uint64_t ts_gemv_unit_bytes(const ts_gemv_mat *m);
  * Rows past the end are zeros. Any thread, any order. */
 void ts_gemv_pack_group(const ts_gemv_mat *m, const void *rows, size_t row_bytes, uint32_t g, uint8_t *stream,
                         uint16_t *scales);
+/* The same where `rows` are those of the group alone. */
+void ts_gemv_pack_rows(const ts_gemv_mat *m, const void *rows, size_t row_bytes, uint32_t g, uint8_t *stream,
+                       uint16_t *scales);
 int ts_gemv_stream_of(const ts_gemv_mat *m, uint32_t g);
 
 /* ---- activations ---------------------------------------------------------------------------------------------------- */
 
 /* Packets, TS_GEMV_A_BYTES each, that n_tok tokens (1 to 4) need. */
 uint32_t ts_gemv_packets(const ts_gemv_mat *m, uint32_t n_tok);
-/* Write them for tokens [t0, t0 + n_tok) of `x`, which was quantised with all_tok tokens. skip[c]: weight buffers that core c
+/* Write them for tokens [t0, t0 + n_tok) of `x`, which was quantised with all_tok tokens; x NULL: all
+ * zero. skip[c]: weight buffers that core c
  * shall pass over at the end, NULL: none. */
 void ts_gemv_fill_packets(const ts_gemv_mat *m, const ts_qact *x, uint32_t all_tok, uint32_t t0, uint32_t n_tok,
                           const uint8_t skip[TS_GEMV_CORES], uint8_t *dst);

@@ -22,7 +22,7 @@ typedef struct ts_sim_timing {
 
 enum {
     TS_SIM_CLOCK_MHZ = 1000,   /* [doc] AM020; the measured channels of an npu1 behave like it [silicon] ryzenai-npu-lab */
-    TS_SIM_SUBMIT_NS = 160000, /* host side of one command, not in the cycles of a run [silicon] ryzenai-npu-lab */
+    TS_SIM_SUBMIT_NS = 160000, /* fixed cost of a command as the host sees it, its launch included [silicon] ryzenai-npu-lab */
 };
 
 /* The table as it stands. */

@@ -42,6 +42,7 @@
     RULE(WORDS, "words delivered are words consumed, in whole buffers")                                      \
     RULE(ORDER, "between two waits, tasks that empty the array are started before tasks that fill it")       \
     RULE(UNFINISHED, "at the end of a command everything it started is known to be complete")                \
+    RULE(AHEAD, "a transfer that outlives its command fits into the buffers that it fills, and the next command knows it") \
     RULE(ARGS, "at most 5 buffer arguments, and every transfer lies inside its argument")                    \
     RULE(PATCH, "the address of every shim task comes from an argument")
 
@@ -83,6 +84,14 @@ TS_NODISCARD ts_status ts_npu_command_check(ts_npu_command **out, const ts_npu_c
                                             const void *txn, size_t len, const uint64_t *arg_bytes,
                                             int n_args, const ts_claim *claims, size_t n_claims,
                                             ts_rule *rule, ts_err *err);
+/* The same for a command that begins with transfers of the one before or leaves some behind (dispatch.h). ts_npu_cmd_submit
+ * sees to it that they follow each other. */
+TS_NODISCARD ts_status ts_npu_command_check_carried(ts_npu_command **out, const ts_npu_config *config, const void *txn,
+                                                    size_t len, const uint64_t *arg_bytes, int n_args, const ts_claim *claims,
+                                                    size_t n_claims, const ts_carried *before, const ts_carried *behind,
+                                                    ts_rule *rule, ts_err *err);
+const ts_carried *ts_npu_command_before(const ts_npu_command *c);
+const ts_carried *ts_npu_command_behind(const ts_npu_command *c);
 void ts_npu_command_free(ts_npu_command *c);
 ts_span ts_npu_command_txn(const ts_npu_command *c);
 int ts_npu_command_args(const ts_npu_command *c);

@@ -9,6 +9,7 @@ struct ts_npu_command {
     ts_buf txn;
     int n_args;
     uint64_t arg_bytes[TS_ARGS_MAX]; /* what the stream reaches */
+    ts_carried before, behind;
 };
 
 typedef struct shim_bd {
@@ -21,7 +22,7 @@ typedef struct shim_bd {
 
 typedef struct shim_task {
     uint16_t bds; /* a bit each */
-    bool token;
+    bool token, ahead;
     uint32_t after; /* waits in the stream before it */
     int64_t words;
 } shim_task;
@@ -97,6 +98,76 @@ static ts_status send(player *p, uint32_t addr, ts_tile t, int ch, const ts_bd *
         if (sink >= 0)
             p->arriving[ts_channel_actor(sinks[i].tile, TS_S2MM, sink)] +=
                 times * ((int64_t)bd->words + (sinks[i].header ? 1 : 0));
+    }
+    return TS_OK;
+}
+
+static void complete(player *p, int col, shim_channel *ch, int n);
+
+/* Is the task that channel has been given with that descriptor one for the next command? */
+static bool is_ahead(const player *p, ts_tile t, uint32_t ch, uint32_t bd) {
+    for (int i = 0; i < p->cmd->behind.n; i++) {
+        const ts_carry *c = &p->cmd->behind.task[i];
+        if (c->col == t.col && c->channel == ch && c->bd == bd) return true;
+    }
+    return false;
+}
+
+/* Count the words of a carried transfer in or out; *room: of the ring that they go to. */
+static ts_status carry(player *p, const ts_carry *c, int64_t times, int64_t *room) {
+    ts_tile t = ts_tile_at(c->col, TS_ROW_SHIM);
+    if (c->col >= p->c->n_cols || c->channel > 1 || c->bd > 15 || !c->words)
+        return FAIL(p, AHEAD, "column %u MM2S %u, descriptor %u, %u words: there is no such transfer", c->col, c->channel, c->bd, c->words);
+    uint32_t addr = ts_addr(t, ts_dma_queue(TS_TILE_SHIM, TS_MM2S, c->channel));
+    const ts_bd bd = {.words = c->words, .packet = c->packet, .packet_id = c->packet_id};
+    ts_sink sinks[TS_SINKS_MAX];
+    int n, sink;
+    ts_err err;
+    p->channel[c->col][TS_MM2S][c->channel].words += times * (int64_t)c->words;
+    TS_TRY(send(p, addr, t, c->channel, &bd, times));
+    if (ts_route_trace(&p->c->fabric, t, ts_port_dma(TS_TILE_SHIM, TS_MM2S, c->channel), c->packet ? (int)c->packet_id : -1, sinks, &n,
+                       &err) != TS_OK)
+        return FAIL(p, ROUTE, "%s", err.msg);
+    *room = 0;
+    if (n != 1) return TS_OK; /* only a single ring is simple enough to be sure */
+    sink = ts_port_dma_channel(ts_tile_kind_of(sinks[0].tile), TS_MASTER, sinks[0].port);
+    if (sink < 0 || sinks[0].tile.row == TS_ROW_SHIM) return TS_OK;
+    const ts_ring *ring = &ts_tile_regs_at(p->c, sinks[0].tile)->ring[TS_S2MM][sink];
+    if (ring->exists) *room = ring->words;
+    return TS_OK;
+}
+
+static ts_status begin(player *p) {
+    const ts_carried *in = &p->cmd->before;
+    for (int i = 0; i < in->n; i++) {
+        const ts_carry *c = &in->task[i];
+        int64_t room;
+        TS_TRY(carry(p, c, 1, &room));
+        shim_channel *ch = &p->channel[c->col][TS_MM2S][c->channel];
+        if (ch->n) return FAIL(p, AHEAD, "column %u MM2S %u begins with two transfers", c->col, c->channel);
+        ch->task[ch->n++] = (shim_task){.bds = (uint16_t)(1u << c->bd)};
+        p->bd[c->col][c->bd].live++;
+    }
+    return TS_OK;
+}
+
+/* What is left behind at the end is what was said, plain, and fits. */
+static ts_status leave_behind(player *p) {
+    const ts_carried *out = &p->cmd->behind;
+    for (int i = 0; i < out->n; i++) {
+        const ts_carry *c = &out->task[i];
+        int64_t room;
+        TS_TRY(carry(p, c, -1, &room));
+        shim_channel *ch = &p->channel[c->col][TS_MM2S][c->channel];
+        ts_bd bd;
+        ts_bd_decode(TS_TILE_SHIM, p->bd[c->col][c->bd].regs.words, &bd);
+        if (ch->n != 1 || ch->task[0].bds != 1u << c->bd || !ch->task[0].ahead || bd.words != c->words || bd.packet != c->packet ||
+            (bd.packet && bd.packet_id != c->packet_id))
+            return FAIL(p, AHEAD, "column %u MM2S %u: what is under way at the end is not what the next command is told", c->col, c->channel);
+        if ((int64_t)c->words > room)
+            return FAIL(p, AHEAD, "column %u MM2S %u: %u words go ahead of the next command, there is room for %lld", c->col, c->channel,
+                        c->words, (long long)room);
+        complete(p, c->col, ch, 1);
     }
     return TS_OK;
 }
@@ -202,6 +273,11 @@ static ts_status start(player *p, uint32_t addr, ts_place at, uint32_t value) {
             return fail_at(p, TS_RULE_PATCH, addr, "the address of its descriptor was not patched in");
         if (at.dir == TS_S2MM && bd.packet)
             return fail_at(p, TS_RULE_BD_FEATURE, addr, "a header on a receiving channel");
+        if (at.dir == TS_MM2S && is_ahead(p, t, at.index, number)) {
+            if (s.token || s.repeat != 1 || bd.use_next || task.bds)
+                return fail_at(p, TS_RULE_AHEAD, addr, "a transfer for the next command is one descriptor, once, without a token");
+            task.ahead = true;
+        }
         task.bds |= (uint16_t)(1u << number);
         b->live++;
         ch->words += (int64_t)bd.words * s.repeat;
@@ -244,7 +320,7 @@ static ts_status wait_token(player *p, const ts_txn_op *op) {
             return FAIL(p, COLUMNS, "claim %zu is about no shim channel", j);
         shim_channel *cc = &p->channel[cl->col][cl->dir][cl->channel];
         int n = 0;
-        while (n < cc->n && !cc->task[n].token) n++;
+        while (n < cc->n && !cc->task[n].token && !cc->task[n].ahead) n++;
         complete(p, cl->col, cc, n);
     }
     p->n_waits++;
@@ -429,11 +505,13 @@ static ts_status check_words(player *p) {
 }
 
 static ts_status check_all(player *p) {
+    TS_TRY(begin(p));
     TS_TRY(play(p));
     for (size_t i = 0; i < p->n_claims; i++)
         if (p->claims[i].wait >= p->n_waits)
             return FAIL(p, UNFINISHED, "claim %zu rests on wait %u, which does not exist", i,
                         p->claims[i].wait);
+    TS_TRY(leave_behind(p));
     TS_TRY(check_end(p));
     return check_words(p);
 }
@@ -441,6 +519,12 @@ static ts_status check_all(player *p) {
 ts_status ts_npu_command_check(ts_npu_command **out, const ts_npu_config *config, const void *txn, size_t len,
                                const uint64_t *arg_bytes, int n_args, const ts_claim *claims, size_t n_claims,
                                ts_rule *rule, ts_err *err) {
+    return ts_npu_command_check_carried(out, config, txn, len, arg_bytes, n_args, claims, n_claims, NULL, NULL, rule, err);
+}
+
+ts_status ts_npu_command_check_carried(ts_npu_command **out, const ts_npu_config *config, const void *txn, size_t len,
+                                       const uint64_t *arg_bytes, int n_args, const ts_claim *claims, size_t n_claims,
+                                       const ts_carried *before, const ts_carried *behind, ts_rule *rule, ts_err *err) {
     if (rule) *rule = TS_RULE_NONE;
     if (n_args < 0 || n_args > TS_ARGS_MAX)
         return ts_rule_fail(err, rule, TS_RULE_ARGS, "%d buffer arguments: more than %d have hung devices",
@@ -454,6 +538,8 @@ ts_status ts_npu_command_check(ts_npu_command **out, const ts_npu_config *config
     }
     cmd->config = config;
     cmd->n_args = n_args;
+    if (before) cmd->before = *before;
+    if (behind) cmd->behind = *behind;
     *p = (player){.cmd = cmd,
                   .c = config,
                   .arg_bytes = arg_bytes,
@@ -486,6 +572,12 @@ int ts_npu_command_args(const ts_npu_command *c) {
 uint64_t ts_npu_command_arg_bytes(const ts_npu_command *c, int i) {
     return c->arg_bytes[i];
 }
+const ts_carried *ts_npu_command_before(const ts_npu_command *c) {
+    return &c->before;
+}
+const ts_carried *ts_npu_command_behind(const ts_npu_command *c) {
+    return &c->behind;
+}
 const ts_npu_config *ts_npu_command_config(const ts_npu_command *c) {
     return c->config;
 }
@@ -495,8 +587,8 @@ ts_status ts_npu_command_from(ts_npu_command **out, const ts_npu_config *config,
     ts_buf txn = {0};
     ts_status s = ts_dispatch_finish(d, &txn, err);
     if (s == TS_OK)
-        s = ts_npu_command_check(out, config, txn.data, txn.len, arg_bytes, n_args, d->claims, d->n_claims,
-                                 rule, err);
+        s = ts_npu_command_check_carried(out, config, txn.data, txn.len, arg_bytes, n_args, d->claims, d->n_claims, &d->in, &d->out,
+                                         rule, err);
     ts_buf_free(&txn);
     return s;
 }

@@ -71,6 +71,7 @@ static void destroy(ts_npu_ctx *ctx) {
         ts_npu_ioctl(ctx->dev, TS_IOCTL_SYNCOBJ_DESTROY,
                      &(struct ts_uapi_syncobj_destroy){.handle = ctx->syncobj});
     ctx->handle = ctx->syncobj = 0;
+    ctx->carried = (ts_carried){0};
 }
 
 ts_status ts_npu_ctx_new(ts_npu_ctx **out, ts_npu_dev *dev, const ts_npu_config *config, ts_err *err) {

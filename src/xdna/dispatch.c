@@ -27,6 +27,16 @@ void ts_dispatch_free(ts_dispatch *p) {
     *p = (ts_dispatch){0};
 }
 
+bool ts_carried_eq(const ts_carried *a, const ts_carried *b) {
+    bool eq = a->n == b->n;
+    for (int i = 0; eq && i < a->n; i++) {
+        const ts_carry *x = &a->task[i], *y = &b->task[i];
+        eq = x->col == y->col && x->channel == y->channel && x->bd == y->bd && x->packet == y->packet &&
+             x->packet_id == y->packet_id && x->words == y->words;
+    }
+    return eq;
+}
+
 static ts_dispatch_channel *channel_of(ts_dispatch *p, int col, ts_dma_dir dir, int channel) {
     if (p->err.code != TS_OK) return NULL;
     if (col >= 0 && col < p->n_cols && channel >= 0 && channel < 2) return &p->channel[col][dir][channel];
@@ -37,6 +47,21 @@ static ts_dispatch_channel *channel_of(ts_dispatch *p, int col, ts_dma_dir dir, 
 
 static const char *dir_name(ts_dma_dir dir) {
     return dir == TS_S2MM ? "S2MM" : "MM2S";
+}
+
+void ts_dispatch_begin(ts_dispatch *p, const ts_carried *in) {
+    for (int i = 0; i < in->n; i++) {
+        const ts_carry *c = &in->task[i];
+        ts_dispatch_channel *ch = channel_of(p, c->col, TS_MM2S, c->channel);
+        if (!ch) return;
+        if (ch->n || c->bd >= TS_SHIM_BDS || p->live[c->col] & 1u << c->bd) {
+            fail(p, TS_E_INVAL, "column %u MM2S %u: what was left behind is one transfer a channel", c->col, c->channel);
+            return;
+        }
+        ch->task[ch->n++].bd = c->bd;
+        p->live[c->col] |= (uint16_t)(1u << c->bd);
+    }
+    p->in = *in;
 }
 
 /* The next free descriptor of a column, round robin: a bug in the account shows late rather than never. */
@@ -73,7 +98,20 @@ void ts_dispatch_task(ts_dispatch *p, const ts_shim_task *t) {
              dir_name(t->dir), t->channel, t->arg, (unsigned long long)t->offset, t->words, repeat);
         return;
     }
-    int bd = take_bd(p, t->col);
+    if (t->ahead && (t->dir != TS_MM2S || t->token || repeat > 1 || t->bd >= TS_SHIM_BDS || p->live[t->col] & 1u << t->bd ||
+                     p->out.n == 2 * TS_COLS)) {
+        fail(p, TS_E_INVAL, "column %d MM2S %d: a transfer ahead of time is plain, and its descriptor %u is free", t->col, t->channel,
+             t->bd);
+        return;
+    }
+    int bd = t->bd;
+    if (t->ahead) {
+        p->live[t->col] |= (uint16_t)(1u << bd);
+        p->out.task[p->out.n++] = (ts_carry){.col = (uint8_t)t->col, .channel = (uint8_t)t->channel, .bd = t->bd, .packet = t->packet,
+                                             .packet_id = t->packet_id, .words = t->words};
+    } else {
+        bd = take_bd(p, t->col);
+    }
     if (bd < 0) {
         fail(p, TS_E_LIMIT, "column %d: all 16 descriptors are under way; wait first", t->col);
         return;
@@ -104,6 +142,7 @@ void ts_dispatch_task(ts_dispatch *p, const ts_shim_task *t) {
                      (ts_dma_start){.bd = (uint32_t)bd, .repeat = (uint32_t)repeat, .token = t->token}));
     ch->task[ch->n].bd = (uint8_t)bd;
     ch->task[ch->n].after = p->n_waits;
+    ch->task[ch->n].ahead = t->ahead;
     ch->task[ch->n++].token = t->token;
 }
 
@@ -126,7 +165,7 @@ void ts_dispatch_implies(ts_dispatch *p, int col, ts_dma_dir dir, int channel) {
     ts_dispatch_channel *ch = channel_of(p, col, dir, channel);
     if (!ch) return;
     int n = 0;
-    while (n < ch->n && ch->task[n].after < p->n_waits && !ch->task[n].token) n++;
+    while (n < ch->n && ch->task[n].after < p->n_waits && !ch->task[n].token && !ch->task[n].ahead) n++;
     if (!n) {
         fail(p, TS_E_INVAL, "column %d %s %d: no task before the last wait that it could imply", col,
              dir_name(dir), channel);
@@ -163,7 +202,7 @@ ts_status ts_dispatch_finish(ts_dispatch *p, ts_buf *out, ts_err *err) {
     for (int col = 0; col < p->n_cols && p->err.code == TS_OK; col++)
         for (int dir = 0; dir < 2; dir++)
             for (int ch = 0; ch < 2; ch++)
-                if (p->channel[col][dir][ch].n)
+                if (p->channel[col][dir][ch].n > p->channel[col][dir][ch].task[0].ahead)
                     fail(p, TS_E_INVAL, "column %d %s %d: tasks are still under way at the end", col,
                          dir_name((ts_dma_dir)dir), ch);
     if (p->err.code != TS_OK) {

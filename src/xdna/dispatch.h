@@ -7,7 +7,9 @@
  *   - a channel without tokens is completed by ts_dispatch_implies: the author's promise that what the last wait
  *     waited for could not have happened before the channel's tasks were done. The promise goes to the static
  *     checker, which repeats the account, and the simulator tests it. The first error is kept and returned by
- *     ts_dispatch_finish. */
+ *     ts_dispatch_finish;
+ *   - a transfer may be started *ahead*, for the next command: it is still under way at the end. It must fit into the
+ *     ring of buffers that it goes to, so that it ends whatever happens, and only a command that begins with it may follow. */
 #ifndef TS_XDNA_DISPATCH_H
 #define TS_XDNA_DISPATCH_H
 
@@ -26,10 +28,24 @@ typedef struct ts_claim {
     uint8_t col, dir, channel;
 } ts_claim;
 
+/* A transfer to the array that one command starts and the next one counts on. */
+typedef struct ts_carry {
+    uint8_t col, channel, bd;
+    bool packet;
+    uint8_t packet_id;
+    uint32_t words;
+} ts_carry;
+
+typedef struct ts_carried {
+    ts_carry task[2 * TS_COLS];
+    int n;
+} ts_carried;
+bool ts_carried_eq(const ts_carried *a, const ts_carried *b);
+
 typedef struct ts_dispatch_channel {
     struct {
         uint8_t bd;
-        bool token;
+        bool token, ahead;
         uint32_t after;         /* waits in the stream before it */
     } task[TS_DMA_QUEUE_DEPTH]; /* under way, oldest first */
     int n;
@@ -46,11 +62,14 @@ typedef struct ts_dispatch {
     uint32_t n_waits;
     ts_claim *claims;
     size_t n_claims, cap_claims;
+    ts_carried in, out; /* what the command begins with, what it leaves behind */
     ts_err err;
 } ts_dispatch;
 
 void ts_dispatch_init(ts_dispatch *p, int n_cols);
 void ts_dispatch_free(ts_dispatch *p);
+/* Before anything else: what the command before has left under way. */
+void ts_dispatch_begin(ts_dispatch *p, const ts_carried *in);
 
 /* One shim transfer. The address is that of command argument `arg` plus `offset` bytes (a multiple of 4, below 4
  * GiB). */
@@ -66,6 +85,8 @@ typedef struct ts_shim_task {
     bool token;                    /* say when it is done: must be waited for */
     bool packet;
     uint8_t packet_id;
+    bool ahead; /* for the next command, by descriptor `bd`: TS_MM2S, contiguous, once, no token */
+    uint8_t bd;
 } ts_shim_task;
 void ts_dispatch_task(ts_dispatch *p, const ts_shim_task *task);
 

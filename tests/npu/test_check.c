@@ -776,6 +776,28 @@ static void test_words_in_time(void **state) {
     ts_npu_config_free(config);
 }
 
+/* A command that says it leaves a transfer behind, but waits for it; test_ahead has the others. */
+static void test_left_behind(void **state) {
+    (void)state;
+    ts_npu_config *config = loop_config();
+    const ts_carried behind = {.n = 1, .task = {{.bd = 1, .words = 256}}};
+    ts_dispatch p;
+    ts_buf txn = {0};
+    ts_err err;
+    ts_rule rule;
+    ts_npu_command *cmd = NULL;
+    loopback_dispatch(&p, 1, 256);
+    assert_ok(ts_dispatch_finish(&p, &txn, &err));
+    assert_status(ts_npu_command_check_carried(&cmd, config, txn.data, txn.len, (uint64_t[]){1024, 1024}, 2, p.claims, p.n_claims,
+                                               NULL, &behind, &rule, &err),
+                  TS_E_INVAL);
+    assert_int_equal(rule, TS_RULE_AHEAD);
+    broken[rule] = true;
+    ts_dispatch_free(&p);
+    ts_buf_free(&txn);
+    ts_npu_config_free(config);
+}
+
 static void test_command_format(void **state) {
     (void)state;
     ts_err err;
@@ -802,7 +824,7 @@ int main(void) {
         cmocka_unit_test(test_configs),        cmocka_unit_test(test_config_format),
         cmocka_unit_test(test_commands),       cmocka_unit_test(test_queue),
         cmocka_unit_test(test_token_route),    cmocka_unit_test(test_gather_words),
-        cmocka_unit_test(test_words_in_time), cmocka_unit_test(test_command_format), cmocka_unit_test(test_every_rule_was_broken),
+        cmocka_unit_test(test_words_in_time), cmocka_unit_test(test_left_behind), cmocka_unit_test(test_command_format), cmocka_unit_test(test_every_rule_was_broken),
     };
     return cmocka_run_group_tests_name("check", tests, NULL, NULL);
 }

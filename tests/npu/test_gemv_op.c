@@ -3,6 +3,7 @@
 #include "mats.h"
 #include "support/alloc_fail.h"
 
+#include "base/log.h"
 #include "npu/gemv_dev.h"
 
 static ts_kern ref;
@@ -136,6 +137,166 @@ static void test_groups(void **state) {
     ts_gemv_dev_close(d);
 }
 
+/* Ops in the order that was told and in others, one to six tokens, every seed another array; ends while weights are ahead. */
+static void test_prefetch(void **state) {
+    (void)state;
+    static const ts_gemv_shape shapes[][2] = {
+        {{TS_Q8_0, 640, 768}, {TS_Q4_0, 64, 768}}, /* more than the rings hold */
+        {{TS_Q4_K, 40, 512}},                      /* less */
+        {{TS_Q6_K, 3, 256}},                       /* not on every core */
+        {{TS_Q4_K, 2048, 1024}, {TS_Q6_K, 256, 1024}},
+    };
+    enum { OPS = 4 };
+    for (uint64_t seed = 0; seed < 4; seed++) {
+        ts_rng rng = ts_rng_seed(seed + 7);
+        ts_gemv_dev *d = open_sim(seed, true);
+        ts_err err;
+        group g[OPS];
+        uint64_t read = 0;
+        ts_gemv_cost c = {0};
+        for (int i = 0; i < OPS; i++) group_init(&g[i], d, shapes[i], i % 3 == 0 ? 2 : 1, &rng);
+        for (int step = 0; step < 14; step++) {
+            int now = step < 8 ? step % OPS : (int)ts_rng_below(&rng, OPS), told = step < 8 ? (step + 1) % OPS : (int)ts_rng_below(&rng, OPS);
+            uint32_t n_tok = step < 4 ? 1 : 1 + (uint32_t)ts_rng_below(&rng, 6);
+            assert_ok(group_run(&g[now], n_tok, &g[told], &c, &rng, &err));
+            if (step < 4) read += ts_simnode_stats(ts_gemv_dev_sim(d))->read_bytes;
+        }
+        assert_true(read > 0);
+        assert_ok(ts_gemv_dev_settle(d, &err));
+        assert_ok(ts_gemv_dev_settle(d, &err));
+        assert_ok(group_run(&g[0], 1, &g[1], &c, &rng, &err));
+        assert_clean(d);
+        for (int i = 0; i < OPS; i++) group_fini(&g[i]);
+        assert_clean(d);
+        ts_gemv_dev_close(d);
+    }
+}
+
+/* Weights ahead of time make the second of two ops faster. */
+static void test_prefetch_helps(void **state) {
+    (void)state;
+    uint64_t cycles[2];
+    for (int ahead = 0; ahead < 2; ahead++) {
+        ts_rng rng = ts_rng_seed(3);
+        ts_err err;
+        ts_gemv_dev *d;
+        ts_gemv_dev_options o = {.simulated = true, .sim = {.gap = 100000}, .no_prefetch = !ahead};
+        ts_gemv_cost c = {0};
+        group g[2];
+        assert_ok(ts_gemv_dev_open(&d, &o, &err));
+        for (int i = 0; i < 2; i++) group_init(&g[i], d, &(ts_gemv_shape){TS_Q8_0, 1024, 2048}, 1, &rng);
+        assert_ok(group_run(&g[0], 1, &g[1], NULL, &rng, &err));
+        assert_ok(group_run(&g[1], 1, NULL, &c, &rng, &err));
+        cycles[ahead] = c.cycles;
+        for (int i = 0; i < 2; i++) group_fini(&g[i]);
+        ts_gemv_dev_close(d);
+    }
+    print_message("2 MiB: %llu cycles, with prefetch %llu\n", (unsigned long long)cycles[0], (unsigned long long)cycles[1]);
+    assert_true(cycles[1] + 20000 < cycles[0]);
+}
+
+static void drop_line(void *ud, ts_log_level level, const char *line) {
+    (void)ud, (void)level, (void)line;
+}
+
+/* A command that fails in any way is done again in a new context; one that fails twice, or a device that is gone, is an error
+ * of one line, and what was wrong is forgotten afterwards where the device can. */
+static void test_failures(void **state) {
+    (void)state;
+    static const ts_fake_ending endings[] = {TS_FAKE_END_ERROR, TS_FAKE_END_ABORT, TS_FAKE_END_TIMEOUT, TS_FAKE_END_NORESPONSE, TS_FAKE_END_LOST};
+    ts_log_sink(drop_line, NULL, TS_LOG_DEBUG);
+    for (int profile = 0; profile < TS_FAKE_PROFILES; profile++) {
+        ts_rng rng = ts_rng_seed(5);
+        ts_err err;
+        ts_gemv_dev *d;
+        ts_gemv_dev_options o = {.simulated = true, .sim = {.strict = true, .profile = (ts_fake_profile)profile, .gap = 1000}, .timeout_ns = 1000000};
+        group g[2];
+        assert_ok(ts_gemv_dev_open(&d, &o, &err));
+        ts_fake *f = ts_simnode_fake(ts_gemv_dev_sim(d));
+        for (int i = 0; i < 2; i++) group_init(&g[i], d, &(ts_gemv_shape){TS_Q4_0, 72, 512}, 1, &rng);
+        for (size_t e = 0; e < sizeof endings / sizeof *endings; e++) {
+            assert_ok(group_run(&g[0], 1, &g[1], NULL, &rng, &err)); /* g[1]'s weights are in the array when it happens */
+            ts_fake_end_command(f, 1, endings[e]);
+            assert_ok(group_run(&g[1], 2, &g[0], NULL, &rng, &err));
+            assert_ok(group_run(&g[0], 1, NULL, NULL, &rng, &err));
+            ts_fake_end_command(f, 1, endings[e]);
+            ts_fake_end_command(f, 2, endings[e]);
+            assert_status(group_run(&g[1], 1, NULL, NULL, &rng, &err), TS_E_DEVICE);
+            assert_non_null(strstr(err.msg, "NPU: "));
+            assert_null(strchr(err.msg, '\n'));
+            assert_ok(group_run(&g[1], 1, NULL, NULL, &rng, &err));
+        }
+        assert_clean(d);
+        ts_fake_unplug(f);
+        assert_status(group_run(&g[0], 1, NULL, NULL, &rng, &err), TS_E_DEVICE);
+        assert_non_null(strstr(err.msg, "the NPU is gone"));
+        for (int i = 0; i < 2; i++) group_fini(&g[i]);
+        ts_gemv_dev_close(d);
+    }
+    ts_log_sink(NULL, NULL, TS_LOG_INFO);
+}
+
+struct once {
+    float y[64];
+    ts_qact *x;
+    const uint8_t *rows;
+};
+
+static bool all_once(void *ud) {
+    struct once *o = ud;
+    ts_gemv_dev *d = NULL; /* a new one each time: it keeps commands */
+    ts_gemv_op *op = NULL;
+    const ts_gemv_shape shape = {TS_Q8_0, 40, 256};
+    float *y = o->y;
+    size_t ld = 40;
+    bool ok = ts_gemv_dev_open(&d, &(ts_gemv_dev_options){.simulated = true}, NULL) == TS_OK &&
+              ts_gemv_op_new(&op, d, &shape, 1, NULL) == TS_OK;
+    for (uint32_t g = 0; ok && g < 5; g++) ts_gemv_op_pack(op, 0, o->rows, 272, g);
+    if (ok) ts_gemv_op_packed(op);
+    ok = ok && ts_gemv_op_run(op, o->x, 1, &y, &ld, NULL, pool, NULL, NULL) == TS_OK;
+    ts_gemv_op_free(op);
+    ts_gemv_dev_close(d);
+    return ok;
+}
+
+static void test_memory(void **state) {
+    (void)state;
+    ts_rng rng = ts_rng_seed(9);
+    ts_err err;
+    ts_qact x;
+    float in[256];
+    uint8_t rows[40 * 272];
+    fill_rows(rows, TS_Q8_0, sizeof rows, RANDOM, &rng);
+    fill_x(in, 256, RANDOM, &rng);
+    assert_ok(ts_qact_init(&x, 256, 1, &err));
+    ref.quant32(in, 256, 1, 0, &x);
+    ts_log_sink(drop_line, NULL, TS_LOG_DEBUG);
+    alloc_fail_loop(all_once, &(struct once){.x = &x, .rows = rows}, true);
+    ts_log_sink(NULL, NULL, TS_LOG_INFO);
+    ts_qact_fini(&x);
+}
+
+/* What cannot be taken is told in words. */
+static void test_refusals(void **state) {
+    (void)state;
+    static const struct {
+        ts_gemv_shape shape[2];
+        int n;
+        const char *says;
+    } cases[] = {
+        {{{TS_F16, 64, 64}}, 1, "takes Q4_0, Q8_0, Q4_K and Q6_K"},
+        {{{TS_Q8_0, 64, 64}, {TS_Q8_0, 64, 96}}, 2, "inputs of different size"},
+        {{{TS_Q4_K, 64, 96}}, 1, "too large"},
+        {{{TS_Q8_0, 64, 65536}}, 1, "too long"},
+        {{{TS_Q8_0, 64, 64}}, 0, "1 to 4 matrices"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *why = ts_gemv_refusal(cases[i].shape, cases[i].n);
+        if (!why || !strstr(why, cases[i].says)) fail_msg("case %zu: %s", i, why ? why : "taken");
+    }
+    assert_null(ts_gemv_refusal(&(ts_gemv_shape){TS_Q8_0, 64, 57344}, 1));
+}
+
 static int setup(void **state) {
     (void)state;
     ts_err err;
@@ -152,6 +313,11 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_prefetch),
+        cmocka_unit_test(test_prefetch_helps),
+        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests_name("gemv op", tests, setup, teardown);
 }

@@ -274,20 +274,20 @@ static void test_spans(void **state) {
     assert_true(want && got);
     const ts_att_span whole = {.kv = &alone, .first = 0, .n = N, .pos0 = 0};
     assert_ok(ts_forward(m, ex, &s, &(ts_batch){.n_tok = N, .id = id, .span = &whole, .n_span = 1}, &err));
-    ts_forward_logits(m, ex, &s, 0, N, want);
+    assert_ok(ts_forward_logits(m, ex, &s, 0, N, want, &err));
     /* a's and b's beginnings, then the middle of b, the end of a */
     const ts_att_span first[] = {{&a, 0, A, 0}, {&b, A, B, 0}};
     memcpy(mixed, id, A * sizeof *id);
     memcpy(mixed + A, id, B * sizeof *id);
     assert_ok(ts_forward(m, ex, &s, &(ts_batch){.n_tok = A + B, .id = mixed, .span = first, .n_span = 2}, &err));
-    ts_forward_logits(m, ex, &s, 0, A + B, got);
+    assert_ok(ts_forward_logits(m, ex, &s, 0, A + B, got, &err));
     assert_memory_equal(got, want, A * row * sizeof *got);
     assert_memory_equal(got + A * row, want, B * row * sizeof *got);
     const ts_att_span second[] = {{&b, 0, 10, B}, {&a, 10, N - A, A}};
     memcpy(mixed, id + B, 10 * sizeof *id);
     memcpy(mixed + 10, id + A, (N - A) * sizeof *id);
     assert_ok(ts_forward(m, ex, &s, &(ts_batch){.n_tok = 10 + N - A, .id = mixed, .span = second, .n_span = 2}, &err));
-    ts_forward_logits(m, ex, &s, 3, 10 + N - A - 3, got);
+    assert_ok(ts_forward_logits(m, ex, &s, 3, 10 + N - A - 3, got, &err));
     assert_memory_equal(got, want + (B + 3) * row, 7 * row * sizeof *got);
     assert_memory_equal(got + 7 * row, want + A * row, (N - A) * row * sizeof *got);
     ts_free(want), ts_free(got);

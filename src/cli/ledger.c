@@ -1,0 +1,137 @@
+#include "cli/ledger.h"
+
+#include <string.h>
+
+/* All rows; *n of them. Free with ts_free. NULL: out of memory. */
+static ts_ledger_row *rows_of(const ts_engine *e, size_t *n) {
+    *n = ts_engine_ledger(e, NULL, 0);
+    ts_ledger_row *r = ts_calloc(*n ? *n : 1, sizeof *r);
+    if (r) ts_engine_ledger(e, r, *n);
+    return r;
+}
+
+struct totals {
+    uint64_t macs, cpu_macs, weights, padding, acts, sums, commands, device_ns, host_ns, bound_ns, step_ns, cpu_ns, checked, differ;
+    bool device, simulated;
+};
+
+static struct totals add_up(const ts_ledger_row *r, size_t n) {
+    struct totals t = {0};
+    for (size_t i = 0; i < n; i++, r++) {
+        const bool cpu = !strcmp(r->device, "cpu");
+        t.macs += r->macs;
+        if (cpu) {
+            t.cpu_macs += r->macs;
+            *(r->linear ? &t.cpu_ns : &t.step_ns) += r->device_ns;
+            continue;
+        }
+        t.device = true;
+        t.simulated |= r->simulated;
+        t.weights += r->weight_bytes - r->padding_bytes, t.padding += r->padding_bytes;
+        t.acts += r->act_bytes, t.sums += r->sum_bytes, t.commands += r->commands;
+        t.device_ns += r->device_ns, t.host_ns += r->host_ns, t.bound_ns += r->bound_ns;
+        t.checked += r->checked, t.differ += r->differ;
+    }
+    return t;
+}
+
+static double percent(uint64_t part, uint64_t whole) {
+    return whole ? 100 * (double)part / (double)whole : 0;
+}
+
+static const char *evidence(const ts_ledger_row *r) {
+    return r->simulated ? "simulated" : "measured";
+}
+
+static void print_row(const ts_ledger_row *r, FILE *out) {
+    char name[sizeof r->op + sizeof r->types + 2];
+    snprintf(name, sizeof name, "%s%s%s", r->op, *r->types ? " " : "", r->types);
+    fprintf(out, "%-36s %-7s %6llu %7llu", name, r->device, (unsigned long long)r->calls, (unsigned long long)r->tokens);
+    if (!r->linear) {
+        fprintf(out, " %54s %10.3f %-9s\n", "", (double)r->device_ns * 1e-6, evidence(r));
+        return;
+    }
+    fprintf(out, " %9.2f %11.3f", (double)r->macs * 1e-6, (double)r->weight_bytes * 1e-6);
+    if (strcmp(r->device, "cpu") != 0) fprintf(out, " %10.3f %10.3f %9.3f", (double)r->act_bytes * 1e-6, (double)r->sum_bytes * 1e-6, (double)r->host_ns * 1e-6);
+    else fprintf(out, " %31s", "");
+    fprintf(out, " %10.3f %-9s", (double)r->device_ns * 1e-6, evidence(r));
+    if (r->device_ns && strcmp(r->device, "cpu") != 0) fprintf(out, " %5.1f %%", percent(r->bound_ns, r->device_ns));
+    if (r->checked)
+        fprintf(out, "  %016llx %s", (unsigned long long)r->sum_device,
+                r->sum_device == r->sum_cpu && !r->differ ? "= cpu" : "DIFFERS FROM CPU");
+    fputc('\n', out);
+}
+
+void cli_ledger_print(const ts_engine *e, FILE *out) {
+    size_t n;
+    ts_ledger_row *r = rows_of(e, &n);
+    if (!r) {
+        fputs("ledger: out of memory\n", out);
+        return;
+    }
+    struct totals t = add_up(r, n);
+    fprintf(out, "%-36s %-7s %6s %7s %9s %11s %10s %10s %9s %10s %-9s %s\n", "operation", "device", "calls", "tokens", "MMAC",
+            "weights MB", "activ. MB", "sums MB", "host ms", "time ms", "evidence", "of bound");
+    for (int linear = 1; linear >= 0; linear--)
+        for (size_t i = 0; i < n; i++)
+            if (r[i].linear == (linear == 1)) print_row(&r[i], out);
+    if (t.device) {
+        const char *how = t.simulated ? "simulated" : "measured";
+        fprintf(out, "multiply-accumulates of linear layers on the device: %.3f %% of %.2f million\n", percent(t.macs - t.cpu_macs, t.macs),
+                (double)t.macs * 1e-6);
+        fprintf(out, "bytes moved: weights %llu + padding %llu + activations %llu + sums %llu = %llu\n", (unsigned long long)t.weights,
+                (unsigned long long)t.padding, (unsigned long long)t.acts, (unsigned long long)t.sums,
+                (unsigned long long)(t.weights + t.padding + t.acts + t.sums));
+        fprintf(out, "device: %llu commands, %.3f ms (%s), %.1f %% of the DMA bound (derived, 27.5 GB/s); host's part %.3f ms (measured)\n",
+                (unsigned long long)t.commands, (double)t.device_ns * 1e-6, how, percent(t.bound_ns, t.device_ns), (double)t.host_ns * 1e-6);
+    }
+    fprintf(out, "cpu: linear layers %.3f ms, everything else %.3f ms (measured)\n", (double)t.cpu_ns * 1e-6, (double)t.step_ns * 1e-6);
+    if (t.checked)
+        fprintf(out, "check: %llu results computed on the CPU too, %llu differ\n", (unsigned long long)t.checked, (unsigned long long)t.differ);
+    ts_free(r);
+}
+
+bool cli_ledger_agrees(const ts_engine *e) {
+    size_t n;
+    ts_ledger_row *r = rows_of(e, &n);
+    bool ok = r != NULL;
+    for (size_t i = 0; ok && i < n; i++) ok = r[i].differ == 0 && r[i].sum_device == r[i].sum_cpu;
+    ts_free(r);
+    return ok;
+}
+
+static bool json_row(const ts_ledger_row *r, ts_buf *out) {
+    return ts_buf_printf(out,
+                         "{\"operation\":\"%s\",\"types\":\"%s\",\"device\":\"%s\",\"linear\":%s,\"calls\":%llu,\"tokens\":%llu,"
+                         "\"commands\":%llu,\"macs\":%llu,\"weight_bytes\":%llu,\"padding_bytes\":%llu,\"activation_bytes\":%llu,"
+                         "\"sum_bytes\":%llu,\"cycles\":%llu,\"time_ns\":%llu,\"host_ns\":%llu,\"bound_ns\":%llu,\"evidence\":\"%s\"",
+                         r->op, r->types, r->device, r->linear ? "true" : "false", (unsigned long long)r->calls,
+                         (unsigned long long)r->tokens, (unsigned long long)r->commands, (unsigned long long)r->macs,
+                         (unsigned long long)(r->weight_bytes - r->padding_bytes), (unsigned long long)r->padding_bytes,
+                         (unsigned long long)r->act_bytes, (unsigned long long)r->sum_bytes, (unsigned long long)r->cycles,
+                         (unsigned long long)r->device_ns, (unsigned long long)r->host_ns, (unsigned long long)r->bound_ns, evidence(r)) &&
+           (!r->checked || ts_buf_printf(out, ",\"checked\":%llu,\"differ\":%llu,\"checksum\":\"%016llx\",\"checksum_cpu\":\"%016llx\"",
+                                         (unsigned long long)r->checked, (unsigned long long)r->differ, (unsigned long long)r->sum_device,
+                                         (unsigned long long)r->sum_cpu)) &&
+           ts_buf_putc(out, '}');
+}
+
+bool cli_ledger_json(const ts_engine *e, ts_buf *out) {
+    size_t n;
+    ts_ledger_row *r = rows_of(e, &n);
+    if (!r) return false;
+    struct totals t = add_up(r, n);
+    bool ok = ts_buf_puts(out, "{\"rows\":[");
+    for (size_t i = 0; ok && i < n; i++) ok = (i == 0 || ts_buf_putc(out, ',')) && json_row(&r[i], out);
+    ok = ok && ts_buf_printf(out,
+                             "],\"device_mac_share\":%.6f,\"weight_bytes\":%llu,\"padding_bytes\":%llu,\"activation_bytes\":%llu,"
+                             "\"sum_bytes\":%llu,\"moved_bytes\":%llu,\"commands\":%llu,\"device_ns\":%llu,\"bound_ns\":%llu,"
+                             "\"device_evidence\":\"%s\",\"bound_evidence\":\"derived\",\"checked\":%llu,\"differ\":%llu}",
+                             percent(t.macs - t.cpu_macs, t.macs) / 100, (unsigned long long)t.weights, (unsigned long long)t.padding,
+                             (unsigned long long)t.acts, (unsigned long long)t.sums,
+                             (unsigned long long)(t.weights + t.padding + t.acts + t.sums), (unsigned long long)t.commands,
+                             (unsigned long long)t.device_ns, (unsigned long long)t.bound_ns, t.simulated ? "simulated" : "measured",
+                             (unsigned long long)t.checked, (unsigned long long)t.differ);
+    ts_free(r);
+    return ok;
+}

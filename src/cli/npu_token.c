@@ -1,0 +1,199 @@
+#include "cli/npu_token.h"
+
+#include "base/cpu.h"
+#include "engine/accel.h"
+#include "model/shape.h"
+#include "npu/gemv_bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Bytes a microsecond that 8 channels move, [silicon] ryzenai-npu-lab; writes are taken to be as fast [guess]. */
+static const double dma_bytes_per_us = 27500;
+
+enum { MAX_OPS = 12 };
+
+/* An op of a layer kind, how often a token runs it, what it cost. */
+typedef struct entry {
+    char name[48];
+    ts_gemv_bench_op op;
+    uint32_t count;
+    ts_gemv_cost cost;
+} entry;
+
+typedef struct plan {
+    entry e[MAX_OPS];
+    int n;
+} plan;
+
+static void add(plan *p, const char *name, uint32_t count, int n, const ts_gemv_shape *shape) {
+    entry *e = &p->e[p->n++];
+    *e = (entry){.op = {.n = n}, .count = count};
+    snprintf(e->name, sizeof e->name, "%s", name);
+    for (int i = 0; i < n; i++) {
+        e->op.shape[i] = shape[i];
+        if (i == 0 || shape[i].type != shape[0].type)
+            snprintf(e->name + strlen(e->name), sizeof e->name - strlen(e->name), "%c%s", i ? '+' : ' ', ts_dtype_get(shape[i].type)->name);
+    }
+}
+
+static void add_layer(plan *p, const ts_shape *s, ts_dtype base, ts_dtype more, uint32_t count) {
+    const uint64_t d = s->d_model, q = (uint64_t)s->n_head * s->head_dim, kv = (uint64_t)s->n_kv_head * s->head_dim;
+    add(p, "q+k+v", count, 3, (ts_gemv_shape[]){{base, q, d}, {base, kv, d}, {more, kv, d}});
+    add(p, "attn_output", count, 1, (ts_gemv_shape[]){{base, d, q}});
+    add(p, "gate+up", count, 2, (ts_gemv_shape[]){{base, s->d_ff, d}, {base, s->d_ff, d}});
+    add(p, "ffn_down", count, 1, (ts_gemv_shape[]){{more, d, s->d_ff}});
+}
+
+/* In running order: the first op has nothing before it and is the first of a token; it comes again, prefetched, at the end of
+ * the layers, for all the other times. */
+static void make_plan(plan *p, const ts_shape *s, const ts_mix *mix) {
+    uint32_t more = 0;
+    for (uint32_t i = 0; i < s->n_layer; i++) more += ts_shape_more_bits(i, s->n_layer);
+    const bool mixed = mix->more != mix->base && more > 0 && more < s->n_layer, first_more = ts_shape_more_bits(0, s->n_layer);
+    const ts_dtype first = first_more ? mix->more : mix->base, second = first_more ? mix->base : mix->more;
+    const uint32_t n_first = mixed ? (first_more ? more : s->n_layer - more) : s->n_layer;
+    add_layer(p, s, mix->base, first, n_first);
+    if (mixed) add_layer(p, s, mix->base, second, s->n_layer - n_first);
+    p->e[0].count = 1;
+    if (n_first > 1) {
+        entry *again = &p->e[p->n++];
+        *again = p->e[0];
+        again->count = n_first - 1;
+        snprintf(p->e[0].name + strlen(p->e[0].name), sizeof p->e[0].name - strlen(p->e[0].name), ", first");
+    }
+    add(p, "output", 1, 1, (ts_gemv_shape[]){{mix->head, s->n_vocab, s->d_model}});
+}
+
+/* All of a token, in microseconds and bytes. */
+typedef struct total {
+    double device, gap, launch, read, write, bound, host;
+    uint64_t commands, macs, weights, units, acts, sums;
+} total;
+
+static double bound_us(const ts_gemv_cost *c) {
+    double in = (double)(c->weight_bytes + c->act_bytes) / dma_bytes_per_us, out = (double)c->sum_bytes / dma_bytes_per_us;
+    return in > out ? in : out;
+}
+
+static total add_up(const plan *p, double gap_us, uint32_t mhz) {
+    total t = {0};
+    for (int i = 0; i < p->n; i++) {
+        const entry *e = &p->e[i];
+        const ts_gemv_cost *c = &e->cost;
+        const double n = e->count;
+        t.device += n * (double)c->device_ns / 1000;
+        t.gap += n * gap_us * (double)c->commands;
+        t.launch += mhz ? n * (double)c->launch_cycles / mhz : 0;
+        t.read += n * (double)(c->weight_bytes + c->act_bytes) / dma_bytes_per_us;
+        t.write += n * (double)c->sum_bytes / dma_bytes_per_us;
+        t.bound += n * bound_us(c);
+        t.host += n * (double)c->host_ns / 1000;
+        t.commands += e->count * c->commands, t.macs += e->count * c->macs, t.weights += e->count * c->weight_bytes;
+        t.units += e->count * c->unit_bytes, t.acts += e->count * c->act_bytes, t.sums += e->count * c->sum_bytes;
+    }
+    return t;
+}
+
+static void print_table(const plan *p, const total *t, const ts_shape *s, const char *type, const ts_gemv_dev *d, bool sim, double gap_us, int n_threads) {
+    const char *how = sim ? "simulated" : "measured";
+    printf("%s %s, one token, linear layers on %s; clock %u MHz%s\n", s->name, type, sim ? "npu-sim" : "npu", ts_gemv_dev_mhz(d),
+           sim ? " (of the simulation)" : " (as the driver says)");
+    printf("every result equals the CPU's, bit for bit; times in microseconds, %s; bound: bytes at 27.5 GB/s, the slower of read and write\n\n", how);
+    printf("%-26s %5s %4s %9s %9s %10s %9s %8s %8s %6s\n", "operation", "times", "cmds", "MMAC", "weights", "activ.", "sums", "time", "bound", "share");
+    for (int i = 0; i < p->n; i++) {
+        const entry *e = &p->e[i];
+        const ts_gemv_cost *c = &e->cost;
+        double b = bound_us(c), us = (double)c->device_ns / 1000;
+        printf("%-26s %5u %4llu %9.1f %9llu %10llu %9llu %8.1f %8.1f %5.1f%%\n", e->name, e->count, (unsigned long long)c->commands,
+               (double)c->macs * 1e-6, (unsigned long long)c->weight_bytes, (unsigned long long)c->act_bytes, (unsigned long long)c->sum_bytes, us, b,
+               100 * b / us);
+    }
+    printf("\nbytes of a token: packed weights %llu + padding %llu + activations %llu + sums %llu = %llu\n", (unsigned long long)t->units,
+           (unsigned long long)(t->weights - t->units), (unsigned long long)t->acts, (unsigned long long)t->sums,
+           (unsigned long long)(t->weights + t->acts + t->sums));
+    const double all = t->device + t->gap;
+    printf("\n%-58s %10s %7s\n", "where a token's time goes (derived)", "us", "share");
+    printf("%-58s %10.0f %6.1f%%\n", "bound of 8 DMA channels: reading", t->read, 100 * t->read / all);
+    printf("%-58s %10.0f %6.1f%%\n", "  (writing at the same time)", t->write, 100 * t->write / all);
+    if (sim) {
+        printf("%-58s %10.0f %6.1f%%\n", "submission: host's and driver's part, not in the cycles", t->gap, 100 * t->gap / all);
+        printf("%-58s %10.0f %6.1f%%\n", "submission: launch by the firmware", t->launch, 100 * t->launch / all);
+        printf("%-58s %10.0f %6.1f%%\n", "tasks, ends of ops, less what prefetch hides", all - t->bound - t->gap - t->launch,
+               100 * (all - t->bound - t->gap - t->launch) / all);
+        printf("%-58s %10.0f\n", "a command's fixed cost [silicon, others]: 160 us, of it outside", gap_us);
+    }
+    printf("%-58s %10.0f\n", "all", all);
+    printf("\n%.2f tokens/s (derived from %s times, %llu commands a token); the bound alone would be %.2f: %.1f %%\n", 1e6 / all, how,
+           (unsigned long long)t->commands, 1e6 / t->bound, 100 * t->bound / all);
+    printf("not included: the host's part of the linear layers, %.0f us on %d threads of this machine (measured), and attention\n", t->host, n_threads);
+}
+
+static void print_json(const plan *p, const total *t, const ts_shape *s, const char *type, const ts_gemv_dev *d, bool sim, double gap_us) {
+    const double all = t->device + t->gap;
+    printf("{\"shape\":\"%s\",\"type\":\"%s\",\"device\":\"%s\",\"clock_mhz\":%u,\"evidence\":\"%s\",\"ops\":[", s->name, type, sim ? "npu-sim" : "npu",
+           ts_gemv_dev_mhz(d), sim ? "simulated" : "measured");
+    for (int i = 0; i < p->n; i++) {
+        const entry *e = &p->e[i];
+        const ts_gemv_cost *c = &e->cost;
+        printf("%s\n {\"operation\":\"%s\",\"times\":%u,\"commands\":%llu,\"macs\":%llu,\"weight_bytes\":%llu,\"padding_bytes\":%llu,"
+               "\"activation_bytes\":%llu,\"sum_bytes\":%llu,\"time_us\":%.3f,\"bound_us\":%.3f}",
+               i ? "," : "", e->name, e->count, (unsigned long long)c->commands, (unsigned long long)c->macs, (unsigned long long)c->unit_bytes,
+               (unsigned long long)(c->weight_bytes - c->unit_bytes), (unsigned long long)c->act_bytes, (unsigned long long)c->sum_bytes,
+               (double)c->device_ns / 1000, bound_us(c));
+    }
+    printf("],\n\"commands\":%llu,\"macs\":%llu,\"device_us\":%.1f,\"submit_us\":%.1f,\"gap_us\":%.1f,\"bound_us\":%.1f,\"bound_share\":%.5f,"
+           "\"tok_per_s\":%.4f,\"tok_per_s_evidence\":\"derived\",\"host_us\":%.1f}\n",
+           (unsigned long long)t->commands, (unsigned long long)t->macs, t->device, t->gap, gap_us, t->bound, t->bound / all, 1e6 / all, t->host);
+}
+
+static ts_status run_plan(plan *p, const cli_model *m, bool sim, int n_threads, ts_gemv_dev **d, ts_err *err) {
+    ts_gemv_bench_op op[MAX_OPS];
+    ts_gemv_cost cost[MAX_OPS];
+    ts_kern kern;
+    ts_cpu_level level;
+    ts_pool *pool;
+    for (int i = 0; i < p->n; i++) {
+        const char *why = ts_gemv_refusal(p->e[i].op.shape, p->e[i].op.n);
+        if (why) return ts_fail(err, TS_E_UNSUPP, "%s: %s", p->e[i].name, why);
+        op[i] = p->e[i].op;
+    }
+    TS_TRY(ts_cpu_choose(&level, err));
+    ts_kern_init(&kern, level);
+    ts_gemv_dev_options o = {.simulated = sim, .sim = {.seed = (uint64_t)m->sim_seed, .gap = ts_gemv_submit_gap()}, .no_prefetch = m->no_prefetch};
+    TS_TRY(ts_gemv_dev_open(d, &o, err));
+    TS_TRY(ts_pool_new(&pool, n_threads, err));
+    cli_progress progress = {.what = sim ? "simulating" : "running", .unit = "ops"};
+    ts_status s = ts_gemv_bench(*d, op, p->n, &kern, pool, cli_progress_step, &progress, cost, err);
+    cli_progress_end(&progress);
+    ts_pool_free(pool);
+    for (int i = 0; i < p->n && s == TS_OK; i++) p->e[i].cost = cost[i];
+    return s;
+}
+
+int cli_npu_token(const cli_command *cmd, const cli_model *m, const char *shape_name, const char *type, long threads, bool json) {
+    const ts_shape *shape = NULL;
+    ts_mix mix;
+    ts_err err;
+    plan p = {0};
+    ts_gemv_dev *d = NULL;
+    (void)cmd;
+    const bool sim = !strcmp(m->device, "npu-sim");
+    const int n_threads = threads > 0 ? (int)threads : ts_cpu_count();
+    ts_status s = ts_accel_check_device(m->device, &err);
+    if (s == TS_OK) s = ts_shape_find(&shape, shape_name, &err);
+    if (s == TS_OK) s = ts_mix_find(&mix, type, &err);
+    if (s == TS_OK) {
+        make_plan(&p, shape, &mix);
+        s = run_plan(&p, m, sim, n_threads, &d, &err);
+    }
+    if (s == TS_OK) {
+        const double gap_us = sim ? (double)ts_gemv_submit_gap() / TS_SIM_CLOCK_MHZ : 0; /* a real device's times have it in them */
+        const total t = add_up(&p, gap_us, sim ? TS_SIM_CLOCK_MHZ : 0);
+        if (json) print_json(&p, &t, shape, type, d, sim, gap_us);
+        else print_table(&p, &t, shape, type, d, sim, gap_us, n_threads);
+    }
+    ts_gemv_dev_close(d);
+    return s == TS_OK ? CLI_OK : cli_fail(&err);
+}
