@@ -780,7 +780,7 @@ static void test_words_in_time(void **state) {
 static void test_left_behind(void **state) {
     (void)state;
     ts_npu_config *config = loop_config();
-    const ts_carried behind = {.n = 1, .task = {{.bd = 1, .words = 256}}};
+    const ts_carried behind = {.n = 1, .task = {{.bd = 5, .words = 256}}};
     ts_dispatch p;
     ts_buf txn = {0};
     ts_err err;
