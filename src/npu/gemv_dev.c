@@ -386,7 +386,7 @@ static void combine_task(void *arg, size_t task, int thread) {
     uint32_t g = (uint32_t)(task - c->first[m]) * TASK_GROUPS, end = mat->n_group - g < TASK_GROUPS ? mat->n_group : g + TASK_GROUPS;
     for (; g < end; g++)
         ts_gemv_combine_group(mat, c->op->scales[m], c->results[m][ts_gemv_stream_of(mat, g)], c->x, c->all_tok, c->t0, c->n_tok, g,
-                              c->y[m], c->ld[m]);
+                              false, c->y[m], c->ld[m]);
 }
 
 static void combine_all(const ts_gemv_op *op, const layout *k, const ts_qact *x, uint32_t all_tok, uint32_t t0, uint32_t n_tok,

@@ -69,8 +69,8 @@ void ts_gemv_fill_packets(const ts_gemv_mat *m, const ts_qact *x, uint32_t all_t
 /* Bytes that a stream returns for n_tok tokens: whole chunks. */
 size_t ts_gemv_result_bytes(const ts_gemv_mat *m, int stream, uint32_t n_tok);
 /* Combine row group g's sums: y[(t0 + t) * ld_y + row] as TS_GEMM_Q (kern/kern.h) has it, bit for bit. `results`: of the stream
- * that has the group. Rows past n_rows are not written. */
+ * that has the group. Rows past n_rows are not written. plain: in plain C, whatever the processor has; the bits are the same. */
 void ts_gemv_combine_group(const ts_gemv_mat *m, const uint16_t *scales, const void *results, const ts_qact *x,
-                           uint32_t all_tok, uint32_t t0, uint32_t n_tok, uint32_t g, float *y, size_t ld_y);
+                           uint32_t all_tok, uint32_t t0, uint32_t n_tok, uint32_t g, bool plain, float *y, size_t ld_y);
 
 #endif

@@ -173,7 +173,7 @@ static cost layer(ts_dtype type, uint32_t n_rows, uint32_t K, uint32_t n_tok, fi
             ts_gemv_fill_packets(&mat, &x, n_tok, t0, n, skip, packets);
             c.cycles += machine_run(&m, packets, np, stream[s], ts_gemv_buffers(&mat, s) + skip[s], results, bytes);
             for (uint32_t g = mat.first[s]; g < mat.first[s + 1]; g++)
-                ts_gemv_combine_group(&mat, scales, results, &x, n_tok, t0, n, g, got, n_rows);
+                ts_gemv_combine_group(&mat, scales, results, &x, n_tok, t0, n, g, seed % 2, got, n_rows);
             c.units += (uint64_t)(mat.first[s + 1] - mat.first[s]) * ((mat.n_slice - 1) * mat.units + mat.units_last);
             ts_free(packets);
             ts_free(results);
