@@ -1,6 +1,7 @@
 #include "npu/ladder_int.h"
 
 #include "base/clock.h"
+#include "npu/gemv_dev.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -31,6 +32,10 @@ void climb_figure(climb *c, const char *name, double value, const char *unit) {
 
 const char *climb_source(const climb *c) {
     return c->o->sim ? "simulated" : "measured";
+}
+
+double climb_simulated_us(const climb *c) {
+    return (double)(ts_simnode_stats(c->o->sim)->cycles + ts_gemv_submit_gap()) / TS_SIM_CLOCK_MHZ;
 }
 
 /* ---- from a description to a command that runs --------------------------------------------------------------------- */
@@ -68,7 +73,7 @@ ts_status climb_run(climb *c, int n_args, double *us, ts_err *err) {
     TS_TRY(ts_npu_cmd_wait(c->cmd, timeout_ns, err));
     *us = (double)(c->cmd->done_ns - c->cmd->submit_ns) / 1000;
     if (c->o->sim) /* the array's time, and the host's as it was measured on a real machine */
-        *us = (double)ts_simnode_stats(c->o->sim)->cycles / TS_SIM_CLOCK_MHZ + (double)ts_sim_submit_gap() / TS_SIM_CLOCK_MHZ;
+        *us = climb_simulated_us(c);
     return TS_OK;
 }
 

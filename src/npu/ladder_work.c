@@ -294,7 +294,7 @@ static ts_status layer_run(climb *c, layer *l, ts_dtype type, ts_pool *pool, ts_
             return ts_fail(err, TS_E_DEVICE, "NPU: %s: token %zu row %zu is %.9g, the CPU has %.9g", name, i / GEMV_ROWS,
                            i % GEMV_ROWS, (double)l->got[i], (double)l->want[i]);
     double us = (double)cost.device_ns / 1000;
-    if (c->o->sim) us = (double)ts_simnode_stats(c->o->sim)->cycles / TS_SIM_CLOCK_MHZ + (double)ts_sim_submit_gap() / TS_SIM_CLOCK_MHZ;
+    if (c->o->sim) us = climb_simulated_us(c);
     climb_say(c, "    %s: %d rows of %d, %d tokens: the CPU's bits, %.0f us (%s)", name, GEMV_ROWS, GEMV_K, GEMV_TOKENS, us,
               climb_source(c));
     snprintf(figure, sizeof figure, "gemv_%s", name);

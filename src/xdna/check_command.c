@@ -24,13 +24,14 @@ typedef struct shim_task {
     uint16_t bds; /* a bit each */
     bool token, ahead;
     uint32_t after; /* waits in the stream before it */
+    int64_t words;
 } shim_task;
 
 typedef struct shim_channel {
     shim_task task[TS_DMA_QUEUE_DEPTH]; /* under way, oldest first */
     int n;
     uint32_t ctrl;
-    int64_t words;
+    int64_t words, done; /* started; of these in tasks that waits have shown to be complete */
 } shim_channel;
 
 typedef struct player {
@@ -41,6 +42,8 @@ typedef struct player {
     size_t n_claims;
     uint32_t n_waits;
     bool filling; /* an MM2S task was started since the last wait */
+    bool drained; /* an S2MM task was waited for since the last MM2S start, at offset drained_at */
+    size_t drained_at;
     shim_bd bd[TS_COLS][16];
     shim_channel channel[TS_COLS][2][2];
     int64_t arriving[TS_CHANNEL_ACTORS]; /* words that shim tasks send to an S2MM channel */
@@ -181,6 +184,65 @@ static bool token_arrives(const player *p, ts_tile t, uint32_t controller) {
            ts_port_eq(sinks[0].port, ts_port_of(TS_PORT_SOUTH, 0)) && sinks[0].header;
 }
 
+/* ---- words in time -------------------------------------------------------------------------------------- */
+
+/* So many words of a ring, filled up to the end of the descriptor that they reach into. */
+static int64_t whole_buffers(const ts_npu_config *c, ts_tile t, const ts_ring *ring, int64_t words) {
+    int64_t rest = words % ring->words;
+    for (int i = 0; i < ring->n && rest > 0; i++) {
+        ts_bd bd;
+        ts_bd_decode(ts_tile_kind_of(t), ts_tile_regs_at(c, t)->bd[ring->bd[i]].words, &bd);
+        rest -= bd.words;
+    }
+    return words - rest; /* rest is now what is missing, below 0 */
+}
+
+/* Does all that the S2MM channel gets come from shim channels? */
+static bool fed_by_shim(const ts_npu_config *c, int actor) {
+    if (c->by_packets[actor]) return true;
+    for (size_t i = 0; i < c->balance.n; i++) {
+        const ts_equation *e = &c->balance.eq[i];
+        if (e->kind != TS_EQ_STREAM || e->id != actor) continue;
+        for (size_t k = 0; k < e->n; k++)
+            if (e->terms[k].actor != actor && e->terms[k].actor / TS_CHANNELS_MAX / 2 % TS_ROWS != TS_ROW_SHIM)
+                return false;
+        return true;
+    }
+    return false;
+}
+
+/* What has been waited for needs words that were sent before the wait, for the firmware gets to nothing behind it: the
+ * words that came back fix the rounds of the rings that depend on them, and those how much must have gone in. */
+static ts_status check_fed(player *p) {
+    for (int i = 0; i < 2 * p->c->n_cols; i++) {
+        const shim_channel *ch = &p->channel[i / 2][TS_S2MM][i % 2];
+        ts_frac rounds[TS_ACTORS] = {0};
+        const ts_equation *bad;
+        if (!ch->done) continue;
+        rounds[ts_channel_actor(ts_tile_at(i / 2, TS_ROW_SHIM), TS_S2MM, i % 2)] = (ts_frac){ch->done, 1};
+        TS_TRY(ts_balance_solve(&p->c->balance, rounds, &bad, p->err));
+        for (int a = 0; a < TS_CHANNEL_ACTORS; a++) {
+            int tile = a / TS_CHANNELS_MAX / 2, sink = a % TS_CHANNELS_MAX;
+            ts_tile t = ts_tile_at(tile / TS_ROWS, tile % TS_ROWS);
+            const ts_ring *ring = &p->c->tile[t.col][t.row].ring[TS_S2MM][sink];
+            bool shim = t.row == TS_ROW_SHIM;
+            int64_t need, per_round = shim ? 1 : ring->words;
+            if (a / TS_CHANNELS_MAX % 2 != TS_S2MM || (!shim && !ring->exists) || !ts_frac_known(rounds[a]) ||
+                !fed_by_shim(p->c, a) || __builtin_mul_overflow(rounds[a].num, per_round, &need))
+                continue;
+            need = need / rounds[a].den + (need % rounds[a].den != 0);
+            if (!shim) need = whole_buffers(p->c, t, ring, need);
+            if (p->arriving[a] < need)
+                return FAIL(p, WORDS,
+                            "the wait at offset %zu of the stream is for column %d S2MM %d, which needs %lld words in "
+                            "%s(%u,%u) S2MM %d; only %lld are sent before it",
+                            p->drained_at, i / 2, i % 2, (long long)need, ts_tile_info_of(t)->name, t.col, t.row, sink,
+                            (long long)p->arriving[a]);
+        }
+    }
+    return TS_OK;
+}
+
 static ts_status start(player *p, uint32_t addr, ts_place at, uint32_t value) {
     ts_tile t = at.tile;
     shim_channel *ch = &p->channel[t.col][at.dir][at.index];
@@ -193,7 +255,11 @@ static ts_status start(player *p, uint32_t addr, ts_place at, uint32_t value) {
         return fail_at(
             p, TS_RULE_ORDER, addr,
             "it empties the array, but one that fills it was started before, with no wait between");
-    if (at.dir == TS_MM2S) p->filling = true;
+    if (at.dir == TS_MM2S) {
+        if (p->drained) TS_TRY(check_fed(p));
+        p->drained = false;
+        p->filling = true;
+    }
     if (s.token && !token_arrives(p, t, ts_dma_ctrl_controller(ch->ctrl)))
         return fail_at(p, TS_RULE_TOKEN_ROUTE, addr, "its token would not reach the firmware");
     shim_task task = {.token = s.token, .after = p->n_waits};
@@ -215,6 +281,7 @@ static ts_status start(player *p, uint32_t addr, ts_place at, uint32_t value) {
         task.bds |= (uint16_t)(1u << number);
         b->live++;
         ch->words += (int64_t)bd.words * s.repeat;
+        task.words += (int64_t)bd.words * s.repeat;
         if (at.dir == TS_MM2S) TS_TRY(send(p, addr, t, (int)at.index, &bd, s.repeat));
         uint32_t use_next = bd.use_next, next = bd.next;
         TS_TRY(check_reach(p, addr, b, &bd, s.repeat));
@@ -226,6 +293,7 @@ static ts_status start(player *p, uint32_t addr, ts_place at, uint32_t value) {
 }
 
 static void complete(player *p, int col, shim_channel *ch, int n) {
+    for (int i = 0; i < n; i++) ch->done += ch->task[i].words;
     for (int i = 0; i < n; i++)
         for (int b = 0; b < 16; b++)
             if (ch->task[i].bds & 1u << b) p->bd[col][b].live--;
@@ -257,6 +325,7 @@ static ts_status wait_token(player *p, const ts_txn_op *op) {
     }
     p->n_waits++;
     p->filling = false;
+    if (op->dir == TS_S2MM) p->drained = true, p->drained_at = p->at;
     return TS_OK;
 }
 
@@ -374,17 +443,6 @@ static ts_status check_end(player *p) {
     return TS_OK;
 }
 
-/* A ring is left between two descriptors: its words are some rounds and the first few descriptors of one more. */
-static bool at_boundary(const ts_npu_config *c, ts_tile t, const ts_ring *ring, int64_t words) {
-    int64_t rest = words % ring->words;
-    for (int i = 0; i < ring->n && rest > 0; i++) {
-        ts_bd bd;
-        ts_bd_decode(ts_tile_kind_of(t), ts_tile_regs_at(c, t)->bd[ring->bd[i]].words, &bd);
-        rest -= bd.words;
-    }
-    return rest == 0;
-}
-
 static ts_status check_rings(player *p, const ts_frac *rounds) {
     for (int a = 0; a < TS_CHANNEL_ACTORS; a++) {
         int tile = a / TS_CHANNELS_MAX / 2, dir = a / TS_CHANNELS_MAX % 2, ch = a % TS_CHANNELS_MAX;
@@ -393,7 +451,7 @@ static ts_status check_rings(player *p, const ts_frac *rounds) {
         if (!ring->exists || !ts_frac_known(rounds[a])) continue;
         int64_t words;
         if (__builtin_mul_overflow(rounds[a].num, ring->words, &words) || words % rounds[a].den ||
-            !at_boundary(p->c, t, ring, words / rounds[a].den))
+            whole_buffers(p->c, t, ring, words / rounds[a].den) != words / rounds[a].den)
             return FAIL(p, WORDS,
                         "%s(%u,%u) %s %d is left in the middle of a buffer: %lld words in rounds of %lld",
                         ts_tile_info_of(t)->name, t.col, t.row, dir_name(dir), ch,
