@@ -35,7 +35,7 @@ const char *climb_source(const climb *c) {
 }
 
 double climb_simulated_us(const climb *c) {
-    return (double)(ts_simnode_stats(c->o->sim)->cycles + ts_gemv_submit_gap()) / TS_SIM_CLOCK_MHZ;
+    return (double)(ts_simnode_stats(c->o->sim)->cycles + ts_sim_submit_gap()) / TS_SIM_CLOCK_MHZ;
 }
 
 /* ---- from a description to a command that runs --------------------------------------------------------------------- */
