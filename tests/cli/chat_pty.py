@@ -39,6 +39,8 @@ class Terminal:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             try:
+                for sig in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):  # whatever the caller ignores, as nohup does
+                    signal.signal(sig, signal.SIG_DFL)
                 os.execve(argv[0], argv, full)
             finally:
                 os._exit(127)
