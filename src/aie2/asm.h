@@ -37,6 +37,7 @@ typedef struct ts_aie2_loop {
     uint32_t stalls;      /* further cycles a pass that accesses of one bank cost, as far as addresses are known */
     int64_t count;        /* LC when it is a constant, else -1 */
     bool zero_overhead;   /* LS and LE; else a branch back */
+    uint8_t live[(TS_REGS + 7) / 8]; /* registers that hold, somewhere in the loop, a value that is still read (bit per ts_aie2_reg) */
 } ts_aie2_loop;
 
 typedef struct ts_aie2_program {
@@ -49,7 +50,7 @@ typedef struct ts_aie2_program {
     size_t n_syms, cap_syms;
     ts_aie2_loop *loop;
     size_t n_loops, cap_loops;
-    uint8_t live[(TS_REGS + 7) / 8]; /* registers that the program names (bit per ts_aie2_reg) */
+    uint8_t named[(TS_REGS + 7) / 8]; /* registers that the program names (bit per ts_aie2_reg) */
     ts_buf messages;                 /* errors and warnings: "file:line:col: error: ...", source line, caret */
     unsigned n_errors, n_warnings;
     struct ts_asm_source *source; /* the texts that `text` and `pos` point into */
@@ -74,7 +75,7 @@ void ts_aie2_program_free(ts_aie2_program *p); /* NULL-safe */
 TS_NODISCARD ts_status ts_aie2_disassemble(ts_aie2_program *p, const uint8_t *code, size_t len, uint32_t base,
                                            size_t *n_unknown, ts_err *err);
 
-/* Check timing (hazard.c): adds messages and fills p->loop and p->live. false: out of memory. */
+/* Check timing (hazard.c): adds messages and fills p->loop and p->named. false: out of memory. */
 TS_NODISCARD bool ts_aie2_check_hazards(ts_aie2_program *p);
 
 /* A listing: address, bytes, cycle, source; then loops, registers, size. The map: symbols and sections. */

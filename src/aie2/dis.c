@@ -54,12 +54,12 @@ static bool put_source(ts_buf *out, const ts_aie2_line *l) {
 }
 
 /* Registers of one kind as runs: "r0-r3 r16". */
-static bool put_live(ts_buf *out, const ts_aie2_program *p) {
-    bool ok = ts_buf_puts(out, "registers named:");
+static bool put_regs(ts_buf *out, const char *what, const uint8_t set[(TS_REGS + 7) / 8]) {
+    bool ok = ts_buf_puts(out, what);
     for (int r = 0; r < TS_REGS && ok; r++) {
         int last = r;
-        if (!(p->live[r / 8] >> r % 8 & 1)) continue;
-        while (last + 1 < TS_REGS && p->live[(last + 1) / 8] >> (last + 1) % 8 & 1 &&
+        if (!(set[r / 8] >> r % 8 & 1)) continue;
+        while (last + 1 < TS_REGS && set[(last + 1) / 8] >> (last + 1) % 8 & 1 &&
                ts_aie2_regs[last + 1].kind == ts_aie2_regs[r].kind && ts_aie2_regs[last + 1].num == ts_aie2_regs[last].num + 1)
             last++;
         ok = ts_buf_printf(out, last > r ? " %s-%s" : " %s", ts_aie2_regs[r].name, ts_aie2_regs[last].name);
@@ -95,8 +95,9 @@ bool ts_aie2_listing(ts_buf *out, const ts_aie2_program *p) {
         ok = ok && ts_buf_puts(out, "  ") && put_source(out, l) && ts_buf_putc(out, '\n');
     }
     ok = ok && ts_buf_putc(out, '\n');
-    for (size_t k = 0; k < p->n_loops && ok; k++) ok = put_loop(out, p, &p->loop[k]);
-    ok = ok && put_live(out, p);
+    for (size_t k = 0; k < p->n_loops && ok; k++)
+        ok = put_loop(out, p, &p->loop[k]) && put_regs(out, "  live in it:", p->loop[k].live);
+    ok = ok && put_regs(out, "registers named:", p->named);
     return ok && ts_buf_printf(out, "program: %zu bytes of %d, %zu bundles\n", p->code.len, TS_AIE2_PM_BYTES, p->n_lines);
 }
 

@@ -213,7 +213,7 @@ static ts_aie2_loop *add_loop(checker *c, uint32_t first, uint32_t last, int64_t
         c->nomem = true;
         return NULL;
     }
-    p->loop[p->n_loops] = (ts_aie2_loop){first, last, last - first + 1, 0, count, zero_overhead};
+    p->loop[p->n_loops] = (ts_aie2_loop){.first = first, .last = last, .cycles = last - first + 1, .count = count, .zero_overhead = zero_overhead};
     return &p->loop[p->n_loops++];
 }
 
@@ -320,6 +320,52 @@ nomem:
     ts_free(all);
     c->nomem = true;
     return false;
+}
+
+/* ---- registers that are live ------------------------------------------------------------------------------------------- */
+
+/* By the equations of every compiler: a register is live at a bundle when some way on from there reads it before it is written. A
+ * write counts from the bundle that issues it. */
+static void find_live(checker *c) {
+    ts_aie2_program *p = c->p;
+    const size_t n = p->n_lines;
+    typedef struct units {
+        uint64_t u[3];
+    } units;
+    units *in = ts_calloc(n + 1, sizeof *in), *out = ts_calloc(n + 1, sizeof *out);
+    if (!in || !out) c->nomem = true;
+    for (bool again = !c->nomem; again;) {
+        again = false;
+        for (size_t i = n; i-- > 0;) {
+            const block *b = &c->b[i];
+            units now = {{0}}, def = {{0}};
+            for (int w = 0; w < 3; w++) {
+                for (int k = 0; k < b->n; k++) {
+                    for (int r = 0; r < b->t[k].n_reads; r++) now.u[w] |= b->t[k].read[r].units[w];
+                    for (int r = 0; r < b->t[k].n_writes; r++) def.u[w] |= b->t[k].write[r].units[w];
+                }
+                if (!b->no_fall) out[i].u[w] |= in[i + 1].u[w];
+                now.u[w] |= out[i].u[w] & ~def.u[w];
+                for (uint32_t k = 0; k < b->n_from; k++) out[c->edge[b->from + k]].u[w] |= now.u[w];
+            }
+            if (!memcmp(&now, &in[i], sizeof now)) continue;
+            in[i] = now;
+            again = true;
+        }
+    }
+    for (size_t l = 0; l < p->n_loops && !c->nomem; l++) {
+        units all = {{0}};
+        for (uint32_t i = p->loop[l].first; i <= p->loop[l].last && i < n; i++)
+            for (int w = 0; w < 3; w++) all.u[w] |= in[i].u[w];
+        for (unsigned r = 0; r < TS_REGS; r++) {
+            if (ts_aie2_regs[r].kind > TS_K_AM || ts_aie2_regs[r].kind == TS_K_X) continue; /* made of others */
+            uint64_t u[3];
+            ts_aie2_units_of((ts_aie2_reg)r, u);
+            if ((u[0] & all.u[0]) | (u[1] & all.u[1]) | (u[2] & all.u[2])) p->loop[l].live[r / 8] |= (uint8_t)(1u << r % 8);
+        }
+    }
+    ts_free(in);
+    ts_free(out);
 }
 
 /* ---- pairs ----------------------------------------------------------------------------------------------------------- */
@@ -519,16 +565,16 @@ bool ts_aie2_check_hazards(ts_aie2_program *p) {
         c.nomem = true;
         goto out;
     }
-    memset(p->live, 0, sizeof p->live);
+    memset(p->named, 0, sizeof p->named);
     for (size_t i = 0; i < n; i++) {
         block *b = &c.b[i];
         b->target = b->delay_of = -1;
         for (int s = 0; s < TS_SLOTS; s++)
             if (p->line[i].busy >> s & 1) prepare(&b->t[b->n++], &p->line[i].b.inst[s], (unsigned)s);
         for (int k = 0; k < b->n; k++) {
-            for (int r = 0; r < b->t[k].n_reads; r++) p->live[b->t[k].read[r].reg / 8] |= (uint8_t)(1u << b->t[k].read[r].reg % 8);
+            for (int r = 0; r < b->t[k].n_reads; r++) p->named[b->t[k].read[r].reg / 8] |= (uint8_t)(1u << b->t[k].read[r].reg % 8);
             for (int w = 0; w < b->t[k].n_writes; w++)
-                p->live[b->t[k].write[w].reg / 8] |= (uint8_t)(1u << b->t[k].write[w].reg % 8);
+                p->named[b->t[k].write[w].reg / 8] |= (uint8_t)(1u << b->t[k].write[w].reg % 8);
         }
     }
     find_branches(&c);
@@ -536,6 +582,7 @@ bool ts_aie2_check_hazards(ts_aie2_program *p) {
     if (c.nomem || !make_edges(&c)) goto out;
     for (size_t i = 0; i < n; i++) walk_back(&c, i, seen, (uint32_t)i + 1);
     check_banks(&c);
+    find_live(&c);
 out:
     ts_free(seen);
     ts_free(c.b);

@@ -71,7 +71,7 @@ void cli_ledger_print(const ts_engine *e, FILE *out) {
     }
     struct totals t = add_up(r, n);
     fprintf(out, "%-36s %-7s %6s %7s %9s %11s %10s %10s %9s %10s %-9s %s\n", "operation", "device", "calls", "tokens", "MMAC",
-            "weights MB", "activ. MB", "sums MB", "host ms", "time ms", "evidence", "of bound");
+            "weights MB", "acts MB", "sums MB", "host ms", "time ms", "evidence", "of bound");
     for (int linear = 1; linear >= 0; linear--)
         for (size_t i = 0; i < n; i++)
             if (r[i].linear == (linear == 1)) print_row(&r[i], out);

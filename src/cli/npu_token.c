@@ -101,7 +101,7 @@ static void print_table(const plan *p, const total *t, const ts_shape *s, const 
     printf("%s %s, one token, linear layers on %s; clock %u MHz%s\n", s->name, type, sim ? "npu-sim" : "npu", ts_gemv_dev_mhz(d),
            sim ? " (of the simulation)" : " (as the driver says)");
     printf("every result equals the CPU's, bit for bit; times in microseconds, %s; bound: bytes at 27.5 GB/s, the slower of read and write\n\n", how);
-    printf("%-26s %5s %4s %9s %9s %10s %9s %8s %8s %6s\n", "operation", "times", "cmds", "MMAC", "weights", "activ.", "sums", "time", "bound", "share");
+    printf("%-26s %5s %4s %9s %9s %10s %9s %8s %8s %6s\n", "operation", "times", "cmds", "MMAC", "weights", "acts", "sums", "time", "bound", "share");
     for (int i = 0; i < p->n; i++) {
         const entry *e = &p->e[i];
         const ts_gemv_cost *c = &e->cost;
