@@ -436,9 +436,11 @@ def main() -> int:
         for fd in pty.openpty():
             os.close(fd)
     except OSError as e:
-        print(f"skipped: this system has no pseudo-terminals ({e})")
+        print(f"skip: this system has no pseudo-terminals ({e}); cure: mount -t devpts devpts /dev/pts")
         return 77
     failed = passed = 0
+    if args.plain:
+        print(f"skip: {len(NEED_EDITOR)} tests of line editing: built without libedit; cure: apt-get install libedit-dev")
     for name, test in list(globals().items()):
         if not name.startswith("test_") or args.only not in name or (args.plain and test in NEED_EDITOR):
             continue

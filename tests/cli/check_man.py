@@ -63,6 +63,8 @@ def main() -> int:
         said = output("groff", "-ww", "-z", "-man", page_path)
         if said:
             bad.append(f"groff: {said.strip()}")
+    else:
+        print("skip: groff, which would check the page's markup, is not installed; cure: apt-get install groff-base")
     print("\n".join(bad) or f"{len(found)} commands, {len(every_option)} options")
     return 1 if bad else 0
 

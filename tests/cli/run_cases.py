@@ -39,11 +39,12 @@ import sys
 import tempfile
 import tomllib
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from testdata import NO_SHARED, SHARED, SOURCE
+
 FIELDS = {"name", "args", "code", "stdin", "env", "files", "cuts", "stdout", "stderr", "stdout_has", "stderr_has",
           "stdout_lacks", "stdout_to", "stdout_head", "stderr_lines", "json", "needs_shared", "timeout"}
-SHARED = os.environ.get("TESSERA_SHARED", "")
 TINY = os.environ.get("TESSERA_TINY", "")
-SOURCE = pathlib.Path(__file__).resolve().parent.parent.parent
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -201,7 +202,7 @@ def main() -> int:
             print(f"passed: {name}")
     print(", ".join(f"{n} {what}" for what, n in count.items()))
     if count["skipped"]:
-        print("skipped for want of the shared test data (set TESSERA_SHARED)")
+        print(f"skip: {count['skipped']} cases: {NO_SHARED}")
     if count["failed"]:
         return 1
     return 77 if count["skipped"] and not count["passed"] else 0

@@ -149,6 +149,8 @@ int main(int argc, char **argv) {
         ts_buf_free(&file);
     }
     const char *shared = getenv("TESSERA_SHARED");
+    if (!shared || !*shared)
+        puts("skip: stories260K: no shared test data; cure: lay them beside the source tree as ../shared, or set TESSERA_SHARED");
     for (int i = 0; i < 2 && shared && *shared; i++) {
         char path[500];
         snprintf(path, sizeof path, "%s/assets/models/stories260K/stories260K.%s.gguf", shared, i ? "q4_0" : "q8_0");

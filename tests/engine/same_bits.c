@@ -1,7 +1,7 @@
 /* same_bits.c - the numeric contract, end to end: the logits of a model depend on the file, the tokens and the KV type, and
  * on nothing else. Compared are hashes of all bits, for every model of the zoo (every tensor type, every feature of
  * the families):
- *   TESSERA_CPU=ref, avx2, avx512vnni, as far as this processor goes; 1, 2 and 3 threads;
+ *   every level of TESSERA_CPU that this processor reaches; 1, 2 and 3 threads;
  *   the prompt as a whole (ts_session_score), token by token, in odd pieces;
  *   a prefix from the cache: sync to A, to B that begins like A, and to A again.
  *
@@ -16,6 +16,7 @@
 #define _GNU_SOURCE
 #include "base/cpu.h"
 #include "base/mem.h"
+#include "support/levels.h"
 #include "tessera/tessera.h"
 #include "vectors/zoo.h"
 
@@ -239,6 +240,7 @@ int main(int argc, char **argv) {
         else if (argv[i][0] != '-' && !bits) bits = argv[i];
         else return fprintf(stderr, "same_bits: unknown option %s\n", argv[i]), 2;
     }
+    const ts_cpu_level best = print ? ts_cpu_detect() : levels_here();
     FILE *f = bits ? fopen(bits, "rb") : NULL;
     if (!f && !print) return fprintf(stderr, "same_bits: the file bits.txt is needed\n"), 2;
     if (f) golden[fread(golden, 1, sizeof golden - 1, f)] = 0, fclose(f);
@@ -250,6 +252,6 @@ int main(int argc, char **argv) {
         if (both || i % 2 == 1) check_model(zoo_at(i), i, TS_KV_F32);
     }
     if (print) return failures;
-    printf("%d positions compared, %d failures; levels up to %s\n", comparisons, failures, ts_cpu_level_name(ts_cpu_detect()));
+    printf("%d positions compared, %d failures; levels up to %s\n", comparisons, failures, ts_cpu_level_name(best));
     return failures || !comparisons;
 }

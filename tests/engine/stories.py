@@ -17,6 +17,9 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from testdata import NO_SHARED, SHARED
+
 VOCAB = 512
 # largest logit difference; root mean square of it; difference of the mean NLL; largest difference of a story's NLL per
 # token. Seen, in this order: float types 1.2e-5 1.7e-6 2e-8 1.3e-7; q8_0 0.28 0.061 8.7e-4 4.2e-3; q4_0 0.34 0.061
@@ -108,11 +111,10 @@ def main() -> int:
     global measure
     program, kind = sys.argv[1:3]
     measure = "--measure" in sys.argv
-    shared = os.environ.get("TESSERA_SHARED", "")
-    if not shared:
-        print("skip: no shared test data (set TESSERA_SHARED)")
+    if not SHARED:
+        print(f"skip: {NO_SHARED}")
         return 77
-    data = pathlib.Path(shared) / "assets/models/stories260K"
+    data = pathlib.Path(SHARED) / "assets/models/stories260K"
     model, bounds = data / f"stories260K.{kind}.gguf", BOUNDS[kind]
     exact = kind in ("f32", "f16", "bf16")
     with tempfile.TemporaryDirectory(prefix="tessera-stories-") as tmp:

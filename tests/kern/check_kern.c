@@ -1,6 +1,7 @@
 /* check_kern.c - the kernel checker: every variant of every kernel against the reference, bit for bit.
  *
  * Usage: check_kern [--seed N] [--bench] [--only NAME] [--break]
+ *        check_kern --levels       the levels of this processor, weakest first, a line each
  *   --bench   also time each variant at a large size: ns, GB/s of weights, GOP/s
  *   --break   corrupt one bit of one variant's output now and then: the checker must notice (its own test)
  * Sizes are odd on purpose, inputs contain saturating values, zeros, denormals, NaN and Inf; buffers end at an unmapped
@@ -11,6 +12,7 @@
 #include "format/quant.h"
 #include "kern/fmath.h"
 #include "kern/kern.h"
+#include "support/levels.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -416,11 +418,16 @@ int main(int argc, char **argv) {
         else if (!strcmp(argv[i], "--break")) break_it = true;
         else if (!strcmp(argv[i], "--seed") && i + 1 < argc) seed = strtoull(argv[++i], NULL, 0);
         else if (!strcmp(argv[i], "--only") && i + 1 < argc) only = argv[++i];
-        else return fprintf(stderr, "check_kern: unknown option %s\n", argv[i]), 2;
+        else if (!strcmp(argv[i], "--levels")) {
+            for (int level = TS_CPU_REF; level <= (int)ts_cpu_detect(); level++) puts(ts_cpu_level_name((ts_cpu_level)level));
+            levels_here();
+            return 0;
+        } else return fprintf(stderr, "check_kern: unknown option %s\n", argv[i]), 2;
     }
+    const ts_cpu_level best = levels_here();
     ts_kern ref, lev;
     ts_kern_init(&ref, TS_CPU_REF);
-    for (int level = TS_CPU_REF; level <= (int)ts_cpu_detect(); level++) {
+    for (int level = TS_CPU_REF; level <= (int)best; level++) {
         rng = ts_rng_seed(seed);
         const char *name = ts_cpu_level_name((ts_cpu_level)level);
         ts_kern_init(&lev, (ts_cpu_level)level);

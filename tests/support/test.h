@@ -23,8 +23,17 @@
     } while (0)
 #define assert_status(expr, want) assert_int_equal((expr), (want))
 
-/* The path of a file of the shared test data ($TESSERA_SHARED), or NULL where there is none: skip the test then with
- * SKIP_WITHOUT. Where the folder exists, a missing file is a failure. Caller's buffer. */
+/* A test that leaves something out says so in one line, which check.sh shows: what and why, and what would cure it. */
+#define SKIP(why, cure)                                                                                                \
+    do {                                                                                                               \
+        print_message("skip: %s; cure: %s\n", why, cure);                                                              \
+        skip();                                                                                                        \
+    } while (0)
+#define SKIP_NO_SHARED SKIP("no shared test data", "lay them beside the source tree as ../shared, or set TESSERA_SHARED")
+
+/* The path of a file of the shared test data ($TESSERA_SHARED, by default ../shared beside the source tree: environ.c), or
+ * NULL where there is none: skip the test then with SKIP_WITHOUT, before anything is allocated (skip() does not come
+ * back). Where the folder exists, a missing file is a failure. Caller's buffer. */
 static inline const char *shared_path(char *buf, size_t len, const char *name) {
     const char *root = getenv("TESSERA_SHARED");
     if (!root || !*root) return NULL;
@@ -37,10 +46,7 @@ static inline const char *shared_path(char *buf, size_t len, const char *name) {
 
 #define SKIP_WITHOUT(path)                                                                                             \
     do {                                                                                                               \
-        if (!(path)) {                                                                                                 \
-            print_message("skip: no shared test data (set TESSERA_SHARED)\n");                                         \
-            skip();                                                                                                    \
-        }                                                                                                              \
+        if (!(path)) SKIP_NO_SHARED;                                                                                   \
     } while (0)
 
 #endif

@@ -212,8 +212,9 @@ static void test_goldens(void **state) {
         for (int imatrix = 0; imatrix < 2; imatrix++) { /* two sets of blocks each */
             char name[60];
             snprintf(name, sizeof name, "%s%s.q", info->name, imatrix ? ".imatrix" : "");
-            uint8_t *blocks = golden(name, bytes), *moved = malloc(bytes + 1);
+            uint8_t *blocks = golden(name, bytes);
             SKIP_WITHOUT(blocks);
+            uint8_t *moved = malloc(bytes + 1);
             snprintf(name, sizeof name, "%s%s.dq.f32", info->name, imatrix ? ".imatrix" : "");
             float *want = golden(name, N * sizeof *want), *got = malloc(N * sizeof *got);
             assert_non_null(moved);
@@ -236,8 +237,9 @@ static double row_error(const float *x, const float *y) {
 
 static void test_quantize_goldens(void **state) {
     (void)state;
-    float *in = golden("input.f32", N * sizeof *in), *got = malloc(N * sizeof *got);
+    float *in = golden("input.f32", N * sizeof *in);
     SKIP_WITHOUT(in);
+    float *got = malloc(N * sizeof *got);
     assert_non_null(got);
     for (int i = 0; i < N_TYPES; i++) {
         const ts_dtype_info *info = ts_dtype_get(types[i].type);

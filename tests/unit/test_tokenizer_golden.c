@@ -12,10 +12,7 @@ static ts_err err;
 static ts_tokenizer *open_shared(const char *name, const char *pre) {
     char path[512];
     const char *root = getenv("TESSERA_SHARED");
-    if (!root || !*root) {
-        print_message("skip: no shared test data (set TESSERA_SHARED)\n");
-        skip();
-    }
+    if (!root || !*root) SKIP_NO_SHARED;
     snprintf(path, sizeof path, "%s/assets/%s", root, name);
     ts_tokenizer *t = NULL;
     assert_ok(ts_tokenizer_open(&t, path, pre, &err));
