@@ -182,7 +182,7 @@ static void test_kept_sets(void **state) {
     ts_rng rng = ts_rng_seed(8);
     static float logits[MAX_VOCAB];
     static double p[MAX_VOCAB];
-    for (int round = 0; round < 300; round++) {
+    for (int round = 0; round < 100; round++) {
         int n = 1 + (int)ts_rng_below(&rng, 200);
         for (int i = 0; i < n; i++) logits[i] = (float)ts_rng_gauss(&rng) * 3;
         if (round % 5 == 0)
