@@ -120,8 +120,9 @@ void ts_engine_ledger_reset(ts_engine *e);
 /* ---- text ------------------------------------------------------------------------------------------------------ */
 
 enum {
-    TS_TOKENIZE_BOS = 1,       /* put BOS (and EOS) in front (behind) where the model's files ask for it */
+    TS_TOKENIZE_BOS = 1,       /* put BOS in front where the model's files ask for it */
     TS_TOKENIZE_SPECIAL = 2,   /* the text of control tokens becomes those tokens; otherwise it is plain text */
+    TS_TOKENIZE_EOS = 8,       /* put EOS behind where the model's files ask for it: a text that is complete */
     TS_TOKENIZE_NO_PREFIX = 4, /* SentencePiece: do not put a space in front (a continuation of earlier text) */
 };
 /* Text to tokens: *out is allocated (ts_tokens_release), *n its length. Any bytes are accepted. */

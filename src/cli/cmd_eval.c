@@ -106,7 +106,7 @@ static int eval_text(eval_args *a, ts_engine *e, ts_session *s, const char *text
         if (end > at) {
             ts_token *token;
             size_t n;
-            ts_status st = ts_engine_tokenize(e, text + at, end - at, a->no_bos ? 0 : TS_TOKENIZE_BOS, &token, &n, &err);
+            ts_status st = ts_engine_tokenize(e, text + at, end - at, TS_TOKENIZE_EOS | (a->no_bos ? 0 : TS_TOKENIZE_BOS), &token, &n, &err);
             if (st != TS_OK) return cli_fail(&err);
             struct tally t = {0};
             code = n ? score(a, e, s, token, n, !a->no_bos, &t, logits) : CLI_OK;

@@ -14,7 +14,7 @@ enum { TEXT_MAX = 1 << 30 };
 
 typedef struct args {
     const char *model, *prompt, *file, *pre, *decode;
-    bool bos, special, ids, json;
+    bool bos, eos, special, ids, json;
 } args;
 
 /* The token's text between quotes, with what would disturb a terminal or JSON escaped. Bytes that are part of a
@@ -102,7 +102,7 @@ static ts_status encode(const ts_tokenizer *t, const args *a, ts_tokens *ids, ts
     } else {
         s = ts_file_read(&text, a->file, TEXT_MAX, err);
     }
-    unsigned flags = (a->bos ? TS_TOKENIZE_BOS : 0) | (a->special ? TS_TOKENIZE_SPECIAL : 0);
+    unsigned flags = (a->bos ? TS_TOKENIZE_BOS : 0) | (a->eos ? TS_TOKENIZE_EOS : 0) | (a->special ? TS_TOKENIZE_SPECIAL : 0);
     if (s == TS_OK) s = ts_tokenize(t, text.data, text.len, flags, ids, err);
     if (s == TS_OK) {
         bool ok = a->json  ? write_json(t, ids, out, &piece)
@@ -116,7 +116,7 @@ static ts_status encode(const ts_tokenizer *t, const args *a, ts_tokens *ids, ts
 }
 
 static int run(const cli_command *self, int argc, char **argv) {
-    args a = {.bos = true};
+    args a = {.bos = true, .eos = true};
     const cli_opt opts[] = {
         {CLI_STR, 'm', "model", "PATH", &a.model, 0, 0,
          "GGUF file, tokenizer.json, tokenizer.model, or a folder that holds\none of these or a vocabulary with "
@@ -124,6 +124,7 @@ static int run(const cli_command *self, int argc, char **argv) {
         {CLI_STR, 'p', "prompt", "TEXT", &a.prompt, 0, 0, "the text"},
         {CLI_STR, 'f', "file", "FILE", &a.file, 0, 0, "the text's file; - is standard input"},
         {CLI_FLAG, 0, "no-bos", NULL, &a.bos, 0, 0, "do not put the begin token in front"},
+        {CLI_FLAG, 0, "no-eos", NULL, &a.eos, 0, 0, "do not put the end token behind (few models' files ask for it)"},
         {CLI_FLAG, 0, "parse-special", NULL, &a.special, 0, 0,
          "the text of control tokens becomes those tokens;\nwith --decode: show them"},
         {CLI_STR, 0, "pre", "NAME", &a.pre, 0, 0,

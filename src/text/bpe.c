@@ -52,7 +52,8 @@ static inline uint32_t pair_tag(uint64_t hash) {
 static inline uint32_t pair_rank(const ts_bpe *b, ts_token left, ts_token right) {
     uint64_t h = pair_hash(left, right);
     if (!b->slot) return TS_RANK_NONE;
-    for (size_t i = h & b->mask; b->slot[i]; i = (i + 1) & b->mask) {
+    uint32_t left_over = b->longest_chain + 1; /* chains grow together: see vocab.c */
+    for (size_t i = h & b->mask; b->slot[i] && left_over > 0; i = (i + 1) & b->mask, left_over--) {
         if ((b->slot[i] ^ pair_tag(h)) >> 22) continue;
         uint32_t rank = (b->slot[i] & TS_MERGES_MAX) - 1;
         if (b->pair[rank].left == left && b->pair[rank].right == right) return rank;
@@ -64,8 +65,10 @@ static inline uint32_t pair_rank(const ts_bpe *b, ts_token left, ts_token right)
 static bool pair_insert(ts_bpe *b, uint32_t rank) {
     uint64_t h = pair_hash(b->pair[rank].left, b->pair[rank].right);
     size_t i = h & b->mask;
-    for (int probe = 0; b->slot[i]; i = (i + 1) & b->mask)
+    uint32_t probe = 0;
+    for (; b->slot[i]; i = (i + 1) & b->mask)
         if (++probe > PROBE_MAX) return false;
+    if (probe > b->longest_chain) b->longest_chain = probe;
     b->slot[i] = pair_tag(h) | (rank + 1);
     return true;
 }

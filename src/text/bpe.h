@@ -26,6 +26,7 @@ typedef struct ts_bpe {
     size_t n_pairs, pair_cap;
     uint32_t *slot; /* open addressing: 10 bits of the hash << 22 | rank + 1; 0: empty */
     size_t mask;
+    uint32_t longest_chain; /* the farthest that a merge lies from its place in `slot` */
     ts_token last_joint;   /* of the merge added last: a good guess for the next one */
     ts_token byte_id[256]; /* the token of one byte, -1: none */
     ts_token unk;          /* for characters that are neither entries nor have byte tokens; -1: they vanish */

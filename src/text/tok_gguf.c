@@ -77,11 +77,19 @@ static ts_status token_id(const ts_gguf *g, const char *key, ts_token *id, ts_er
     return TS_OK;
 }
 
+/* `id` if it is no word of text. */
+static ts_token usual(const ts_tokenizer *t, ts_token id, const char *name) {
+    if (id >= t->vocab.n) return -1;
+    const ts_entry *e = &t->vocab.entry[id];
+    bool named = e->len == strlen(name) && memcmp(ts_vocab_text(&t->vocab, id), name, e->len) == 0;
+    return named || !ts_vocab_is_plain(&t->vocab, id) ? id : -1;
+}
+
 static ts_status load_ids(ts_tokenizer *t, const ts_gguf *g, ts_err *err) {
     t->add_bos = t->byte_level ? ts_pretok_adds_bos(t->pre) : true;
     if (!t->byte_level) { /* SentencePiece's usual places, where the file is silent */
-        t->bos = t->vocab.n > 1 ? 1 : -1;
-        t->eos = t->vocab.n > 2 ? 2 : -1;
+        t->bos = usual(t, 1, "<s>");
+        t->eos = usual(t, 2, "</s>");
     }
     TS_TRY(token_id(g, "tokenizer.ggml.bos_token_id", &t->bos, err));
     TS_TRY(token_id(g, "tokenizer.ggml.eos_token_id", &t->eos, err));

@@ -1,10 +1,11 @@
-/* tok_impl.h - the inside of a tokenizer, for the loaders (tok_*.c). Depends on: spm.h, pretok.h.
+/* tok_impl.h - the inside of a tokenizer, for the loaders (tok_*.c). Depends on: spm.h, pretok.h, match.h.
  *
  * A loader makes an empty one, puts the entries into `vocab`, calls ts_tok_seal, adds the merges (if there are any),
  * sets the other fields and calls ts_tok_finish. */
 #ifndef TS_TEXT_TOK_IMPL_H
 #define TS_TEXT_TOK_IMPL_H
 
+#include "text/match.h"
 #include "text/pretok.h"
 #include "text/spm.h"
 
@@ -16,6 +17,7 @@ struct ts_tokenizer {
     bool byte_level;    /* otherwise SentencePiece; set before ts_tok_seal */
     ts_pretok_kind pre; /* byte-level only */
     ts_pretok *pretok;
+    ts_matcher user, control; /* user-defined tokens, which any text may become; control and unknown ones. ts_tok_finish's */
     ts_spm spm; /* the four options are the loader's, the tables ts_tok_finish's */
     ts_token bos, eos;
     bool add_bos, add_eos;
@@ -27,7 +29,8 @@ struct ts_tokenizer {
 TS_NODISCARD ts_status ts_tok_new(ts_tokenizer **out, ts_err *err);
 /* Index the entries; find the byte tokens and the unknown token. */
 TS_NODISCARD ts_status ts_tok_seal(ts_tokenizer *t, ts_err *err);
-/* Compile the split pattern, find the tokens that end an answer, check bos and eos. */
+/* Compile the split pattern, find the tokens that end an answer and see to it that text does not become them, check bos
+ * and eos. */
 TS_NODISCARD ts_status ts_tok_finish(ts_tokenizer *t, ts_err *err);
 void ts_tok_add_end(ts_tokenizer *t, ts_token id);
 

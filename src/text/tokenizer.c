@@ -16,6 +16,8 @@ void ts_tokenizer_free(ts_tokenizer *t) {
     ts_bpe_free(&t->bpe);
     ts_vocab_free(&t->vocab);
     ts_pretok_free(t->pretok);
+    ts_matcher_free(&t->user);
+    ts_matcher_free(&t->control);
     ts_buf_free(&t->chat_template);
     ts_free(t);
 }
@@ -66,6 +68,62 @@ void ts_tok_add_end(ts_tokenizer *t, ts_token id) {
     if (id >= 0 && id < t->vocab.n && t->n_ends < TS_TOK_ENDS) t->end[t->n_ends++] = id;
 }
 
+/* A token that ends an answer is never what plain text becomes, whatever the file calls it. Bytes stay: text could not be
+ * written without them. Control tokens between turns, which some conversions list as user-defined, are treated alike. */
+static bool shut_out(ts_tokenizer *t, ts_token id) {
+    ts_vocab *v = &t->vocab;
+    if (id < 0 || !ts_vocab_is_plain(v, id) || v->entry[id].len < 2 || !(v->entry[id].flags & TS_ENTRY_SET)) return false;
+    ts_vocab_make_control(v, id);
+    return true;
+}
+
+/* The token of a name by which models end turns; -1 where the vocabulary has the name as ordinary text, made by its merges
+ * ("</s>" is HTML too, and an entry of Qwen 2's). */
+static ts_token find_mark(const ts_tokenizer *t, const char *name) {
+    ts_token id = ts_tokenizer_find(t, name, strlen(name));
+    if (id < 0 || !ts_vocab_is_plain(&t->vocab, id) || t->vocab.entry[id].kind == TS_TOKEN_USER) return id;
+    for (size_t i = 0; i < t->bpe.n_pairs; i++)
+        if (t->bpe.pair[i].joint == id) return -1;
+    return id;
+}
+
+static ts_status find_ends(ts_tokenizer *t, ts_err *err) {
+    /* Conversions seldom list all the tokens that end an answer, so their names count too. */
+    static const char *const ends[] = {
+        "<|eot_id|>",    "<|eom_id|>",      "<|im_end|>",  "<|end|>", "<end_of_turn>", "<|endoftext|>",
+        "<|end_of_text|>", "<|end_of_turn|>", "<|eos|>", "</s>", "<eos>", "<EOT>", "<｜end▁of▁sentence｜>",
+    };
+    static const char *const marks[] = {
+        "<|im_start|>", "<|start_header_id|>", "<|end_header_id|>", "<start_of_turn>", "<|begin_of_text|>",
+    };
+    ts_tok_add_end(t, t->eos);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) ts_tok_add_end(t, find_mark(t, ends[i]));
+    bool changed = shut_out(t, t->bos);
+    for (int i = 0; i < t->n_ends; i++) changed |= shut_out(t, t->end[i]);
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) changed |= shut_out(t, find_mark(t, marks[i]));
+    if (!changed) return TS_OK;
+    for (size_t i = 0; i < t->bpe.n_pairs; i++)
+        if (t->bpe.pair[i].joint >= 0 && !ts_vocab_is_plain(&t->vocab, t->bpe.pair[i].joint)) t->bpe.pair[i].joint = -1;
+    return ts_vocab_sort_special(&t->vocab, err);
+}
+
+/* Make the matchers of the tokens that are found as wholes. */
+static ts_status index_special(ts_tokenizer *t, ts_err *err) {
+    const ts_vocab *v = &t->vocab;
+    size_t n = (size_t)v->n_special, n_user = 0, n_control = 0;
+    ts_token *id = ts_alloc(n, sizeof *id); /* user-defined ones from the front, the others from the back */
+    if (!id) return ts_fail_nomem(err, "the special tokens", n * sizeof *id);
+    for (size_t i = 0; i < n; i++)
+        if (v->entry[v->special[i]].kind == TS_TOKEN_USER) id[n_user++] = v->special[i];
+        else id[n - ++n_control] = v->special[i];
+    ts_matcher_free(&t->user);
+    ts_matcher_free(&t->control);
+    ts_status s = ts_matcher_init(&t->user, v, id, n_user, err);
+    if (s == TS_OK) s = ts_matcher_init(&t->control, v, id + n_user, n_control, err);
+    ts_free(id);
+    return s;
+}
+
 ts_status ts_tok_finish(ts_tokenizer *t, ts_err *err) {
     const ts_vocab *v = &t->vocab;
     if (t->bos < -1 || t->bos >= v->n || t->eos < -1 || t->eos >= v->n)
@@ -73,14 +131,8 @@ ts_status ts_tok_finish(ts_tokenizer *t, ts_err *err) {
                        t->eos, v->n);
     if ((t->add_bos && t->bos < 0) || (t->add_eos && t->eos < 0))
         return ts_fail(err, TS_E_FORMAT, "a %s token is to be added, but none is named", t->add_bos ? "begin" : "end");
-    /* Conversions seldom list all the tokens that end an answer, so their names count too. */
-    static const char *const names[] = {
-        "<|eot_id|>",    "<|eom_id|>",      "<|im_end|>",  "<|end|>", "<end_of_turn>", "<|endoftext|>",
-        "<|end_of_text|>", "<|end_of_turn|>", "<|eos|>", "</s>", "<eos>", "<EOT>", "<｜end▁of▁sentence｜>",
-    };
-    ts_tok_add_end(t, t->eos);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        ts_tok_add_end(t, ts_vocab_find_special(v, names[i], strlen(names[i])));
+    TS_TRY(find_ends(t, err));
+    TS_TRY(index_special(t, err));
     if (t->byte_level) return ts_pretok_new(&t->pretok, t->pre, err);
     ts_spm_init(&t->spm, v);
     return TS_OK;
@@ -194,9 +246,16 @@ ts_status ts_tok_add_llama3_specials(ts_tokenizer *t, ts_err *err) {
 
 /* ---- text to tokens ------------------------------------------------------------------------------------------- */
 
+struct place { /* where a special token stands in the text */
+    size_t pos;
+    ts_token id;
+};
+
 struct work { /* of one call */
     ts_bpe_scratch scratch;
     ts_buf norm;
+    struct place *place; /* from the end of the text to its beginning */
+    size_t n_places, place_cap;
 };
 
 static ts_status encode_words(const ts_tokenizer *t, const char *s, size_t len, struct work *w, ts_tokens *out,
@@ -217,29 +276,48 @@ static bool is_blank(char c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* The first special token at or after *pos; *pos is moved to it, or to the end of the text (and -1 returned). */
-static ts_token next_special(const ts_vocab *v, const char *s, size_t len, bool control, size_t *pos) {
-    for (size_t i = *pos; i < len; i++) {
-        if (!v->special_first[(uint8_t)s[i]]) continue;
-        ts_token id = ts_vocab_special_at(v, s + i, len - i, control);
-        if (id < 0) continue;
-        *pos = i;
-        return id;
+struct input {
+    const char *s;
+    size_t len;
+    bool control; /* control tokens are recognised, but not within: */
+    const ts_text_range *data;
+    size_t n_data;
+};
+
+/* All places where a special token stands, the longest of each place: they may overlap. */
+static ts_status find_special(const ts_tokenizer *t, const struct input *in, struct work *w, ts_err *err) {
+    const ts_matcher *mu = &t->user, *mc = &t->control;
+    if (mu->n == 0 && (!in->control || mc->n == 0)) return TS_OK;
+    uint32_t user = 0, control = 0;
+    size_t n_data = in->n_data; /* those that begin at or before i */
+    for (size_t i = in->len; i-- > 0;) {
+        uint8_t c = (uint8_t)in->s[i];
+        while (n_data > 0 && in->data[n_data - 1].begin > i) n_data--;
+        bool data = n_data > 0 && i < in->data[n_data - 1].end;
+        user = ts_matcher_step(mu, user, c);
+        control = in->control && !data ? ts_matcher_step(mc, control, c) : 0;
+        ts_token a = user ? mu->token[user] : -1, b = control ? mc->token[control] : -1;
+        if (a < 0 && b < 0) continue;
+        if (!ts_grow((void **)&w->place, &w->place_cap, w->n_places + 1, sizeof *w->place))
+            return ts_fail_nomem(err, "special tokens", w->n_places * sizeof *w->place);
+        size_t a_len = a < 0 ? 0 : t->vocab.entry[a].len, b_len = b < 0 ? 0 : t->vocab.entry[b].len;
+        bool first = a_len != b_len ? a_len > b_len : a < b; /* of equal ones the lowest id */
+        w->place[w->n_places++] = (struct place){i, first ? a : b};
     }
-    *pos = len;
-    return -1;
+    return TS_OK;
 }
 
-static ts_status encode(const ts_tokenizer *t, const char *s, size_t len, unsigned flags, struct work *w,
-                        ts_tokens *out, ts_err *err) {
+static ts_status encode(const ts_tokenizer *t, const struct input *in, unsigned flags, struct work *w, ts_tokens *out,
+                        ts_err *err) {
     const ts_vocab *v = &t->vocab;
-    bool control = flags & TS_TOKENIZE_SPECIAL;
+    const char *s = in->s;
     bool prefix = t->spm.prefix != TS_PREFIX_NONE && !(flags & TS_TOKENIZE_NO_PREFIX);
-    for (size_t pos = 0; pos < len;) {
+    TS_TRY(find_special(t, in, w, err));
+    for (size_t pos = 0; pos < in->len;) {
+        while (w->n_places > 0 && w->place[w->n_places - 1].pos < pos) w->n_places--;
+        ts_token id = w->n_places > 0 ? w->place[w->n_places - 1].id : -1;
         size_t begin = pos;
-        ts_token id = -1;
-        if (v->n_special > 0 && (control || v->has_user)) id = next_special(v, s, len, control, &pos);
-        else pos = len;
+        pos = id >= 0 ? w->place[w->n_places - 1].pos : in->len;
         size_t end = pos;
         if (id >= 0 && v->entry[id].flags & TS_ENTRY_STRIP_LEFT)
             while (end > begin && is_blank(s[end - 1])) end--;
@@ -252,25 +330,37 @@ static ts_status encode(const ts_tokenizer *t, const char *s, size_t len, unsign
         if (!ts_tokens_push(out, id)) return ts_fail_nomem(err, "tokens", out->n * sizeof id);
         pos += v->entry[id].len;
         if (v->entry[id].flags & TS_ENTRY_STRIP_RIGHT)
-            while (pos < len && is_blank(s[pos])) pos++;
+            while (pos < in->len && is_blank(s[pos])) pos++;
         prefix = t->spm.prefix == TS_PREFIX_ALWAYS;
     }
     return TS_OK;
 }
 
-ts_status ts_tokenize(const ts_tokenizer *t, const char *text, size_t len, unsigned flags, ts_tokens *out,
-                      ts_err *err) {
+static ts_status tokenize(const ts_tokenizer *t, const struct input *in, unsigned flags, ts_tokens *out, ts_err *err) {
     size_t n = out->n;
     struct work w = {0};
     ts_status s = TS_OK;
     if (flags & TS_TOKENIZE_BOS && t->add_bos && !ts_tokens_push(out, t->bos)) s = ts_fail_nomem(err, "tokens", 0);
-    if (s == TS_OK) s = encode(t, text, len, flags, &w, out, err);
-    if (s == TS_OK && flags & TS_TOKENIZE_BOS && t->add_eos && !ts_tokens_push(out, t->eos))
+    if (s == TS_OK) s = encode(t, in, flags, &w, out, err);
+    if (s == TS_OK && flags & TS_TOKENIZE_EOS && t->add_eos && !ts_tokens_push(out, t->eos))
         s = ts_fail_nomem(err, "tokens", 0);
     if (s != TS_OK) out->n = n;
     ts_bpe_scratch_free(&w.scratch);
     ts_buf_free(&w.norm);
+    ts_free(w.place);
     return s;
+}
+
+ts_status ts_tokenize(const ts_tokenizer *t, const char *text, size_t len, unsigned flags, ts_tokens *out,
+                      ts_err *err) {
+    const struct input in = {.s = text, .len = len, .control = flags & TS_TOKENIZE_SPECIAL};
+    return tokenize(t, &in, flags, out, err);
+}
+
+ts_status ts_tokenize_marked(const ts_tokenizer *t, const char *text, size_t len, const ts_text_range *data, size_t n_data,
+                             unsigned flags, ts_tokens *out, ts_err *err) {
+    const struct input in = {.s = text, .len = len, .control = true, .data = data, .n_data = n_data};
+    return tokenize(t, &in, flags, out, err);
 }
 
 /* ---- questions ------------------------------------------------------------------------------------------------ */

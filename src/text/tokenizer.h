@@ -36,10 +36,20 @@ TS_NODISCARD ts_status ts_tokenizer_from_gguf(ts_tokenizer **out, const ts_gguf 
 TS_NODISCARD ts_status ts_tokenizer_open(ts_tokenizer **out, const char *path, const char *pre, ts_err *err);
 void ts_tokenizer_free(ts_tokenizer *t); /* NULL-safe */
 
-/* flags: TS_TOKENIZE_* of tessera.h. */
-/* Append the tokens of text[0..len) to `out`. Any bytes are accepted, NUL and invalid UTF-8 included. */
+/* Append the tokens of text[0..len) to `out`. Any bytes are accepted, NUL and invalid UTF-8 included. Takes O(n log n) for
+ * n bytes, whatever the vocabulary. flags: TS_TOKENIZE_* of tessera.h. */
 TS_NODISCARD ts_status ts_tokenize(const ts_tokenizer *t, const char *text, size_t len, unsigned flags, ts_tokens *out,
                                    ts_err *err);
+
+/* Bytes [begin, end) of a text. */
+typedef struct ts_text_range {
+    size_t begin, end;
+} ts_text_range;
+/* The same for text of two origins: the author's of a template, and data put into it. Control tokens are recognised where
+ * their text lies wholly outside of the `data` ranges (ascending, disjoint, not empty); what data spells is plain text.
+ * Nothing else depends on the ranges: words and merges go across their borders. */
+TS_NODISCARD ts_status ts_tokenize_marked(const ts_tokenizer *t, const char *text, size_t len, const ts_text_range *data,
+                                          size_t n_data, unsigned flags, ts_tokens *out, ts_err *err);
 
 int32_t ts_tokenizer_size(const ts_tokenizer *t);
 ts_token ts_tokenizer_bos(const ts_tokenizer *t);

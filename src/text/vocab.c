@@ -73,8 +73,11 @@ static int by_bytes(const void *pa, const void *pb) {
     return a->id < b->id ? -1 : a->id > b->id;
 }
 
-static ts_status sort_special(ts_vocab *v, ts_err *err) {
+ts_status ts_vocab_sort_special(ts_vocab *v, ts_err *err) {
     size_t n = 0;
+    ts_free(v->special);
+    v->special = NULL;
+    v->n_special = 0;
     for (ts_token id = 0; id < v->n; id++) n += is_special(&v->entry[id]);
     if (n == 0) return TS_OK;
     struct keyed *key = ts_alloc(n, sizeof *key);
@@ -88,11 +91,7 @@ static ts_status sort_special(ts_vocab *v, ts_err *err) {
         if (is_special(&v->entry[id]))
             key[i++] = (struct keyed){.s = ts_vocab_text(v, id), .len = v->entry[id].len, .id = id};
     qsort(key, n, sizeof *key, by_bytes);
-    for (i = 0; i < n; i++) {
-        v->special[i] = key[i].id;
-        v->special_first[(uint8_t)key[i].s[0]] = true;
-        v->has_user |= v->entry[key[i].id].kind == TS_TOKEN_USER;
-    }
+    for (i = 0; i < n; i++) v->special[i] = key[i].id;
     v->n_special = (int32_t)n;
     ts_free(key);
     return TS_OK;
@@ -108,7 +107,8 @@ static bool insert(ts_vocab *v, ts_token id, uint64_t h) {
     const char *s = ts_vocab_text(v, id);
     size_t len = v->entry[id].len;
     size_t i = h & v->mask;
-    for (int probe = 0; v->slot[i]; i = (i + 1) & v->mask) {
+    uint32_t probe = 0;
+    for (; v->slot[i]; i = (i + 1) & v->mask) {
         if (v->slot[i] >> 32 == h >> 32 && same(v, (ts_token)(uint32_t)v->slot[i] - 1, s, len)) {
             v->has_twins = true;
             return true;
@@ -117,6 +117,7 @@ static bool insert(ts_vocab *v, ts_token id, uint64_t h) {
     }
     v->slot[i] = h >> 32 << 32 | (uint64_t)(id + 1);
     if (len > v->max_len) v->max_len = (uint32_t)len;
+    if (probe > v->longest_chain) v->longest_chain = probe;
     return true;
 }
 
@@ -147,7 +148,12 @@ ts_status ts_vocab_seal(ts_vocab *v, ts_err *err) {
     bool ok = insert_all(v, hash);
     ts_free(hash);
     if (!ok) return ts_fail(err, TS_E_FORMAT, "the vocabulary is built to make look-ups slow; it is refused");
-    return sort_special(v, err);
+    return ts_vocab_sort_special(v, err);
+}
+
+void ts_vocab_make_control(ts_vocab *v, ts_token id) {
+    v->entry[id].kind = TS_TOKEN_CONTROL;
+    v->entry[id].rank = TS_RANK_NONE;
 }
 
 void ts_vocab_free(ts_vocab *v) {
@@ -158,8 +164,10 @@ void ts_vocab_free(ts_vocab *v) {
     *v = (ts_vocab){0};
 }
 
+/* Chains grow together, so that one may be far longer than the way of any entry: beyond that nothing is looked for. */
 static inline ts_token find_hashed(const ts_vocab *v, const char *s, size_t len, uint64_t h) {
-    for (size_t i = h & v->mask; v->slot[i]; i = (i + 1) & v->mask)
+    uint32_t left = v->longest_chain + 1;
+    for (size_t i = h & v->mask; v->slot[i] && left > 0; i = (i + 1) & v->mask, left--)
         if (v->slot[i] >> 32 == h >> 32) {
             ts_token id = (ts_token)(uint32_t)v->slot[i] - 1;
             if (same(v, id, s, len)) return id;
@@ -205,21 +213,6 @@ static void narrow(const ts_vocab *v, int32_t *lo, int32_t *hi, uint32_t depth, 
     }
     *lo = bound[0];
     *hi = bound[1];
-}
-
-ts_token ts_vocab_special_at(const ts_vocab *v, const char *s, size_t len, bool control) {
-    ts_token best = -1;
-    int32_t lo = 0, hi = v->n_special;
-    for (uint32_t depth = 0; depth < len; depth++) {
-        narrow(v, &lo, &hi, depth, (uint8_t)s[depth]);
-        if (lo == hi) break;
-        for (int32_t i = lo; i < hi && v->entry[v->special[i]].len == depth + 1; i++)
-            if (control || v->entry[v->special[i]].kind == TS_TOKEN_USER) {
-                best = v->special[i];
-                break; /* of equal ones the lowest id */
-            }
-    }
-    return best;
 }
 
 ts_token ts_vocab_find_special(const ts_vocab *v, const char *s, size_t len) {

@@ -51,9 +51,8 @@ typedef struct ts_vocab {
     uint32_t max_len; /* of the entries in `slot` */
     ts_token *special; /* CONTROL, USER and UNKNOWN tokens in the order of their bytes */
     int32_t n_special;
-    bool has_user;
     bool has_twins; /* are there entries of the same bytes? */
-    bool special_first[256]; /* is there a special token that begins with this byte? */
+    uint32_t longest_chain; /* the farthest that an entry lies from its place in `slot` */
 } ts_vocab;
 
 /* Put an entry at `id`, over an earlier one if there is one. Ids may come in any order. rank = TS_RANK_NONE. */
@@ -61,6 +60,10 @@ TS_NODISCARD ts_status ts_vocab_set(ts_vocab *v, int64_t id, const void *text, s
                                     ts_err *err);
 /* Build the index. Of equal entries the one that plain text may become is found, then the one of the lowest id. */
 TS_NODISCARD ts_status ts_vocab_seal(ts_vocab *v, ts_err *err);
+/* Make an entry of a sealed vocabulary a control token, which plain text does not become. ts_vocab_sort_special when all
+ * are. */
+void ts_vocab_make_control(ts_vocab *v, ts_token id);
+TS_NODISCARD ts_status ts_vocab_sort_special(ts_vocab *v, ts_err *err);
 void ts_vocab_free(ts_vocab *v);
 
 /* The token of exactly these bytes, or -1. */
@@ -70,8 +73,6 @@ enum { TS_VOCAB_BATCH = 64 };
 void ts_vocab_find_many(const ts_vocab *v, const ts_span *text, int n, ts_token *out);
 /* The same as ts_vocab_find for special tokens alone. */
 ts_token ts_vocab_find_special(const ts_vocab *v, const char *s, size_t len);
-/* The longest special token that s[0..len) begins with, or -1; only user-defined ones unless `control`. */
-ts_token ts_vocab_special_at(const ts_vocab *v, const char *s, size_t len, bool control);
 
 /* May plain text become this token? (Control tokens, the unknown token and byte tokens are made in other ways.) */
 static inline bool ts_vocab_is_plain(const ts_vocab *v, ts_token id) {

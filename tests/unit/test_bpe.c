@@ -215,18 +215,14 @@ static void test_vocab(void **state) {
     assert_ok(ts_vocab_set(&v, 1, "", 0, TS_TOKEN_NORMAL, &err));
     assert_ok(ts_vocab_seal(&v, &err));
     assert_int_equal(v.n, 10);
-    assert_true(v.has_twins && v.has_user);
+    assert_true(v.has_twins);
+    assert_int_equal(v.n_special, 4);
     assert_int_equal(ts_vocab_find(&v, "twin", 4), 5);
     assert_int_equal(ts_vocab_find_special(&v, "twin", 4), 3);
     assert_int_equal(ts_vocab_find(&v, "a\0b", 3), 2);
     assert_int_equal(ts_vocab_find(&v, "old", 3), -1);
     assert_int_equal(ts_vocab_find(&v, "", 0), -1);
     assert_int_equal(ts_vocab_find(&v, "<|x|>y and more than any entry", 30), -1);
-    assert_int_equal(ts_vocab_special_at(&v, "<|x|>yz", 7, true), 8);
-    assert_int_equal(ts_vocab_special_at(&v, "<|x|>z", 6, true), 9);
-    assert_int_equal(ts_vocab_special_at(&v, "<|x|>yz", 7, false), 7);
-    assert_int_equal(ts_vocab_special_at(&v, "<|x", 3, true), -1);
-    assert_int_equal(ts_vocab_special_at(&v, "x", 1, true), -1);
     ts_vocab_free(&v);
 }
 

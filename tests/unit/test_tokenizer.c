@@ -226,7 +226,13 @@ static void test_config(void **state) {
     assert_ok(ts_tok_apply_config(t, conf, sizeof conf - 1, &err));
     assert_int_equal(ts_tokenizer_bos(t), TINY_END);
     assert_int_equal(ts_tokenizer_eos(t), TINY_THINK);
-    EXPECT(t, "hello", TS_TOKENIZE_BOS, "hello|<think>");
+    EXPECT(t, "hello", TS_TOKENIZE_BOS, "hello");
+    EXPECT(t, "hello", TS_TOKENIZE_EOS, "hello|<think>");
+    EXPECT(t, "hello<think>", TS_TOKENIZE_BOS | TS_TOKENIZE_EOS, "hello|<think>|<think>");
+    assert_ok(ts_tok_finish(t, &err)); /* now it is an end, and text does not become it */
+    EXPECT(t, "hello<think>", TS_TOKENIZE_EOS, "hello|<|t|h|i|n|k|>|<think>");
+    assert_int_equal(ts_token_kind_of(t, TINY_THINK), TS_TOKEN_CONTROL);
+    assert_int_equal(ts_token_kind_of(t, 5), TS_TOKEN_NORMAL); /* a byte stays one */
     assert_true(ts_tokenizer_is_end(t, 5) && ts_tokenizer_is_end(t, 6));
     assert_int_equal(ts_tokenizer_chat_template(t).len, 8);
     static const char none[] = "{\"bos_token\":null,\"eos_token\":\"?none?\",\"eos_token_id\":1e3,\"chat_template\":[]}";
@@ -271,7 +277,8 @@ static void test_pair_and_tiktoken(void **state) {
 
 /* ---- GGUF ------------------------------------------------------------------------------------------------------- */
 
-enum { NO_PRE = 1, NO_MERGES = 2, SHORT_TYPES = 4, BAD_BOS = 8, BAD_MODEL = 16, NO_TOKENS = 32, BAD_SCORE = 64 };
+enum { NO_PRE = 1, NO_MERGES = 2, SHORT_TYPES = 4, BAD_BOS = 8, BAD_MODEL = 16, NO_TOKENS = 32, BAD_SCORE = 64,
+       END_NORMAL = 128, END_USER = 256, EOT_HELLO = 512 /* not wrong, only odd */ };
 
 static ts_status build_gguf(ts_buf *out, bool spm, unsigned wrong, ts_err *e) {
     ts_gguf_writer *w;
@@ -302,6 +309,7 @@ static ts_status build_gguf(ts_buf *out, bool spm, unsigned wrong, ts_err *e) {
         assert_true(ok);
         token[n] = (ts_span){(uint8_t *)ts_arena_strndup(&a, text.data, text.len), text.len};
     }
+    if (wrong & (END_NORMAL | END_USER)) type[spm ? 2 : TINY_END] = wrong & END_USER ? TS_TOKEN_USER : TS_TOKEN_NORMAL;
     for (int i = 0; i < TINY_MERGES; i++) {
         ts_buf_clear(&text);
         assert_true(tiny_merge(&text, i, " "));
@@ -318,7 +326,7 @@ static ts_status build_gguf(ts_buf *out, bool spm, unsigned wrong, ts_err *e) {
     ts_gguf_put_u32(w, "tokenizer.ggml.bos_token_id", wrong & BAD_BOS ? 5000 : spm ? 1 : TINY_BOS);
     ts_gguf_put_u32(w, "tokenizer.ggml.eos_token_id", spm ? 2 : TINY_END);
     if (spm) ts_gguf_put_bool(w, "tokenizer.ggml.add_space_prefix", true);
-    ts_gguf_put_u32(w, "tokenizer.ggml.eot_token_id", 7);
+    ts_gguf_put_u32(w, "tokenizer.ggml.eot_token_id", wrong & EOT_HELLO ? 259 : 7);
     ts_gguf_put_str(w, "tokenizer.chat_template", "{{ template }}");
     ts_status s = ts_gguf_save_mem(w, out, e);
     ts_gguf_writer_free(w);
@@ -379,6 +387,41 @@ static void test_gguf(void **state) {
         }
         ts_buf_free(&file);
     }
+}
+
+/* A token that ends an answer is a control token whatever the file says of it: text does not become it, templates do. */
+static void test_ends(void **state) {
+    (void)state;
+    for (int kind = 0; kind < 3; kind++) {
+        static const unsigned how[] = {0, END_NORMAL, END_USER};
+        ts_tokenizer *t = NULL;
+        ts_buf file = {0};
+        assert_ok(build_gguf(&file, false, how[kind], &err));
+        assert_ok(open_gguf(&t, &file, NULL, &err));
+        EXPECT(t, "hello<|end|>", 0, "hello|<|||e|n|d|||>");
+        EXPECT(t, "hello<|end|>hello", TS_TOKENIZE_SPECIAL, "hello|<|end|>|hello");
+        assert_true(ts_tokenizer_is_end(t, TINY_END));
+        assert_int_equal(ts_token_kind_of(t, TINY_END), TS_TOKEN_CONTROL);
+        assert_int_equal(ts_tokenizer_find(t, "<|end|>", 7), TINY_END);
+        ts_tokenizer_free(t);
+        ts_buf_free(&file);
+        assert_ok(build_gguf(&file, true, how[kind], &err));
+        assert_ok(open_gguf(&t, &file, NULL, &err));
+        EXPECT(t, "the</s>", 0, " the|<0x3C>|<0x2F>|s|<0x3E>");
+        EXPECT(t, "the</s>", TS_TOKENIZE_SPECIAL, " the|</s>");
+        ts_tokenizer_free(t);
+        ts_buf_free(&file);
+    }
+    /* one that merges make: named by the file it is no longer made, its parts are */
+    ts_tokenizer *t = NULL;
+    ts_buf file = {0};
+    assert_ok(build_gguf(&file, false, EOT_HELLO, &err));
+    assert_ok(open_gguf(&t, &file, NULL, &err));
+    EXPECT(t, "hello hello hell", 0, "hell|o| hello| |hell"); /* " hello" is an entry of its own */
+    EXPECT(t, "hello", TS_TOKENIZE_SPECIAL, "hello");
+    assert_true(ts_tokenizer_is_end(t, 259));
+    ts_tokenizer_free(t);
+    ts_buf_free(&file);
 }
 
 /* ---- paths ------------------------------------------------------------------------------------------------------ */
@@ -614,7 +657,7 @@ int main(void) {
         cmocka_unit_test(test_json_refused),   cmocka_unit_test(test_json_cut),   cmocka_unit_test(test_json_pipelines),
         cmocka_unit_test(test_config),         cmocka_unit_test(test_pair_and_tiktoken), cmocka_unit_test(test_gguf),
         cmocka_unit_test(test_paths),          cmocka_unit_test(test_llama3_specials), cmocka_unit_test(test_alloc),
-        cmocka_unit_test(test_alloc_dir),      cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_alloc_dir),      cmocka_unit_test(test_threads),       cmocka_unit_test(test_ends),
     };
     return cmocka_run_group_tests_name("tokenizer", tests, NULL, NULL);
 }
