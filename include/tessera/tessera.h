@@ -67,6 +67,7 @@ typedef struct ts_engine_opts { /* zero-initialise: every 0 or NULL means the de
     bool allow_cpu_ops;       /* linear layers that the device cannot take run on the CPU; otherwise they are refused by name */
     bool ledger;              /* keep account: ts_engine_ledger */
     bool ledger_check;        /* and compute everything that a device computes on the CPU too, and compare */
+    const char *pre;          /* how text is split into words, for files that do not say: "llama-bpe", "qwen2", "gpt-2", ... */
     bool no_prefetch;         /* a device takes weights only when their input is there */
     uint64_t sim_seed;        /* npu-sim: shakes the latencies of the simulated array and makes it strict, for tests; 0: nominal */
 } ts_engine_opts;
@@ -91,7 +92,7 @@ typedef struct ts_model_info { /* borrowed strings: valid until the engine is cl
     uint64_t token_bytes;       /* weights read for one token */
     uint64_t layer_macs, head_macs; /* multiply-accumulates for one token: linear layers of the blocks; the output layer */
     uint64_t load_ns;
-    const char *chat_template;  /* the name of the template recognised in the file, NULL: none */
+    const char *chat_template;  /* the file's own in words: "jinja (297 bytes)"; NULL: none, or one that cannot be read */
 } ts_model_info;
 void ts_engine_info(const ts_engine *e, ts_model_info *out);
 
@@ -136,13 +137,42 @@ typedef struct ts_message {
     const char *role;    /* "system", "user", "assistant" */
     const char *content; /* UTF-8, NUL-terminated */
 } ts_message;
-/* The prompt for these messages, ending with the opening of the assistant's turn: text in *out (free with ts_text_release),
- * to be tokenised with TS_TOKENIZE_BOS | TS_TOKENIZE_SPECIAL. `name`: a template's name, NULL for the file's own.
- * Errors: TS_E_UNSUPP: the file has no template that is known; TS_E_INVAL: unknown name, or an order of roles that the
- * template refuses. */
-TS_NODISCARD ts_status ts_engine_chat_prompt(const ts_engine *e, const char *name, const ts_message *msg, size_t n, char **out,
-                                             ts_err *err);
-void ts_text_release(char *text);
+/* How a conversation becomes a prompt. Zero-initialise: the model's own template, with the variables that Hugging Face's
+ * apply_chat_template gives it. */
+typedef struct ts_chat_opts {
+    const char *name;      /* a template that is built in ("chatml", ...), or one of the model's by name ("tool_use") */
+    const char *text;      /* a Jinja template, NUL-terminated, instead of these */
+    const char *text_name; /* what messages call it: the path of its file */
+    const char *vars;      /* a JSON object: more variables, such as {"enable_thinking": false} */
+    bool has_now;          /* strftime_now says `now`, otherwise it asks the clock */
+    int64_t now;           /* local time as seconds from 1970-01-01T00:00:00 local time */
+} ts_chat_opts;
+
+typedef struct ts_text_range { /* bytes [begin, end) of a text */
+    size_t begin, end;
+} ts_text_range;
+
+/* A prompt; free with ts_prompt_release. */
+typedef struct ts_prompt {
+    ts_token *token; /* [n] one BOS in front where the template or the model's file asks for it, no EOS but the template's */
+    size_t n;
+    char *text; /* what the template wrote, `len` bytes and a NUL; UTF-8 */
+    size_t len;
+    ts_text_range *data; /* [n_data] ascending: what of `text` came from the messages and other variables, not from the template */
+    size_t n_data;
+} ts_prompt;
+void ts_prompt_release(ts_prompt *p);
+
+/* The prompt of these messages, ending with the opening of the assistant's turn. Control tokens are where the template wrote
+ * them: what the messages spell is text. Without a name a template "tool_use" of the model is taken where there are tools.
+ * Errors: TS_E_UNSUPP: the model has no template; TS_E_FORMAT, TS_E_UNSUPP, TS_E_LIMIT: it cannot be read; TS_E_INVAL: it refuses
+ * the conversation or fails, or an unknown name. Messages say which template, line and column. */
+TS_NODISCARD ts_status ts_engine_chat(const ts_engine *e, const ts_chat_opts *opts, const ts_message *msg, size_t n, ts_prompt *out,
+                                      ts_err *err);
+/* The same for a whole context, a JSON object that the template sees as it is: {"messages": [...], "tools": [...],
+ * "documents": [...], "add_generation_prompt": true, ...}. Tool calls, parts of contents and reasoning are passed through. */
+TS_NODISCARD ts_status ts_engine_chat_json(const ts_engine *e, const ts_chat_opts *opts, const char *json, size_t len, ts_prompt *out,
+                                           ts_err *err);
 
 /* ---- session: one timeline ------------------------------------------------------------------------------------- */
 

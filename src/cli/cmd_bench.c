@@ -164,6 +164,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
         {CLI_STR, 'd', "depth", "N,...", &a.depth, 0, 0, "tokens in the context before (default 0)"},
         {CLI_STR, 't', "threads", "N,...", &a.threads, 0, 0, "threads (default: all processors)"},
         {CLI_INT, 'r', "reps", "N", &a.reps, 1, TS_BENCH_MAX_REPS, "repetitions after a warm-up (default 5)"},
+        CLI_PRE_OPT(a.model),
         CLI_DEVICE_OPTS(a.model),
         {CLI_STR, 0, "kv", "TYPE", &a.model.kv, 0, 0, "element type of the KV cache: f16 (default), f32"},
         {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "a JSON array, an object per line of the table"},

@@ -84,7 +84,7 @@ static void banner(chat *c) {
     ts_printable(name, sizeof name, model, strlen(model));
     chat_note(c, "%s: %s, %s parameters, %s; template %s; context %u; cpu %s, %d thread%s", name, c->info.arch,
               human(n, (double)c->info.n_params, 1000, count), human(size, (double)c->info.file_bytes, 1024, bytes),
-              c->template_name ? c->template_name : c->info.chat_template, ts_session_n_ctx(c->s), c->info.cpu_level,
+              chat_template_name(c), ts_session_n_ctx(c->s), c->info.cpu_level,
               c->info.n_threads, c->info.n_threads == 1 ? "" : "s");
     chat_note(c, "/help lists the commands, \"\"\" begins and ends a message of several lines; Ctrl-C stops an answer, Ctrl-D leaves.%s",
               cli_repl_edits(c->repl) ? "" : " (No line editing: built without libedit.)");
@@ -160,7 +160,8 @@ static int converse(chat *c) {
 /* Everything that can be wrong with the options is told before the first prompt. */
 static int check(chat *c) {
     ts_err err;
-    if (chat_check_template(c, &err) != TS_OK) return cli_fail(&err);
+    ts_status s = chat_check_template(c, &err);
+    if (s != TS_OK) return cli_template_fail(&err, s, NULL);
     ts_sampler *sampler;
     int code = cli_open_sampler(c->cmd, &c->settings.sampling, c->e, &sampler);
     if (code == CLI_OK) ts_sampler_free(sampler);
@@ -189,10 +190,10 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     const char *system = NULL;
     const cli_opt opts[] = {
         {CLI_STR, 0, "system", "TEXT", &system, 0, 0, "system prompt"},
-        CLI_TEMPLATE_OPT(c.template_name),
         {CLI_INT, 'n', "predict", "N", &c.settings.n_predict, 0, 1 << 24, "at most N tokens an answer (default 0: until it ends)"},
         {CLI_FLAG, 'v', "verbose", NULL, &c.verbose, 0, 0, "a line of statistics after every answer"},
         {CLI_FLAG, 0, "no-history", NULL, &c.history, 0, 0, "neither read nor write the file of typed lines"},
+        CLI_TEMPLATE_OPTS(c.template),
         CLI_MODEL_OPTS(c.model),
         CLI_SAMPLING_OPTS(c.settings.sampling),
         {0},
@@ -201,7 +202,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     ts_err err;
     int code = cli_parse(cmd, opts, argc, argv, &rest);
     if (code == CLI_OK && rest.n) code = cli_usage_error(cmd, "unexpected argument \"%s\"", rest.item[0]);
-    if (code == CLI_OK) code = cli_check_template(c.template_name);
+    if (code == CLI_OK) code = cli_template_read(cmd, &c.template);
     cli_catch_interrupt();
     if (code == CLI_OK && !chat_talk_set_system(&c.talk, system)) {
         (void)ts_fail_nomem(&err, "the system prompt", strlen(system));
@@ -211,6 +212,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     cli_repl_close(c.repl);
     chat_talk_free(&c.talk);
     chat_settings_free(&c.settings);
+    cli_template_free(&c.template);
     ts_session_free(c.s);
     ts_engine_close(c.e);
     ts_free(rest.item);

@@ -4,6 +4,7 @@
 
 #include "cli/cmd_chat_talk.h"
 #include "cli/repl.h"
+#include "cli/template_opts.h"
 
 #include <stdio.h>
 
@@ -22,7 +23,7 @@ typedef struct chat {
     const cli_command *cmd;
     cli_model model;
     chat_settings settings;
-    const char *template_name; /* NULL: the model's own */
+    cli_template template;
     bool verbose, history;
     ts_engine *e;
     ts_session *s;
@@ -46,6 +47,8 @@ TS_PRINTF(2, 3) void chat_refuse(chat *c, const char *fmt, ...);
 
 /* ---- cmd_chat_answer.c */
 
+/* What the template is called: of the options, or the model's own. */
+const char *chat_template_name(const chat *c);
 /* Is there a template, and does it take this system prompt? Also learns how the template treats answers. */
 TS_NODISCARD ts_status chat_check_template(chat *c, ts_err *err);
 /* Answer `user`: prints the answer as it comes and puts the exchange into the conversation. Without an answer (an error,

@@ -1,6 +1,6 @@
 /* cmd_chat_answer.c - one answer of a chat: the prompt's tokens, the stream of text, the counts.
  *
- * The prompt of every turn is the template's text of all messages, tokenised as a whole. What the model sees is thus a
+ * The prompt of every turn is what the template makes of all messages. What the model sees is thus a
  * function of the messages alone: a conversation that was saved and loaded, retried, or held by another program gives the
  * same tokens, hence the same logits. ts_session_sync then finds how far these tokens agree with those in the KV cache,
  * and only the rest is processed.
@@ -19,22 +19,27 @@
 
 #include <string.h>
 
-/* The prompt's text for the exchanges from `first` on and a new message. */
-static ts_status prompt_text(chat *c, size_t first, const char *user, char **out, ts_err *err) {
+/* The prompt of the exchanges from `first` on and a new message. */
+static ts_status prompt_of(chat *c, size_t first, const char *user, ts_prompt *out, ts_err *err) {
     ts_message *msg = ts_alloc(2 * c->talk.n + 2, sizeof *msg);
     if (!msg) return ts_fail_nomem(err, "messages", c->talk.n);
     size_t n = chat_talk_messages(&c->talk, first, user, msg);
-    ts_status s = ts_engine_chat_prompt(c->e, c->template_name, msg, n, out, err);
+    ts_status s = ts_engine_chat(c->e, &c->template.opts, msg, n, out, err);
     ts_free(msg);
     return s;
 }
 
 static ts_status prompt_tokens(chat *c, size_t first, const char *user, ts_token **out, size_t *n, ts_err *err) {
-    char *text;
-    TS_TRY(prompt_text(c, first, user, &text, err));
-    ts_status s = ts_engine_tokenize(c->e, text, strlen(text), TS_TOKENIZE_BOS | TS_TOKENIZE_SPECIAL, out, n, err);
-    ts_text_release(text);
-    return s;
+    ts_prompt p;
+    TS_TRY(prompt_of(c, first, user, &p, err));
+    *out = p.token, *n = p.n;
+    p.token = NULL;
+    ts_prompt_release(&p);
+    return TS_OK;
+}
+
+const char *chat_template_name(const chat *c) {
+    return c->template.name ? c->template.name : c->template.file ? c->template.file : c->info.chat_template;
 }
 
 ts_status chat_count(chat *c, size_t first, const char *user, size_t *n, ts_err *err) {
@@ -46,25 +51,33 @@ ts_status chat_count(chat *c, size_t first, const char *user, size_t *n, ts_err 
     return TS_OK;
 }
 
-ts_status chat_check_template(chat *c, ts_err *err) {
+/* Does the template write a space in front of answers that is not there where an answer is to begin? */
+static bool writes_space(chat *c, ts_message *msg, size_t n, const ts_prompt *question) {
     static const char mark[] = "ANSWER";
-    ts_message msg[3];
+    ts_prompt answered;
+    msg[n] = (ts_message){"assistant", mark};
+    msg[n + 1] = (ts_message){"user", "question"};
+    if (ts_engine_chat(c->e, &c->template.opts, msg, n + 2, &answered, NULL) != TS_OK) return false;
+    bool space = false;
+    for (size_t i = 0; i < answered.n_data; i++) {
+        const char *s = answered.text + answered.data[i].begin;
+        if (answered.data[i].end - answered.data[i].begin < sizeof mark - 1 || memcmp(s, mark, sizeof mark - 1) != 0) continue;
+        space = s > answered.text && s[-1] == ' ' && question->len && question->text[question->len - 1] != ' ';
+    }
+    ts_prompt_release(&answered);
+    return space;
+}
+
+ts_status chat_check_template(chat *c, ts_err *err) {
+    ts_message msg[4];
     size_t n = 0;
-    char *question, *answered;
+    ts_prompt question;
     if (c->talk.system) msg[n++] = (ts_message){"system", c->talk.system};
     msg[n++] = (ts_message){"user", "question"};
-    TS_TRY(ts_engine_chat_prompt(c->e, c->template_name, msg, n, &question, err));
-    msg[n++] = (ts_message){"assistant", mark};
-    ts_status s = ts_engine_chat_prompt(c->e, c->template_name, msg, n, &answered, err);
-    if (s == TS_OK) {
-        const char *at = NULL;
-        for (const char *p = answered; (p = strstr(p, mark)); p++) at = p; /* the last one is ours */
-        size_t len = strlen(question);
-        c->drop_space = at && at > answered && at[-1] == ' ' && len && question[len - 1] != ' ';
-        ts_text_release(answered);
-    }
-    ts_text_release(question);
-    return s;
+    TS_TRY(ts_engine_chat(c->e, &c->template.opts, msg, n, &question, err));
+    c->drop_space = writes_space(c, msg, n, &question);
+    ts_prompt_release(&question);
+    return TS_OK;
 }
 
 /* ---- the stream ------------------------------------------------------------------------------------------------- */

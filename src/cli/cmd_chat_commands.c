@@ -160,7 +160,7 @@ static void save(chat *c, char *args) {
         chat_refuse(c, "/save needs the name of a file");
         return;
     }
-    const char *template_name = c->template_name ? c->template_name : c->info.chat_template;
+    const char *template_name = chat_template_name(c);
     ts_status s = chat_file_write(&c->talk, &c->settings, c->info.name, template_name, &text, &err);
     if (s == TS_OK) s = ts_file_write(args, text.data, text.len, &err);
     ts_buf_free(&text);

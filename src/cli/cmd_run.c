@@ -4,6 +4,7 @@
 #include "cli/common.h"
 #include "cli/ledger.h"
 #include "cli/output.h"
+#include "cli/template_opts.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -14,7 +15,8 @@
 typedef struct run_args {
     cli_model model;
     cli_sampling sampling;
-    const char *prompt, *file, *ids, *system, *chat_template;
+    cli_template template;
+    const char *prompt, *file, *ids, *system;
     long n_predict, logprobs;
     bool raw, json, ignore_eos, special, quiet;
 } run_args;
@@ -96,7 +98,6 @@ static int read_prompt(const cli_command *cmd, const run_args *a, struct prompt 
 /* The text's tokens: as it is with --raw, otherwise as a conversation of system and user. */
 static int tokenize(const run_args *a, const ts_engine *e, struct prompt *p) {
     ts_err err;
-    char *full = NULL;
     ts_status s;
     if (p->token) return CLI_OK;
     if (a->raw) {
@@ -104,16 +105,15 @@ static int tokenize(const run_args *a, const ts_engine *e, struct prompt *p) {
     } else {
         ts_message msg[2];
         size_t n = 0;
+        ts_prompt prompt;
         if (a->system) msg[n++] = (ts_message){"system", a->system};
         msg[n++] = (ts_message){"user", p->text};
-        s = ts_engine_chat_prompt(e, a->chat_template, msg, n, &full, &err);
-        if (s == TS_E_UNSUPP) { /* no template, or an unknown one */
-            size_t used = strlen(err.msg);
-            snprintf(err.msg + used, sizeof err.msg - used, ", or use --raw");
-        }
-        if (s == TS_OK) s = ts_engine_tokenize(e, full, strlen(full), TS_TOKENIZE_BOS | TS_TOKENIZE_SPECIAL, &p->token, &p->n, &err);
+        s = ts_engine_chat(e, &a->template.opts, msg, n, &prompt, &err);
+        if (s != TS_OK) return cli_template_fail(&err, s, "or use --raw");
+        p->token = prompt.token, p->n = prompt.n;
+        prompt.token = NULL;
+        ts_prompt_release(&prompt);
     }
-    ts_text_release(full);
     if (s == TS_OK && p->n == 0) s = ts_fail(&err, TS_E_INVAL, "the prompt has no tokens: this model needs at least one");
     return s == TS_OK ? CLI_OK : cli_fail(&err);
 }
@@ -189,6 +189,12 @@ static int answer(const cli_command *cmd, run_args *a, ts_engine *e, struct prom
     return code;
 }
 
+/* An option about the template that was given, NULL: none. */
+static const char *has_template(const cli_template *t) {
+    return t->name ? "--chat-template" : t->file ? "--chat-template-file" : t->vars.n ? "--template-var" : t->now ? "--now"
+         : t->tools ? "--tools" : t->documents ? "--documents" : NULL;
+}
+
 static int run(const cli_command *cmd, int argc, char **argv) {
     run_args a = {.sampling = cli_sampling_defaults()};
     const cli_opt opts[] = {
@@ -198,12 +204,12 @@ static int run(const cli_command *cmd, int argc, char **argv) {
         {CLI_INT, 'n', "predict", "N", &a.n_predict, 0, 1 << 24, "at most N tokens (default 0: until the answer ends)"},
         {CLI_STR, 0, "system", "TEXT", &a.system, 0, 0, "system prompt"},
         {CLI_FLAG, 0, "raw", NULL, &a.raw, 0, 0, "continue the text as it is, without a chat template"},
-        CLI_TEMPLATE_OPT(a.chat_template),
         {CLI_FLAG, 0, "ignore-eos", NULL, &a.ignore_eos, 0, 0, "go on after the model's end token"},
         {CLI_FLAG, 0, "special", NULL, &a.special, 0, 0, "print control tokens too"},
         {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "one JSON object instead of text"},
         {CLI_INT, 0, "logprobs", "K", &a.logprobs, 0, 100, "log-probabilities of every token and the K likeliest"},
         {CLI_FLAG, 'q', "quiet", NULL, &a.quiet, 0, 0, "no statistics"},
+        CLI_TEMPLATE_OPTS(a.template),
         CLI_MODEL_OPTS(a.model),
         CLI_SAMPLING_OPTS(a.sampling),
         {0},
@@ -212,16 +218,16 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     int code = cli_parse(cmd, opts, argc, argv, &rest);
     if (code == CLI_OK && rest.n) code = cli_usage_error(cmd, "unexpected argument \"%s\"", rest.item[0]);
     if (code == CLI_OK && a.raw && a.system) code = cli_usage_error(cmd, "--system needs a chat template; it does not go with --raw");
-    if (code == CLI_OK && a.raw && a.chat_template) code = cli_usage_error(cmd, "--chat-template does not go with --raw");
+    if (code == CLI_OK && a.raw && has_template(&a.template)) code = cli_usage_error(cmd, "%s does not go with --raw", has_template(&a.template));
     if (code == CLI_OK && a.ids && (a.prompt || a.file)) code = cli_usage_error(cmd, "give --ids or a text, not both");
-    if (code == CLI_OK && a.ids && (a.system || a.chat_template))
-        code = cli_usage_error(cmd, "--ids are the whole prompt: --system and --chat-template do not go with them");
+    if (code == CLI_OK && a.ids && (a.system || has_template(&a.template)))
+        code = cli_usage_error(cmd, "--ids are the whole prompt: %s does not go with them", a.system ? "--system" : has_template(&a.template));
     if (code == CLI_OK && !a.ids && !a.prompt == !a.file)
         code = cli_usage_error(cmd, a.prompt ? "give -p or -f, not both" : "what prompt? Give -p TEXT, -f FILE or --ids LIST");
     ts_engine *e = NULL;
     struct prompt prompt = {0};
     if (code == CLI_OK) code = cli_check_model(cmd, &a.model);
-    if (code == CLI_OK) code = cli_check_template(a.chat_template);
+    if (code == CLI_OK) code = cli_template_read(cmd, &a.template);
     if (code == CLI_OK) code = read_prompt(cmd, &a, &prompt);
     cli_catch_interrupt();
     if (code == CLI_OK) code = cli_open_engine(cmd, &a.model, &e);
@@ -231,6 +237,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     ts_tokens_release(prompt.token);
     ts_free(rest.item);
     cli_sampling_free(&a.sampling);
+    cli_template_free(&a.template);
     return code == -1 ? CLI_OK : code;
 }
 

@@ -33,6 +33,7 @@ int cli_check_model(const cli_command *cmd, cli_model *m) {
 
 ts_engine_opts cli_engine_opts(const cli_model *m) {
     return (ts_engine_opts){.device = m->device,
+                            .pre = m->pre,
                             .n_threads = (int)m->threads,
                             .allow_cpu_ops = m->allow_cpu_ops,
                             .ledger = m->ledger,
@@ -142,6 +143,9 @@ int cli_open_sampler(const cli_command *cmd, cli_sampling *s, const ts_engine *e
 int cli_check_template(const char *name) {
     ts_chat_template t;
     ts_err err;
+    static const char *const usual[] = {"default", "tool_use", "rag"};
+    for (size_t i = 0; name && i < sizeof usual / sizeof *usual; i++)
+        if (!strcmp(name, usual[i])) return CLI_OK;
     return !name || ts_chat_find(&t, name, &err) == TS_OK ? CLI_OK : cli_fail(&err);
 }
 

@@ -8,7 +8,7 @@
 #include "tessera/tessera.h"
 
 typedef struct cli_model {
-    const char *path, *device, *kv;
+    const char *path, *device, *kv, *pre;
     bool bundled; /* path is the model that comes with Tessera, since none was given */
     long threads, ctx, sim_seed;
     bool allow_cpu_ops, ledger, ledger_check, no_prefetch;
@@ -33,9 +33,14 @@ typedef struct cli_model {
         {CLI_STR, 'm', "model", "FILE", &(m).path, 0, 0, CLI_MODEL_HELP},                                              \
         CLI_DEVICE_OPTS(m),                                                                                            \
         {CLI_INT, 't', "threads", "N", &(m).threads, 1, 1024, "threads (default: all processors)"},                    \
+        CLI_PRE_OPT(m),                                                                                                \
         {CLI_INT, 0, "ctx", "N", &(m).ctx, 1, 1 << 24,                                                                 \
          "context size in tokens\n(default: what the model was trained with, at most 4096)"},                          \
         {CLI_STR, 0, "kv", "TYPE", &(m).kv, 0, 0, "element type of the KV cache: f16 (default), f32"}
+
+#define CLI_PRE_OPT(m)                                                                                                 \
+    {CLI_STR, 0, "pre", "NAME", &(m).pre, 0, 0,                                                                        \
+     "how text is split, for files that do not say:\nllama-bpe, qwen2, gpt-2, smollm or tekken"}
 
 /* Is there a model to open, with options that can be right? To be asked before input is read. Without -m, fills in the default
  * model (bundled.h). */
@@ -88,7 +93,8 @@ TS_NODISCARD ts_status cli_sampler_new(cli_sampling *s, uint32_t n_vocab, ts_sam
 /* The same for a command: CLI_OK, or an exit code after one line to standard error. */
 int cli_open_sampler(const cli_command *cmd, cli_sampling *s, const ts_engine *e, ts_sampler **out);
 
-/* Is there such a chat template (NULL: none is asked for)? To be asked before a model is loaded. */
+/* Can there be such a chat template (NULL: none is asked for): one of text/chat.c, or one that models have under a usual
+ * name? To be asked before a model is loaded. */
 int cli_check_template(const char *name);
 
 /* "1,2,3", or the numbers in @FILE (separated by commas or white space). *out is allocated (free). */

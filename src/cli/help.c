@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { COLUMN = 31 }; /* where the help of an option begins */
+enum { COLUMN = 33 }; /* where the help of an option begins */
 
 /* Summaries begin with a small letter, for the list of commands. */
 static void put_sentence(const char *s) {

@@ -5,19 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static ts_status recognise_chat(ts_engine *e, ts_err *err) {
-    ts_span jinja = {0};
-    TS_TRY(ts_gguf_str(e->file, "tokenizer.chat_template", false, &jinja, err));
-    if (jinja.len == 0) {
-        (void)ts_fail(&e->chat_err, TS_E_UNSUPP,
-                      "%s has no chat template; name one with --chat-template NAME", ts_gguf_path(e->file));
-        return TS_OK;
-    }
-    /* an unknown template is an error only when somebody wants to chat */
-    if (ts_chat_detect(&e->chat, (const char *)jinja.data, jinja.len, &e->chat_err) != TS_OK) e->chat = TS_CHAT_NONE;
-    return TS_OK;
-}
-
 struct load_ud {
     ts_progress_fn *fn;
     void *ud;
@@ -41,11 +28,11 @@ static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, ts_err *er
     TS_TRY(ts_accel_open(&e->accel, opts, e->model, err)); /* before packing: it says what the CPU need not have */
     TS_TRY(ts_model_pack(e->model, e->pool, progress, err));
     TS_TRY(ts_accel_load(e->accel, e->pool, progress, err));
-    TS_TRY(ts_tokenizer_from_gguf(&e->tok, e->file, err));
+    TS_TRY(ts_tokenizer_from_gguf(&e->tok, e->file, opts->pre, err));
     if ((uint32_t)ts_tokenizer_size(e->tok) > e->model->c.n_vocab)
         return ts_fail(err, TS_E_FORMAT, "%s: the vocabulary has %d tokens, but token_embd.weight only %u rows", ts_gguf_path(e->file),
                        ts_tokenizer_size(e->tok), e->model->c.n_vocab);
-    return recognise_chat(e, err);
+    return ts_templates_new(&e->templates, e->tok, err);
 }
 
 /* From `path`, or from memory where `data` is not NULL. */
@@ -87,6 +74,7 @@ ts_status ts_engine_use_threads(ts_engine *e, int n_threads, ts_err *err) {
 
 void ts_engine_close(ts_engine *e) {
     if (!e) return;
+    ts_templates_free(e->templates);
     ts_tokenizer_free(e->tok);
     ts_accel_close(e->accel);
     ts_model_close(e->model);
@@ -112,7 +100,7 @@ void ts_engine_info(const ts_engine *e, ts_model_info *out) {
         .layer_macs = ts_model_layer_macs(e->model),
         .head_macs = ts_model_head_macs(e->model),
         .load_ns = e->load_ns,
-        .chat_template = e->chat ? ts_chat_name(e->chat) : NULL,
+        .chat_template = ts_templates_describe(e->templates),
     };
     for (size_t i = 0; i < ts_gguf_n_tensors(e->file); i++) {
         const ts_tensor *t = ts_gguf_tensor_at(e->file, i);
@@ -142,55 +130,66 @@ bool ts_engine_is_end(const ts_engine *e, ts_token id) {
     return ts_tokenizer_is_end(e->tok, id);
 }
 
-/* The messages with the system message in front that the file's own template supplies where there is none: a new array
- * (ts_free), its text in `text`. */
-static ts_status with_default_system(const ts_engine *e, ts_chat_template t, const ts_message *msg, size_t n, ts_buf *text,
-                                     ts_message **out, size_t *n_out, ts_err *err) {
-    const bool has_system = n > 0 && !strcmp(msg[0].role, "system");
-    ts_span jinja = {0};
-    if (t == e->chat && !has_system) TS_TRY(ts_gguf_str(e->file, "tokenizer.chat_template", false, &jinja, err));
-    ts_message *all = ts_alloc(n + 1, sizeof *all);
-    if (!all || !ts_chat_default_system(t, (const char *)jinja.data, jinja.len, text)) {
-        ts_free(all);
-        return ts_fail_nomem(err, "the messages", (n + 1) * sizeof *all);
+/* ---- conversations ---------------------------------------------------------------------------------------------- */
+
+/* Parse a JSON object of the caller's. */
+static ts_status read_json(const char *what, const char *text, size_t len, json_t **out, ts_err *err) {
+    json_error_t e;
+    json_t *j = json_loadb(text, len, JSON_ALLOW_NUL, &e);
+    if (!j && json_error_code(&e) == json_error_out_of_memory) return ts_fail_nomem(err, what, len);
+    if (!j) return ts_fail(err, TS_E_INVAL, "%s: line %d, column %d: %s", what, e.line, e.column, e.text);
+    if (json_is_object(j)) {
+        *out = j;
+        return TS_OK;
     }
-    *n_out = 0;
-    if (text->len) all[(*n_out)++] = (ts_message){"system", text->data};
-    for (size_t i = 0; i < n; i++) all[(*n_out)++] = msg[i];
-    *out = all;
-    return TS_OK;
+    json_decref(j);
+    return ts_fail(err, TS_E_INVAL, "%s: not a JSON object", what);
 }
 
-ts_status ts_engine_chat_prompt(const ts_engine *e, const char *name, const ts_message *msg, size_t n, char **out,
-                                ts_err *err) {
-    ts_chat_template t = e->chat;
-    if (name) {
-        TS_TRY(ts_chat_find(&t, name, err));
-    } else if (t == TS_CHAT_NONE) {
-        if (err) *err = e->chat_err;
-        return e->chat_err.code;
+/* Takes the context. */
+static ts_status chat(const ts_engine *e, const ts_chat_opts *opts, json_t *context, ts_prompt *out, ts_err *err) {
+    const ts_chat_opts none = {0};
+    if (!opts) opts = &none;
+    json_t *vars = NULL;
+    ts_jinja_out text = {0};
+    ts_tokens tokens = {0};
+    ts_status s = context ? TS_OK : ts_fail_nomem(err, "the messages", 0);
+    if (s == TS_OK && opts->vars) s = read_json("the variables", opts->vars, strlen(opts->vars), &vars, err);
+    if (s == TS_OK && vars && json_object_update(context, vars) != 0) s = ts_fail_nomem(err, "the variables", 0);
+    const ts_prompt_opts p = {.name = opts->name, .text = opts->text, .text_name = opts->text_name, .has_now = opts->has_now, .now = opts->now};
+    if (s == TS_OK) s = ts_prompt_render(e->templates, e->tok, context, &p, &text, err);
+    if (s == TS_OK && !text.text.data && !ts_buf_puts(&text.text, "")) s = ts_fail_nomem(err, "the prompt", 1);
+    if (s == TS_OK) s = ts_prompt_tokens(e->tok, &text, &tokens, err);
+    ts_text_range *data = s == TS_OK ? ts_alloc(text.n_data, sizeof *data) : NULL;
+    if (s == TS_OK && !data) s = ts_fail_nomem(err, "the prompt", text.n_data * sizeof *data);
+    json_decref(vars);
+    json_decref(context);
+    if (s == TS_OK) {
+        for (size_t i = 0; i < text.n_data; i++) data[i] = (ts_text_range){text.data[i].begin, text.data[i].end};
+        *out = (ts_prompt){.token = tokens.id, .n = tokens.n, .text = text.text.data, .len = text.text.len, .data = data, .n_data = text.n_data};
+        text.text = (ts_buf){0};
+    } else {
+        ts_tokens_free(&tokens);
     }
-    ts_buf text = {0}, system = {0}, eos = {0};
-    ts_message *all = NULL;
-    ts_status s = with_default_system(e, t, msg, n, &system, &all, &n, err);
-    /* BOS is the tokenizer's business; the end token between turns is the model's own */
-    ts_token end = ts_tokenizer_eos(e->tok);
-    if (s == TS_OK && end >= 0 && !ts_token_bytes(e->tok, end, true, &eos)) s = ts_fail_nomem(err, "the prompt", 16);
-    if (s == TS_OK) s = ts_chat_apply_eos(t, all, n, NULL, eos.len ? eos.data : NULL, true, &text, err);
-    if (s == TS_OK && !text.data && !ts_buf_reserve(&text, 1)) s = ts_fail_nomem(err, "the prompt", 1);
-    ts_free(all);
-    ts_buf_free(&system);
-    ts_buf_free(&eos);
-    if (s != TS_OK) {
-        ts_buf_free(&text);
-        return s;
-    }
-    *out = text.data;
-    return TS_OK;
+    ts_jinja_out_free(&text);
+    return s;
 }
 
-void ts_text_release(char *text) {
-    ts_free(text);
+ts_status ts_engine_chat(const ts_engine *e, const ts_chat_opts *opts, const ts_message *msg, size_t n, ts_prompt *out, ts_err *err) {
+    return chat(e, opts, ts_prompt_context(msg, n, true), out, err);
+}
+
+ts_status ts_engine_chat_json(const ts_engine *e, const ts_chat_opts *opts, const char *json, size_t len, ts_prompt *out, ts_err *err) {
+    json_t *context;
+    TS_TRY(read_json("the context", json, len, &context, err));
+    return chat(e, opts, context, out, err);
+}
+
+void ts_prompt_release(ts_prompt *p) {
+    ts_free(p->token);
+    ts_free(p->text);
+    ts_free(p->data);
+    *p = (ts_prompt){0};
 }
 
 size_t ts_engine_ledger(const ts_engine *e, ts_ledger_row *rows, size_t cap) {

@@ -7,8 +7,7 @@
 #include "format/gguf.h"
 #include "model/pass.h"
 #include "tessera/tessera.h"
-#include "text/chat.h"
-#include "text/tokenizer.h"
+#include "text/prompt.h"
 
 struct ts_engine {
     ts_gguf *file;
@@ -17,8 +16,7 @@ struct ts_engine {
     ts_model *model;
     ts_accel *accel; /* NULL: everything on the CPU, without a ledger */
     ts_tokenizer *tok;
-    ts_chat_template chat; /* of the file; TS_CHAT_NONE: none, or unknown (then chat_err says so) */
-    ts_err chat_err;
+    ts_templates *templates;
     uint64_t load_ns;
 };
 

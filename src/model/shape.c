@@ -175,7 +175,9 @@ static ts_status put_vocabulary(ts_gguf_writer *w, uint32_t n, ts_err *err) {
     ts_gguf_put_strings(w, "tokenizer.ggml.merges", token, 0);
     ts_gguf_put_u32(w, "tokenizer.ggml.bos_token_id", 256);
     ts_gguf_put_u32(w, "tokenizer.ggml.eos_token_id", 256);
-    ts_gguf_put_str(w, "tokenizer.chat_template", "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}");
+    ts_gguf_put_str(w, "tokenizer.chat_template", "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + "
+                                                   "'<|im_end|>' + '\\n' }}{% endfor %}{% if add_generation_prompt %}"
+                                                   "{{ '<|im_start|>assistant\\n' }}{% endif %}");
     ts_free(token), ts_free(kind), ts_free(text);
     return TS_OK;
 }

@@ -187,21 +187,55 @@ static text trim_newlines(text t, bool left, bool right) {
 typedef struct writer {
     const format *f;
     const char *bos, *eos;
-    ts_buf *out;
+    ts_jinja_out *out;
 } writer;
 
+/* Text of the template's own. */
+static bool put_own(const writer *w, const char *s) {
+    return ts_buf_puts(&w->out->text, s);
+}
+
+/* Text of a message. */
 static bool put(const writer *w, text t) {
-    return ts_buf_append(w->out, t.s, t.len);
+    ts_jinja_out *o = w->out;
+    size_t begin = o->text.len;
+    if (!ts_buf_append(&o->text, t.s, t.len)) return false;
+    if (t.len == 0) return true;
+    if (o->n_data > 0 && o->data[o->n_data - 1].end == begin) {
+        o->data[o->n_data - 1].end = o->text.len;
+        return true;
+    }
+    if (!ts_grow((void **)&o->data, &o->cap_data, o->n_data + 1, sizeof *o->data)) return false;
+    o->data[o->n_data++] = (ts_jinja_range){begin, o->text.len};
+    return true;
+}
+
+/* Cut off the white space around the text from `begin` on. */
+static void trim_written(ts_jinja_out *o, size_t begin) {
+    text whole = trim((text){o->text.data + begin, o->text.len - begin});
+    size_t skip = (size_t)(whole.s - o->text.data) - begin, end = begin + whole.len, n = o->n_data;
+    memmove(o->text.data + begin, whole.s, whole.len);
+    o->text.len = end;
+    o->text.data[end] = 0;
+    while (n > 0 && o->data[n - 1].end > begin) n--;
+    for (size_t i = n; i < o->n_data; i++) {
+        ts_jinja_range r = o->data[i];
+        r.begin = r.begin > begin + skip ? r.begin - skip : r.begin < begin ? r.begin : begin;
+        r.end = r.end > begin + skip ? r.end - skip : begin;
+        if (r.end > end) r.end = end;
+        if (r.begin < r.end) o->data[n++] = r;
+    }
+    o->n_data = n;
 }
 
 /* Text of a format, with \1 for the end token. */
 static bool put_format(const writer *w, const char *s) {
     for (;; s++) {
         size_t n = strcspn(s, EOS);
-        if (!ts_buf_append(w->out, s, n)) return false;
+        if (!ts_buf_append(&w->out->text, s, n)) return false;
         s += n;
         if (!*s) return true;
-        if (!ts_buf_puts(w->out, w->eos)) return false;
+        if (!put_own(w, w->eos)) return false;
     }
 }
 
@@ -224,7 +258,7 @@ static bool put_thoughtful(const writer *w, text t, bool after_user, bool last) 
         answer = trim_newlines(behind_last(t, "</think>"), true, false);
     }
     if (!after_user || !(last || thought.len)) return put(w, answer);
-    return ts_buf_puts(w->out, "<think>\n") && put(w, thought) && ts_buf_puts(w->out, "\n</think>\n\n") &&
+    return put_own(w, "<think>\n") && put(w, thought) && put_own(w, "\n</think>\n\n") &&
            put(w, trim_newlines(answer, true, false));
 }
 
@@ -234,14 +268,9 @@ static bool put_user(const writer *w, text system, text t) {
     bool trims = f->trim >> USER & 1;
     if (!system.s) return put(w, trims ? trim(t) : t);
     if (f->trim_apart) t = trim(t);
-    size_t begin = w->out->len;
-    if (!ts_buf_puts(w->out, f->system_open) || !put(w, system) || !ts_buf_puts(w->out, f->system_close) || !put(w, t))
-        return false;
-    if (!trims || f->trim_apart) return true;
-    text whole = trim((text){w->out->data + begin, w->out->len - begin});
-    memmove(w->out->data + begin, whole.s, whole.len);
-    w->out->len = begin + whole.len;
-    w->out->data[w->out->len] = 0;
+    size_t begin = w->out->text.len;
+    if (!put_own(w, f->system_open) || !put(w, system) || !put_own(w, f->system_close) || !put(w, t)) return false;
+    if (trims && !f->trim_apart) trim_written(w->out, begin);
     return true;
 }
 
@@ -258,7 +287,7 @@ static bool put_message(const writer *w, const ts_message *msg, size_t i, size_t
         if (!put_thoughtful(w, t, i > last_user, i == n - 1)) return false;
     } else {
         if (f->trim >> role & 1) t = trim(t);
-        if (role == SYSTEM && i == 0 && f->system_always && !ts_buf_puts(w->out, f->system_always)) return false;
+        if (role == SYSTEM && i == 0 && f->system_always && !put_own(w, f->system_always)) return false;
         if (!put(w, t)) return false;
     }
     return put_format(w, f->turn[role].close);
@@ -274,7 +303,7 @@ static bool write_all(const writer *w, const ts_message *msg, size_t n, bool ans
             break;
         }
     bool at_start = f->bos == BOS_START || f->bos == BOS_USER, between = f->bos == BOS_USER || f->bos == BOS_BETWEEN;
-    if (at_start && w->bos && !ts_buf_puts(w->out, w->bos)) return false;
+    if (at_start && !put_own(w, w->bos)) return false;
     if (f->system_always && !has_system &&
         !(put_format(w, f->turn[SYSTEM].open) && put_format(w, f->system_always) &&
           put_format(w, f->turn[SYSTEM].close)))
@@ -283,27 +312,23 @@ static bool write_all(const writer *w, const ts_message *msg, size_t n, bool ans
     bool first = true;
     for (size_t i = has_system && f->system != SYSTEM_TURN; i < n; i++) {
         bool user = strcmp(msg[i].role, "user") == 0;
-        if (between && user && !first && !ts_buf_puts(w->out, w->bos ? w->bos : "<s>")) return false;
+        if (between && user && !first && !put_own(w, w->bos)) return false;
         first = false;
         if (!put_message(w, msg, i, n, last_user, system)) return false;
     }
-    return !answer || !f->answer || ts_buf_puts(w->out, f->answer);
+    return !answer || !f->answer || put_own(w, f->answer);
 }
 
-ts_status ts_chat_apply_eos(ts_chat_template t, const ts_message *msg, size_t n, const char *bos, const char *eos,
-                            bool answer, ts_buf *out, ts_err *err) {
-    if (t <= TS_CHAT_NONE || t >= TS_CHAT_TEMPLATES)
-        return ts_fail(err, TS_E_INVAL, "there is no chat template; choose one with --chat-template NAME");
+ts_status ts_chat_apply(ts_chat_template t, const ts_message *msg, size_t n, const char *bos, const char *eos, bool answer,
+                        ts_jinja_out *out, ts_err *err) {
+    if (t <= TS_CHAT_NONE || t >= TS_CHAT_TEMPLATES) return ts_fail(err, TS_E_INVAL, "there is no such chat template");
     TS_TRY(check_order(&formats[t], msg, n, err));
-    size_t begin = out->len;
-    writer w = {.f = &formats[t], .bos = bos, .eos = eos ? eos : "</s>", .out = out};
+    size_t begin = out->text.len, n_data = out->n_data, last_end = n_data ? out->data[n_data - 1].end : 0;
+    writer w = {.f = &formats[t], .bos = bos, .eos = eos, .out = out};
     if (write_all(&w, msg, n, answer)) return TS_OK;
-    out->len = begin;
-    if (out->data) out->data[begin] = 0;
+    out->text.len = begin;
+    if (out->text.data) out->text.data[begin] = 0;
+    out->n_data = n_data;
+    if (n_data) out->data[n_data - 1].end = last_end;
     return ts_fail_nomem(err, "a prompt", 0);
-}
-
-ts_status ts_chat_apply(ts_chat_template t, const ts_message *msg, size_t n, const char *bos, bool answer, ts_buf *out,
-                        ts_err *err) {
-    return ts_chat_apply_eos(t, msg, n, bos, NULL, answer, out, err);
 }

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { TEMPLATES_MAX = 64 };
+
 static ts_status find_array(const ts_gguf *g, const char *key, bool strings, bool required, const ts_gguf_kv **out,
                             ts_err *err) {
     const ts_gguf_kv *kv = ts_gguf_find(g, key);
@@ -77,6 +79,13 @@ static ts_status token_id(const ts_gguf *g, const char *key, ts_token *id, ts_er
     return TS_OK;
 }
 
+static ts_status named_id(const ts_tokenizer *t, const ts_gguf *g, const char *key, ts_token *id, ts_err *err) {
+    ts_token v = -1;
+    TS_TRY(token_id(g, key, &v, err));
+    if (v >= 0 && v < t->vocab.n) *id = v;
+    return TS_OK;
+}
+
 /* `id` if it is no word of text. */
 static ts_token usual(const ts_tokenizer *t, ts_token id, const char *name) {
     if (id >= t->vocab.n) return -1;
@@ -102,10 +111,13 @@ static ts_status load_ids(ts_tokenizer *t, const ts_gguf *g, ts_err *err) {
         TS_TRY(token_id(g, ends[i], &id, err));
         ts_tok_add_end(t, id);
     }
-    if (t->byte_level) return TS_OK;
     ts_token unk = -1;
-    TS_TRY(token_id(g, "tokenizer.ggml.unknown_token_id", &unk, err));
-    if (unk >= 0 && unk < t->vocab.n) t->bpe.unk = unk;
+    TS_TRY(named_id(t, g, "tokenizer.ggml.padding_token_id", &t->pad, err));
+    TS_TRY(named_id(t, g, "tokenizer.ggml.seperator_token_id", &t->sep, err)); /* the key is spelled so */
+    TS_TRY(named_id(t, g, "tokenizer.ggml.cls_token_id", &t->cls, err));
+    TS_TRY(named_id(t, g, "tokenizer.ggml.unknown_token_id", &unk, err));
+    if (unk >= 0) t->bpe.unk = unk;
+    if (t->byte_level) return TS_OK;
     bool prefix = true;
     TS_TRY(ts_gguf_bool(g, "tokenizer.ggml.add_space_prefix", false, &prefix, err));
     t->spm.prefix = prefix ? TS_PREFIX_ALWAYS : TS_PREFIX_NONE;
@@ -129,6 +141,22 @@ static ts_status phi3_strip(ts_tokenizer *t, const ts_gguf *g, ts_err *err) {
     return TS_OK;
 }
 
+/* The chat template, and those for other uses (tokenizer.chat_template.tool_use). */
+static ts_status load_templates(ts_tokenizer *t, const ts_gguf *g, ts_err *err) {
+    static const char key[] = "tokenizer.chat_template";
+    const size_t len = sizeof key - 1;
+    for (size_t i = 0; i < ts_gguf_n_kv(g); i++) {
+        const ts_gguf_kv *kv = ts_gguf_kv_at(g, i);
+        if (strncmp(kv->key, key, len) != 0 || (kv->key[len] && kv->key[len] != '.')) continue;
+        ts_span name = {(const uint8_t *)kv->key + len, strlen(kv->key + len)}, text = {0};
+        if (name.len) name.data++, name.len--;
+        TS_TRY(ts_gguf_str(g, kv->key, false, &text, err));
+        if (t->n_templates == TEMPLATES_MAX) return ts_fail(err, TS_E_LIMIT, "there are more than %d chat templates", TEMPLATES_MAX);
+        if (text.len) TS_TRY(ts_tok_add_template(t, name, text, err));
+    }
+    return TS_OK;
+}
+
 static ts_status load(ts_tokenizer *t, const ts_gguf *g, const char *pre, ts_buf *tmp, ts_err *err) {
     ts_span model;
     TS_TRY(ts_gguf_str(g, "tokenizer.ggml.model", true, &model, err));
@@ -140,20 +168,19 @@ static ts_status load(ts_tokenizer *t, const ts_gguf *g, const char *pre, ts_buf
     } else if (model.len != 5 || memcmp(model.data, "llama", 5) != 0) {
         return ts_fail(err, TS_E_UNSUPP, "tokenizer \"%s\" is not supported; \"gpt2\" and \"llama\" are",
                        ts_show(model.data, model.len));
+    } else if (pre) {
+        return ts_fail(err, TS_E_INVAL, "a SentencePiece vocabulary is not split by a pattern; leave out --pre");
     }
     TS_TRY(load_tokens(t, g, tmp, err));
     TS_TRY(ts_tok_seal(t, err));
     if (merges) TS_TRY(load_merges(t, merges, err));
     TS_TRY(load_ids(t, g, err));
     TS_TRY(phi3_strip(t, g, err));
-    ts_span jinja = {0};
-    TS_TRY(ts_gguf_str(g, "tokenizer.chat_template", false, &jinja, err));
-    if (!ts_buf_append(&t->chat_template, jinja.data, jinja.len))
-        return ts_fail_nomem(err, "a chat template", jinja.len);
+    TS_TRY(load_templates(t, g, err));
     return ts_tok_finish(t, err);
 }
 
-ts_status ts_tok_from_gguf_pre(ts_tokenizer **out, const ts_gguf *g, const char *pre, ts_err *err) {
+ts_status ts_tokenizer_from_gguf(ts_tokenizer **out, const ts_gguf *g, const char *pre, ts_err *err) {
     ts_tokenizer *t;
     TS_TRY(ts_tok_new(&t, err));
     ts_buf tmp = {0};
@@ -167,8 +194,4 @@ ts_status ts_tok_from_gguf_pre(ts_tokenizer **out, const ts_gguf *g, const char 
     const char *path = ts_gguf_path(g); /* the reader's own messages name it already */
     if (err && strncmp(err->msg, path, strlen(path)) != 0) ts_err_prefix(err, s, "%s", path);
     return s;
-}
-
-ts_status ts_tokenizer_from_gguf(ts_tokenizer **out, const ts_gguf *g, ts_err *err) {
-    return ts_tok_from_gguf_pre(out, g, NULL, err);
 }

@@ -11,6 +11,12 @@
 
 enum { TS_TOK_ENDS = 16, TS_TOK_FILE_MAX = 512 << 20 };
 
+typedef struct ts_tok_template {
+    char *name; /* "default", "tool_use", ... */
+    char *text; /* Jinja, `len` bytes */
+    size_t len;
+} ts_tok_template;
+
 struct ts_tokenizer {
     ts_vocab vocab;
     ts_bpe bpe;
@@ -20,10 +26,12 @@ struct ts_tokenizer {
     ts_matcher user, control; /* user-defined tokens, which any text may become; control and unknown ones. ts_tok_finish's */
     ts_spm spm; /* the four options are the loader's, the tables ts_tok_finish's */
     ts_token bos, eos;
+    ts_token pad, sep, cls; /* as templates may name them; -1: none. The unknown token is bpe.unk */
     bool add_bos, add_eos;
     ts_token end[TS_TOK_ENDS];
     int n_ends;
-    ts_buf chat_template; /* Jinja text; empty: none */
+    ts_tok_template *template; /* [n_templates] the default one first */
+    size_t n_templates, template_cap;
 };
 
 TS_NODISCARD ts_status ts_tok_new(ts_tokenizer **out, ts_err *err);
@@ -33,6 +41,8 @@ TS_NODISCARD ts_status ts_tok_seal(ts_tokenizer *t, ts_err *err);
  * and eos. */
 TS_NODISCARD ts_status ts_tok_finish(ts_tokenizer *t, ts_err *err);
 void ts_tok_add_end(ts_tokenizer *t, ts_token id);
+/* Add a chat template, or replace the one of that name (the empty name: "default"). */
+TS_NODISCARD ts_status ts_tok_add_template(ts_tokenizer *t, ts_span name, ts_span text, ts_err *err);
 
 /* Undo the escapes of GPT-2's files, where each byte is a printable character: "Ġthe" to " the". false: `s` has a
  * character that stands for no byte (nothing is appended then). Out of memory: *nomem is set too. */
@@ -59,8 +69,6 @@ TS_NODISCARD ts_status ts_tok_from_pair(ts_tokenizer **out, ts_span vocab, ts_sp
                                         ts_err *err);
 TS_NODISCARD ts_status ts_tok_from_tiktoken(ts_tokenizer **out, const char *s, size_t len, const char *pre,
                                             ts_err *err);
-/* This one is finished already. */
-TS_NODISCARD ts_status ts_tok_from_gguf_pre(ts_tokenizer **out, const ts_gguf *g, const char *pre, ts_err *err);
 TS_NODISCARD ts_status ts_tok_from_spm(ts_tokenizer **out, const void *data, size_t len, ts_err *err);
 
 #endif

@@ -453,6 +453,24 @@ static void add_end(ts_tokenizer *t, int64_t id) {
     if (id >= 0 && id < t->vocab.n) ts_tok_add_end(t, (ts_token)id);
 }
 
+/* {"name": "tool_use", "template": "..."} */
+static void config_template(ts_tokenizer *t, ts_json *j) {
+    ts_span key, s;
+    ts_buf name = {0}, text = {0};
+    bool ok = true;
+    ts_json_object(j);
+    while (ts_json_key(j, &key)) {
+        ts_buf *out = ts_span_is(key, "name") ? &name : ts_span_is(key, "template") ? &text : NULL;
+        if (!out || ts_json_peek(j) != TS_JSON_STRING) ts_json_skip(j);
+        else if (ts_json_string(j, &s)) ts_buf_clear(out), ok = ok && ts_buf_append(out, s.data, s.len);
+    }
+    ok = ok && (j->bad || text.len == 0 ||
+                ts_tok_add_template(t, (ts_span){(uint8_t *)name.data, name.len}, (ts_span){(uint8_t *)text.data, text.len}, NULL) == TS_OK);
+    if (!ok) ts_json_fail(j, "");
+    ts_buf_free(&name);
+    ts_buf_free(&text);
+}
+
 ts_status ts_tok_apply_config(ts_tokenizer *t, const char *s, size_t len, ts_err *err) {
     ts_json j;
     ts_json_init(&j, s, len);
@@ -475,9 +493,16 @@ ts_status ts_tok_apply_config(ts_tokenizer *t, const char *s, size_t len, ts_err
             ts_json_array(&j);
             while (ts_json_item(&j)) add_end(t, ts_json_int(&j));
         } else if (ts_span_is(key, "chat_template") && type == TS_JSON_STRING) {
-            ts_buf_clear(&t->chat_template);
-            if (ts_json_string(&j, &text) && !ts_buf_append(&t->chat_template, text.data, text.len))
-                ts_json_fail(&j, "");
+            if (ts_json_string(&j, &text) && ts_tok_add_template(t, (ts_span){0}, text, NULL) != TS_OK) ts_json_fail(&j, "");
+        } else if (ts_span_is(key, "chat_template") && type == TS_JSON_ARRAY) {
+            ts_json_array(&j);
+            while (ts_json_item(&j)) config_template(t, &j);
+        } else if (ts_span_is(key, "pad_token")) {
+            id = config_token(t, &j);
+            if (id >= 0) t->pad = id;
+        } else if (ts_span_is(key, "unk_token")) {
+            id = config_token(t, &j);
+            if (id >= 0 && t->byte_level) t->bpe.unk = id; /* SentencePiece's own stays */
         } else ts_json_skip(&j);
     }
     ts_json_end(&j);

@@ -99,10 +99,28 @@ static ts_status apply_config(ts_tokenizer *t, const char *dir, const char *name
     return s;
 }
 
+/* dir/chat_template.jinja, where newer releases of Hugging Face's library keep it. */
+static ts_status apply_template(ts_tokenizer *t, const char *dir, ts_err *err) {
+    char *path = ts_path_join(dir, "chat_template.jinja");
+    if (!path) return ts_fail_nomem(err, "a path", strlen(dir));
+    ts_status s = TS_OK;
+    if (ts_file_exists(path)) {
+        ts_map map;
+        s = ts_map_open(&map, path, err);
+        if (s == TS_OK) {
+            s = ts_tok_add_template(t, (ts_span){0}, (ts_span){map.data, map.len}, err);
+            ts_map_close(&map);
+        }
+    }
+    ts_free(path);
+    return s;
+}
+
 /* Settings that lie beside the tokenizer, then the last checks. Takes t: on failure it is freed. */
 static ts_status finish(ts_tokenizer *t, const char *dir, ts_tokenizer **out, ts_err *err) {
     ts_status s = apply_config(t, dir, "tokenizer_config.json", err);
     if (s == TS_OK) s = apply_config(t, dir, "generation_config.json", err);
+    if (s == TS_OK) s = apply_template(t, dir, err);
     if (s == TS_OK) s = ts_tok_finish(t, err);
     if (s == TS_OK) *out = t;
     else ts_tokenizer_free(t);
@@ -113,7 +131,7 @@ static ts_status open_gguf(ts_tokenizer **out, const char *path, const char *pre
     ts_gguf *g;
     /* tensors of types that Tessera can not compute with do not matter here */
     TS_TRY(ts_gguf_open_as(&g, path, TS_GGUF_ANY_TYPE, err));
-    ts_status s = ts_tok_from_gguf_pre(out, g, pre, err);
+    ts_status s = ts_tokenizer_from_gguf(out, g, pre, err);
     ts_gguf_close(g);
     return s;
 }

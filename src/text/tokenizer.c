@@ -1,3 +1,4 @@
+#include "text/json_pull.h"
 #include "text/tok_impl.h"
 #include "text/utf8.h"
 
@@ -6,7 +7,7 @@
 ts_status ts_tok_new(ts_tokenizer **out, ts_err *err) {
     ts_tokenizer *t = ts_calloc(1, sizeof *t);
     if (!t) return ts_fail_nomem(err, "a tokenizer", sizeof *t);
-    t->bos = t->eos = -1;
+    t->bos = t->eos = t->pad = t->sep = t->cls = -1;
     *out = t;
     return TS_OK;
 }
@@ -18,7 +19,11 @@ void ts_tokenizer_free(ts_tokenizer *t) {
     ts_pretok_free(t->pretok);
     ts_matcher_free(&t->user);
     ts_matcher_free(&t->control);
-    ts_buf_free(&t->chat_template);
+    for (size_t i = 0; i < t->n_templates; i++) {
+        ts_free(t->template[i].name);
+        ts_free(t->template[i].text);
+    }
+    ts_free(t->template);
     ts_free(t);
 }
 
@@ -66,6 +71,32 @@ void ts_tok_add_end(ts_tokenizer *t, ts_token id) {
     for (int i = 0; i < t->n_ends; i++)
         if (t->end[i] == id) return;
     if (id >= 0 && id < t->vocab.n && t->n_ends < TS_TOK_ENDS) t->end[t->n_ends++] = id;
+}
+
+ts_status ts_tok_add_template(ts_tokenizer *t, ts_span name, ts_span text, ts_err *err) {
+    static const ts_span fallback = {(const uint8_t *)"default", 7};
+    if (name.len == 0) name = fallback;
+    ts_tok_template new = {.name = ts_strndup((const char *)name.data, name.len),
+                           .text = ts_strndup((const char *)text.data, text.len),
+                           .len = text.len};
+    size_t at = 0;
+    while (at < t->n_templates && !ts_span_is(name, t->template[at].name)) at++;
+    if (!new.name || !new.text || !ts_grow((void **)&t->template, &t->template_cap, at + 1, sizeof *t->template)) {
+        ts_free(new.name);
+        ts_free(new.text);
+        return ts_fail_nomem(err, "a chat template", text.len);
+    }
+    if (at == t->n_templates) t->n_templates++;
+    else {
+        ts_free(t->template[at].name);
+        ts_free(t->template[at].text);
+    }
+    t->template[at] = new;
+    if (ts_span_is(name, "default")) { /* to the front */
+        for (; at > 0; at--) t->template[at] = t->template[at - 1];
+        t->template[0] = new;
+    }
+    return TS_OK;
 }
 
 /* A token that ends an answer is never what plain text becomes, whatever the file calls it. Bytes stay: text could not be
@@ -409,8 +440,24 @@ const char *ts_tokenizer_model_name(const ts_tokenizer *t) {
     return t->byte_level ? ts_pretok_name(t->pre) : "spm";
 }
 
-ts_span ts_tokenizer_chat_template(const ts_tokenizer *t) {
-    return (ts_span){(const uint8_t *)t->chat_template.data, t->chat_template.len};
+ts_token ts_tokenizer_named(const ts_tokenizer *t, const char *name) {
+    const struct {
+        const char *name;
+        ts_token id;
+    } named[] = {{"bos_token", t->bos}, {"eos_token", t->eos}, {"unk_token", t->bpe.unk},
+                 {"pad_token", t->pad}, {"sep_token", t->sep}, {"cls_token", t->cls}};
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++)
+        if (strcmp(name, named[i].name) == 0) return named[i].id;
+    return -1;
+}
+
+size_t ts_tokenizer_n_templates(const ts_tokenizer *t) {
+    return t->n_templates;
+}
+
+ts_span ts_tokenizer_template(const ts_tokenizer *t, size_t i, const char **name) {
+    *name = t->template[i].name;
+    return (ts_span){(const uint8_t *)t->template[i].text, t->template[i].len};
 }
 
 bool ts_token_bytes(const ts_tokenizer *t, ts_token id, bool special, ts_buf *out) {

@@ -27,9 +27,9 @@ typedef enum ts_token_kind { /* numbers as in tokenizer.ggml.token_type */
     TS_TOKEN_BYTE = 6,
 } ts_token_kind;
 
-/* From a model file's metadata. The ts_gguf may be closed afterwards. Errors: TS_E_FORMAT for a bad vocabulary,
- * TS_E_UNSUPP naming a tokenizer or pre-tokenizer that is not known. */
-TS_NODISCARD ts_status ts_tokenizer_from_gguf(ts_tokenizer **out, const ts_gguf *g, ts_err *err);
+/* From a model file's metadata. The ts_gguf may be closed afterwards. `pre` (nullable): see below. Errors: TS_E_FORMAT for a
+ * bad vocabulary, TS_E_UNSUPP naming a tokenizer or pre-tokenizer that is not known. */
+TS_NODISCARD ts_status ts_tokenizer_from_gguf(ts_tokenizer **out, const ts_gguf *g, const char *pre, ts_err *err);
 /* From a path: a .gguf file, a tokenizer.json, a tokenizer.model under any name (SentencePiece protobuf or tiktoken
  * text), or a folder that holds one of these or a vocab + merges pair under any names. `pre` (nullable): llama-bpe,
  * gpt-2 or qwen2, for files that do not say. */
@@ -41,10 +41,6 @@ void ts_tokenizer_free(ts_tokenizer *t); /* NULL-safe */
 TS_NODISCARD ts_status ts_tokenize(const ts_tokenizer *t, const char *text, size_t len, unsigned flags, ts_tokens *out,
                                    ts_err *err);
 
-/* Bytes [begin, end) of a text. */
-typedef struct ts_text_range {
-    size_t begin, end;
-} ts_text_range;
 /* The same for text of two origins: the author's of a template, and data put into it. Control tokens are recognised where
  * their text lies wholly outside of the `data` ranges (ascending, disjoint, not empty); what data spells is plain text.
  * Nothing else depends on the ranges: words and merges go across their borders. */
@@ -65,8 +61,13 @@ ts_token ts_tokenizer_find(const ts_tokenizer *t, const char *text, size_t len);
  * U+2581. Borrowed. */
 ts_span ts_token_entry(const ts_tokenizer *t, ts_token id);
 const char *ts_tokenizer_model_name(const ts_tokenizer *t); /* "llama-bpe", "gpt-2", "qwen2", "spm" */
-/* The Jinja text of the model's chat template, empty where there is none; borrowed. */
-ts_span ts_tokenizer_chat_template(const ts_tokenizer *t);
+/* A token by its name in chat templates: "bos_token", "eos_token", "unk_token", "pad_token", "sep_token" or "cls_token"; -1:
+ * the model has none. */
+ts_token ts_tokenizer_named(const ts_tokenizer *t, const char *name);
+/* The model's chat templates, as Jinja text: number 0 is the one that is used unless another is asked for. Borrowed; the
+ * name ends with a NUL. */
+size_t ts_tokenizer_n_templates(const ts_tokenizer *t);
+ts_span ts_tokenizer_template(const ts_tokenizer *t, size_t i, const char **name);
 
 /* Append the bytes that the token stands for; control tokens only where `special`. */
 TS_NODISCARD bool ts_token_bytes(const ts_tokenizer *t, ts_token id, bool special, ts_buf *out);

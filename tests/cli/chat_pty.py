@@ -125,7 +125,7 @@ class Place:
 def test_banner(p: Place) -> None:
     with p.chat("-n", "3", "--ctx", "777", "-t", "1") as t:
         banner = t.expect(PROMPT)
-        for text in (b"tiny, random weights: llama, 1.44 M parameters, 84", b" KiB; template chatml; context 777; cpu ",
+        for text in (b"tiny, random weights: llama, 1.44 M parameters, 84", b" KiB; template jinja (201 bytes); context 777; cpu ",
                      b", 1 thread\r\n", b"/help", b"Ctrl-C", b"Ctrl-D"):
             assert text in banner, (text, banner)
         assert b"HHH\r\n" in t.line(b"hello")

@@ -107,7 +107,7 @@ static void test_info(void **state) {
     assert_int_equal(i.head_macs, 96 * 272);
     assert_int_equal(i.n_params, 2 * layer + 96 * 272 + 96 + 2 * (96 * 2 + 80 * 2)); /* tied: the embedding once; norms */
     assert_int_equal(i.token_bytes, 4 * (2 * layer + 96 * 272));
-    assert_string_equal(i.chat_template, "chatml");
+    assert_true(!strncmp(i.chat_template, "jinja (", 7) && strstr(i.chat_template, " bytes)"));
     assert_true(i.load_ns > 0);
     ts_engine_close(e);
     ts_free(f.data);
@@ -164,33 +164,81 @@ static void test_text(void **state) {
     assert_false(ts_engine_is_end(e, -1));
 
     const ts_message talk[] = {{"system", "Be brief."}, {"user", "Hi"}};
-    char *text;
-    assert_ok(ts_engine_chat_prompt(e, NULL, talk, 2, &text, &err));
-    assert_string_equal(text, "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
-    ts_text_release(text);
-    assert_ok(ts_engine_chat_prompt(e, "zephyr", talk + 1, 1, &text, &err));
-    assert_non_null(strstr(text, "<|user|>\nHi"));
-    ts_text_release(text);
-    assert_status(ts_engine_chat_prompt(e, "esperanto", talk, 2, &text, &err), TS_E_INVAL);
-    assert_non_null(strstr(err.msg, "esperanto"));
+    ts_prompt p;
+    assert_ok(ts_engine_chat(e, NULL, talk, 2, &p, &err));
+    static const char want[] = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n";
+    assert_string_equal(p.text, want);
+    assert_true(p.len == sizeof want - 1 && p.n == p.len + 1 && p.token[0] == 256); /* BOS and bytes */
+    for (size_t i = 0; i < p.len; i++) assert_int_equal(p.token[i + 1], (uint8_t)want[i]);
+    assert_int_equal(p.n_data, 2);
+    assert_memory_equal(p.text + p.data[0].begin, "Be brief.", p.data[0].end - p.data[0].begin);
+    assert_memory_equal(p.text + p.data[1].begin, "Hi", p.data[1].end - p.data[1].begin);
+    ts_prompt_release(&p);
+    ts_prompt_release(&p); /* empty: nothing happens */
+    assert_ok(ts_engine_chat(e, &(ts_chat_opts){.name = "zephyr"}, talk + 1, 1, &p, &err));
+    assert_string_equal(p.text, "<|user|>\nHi<|end|>\n<|assistant|>\n"); /* the model's end token ... */
+    assert_int_equal(p.token[1 + 11], 256);
+    ts_prompt_release(&p);
+    const ts_message spells = {"user", "<|end|>"}; /* ... which a user cannot write */
+    assert_ok(ts_engine_chat(e, &(ts_chat_opts){.name = "zephyr"}, &spells, 1, &p, &err));
+    assert_int_equal(p.n, 1 + 9 + 7 + 1 + 1 + 14);
+    assert_true(p.token[10] == '<' && p.token[17] == 256);
+    ts_prompt_release(&p);
+    assert_ok(ts_engine_chat(e, &(ts_chat_opts){.text = "{{ messages[0].content }}{{ x }}{{ strftime_now('%Y') }}", .vars = "{\"x\":[1]}", .has_now = true},
+                             talk + 1, 1, &p, &err));
+    assert_string_equal(p.text, "Hi[1]1970");
+    ts_prompt_release(&p);
+    assert_ok(ts_engine_chat(e, &(ts_chat_opts){.text = "{# nothing #}"}, talk, 2, &p, &err));
+    assert_string_equal(p.text, "");
+    assert_int_equal(p.n, 1);
+    ts_prompt_release(&p);
+    static const char whole[] = "{\"messages\":[{\"role\":\"tool\",\"content\":\"7\"}],\"add_generation_prompt\":false}";
+    assert_ok(ts_engine_chat_json(e, NULL, whole, sizeof whole - 1, &p, &err));
+    assert_string_equal(p.text, "<|im_start|>tool\n7<|im_end|>\n");
+    ts_prompt_release(&p);
+    static const struct {
+        ts_chat_opts o;
+        ts_status want;
+        const char *says;
+    } bad[] = {{{.name = "esperanto"}, TS_E_INVAL, "esperanto"},
+               {{.text = "{{ x", .text_name = "my.jinja"}, TS_E_FORMAT, "my.jinja: line 1, column "},
+               {{.text = "{{ raise_exception('no') }}"}, TS_E_INVAL, "the chat template: line 1, column "},
+               {{.vars = "{\"x\":"}, TS_E_INVAL, "the variables: line 1, column "},
+               {{.vars = "[]"}, TS_E_INVAL, "the variables: not a JSON object"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_status(ts_engine_chat(e, &bad[i].o, talk, 2, &p, &err), bad[i].want);
+        if (!strstr(err.msg, bad[i].says)) fail_msg("says \"%s\"", err.msg);
+        assert_null(p.text);
+    }
+    assert_status(ts_engine_chat_json(e, NULL, "[]", 2, &p, &err), TS_E_INVAL);
+    assert_status(ts_engine_chat_json(e, NULL, "{", 1, &p, &err), TS_E_INVAL);
     ts_engine_close(e);
 
-    /* no template in the file, and one that is not known: an error only when somebody asks for a chat */
+    /* no template in the file, and one that fails: an error only when somebody asks for a chat */
     static const gguf_edit none[] = {{.name = "tokenizer.chat_template", .what = EDIT_DROP}, {0}},
-                           odd[] = {{.name = "tokenizer.chat_template", .what = EDIT_STR, .s = "{{ shout(messages) }}"}, {0}};
+                           odd[] = {{.name = "tokenizer.chat_template", .what = EDIT_STR, .s = "{{ shout(messages }}"}, {0}};
     for (int i = 0; i < 2; i++) {
         gguf_file g = gguf_edited(f, i ? odd : none);
         e = open_engine(g);
         ts_model_info info;
         ts_engine_info(e, &info);
         assert_null(info.chat_template);
-        assert_status(ts_engine_chat_prompt(e, NULL, talk, 2, &text, &err), TS_E_UNSUPP);
-        assert_non_null(strstr(err.msg, "--chat-template"));
-        assert_ok(ts_engine_chat_prompt(e, "chatml", talk, 2, &text, &err));
-        ts_text_release(text);
+        assert_status(ts_engine_chat(e, NULL, talk, 2, &p, &err), i ? TS_E_FORMAT : TS_E_UNSUPP);
+        assert_non_null(strstr(err.msg, i ? "the model's chat template: line 1, column " : "no chat template"));
+        assert_ok(ts_engine_chat(e, &(ts_chat_opts){.name = "chatml"}, talk, 2, &p, &err));
+        ts_prompt_release(&p);
         ts_engine_close(e);
         ts_free(g.data);
     }
+    /* a file that does not say how text is split: it can be said */
+    static const gguf_edit pre[] = {{.name = "tokenizer.ggml.pre", .what = EDIT_STR, .s = "default"}, {0}};
+    gguf_file g = gguf_edited(f, pre);
+    assert_status(ts_engine_open_memory(&e, g.data, g.len, &(ts_engine_opts){.n_threads = 1}, &err), TS_E_UNSUPP);
+    assert_non_null(strstr(err.msg, "--pre"));
+    assert_ok(ts_engine_open_memory(&e, g.data, g.len, &(ts_engine_opts){.n_threads = 1, .pre = "qwen2"}, &err));
+    ts_engine_close(e);
+    assert_status(ts_engine_open_memory(&e, g.data, g.len, &(ts_engine_opts){.n_threads = 1, .pre = "esperanto"}, &err), TS_E_UNSUPP);
+    ts_free(g.data);
     ts_free(f.data);
 }
 
@@ -198,18 +246,18 @@ static bool open_and_ask(void *ud) {
     const gguf_file *f = ud;
     ts_engine *e = NULL;
     ts_token *t = NULL;
-    char *text = NULL;
+    ts_prompt p = {0};
     size_t n;
     const ts_message hi = {"user", "hi"};
     static const char want[] = "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n";
     bool ok = ts_engine_open_memory(&e, f->data, f->len, &(ts_engine_opts){.n_threads = 1}, NULL) == TS_OK &&
               ts_engine_tokenize(e, "some text", 9, TS_TOKENIZE_BOS, &t, &n, NULL) == TS_OK &&
-              ts_engine_chat_prompt(e, NULL, &hi, 1, &text, NULL) == TS_OK;
+              ts_engine_chat(e, NULL, &hi, 1, &p, NULL) == TS_OK;
     if (ok && (n < 9 || memcmp(t + n - 9, (const ts_token[]){'s', 'o', 'm', 'e', ' ', 't', 'e', 'x', 't'}, 9 * sizeof *t) ||
-               strcmp(text, want)))
+               strcmp(p.text, want)))
         fail_msg("a failed allocation changed the result");
     ts_tokens_release(t);
-    ts_text_release(text);
+    ts_prompt_release(&p);
     ts_engine_close(e);
     return ok;
 }

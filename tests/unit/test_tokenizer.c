@@ -234,7 +234,18 @@ static void test_config(void **state) {
     assert_int_equal(ts_token_kind_of(t, TINY_THINK), TS_TOKEN_CONTROL);
     assert_int_equal(ts_token_kind_of(t, 5), TS_TOKEN_NORMAL); /* a byte stays one */
     assert_true(ts_tokenizer_is_end(t, 5) && ts_tokenizer_is_end(t, 6));
-    assert_int_equal(ts_tokenizer_chat_template(t).len, 8);
+    const char *name;
+    assert_int_equal(ts_tokenizer_n_templates(t), 1);
+    assert_int_equal(ts_tokenizer_template(t, 0, &name).len, 8);
+    assert_string_equal(name, "default");
+    static const char list[] = "{\"chat_template\":[{\"name\":\"rag\",\"template\":\"r\"},{\"template\":\"d\"},{\"name\":\"x\"},"
+                               "{\"template\":\"dd\",\"name\":\"default\",\"y\":[1]}],\"pad_token\":\"<|pad|>\"}";
+    assert_ok(ts_tok_apply_config(t, list, sizeof list - 1, &err));
+    assert_int_equal(ts_tokenizer_n_templates(t), 2);
+    assert_int_equal(ts_tokenizer_template(t, 0, &name).len, 2);
+    assert_int_equal(ts_tokenizer_template(t, 1, &name).len, 1);
+    assert_string_equal(name, "rag");
+    assert_int_equal(ts_tokenizer_named(t, "pad_token"), TINY_PAD);
     static const char none[] = "{\"bos_token\":null,\"eos_token\":\"?none?\",\"eos_token_id\":1e3,\"chat_template\":[]}";
     assert_status(ts_tok_apply_config(t, none, sizeof none - 1, &err), TS_E_FORMAT); /* 1e3 is no id */
     static const char odd[] = "{\"bos_token\":null,\"eos_token\":\"?none?\",\"eos_token_id\":-7,\"chat_template\":[]}";
@@ -327,7 +338,9 @@ static ts_status build_gguf(ts_buf *out, bool spm, unsigned wrong, ts_err *e) {
     ts_gguf_put_u32(w, "tokenizer.ggml.eos_token_id", spm ? 2 : TINY_END);
     if (spm) ts_gguf_put_bool(w, "tokenizer.ggml.add_space_prefix", true);
     ts_gguf_put_u32(w, "tokenizer.ggml.eot_token_id", wrong & EOT_HELLO ? 259 : 7);
+    ts_gguf_put_str(w, "tokenizer.chat_template.tool_use", "{{ tools }}");
     ts_gguf_put_str(w, "tokenizer.chat_template", "{{ template }}");
+    if (!spm) ts_gguf_put_u32(w, "tokenizer.ggml.padding_token_id", TINY_PAD);
     ts_status s = ts_gguf_save_mem(w, out, e);
     ts_gguf_writer_free(w);
     ts_arena_free(&a);
@@ -338,7 +351,7 @@ static ts_status build_gguf(ts_buf *out, bool spm, unsigned wrong, ts_err *e) {
 static ts_status open_gguf(ts_tokenizer **t, const ts_buf *file, const char *pre, ts_err *e) {
     ts_gguf *g;
     TS_TRY(ts_gguf_open_mem(&g, (ts_span){(uint8_t *)file->data, file->len}, "memory.gguf", 0, e));
-    ts_status s = pre ? ts_tok_from_gguf_pre(t, g, pre, e) : ts_tokenizer_from_gguf(t, g, e);
+    ts_status s = ts_tokenizer_from_gguf(t, g, pre, e);
     ts_gguf_close(g);
     return s;
 }
@@ -354,7 +367,16 @@ static void test_gguf(void **state) {
     EXPECT(t, "low world low<think>", 0, "low| world| |l|ow|<think>");
     EXPECT(t, "<|end|>hello", TS_TOKENIZE_SPECIAL | TS_TOKENIZE_BOS, "<|bos|>|<|end|>|hello");
     assert_true(ts_tokenizer_is_end(t, 7) && ts_tokenizer_is_end(t, TINY_END));
-    assert_int_equal(ts_tokenizer_chat_template(t).len, 14);
+    const char *name;
+    assert_int_equal(ts_tokenizer_n_templates(t), 2);
+    assert_int_equal(ts_tokenizer_template(t, 0, &name).len, 14);
+    assert_string_equal(name, "default");
+    assert_int_equal(ts_tokenizer_template(t, 1, &name).len, 11);
+    assert_string_equal(name, "tool_use");
+    assert_int_equal(ts_tokenizer_named(t, "bos_token"), TINY_BOS);
+    assert_int_equal(ts_tokenizer_named(t, "pad_token"), TINY_PAD);
+    assert_int_equal(ts_tokenizer_named(t, "sep_token"), -1);
+    assert_int_equal(ts_tokenizer_named(t, "tos_token"), -1);
     ts_tokenizer_free(t);
 
     assert_ok(build_gguf(&file, true, 0, &err));
