@@ -1,10 +1,9 @@
 /* cmd_tokenize.c - tessera tokenize: text to tokens and back. */
 #include "base/file.h"
-#include "base/printable.h"
 #include "cli/bundled.h"
 #include "cli/commands.h"
+#include "cli/pieces.h"
 #include "text/detok.h"
-#include "text/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,59 +15,6 @@ typedef struct args {
     const char *model, *prompt, *file, *pre, *decode;
     bool bos, eos, special, ids, json;
 } args;
-
-/* The token's text between quotes, with what would disturb a terminal or JSON escaped. Bytes that are part of a
- * character only together with the next token are shown as \xNN (in JSON as U+FFFD: it knows only characters). */
-static bool quote(ts_buf *out, const char *s, size_t len, bool json) {
-    if (!ts_buf_putc(out, '"')) return false;
-    for (size_t i = 0; i < len;) {
-        uint32_t c;
-        size_t n = (size_t)ts_utf8_decode(s + i, len - i, &c);
-        bool ok;
-        if (n == 0) {
-            ok = json ? ts_buf_puts(out, "\\ufffd") : ts_buf_printf(out, "\\x%02x", (uint8_t)s[i]);
-            n = 1;
-        } else if (c == '"' || c == '\\') ok = ts_buf_printf(out, "\\%c", (char)c);
-        else if (c == '\n') ok = ts_buf_puts(out, "\\n");
-        else if (c == '\t') ok = ts_buf_puts(out, "\\t");
-        else if (c == '\r') ok = ts_buf_puts(out, "\\r");
-        else if (c < 0x20 || c == 0x7F) ok = ts_buf_printf(out, json ? "\\u%04x" : "\\x%02x", c);
-        else if (!json && n > 1) {
-            char shown[24]; /* marks that reorder or hide text are escaped, everything else stays */
-            ok = ts_buf_append(out, shown, ts_printable(shown, sizeof shown, s + i, n));
-        } else ok = ts_buf_append(out, s + i, n);
-        if (!ok) return false;
-        i += n;
-    }
-    return ts_buf_putc(out, '"');
-}
-
-static bool write_ids(const ts_tokens *ids, ts_buf *out) {
-    for (size_t i = 0; i < ids->n; i++)
-        if (!ts_buf_printf(out, "%s%d", i ? "," : "", ids->id[i])) return false;
-    return true;
-}
-
-static bool write_json(const ts_tokenizer *t, const ts_tokens *ids, ts_buf *out, ts_buf *piece) {
-    if (!ts_buf_puts(out, "{\"tokens\":[") || !write_ids(ids, out) || !ts_buf_puts(out, "],\"pieces\":[")) return false;
-    for (size_t i = 0; i < ids->n; i++) {
-        ts_buf_clear(piece);
-        if (!ts_token_bytes(t, ids->id[i], true, piece) || (i && !ts_buf_putc(out, ',')) ||
-            !quote(out, piece->len ? piece->data : "", piece->len, true))
-            return false;
-    }
-    return ts_buf_puts(out, "]}");
-}
-
-static bool write_lines(const ts_tokenizer *t, const ts_tokens *ids, ts_buf *out, ts_buf *piece) {
-    for (size_t i = 0; i < ids->n; i++) {
-        ts_buf_clear(piece);
-        if (!ts_token_bytes(t, ids->id[i], true, piece) || !ts_buf_printf(out, "%7d ", ids->id[i]) ||
-            !quote(out, piece->len ? piece->data : "", piece->len, false) || !ts_buf_putc(out, '\n'))
-            return false;
-    }
-    return ts_buf_printf(out, "%zu token%s", ids->n, ids->n == 1 ? "" : "s");
-}
 
 /* "1,2,3" or "1 2 3" */
 static ts_status parse_ids(const ts_tokenizer *t, const char *s, ts_tokens *ids, ts_err *err) {
@@ -95,7 +41,7 @@ static ts_status decode(const ts_tokenizer *t, const args *a, ts_tokens *ids, ts
 }
 
 static ts_status encode(const ts_tokenizer *t, const args *a, ts_tokens *ids, ts_buf *out, ts_err *err) {
-    ts_buf text = {0}, piece = {0};
+    ts_buf text = {0};
     ts_status s = TS_OK;
     if (a->prompt) {
         if (!ts_buf_puts(&text, a->prompt)) s = ts_fail_nomem(err, "text", strlen(a->prompt));
@@ -105,13 +51,12 @@ static ts_status encode(const ts_tokenizer *t, const args *a, ts_tokens *ids, ts
     unsigned flags = (a->bos ? TS_TOKENIZE_BOS : 0) | (a->eos ? TS_TOKENIZE_EOS : 0) | (a->special ? TS_TOKENIZE_SPECIAL : 0);
     if (s == TS_OK) s = ts_tokenize(t, text.data, text.len, flags, ids, err);
     if (s == TS_OK) {
-        bool ok = a->json  ? write_json(t, ids, out, &piece)
-                  : a->ids ? write_ids(ids, out)
-                           : write_lines(t, ids, out, &piece);
+        bool ok = a->json  ? ts_buf_putc(out, '{') && cli_pieces_json(t, ids, out) && ts_buf_putc(out, '}')
+                  : a->ids ? cli_pieces_ids(ids, out)
+                           : cli_pieces_lines(t, ids, out);
         if (!ok || !ts_buf_putc(out, '\n')) s = ts_fail_nomem(err, "output", out->len);
     }
     ts_buf_free(&text);
-    ts_buf_free(&piece);
     return s;
 }
 

@@ -8,6 +8,7 @@ const cli_command *const cli_commands[] = {
     &cmd_eval,
     &cmd_bench,
     &cmd_tokenize,
+    &cmd_template,
     &cmd_inspect,
     &cmd_npu,
     NULL,
