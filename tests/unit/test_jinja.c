@@ -73,7 +73,7 @@ static void test_errors(void **state) {
     expect_error("\n{{ 'a }}", "{}", TS_E_FORMAT, "line 2, column 4: this string has no end (')");
     expect_error("{{ (1 }}", "{}", TS_E_FORMAT, "line 1, column 7: } where ) is wanted");
     expect_error("{% include 'x' %}", "{}", TS_E_UNSUPP, "line 1, column 4: the tag include is not supported in chat templates");
-    expect_error("{{ x|nosuch }}", "{}", TS_E_FORMAT, "line 1, column 6: there is no filter named nosuch");
+    expect_error("{{ x|nosuch }}", "{}", TS_E_FORMAT, "line 1, column 6: No filter named 'nosuch'.");
     expect_error("{{ x|random }}", "{}", TS_E_UNSUPP, "line 1, column 6: the filter random is not supported");
     expect_error("{% break %}", "{}", TS_E_FORMAT, "line 1, column 4: break outside a loop");
     expect_error("{{ 9223372036854775807 + 1 }}", "{}", TS_E_UNSUPP, "line 1, column 24: the result of an integer operation does not fit in 64 bits");

@@ -207,10 +207,10 @@ static int64_t clamp(int64_t i, int64_t n, int64_t low, int64_t high) {
     return i < low ? low : i > high ? high : i;
 }
 
-static bool slice_index(tj *r, tj_val v, int64_t *out) {
-    if (v.t == TJ_NONE || v.t == TJ_ABSENT) return false;
-    if (v.t == TJ_UNDEF) tj_fail_undef(r, v.u);
-    if (!tj_as_int(v, out)) tj_fail(r, TS_E_INVAL, "slice indices must be integers or None or have an __index__ method");
+static bool index_like(tj_val v) { return v.t == TJ_NONE || v.t == TJ_ABSENT || v.t == TJ_INT || v.t == TJ_BOOL; }
+
+static bool slice_index(tj_val v, int64_t *out) {
+    if (!tj_as_int(v, out)) return false;
     if (*out < -INT64_MAX / 2) *out = -INT64_MAX / 2;
     if (*out > INT64_MAX / 2) *out = INT64_MAX / 2;
     return true;
@@ -218,19 +218,15 @@ static bool slice_index(tj *r, tj_val v, int64_t *out) {
 
 tj_val tj_slice(tj *r, tj_val v, tj_val from, tj_val to, tj_val by) {
     if (v.t == TJ_UNDEF) tj_fail_undef(r, v.u);
-    if (v.t != TJ_STR && !(v.t == TJ_SEQ && (v.q->kind <= TJ_RANGE || v.q->kind == TJ_GROUP))) {
-        /* Jinja2 finds no such item */
-        tj_sb b;
-        tj_sb_init(r, &b);
-        tj_sb_puts(&b, "slice");
-        return tj_undef_attr(r, v, tj_sb_done(&b));
-    }
+    if (!index_like(from) || !index_like(to) || !index_like(by) ||
+        (v.t != TJ_STR && !(v.t == TJ_SEQ && (v.q->kind <= TJ_RANGE || v.q->kind == TJ_GROUP))))
+        return tj_undef_attr(r, v, tj_str_lit(r, "slice")); /* Jinja2 finds no such item */
     int64_t n = tj_len(r, v), start, stop, step = 1;
-    slice_index(r, by, &step);
+    slice_index(by, &step);
     if (!step) tj_fail(r, TS_E_INVAL, "slice step cannot be zero");
     int64_t low = step > 0 ? 0 : -1, high = step > 0 ? n : n - 1;
-    start = slice_index(r, from, &start) ? clamp(start, n, low, high) : step > 0 ? low : high;
-    stop = slice_index(r, to, &stop) ? clamp(stop, n, low, high) : step > 0 ? high : low;
+    start = slice_index(from, &start) ? clamp(start, n, low, high) : step > 0 ? low : high;
+    stop = slice_index(to, &stop) ? clamp(stop, n, low, high) : step > 0 ? high : low;
     if (v.t == TJ_STR && step == 1) {
         if (stop < start) stop = start;
         size_t p = tj_byte_of(r, v.s, start);
@@ -310,6 +306,13 @@ static tj_val eval_func(tj *r, const tj_node *n) {
     return tj_call_func(r, n->fn, n->kind == TJ_N_FILTER ? "filter" : "test", of, &a);
 }
 
+static tj_val no_else(tj *r, const tj_node *n) {
+    enum { ROOM = 120 };
+    char *hint = tj_alloc(r, ROOM, 1);
+    snprintf(hint, ROOM, "the inline if-expression on line %u evaluated to false and no else section was defined.", n->line);
+    return tj_undef_hint(r, hint);
+}
+
 static tj_val dispatch(tj *r, const tj_node *n) {
     tj_val v = tj_none();
     switch (n->kind) {
@@ -332,7 +335,7 @@ static tj_val dispatch(tj *r, const tj_node *n) {
     case TJ_N_COND:
         if (tj_truth(tj_eval(r, n->b))) return tj_eval(r, n->a);
         if (n->c) return tj_eval(r, n->c);
-        return tj_undef_hint(r, "the inline if-expression evaluated to false and no else section was defined.");
+        return no_else(r, n);
     case TJ_N_OR:
     case TJ_N_AND:
         for (size_t i = 0; i < n->n; i++) {

@@ -14,6 +14,13 @@ static tj_env *push_env(tj *r, tj_env *up) {
     return e;
 }
 
+static void set_var(tj *r, uint32_t id, tj_val v);
+
+/* At the beginning of a scope. */
+static void own_vars(tj *r, const tj_node *body) {
+    for (size_t i = 0; i < body->n_own; i++) set_var(r, body->own[i].id, body->own[i].v);
+}
+
 static struct tj_var *find_var(const tj_env *e, uint32_t id) {
     for (uint32_t i = 0; i < e->n; i++)
         if (e->v[i].id == id) return &e->v[i];
@@ -94,6 +101,7 @@ static flow in_scope(tj *r, tj_env *up, const tj_node *body, tj_sb *to) {
     tj_sb *out = r->out;
     r->env = push_env(r, up);
     r->out = to;
+    own_vars(r, body);
     flow f = exec(r, body);
     r->out = out;
     r->env = was;
@@ -198,6 +206,7 @@ static flow run_loop(tj *r, const tj_node *n, tj_val over, int64_t depth0) {
         l->prev = l->cur;
         l->cur = v;
         r->env = e;
+        own_vars(r, n->c);
         set_var(r, TJ_ID_LOOP, TJ_V(TJ_LOOP, l, l));
         assign(r, n->a, v);
         f = exec(r, n->c);
@@ -239,6 +248,7 @@ tj_val tj_call_macro(tj *r, tj_macro *m, tj_args *a) {
     tj_val caller = {0};
     bool *used = tj_alloc(r, a->n_kw, sizeof *used);
     r->env = e;
+    own_vars(r, def->c);
     if (a->n > def->n && !(def->uses & TJ_USES_VARARGS))
         tj_fail(r, TS_E_INVAL, "%s '%.*s' takes not more than %zu argument(s)", name, len, def->name->s, def->n);
     for (size_t i = 0; i < def->n; i++) {
@@ -270,6 +280,8 @@ tj_val tj_call_macro(tj *r, tj_macro *m, tj_args *a) {
     for (size_t k = 0; k < a->n_kw; k++) {
         if (used[k]) continue;
         if ((def->uses & TJ_USES_CALLER) && tj_str_is(a->kw[k], "caller")) caller = a->kwv[k];
+        else if (tj_str_is(a->kw[k], "caller"))
+            tj_fail(r, TS_E_INVAL, "%s '%.*s' was invoked with two values for the special caller argument. This is most likely a bug.", name, len, def->name->s);
         else if (def->uses & TJ_USES_KWARGS) tj_dict_set(r, kwargs, tj_of_str(a->kw[k]), a->kwv[k]);
         else
             tj_fail(r, TS_E_INVAL, "%s '%.*s' takes no keyword argument '%.*s'", name, len, def->name->s,
@@ -345,6 +357,8 @@ static flow exec_body(tj *r, const tj_node *n) {
 
 static flow exec_with(tj *r, const tj_node *n) {
     tj_env *was = r->env, *e = push_env(r, was);
+    r->env = e;
+    own_vars(r, n->c);
     for (size_t i = 0; i < n->n; i += 2) {
         r->env = was; /* values do not see the variables of the same tag */
         tj_val v = tj_eval(r, n->list[i + 1]);
@@ -407,5 +421,6 @@ void tj_exec_template(tj *r) {
     r->vars = tj_alloc(r, r->t->n_names, sizeof *r->vars);
     r->globals = tj_alloc(r, r->t->n_names, sizeof *r->globals);
     r->env = push_env(r, NULL);
+    own_vars(r, r->t->body);
     exec(r, r->t->body);
 }

@@ -276,7 +276,7 @@ static const tj_func *func_named(tj *r, tj_args *a, const char *what) {
     if (a->v[0].t != TJ_STR) tj_fail(r, TS_E_INVAL, "the name of a %s must be a string", what);
     const tj_str *name = a->v[0].s;
     const tj_func *fn = *what == 't' ? tj_find_test(name) : tj_find_filter(name);
-    if (!fn) tj_fail(r, TS_E_INVAL, "there is no %s named %.*s", what, (int)(name->len < 60 ? name->len : 60), name->s);
+    if (!fn) tj_fail(r, TS_E_INVAL, "No %s named '%.*s'.", what, (int)(name->len < 60 ? name->len : 60), name->s);
     return fn;
 }
 

@@ -59,7 +59,9 @@ static tj_val f_replace(tj *r, tj_val v, tj_args *a) {
 }
 
 static tj_val f_indent(tj *r, tj_val v, tj_args *a) {
-    const tj_str *s = soft(r, v), *by;
+    if (v.t == TJ_UNDEF) tj_fail_undef(r, v.u);
+    if (v.t != TJ_STR) tj_fail(r, TS_E_INVAL, "unsupported operand type(s) for +=: '%s' and 'str'", tj_type_name(v));
+    const tj_str *s = v.s, *by;
     bool first = tj_arg_bool(a, 1, false), blank = tj_arg_bool(a, 2, false);
     tj_sb b;
     if (tj_given(a, 0) && a->v[0].t == TJ_STR) {
@@ -80,7 +82,7 @@ static tj_val f_indent(tj *r, tj_val v, tj_args *a) {
         if (i ? blank || line->len : first) tj_sb_str(&b, by);
         tj_sb_str(&b, line);
     }
-    return made(&b, v.t == TJ_STR ? v.s : NULL);
+    return made(&b, v.s);
 }
 
 static tj_val f_truncate(tj *r, tj_val v, tj_args *a) {
@@ -463,7 +465,6 @@ static tj_val f_float(tj *r, tj_val v, tj_args *a) {
 static tj_val f_abs(tj *r, tj_val v, tj_args *a) {
     (void)a;
     int64_t i;
-    if (v.t == TJ_UNDEF) tj_fail_undef(r, v.u);
     if (v.t == TJ_FLOAT) return tj_float(fabs(v.f));
     if (!tj_as_int(v, &i)) tj_fail(r, TS_E_INVAL, "bad operand type for abs(): '%s'", tj_type_name(v));
     return i < 0 ? tj_negate(r, tj_int(i)) : tj_int(i);

@@ -145,7 +145,8 @@ static tj_str *cut(tj *r, tj_str *s, int64_t precision) {
     return tj_str_sub(r, s, 0, tj_byte_of(r, s, precision));
 }
 
-static void percent_one(tj *r, tj_sb *b, spec *f, tj_val v, bool data, bool markup) {
+/* `at`: the index of the conversion's character, for messages. */
+static void percent_one(tj *r, tj_sb *b, spec *f, tj_val v, bool data, bool markup, int64_t at) {
     char align = f->align == '<' ? '<' : '>';
     size_t head = 0;
     tj_str *s;
@@ -196,7 +197,9 @@ static void percent_one(tj *r, tj_sb *b, spec *f, tj_val v, bool data, bool mark
         s = float_text(r, tj_as_double(v), f, f->type, &head);
         if (f->zero && align == '>') align = '=';
         break;
-    default: tj_fail(r, TS_E_INVAL, "unsupported format character '%c'", f->type > ' ' && f->type < 127 ? f->type : '?');
+    default:
+        tj_fail(r, TS_E_INVAL, "unsupported format character '%c' (0x%x) at index %lld", f->type > ' ' && f->type < 127 ? f->type : '?', (unsigned char)f->type,
+                (long long)at);
     }
     if (align == '=' && f->zero) f->fill = "0";
     f->n_fill = 1;
@@ -266,7 +269,7 @@ tj_str *tj_percent(tj *r, const tj_str *t, tj_val args) {
             continue;
         }
         if (v.t == TJ_ABSENT) v = next_arg(r, &a);
-        percent_one(r, &b, &f, v, data, t->markup);
+        percent_one(r, &b, &f, v, data, t->markup, tj_chars(r, tj_str_sub(r, t, 0, i - 1)));
     }
     size_t n = a.tuple ? a.tuple->n : 1;
     if (a.next < n && !by_name && !(args.t == TJ_DICT || (args.t == TJ_SEQ && !a.tuple)))
@@ -359,7 +362,7 @@ static tj_val field(tj *r, const tj_str *name, tj_args *a, int64_t *next) {
             tj_fail(r, TS_E_INVAL, "cannot switch between manual field specification and automatic field numbering");
         if (!first->len) i = (*next)++;
         else *next = -1;
-        if (i >= (int64_t)a->n) tj_fail(r, TS_E_INVAL, "Replacement index %lld out of range for positional args tuple", (long long)i);
+        if (i >= (int64_t)a->n) tj_fail(r, TS_E_INVAL, "tuple index out of range");
         v = a->v[i];
     } else {
         for (size_t k = 0; k < a->n_kw; k++)
@@ -399,7 +402,7 @@ static void format_into(tj *r, tj_sb *b, const tj_str *t, tj_args *a, int64_t *n
             i = p + 2;
             continue;
         }
-        if (c == '}') tj_fail(r, TS_E_INVAL, "Single '}' encountered in format string");
+        if (c == '}' || p + 1 == t->len) tj_fail(r, TS_E_INVAL, "Single '%c' encountered in format string", c);
         size_t e = p + 1, depth = 1, colon = 0, bang = 0;
         for (; e < t->len; e++) {
             if (t->s[e] == '{') depth++;

@@ -123,6 +123,7 @@ static tj_dict *dict_of(tj *r, tj_args *a, const char *what) {
     } else if (a->n) {
         const tj_seq *q = tj_iter(r, a->v[0]);
         for (size_t i = 0; i < q->n; i++) {
+            if (!tj_iterable(q->v[i])) tj_fail(r, TS_E_INVAL, "cannot convert dictionary update sequence element #%zu to a sequence", i);
             const tj_seq *pair = tj_iter(r, q->v[i]);
             if (pair->n != 2) tj_fail(r, TS_E_INVAL, "dictionary update sequence element #%zu has length %zu; 2 is required", i, pair->n);
             tj_dict_set(r, d, pair->v[0], pair->v[1]);

@@ -261,6 +261,8 @@ struct tj_node {
     const tj_str *attr;
     const tj_func *fn; /* TJ_N_FILTER, TJ_N_TEST; NULL: there is none of that name */
     tj_val val;
+    struct tj_var *own; /* TJ_N_BODY of a scope: the variables that begin as undefined (jinja_scope.c) */
+    size_t n_own;
     struct tj_call {
         tj_node **pos, **kwv;
         const tj_str **kw;
@@ -321,6 +323,9 @@ static inline void tj_leave(tj *r) { r->depth--; }
 /* jinja_parse.c */
 void tj_parse(tj *r, ts_jinja *t, const char *text, size_t len);
 void tj_check_func(tj *r, const tj_node *n); /* fails where the filter or test of n is not there */
+
+/* jinja_scope.c */
+void tj_scopes(tj *r, ts_jinja *t);
 
 /* jinja_lex.c */
 typedef enum tj_tok_kind {

@@ -216,6 +216,7 @@ static tj_val m_splitlines(tj *r, tj_val self, tj_args *a) {
 }
 
 static tj_val m_join(tj *r, tj_val self, tj_args *a) {
+    if (!tj_iterable(a->v[0])) tj_fail(r, TS_E_INVAL, "can only join an iterable");
     const tj_seq *q = tj_iter(r, a->v[0]);
     tj_sb b;
     tj_sb_init(r, &b);

@@ -299,7 +299,7 @@ void tj_check_func(tj *r, const tj_node *n) {
     r->line = n->line;
     r->col = n->col;
     if (n->fn) tj_fail(r, TS_E_UNSUPP, "the %s %s is not supported", what, n->fn->name);
-    tj_fail(r, TS_E_FORMAT, "there is no %s named %.*s", what, (int)(n->name->len < 60 ? n->name->len : 60), n->name->s);
+    tj_fail(r, TS_E_FORMAT, "No %s named '%.*s'.", what, (int)(n->name->len < 60 ? n->name->len : 60), n->name->s);
 }
 
 /* Behind "|", or behind the word filter. */
@@ -564,6 +564,8 @@ static tj_node *target_name(parser *p, bool with_attr) {
     at(p, t);
     for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
         if (tj_str_is(t->str, reserved[i])) tj_fail(p->r, TS_E_FORMAT, "%s is no variable", reserved[i]);
+    for (struct frame *f = p->frame; f && tj_str_is(t->str, "loop"); f = f->up)
+        if (f->loops) tj_fail(p->r, TS_E_FORMAT, "loop is a variable of the loop itself");
     if (with_attr && is_op(p, ".")) {
         p->tok++;
         tj_node *n = node(p, TJ_N_NSREF, t);
@@ -851,4 +853,5 @@ void tj_parse(tj *r, ts_jinja *t, const char *text, size_t len) {
     }
     t->body = statements(&p, NULL, NULL, NULL);
     for (size_t i = 0; i < p.n_hard; i++) tj_check_func(r, p.hard[i]);
+    tj_scopes(r, t);
 }
