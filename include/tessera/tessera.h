@@ -59,6 +59,10 @@ typedef int32_t ts_token; /* an index into the vocabulary; -1: none */
 /* Told how far long work has come; returning false stops it with TS_E_CANCELLED. */
 typedef bool ts_progress_fn(void *ud, uint64_t done, uint64_t all);
 
+/* A device can take the first weights of the next operation while the host still works on its input. Results are the same.
+ * AUTO: a simulated NPU does; a real one does not until a chip has shown that it works, and where another program uses it. */
+typedef enum ts_prefetch { TS_PREFETCH_AUTO, TS_PREFETCH_ON, TS_PREFETCH_OFF } ts_prefetch;
+
 typedef struct ts_engine_opts { /* zero-initialise: every 0 or NULL means the default */
     const char *device;       /* "cpu" (default); "npu": linear layers on this machine's XDNA1 NPU; "npu-sim": on a simulated one */
     int n_threads;            /* default: all processors this process may use */
@@ -68,7 +72,7 @@ typedef struct ts_engine_opts { /* zero-initialise: every 0 or NULL means the de
     bool ledger;              /* keep account: ts_engine_ledger */
     bool ledger_check;        /* and compute everything that a device computes on the CPU too, and compare */
     const char *pre;          /* how text is split into words, for files that do not say: "llama-bpe", "qwen2", "gpt-2", ... */
-    bool no_prefetch;         /* a device takes weights only when their input is there */
+    ts_prefetch prefetch;     /* may a device take weights before their input is there? */
     uint64_t sim_seed;        /* npu-sim: shakes the latencies of the simulated array and makes it strict, for tests; 0: nominal */
 } ts_engine_opts;
 

@@ -175,10 +175,12 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     ts_buf file = {0};
     ts_engine *e = NULL;
     ts_kv_type kv;
+    ts_prefetch prefetch;
     int code = cli_parse(cmd, opts, argc, argv, &rest);
     if (code == CLI_OK && rest.n) code = cli_usage_error(cmd, "unexpected argument \"%s\"", rest.item[0]);
     if (code == CLI_OK && a.model.path && a.shape) code = cli_usage_error(cmd, "give -m FILE or --shape NAME, not both");
     if (code == CLI_OK) code = cli_kv_type(cmd, &a.model, &kv);
+    if (code == CLI_OK) code = cli_prefetch(cmd, &a.model, &prefetch);
     cli_catch_interrupt();
     if (code == CLI_OK && a.shape && a.model.device && strcmp(a.model.device, "cpu") != 0) {
         code = cli_npu_token(cmd, &a.model, a.shape, a.type, a.threads ? strtol(a.threads, NULL, 10) : 0, a.json);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { KERNEL_LINES = 20 };
@@ -19,13 +20,14 @@ enum { KERNEL_LINES = 20 };
 typedef struct report {
     FILE *log;
     bool quiet; /* standard output is for JSON */
+    int lost;   /* errno of the first line that did not get into the file, 0: all did */
 } report;
 
 /* A hang, even of the whole machine, must not take the line with it. */
 static void say(void *ud, const char *line) {
     report *r = ud;
-    fprintf(r->log, "%s\n", line);
-    if (fflush(r->log) == 0) (void)fsync(fileno(r->log));
+    if (fprintf(r->log, "%s\n", line) < 0 || fflush(r->log) != 0) r->lost = r->lost ? r->lost : errno;
+    else if (fsync(fileno(r->log)) != 0 && errno != EINVAL && !r->lost) r->lost = errno; /* EINVAL: no file, a pipe say */
     if (r->quiet) return;
     puts(line);
     fflush(stdout);
@@ -43,8 +45,8 @@ static void sayf(report *r, const char *fmt, ...) {
 
 static void describe_host(report *r, const ts_npu_host *h) {
     char line[512];
-    sayf(r, "tessera %s, kernel %s, firmware file %s, %d IOMMU groups", TESSERA_VERSION, h->kernel,
-         h->firmware ? "found" : "missing", h->iommu_groups);
+    sayf(r, "tessera %s, kernel %s, firmware file %s%s, %d IOMMU groups", TESSERA_VERSION, h->kernel,
+         !h->firmware ? "missing" : *h->firmware_version ? "" : "found", h->firmware ? h->firmware_version : "", h->iommu_groups);
     for (int i = 0; i < h->n_chips; i++)
         sayf(r, "chip %s: PCI 1022:%04x, driver %s, node %s", h->chip[i].slot, h->chip[i].device,
              h->chip[i].driver[0] ? h->chip[i].driver : "(none)", h->chip[i].node[0] ? h->chip[i].node : "(none)");
@@ -52,11 +54,14 @@ static void describe_host(report *r, const ts_npu_host *h) {
 }
 
 /* What the driver has to say, which is often more than an error number. */
-static void tell_kernel_log(report *r) {
+static void tell_kernel_log(report *r, const ts_npu_host *h) {
     ts_buf text = {0};
-    int e = ts_npu_kernel_log(&text, KERNEL_LINES);
+    const char *slot = ""; /* of the chip that runs */
+    for (int i = 0; i < h->n_chips; i++)
+        if (h->chip[i].node[0]) slot = h->chip[i].slot;
+    int e = ts_npu_kernel_log(&text, slot, KERNEL_LINES);
     if (e < 0) {
-        sayf(r, "The kernel log cannot be read (%s). Please add the output of: sudo dmesg | grep -i amdxdna | tail -%d",
+        sayf(r, "The kernel log cannot be read (%s). Please add the output of: sudo dmesg | grep -i -e amdxdna -e IO_PAGE_FAULT | tail -%d",
              strerror(-e), KERNEL_LINES);
     } else if (!text.len) {
         say(r, "The kernel log has no lines of amdxdna.");
@@ -94,7 +99,7 @@ static int print_json(const ts_ladder_result *res, const char *device, const cha
     const uint32_t *fw = res->info.firmware;
     char firmware[64];
     snprintf(firmware, sizeof firmware, "%u.%u.%u.%u", fw[0], fw[1], fw[2], fw[3]);
-    json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:b, s:i, s:o, s:o, s:s, s:s*}", "device", device, "version", TESSERA_VERSION,
+    json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:b, s:i, s:o, s:o, s:s?, s:s*}", "device", device, "version", TESSERA_VERSION,
                           "kernel", kernel, "firmware", firmware, "passed", !error, "reached", res->reached, "rungs",
                           json_rungs(res, failed), "figures", json_figures(res, simulated ? "simulated" : "measured"), "log",
                           log, "error", error ? error->msg : NULL);
@@ -106,10 +111,27 @@ static int print_json(const ts_ladder_result *res, const char *device, const cha
     return text ? CLI_OK : (ts_fail_nomem(&err, "the report", 4096), cli_fail(&err));
 }
 
-static int cannot_write(const char *path) {
+static int cannot_write(const char *path, int error) {
     ts_err err;
-    ts_fail_os(&err, TS_E_IO, errno, "%s: cannot write the report", path);
+    ts_fail_os(&err, TS_E_IO, error, "%s: cannot write the report", path);
     return cli_fail(&err);
+}
+
+/* Close the file; where nothing of the report got into it, it goes. 0, or the errno of what was lost. */
+static int close_log(report *r, const char *path) {
+    struct stat st;
+    bool empty = r->lost && fstat(fileno(r->log), &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0;
+    if (fclose(r->log) != 0 && !r->lost) r->lost = errno;
+    if (empty) (void)unlink(path);
+    return r->lost;
+}
+
+/* Two firmwares: what the chip runs was loaded before the file was replaced, or from an initramfs that has the old one. */
+static void tell_firmware(report *r, const ts_npu_host *h, const ts_npu_info *info) {
+    char runs[64];
+    snprintf(runs, sizeof runs, "%u.%u.%u.%u", info->firmware[0], info->firmware[1], info->firmware[2], info->firmware[3]);
+    if (*h->firmware_version && info->firmware[0] && strcmp(runs, h->firmware_version) != 0)
+        sayf(r, "warning: the chip runs firmware %s, the file is %s: rebuild the initramfs and reboot", runs, h->firmware_version);
 }
 
 static int run(const cli_command *self, int argc, char **argv) {
@@ -147,30 +169,35 @@ static int run(const cli_command *self, int argc, char **argv) {
         return cli_fail(&err);
     report r = {.log = fopen(log_path, "w"), .quiet = json};
     if (!r.log) {
+        const int error = errno;
         ts_simnode_free(sim);
-        return cannot_write(log_path);
+        return cannot_write(log_path, error);
     }
     if (simulated) sayf(&r, "tessera %s, kernel %s, npu-sim: nothing here was measured", TESSERA_VERSION, h.kernel);
     else describe_host(&r, &h);
+    if (r.lost) { /* nothing is risked that could not be told afterwards */
+        ts_simnode_free(sim);
+        return cannot_write(log_path, close_log(&r, log_path));
+    }
     ts_ladder_options o = {.io = simulated ? ts_simnode_io(sim) : ts_npu_io_drm(), .path = node ? node : "npu-sim", .sim = sim,
                            .to = (int)to, .say = say, .ud = &r};
     ts_ladder_result res;
     ts_status s = ts_npu_ladder(&o, &res, &err);
+    if (!simulated) tell_firmware(&r, &h, &res.info);
     if (s != TS_OK) {
         say(&r, err.msg);
         if (simulated && *ts_simnode_report(sim)) say(&r, ts_simnode_report(sim));
-        if (!simulated) tell_kernel_log(&r);
+        if (!simulated) tell_kernel_log(&r, &h);
         sayf(&r, "Please send %s with a report: which rung failed, and the lines above, are all that is needed.", log_path);
     } else {
         sayf(&r, "Rungs 1 to %d passed. %s", res.reached, simulated ? "All figures are simulated." : "Please send this log: it helps everyone.");
     }
     ts_simnode_free(sim);
-    bool lost = ferror(r.log) != 0;
-    lost |= fclose(r.log) != 0;
-    if (json) code = print_json(&res, device, log_path, h.kernel, simulated, s != TS_OK ? &err : NULL);
-    else printf("written to %s\n", log_path);
-    if (s != TS_OK) return cli_fail(&err);
-    if (lost) return cannot_write(log_path);
+    const int lost = close_log(&r, log_path);
+    if (json) code = print_json(&res, device, lost ? NULL : log_path, h.kernel, simulated, s != TS_OK ? &err : NULL);
+    else if (!lost) printf("written to %s\n", log_path);
+    if (s != TS_OK) code = cli_fail(&err);
+    if (lost) return cannot_write(log_path, lost);
     return cli_output_end(code);
 }
 

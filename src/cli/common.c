@@ -24,8 +24,28 @@ int cli_kv_type(const cli_command *cmd, const cli_model *m, ts_kv_type *out) {
     return CLI_OK;
 }
 
+/* -1: no such word, -2: the two options contradict each other */
+static int prefetch_of(const cli_model *m) {
+    static const char *const words[] = {[TS_PREFETCH_AUTO] = "auto", [TS_PREFETCH_ON] = "on", [TS_PREFETCH_OFF] = "off"};
+    if (!m->prefetch) return m->no_prefetch ? TS_PREFETCH_OFF : TS_PREFETCH_AUTO;
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(m->prefetch, words[i])) return m->no_prefetch && i != TS_PREFETCH_OFF ? -2 : i;
+    return -1;
+}
+
+int cli_prefetch(const cli_command *cmd, const cli_model *m, ts_prefetch *out) {
+    const int p = prefetch_of(m);
+    if (p == -1) return cli_usage_error(cmd, "--prefetch %s: use auto, on or off", m->prefetch);
+    if (p == -2) return cli_usage_error(cmd, "give --prefetch %s or --no-prefetch, not both", m->prefetch);
+    *out = (ts_prefetch)p;
+    return CLI_OK;
+}
+
 int cli_check_model(const cli_command *cmd, cli_model *m) {
     ts_kv_type kv;
+    ts_prefetch prefetch;
+    int code = cli_prefetch(cmd, m, &prefetch);
+    if (code) return code;
     if (!m->path) m->path = cli_default_model(&m->bundled);
     if (!m->path) return cli_usage_error(cmd, "which model? Give one with -m FILE");
     return cli_kv_type(cmd, m, &kv);
@@ -38,7 +58,7 @@ ts_engine_opts cli_engine_opts(const cli_model *m) {
                             .allow_cpu_ops = m->allow_cpu_ops,
                             .ledger = m->ledger,
                             .ledger_check = m->ledger_check,
-                            .no_prefetch = m->no_prefetch,
+                            .prefetch = (ts_prefetch)prefetch_of(m), /* cli_check_model has looked at it */
                             .sim_seed = (uint64_t)m->sim_seed};
 }
 

@@ -12,6 +12,7 @@ typedef struct cli_model {
     bool bundled; /* path is the model that comes with Tessera, since none was given */
     long threads, ctx, sim_seed;
     bool allow_cpu_ops, ledger, ledger_check, no_prefetch;
+    const char *prefetch;
     cli_progress loading, prompt;
 } cli_model;
 
@@ -25,7 +26,9 @@ typedef struct cli_model {
         {CLI_FLAG, 0, "ledger", NULL, &(m).ledger, 0, 0, "a table of what ran where and what it cost"},                \
         {CLI_FLAG, 0, "ledger-check", NULL, &(m).ledger_check, 0, 0,                                                   \
          "the same, and everything that the device computes is\ncompared with the CPU"},                               \
-        {CLI_FLAG, 0, "no-prefetch", NULL, &(m).no_prefetch, 0, 0, "the NPU takes no weights ahead of time"},          \
+        {CLI_STR, 0, "prefetch", "WHEN", &(m).prefetch, 0, 0,                                                          \
+         "may the NPU take weights ahead of time: on, off,\nauto (default: on npu-sim only)"},                         \
+        {CLI_FLAG, 0, "no-prefetch", NULL, &(m).no_prefetch, 0, 0, "the same as --prefetch off"},                      \
         {CLI_INT, 0, "sim-seed", "N", &(m).sim_seed, 0, 9007199254740992.0,                                            \
          "npu-sim: shake the latencies of the array, and be strict\n(default 0: nominal)"}
 #define CLI_MODEL_OPTS(m)                                                                                              \
@@ -60,6 +63,8 @@ int cli_report_ledger(const cli_model *m, const ts_engine *e, bool print);
 int cli_open_engine(const cli_command *cmd, cli_model *m, ts_engine **out);
 /* A session with the context and KV type asked for. */
 int cli_open_session(const cli_command *cmd, cli_model *m, ts_engine *e, ts_session **out);
+/* What --prefetch and --no-prefetch say. */
+int cli_prefetch(const cli_command *cmd, const cli_model *m, ts_prefetch *out);
 int cli_kv_type(const cli_command *cmd, const cli_model *m, ts_kv_type *out);
 
 typedef struct cli_sampling {

@@ -25,6 +25,7 @@ typedef struct entry {
 typedef struct plan {
     entry e[MAX_OPS];
     int n;
+    ts_prefetch prefetch;
 } plan;
 
 static void add(plan *p, const char *name, uint32_t count, int n, const ts_gemv_shape *shape) {
@@ -161,7 +162,7 @@ static ts_status run_plan(plan *p, const cli_model *m, bool sim, int n_threads, 
     }
     TS_TRY(ts_cpu_choose(&level, err));
     ts_kern_init(&kern, level);
-    ts_gemv_dev_options o = {.simulated = sim, .sim = {.seed = (uint64_t)m->sim_seed, .gap = ts_sim_submit_gap()}, .no_prefetch = m->no_prefetch};
+    ts_gemv_dev_options o = {.simulated = sim, .sim = {.seed = (uint64_t)m->sim_seed, .gap = ts_sim_submit_gap()}, .prefetch = p->prefetch};
     TS_TRY(ts_gemv_dev_open(d, &o, err));
     TS_TRY(ts_pool_new(&pool, n_threads, err));
     cli_progress progress = {.what = sim ? "simulating" : "running", .unit = "ops"};
@@ -178,7 +179,8 @@ int cli_npu_token(const cli_command *cmd, const cli_model *m, const char *shape_
     ts_err err;
     plan p = {0};
     ts_gemv_dev *d = NULL;
-    (void)cmd;
+    const int code = cli_prefetch(cmd, m, &p.prefetch);
+    if (code) return code;
     const bool sim = !strcmp(m->device, "npu-sim");
     const int n_threads = threads > 0 ? (int)threads : ts_cpu_count();
     ts_status s = ts_accel_check_device(m->device, &err);

@@ -267,7 +267,7 @@ ts_status ts_accel_open(ts_accel **out, const ts_engine_opts *o, ts_model *m, ts
     a->hook = (ts_exec_hook){.ud = a, .linear = on_linear, .step = on_step};
     ts_gemv_dev_options d = {.simulated = sim,
                              .sim = {.seed = o->sim_seed, .strict = o->sim_seed != 0, .gap = ts_sim_submit_gap()},
-                             .no_prefetch = o->no_prefetch};
+                             .prefetch = o->prefetch};
     ts_status s = cpu ? TS_OK : ts_gemv_dev_open(&a->dev, &d, err);
     if (s == TS_OK && !cpu) s = assign(a, o, err);
     if (s != TS_OK) {

@@ -39,7 +39,8 @@ struct ts_gemv_dev {
     command *command;
     size_t n_commands, cap_commands;
     uint64_t timeout_ns;
-    bool prefetch;
+    bool prefetch, keep_prefetch;
+    uint32_t asked; /* commands since the driver was last asked who else is there */
     const ts_gemv_op *ahead; /* the op whose first weights are in the array already; NULL: none */
     uint32_t turn;
 };
@@ -85,8 +86,9 @@ ts_status ts_gemv_dev_open(ts_gemv_dev **out, const ts_gemv_dev_options *o, ts_e
     char path[64];
     ts_gemv_dev *d = ts_calloc(1, sizeof *d);
     if (!d) return ts_fail_nomem(err, "an NPU", sizeof *d);
-    d->prefetch = !o->no_prefetch;
-    d->timeout_ns = o->timeout_ns ? o->timeout_ns : UINT64_C(10000000000);
+    d->prefetch = o->prefetch == TS_PREFETCH_ON || (o->prefetch == TS_PREFETCH_AUTO && o->simulated);
+    d->keep_prefetch = o->keep_prefetch;
+    d->timeout_ns = o->timeout_ns ? o->timeout_ns : TS_NPU_TIMEOUT_NS;
     ts_status s = ts_gemv_config(&d->config, err);
     if (s == TS_OK) s = find_node(d, o, &io, path, sizeof path, err);
     if (s == TS_OK) s = ts_npu_dev_open(&d->dev, io, path, err);
@@ -127,6 +129,9 @@ const ts_npu_info *ts_gemv_dev_info(const ts_gemv_dev *d) {
 }
 ts_simnode *ts_gemv_dev_sim(ts_gemv_dev *d) {
     return d->sim;
+}
+bool ts_gemv_dev_prefetch(const ts_gemv_dev *d) {
+    return d->prefetch;
 }
 uint32_t ts_gemv_dev_mhz(const ts_gemv_dev *d) {
     return d->sim ? TS_SIM_CLOCK_MHZ : d->dev->info.h_clock_mhz;
@@ -408,6 +413,22 @@ static void fill_packets(const ts_gemv_op *op, const ts_qact *x, uint32_t all_to
     ts_npu_bo_flush(acts, 0, (size_t)(packet - (uint8_t *)acts->ptr));
 }
 
+/* From here on nothing is taken ahead of time. */
+static void end_prefetch(ts_gemv_dev *d, const char *why) {
+    if (!d->prefetch || d->keep_prefetch) return;
+    d->prefetch = false;
+    ts_log(TS_LOG_INFO, "NPU: no weights are taken ahead of time any more: %s", why);
+}
+
+/* May the next command leave weights of the one behind it in the array? Who shares the columns is asked about once a token: the
+ * guard would notice what is lost, this saves the repetition. */
+static bool may_prefetch(ts_gemv_dev *d) {
+    enum { ASK_EVERY = 128 };
+    if (d->prefetch && d->asked++ % ASK_EVERY == 0 && !ts_npu_ctx_alone(d->ctx))
+        end_prefetch(d, "another program's context is on the same columns");
+    return d->prefetch;
+}
+
 /* Submit and wait. */
 static ts_status carry_out(ts_gemv_dev *d, const ts_gemv_op *op, const ts_gemv_op *next, const command *c, ts_err *err) {
     const ts_npu_arg args[ARGS] = {[ARG_WEIGHTS] = {.bo = &op->weights},
@@ -433,6 +454,7 @@ static ts_status run_command(ts_gemv_op *op, uint32_t n_tok, const ts_gemv_op *n
         if (s != TS_E_DEVICE) return s;
         d->ctx->dead = true; /* what is in the array is not known any more */
         d->ahead = NULL;
+        end_prefetch(d, "a command failed");
         if (d->sim && *ts_simnode_report(d->sim)) ts_log(TS_LOG_WARN, "%s", ts_simnode_report(d->sim));
         if (attempt) return s;
         if (err) ts_log(TS_LOG_WARN, "%s; trying once more in a new context", err->msg);
@@ -448,7 +470,7 @@ static ts_status run_pass(ts_gemv_op *op, const ts_qact *x, uint32_t all_tok, ui
     if (d->ahead && d->ahead != op) TS_TRY(ts_gemv_dev_settle(d, err));
     fill_packets(op, x, all_tok, t0, n_tok);
     uint64_t ready = ts_now_ns();
-    TS_TRY(run_command(op, n_tok, d->prefetch ? next : NULL, &c, err));
+    TS_TRY(run_command(op, n_tok, may_prefetch(d) ? next : NULL, &c, err));
     uint64_t done = ts_now_ns();
     combine_all(op, &c->key, x, all_tok, t0, n_tok, y, ld, pool);
     if (!cost) return TS_OK;

@@ -24,8 +24,10 @@ typedef struct ts_gemv_dev_options { /* zero-initialise */
     ts_simnode_options sim;
     const ts_npu_io *io;    /* nullable: another node, for tests; borrowed */
     const char *path;       /* of the node, with `io` */
-    bool no_prefetch;
-    uint64_t timeout_ns;    /* for a command to end; 0: 10 s */
+    ts_prefetch prefetch;   /* AUTO: a simulated NPU only. It ends for good after a command that failed, or when another program's
+                             * context is on the same columns */
+    bool keep_prefetch;     /* for tests: it does not */
+    uint64_t timeout_ns;    /* for a command to end; 0: TS_NPU_TIMEOUT_NS (xdna/cmd.h) */
 } ts_gemv_dev_options;
 
 /* Find the NPU, open it, load the configuration. Errors: TS_E_DEVICE and TS_E_UNSUPP with one line of advice, TS_E_NOMEM. */
@@ -34,6 +36,8 @@ TS_NODISCARD ts_status ts_gemv_dev_open(ts_gemv_dev **out, const ts_gemv_dev_opt
 void ts_gemv_dev_close(ts_gemv_dev *d);
 const ts_npu_info *ts_gemv_dev_info(const ts_gemv_dev *d);
 ts_simnode *ts_gemv_dev_sim(ts_gemv_dev *d); /* NULL: not ts_gemv_dev_options.simulated */
+/* Are weights taken ahead of time, as things stand? */
+bool ts_gemv_dev_prefetch(const ts_gemv_dev *d);
 /* MHz of the array that cycles are counted in: of the simulation, or what the driver says (0: it does not). */
 uint32_t ts_gemv_dev_mhz(const ts_gemv_dev *d);
 

@@ -9,7 +9,6 @@
 #include <string.h>
 
 enum { RING_WORDS = 256, REPEATS = 64 };
-static const uint64_t timeout_ns = UINT64_C(5000000000); /* newer drivers give a command up after 2 s */
 
 /* ---- telling ------------------------------------------------------------------------------------------------------- */
 
@@ -69,8 +68,16 @@ ts_status climb_up(climb *c, size_t in_bytes, size_t out_bytes, ts_err *err) {
 }
 
 ts_status climb_run(climb *c, int n_args, double *us, ts_err *err) {
-    TS_TRY(ts_npu_cmd_submit(c->cmd, (ts_npu_arg[]){{.bo = &c->in}, {.bo = &c->out}}, n_args, err));
-    TS_TRY(ts_npu_cmd_wait(c->cmd, timeout_ns, err));
+    TS_TRY(climb_submit(c, n_args, err));
+    return climb_wait(c, us, err);
+}
+
+ts_status climb_submit(climb *c, int n_args, ts_err *err) {
+    return ts_npu_cmd_submit(c->cmd, (ts_npu_arg[]){{.bo = &c->in}, {.bo = &c->out}}, n_args, err);
+}
+
+ts_status climb_wait(climb *c, double *us, ts_err *err) {
+    TS_TRY(ts_npu_cmd_wait(c->cmd, TS_NPU_TIMEOUT_NS, err));
     *us = (double)(c->cmd->done_ns - c->cmd->submit_ns) / 1000;
     if (c->o->sim) /* the array's time, and the host's as it was measured on a real machine */
         *us = climb_simulated_us(c);
@@ -195,7 +202,11 @@ static ts_status rung_empty(climb *c, ts_err *err) {
     TS_TRY(plan_quiet(c, err));
     TS_TRY(climb_up(c, 0, 0, err));
     climb_say(c, "    configuration of %zu bytes loaded", ts_npu_config_pdi(c->config).len);
-    TS_TRY(climb_run(c, 0, &us, err));
+    ts_status s = climb_run(c, 0, &us, err);
+    if (s != TS_OK && c->cmd->pending + (c->cmd->state == TS_CMD_TIMEOUT) + (c->cmd->state == TS_CMD_NORESPONSE))
+        climb_say(c, "    A command without an end right here: where the kernel's amdxdna has the parameter force_cmdlist, load it with "
+                     "amdxdna.force_cmdlist=0 (modprobe.d or kernel command line) and try again: some firmware loses chained commands.");
+    TS_TRY(s);
     climb_say(c, "    %.0f us from submission to completion of the first command (%s)", us, climb_source(c));
     climb_figure(c, "first_command", us, "us");
     return TS_OK;

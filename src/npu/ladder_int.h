@@ -37,6 +37,9 @@ TS_NODISCARD ts_status climb_plan(climb *c, ts_design *d, int n_cols, ts_dispatc
                                   ts_err *err);
 /* The buffers, each of a command's two arguments; then the context with what was planned. */
 TS_NODISCARD ts_status climb_up(climb *c, size_t in_bytes, size_t out_bytes, ts_err *err);
+/* Submit with both buffers (n_args 2) or none; wait for it: climb_run in two. */
+TS_NODISCARD ts_status climb_submit(climb *c, int n_args, ts_err *err);
+TS_NODISCARD ts_status climb_wait(climb *c, double *us, ts_err *err);
 /* Submit with both buffers (n_args 2) or none and wait; *us: from submission to end, measured or simulated. */
 TS_NODISCARD ts_status climb_run(climb *c, int n_args, double *us, ts_err *err);
 

@@ -5,6 +5,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* Nothing but these brings wedged firmware back; the drivers' power cycle is of August 2026 [doc]. */
+#define AFTER_A_HANG "reboot (drivers from August 2026 on cycle the NPU's power by themselves: then try again)"
+
 static const char *const step_texts[TS_NPU_STEPS] = {
     [TS_NPU_OPEN] = "opening the NPU failed",
     [TS_NPU_QUERY] = "asking the NPU driver failed",
@@ -56,11 +59,13 @@ static const struct {
     {TS_NPU_CONTEXT, EINVAL,
      "the driver refuses the context: too many columns, or firmware and kernel do not fit each other; update "
      "the kernel and linux-firmware"},
+    {TS_NPU_CONTEXT, ENODEV,
+     "there is no room for the columns: other programs hold some of them in another width; close them and try again"},
     {TS_NPU_CONTEXT, ENOSPC, "all columns are taken by other programs: close them and try again"},
     {TS_NPU_CONTEXT, EBUSY,
      "all 6 contexts of the NPU are taken by other programs: close them and try again"},
-    {TS_NPU_CONTEXT, EIO, "the firmware does not answer, perhaps after an earlier hang: reboot"},
-    {TS_NPU_CONTEXT, ETIME, "the firmware does not answer, perhaps after an earlier hang: reboot"},
+    {TS_NPU_CONTEXT, EIO, "the firmware does not answer, perhaps after an earlier hang: " AFTER_A_HANG},
+    {TS_NPU_CONTEXT, ETIME, "the firmware does not answer, perhaps after an earlier hang: " AFTER_A_HANG},
     {TS_NPU_CONFIG, EINVAL,
      "the firmware refuses the configuration: please report it with the kernel log (dmesg | grep amdxdna)"},
     {TS_NPU_SUBMIT, EIO, "the context is dead after an earlier failure: it must be made anew"},
@@ -70,8 +75,8 @@ static const struct {
     {TS_NPU_SUBMIT, ENOMEM,
      "its buffers could not be pinned: raise the memlock limit (ulimit -l) or free memory"},
     {TS_NPU_WAIT, ETIME,
-     "no answer in time: the command may be hanging; newer kernels give it up after 2 s, old ones after 60 "
-     "s"},
+     "no answer in time, and the driver has not given the command up: newer ones do after 2 s, old ones after 60 s, unless "
+     "tdr_timeout_ms is 0; " AFTER_A_HANG},
     {ANY_STEP, ENODEV,
      "the NPU is gone: it was removed, suspended, or its driver was unloaded; see the kernel log"},
     {ANY_STEP, ENOTTY, "this is not the node of an amdxdna driver that Tessera knows"},
@@ -111,11 +116,12 @@ static const struct {
     [TS_CMD_COMPLETED] = {"COMPLETED", "it is complete"},
     [TS_CMD_ERROR] = {"ERROR",
                       "the firmware reports an error in the command or on the array; see the kernel log"},
-    [TS_CMD_ABORT] = {"ABORT", "the driver gave it up with the context"},
+    [TS_CMD_ABORT] = {"ABORT", "the driver gave it up with the context; if the kernel log has \"ret -22\" or \"Command bo size\", the "
+                               "firmware is older than the driver: update linux-firmware"},
     [TS_CMD_SUBMITTED] = {"SUBMITTED", "it was handed over, but not ended"},
     [TS_CMD_TIMEOUT] =
-        {"TIMEOUT", "it did not end in time: a transfer never completed; if the NPU stays unusable, reboot"},
-    [TS_CMD_NORESPONSE] = {"NORESPONSE", "the firmware does not answer; if the NPU stays unusable, reboot"},
+        {"TIMEOUT", "it did not end in time: a transfer never completed; if the NPU stays unusable, " AFTER_A_HANG},
+    [TS_CMD_NORESPONSE] = {"NORESPONSE", "the firmware does not answer; if the NPU stays unusable, " AFTER_A_HANG},
 };
 
 const char *ts_npu_state_name(uint32_t state) {
@@ -136,10 +142,8 @@ static const struct {
 } statuses[] = {
     {0x1000001, 0x100000c,
      "an error on the array: a bad access, a lock or stream fault, or a core that stopped"},
-    {0x2000003, 0x2000003,
-     "nothing is available: the firmware is wedged by an earlier hang; on older drivers only a reboot helps"},
-    {0x2000006, 0x2000006,
-     "busy: the firmware is wedged by an earlier hang; on older drivers only a reboot helps"},
+    {0x2000003, 0x2000003, "nothing is available: the firmware is wedged by an earlier hang; " AFTER_A_HANG},
+    {0x2000006, 0x2000006, "busy: the firmware is wedged by an earlier hang; " AFTER_A_HANG},
     {0x3000003, 0x3000003, "the configuration (PDI) could not be loaded"},
     {0x4000002, 0x4000002, "an invalid command"},
     {0x4000003, 0x4000003, "an invalid parameter; for a new context: the heap is not mapped or not aligned"},
@@ -162,8 +166,12 @@ static const struct {
     {"irect firmware load", "the firmware file is missing: install linux-firmware (Debian: "
                             "firmware-amd-graphics) and, if the driver "
                             "loads early, rebuild the initramfs"},
-    {"0x2000003", "the firmware is wedged by an earlier hang; on older drivers only a reboot helps"},
-    {"0x2000006", "the firmware is wedged by an earlier hang; on older drivers only a reboot helps"},
+    {"0x2000003", "the firmware is wedged by an earlier hang; " AFTER_A_HANG},
+    {"0x2000006", "the firmware is wedged by an earlier hang; " AFTER_A_HANG},
+    {"Command bo size", "the firmware is older than this driver: update linux-firmware"},
+    {"ret -22", "the firmware refused it; if commands end as ABORT, it is older than this driver: update linux-firmware"},
+    {"IO_PAGE_FAULT", "the NPU reached for memory that it was not given: at a low address a descriptor whose address was never "
+                      "filled in, else a buffer that the command does not list; please report it"},
     {"0x3000003", "a configuration (PDI) could not be loaded"},
     {"0x4000002", "an invalid command"},
     {"0x4000003", "an invalid parameter; for a new context: the heap is not mapped or not aligned"},

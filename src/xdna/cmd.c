@@ -1,6 +1,7 @@
 #include "xdna/cmd.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "xdna/advice.h"
 
@@ -8,6 +9,7 @@
 #include <string.h>
 
 enum { PACKET_BYTES = 4096 };
+#define PATIENCE_NS UINT64_C(10000000000)
 
 ts_status ts_npu_cmd_new(ts_npu_cmd **out, ts_npu_ctx *ctx, const ts_npu_command *command, ts_err *err) {
     if (ts_npu_command_config(command) != ctx->config)
@@ -38,7 +40,7 @@ static bool is_pending(const ts_npu_cmd *cmd) {
 
 void ts_npu_cmd_free(ts_npu_cmd *cmd) {
     if (!cmd) return;
-    if (is_pending(cmd) && !cmd->ctx->dead) (void)!ts_npu_cmd_wait(cmd, UINT64_C(10000000000), NULL);
+    if (is_pending(cmd) && !cmd->ctx->dead) (void)!ts_npu_cmd_wait(cmd, TS_NPU_TIMEOUT_NS, NULL);
     if (is_pending(cmd)) ts_npu_ctx_drop(cmd->ctx); /* the device must let go of the buffers first */
     ts_npu_bo_fini(&cmd->packet);
     ts_npu_bo_fini(&cmd->stream);
@@ -117,6 +119,18 @@ ts_status ts_npu_cmd_submit(ts_npu_cmd *cmd, const ts_npu_arg *args, int n_args,
     return TS_OK;
 }
 
+/* 0, or -errno: -ETIME when `timeout_ns` after `begin` has come. */
+static int wait_until(ts_npu_cmd *cmd, uint64_t begin, uint64_t timeout_ns) {
+    uint64_t deadline;
+    if (__builtin_add_overflow(begin, timeout_ns, &deadline) || deadline > INT64_MAX) deadline = INT64_MAX;
+    struct ts_uapi_syncobj_timeline_wait w = {.handles = (uint64_t)(uintptr_t)&cmd->ctx->syncobj,
+                                              .points = (uint64_t)(uintptr_t)&cmd->seq,
+                                              .timeout_nsec = (int64_t)deadline,
+                                              .count_handles = 1,
+                                              .flags = TS_UAPI_WAIT_FOR_SUBMIT};
+    return ts_npu_ioctl(cmd->ctx->dev, TS_IOCTL_SYNCOBJ_WAIT, &w);
+}
+
 ts_status ts_npu_cmd_wait(ts_npu_cmd *cmd, uint64_t timeout_ns, ts_err *err) {
     ts_npu_ctx *ctx = cmd->ctx;
     if (!cmd->pending) return ts_fail(err, TS_E_INVAL, "NPU: the command is not under way");
@@ -124,14 +138,12 @@ ts_status ts_npu_cmd_wait(ts_npu_cmd *cmd, uint64_t timeout_ns, ts_err *err) {
         cmd->pending = false;
         return ts_npu_fail(err, TS_NPU_WAIT, -EIO);
     }
-    uint64_t now = ts_now_ns(), deadline;
-    if (__builtin_add_overflow(now, timeout_ns, &deadline) || deadline > INT64_MAX) deadline = INT64_MAX;
-    struct ts_uapi_syncobj_timeline_wait w = {.handles = (uint64_t)(uintptr_t)&ctx->syncobj,
-                                              .points = (uint64_t)(uintptr_t)&cmd->seq,
-                                              .timeout_nsec = (int64_t)deadline,
-                                              .count_handles = 1,
-                                              .flags = TS_UAPI_WAIT_FOR_SUBMIT};
-    int r = ts_npu_ioctl(ctx->dev, TS_IOCTL_SYNCOBJ_WAIT, &w);
+    const uint64_t begin = ts_now_ns();
+    int r = wait_until(cmd, begin, timeout_ns < PATIENCE_NS ? timeout_ns : PATIENCE_NS);
+    if (r == -ETIME && timeout_ns > PATIENCE_NS) {
+        ts_log(TS_LOG_WARN, "NPU: a command has no end after 10 s; the driver gives it up in time (newer ones after 2 s, old ones after 60 s)");
+        r = wait_until(cmd, begin, timeout_ns);
+    }
     cmd->done_ns = ts_now_ns();
     if (r < 0) {
         ctx->dead = true;

@@ -6,20 +6,36 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-/* "columns 1-4: process 4711" of the others, for a person who wants to know whom to close. */
-static void name_users(const ts_npu_dev *dev, char *buf, size_t len) {
+/* "columns 1-4: process 4711" of the others, for a person who wants to know whom to close. false: the driver does not answer. */
+static bool name_users(const ts_npu_dev *dev, char *buf, size_t len) {
     struct ts_uapi_hwctx_entry e[8];
     size_t n = 0, used = 0;
     buf[0] = 0;
-    if (ts_npu_users(dev, e, 8, &n, NULL) != TS_OK) return;
+    if (ts_npu_users(dev, e, 8, &n, NULL) != TS_OK) return false;
     for (size_t i = 0; i < n && i < 8; i++) {
         uint32_t last = e[i].start_col + (e[i].num_col ? e[i].num_col - 1 : 0);
         int w = snprintf(buf + used, len - used, "%scolumns %u-%u: process %lld", used ? ", " : "",
                          e[i].start_col, last, (long long)e[i].pid);
-        if (w < 0 || (size_t)w >= len - used) return;
+        if (w < 0 || (size_t)w >= len - used) break;
         used += (size_t)w;
     }
+    return true;
+}
+
+/* Why there is no context, and who is in the way. ENODEV has two meanings: columns that are held in another width, or no device
+ * any more; a device that is gone does not answer. */
+static ts_status refused(const ts_npu_dev *dev, int result, ts_err *err) {
+    char users[256] = "";
+    ts_status s = ts_npu_fail(err, TS_NPU_CONTEXT, result);
+    if (result != -ENOSPC && result != -EBUSY && result != -ENODEV) return s;
+    if (!name_users(dev, users, sizeof users) && result == -ENODEV) {
+        s = ts_fail(err, s, "NPU: %s (%s): %s", ts_npu_step_text(TS_NPU_CONTEXT), strerror(ENODEV), ts_npu_advice(TS_NPU_QUERY, ENODEV));
+        if (err) err->os_errno = ENODEV;
+    }
+    if (err && users[0]) snprintf(err->msg + strlen(err->msg), sizeof err->msg - strlen(err->msg), " (%s)", users);
+    return s;
 }
 
 /* Columns of the array, not configured yet. */
@@ -29,15 +45,7 @@ static ts_status create(ts_npu_ctx *ctx, int n_cols, ts_err *err) {
     struct ts_uapi_create_hwctx create = {
         .qos_p = (uint64_t)(uintptr_t)&qos, .max_opc = 2048, .num_tiles = tiles};
     int r = ts_npu_ioctl(ctx->dev, TS_IOCTL_CREATE_HWCTX, &create);
-    if (r < 0) {
-        char users[256];
-        ts_status s = ts_npu_fail(err, TS_NPU_CONTEXT, r);
-        if (r != -ENOSPC && r != -EBUSY) return s;
-        name_users(ctx->dev, users, sizeof users);
-        if (err && users[0])
-            snprintf(err->msg + strlen(err->msg), sizeof err->msg - strlen(err->msg), " (%s)", users);
-        return s;
-    }
+    if (r < 0) return refused(ctx->dev, r, err);
     ctx->handle = create.handle;
     ctx->syncobj = create.syncobj_handle;
     return TS_OK;
@@ -92,6 +100,23 @@ ts_status ts_npu_ctx_new(ts_npu_ctx **out, ts_npu_dev *dev, const ts_npu_config 
     }
     *out = ctx;
     return TS_OK;
+}
+
+bool ts_npu_ctx_alone(const ts_npu_ctx *ctx) {
+    struct ts_uapi_hwctx_entry e[32];
+    const struct ts_uapi_hwctx_entry *own = NULL;
+    size_t n = 0, alike = 0;
+    if (!ctx->handle || ts_npu_users(ctx->dev, e, 32, &n, NULL) != TS_OK || n > 32) return false;
+    /* numbers of contexts are told anew for each process, and in a container the process has another number there [doc] */
+    for (size_t i = 0; i < n; i++) {
+        if (e[i].context_id != ctx->handle || e[i].num_col != (uint32_t)ts_npu_config_cols(ctx->config)) continue;
+        alike++;
+        if (!own || e[i].pid == getpid()) own = &e[i];
+    }
+    if (!own || (alike > 1 && own->pid != getpid())) return false;
+    for (size_t i = 0; i < n; i++)
+        if (&e[i] != own && e[i].start_col < own->start_col + own->num_col && own->start_col < e[i].start_col + e[i].num_col) return false;
+    return true;
 }
 
 ts_status ts_npu_ctx_try(ts_npu_dev *dev, int n_cols, ts_err *err) {

@@ -22,6 +22,8 @@ TS_NODISCARD ts_status ts_npu_ctx_new(ts_npu_ctx **out, ts_npu_dev *dev, const t
                                       ts_err *err);
 /* Is there room for a context of n_cols columns? Makes one without a configuration and destroys it. Errors: as above. */
 TS_NODISCARD ts_status ts_npu_ctx_try(ts_npu_dev *dev, int n_cols, ts_err *err);
+/* Has no other context, of this or of another program, a part in its columns? false too where the driver does not say clearly. */
+bool ts_npu_ctx_alone(const ts_npu_ctx *ctx);
 /* NULL-safe. Its commands must be gone (ts_npu_cmd_free). */
 void ts_npu_ctx_free(ts_npu_ctx *ctx);
 

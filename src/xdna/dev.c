@@ -26,6 +26,14 @@ static int query(const ts_npu_dev *dev, uint32_t param, void *out, uint32_t len)
     return ts_npu_ioctl(dev, TS_IOCTL_GET_INFO, &g);
 }
 
+bool ts_npu_clocks(const ts_npu_dev *dev, uint32_t *mp_mhz, uint32_t *h_mhz) {
+    struct ts_uapi_clocks c = {0};
+    if (query(dev, TS_UAPI_INFO_CLOCKS, &c, sizeof c) != 0) return false;
+    *mp_mhz = c.mp_npu.freq_mhz;
+    *h_mhz = c.h.freq_mhz;
+    return true;
+}
+
 static ts_status check_driver(ts_npu_dev *dev, const char *path, ts_err *err) {
     char name[64] = "";
     struct ts_uapi_version v = {.name_len = sizeof name - 1, .name = (uint64_t)(uintptr_t)name};
@@ -41,7 +49,6 @@ static ts_status check_driver(ts_npu_dev *dev, const char *path, ts_err *err) {
 static ts_status check_chip(ts_npu_dev *dev, ts_err *err) {
     struct ts_uapi_aie_metadata *m = &dev->info.array;
     struct ts_uapi_firmware f = {0};
-    struct ts_uapi_clocks c = {0};
     int r = query(dev, TS_UAPI_INFO_AIE_METADATA, m, sizeof *m);
     if (r < 0) return ts_npu_fail(err, TS_NPU_QUERY, r);
     if (m->cols != ARRAY_COLS || m->rows != TS_ROWS || m->core.row_count != 4)
@@ -57,10 +64,7 @@ static ts_status check_chip(ts_npu_dev *dev, ts_err *err) {
                        "NPU: firmware %u.%u.%u.%u is too old: update linux-firmware to 1.5.2 or newer",
                        f.major, f.minor, f.patch, f.build);
     memcpy(dev->info.firmware, (uint32_t[]){f.major, f.minor, f.patch, f.build}, sizeof dev->info.firmware);
-    if (query(dev, TS_UAPI_INFO_CLOCKS, &c, sizeof c) == 0) { /* nice to know, nothing more */
-        dev->info.mp_clock_mhz = c.mp_npu.freq_mhz;
-        dev->info.h_clock_mhz = c.h.freq_mhz;
-    }
+    (void)ts_npu_clocks(dev, &dev->info.mp_clock_mhz, &dev->info.h_clock_mhz); /* nice to know, nothing more */
     return TS_OK;
 }
 

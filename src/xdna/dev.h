@@ -35,6 +35,9 @@ void ts_npu_dev_close(ts_npu_dev *dev);
 /* One request, repeated while a signal interrupts it. 0 or -errno. */
 int ts_npu_ioctl(const ts_npu_dev *dev, uint32_t request, void *arg);
 
+/* The clocks as they are now, in MHz: controller, array. false: the driver does not say. An idle chip runs slower [silicon, others]. */
+bool ts_npu_clocks(const ts_npu_dev *dev, uint32_t *mp_mhz, uint32_t *h_mhz);
+
 /* The contexts on the device, of all programs: up to `cap`, *n in all that were told. */
 TS_NODISCARD ts_status ts_npu_users(const ts_npu_dev *dev, struct ts_uapi_hwctx_entry *out, size_t cap,
                                     size_t *n, ts_err *err);

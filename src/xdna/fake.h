@@ -178,6 +178,13 @@ typedef enum ts_fake_ending {
 } ts_fake_ending;
 /* The nth command from now ends so instead of being run. */
 void ts_fake_end_command(ts_fake *f, int nth, ts_fake_ending ending);
+/* Another program comes. */
+void ts_fake_add_user(ts_fake *f, const ts_fake_user *user);
+/* Before the nth command from now, and before each `every`th after that (0: no more), the array is configured anew, in silence:
+ * what was in it is lost. So do the driver after runtime suspend (5 s without a command), after the system's sleep and after any
+ * program's time-out, and the firmware where contexts of equal width share columns [doc]. nth 0: not any more. */
+void ts_fake_reconfigure(ts_fake *f, int nth, int every);
+uint64_t ts_fake_reconfigured(const ts_fake *f); /* how often so far */
 /* From now on every call answers -ENODEV. */
 void ts_fake_unplug(ts_fake *f);
 

@@ -50,6 +50,7 @@ typedef struct fake_ctx {
     int n_jobs;
     uint64_t next_seq, n_done; /* n_done: all seq below are signalled */
     uint64_t submitted, completed;
+    uint64_t last_run; /* number of its last command among all of the node */
 } fake_ctx;
 
 typedef struct fake_syncobj {
@@ -83,6 +84,8 @@ struct ts_fake {
         int nth;
         ts_fake_ending ending;
     } ending[FAKE_FAULTS];
+    int reload_in, reload_every; /* commands; 0: never */
+    uint64_t n_reloads, n_runs;
     ts_fake_verdict now, last, first;
     size_t n_calls, n_violations;
 };

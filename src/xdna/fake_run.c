@@ -213,6 +213,28 @@ void fake_drop_jobs(fake_ctx *x, uint32_t state) {
     while (x->n_jobs) end_job(x, state);
 }
 
+/* Contexts that share columns take turns: what ran last is in the array. */
+static bool was_replaced(const ts_fake *f, const fake_ctx *x) {
+    for (int i = 0; i < FAKE_CTXS; i++) {
+        const fake_ctx *y = &f->ctx[i];
+        if (y != x && y->client && y->last_run > x->last_run && y->start_col < x->start_col + x->n_cols &&
+            x->start_col < y->start_col + y->n_cols)
+            return true;
+    }
+    return false;
+}
+
+/* The array is configured anew where that is due; false: it would not be. */
+static bool reload(ts_fake *f, fake_ctx *x) {
+    const bool turn = was_replaced(f, x), due = f->reload_in && --f->reload_in == 0;
+    if (due) f->reload_in = f->reload_every;
+    x->last_run = ++f->n_runs;
+    if ((!turn && !due) || !x->loaded) return true; /* not loaded yet comes to the same */
+    f->n_reloads++;
+    if (f->o.array && f->o.array->unload) f->o.array->unload(f->o.array->ud, (int)(x - f->ctx));
+    return fake_load_pdi(f, x) == 0;
+}
+
 bool fake_run_one(ts_fake *f, fake_ctx *x) {
     static const uint32_t states[] = {[TS_FAKE_END_ERROR] = TS_CMD_ERROR,
                                       [TS_FAKE_END_ABORT] = TS_CMD_ABORT,
@@ -226,7 +248,7 @@ bool fake_run_one(ts_fake *f, fake_ctx *x) {
     }
     uint32_t state;
     if (e != TS_FAKE_END_WELL) state = states[e];
-    else if (!x->loaded && fake_load_pdi(f, x) < 0)
+    else if (!reload(f, x) || (!x->loaded && fake_load_pdi(f, x) < 0))
         state = TS_CMD_ERROR; /* the newest driver finds out only now */
     else state = run_stream(f, x, &x->jobs[0]);
     if (f->now.rule != TS_FAKE_OK && state == TS_CMD_COMPLETED) state = TS_CMD_ERROR;

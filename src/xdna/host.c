@@ -94,7 +94,19 @@ static void find_chips(const char *root, ts_npu_host *h) {
     qsort(h->chip, (size_t)h->n_chips, sizeof h->chip[0], by_slot); /* the order of a folder is chance */
 }
 
-static bool has_firmware(const char *root) {
+/* The version that a file's name carries: linux-firmware has npu.sbin as a link to npu.sbin.1.5.5.391. */
+static void version_in_name(const char *path, char *buf, size_t len) {
+    char name[64];
+    unsigned v[4];
+    int end = 0;
+    link_name(path, name, sizeof name);
+    const char *digits = strpbrk(name, "0123456789");
+    if (!strncmp(name, "npu_", 4)) digits = strstr(name, "sbin.") ? strstr(name, "sbin.") + 5 : NULL;
+    if (digits && sscanf(digits, "%u.%u.%u.%u%n", &v[0], &v[1], &v[2], &v[3], &end) == 4 && end)
+        put(buf, len, "%u.%u.%u.%u", v[0], v[1], v[2], v[3]);
+}
+
+static bool has_firmware(const char *root, char *version, size_t len) {
     static const char *const names[] = {"npu.sbin", "npu_7.sbin", "npu.dev.sbin"}, *const ends[] = {"", ".xz",
                                                                                                     ".zst"};
     static const char *const folders[] = {"/lib/firmware", "/usr/lib/firmware"};
@@ -103,7 +115,9 @@ static bool has_firmware(const char *root) {
             for (size_t e = 0; e < 3; e++) {
                 char path[PATH + 64];
                 put(path, sizeof path, "%s%s/amdnpu/1502_00/%s%s", root, folders[f], names[n], ends[e]);
-                if (access(path, F_OK) == 0) return true;
+                if (access(path, F_OK) != 0) continue;
+                version_in_name(path, version, len);
+                return true;
             }
     return false;
 }
@@ -133,7 +147,7 @@ void ts_npu_host_probe(ts_npu_host *h, const char *root) {
     read_line(path, h->kernel, sizeof h->kernel);
     if (sscanf(h->kernel, "%d.%d", &h->kernel_major, &h->kernel_minor) != 2)
         h->kernel_major = h->kernel_minor = 0;
-    h->firmware = has_firmware(root);
+    h->firmware = has_firmware(root, h->firmware_version, sizeof h->firmware_version);
     put(path, sizeof path, "%s/sys/kernel/iommu_groups", root);
     h->iommu_groups = count_entries(path);
     put(path, sizeof path, "%s/proc/cmdline", root);
@@ -232,14 +246,21 @@ static size_t line_len(const char *at, const char *end) {
     return (size_t)((nl ? nl : end) - at);
 }
 
-bool ts_npu_log_pick(ts_buf *out, const char *text, size_t len, int max) {
+/* Is a line of the log for a report? The IOMMU writes "IO_PAGE_FAULT device=c4:00.1", with or without "0000:" in front. */
+static bool is_of_npu(const char *line, size_t len, const char *slot) {
+    if (memmem(line, len, "amdxdna", 7)) return true;
+    if (!strncmp(slot, "0000:", 5)) slot += 5;
+    return *slot && memmem(line, len, "IO_PAGE_FAULT", 13) && memmem(line, len, slot, strlen(slot));
+}
+
+bool ts_npu_log_pick(ts_buf *out, const char *text, size_t len, const char *slot, int max) {
     const char *end = text + len;
     int n = 0, seen = 0;
-    for (const char *p = text; p < end; p += line_len(p, end) + 1) n += memmem(p, line_len(p, end), "amdxdna", 7) != NULL;
+    for (const char *p = text; p < end; p += line_len(p, end) + 1) n += is_of_npu(p, line_len(p, end), slot);
     for (const char *p = text; p < end; p += line_len(p, end) + 1) {
         size_t l = line_len(p, end);
         char line[512];
-        if (!memmem(p, l, "amdxdna", 7) || seen++ < n - max) continue;
+        if (!is_of_npu(p, l, slot) || seen++ < n - max) continue;
         put(line, sizeof line, "%.*s", (int)(l < sizeof line ? l : sizeof line - 1), p);
         const char *advice = ts_npu_log_advice(line);
         if (!ts_buf_printf(out, "%s\n", line) || (advice && !ts_buf_printf(out, "    that is: %s\n", advice))) return false;
@@ -247,14 +268,14 @@ bool ts_npu_log_pick(ts_buf *out, const char *text, size_t len, int max) {
     return true;
 }
 
-int ts_npu_kernel_log(ts_buf *out, int max) {
+int ts_npu_kernel_log(ts_buf *out, const char *slot, int max) {
     enum { READ_ALL = 3, SIZE = 10 }; /* SYSLOG_ACTION_*, which no header has for programs */
     int size = klogctl(SIZE, NULL, 0);
     if (size < 0) return -errno;
     char *text = ts_alloc(1, (size_t)size);
     if (!text) return -ENOMEM;
     int n = klogctl(READ_ALL, text, size), error = errno;
-    int r = n < 0 ? -error : ts_npu_log_pick(out, text, (size_t)n, max) ? 0 : -ENOMEM;
+    int r = n < 0 ? -error : ts_npu_log_pick(out, text, (size_t)n, slot, max) ? 0 : -ENOMEM;
     ts_free(text);
     return r;
 }

@@ -23,6 +23,7 @@ typedef struct ts_npu_host {
     char kernel[64];
     int kernel_major, kernel_minor;
     bool firmware; /* a firmware file for npu1 is there */
+    char firmware_version[24]; /* of that file, where its name tells ("1.5.5.391"), else empty */
     int iommu_groups;
     bool amd_iommu_off, iommu_pt; /* on the kernel command line */
     uint64_t memlock;             /* bytes, UINT64_MAX: no limit */
@@ -40,11 +41,12 @@ TS_NODISCARD ts_status ts_npu_host_node(const ts_npu_host *h, char *path, size_t
  * that a run would keep pinned. buf: storage for it. */
 const char *ts_npu_host_warning(const ts_npu_host *h, uint64_t locked_bytes, int i, char *buf, size_t len);
 
-/* The last `max` lines of the kernel log that are about the driver, appended to `out`, an end of line behind each; where
+/* The last `max` lines of the kernel log that are about the driver, or about a page fault of the chip in `slot` ("0000:c4:00.1",
+ * empty: none), appended to `out`, an end of line behind each; where
  * advice.h knows a line, what it means follows in a line of its own. 0, or -errno where the log cannot be read (-EPERM: it
  * is not for everyone). */
-int ts_npu_kernel_log(ts_buf *out, int max);
+int ts_npu_kernel_log(ts_buf *out, const char *slot, int max);
 /* The same from a text. false: out of memory. */
-TS_NODISCARD bool ts_npu_log_pick(ts_buf *out, const char *text, size_t len, int max);
+TS_NODISCARD bool ts_npu_log_pick(ts_buf *out, const char *text, size_t len, const char *slot, int max);
 
 #endif

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 static const struct {
     const char *name, *text;
@@ -227,10 +228,10 @@ static int info_contexts(ts_fake *f, struct ts_uapi_get_info *g) {
     for (int i = 0; i < FAKE_CTXS; i++) {
         const fake_ctx *x = &f->ctx[i];
         if (!x->client) continue;
-        e[n++] = (struct ts_uapi_hwctx_entry){.context_id = (uint32_t)i,
+        e[n++] = (struct ts_uapi_hwctx_entry){.context_id = x->handle,
                                               .start_col = x->start_col,
                                               .num_col = x->n_cols,
-                                              .pid = 1,
+                                              .pid = getpid(),
                                               .command_submissions = x->submitted,
                                               .command_completions = x->completed};
     }
@@ -394,7 +395,8 @@ static int do_gem_close(ts_fake *f, fake_client *c, const struct ts_uapi_gem_clo
 
 /* ---- contexts ------------------------------------------------------------------------------------------ */
 
-/* Columns 1 to 4 of the array that neither another program nor a context of ours holds. */
+/* Columns 1 to 4 of the array that neither another program nor a context of ours holds; else those that others hold in the same
+ * width, which are shared; else, where others hold them in another width, none. */
 static int place_columns(const ts_fake *f, uint32_t n, uint32_t *start) {
     for (*start = 1; *start + n <= 5; ++*start) {
         bool free_cols = true;
@@ -407,7 +409,15 @@ static int place_columns(const ts_fake *f, uint32_t n, uint32_t *start) {
                     *start + n <= f->ctx[i].start_col || *start >= f->ctx[i].start_col + f->ctx[i].n_cols;
         if (free_cols) return 0;
     }
-    return -ENOSPC;
+    for (int i = 0; i < f->o.n_users + FAKE_CTXS; i++) {
+        const fake_ctx *x = i < FAKE_CTXS ? &f->ctx[i] : NULL;
+        const ts_fake_user *u = x ? NULL : &f->o.users[i - FAKE_CTXS];
+        if ((x ? x->client != NULL : true) && (x ? x->n_cols : u->n_cols) == n) {
+            *start = x ? x->start_col : u->start_col;
+            return 0;
+        }
+    }
+    return -ENODEV;
 }
 
 static int do_create_hwctx(ts_fake *f, fake_client *c, struct ts_uapi_create_hwctx *a) {
@@ -785,6 +795,19 @@ const ts_fake_verdict *ts_fake_first_violation(const ts_fake *f) {
 }
 const ts_fake_verdict *ts_fake_last(const ts_fake *f) {
     return &f->last;
+}
+
+void ts_fake_add_user(ts_fake *f, const ts_fake_user *user) {
+    if (f->o.n_users < 6) f->o.users[f->o.n_users++] = *user;
+}
+
+void ts_fake_reconfigure(ts_fake *f, int nth, int every) {
+    f->reload_in = nth;
+    f->reload_every = every;
+}
+
+uint64_t ts_fake_reconfigured(const ts_fake *f) {
+    return f->n_reloads;
 }
 
 void ts_fake_forgive(ts_fake *f) {

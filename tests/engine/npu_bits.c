@@ -103,7 +103,7 @@ static void compare(const char *name, const struct source *from, bool cpu_ops, u
     unsigned runs = 0;
     for (unsigned seed = 0; seed <= seeds; seed++) {
         e = open_engine(name, from, &(ts_engine_opts){.device = "npu-sim", .n_threads = 2, .allow_cpu_ops = cpu_ops, .ledger_check = seed == 0,
-                                                      .sim_seed = seed, .no_prefetch = seed % 4 == 3});
+                                                      .sim_seed = seed, .prefetch = seed % 4 == 3 ? TS_PREFETCH_OFF : TS_PREFETCH_AUTO});
         for (size_t p = 0; p < MANNERS; p++) {
             if (seed && p != seed % MANNERS) continue; /* each seed one manner, seed 0 all */
             memcpy(got, want, bytes);

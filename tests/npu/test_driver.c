@@ -4,6 +4,8 @@
 #include "loopback.h"
 #include "support/alloc_fail.h"
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "xdna/advice.h"
 #include "xdna/cmd.h"
 
@@ -264,6 +266,90 @@ static void test_every_call_fails(void **state) {
     unplan(&r);
 }
 
+/* An old driver gives a command up after 60 s only: a wait that ends earlier has no answer yet. */
+static struct {
+    ts_npu_io io;
+    const ts_npu_io *fake;
+    int waits, destroyed, lines;
+} slow;
+
+static int slow_ioctl(void *ud, int fd, uint32_t request, void *arg) {
+    const struct ts_uapi_syncobj_timeline_wait *w = arg;
+    slow.destroyed += request == TS_IOCTL_DESTROY_HWCTX;
+    if (request == TS_IOCTL_SYNCOBJ_WAIT) {
+        slow.waits++;
+        if (w->timeout_nsec - (int64_t)ts_now_ns() < INT64_C(59000000000)) return -ETIME; /* the clock of this test is fast */
+    }
+    return slow.fake->ioctl(ud, fd, request, arg);
+}
+
+static void count_line(void *ud, ts_log_level level, const char *line) {
+    (void)ud;
+    slow.lines += level == TS_LOG_WARN && strstr(line, "no end after 10 s") != NULL;
+}
+
+static void test_patience(void **state) {
+    (void)state;
+    ts_err err;
+    rig r = {0};
+    plan(&r, 1);
+    assert_ok(node(&r, (ts_fake_options){.profile = TS_FAKE_6_14}, &err));
+    slow.fake = ts_fake_io(r.fake);
+    slow.io = *slow.fake;
+    slow.io.ioctl = slow_ioctl;
+    assert_ok(ts_npu_dev_open(&r.dev, &slow.io, "x", &err));
+    assert_ok(ts_npu_bo_init(&r.in, r.dev, TS_NPU_SHARED, 4 * WORDS, "input", &err));
+    assert_ok(ts_npu_bo_init(&r.out, r.dev, TS_NPU_SHARED, 4 * WORDS, "output", &err));
+    assert_ok(ts_npu_ctx_new(&r.ctx, r.dev, r.config, &err));
+    assert_ok(ts_npu_cmd_new(&r.cmd, r.ctx, r.command, &err));
+    ts_log_sink(count_line, NULL, TS_LOG_DEBUG);
+    ts_fake_end_command(r.fake, 1, TS_FAKE_END_TIMEOUT);
+    assert_ok(submit(&r, &err));
+    assert_status(ts_npu_cmd_wait(r.cmd, TS_NPU_TIMEOUT_NS, &err), TS_E_DEVICE);
+    assert_non_null(strstr(err.msg, "ended as TIMEOUT")); /* the driver's word, not ours */
+    assert_int_equal(slow.waits, 2);
+    assert_int_equal(slow.lines, 1);
+    assert_int_equal(slow.destroyed, 0);
+    assert_ok(ts_npu_ctx_recover(r.ctx, &err));
+    ts_fake_end_command(r.fake, 1, TS_FAKE_END_TIMEOUT); /* and at the end of a command that nobody waited for */
+    assert_ok(submit(&r, &err));
+    ts_npu_cmd_free(r.cmd);
+    r.cmd = NULL;
+    assert_int_equal(slow.waits, 4);
+    assert_int_equal(slow.destroyed, 1);
+    ts_log_sink(NULL, NULL, TS_LOG_INFO);
+    bring_down(&r);
+    assert_clean(&r);
+    ts_fake_free(r.fake);
+    unplan(&r);
+}
+
+/* Is the context alone on its columns? Only then may anything be left in the array. */
+static void test_alone(void **state) {
+    (void)state;
+    static const struct {
+        ts_fake_user user;
+        bool alone;
+    } k[] = {{{4711, 3, 2}, true}, {{4711, 3, 1}, true}, {{4711, 1, 1}, false}, {{4711, 1, 2}, false}, {{4711, 2, 3}, false}};
+    rig p = {0};
+    plan(&p, 2);
+    for (size_t i = 0; i < 3 * (sizeof k / sizeof k[0]); i++) {
+        ts_err err;
+        rig r = p;
+        assert_ok(node(&r, (ts_fake_options){.profile = (ts_fake_profile)(i % 3)}, &err));
+        assert_ok(bring_up(&r, &err));
+        assert_true(ts_npu_ctx_alone(r.ctx));
+        ts_fake_add_user(r.fake, &k[i / 3].user);
+        assert_int_equal(ts_npu_ctx_alone(r.ctx), k[i / 3].alone);
+        ts_fake_fail(r.fake, TS_IOCTL_GET_INFO, 1, EOPNOTSUPP);
+        assert_false(ts_npu_ctx_alone(r.ctx));
+        bring_down(&r);
+        assert_clean(&r);
+        ts_fake_free(r.fake);
+    }
+    unplan(&p);
+}
+
 static void test_endings(void **state) {
     (void)state;
     static const struct {
@@ -390,6 +476,21 @@ static void test_messages(void **state) {
          0,
          0,
          TS_E_DEVICE,
+         "hold some of them in another width; close them and try again (columns 1-4: process 4711)"},
+        {{.users = {{.pid = 4712, .start_col = 1, .n_cols = 1}, {.pid = 4713, .start_col = 3, .n_cols = 1}}, .n_users = 2},
+         0,
+         0,
+         TS_E_DEVICE,
+         "(columns 1-1: process 4712, columns 3-3: process 4713)"},
+        {{.users = {{.pid = 4711, .start_col = 1, .n_cols = 2}, {.pid = 4712, .start_col = 3, .n_cols = 2}}, .n_users = 2},
+         0,
+         0,
+         TS_OK, /* of the width that we want: shared */
+         ""},
+        {{.users = {{.pid = 4711, .start_col = 1, .n_cols = 4}}, .n_users = 1},
+         TS_IOCTL_CREATE_HWCTX,
+         ENOSPC,
+         TS_E_DEVICE,
          "all columns are taken by other programs: close them and try again (columns 1-4: process 4711)"},
         {{.users = {{1, 1, 1}, {2, 1, 1}, {3, 1, 1}, {4, 1, 1}, {5, 1, 1}, {6, 1, 1}}, .n_users = 6},
          0,
@@ -463,7 +564,10 @@ static void test_advice(void **state) {
         "amdxdna: load pdi 0x3000003",
         "amdxdna: 0x4000002",
         "amdxdna: 0x4000003",
-        "amdxdna: async error 0x1000005"};
+        "amdxdna: async error 0x1000005",
+        "amdxdna 0000:c4:00.1: [drm] *ERROR* aie2_execbuf: Command bo size 4096 too large",
+        "amdxdna 0000:c4:00.1: [drm] *ERROR* aie2_sched_job_run: failed, ret -22",
+        "AMD-Vi: Event logged [IO_PAGE_FAULT device=c4:00.1 domain=0x0010 address=0x80000000 flags=0x0020]"};
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
         if (!ts_npu_log_advice(lines[i])) fail_msg("no advice for: %s", lines[i]);
     assert_null(ts_npu_log_advice("amdxdna 0000:c4:00.1: enabling device (0000 -> 0002)"));
@@ -494,6 +598,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_runs),           cmocka_unit_test(test_pipeline),
         cmocka_unit_test(test_bad_calls),      cmocka_unit_test(test_every_call_fails),
+        cmocka_unit_test(test_patience),       cmocka_unit_test(test_alone),
         cmocka_unit_test(test_endings),        cmocka_unit_test(test_end_after_loss),
         cmocka_unit_test(test_array_failures), cmocka_unit_test(test_messages),
         cmocka_unit_test(test_advice),         cmocka_unit_test(test_alloc),

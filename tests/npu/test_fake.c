@@ -845,18 +845,30 @@ static void test_columns(void **state) {
     make_heap(&second);
     struct ts_uapi_qos_info qos = {0};
     struct ts_uapi_create_hwctx a = {.qos_p = (uint64_t)(uintptr_t)&qos, .num_tiles = 8};
-    assert_int_equal(call(&second, TS_IOCTL_CREATE_HWCTX, &a),
-                     -ENOSPC); /* columns 1 and 4 are free, but apart */
+    a.num_tiles = 12;
+    assert_int_equal(call(&second, TS_IOCTL_CREATE_HWCTX, &a), -ENODEV); /* held in another width */
     a.num_tiles = 4;
     assert_int_equal(call(&second, TS_IOCTL_CREATE_HWCTX, &a), 0);
     assert_int_equal(call(&second, TS_IOCTL_CREATE_HWCTX, &a), 0);
-    assert_int_equal(call(&second, TS_IOCTL_CREATE_HWCTX, &a), -ENOSPC);
+    a.num_tiles = 16;
+    assert_int_equal(call(&second, TS_IOCTL_CREATE_HWCTX, &a), -ENODEV); /* all, but in other widths */
     struct ts_uapi_hwctx_entry list[8];
     struct ts_uapi_get_info g = {
         .param = TS_UAPI_INFO_HW_CONTEXTS, .buffer_size = sizeof list, .buffer = (uint64_t)(uintptr_t)list};
     assert_int_equal(call(&second, TS_IOCTL_GET_INFO, &g), 0);
     assert_int_equal(g.buffer_size, 3 * sizeof list[0]);
     assert_true(list[0].start_col == 1 && list[1].start_col == 4 && list[2].pid == 4711);
+    a.num_tiles = 8; /* columns 1 and 4 are taken: the two of process 4711 are shared */
+    assert_int_equal(call(&second, TS_IOCTL_CREATE_HWCTX, &a), 0);
+    g.buffer_size = sizeof list;
+    assert_int_equal(call(&second, TS_IOCTL_GET_INFO, &g), 0);
+    assert_int_equal(list[2].start_col, 2);
+    assert_int_equal(list[3].start_col, 2);
+    for (int i = 4; i < 6; i++) { /* six contexts are what there is */
+        a.num_tiles = 4;
+        assert_int_equal(call(&second, TS_IOCTL_CREATE_HWCTX, &a), 0);
+    }
+    assert_int_equal(call(&second, TS_IOCTL_CREATE_HWCTX, &a), -EBUSY);
     ts_fake_free(second.fake);
     o.n_users = 7;
     assert_status(ts_fake_new(&fake, &o, &err), TS_E_INVAL);

@@ -81,7 +81,7 @@ static ts_gemv_dev *open_sim(uint64_t seed, bool prefetch) {
     ts_gemv_dev *d;
     ts_err err;
     ts_gemv_dev_options o = {.simulated = true, .sim = {.strict = true, .seed = seed, .profile = (ts_fake_profile)(seed % 3), .gap = 1000},
-                             .no_prefetch = !prefetch};
+                             .prefetch = prefetch ? TS_PREFETCH_ON : TS_PREFETCH_OFF};
     assert_ok(ts_gemv_dev_open(&d, &o, &err));
     return d;
 }
@@ -180,7 +180,7 @@ static void test_prefetch_helps(void **state) {
         ts_rng rng = ts_rng_seed(3);
         ts_err err;
         ts_gemv_dev *d;
-        ts_gemv_dev_options o = {.simulated = true, .sim = {.gap = 100000}, .no_prefetch = !ahead};
+        ts_gemv_dev_options o = {.simulated = true, .sim = {.gap = 100000}, .prefetch = ahead ? TS_PREFETCH_ON : TS_PREFETCH_OFF};
         ts_gemv_cost c = {0};
         group g[2];
         assert_ok(ts_gemv_dev_open(&d, &o, &err));
@@ -197,6 +197,44 @@ static void test_prefetch_helps(void **state) {
 
 static void drop_line(void *ud, ts_log_level level, const char *line) {
     (void)ud, (void)level, (void)line;
+}
+
+/* Who may leave weights in the array: a simulated NPU, a real one only where it was asked for; none after a failure, and none
+ * where another program's context is on the same columns. */
+static void test_prefetch_policy(void **state) {
+    (void)state;
+    static const struct {
+        ts_prefetch asked;
+        bool simulated, prefetch;
+    } k[] = {{TS_PREFETCH_AUTO, true, true}, {TS_PREFETCH_AUTO, false, false}, {TS_PREFETCH_ON, true, true},
+             {TS_PREFETCH_ON, false, true},  {TS_PREFETCH_OFF, true, false},   {TS_PREFETCH_OFF, false, false}};
+    ts_log_sink(drop_line, NULL, TS_LOG_DEBUG);
+    for (size_t i = 0; i < 3 * (sizeof k / sizeof *k); i++) {
+        const int what = (int)(i % 3);
+        ts_rng rng = ts_rng_seed(i);
+        ts_err err;
+        ts_simnode *sim = NULL;
+        ts_gemv_dev *d;
+        group g[2];
+        ts_gemv_dev_options o = {.simulated = k[i / 3].simulated, .prefetch = k[i / 3].asked};
+        if (!o.simulated) {
+            assert_ok(ts_simnode_new(&sim, &(ts_simnode_options){.profile = (ts_fake_profile)what}, &err));
+            o.io = ts_simnode_io(sim);
+        }
+        assert_ok(ts_gemv_dev_open(&d, &o, &err));
+        ts_fake *f = ts_simnode_fake(sim ? sim : ts_gemv_dev_sim(d));
+        for (int m = 0; m < 2; m++) group_init(&g[m], d, &(ts_gemv_shape){TS_Q8_0, 72, 512}, 1, &rng);
+        assert_int_equal(ts_gemv_dev_prefetch(d), k[i / 3].prefetch);
+        if (what == 1) ts_fake_end_command(f, 1, TS_FAKE_END_ERROR);
+        if (what == 2) ts_fake_add_user(f, &(ts_fake_user){.pid = 4711, .start_col = 1, .n_cols = 4});
+        assert_ok(group_run(&g[0], 1, &g[1], NULL, &rng, &err));
+        assert_int_equal(ts_gemv_dev_prefetch(d), k[i / 3].prefetch && !what);
+        assert_ok(group_run(&g[1], 1, &g[0], NULL, &rng, &err));
+        for (int m = 0; m < 2; m++) group_fini(&g[m]);
+        ts_gemv_dev_close(d);
+        ts_simnode_free(sim);
+    }
+    ts_log_sink(NULL, NULL, TS_LOG_INFO);
 }
 
 /* A command that fails in any way is done again in a new context; one that fails twice, or a device that is gone, is an error
@@ -315,6 +353,7 @@ int main(void) {
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_prefetch),
         cmocka_unit_test(test_prefetch_helps),
+        cmocka_unit_test(test_prefetch_policy),
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_refusals),

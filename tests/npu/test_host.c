@@ -170,6 +170,30 @@ static void test_warnings(void **state) {
     assert_non_null(strstr(buf, "the memlock limit is 8 MiB, 64 MiB may have to be pinned"));
 }
 
+/* The version is in the name that the link points to. */
+static void test_firmware(void **state) {
+    (void)state;
+    static const struct {
+        const char *file, *target, *version;
+    } k[] = {
+        {"npu.sbin.xz", "npu.sbin.1.5.5.391.xz", "1.5.5.391"}, {"npu.sbin", "npu.sbin.1.5.2.380", "1.5.2.380"},
+        {"npu_7.sbin.zst", "npu_7.sbin.1.5.6.399.zst", "1.5.6.399"}, {"npu.sbin", "npu.sbin.new", ""}, {"npu.sbin", "npu_7.sbin", ""},
+    };
+    for (size_t i = 0; i < sizeof k / sizeof k[0]; i++) {
+        ts_npu_host h;
+        char path[128], real[128];
+        build(&(machine){.device = "0x1502\n"});
+        snprintf(path, sizeof path, "lib/firmware/amdnpu/1502_00/%s", k[i].file);
+        snprintf(real, sizeof real, "lib/firmware/amdnpu/1502_00/%s", k[i].target);
+        put_file(real, "x");
+        put_link(path, k[i].target);
+        ts_npu_host_probe(&h, root);
+        assert_true(h.firmware);
+        assert_string_equal(h.firmware_version, k[i].version);
+        demolish();
+    }
+}
+
 static void test_this_machine(void **state) {
     (void)state;
     ts_npu_host h;
@@ -187,21 +211,28 @@ static void test_kernel_log(void **state) {
                               "<6>[    2.0] amdxdna 0000:c4:00.1: enabling device\n"
                               "<3>[    3.0] amdxdna 0000:c4:00.1: [drm] *ERROR* Incompatible firmware protocol major 5 minor 5\n"
                               "<6>[    4.0] eth0: link is up\n"
+                              "<4>[    4.5] AMD-Vi: Event logged [IO_PAGE_FAULT device=01:00.0 domain=0x0002 address=0x1000 flags=0x0000]\n"
+                              "<4>[    4.6] AMD-Vi: Event logged [IO_PAGE_FAULT device=c4:00.1 domain=0x0010 address=0x80000000 flags=0x0020]\n"
                               "<3>[    5.0] amdxdna 0000:c4:00.1: create context failed, status 0x2000003";
     ts_buf out = {0};
-    assert_true(ts_npu_log_pick(&out, log, sizeof log - 1, 2));
+    assert_true(ts_npu_log_pick(&out, log, sizeof log - 1, "0000:c4:00.1", 3));
     assert_string_equal(out.data,
                         "<3>[    3.0] amdxdna 0000:c4:00.1: [drm] *ERROR* Incompatible firmware protocol major 5 minor 5\n"
                         "    that is: the firmware is too old for this kernel: update linux-firmware\n"
+                        "<4>[    4.6] AMD-Vi: Event logged [IO_PAGE_FAULT device=c4:00.1 domain=0x0010 address=0x80000000 flags=0x0020]\n"
+                        "    that is: the NPU reached for memory that it was not given: at a low address a descriptor whose address was "
+                        "never filled in, else a buffer that the command does not list; please report it\n"
                         "<3>[    5.0] amdxdna 0000:c4:00.1: create context failed, status 0x2000003\n"
-                        "    that is: the firmware is wedged by an earlier hang; on older drivers only a reboot helps\n");
+                        "    that is: the firmware is wedged by an earlier hang; reboot (drivers from August 2026 on cycle the NPU's "
+                        "power by themselves: then try again)\n");
     ts_buf_clear(&out);
-    assert_true(ts_npu_log_pick(&out, log, sizeof log - 1, 20));
+    assert_true(ts_npu_log_pick(&out, log, sizeof log - 1, "", 20));
     assert_non_null(strstr(out.data, "enabling device\n<3>[    3.0]")); /* no advice for what is no error */
     assert_null(strstr(out.data, "eth0"));
+    assert_null(strstr(out.data, "IO_PAGE_FAULT")); /* another device's, or unknown whose */
     ts_buf_clear(&out);
-    assert_true(ts_npu_log_pick(&out, log, 33, 20) && out.len == 0);
-    int r = ts_npu_kernel_log(&out, 20); /* whatever this machine lets us see */
+    assert_true(ts_npu_log_pick(&out, log, 33, "", 20) && out.len == 0);
+    int r = ts_npu_kernel_log(&out, "0000:c4:00.1", 20); /* whatever this machine lets us see */
     assert_true(r == 0 || r == -EPERM || r == -ENOSYS);
     ts_buf_free(&out);
 }
@@ -239,7 +270,7 @@ static void test_drm(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_machines), cmocka_unit_test(test_warnings), cmocka_unit_test(test_kernel_log),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_machines), cmocka_unit_test(test_warnings), cmocka_unit_test(test_kernel_log), cmocka_unit_test(test_firmware),
                                        cmocka_unit_test(test_this_machine), cmocka_unit_test(test_drm)};
     return cmocka_run_group_tests_name("host", tests, NULL, NULL);
 }

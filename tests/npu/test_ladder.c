@@ -143,6 +143,7 @@ static void test_stops(void **state) {
         ts_status s = ts_npu_ladder(&o, &r, &err);
         if (s == TS_OK || !strstr(err.msg, k[i].text) || r.reached != k[i].reached)
             fail_msg("case %zu: status %d, rung %d, \"%s\"", i, s, r.reached, err.msg);
+        assert_int_equal(strstr(text.data, "amdxdna.force_cmdlist=0") != NULL, k[i].ending == TS_FAKE_END_TIMEOUT); /* in rung 3 */
         const char *failed = strstr(text.data, "FAILED. Nothing more is tried.\n");
         assert_non_null(failed);
         assert_int_equal(failed[strlen("FAILED. Nothing more is tried.\n")], 0);
