@@ -80,6 +80,7 @@ follow() {
         fi
         while IFS= read -r line; do
             case $line in
+            "ninja: Entering"*) continue ;;
             "exit code "*) code=${line#exit code } && continue ;;
             dlstatus:* | pmstatus:*) # apt: kind:package:percent:text
                 text=${line#*:*:}
@@ -105,9 +106,9 @@ follow() {
 
 # What went wrong stands at the end of the log; a full disk has no room for a log.
 failed() {
-    tail -20 "$2" >&2 2>/dev/null || :
     free=$(df -Pk . 2>/dev/null | awk 'NR == 2 { print $4 }')
     [ "${free:-9999}" -ge 1024 ] || die "$1: the disk is full"
+    tail -20 "$2" >&2 2>/dev/null || :
     die "$1; its words are in $2"
 }
 

@@ -67,19 +67,27 @@ lay() {
         fi | tar -x --no-same-owner -C "$root$2/tessera" && chroot "$root" chown -R "$1:" "$2/tessera"
 }
 
+# cpu becomes the seconds of processor time that this script's children have used so far.
+used() {
+    times >"$root/tmp/times"
+    cpu=$(awk 'NR == 2 { for (i = 1; i <= 2; i++) { split($i, t, "m"); s += 60 * t[1] + t[2] } print int(s) }' "$root/tmp/times")
+}
+
 # try USER FOLDER CODE PATTERN COMMAND: the command ends with that exit code, and its last line matches the pattern.
 try() {
-    begin=$(date +%s)
+    used
+    begin=$(date +%s) before=$cpu
     echo "... $1: $5"
     chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME="$2" LANG=C.UTF-8 http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" \
         su "$1" -s /bin/sh -c "cd $2/tessera && $5" </dev/null >"$root/tmp/said" 2>&1
     code=$?
-    took=$(($(date +%s) - begin))
+    used
+    took="$(($(date +%s) - begin)) s, $((cpu - before)) s of CPU"
     last=$(tail -n 1 "$root/tmp/said")
     if [ $code = "$3" ] && echo "$last" | grep -Eq "$4"; then
-        echo "passed: $1: $5: $took s: $(echo "$last" | cut -c1-200)"
+        echo "passed: $1: $5: $took: $(echo "$last" | cut -c1-200)"
     else
-        echo "FAILED: $1: $5: exit code $code after $took s: $(echo "$last" | cut -c1-200)"
+        echo "FAILED: $1: $5: exit code $code after $took: $(echo "$last" | cut -c1-200)"
         tail -n 60 "$root/tmp/said" | sed 's/^/    /'
         failures=$((failures + 1))
     fi

@@ -126,6 +126,11 @@ def words(text: str, lines: int = 40) -> str:
     return "\n".join("        " + line for line in early[:20] + all_lines[-lines:])
 
 
+def full_disk() -> str:
+    """To be added to what failed."""
+    return " (the disk is full)" if shutil.disk_usage(ROOT).free < 1 << 20 else ""
+
+
 class Stopped(Exception):
     pass
 
@@ -262,7 +267,7 @@ class Check:
             self.tally.ok()
             self.screen.say(f"{name}: ok, {took}")
             return True
-        why = out if code is None else f"exit code {code}"
+        why = out if code is None else f"exit code {code}{full_disk()}"
         self.tally.fail(name, why)
         self.screen.say(f"{name}: FAILED after {took}: {why}")
         if code is not None:
@@ -296,7 +301,7 @@ class Check:
         code, out = self.follow(f"{folder}: configure", ["meson", "setup", *(["--reconfigure"] if configured else []), folder,
                                                         "-Dwerror=true", *options], env)
         if code != 0:
-            self.tally.fail(f"{folder}: configure", f"exit code {code}")
+            self.tally.fail(f"{folder}: configure", f"exit code {code}{full_disk()}")
             self.screen.say(f"{folder}: configure: FAILED\n{words(out)}")
             return False
         wanted = list(targets)
@@ -335,8 +340,8 @@ class Check:
             left_out = [("the test gives no reason", "let it print: skip: why; cure: how")]
         if code not in (0, 77):
             why = "ran too long" if code is None else f"died by signal {-code}" if code < 0 else f"exit code {code}"
-            self.tally.fail(name, why)
-            return "FAILED", why
+            self.tally.fail(name, why + full_disk())
+            return "FAILED", why + full_disk()
         bad = [why for why, cure in left_out if not self.tally.skip(name, why, cure)]
         if bad:
             return "FAILED", "; ".join(f"skipped: {why}" for why in bad)
