@@ -1,6 +1,9 @@
 #define _GNU_SOURCE
 #include "base/cpu.h"
 
+#include "base/cgroup.h"
+
+#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,11 +49,38 @@ ts_status ts_cpu_choose(ts_cpu_level *level, ts_err *err) {
     return ts_fail(err, TS_E_INVAL, "TESSERA_CPU=%s: unknown level; use ref, avx2 or avx512vnni", mask);
 }
 
+static ts_cgroup_limits own_cgroup(void) {
+    char self[8192] = "";
+    FILE *f = fopen("/proc/self/cgroup", "re");
+    if (f) {
+        self[fread(self, 1, sizeof self - 1, f)] = 0;
+        fclose(f);
+    }
+    return ts_cgroup_read("/sys/fs/cgroup", self);
+}
+
+/* Processors that the affinity mask (taskset, a cpuset) leaves. */
+static int affinity_count(void) {
+    for (int cpus = 1024; cpus <= 1 << 16; cpus *= 2) { /* the kernel refuses a mask that is too short for the machine */
+        cpu_set_t *set = CPU_ALLOC((size_t)cpus);
+        if (!set) return 0;
+        size_t bytes = CPU_ALLOC_SIZE((size_t)cpus);
+        int n = sched_getaffinity(0, bytes, set) == 0 ? CPU_COUNT_S(bytes, set) : -errno;
+        CPU_FREE(set);
+        if (n != -EINVAL) return n > 0 ? n : 0;
+    }
+    return 0;
+}
+
 int ts_cpu_count(void) {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0) return CPU_COUNT(&set);
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? (int)n : 1;
+    int n = affinity_count();
+    if (n == 0) n = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    double quota = own_cgroup().cpus;
+    if (quota > 0 && quota < n) { /* 1.5 processors' worth of time keep two threads busy most of the time: round up */
+        int whole = (int)quota;
+        n = whole < quota ? whole + 1 : whole;
+    }
+    return n > 0 ? n : 1;
 }
 
 /* The value behind the first line of `path` that starts with `key`, without leading blanks and ':'. */
@@ -75,20 +105,20 @@ void ts_cpu_model(char *buf, size_t len) {
     if (!find_line("/proc/cpuinfo", "model name", buf, len)) snprintf(buf, len, "unknown");
 }
 
-static int read_number(const char *path, unsigned long long *out) {
-    char buf[64];
-    return find_line(path, "", buf, sizeof buf) && sscanf(buf, "%llu", out) == 1;
-}
-
 size_t ts_mem_available(void) {
     char buf[64];
-    unsigned long long kib, limit, used;
+    unsigned long long kib, pages;
     if (!find_line("/proc/meminfo", "MemAvailable", buf, sizeof buf) || sscanf(buf, "%llu", &kib) != 1) return 0;
     unsigned long long bytes = kib * 1024;
-    if (read_number("/sys/fs/cgroup/memory.max", &limit) && read_number("/sys/fs/cgroup/memory.current", &used) &&
-        limit > used && limit - used < bytes)
-        bytes = limit - used;
-    return (size_t)bytes;
+    ts_cgroup_limits l = own_cgroup();
+    if (l.mem_limited && l.mem < bytes) bytes = l.mem;
+    struct rlimit as; /* ulimit -v */
+    if (getrlimit(RLIMIT_AS, &as) == 0 && as.rlim_cur != RLIM_INFINITY && find_line("/proc/self/statm", "", buf, sizeof buf) &&
+        sscanf(buf, "%llu", &pages) == 1) {
+        unsigned long long used = pages * (unsigned long long)sysconf(_SC_PAGESIZE), left = as.rlim_cur > used ? as.rlim_cur - used : 0;
+        if (left < bytes) bytes = left;
+    }
+    return bytes ? (size_t)bytes : 1;
 }
 
 size_t ts_mem_peak(void) {

@@ -24,13 +24,15 @@ ts_cpu_level ts_cpu_detect(void);
 /* min(detected, TESSERA_CPU). TS_E_INVAL for an unknown name or a level that this processor does not have. */
 TS_NODISCARD ts_status ts_cpu_choose(ts_cpu_level *level, ts_err *err);
 
-/* Processors this process may run on, at least 1. */
+/* Processors this process may use: those of its affinity mask (taskset, a container's cpuset), fewer where a control group gives
+ * it less time than that (rounded up). At least 1. */
 int ts_cpu_count(void);
 
 /* The marketing name, for reports; "unknown" where the system does not tell. Static storage after first use. */
 void ts_cpu_model(char *buf, size_t len);
 
-/* Bytes of memory that can be had without swapping (MemAvailable, less what a cgroup limit forbids), 0 if unknown. */
+/* Bytes of memory that can be had without swapping: MemAvailable, or less where a control group (or one above it) or ulimit -v
+ * leaves less. 1 where nothing is left, 0 if unknown. */
 size_t ts_mem_available(void);
 /* The most resident memory this process has had, in bytes. */
 size_t ts_mem_peak(void);

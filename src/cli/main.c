@@ -1,5 +1,6 @@
 /* main.c - the program: find the subcommand and run it. */
 #include "base/printable.h"
+#include "cli/bus.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 
@@ -46,6 +47,7 @@ int main(int argc, char **argv) {
     /* a closed standard output and a full file are errors from write, not deaths */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
+    cli_catch_bus_error();
     if (argc < 2) {
         print_help(stderr);
         return CLI_USAGE;

@@ -32,7 +32,8 @@ static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, ts_err *er
     if ((uint32_t)ts_tokenizer_size(e->tok) > e->model->c.n_vocab)
         return ts_fail(err, TS_E_FORMAT, "%s: the vocabulary has %d tokens, but token_embd.weight only %u rows", ts_gguf_path(e->file),
                        ts_tokenizer_size(e->tok), e->model->c.n_vocab);
-    return ts_templates_new(&e->templates, e->tok, err);
+    TS_TRY(ts_templates_new(&e->templates, e->tok, err));
+    return ts_gguf_check_unchanged(e->file, err); /* everything read so far came from one and the same file */
 }
 
 /* From `path`, or from memory where `data` is not NULL. */

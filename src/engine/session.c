@@ -86,6 +86,7 @@ static ts_status pass(ts_session *s, const ts_token *token, uint32_t n, ts_err *
     ts_batch b = {.n_tok = n, .id = token, .span = &span, .n_span = 1, .cancelled = stopped, .ud = s};
     s->has_logits = false;
     TS_TRY(ts_forward(e->model, ts_engine_exec(e), &s->scratch, &b, err));
+    TS_TRY(ts_gguf_check_unchanged(e->file, err)); /* embeddings, norms and float weights are read from the file */
     memmove(s->token + s->n, token, n * sizeof *token);
     s->n += n;
     uint64_t ns = ts_now_ns() - begin;

@@ -400,7 +400,8 @@ ts_status ts_gguf_f32(const ts_gguf *g, const char *key, bool required, float *o
     if (!is_integer(kv) && kv->type != TS_GGUF_F32 && kv->type != TS_GGUF_F64)
         return wrong_type(&g->parts[0], kv, "a number", err);
     double v = ts_gguf_num(kv, 0);
-    if (isfinite(v) && fabs(v) > (double)FLT_MAX)
+    if (!isfinite(v)) return bad(&g->parts[0], err, TS_E_FORMAT, kv->offset, "key \"%s\" is %g, no finite number", SHOW(key), v);
+    if (fabs(v) > (double)FLT_MAX)
         return bad(&g->parts[0], err, TS_E_FORMAT, kv->offset, "key \"%s\" is %g, too large for a float", SHOW(key), v);
     *out = (float)v;
     return TS_OK;
@@ -680,6 +681,12 @@ void ts_gguf_release(const ts_gguf *g, const ts_tensor *t, size_t first, size_t 
     const part *p = &g->parts[t->file];
     if (p->mapped && first < t->bytes)
         ts_map_dontneed(&p->map, (size_t)t->offset + first, len < t->bytes - first ? len : t->bytes - first);
+}
+
+ts_status ts_gguf_check_unchanged(const ts_gguf *g, ts_err *err) {
+    for (int i = 0; i < g->n_parts; i++)
+        if (g->parts[i].mapped) TS_TRY(ts_map_check(&g->parts[i].map, g->parts[i].path, err));
+    return TS_OK;
 }
 
 void ts_gguf_close(ts_gguf *g) {

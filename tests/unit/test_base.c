@@ -3,6 +3,7 @@
 #include "support/alloc_fail.h"
 
 #include "base/arena.h"
+#include "base/cgroup.h"
 #include "base/cpu.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -12,7 +13,13 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void test_sizes(void **state) {
@@ -121,6 +128,168 @@ static void test_file(void **state) {
     ts_free(j), ts_free(k), ts_free(l);
 }
 
+/* What is no file is refused at once, whatever opening it would wait for. */
+static void test_no_file(void **state) {
+    (void)state;
+    ts_err err;
+    ts_map map;
+    ts_buf b = {0};
+    char dir[] = "/tmp/ts_base_XXXXXX", fifo[64], sock[64];
+    assert_non_null(mkdtemp(dir));
+    snprintf(fifo, sizeof fifo, "%s/fifo", dir);
+    snprintf(sock, sizeof sock, "%s/socket", dir);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    int s = socket(AF_UNIX, SOCK_STREAM, 0);
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    snprintf(a.sun_path, sizeof a.sun_path, "%s", sock);
+    assert_int_equal(bind(s, (struct sockaddr *)&a, sizeof a), 0);
+    const struct {
+        const char *path, *map_says, *read_says;
+    } t[] = {{dir, "is a folder, not a file", "Is a directory"},
+             {fifo, "is a pipe, not a file", "is a pipe that nobody writes to"},
+             {sock, "is a socket, not a file", "is a socket, not a file"},
+             {"/dev/zero", "is a device, not a file", "is a device, not a file"},
+             {"/dev/null", "is a device, not a file", NULL}};
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        assert_status(ts_map_open(&map, t[i].path, &err), TS_E_IO);
+        assert_non_null(strstr(err.msg, t[i].map_says));
+        assert_non_null(strstr(err.msg, t[i].path));
+        if (t[i].read_says) {
+            assert_status(ts_file_read(&b, t[i].path, 100, &err), TS_E_IO);
+            assert_non_null(strstr(err.msg, t[i].read_says));
+        } else {
+            assert_ok(ts_file_read(&b, t[i].path, 100, &err));
+        }
+        assert_int_equal(b.len, 0);
+    }
+    /* a pipe with a writer is read to its end, also where the writer is slow: process substitution */
+    int fd[2];
+    assert_int_equal(pipe(fd), 0);
+    char path[32];
+    snprintf(path, sizeof path, "/dev/fd/%d", fd[0]);
+    pid_t child = fork();
+    if (child == 0) {
+        for (int i = 0; i < 3; i++) {
+            usleep(20000);
+            if (write(fd[1], "abc", 3) != 3) _exit(1);
+        }
+        _exit(0);
+    }
+    close(fd[1]);
+    assert_ok(ts_file_read(&b, path, 100, &err));
+    assert_string_equal(b.data, "abcabcabc");
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    close(fd[0]);
+    close(s);
+    ts_buf_free(&b);
+    unlink(fifo), unlink(sock), rmdir(dir);
+}
+
+/* A file that changes under its mapping is noticed; one that is replaced under its name is not our file any more. */
+static void test_map_check(void **state) {
+    (void)state;
+    ts_err err;
+    ts_map map;
+    char path[] = "/tmp/ts_base_XXXXXX", other[64];
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "0123456789", 10), 10);
+    assert_null(ts_map_path_at(&map));
+    assert_ok(ts_map_open(&map, path, &err));
+    assert_string_equal(ts_map_path_at(map.data + 9), path);
+    assert_ok(ts_map_check(&map, path, &err));
+    const struct timespec later[2] = {{.tv_sec = 2000000000}, {.tv_sec = 2000000000}};
+    assert_int_equal(pwrite(fd, "x", 1, 3), 1); /* the same size: its time tells, here put where no clock is */
+    assert_int_equal(futimens(fd, later), 0);
+    assert_status(ts_map_check(&map, path, &err), TS_E_IO);
+    assert_non_null(strstr(err.msg, path));
+    ts_map_close(&map);
+    assert_null(ts_map_path_at(map.data + 9));
+    assert_ok(ts_map_open(&map, path, &err));
+    assert_int_equal(ftruncate(fd, 4), 0);
+    assert_status(ts_map_check(&map, path, &err), TS_E_IO);
+    snprintf(other, sizeof other, "%s.new", path);
+    assert_ok(ts_file_write(other, "anything", 8, &err));
+    assert_int_equal(rename(other, path), 0);
+    assert_ok(ts_map_check(&map, path, &err));
+    unlink(path);
+    assert_ok(ts_map_check(&map, path, &err));
+    ts_map_close(&map);
+    close(fd);
+    /* more mappings than are remembered: those beyond are not known, and all close as usual */
+    static ts_map many[100];
+    for (int i = 0; i < 100; i++) assert_ok(ts_map_open(&many[i], "/proc/self/exe", &err));
+    assert_non_null(ts_map_path_at(many[0].data));
+    for (int i = 0; i < 100; i++) ts_map_close(&many[i]);
+}
+
+static void put_file(const char *root, const char *name, const char *text) {
+    char path[256], *slash = path;
+    snprintf(path, sizeof path, "%s/%s", root, name);
+    while ((slash = strchr(slash + 1, '/')) != NULL) {
+        *slash = 0;
+        mkdir(path, 0700);
+        *slash = '/';
+    }
+    ts_err err;
+    assert_ok(ts_file_write(path, text, strlen(text), &err));
+}
+
+static void remove_tree(const char *root) {
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s'", root);
+    assert_int_equal(system(command), 0);
+}
+
+static void test_cgroup(void **state) {
+    (void)state;
+    char root[] = "/tmp/ts_cgroup_XXXXXX";
+    assert_non_null(mkdtemp(root));
+    ts_cgroup_limits l = ts_cgroup_read(root, "0::/a/b\n");
+    assert_true(l.cpus == 0 && !l.mem_limited);
+
+    /* version 2: the tightest of the group and all above it; "max" is none */
+    put_file(root, "cpu.max", "max 100000\n");
+    put_file(root, "a/cpu.max", "150000 100000\n");
+    put_file(root, "a/b/cpu.max", "400000 100000\n");
+    put_file(root, "a/memory.max", "1000000\n");
+    put_file(root, "a/memory.current", "900000\n");
+    put_file(root, "a/memory.stat", "anon 100\ninactive_file 300000\nactive_file 200000\n");
+    put_file(root, "a/b/memory.max", "max\n");
+    put_file(root, "a/b/memory.current", "5000\n");
+    l = ts_cgroup_read(root, "1:name=systemd:/x\n0::/a/b\n");
+    assert_true(l.cpus == 1.5);
+    assert_true(l.mem_limited);
+    assert_int_equal(l.mem, 600000); /* what files take up can be dropped */
+    put_file(root, "a/b/memory.high", "100000\n");
+    assert_int_equal(ts_cgroup_read(root, "0::/a/b\n").mem, 95000);
+    put_file(root, "a/b/memory.high", "4000\n"); /* nothing left is not "no limit" */
+    assert_int_equal(ts_cgroup_read(root, "0::/a/b\n").mem, 1);
+    /* another group's limits are not ours; a group that cannot be seen (a container) has the mount's */
+    assert_true(ts_cgroup_read(root, "0::/c\n").cpus == 0);
+    put_file(root, "cpu.max", "50000 100000\n");
+    assert_true(ts_cgroup_read(root, "0::/docker/123\n").cpus == 0.5);
+    assert_true(ts_cgroup_read(root, "0::/../../x\n").cpus == 0.5);
+    assert_true(ts_cgroup_read(root, "").cpus == 0.5);
+    remove_tree(root);
+
+    /* version 1: controllers in folders of their own */
+    assert_int_equal(mkdir(root, 0700), 0);
+    put_file(root, "cpu,cpuacct/x/cpu.cfs_quota_us", "200000\n");
+    put_file(root, "cpu,cpuacct/x/cpu.cfs_period_us", "100000\n");
+    put_file(root, "cpu,cpuacct/x/y/cpu.cfs_quota_us", "-1\n");
+    put_file(root, "cpu,cpuacct/x/y/cpu.cfs_period_us", "100000\n");
+    put_file(root, "memory/memory.limit_in_bytes", "9223372036854771712\n");
+    put_file(root, "memory/x/memory.limit_in_bytes", "500000\n");
+    put_file(root, "memory/x/memory.usage_in_bytes", "200000\n");
+    put_file(root, "memory/x/memory.stat", "cache 7\ninactive_file 1\ntotal_inactive_file 50000\n");
+    l = ts_cgroup_read(root, "4:memory:/x/y\n3:cpuacct,cpu:/x/y\n");
+    assert_true(l.cpus == 2);
+    assert_int_equal(l.mem, 350000);
+    assert_false(ts_cgroup_read(root, "4:memory:/\n").mem_limited);
+    remove_tree(root);
+}
+
 static void test_cpu(void **state) {
     (void)state;
     ts_err err;
@@ -202,7 +371,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes), cmocka_unit_test(test_buf),  cmocka_unit_test(test_arena),
         cmocka_unit_test(test_span),  cmocka_unit_test(test_file), cmocka_unit_test(test_cpu),
-        cmocka_unit_test(test_pool),  cmocka_unit_test(test_alloc),
+        cmocka_unit_test(test_pool),  cmocka_unit_test(test_alloc), cmocka_unit_test(test_no_file),
+        cmocka_unit_test(test_map_check), cmocka_unit_test(test_cgroup),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }

@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""Files that are no files, files that change while they are in use, and the limits of a container.
+
+Usage: check_files.py TESSERA TINY.gguf     (a small model)
+Exit code: 0 all passed, 1 some failed. Cases that need more rights than there are say so and are left out."""
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+SAY = ["--temp", "0", "-n", "4", "--logit-bias", "72=1000"]
+
+
+class Place:
+    def __init__(self, tessera: str, tiny: str, tmp: str):
+        self.tessera, self.tiny, self.tmp = os.path.abspath(tessera), os.path.abspath(tiny), pathlib.Path(tmp)
+        self.env = {**os.environ, "HOME": tmp, "XDG_STATE_HOME": "", "TESSERA_MODEL": ""}
+
+    def run(self, *args: str, **more) -> subprocess.CompletedProcess:
+        more.setdefault("stdin", subprocess.DEVNULL)
+        return subprocess.run([self.tessera, *args], env=self.env, capture_output=True, text=True, timeout=60, **more)
+
+    def fifo(self) -> str:
+        path = self.tmp / "fifo"
+        if not path.exists():
+            os.mkfifo(path)
+        return str(path)
+
+    def chat_around(self, change) -> tuple[int, str, str]:
+        """A conversation of two questions with change(path of the model) between them: exit code, answers, messages."""
+        path = self.tmp / "model.gguf"
+        shutil.copyfile(self.tiny, path)
+        p = subprocess.Popen([self.tessera, "chat", "-m", str(path), "--no-history", *SAY], env=self.env,
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        p.stdin.write(b"one\n")
+        p.stdin.flush()
+        first = p.stdout.read(4)  # the model is loaded and has begun to answer
+        deadline = time.monotonic() + 20  # and is done with it, when it waits for a line
+        while pathlib.Path(f"/proc/{p.pid}/wchan").exists() and time.monotonic() < deadline:
+            if pathlib.Path(f"/proc/{p.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "S":
+                time.sleep(0.2)
+                break
+            time.sleep(0.01)
+        change(path)
+        out, err = p.communicate(b"two\n", timeout=60)  # takes no offence at a program that has gone
+        return p.returncode, (first + out).decode(), err.decode()
+
+
+def test_pipe_as_model(p: Place) -> None:
+    for args in (("run", "-p", "x", "-m"), ("chat", "-m"), ("eval", "-p", "x", "-m"), ("bench", "-m"), ("tokenize", "-p", "x", "-m"),
+                 ("inspect",)):
+        r = p.run(*args, p.fifo())
+        assert r.returncode == 1 and r.stderr == f"tessera: {p.fifo()} is a pipe, not a file\n", (args, r)
+
+
+def test_pipe_as_text(p: Place) -> None:
+    for args in (("run", "-f", p.fifo()), ("eval", "-f", p.fifo()), ("tokenize", "-f", p.fifo()), ("run", "--ids", "@" + p.fifo())):
+        r = p.run(*args, "-m", p.tiny)
+        assert r.returncode == 1 and "is a pipe that nobody writes to" in r.stderr and r.stderr.count("\n") == 1, (args, r)
+    r = subprocess.run(["sh", "-c", f'printf "hello world" | "{p.tessera}" tokenize -m "{p.tiny}" -f /dev/stdin --ids'], capture_output=True,
+                       text=True, timeout=60)
+    assert r.returncode == 0 and r.stdout == p.run("tokenize", "-m", p.tiny, "-p", "hello world", "--ids").stdout, r
+
+
+def test_shortened(p: Place) -> None:
+    for size in (0, 4096, os.path.getsize(p.tiny) // 2):
+        code, _, err = p.chat_around(lambda path: os.truncate(path, size))
+        assert code == 1 and "model.gguf has been" in err and err.count("\n") == 1, (size, code, err)
+
+
+def test_written_over(p: Place) -> None:
+    other = bytearray(pathlib.Path(p.tiny).read_bytes())
+    other[-4096:] = bytes(4096)
+
+    def change(path: pathlib.Path) -> None:
+        with open(path, "r+b") as f:  # in place: the same file, the same size
+            f.write(other)
+
+    code, _, err = p.chat_around(change)
+    assert code == 1 and "model.gguf has been written to while it was in use" in err and err.count("\n") == 1, (code, err)
+
+
+def test_replaced(p: Place) -> None:
+    def change(path: pathlib.Path) -> None:
+        path.with_suffix(".new").write_bytes(b"something else")
+        path.with_suffix(".new").rename(path)
+
+    code, out, err = p.chat_around(change)
+    assert code == 0 and out.count("HHHH") == 2 and not err, (code, out, err)
+    code, out, err = p.chat_around(lambda path: path.unlink())
+    assert code == 0 and out.count("HHHH") == 2 and not err, (code, out, err)
+
+
+def test_quota(p: Place) -> None:
+    """A container that may use one processor's time: one thread by default, and as many as are asked for."""
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
+        print("  left out: no right to make a mount namespace")
+        return
+    for files, want in (({"cpu.max": "100000 100000"}, 1), ({"cpu.max": "50000 100000"}, 1), ({"cpu.max": "max 100000"}, None),
+                        ({"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"}, 1)):
+        make = "".join(f' && mkdir -p "$(dirname /sys/fs/cgroup/{f})" && echo "{v}" >/sys/fs/cgroup/{f}' for f, v in files.items())
+        script = f'mount -t tmpfs none /sys/fs/cgroup{make} && exec "{p.tessera}" run -m "{p.tiny}" --raw -p hi -n 1 --json'
+        r = subprocess.run(["unshare", "-m", "sh", "-c", script], env=p.env, capture_output=True, text=True, timeout=60)
+        if r.returncode and "mount" in r.stderr:
+            print("  left out: no right to mount")
+            return
+        want = want or len(os.sched_getaffinity(0))
+        assert r.returncode == 0 and f'"threads":{want},' in r.stdout, (files, r)
+    # a memory limit that is used up is named, not overlooked
+    script = ('mount -t tmpfs none /sys/fs/cgroup && echo 1048576 >/sys/fs/cgroup/memory.max && echo 1048576 >/sys/fs/cgroup/memory.current && '
+              f'exec "{p.tessera}" run -m "{p.tiny}" --raw -p hi -n 1')
+    r = subprocess.run(["unshare", "-m", "sh", "-c", script], env=p.env, capture_output=True, text=True, timeout=60)
+    assert r.returncode == 1 and "0 MiB are free" in r.stderr, r
+
+
+def main() -> int:
+    failed = 0
+    for name, test in list(globals().items()):
+        if not name.startswith("test_"):
+            continue
+        with tempfile.TemporaryDirectory(prefix="tessera-files-") as tmp:
+            try:
+                test(Place(sys.argv[1], sys.argv[2], tmp))
+            except (AssertionError, subprocess.TimeoutExpired) as e:
+                print(f"FAILED {name}: {e}")
+                failed += 1
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
