@@ -25,6 +25,8 @@ struct tally {
 struct chunk {
     const ts_token *token;
     size_t n;
+    ts_token next;    /* of the text, behind this piece, to be predicted by it; -1: none */
+    size_t repeated;  /* tokens in front that are not of the text: BOS put before a later piece */
     uint32_t n_vocab;
     struct tally *tally;
     FILE *logits; /* --logits-out */
@@ -42,12 +44,13 @@ static double nll_of(const float *logits, uint32_t n, ts_token id) {
 
 static bool on_logits(void *ud, size_t pos, const float *logits) {
     struct chunk *c = ud;
-    if (c->logits && fwrite(logits, sizeof *logits, c->n_vocab, c->logits) != c->n_vocab) {
+    if (c->logits && pos >= c->repeated && fwrite(logits, sizeof *logits, c->n_vocab, c->logits) != c->n_vocab) {
         c->write_failed = true;
         return false;
     }
-    if (pos + 1 < c->n) {
-        double v = nll_of(logits, c->n_vocab, c->token[pos + 1]);
+    ts_token next = pos + 1 < c->n ? c->token[pos + 1] : c->next;
+    if (next >= 0) {
+        double v = nll_of(logits, c->n_vocab, next);
         c->tally->nll += v;
         c->tally->nll_sq += v * v;
         c->tally->n++;
@@ -55,24 +58,31 @@ static bool on_logits(void *ud, size_t pos, const float *logits) {
     return !cli_interrupted();
 }
 
-/* A document in pieces of at most n_ctx tokens, every piece on an empty timeline. */
+/* A document in pieces of at most n_ctx tokens, every piece on an empty timeline. Every token but the text's first is predicted
+ * once, whatever the context: a later piece's first token by BOS, which is put in front of it, or, where the text begins without
+ * BOS, by the end of the piece before. */
 static int score(eval_args *a, ts_engine *e, ts_session *s, const ts_token *token, size_t n, bool bos, struct tally *t, FILE *logits) {
     ts_model_info info;
     ts_engine_info(e, &info);
     size_t ctx = ts_session_n_ctx(s);
     ts_err err;
-    ts_token *piece = ts_alloc(ctx + 1, sizeof *piece);
+    if (ctx < 2) {
+        (void)ts_fail(&err, TS_E_INVAL, "a context of one token predicts nothing from anything: use a --ctx of 2 or more");
+        return cli_fail(&err);
+    }
+    ts_token *piece = ts_alloc(ctx, sizeof *piece);
     if (!piece) {
         (void)ts_fail_nomem(&err, "a piece of the text", ctx * sizeof *piece);
         return cli_fail(&err);
     }
     int code = CLI_OK;
     for (size_t at = 0; at < n && code == CLI_OK;) {
-        size_t k = 0;
-        if (at > 0 && bos) piece[k++] = token[0]; /* every piece begins as the text does */
+        size_t k = 0, repeated = at > 0 && bos;
+        if (repeated) piece[k++] = token[0];
         while (k < ctx && at < n) piece[k++] = token[at++];
         a->model.prompt.before = at - k, a->model.prompt.whole = n;
-        struct chunk c = {.token = piece, .n = k, .n_vocab = info.n_vocab, .tally = t, .logits = logits};
+        struct chunk c = {.token = piece, .n = k, .next = at < n && !bos && !a->truncate ? token[at] : -1, .repeated = repeated,
+                          .n_vocab = info.n_vocab, .tally = t, .logits = logits};
         ts_status st = ts_session_score(s, piece, k, on_logits, &c, &err);
         if (a->truncate) at = n;
         if (c.write_failed) st = ts_fail_os(&err, TS_E_IO, errno, "cannot write %s", a->logits_out);
@@ -86,6 +96,46 @@ static void error_bar(const struct tally *t, double *mean, double *sd) {
     *mean = t->n ? t->nll / (double)t->n : 0;
     double var = t->n > 1 ? (t->nll_sq - t->nll * *mean) / (double)(t->n - 1) : 0;
     *sd = t->n > 1 && var > 0 ? sqrt(var / (double)t->n) : 0;
+}
+
+/* Tokens of a text; *bos: is there a BOS in front of it? */
+static ts_status tokens_of(const eval_args *a, const ts_engine *e, const char *text, size_t len, ts_token **token, size_t *n, bool *bos,
+                           ts_err *err) {
+    ts_token *first = NULL;
+    size_t n_first = 0;
+    const unsigned flags = a->no_bos ? 0 : TS_TOKENIZE_BOS;
+    TS_TRY(ts_engine_tokenize(e, "", 0, flags, &first, &n_first, err)); /* what stands in front of an empty text is BOS */
+    ts_tokens_release(first);
+    *bos = n_first > 0;
+    return ts_engine_tokenize(e, text, len, flags | TS_TOKENIZE_EOS, token, n, err);
+}
+
+static int print_buf(ts_buf *out, bool ok) {
+    ts_err err;
+    if (ok) fwrite(out->data, 1, out->len, stdout); /* main tells of a failed write */
+    else (void)ts_fail_nomem(&err, "the result", out->len);
+    ts_buf_free(out);
+    return ok ? CLI_OK : cli_fail(&err);
+}
+
+static int print_document(size_t doc, const struct tally *t) {
+    ts_buf out = {0};
+    return print_buf(&out, ts_buf_printf(&out, "{\"document\":%zu,\"tokens\":%llu,\"nll_sum\":", doc, (unsigned long long)t->n) &&
+                               cli_json_number(&out, t->nll, 9) && ts_buf_puts(&out, "}\n"));
+}
+
+static int print_json(const eval_args *a, const ts_engine *e, const struct tally *total, double mean, double sd, double rate) {
+    const struct {
+        const char *key;
+        double value;
+        int decimals;
+    } number[] = {{"nll_mean", mean, 9}, {"nll_sd", sd, 9}, {"perplexity", exp(mean), 6}, {"perplexity_sd", exp(mean) * sd, 6}, {"tok_per_s", rate, 1}};
+    ts_buf out = {0};
+    bool ok = ts_buf_printf(&out, "{\"tokens\":%llu", (unsigned long long)total->n);
+    for (size_t i = 0; i < sizeof number / sizeof *number; i++)
+        ok = ok && ts_buf_printf(&out, ",\"%s\":", number[i].key) && cli_json_number(&out, number[i].value, number[i].decimals);
+    if (a->model.ledger || a->model.ledger_check) ok = ok && ts_buf_puts(&out, ",\"ledger\":") && cli_ledger_json(e, &out);
+    return print_buf(&out, ok && ts_buf_puts(&out, ",\"evidence\":\"measured\"}\n"));
 }
 
 /* All documents of a text: pieces between lines that equal the separator. */
@@ -106,13 +156,13 @@ static int eval_text(eval_args *a, ts_engine *e, ts_session *s, const char *text
         if (end > at) {
             ts_token *token;
             size_t n;
-            ts_status st = ts_engine_tokenize(e, text + at, end - at, TS_TOKENIZE_EOS | (a->no_bos ? 0 : TS_TOKENIZE_BOS), &token, &n, &err);
+            bool bos;
+            ts_status st = tokens_of(a, e, text + at, end - at, &token, &n, &bos, &err);
             if (st != TS_OK) return cli_fail(&err);
             struct tally t = {0};
-            code = n ? score(a, e, s, token, n, !a->no_bos, &t, logits) : CLI_OK;
+            code = n ? score(a, e, s, token, n, bos, &t, logits) : CLI_OK;
             ts_tokens_release(token);
-            if (code == CLI_OK && sep && a->json)
-                printf("{\"document\":%zu,\"tokens\":%llu,\"nll_sum\":%.9f}\n", doc, (unsigned long long)t.n, t.nll);
+            if (code == CLI_OK && sep && a->json) code = print_document(doc, &t);
             total->nll += t.nll, total->nll_sq += t.nll_sq, total->n += t.n;
             doc++;
         }
@@ -163,17 +213,11 @@ static int evaluate(const cli_command *cmd, eval_args *a, ts_engine *e, const st
         ts_session_stats st;
         ts_session_get_stats(s, &st);
         double mean, sd, rate = cli_rate(st.n_prefill + st.n_decode, st.prefill_ns + st.decode_ns);
-        ts_buf ledger = {0};
         error_bar(&total, &mean, &sd);
-        if ((a->model.ledger || a->model.ledger_check) && !cli_ledger_json(e, &ledger)) ts_buf_clear(&ledger);
-        if (a->json)
-            printf("{\"tokens\":%llu,\"nll_mean\":%.9f,\"nll_sd\":%.9f,\"perplexity\":%.6f,\"perplexity_sd\":%.6f,\"tok_per_s\":%.1f%s%s}\n",
-                   (unsigned long long)total.n, mean, sd, exp(mean), exp(mean) * sd, rate, ledger.len ? ",\"ledger\":" : "",
-                   ledger.len ? ledger.data : "");
+        if (a->json) code = print_json(a, e, &total, mean, sd, rate);
         else
-            printf("perplexity %.4f +- %.4f (mean NLL %.6f +- %.6f nats over %llu tokens, context %u)\n", exp(mean), exp(mean) * sd,
-                   mean, sd, (unsigned long long)total.n, ts_session_n_ctx(s));
-        ts_buf_free(&ledger);
+            printf("perplexity %.4f +- %.4f (mean NLL %.6f +- %.6f nats over %llu tokens, context %u; measured)\n", exp(mean),
+                   exp(mean) * sd, mean, sd, (unsigned long long)total.n, ts_session_n_ctx(s));
     }
     if (code == CLI_OK) code = cli_report_ledger(&a->model, e, !a->json);
     ts_session_free(s);
@@ -217,8 +261,9 @@ const cli_command cmd_eval = {
     .name = "eval",
     .args = "",
     .summary = "perplexity of a text, or its logits",
-    .text = "The text is cut into pieces of --ctx tokens. Every piece starts on an empty context (with BOS where the model\n"
-            "uses one), and all its tokens but the first are predicted. Perplexity is exp of the mean negative\n"
+    .text = "The text is cut into pieces of --ctx tokens. Every piece starts on an empty context, with BOS where the model uses\n"
+            "one. Every token of the text is predicted once: the first of a piece by its BOS, or without BOS by the end of the\n"
+            "piece before; the very first of a text without BOS cannot be. Perplexity is exp of the mean negative\n"
             "log-likelihood; the error bar is one standard error of that mean.",
     .run = run,
 };

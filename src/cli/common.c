@@ -253,6 +253,10 @@ bool cli_json_string(ts_buf *out, const char *s, size_t len) {
     return ts_buf_putc(out, '"');
 }
 
+bool cli_json_number(ts_buf *out, double v, int decimals) {
+    return isfinite(v) ? ts_buf_printf(out, "%.*f", decimals, v) : ts_buf_puts(out, "null");
+}
+
 bool cli_utf8_clean(ts_buf *out, const char *s, size_t len) {
     if (!ts_buf_reserve(out, len)) return false;
     for (size_t i = 0, n; i < len; i += n ? n : 1) {
