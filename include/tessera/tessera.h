@@ -252,8 +252,9 @@ typedef struct ts_sampler ts_sampler;
 /* Errors: TS_E_INVAL naming the option that is out of range. */
 TS_NODISCARD ts_status ts_sampler_new(ts_sampler **out, const ts_sampler_opts *opts, uint32_t n_vocab, ts_err *err);
 void ts_sampler_free(ts_sampler *s); /* NULL-safe */
-/* The next token after `history` (for the penalties), from logits f32 [n_vocab]. Allocates nothing. Deterministic: the same
- * options, history, logits and number of draws so far give the same token on every machine. */
+/* The next token after `history` (for the penalties; what is no token of the vocabulary counts for nothing), from logits f32
+ * [n_vocab]. -1 where there is none to choose: a logit is not a number, or all are -infinity, as biases can make them. Allocates
+ * nothing. Deterministic: the same options, history, logits and number of draws so far give the same token on every machine. */
 ts_token ts_sampler_next(ts_sampler *s, const float *logits, const ts_token *history, size_t n_history);
 /* Start the draws over from a seed. */
 void ts_sampler_reseed(ts_sampler *s, uint64_t seed);

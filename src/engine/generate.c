@@ -146,6 +146,10 @@ ts_status ts_generate(ts_session *s, ts_sampler *sampler, const ts_token *prompt
     while (st == TS_OK) {
         if (opts->max_tokens && r.n_tokens == opts->max_tokens) break;
         last = ts_sampler_next(sampler, s->logits, s->token, s->n);
+        if (last < 0) { /* logits of a session are finite */
+            st = ts_fail(err, TS_E_INVAL, "no token is left to choose from: logit biases forbid all of them");
+            break;
+        }
         if (r.n_tokens++ == 0) r.first_ns = ts_now_ns() - begin;
         bool end = !opts->ignore_end && ts_tokenizer_is_end(s->e->tok, last);
         size_t from = u.held.len, n;

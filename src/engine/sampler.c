@@ -103,10 +103,10 @@ static void penalise(ts_sampler *s, const ts_token *history, size_t n) {
     size_t window = o->penalty_window < 0 || (size_t)o->penalty_window > n ? n : (size_t)o->penalty_window;
     const ts_token *first = history + n - window;
     for (size_t i = 0; i < window; i++)
-        if (s->count[first[i]] < UINT16_MAX) s->count[first[i]]++;
+        if ((uint32_t)first[i] < s->n_vocab && s->count[first[i]] < UINT16_MAX) s->count[first[i]]++;
     for (size_t i = 0; i < window; i++) {
         ts_token id = first[i];
-        if (!s->count[id]) continue; /* this token has been dealt with */
+        if ((uint32_t)id >= s->n_vocab || !s->count[id]) continue; /* no token of ours; or it has been dealt with */
         float *l = &s->cand[id].logit;
         *l = *l > 0 ? *l / o->repeat_penalty : *l * o->repeat_penalty;
         *l -= (float)s->count[id] * o->frequency_penalty + o->presence_penalty;
@@ -157,7 +157,6 @@ static double weight(const candidate *c, float best, double temperature) {
 static void soft_max(candidate *c, size_t n, double temperature) {
     double sum = 0;
     for (size_t i = 0; i < n; i++) sum += c[i].p = weight(&c[i], c[0].logit, temperature);
-    if (sum == 0) sum = c[0].p = 1; /* nothing but NaN */
     for (size_t i = 0; i < n; i++) c[i].p /= sum;
 }
 
@@ -194,18 +193,24 @@ ts_token ts_sampler_next(ts_sampler *s, const float *logits, const ts_token *his
     const ts_sampler_opts *o = &s->o;
     candidate *c = s->cand;
     size_t n = s->n_vocab;
-    for (size_t i = 0; i < n; i++) c[i] = (candidate){.logit = logits[i], .id = (ts_token)i};
+    bool number = true;
+    for (size_t i = 0; i < n; i++) {
+        c[i] = (candidate){.logit = logits[i], .id = (ts_token)i};
+        number &= logits[i] == logits[i];
+    }
+    if (!number) return -1;
     for (size_t i = 0; i < o->n_bias; i++) c[o->bias[i].token].logit += o->bias[i].bias;
     penalise(s, history, n_history);
     if (o->temperature == 0) {
         size_t best = 0;
         for (size_t i = 1; i < n; i++)
             if (by_logit(&c[i], &c[best]) < 0) best = i;
-        return c[best].id;
+        return c[best].logit > -INFINITY ? c[best].id : -1;
     }
     size_t k = o->top_k && (size_t)o->top_k < n ? (size_t)o->top_k : n;
     keep_best(c, n, k, by_logit);
     n = k;
+    if (!(c[0].logit > -INFINITY)) return -1; /* every token is forbidden */
     soft_max(c, n, 1);
     if (o->typical_p < 1) {
         n = typical(c, n, (double)o->typical_p);

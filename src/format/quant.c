@@ -1,5 +1,7 @@
 #include "format/quant.h"
 
+#include <math.h>
+#include <stddef.h>
 #include <string.h>
 
 /* Non-linear 4-bit levels of IQ4_NL and IQ4_XS; part of the format. */
@@ -264,4 +266,77 @@ void ts_dequant(ts_dtype type, const void *blocks, float *out, size_t n) {
     }
     const uint8_t *p = blocks;
     for (size_t i = 0; i < n; i += t->block, p += t->block_bytes) dequant_block[type](p, out + i);
+}
+
+/* ---- what is no number ---------------------------------------------------------------------------------------- */
+
+/* Where a block's scale and minimum stand; the minimum again at the scale where there is none. */
+static void scales_at(ts_dtype type, size_t at[2]) {
+    at[0] = at[1] = 0;
+    switch (type) {
+    case TS_Q4_1:
+    case TS_Q5_1:
+    case TS_Q4_K:
+    case TS_Q5_K: at[1] = 2; break;
+    case TS_Q2_K: at[0] = offsetof(ts_block_q2_k, d), at[1] = offsetof(ts_block_q2_k, dmin); break;
+    case TS_Q3_K: at[0] = at[1] = offsetof(ts_block_q3_k, d); break;
+    case TS_Q6_K: at[0] = at[1] = offsetof(ts_block_q6_k, d); break;
+    default: break;
+    }
+}
+
+static bool float_is_bad(const uint8_t *p) {
+    return (p[3] & 0x7f) == 0x7f && (p[2] & 0x80);
+}
+static bool f16_is_bad(const uint8_t *p) {
+    return (p[1] & 0x7c) == 0x7c;
+}
+static bool bf16_is_bad(const uint8_t *p) {
+    return (p[1] & 0x7f) == 0x7f && (p[0] & 0x80);
+}
+static bool mxfp4_is_bad(const uint8_t *p) {
+    if (p[0] < 253) return false; /* 6 * 2^(252 - 127) is still a float */
+    if (p[0] == 255) return true;
+    float out[32];
+    dequant_mxfp4(p, out);
+    for (int i = 0; i < 32; i++)
+        if (!isfinite(out[i])) return true;
+    return false;
+}
+
+/* Is there one at all among n floats, halves or bf16s? A plain loop that the compiler makes fast. */
+static bool any_bad(ts_dtype type, const uint8_t *p, size_t n) {
+    uint32_t bad = 0;
+    if (type == TS_F32) {
+        for (size_t i = 0; i < n; i++) {
+            uint32_t v;
+            memcpy(&v, p + 4 * i, 4);
+            bad |= (v & 0x7f800000) == 0x7f800000;
+        }
+    } else {
+        const uint16_t exponent = type == TS_F16 ? 0x7c00 : 0x7f80;
+        for (size_t i = 0; i < n; i++) {
+            uint16_t v;
+            memcpy(&v, p + 2 * i, 2);
+            bad |= (v & exponent) == exponent;
+        }
+    }
+    return bad;
+}
+
+size_t ts_find_not_finite(ts_dtype type, const void *blocks, size_t n) {
+    const ts_dtype_info *info = ts_dtype_get(type);
+    const size_t block = (size_t)info->block, bytes = (size_t)info->block_bytes;
+    const uint8_t *p = blocks;
+    size_t at[2];
+    if (block == 1) {
+        if (!any_bad(type, p, n)) return n;
+        for (size_t i = 0; i < n; i++, p += bytes)
+            if (type == TS_F32 ? float_is_bad(p) : type == TS_F16 ? f16_is_bad(p) : bf16_is_bad(p)) return i;
+        return n;
+    }
+    scales_at(type, at);
+    for (size_t i = 0; i < n; i += block, p += bytes)
+        if (type == TS_MXFP4 ? mxfp4_is_bad(p) : f16_is_bad(p + at[0]) || f16_is_bad(p + at[1])) return i;
+    return n;
 }

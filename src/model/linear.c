@@ -1,5 +1,6 @@
 #include "model/linear.h"
 #include "format/quant.h"
+#include "model/finite.h"
 
 #include <assert.h>
 #include <math.h>
@@ -33,14 +34,9 @@ size_t ts_linear_packed_bytes(const ts_linear *l) {
 struct pack {
     const ts_linear *l;
     uint8_t *dst;
-    uint32_t first; /* group of task 0 */
-    atomic_bool bad_scale;
+    uint32_t first;        /* group of task 0 */
+    atomic_size_t not_finite; /* the first element that is not */
 };
-
-/* An f16 with all exponent bits set is Inf or NaN. */
-static bool bad_f16(const uint8_t *p) {
-    return (p[1] & 0x7c) == 0x7c;
-}
 
 static void pack_task(void *arg, size_t task, int thread) {
     struct pack *p = arg;
@@ -48,23 +44,17 @@ static void pack_task(void *arg, size_t task, int thread) {
     const ts_qmat *q = &p->l->q;
     uint32_t group = p->first + (uint32_t)task;
     uint8_t *dst = p->dst + group * q->group_bytes;
+    const size_t rows = p->l->n_out - (size_t)group * TS_GROUP_ROWS < TS_GROUP_ROWS ? p->l->n_out - (size_t)group * TS_GROUP_ROWS : TS_GROUP_ROWS;
+    const size_t n = rows * p->l->n_in, begin = (size_t)group * TS_GROUP_ROWS * p->l->n_in;
+    size_t bad = ts_find_not_finite(q->type, (const char *)p->l->raw + (size_t)group * TS_GROUP_ROWS * p->l->row_bytes, n);
+    size_t first = atomic_load(&p->not_finite);
+    while (bad < n && begin + bad < first && !atomic_compare_exchange_weak(&p->not_finite, &first, begin + bad)) continue;
     ts_qmat_pack_group(q, p->l->raw, p->l->row_bytes, group, dst);
-    const ts_pack_info info = ts_pack_info_of(q->type);
-    const bool second = info.head_bytes == 64 && q->type != TS_IQ4_XS;
-    for (uint32_t b = 0; b < q->n_block; b++) {
-        const uint8_t *h = dst + (size_t)b * info.head_bytes;
-        bool bad = false;
-        if (q->type == TS_MXFP4) {
-            for (int r = 0; r < TS_GROUP_ROWS; r++) bad |= h[r] == 255; /* E8M0 NaN */
-        } else {
-            for (int r = 0; r < TS_GROUP_ROWS * (second ? 2 : 1); r++) bad |= bad_f16(h + 2 * r);
-        }
-        if (bad) atomic_store(&p->bad_scale, true);
-    }
 }
 
 ts_status ts_linear_pack(ts_linear *l, void *dst, ts_pool *pool, ts_err *err) {
     struct pack p = {.l = l, .dst = dst};
+    atomic_init(&p.not_finite, SIZE_MAX);
     const size_t group_file_bytes = TS_GROUP_ROWS * l->row_bytes;
     uint32_t step = (uint32_t)((32u << 20) / group_file_bytes) + 1;
     for (; p.first < l->q.n_group; p.first += step) {
@@ -72,8 +62,7 @@ ts_status ts_linear_pack(ts_linear *l, void *dst, ts_pool *pool, ts_err *err) {
         ts_pool_run(pool, n, pack_task, &p);
         ts_gguf_release(l->file, l->tensor, p.first * group_file_bytes, n * group_file_bytes);
     }
-    if (atomic_load(&p.bad_scale))
-        return ts_fail(err, TS_E_FORMAT, "tensor %s: a block scale is infinite or not a number", l->name);
+    if (atomic_load(&p.not_finite) != SIZE_MAX) return ts_fail_not_finite(l->file, l->tensor, atomic_load(&p.not_finite), err);
     l->q.data = dst;
     return TS_OK;
 }

@@ -1,5 +1,7 @@
 #include "model/model.h"
+#include "base/cpu.h"
 #include "format/quant.h"
+#include "model/finite.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -39,8 +41,8 @@ static ts_status as_floats(ts_model *m, const ts_tensor *t, const float **out, t
         ts_dequant(t->type, t->data, copy, n);
         values = copy;
     }
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(values[i])) return ts_fail(err, TS_E_FORMAT, "%s: tensor %s: element %zu is not finite", path, t->name, i);
+    size_t bad = ts_find_not_finite(t->type, t->data, n);
+    if (bad < n) return ts_fail_not_finite(m->file, t, bad, err);
     *out = values;
     return TS_OK;
 }
@@ -138,9 +140,19 @@ static ts_status each_linear(ts_model *m, ts_status (*fn)(ts_linear *l, void *ud
     return fn(&m->head, ud, err);
 }
 
-static ts_status sum_packed(ts_linear *l, void *ud, ts_err *err) {
-    size_t *total = ud, bytes = l->elsewhere ? 0 : (ts_linear_packed_bytes(l) + 63) & ~(size_t)63;
-    if (!ts_size_add(*total, bytes, total)) return ts_fail_nomem(err, "packed weights", SIZE_MAX);
+/* What loading has to do: bytes to pack, and bytes of the file to read. */
+struct work {
+    size_t packed, read;
+};
+
+static size_t packed_size(const ts_linear *l) {
+    return l->elsewhere ? 0 : (ts_linear_packed_bytes(l) + 63) & ~(size_t)63;
+}
+
+static ts_status sum_work(ts_linear *l, void *ud, ts_err *err) {
+    struct work *w = ud;
+    w->read += l->tensor->bytes; /* bytes of files: no overflow */
+    if (!ts_size_add(w->packed, packed_size(l), &w->packed)) return ts_fail_nomem(err, "packed weights", SIZE_MAX);
     return TS_OK;
 }
 
@@ -154,19 +166,26 @@ struct packing {
     ts_model *m;
     ts_pool *pool;
     ts_load_progress progress;
-    size_t done;
+    size_t used; /* of m->packed */
+    size_t done, all; /* bytes of the file, for the progress */
 };
 
+static ts_status step_on(struct packing *p, size_t bytes, ts_err *err) {
+    p->done += bytes;
+    if (p->progress.fn && !p->progress.fn(p->progress.ud, p->done, p->all)) return ts_fail(err, TS_E_CANCELLED, "loading was stopped");
+    return TS_OK;
+}
+
+/* Pack a layer, which also checks it; what the CPU takes as it stands in the file, or a device packs later, is only checked. */
 static ts_status pack_one(ts_linear *l, void *ud, ts_err *err) {
     struct packing *p = ud;
-    size_t bytes = (ts_linear_packed_bytes(l) + 63) & ~(size_t)63;
-    if (bytes == 0 || l->elsewhere) return TS_OK;
-    ts_status s = ts_linear_pack(l, (char *)p->m->packed.ptr + p->done, p->pool, err);
-    if (s != TS_OK) return ts_err_prefix(err, s, "%s", ts_gguf_path(p->m->file));
-    p->done += bytes;
-    if (p->progress.fn && !p->progress.fn(p->progress.ud, p->done, p->m->packed.bytes))
-        return ts_fail(err, TS_E_CANCELLED, "loading was stopped");
-    return TS_OK;
+    if (packed_size(l)) {
+        TS_TRY(ts_linear_pack(l, (char *)p->m->packed.ptr + p->used, p->pool, err));
+        p->used += packed_size(l);
+    } else {
+        TS_TRY(ts_tensor_check_finite(p->m->file, l->tensor, p->pool, l->elsewhere, err));
+    }
+    return step_on(p, l->tensor->bytes, err);
 }
 
 ts_status ts_model_describe(ts_model **out, const ts_gguf *g, ts_err *err) {
@@ -200,15 +219,20 @@ ts_status ts_model_describe(ts_model **out, const ts_gguf *g, ts_err *err) {
 }
 
 ts_status ts_model_pack(ts_model *m, ts_pool *pool, ts_load_progress progress, ts_err *err) {
-    size_t total = 0, there = ts_mem_available();
-    TS_TRY(each_linear(m, sum_packed, &total, err));
-    if (total == 0) return TS_OK;
-    if (there && total > there)
-        return ts_fail(err, TS_E_NOMEM, "%s: the weights need %zu MiB of memory, but %zu MiB are free", ts_gguf_path(m->file),
-                       total >> 20, there >> 20);
-    TS_TRY(ts_big_alloc(&m->packed, total, true, "the weights", err));
-    struct packing p = {.m = m, .pool = pool, .progress = progress};
-    return each_linear(m, pack_one, &p, err);
+    struct work w = {0};
+    size_t there = ts_mem_available();
+    TS_TRY(each_linear(m, sum_work, &w, err));
+    const bool tied = m->head.tensor == m->embed;
+    if (!tied) w.read += m->embed->bytes;
+    if (there && w.packed > there)
+        return ts_fail(err, TS_E_NOMEM, "%s: the weights need %zu MiB of memory, but %zu MiB are free", ts_gguf_path(m->file), w.packed >> 20,
+                       there >> 20);
+    if (w.packed) TS_TRY(ts_big_alloc(&m->packed, w.packed, true, "the weights", err));
+    struct packing p = {.m = m, .pool = pool, .progress = progress, .all = w.read};
+    TS_TRY(each_linear(m, pack_one, &p, err));
+    if (tied) return TS_OK;
+    TS_TRY(ts_tensor_check_finite(m->file, m->embed, pool, true, err));
+    return step_on(&p, m->embed->bytes, err);
 }
 
 ts_status ts_model_open(ts_model **out, const ts_gguf *g, ts_pool *pool, ts_load_progress progress, ts_err *err) {

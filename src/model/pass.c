@@ -1,8 +1,12 @@
 #include "model/pass.h"
 #include "base/clock.h"
 #include "format/quant.h"
+#include "model/finite.h"
 
 #include <assert.h>
+#include <float.h>
+#include <inttypes.h>
+#include <stdatomic.h>
 #include <math.h>
 #include <string.h>
 
@@ -82,6 +86,54 @@ void ts_scratch_fini(ts_scratch *s) {
 
 /* ---- steps ---------------------------------------------------------------------------------------------------- */
 
+/* A number that is infinite or none does not always stay visible: quantised activations make 0 of a NaN, and a mean of squares that
+ * overflows makes 0 of everything. So each step looks at what it is about to lose. The earliest place is kept: layer, then the order
+ * of these, then position. */
+enum fault {
+    FAULT_HEAD,      /* squares of a head's query or key overflow before its norm */
+    FAULT_CACHE,     /* a key or value is not finite */
+    FAULT_F16,       /* a key or value is finite, but not as an F16 */
+    FAULT_ATTENTION, /* attention's output is not finite */
+    FAULT_NORM,      /* squares of the residual stream overflow */
+    FAULT_FFN,       /* the feed-forward network's products are not finite */
+};
+static const float F16_LIMIT = 0x1.ffdffep+15f; /* the largest f32 that rounds to a finite F16, 65504 */
+
+static uint32_t position_of(const ts_batch *b, size_t t) {
+    const ts_att_span *span = b->span;
+    while (t >= (size_t)span->first + span->n) span++;
+    return span->pos0 + (uint32_t)t - span->first;
+}
+
+static void note_fault(ts_pass *p, enum fault kind, size_t t) {
+    uint64_t now = (uint64_t)p->layer << 40 | (uint64_t)kind << 32 | (uint32_t)t, was = atomic_load(&p->fault);
+    while (now < was && !atomic_compare_exchange_weak(&p->fault, &was, now)) continue;
+}
+
+static ts_status fail_fault(const ts_pass *p, ts_err *err) {
+    static const char *const what[] = {
+        [FAULT_HEAD] = "the sum of squares of a query or key overflows",
+        [FAULT_NORM] = "the sum of squares of the activations overflows",
+        [FAULT_CACHE] = "a key or value is not finite",
+        [FAULT_F16] = "a key or value is larger than an F16 KV cache can hold (65504); use --kv f32",
+        [FAULT_ATTENTION] = "the output of attention is not finite",
+        [FAULT_FFN] = "the feed-forward network's products are not finite",
+    };
+    uint64_t f = atomic_load(&p->fault);
+    enum fault kind = (enum fault)(f >> 32 & 255);
+    return ts_fail(err, kind == FAULT_F16 ? TS_E_LIMIT : TS_E_FORMAT, "%s: layer %" PRIu64 ", position %u: %s%s", ts_gguf_path(p->m->file),
+                   f >> 40, position_of(p->batch, (uint32_t)f), what[kind],
+                   kind == FAULT_F16 ? "" : "; the file's weights are damaged, or its metadata does not fit them");
+}
+
+/* Can n numbers be squared and summed in f32? Nearly always one look at their sizes tells. */
+static bool squares_overflow(const float *x, uint32_t n) {
+    if (!ts_beyond(x, n, 0x1p+50f)) return false; /* n is at most 2^18 (config.c) */
+    double sum = 0;
+    for (uint32_t i = 0; i < n; i++) sum += (double)x[i] * (double)x[i];
+    return !(sum <= (double)FLT_MAX);
+}
+
 /* The time of a step, where somebody wants to know. */
 static uint64_t begin_step(const ts_exec *ex) {
     return ex->hook ? ts_now_ns() : 0;
@@ -127,6 +179,7 @@ static void norm_task(void *arg, size_t t, int thread) {
     ts_scratch *s = a->p->s;
     float *x = s->x + t * c->d_model, *norm = s->norm + t * c->d_model;
     if (a->add) a->p->ex.kern->add(x, s->y + t * c->d_model, c->d_model);
+    if (squares_overflow(a->from + t * c->d_model, c->d_model)) note_fault(a->p, FAULT_NORM, t);
     a->p->ex.kern->rmsnorm(a->from + t * c->d_model, a->weight, norm, c->d_model, c->norm_eps);
     quantise(a->p, a->w, norm, c->d_model, a->n_tok, (uint32_t)t);
 }
@@ -150,6 +203,7 @@ void ts_step_add(ts_pass *p) {
 }
 
 void ts_step_qkv(ts_pass *p, const ts_layer *l) {
+    p->layer = (uint32_t)(l - p->m->layer);
     const ts_linear *const layer[] = {&l->q, &l->k, &l->v};
     float *const y[] = {p->s->q, p->s->k, p->s->v};
     const size_t ld[] = {l->q.n_out, l->k.n_out, l->v.n_out};
@@ -165,7 +219,7 @@ struct rope_args {
 static void rope_task(void *arg, size_t t, int thread) {
     const struct rope_args *a = arg;
     (void)thread;
-    const ts_pass *p = a->p;
+    ts_pass *p = a->p;
     const ts_model *m = p->m;
     const ts_model_config *c = &m->c;
     const ts_layer *l = &m->layer[a->layer];
@@ -174,20 +228,24 @@ static void rope_task(void *arg, size_t t, int thread) {
     const ts_att_span *span = p->batch->span;
     while (t >= (size_t)span->first + span->n) span++;
     const uint32_t pos = span->pos0 + (uint32_t)t - span->first;
-    const float *cs = p->s->angles + t * c->n_rot;
+    const float *cs = p->s->angles + t * c->n_rot, limit = span->kv->type == TS_KV_F16 ? F16_LIMIT : FLT_MAX;
     float turned[1024];
     for (uint32_t h = 0; h < c->n_head; h++) {
         float *q = p->s->q + (t * c->n_head + h) * hd, *out = p->s->qr + (t * c->n_head + h) * pad;
+        if (l->q_norm && squares_overflow(q, hd)) note_fault(p, FAULT_HEAD, t);
         if (l->q_norm) kern->rmsnorm(q, l->q_norm, q, hd, c->norm_eps);
         kern->rope(q, out, cs, c->n_rot, hd, m->arch->rope_halves);
         for (uint32_t d = hd; d < pad; d++) out[d] = 0;
     }
     for (uint32_t h = 0; h < c->n_kv_head; h++) {
-        float *k = p->s->k + (t * c->n_kv_head + h) * hd;
+        float *k = p->s->k + (t * c->n_kv_head + h) * hd, *v = p->s->v + (t * c->n_kv_head + h) * hd;
+        if (l->k_norm && squares_overflow(k, hd)) note_fault(p, FAULT_HEAD, t);
         if (l->k_norm) kern->rmsnorm(k, l->k_norm, k, hd, c->norm_eps);
         kern->rope(k, turned, cs, c->n_rot, hd, m->arch->rope_halves);
+        if (ts_beyond(turned, hd, limit) || ts_beyond(v, hd, limit))
+            note_fault(p, ts_beyond(turned, hd, FLT_MAX) || ts_beyond(v, hd, FLT_MAX) ? FAULT_CACHE : FAULT_F16, t);
         /* spans name the cache as const for attention; storing is this task's privilege, one token each */
-        ts_kv_store((ts_kv *)(uintptr_t)span->kv, kern, a->layer, h, pos, turned, p->s->v + (t * c->n_kv_head + h) * hd, hd);
+        ts_kv_store((ts_kv *)(uintptr_t)span->kv, kern, a->layer, h, pos, turned, v, hd);
     }
 }
 
@@ -205,6 +263,7 @@ static void attention_out_task(void *arg, size_t t, int thread) {
     const uint32_t hd = c->head_dim, pad = ts_head_pad(c), K = c->n_head * hd;
     float *out = s->norm + t * K;
     for (uint32_t h = 0; h < c->n_head; h++) memcpy(out + h * hd, s->att + (t * c->n_head + h) * pad, hd * sizeof *out);
+    if (ts_beyond(out, K, FLT_MAX)) note_fault(a->p, FAULT_ATTENTION, t);
     quantise(a->p, a->w, out, K, a->p->n_tok, (uint32_t)t);
 }
 
@@ -234,6 +293,7 @@ static void silu_task(void *arg, size_t t, int thread) {
     const uint32_t n = a->p->m->c.d_ff;
     float *gate = a->p->s->gate + t * n;
     a->p->ex.kern->silu_mul(gate, a->p->s->up + t * n, gate, n);
+    if (ts_beyond(gate, n, FLT_MAX)) note_fault(a->p, FAULT_FFN, t);
     quantise(a->p, a->w, gate, n, a->p->n_tok, (uint32_t)t);
 }
 
@@ -255,7 +315,7 @@ void ts_step_ffn(ts_pass *p, const ts_layer *l) {
 }
 
 bool ts_pass_cancelled(const ts_pass *p) {
-    return p->failed != TS_OK || (p->batch->cancelled && p->batch->cancelled(p->batch->ud));
+    return p->failed != TS_OK || atomic_load(&p->fault) != UINT64_MAX || (p->batch->cancelled && p->batch->cancelled(p->batch->ud));
 }
 
 /* ---- the pass ------------------------------------------------------------------------------------------------- */
@@ -275,23 +335,33 @@ static void embed_task(void *arg, size_t t, int thread) {
 
 ts_status ts_forward(const ts_model *m, ts_exec ex, ts_scratch *s, const ts_batch *b, ts_err *err) {
     assert(b->n_tok >= 1 && b->n_tok <= s->max_tok);
-    ts_pass p = {.m = m, .ex = ex, .s = s, .batch = b, .n_tok = b->n_tok, .err = err};
+    ts_pass p = {.m = m, .ex = ex, .s = s, .batch = b, .n_tok = b->n_tok, .fault = UINT64_MAX, .err = err};
     uint64_t begin = begin_step(&ex);
     ts_pool_run(ex.pool, p.n_tok, embed_task, &p);
     end_step(&ex, "embedding", p.n_tok, begin);
     ts_status st = m->arch->forward(&p);
     if (p.failed != TS_OK) return p.failed;
+    if (atomic_load(&p.fault) != UINT64_MAX) return fail_fault(&p, err);
     return st == TS_E_CANCELLED ? ts_fail(err, st, "stopped") : st;
 }
 
 ts_status ts_forward_logits(const ts_model *m, ts_exec ex, ts_scratch *s, uint32_t row0, uint32_t n, float *out, ts_err *err) {
     const ts_linear *const head[] = {&m->head};
-    ts_pass p = {.m = m, .ex = ex, .s = s, .n_tok = n};
+    ts_pass p = {.m = m, .ex = ex, .s = s, .n_tok = n, .layer = m->c.n_layer - 1, .fault = UINT64_MAX};
     struct norm_args a = {&p, m->out_norm, s->x + (size_t)row0 * m->c.d_model, false, wants_of(head, 1), n};
     uint64_t begin = begin_step(&ex);
     ts_pool_run(ex.pool, n, norm_task, &a);
     end_step(&ex, "norm", n, begin);
     float *const y[] = {out};
     const size_t ld[] = {m->c.n_vocab};
-    return ts_linear_run(&ex, head, 1, s->norm, m->c.d_model, &s->act, n, y, ld, err);
+    const char *path = ts_gguf_path(m->file);
+    if (atomic_load(&p.fault) != UINT64_MAX)
+        return ts_fail(err, TS_E_FORMAT, "%s: behind the last layer the sum of squares of the activations overflows; the file's weights are "
+                       "damaged, or its metadata does not fit them", path);
+    TS_TRY(ts_linear_run(&ex, head, 1, s->norm, m->c.d_model, &s->act, n, y, ld, err));
+    for (uint32_t i = 0; i < n; i++)
+        if (ts_beyond(out + (size_t)i * m->c.n_vocab, m->c.n_vocab, FLT_MAX))
+            return ts_fail(err, TS_E_FORMAT, "%s: the logits are not finite; the file's weights are damaged, or its metadata does not fit them",
+                           path);
+    return TS_OK;
 }

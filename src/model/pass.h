@@ -42,13 +42,17 @@ struct ts_pass {
     const ts_batch *batch;
     uint32_t n_tok;
     ts_status failed; /* of a linear layer on a device: nothing more is given to it */
+    uint32_t layer;   /* that we are in */
+    _Atomic uint64_t fault; /* the first place where numbers stopped being numbers (pass.c), UINT64_MAX: none */
     ts_err *err;
 };
 
 /* Run the layers: stores keys and values, leaves the residual stream of every token in s->x. TS_E_CANCELLED when asked
- * to stop, TS_E_DEVICE (the KV cache then holds entries of these positions that must not be used). */
+ * to stop, TS_E_DEVICE; TS_E_FORMAT where a value is not finite any more, TS_E_LIMIT where a key or value is too large for an F16
+ * cache, both with layer and position. (The KV cache then holds entries of these positions that must not be used.) */
 TS_NODISCARD ts_status ts_forward(const ts_model *m, ts_exec ex, ts_scratch *s, const ts_batch *b, ts_err *err);
-/* Logits of rows [row0, row0 + n) of the last pass: out f32 [n, n_vocab]. Errors: those of a device. */
+/* Logits of rows [row0, row0 + n) of the last pass: out f32 [n, n_vocab], finite. Errors: those of a device; TS_E_FORMAT: they would
+ * not be finite. */
 TS_NODISCARD ts_status ts_forward_logits(const ts_model *m, ts_exec ex, ts_scratch *s, uint32_t row0, uint32_t n, float *out,
                                          ts_err *err);
 

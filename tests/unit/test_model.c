@@ -195,6 +195,46 @@ static void test_values(void **state) {
     }
 }
 
+/* Inf and NaN in a matrix of floats, in the embedding of a model with its own output layer, in a bias: tensor, row and element. */
+static void test_not_finite(void **state) {
+    (void)state;
+    static const struct {
+        const char *model, *tensor;
+        size_t row, column; /* of the element that is changed */
+        uint8_t byte[4];    /* its new bytes */
+        const char *says;
+    } t[] = {
+        {"f32", "blk.1.ffn_up.weight", 3, 5, {0, 0, 0xc0, 0x7f}, "row 3, element 5"},
+        {"f32", "blk.0.attn_v.weight", 0, 0, {0, 0, 0x80, 0xff}, "row 0, element 0"},
+        {"f16", "blk.1.ffn_down.weight", 7, 1, {0x00, 0x7c}, "row 7, element 1"},
+        {"f16", "output.weight", 2, 2, {0x01, 0xfe}, "row 2, element 2"},
+        {"bf16", "blk.0.attn_q.weight", 1, 9, {0x80, 0xff}, "row 1, element 9"},
+        {"q4_0", "token_embd.weight", 5, 32, {0x00, 0x7c}, "row 5, element 32"},
+        {"q6_k", "token_embd.weight", 9, 0, {0}, NULL},
+        {"qwen2", "blk.1.attn_k.bias", 0, 4, {0, 0, 0x80, 0x7f}, "element 4"},
+    };
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        gguf_file f = zoo_file(t[i].model);
+        ts_gguf *g;
+        ts_err err;
+        assert_ok(ts_gguf_open_mem(&g, (ts_span){.data = f.data, .len = f.len}, "x", 0, &err));
+        const ts_tensor *x = ts_gguf_tensor(g, t[i].tensor);
+        assert_non_null(x);
+        const ts_dtype_info *info = ts_dtype_get(x->type);
+        uint8_t *copy = malloc(x->bytes);
+        memcpy(copy, x->data, x->bytes);
+        size_t at = t[i].row * ts_dtype_row_bytes(x->type, x->dim[0]) + t[i].column / (size_t)info->block * (size_t)info->block_bytes;
+        if (t[i].says) memcpy(copy + at, t[i].byte, info->block == 1 ? (size_t)info->block_bytes : 2);
+        else copy[at + 208] = 0, copy[at + 209] = 0xfc; /* Q6_K's scale stands at the end of its block */
+        const char *const words[] = {t[i].tensor, t[i].says ? t[i].says : "row 9, element 0", NULL};
+        refused(f, (const gguf_edit[]){{.name = t[i].tensor, .what = EDIT_TENSOR, .type = x->type, .rows = x->n_dims == 2 ? x->dim[1] : 0,
+                                        .cols = x->dim[0], .data = copy}, {0}}, TS_E_FORMAT, words);
+        free(copy);
+        ts_gguf_close(g);
+        ts_free(f.data);
+    }
+}
+
 /* What the model says about itself, counted by hand. */
 static void test_counts(void **state) {
     (void)state;
@@ -332,7 +372,7 @@ static void test_alloc(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_metadata), cmocka_unit_test(test_tensors), cmocka_unit_test(test_values),
+        cmocka_unit_test(test_metadata), cmocka_unit_test(test_tensors), cmocka_unit_test(test_values), cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_counts),   cmocka_unit_test(test_cancel),  cmocka_unit_test(test_spans),
         cmocka_unit_test(test_alloc),
     };

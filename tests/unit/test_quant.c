@@ -332,13 +332,40 @@ static void test_quantize_extremes(void **state) {
     }
 }
 
+/* What ts_find_not_finite says about random bytes is what the values say. */
+static void test_not_finite(void **state) {
+    (void)state;
+    enum { BLOCKS = 40 };
+    uint8_t raw[BLOCKS * 256 + 1];
+    float out[BLOCKS * 256];
+    ts_rng rng = ts_rng_seed(11);
+    int found = 0, clean = 0;
+    for (int round = 0; round < 400; round++)
+        for (int i = 0; i <= N_TYPES; i++) {
+            const ts_dtype type = i < N_TYPES ? types[i].type : TS_F32;
+            const ts_dtype_info *info = ts_dtype_get(type);
+            const size_t block = (size_t)info->block, bytes = (size_t)info->block_bytes, n_block = 1 + ts_rng_below(&rng, BLOCKS), n = n_block * block;
+            for (size_t k = 0; k < n_block * bytes; k++) raw[1 + k] = (uint8_t)ts_rng_u32(&rng);
+            if (type == TS_MXFP4) /* the upper end, where it matters */
+                for (size_t k = 0; k < n_block; k++) raw[1 + k * bytes] = (uint8_t)(255 - ts_rng_below(&rng, 60));
+            ts_dequant(type, raw + 1, out, n); /* + 1: no alignment is needed */
+            size_t want = n;
+            for (size_t k = 0; k < n && want == n; k++)
+                if (!isfinite(out[k]) || (type == TS_MXFP4 && raw[1 + k / block * bytes] == 255)) want = k / block * block;
+            size_t got = ts_find_not_finite(type, raw + 1, n);
+            if (got != want) fail_msg("%s: %zu of %zu, not %zu", info->name, got, n, want);
+            *(want < n ? &found : &clean) += 1;
+        }
+    assert_true(found > 1000 && clean > 1000);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dtype),          cmocka_unit_test(test_f16),
         cmocka_unit_test(test_bf16),           cmocka_unit_test(test_scales),
         cmocka_unit_test(test_layouts),        cmocka_unit_test(test_goldens),
         cmocka_unit_test(test_quantize_goldens), cmocka_unit_test(test_quantize_error),
-        cmocka_unit_test(test_quantize_extremes),
+        cmocka_unit_test(test_quantize_extremes), cmocka_unit_test(test_not_finite),
     };
     return cmocka_run_group_tests_name("quant", tests, NULL, NULL);
 }

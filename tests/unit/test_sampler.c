@@ -219,12 +219,12 @@ static void test_greedy(void **state) {
     o.top_k = 1, o.top_p = 0.1f, o.min_p = 1, o.typical_p = 0.1f; /* have no say */
     ts_sampler *s = make(&o, 6);
     const float ties[6] = {1, 3, 2, 3, 3, -1}, nan[6] = {NAN, -5, NAN, -4, -4, NAN}, all_nan[6] = {NAN, NAN, NAN, NAN, NAN, NAN};
-    const float inf[6] = {1, 2, INFINITY, INFINITY, 5, NAN}, none[6] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY};
+    const float inf[6] = {1, 2, INFINITY, INFINITY, 5, -1}, none[6] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY};
     assert_int_equal(ts_sampler_next(s, ties, NULL, 0), 1); /* the lowest id of equals */
-    assert_int_equal(ts_sampler_next(s, nan, NULL, 0), 3);  /* NaN never wins */
-    assert_int_equal(ts_sampler_next(s, all_nan, NULL, 0), 0);
+    assert_int_equal(ts_sampler_next(s, nan, NULL, 0), -1); /* logits that are not numbers choose nothing */
+    assert_int_equal(ts_sampler_next(s, all_nan, NULL, 0), -1);
     assert_int_equal(ts_sampler_next(s, inf, NULL, 0), 2);
-    assert_int_equal(ts_sampler_next(s, none, NULL, 0), 0);
+    assert_int_equal(ts_sampler_next(s, none, NULL, 0), -1);
     ts_sampler_free(s);
     /* bias and penalties count at temperature 0 as well */
     const ts_logit_bias bias[] = {{1, -INFINITY}, {0, 2.5f}};
@@ -239,21 +239,30 @@ static void test_greedy(void **state) {
     assert_int_equal(ts_sampler_next(s, ties, history, 3), 1); /* 1 is outside the window of two */
     assert_int_equal(ts_sampler_next(s, ties, history, 2), 4);
     assert_int_equal(ts_sampler_next(s, ties, history, 0), 1); /* nothing of the calls before is left */
+    const ts_token wild[] = {1, 6, INT32_MAX, -1, INT32_MIN, 3}; /* no tokens of this vocabulary, in a window of two and of all */
+    assert_int_equal(ts_sampler_next(s, ties, wild, 5), 1);
+    assert_int_equal(ts_sampler_next(s, ties, wild, 6), 1);
+    ts_sampler_free(s);
+    o.penalty_window = -1;
+    s = make(&o, 6);
+    assert_int_equal(ts_sampler_next(s, ties, wild, 6), 4);
     ts_sampler_free(s);
 }
 
-/* Sampling from bad logits: NaN never comes while there is anything else, nothing crashes, the answer is an id. */
+/* Sampling from bad logits: a token that may come, or -1 where there is a NaN or nothing may come. */
 static void test_bad_logits(void **state) {
     (void)state;
     enum { N = 50 };
     float logits[N];
     ts_rng rng = ts_rng_seed(3);
     for (int round = 0; round < 200; round++) {
-        int good = 0;
+        bool nan = false, some = false;
         for (int i = 0; i < N; i++) {
             uint64_t kind = ts_rng_below(&rng, round % 4 == 0 ? 2 : 4);
             logits[i] = kind == 0 ? NAN : kind == 1 ? -INFINITY : kind == 2 && round % 3 == 0 ? INFINITY : (float)ts_rng_gauss(&rng) * 1e30f;
-            good += !isnan(logits[i]);
+            if (round % 5 == 0 && isnan(logits[i])) logits[i] = -INFINITY;
+            nan |= isnan(logits[i]);
+            some |= logits[i] > -INFINITY;
         }
         ts_sampler_opts o = ts_sampler_defaults();
         o.seed = (uint64_t)round;
@@ -261,8 +270,12 @@ static void test_bad_logits(void **state) {
         ts_sampler *s = make(&o, N);
         for (int i = 0; i < 20; i++) {
             ts_token id = ts_sampler_next(s, logits, NULL, 0);
+            if (nan || !some) {
+                assert_int_equal(id, -1);
+                continue;
+            }
             assert_in_range(id, 0, N - 1);
-            if (good && isnan(logits[id])) fail_msg("round %d: a NaN was drawn", round);
+            assert_true(logits[id] > -INFINITY);
         }
         ts_sampler_free(s);
     }

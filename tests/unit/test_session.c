@@ -1,5 +1,6 @@
 /* session: what sync and score promise when things go wrong, reuse, statistics, no allocation while tokens go through. */
 #include "support/alloc_fail.h"
+#include "support/gguf_edit.h"
 #include "support/test.h"
 
 #include "engine/session.h"
@@ -284,11 +285,91 @@ static void test_alloc(void **state) {
     ts_session_free(s);
 }
 
+/* A float model of the zoo with one tensor's values multiplied. */
+static ts_engine *scaled(const char *tensor, float by, void **file) {
+    ts_buf raw = {0};
+    ts_err err;
+    ts_gguf *g;
+    ts_engine *e;
+    assert_ok(zoo_make(zoo_find("f32"), &raw, &err));
+    gguf_file in = {.data = ts_alloc_aligned(raw.len, 1), .len = raw.len};
+    assert_non_null(in.data);
+    memcpy(in.data, raw.data, raw.len);
+    assert_ok(ts_gguf_open_mem(&g, (ts_span){.data = in.data, .len = in.len}, "x", 0, &err));
+    const ts_tensor *t = ts_gguf_tensor(g, tensor);
+    assert_non_null(t);
+    assert_int_equal(t->type, TS_F32);
+    const size_t n = t->bytes / sizeof(float);
+    float *v = malloc(t->bytes);
+    for (size_t i = 0; i < n; i++) v[i] = ((const float *)t->data)[i] * by;
+    gguf_file out = gguf_edited(in, (const gguf_edit[]){{.name = tensor, .what = EDIT_TENSOR, .type = TS_F32, .rows = t->n_dims == 2 ? t->dim[1] : 0,
+                                                         .cols = t->dim[0], .data = v}, {0}});
+    assert_ok(ts_engine_open_memory(&e, out.data, out.len, &(ts_engine_opts){.n_threads = 2}, &err));
+    *file = out.data;
+    free(v);
+    ts_gguf_close(g);
+    ts_free(in.data);
+    ts_buf_free(&raw);
+    return e;
+}
+
+static bool accept(void *ud, size_t pos, const float *logits) {
+    (void)pos, (void)logits;
+    ++*(size_t *)ud;
+    return true;
+}
+
+/* Finite weights whose results are not: an error that names the place, never a token. */
+static void test_overflow(void **state) {
+    (void)state;
+    static const struct {
+        const char *tensor;
+        float by;
+        bool f32_ok; /* with a cache of F32 there is no overflow */
+        ts_status code;
+        const char *says;
+    } t[] = {
+        {"blk.1.attn_k.weight", 1e6f, true, TS_E_LIMIT, "layer 1, position "},
+        {"blk.0.attn_v.weight", 1e6f, true, TS_E_LIMIT, "use --kv f32"},
+        {"blk.0.attn_k.weight", 1e38f, false, TS_E_FORMAT, "layer 0, position "},
+        {"blk.1.attn_q.weight", 1e38f, false, TS_E_FORMAT, "layer 1, position "},
+        {"blk.1.ffn_up.weight", 3e38f, false, TS_E_FORMAT, ": the feed-forward network"},
+        {"blk.0.ffn_down.weight", 1e30f, false, TS_E_FORMAT, "layer 0, position 0: the sum of squares"},
+        {"blk.1.ffn_down.weight", 1e30f, false, TS_E_FORMAT, "behind the last layer the sum of squares"},
+        {"output.weight", 3e38f, false, TS_E_FORMAT, "the logits are not finite"},
+    };
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        void *file;
+        ts_engine *e = scaled(t[i].tensor, t[i].by, &file);
+        for (int kv = TS_KV_F16; kv <= TS_KV_F32; kv++) {
+            ts_session *s;
+            ts_err err;
+            size_t seen = 0;
+            assert_ok(ts_session_new(&s, e, &(ts_session_opts){.n_ctx = 64, .kv = (ts_kv_type)kv}, &err));
+            for (int score = 0; score < 2; score++) {
+                ts_status st = score ? ts_session_score(s, prompt, 20, accept, &seen, &err) : ts_session_sync(s, prompt, 20, &err);
+                if (kv == TS_KV_F32 && t[i].f32_ok) {
+                    assert_ok(st);
+                    continue;
+                }
+                if (st != t[i].code || !strstr(err.msg, t[i].says))
+                    fail_msg("%s times %g: %s: %s", t[i].tensor, (double)t[i].by, ts_status_name(st), err.msg);
+                assert_null(ts_session_logits(s));
+                assert_int_equal(seen, 0);
+            }
+            ts_session_free(s);
+        }
+        ts_engine_close(e);
+        ts_free(file);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_contexts), cmocka_unit_test(test_bad_tokens), cmocka_unit_test(test_reuse),
         cmocka_unit_test(test_cancel),   cmocka_unit_test(test_score),      cmocka_unit_test(test_two),
         cmocka_unit_test(test_kv_types_differ), cmocka_unit_test(test_alloc),
+        cmocka_unit_test(test_overflow),
     };
     return cmocka_run_group_tests_name("session", tests, setup, teardown);
 }

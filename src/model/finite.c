@@ -1,0 +1,51 @@
+#include "model/finite.h"
+#include "format/quant.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+bool ts_beyond(const float *x, size_t n, float limit) {
+    int32_t most, over = 0;
+    memcpy(&most, &limit, sizeof most);
+    for (size_t i = 0; i < n; i++) { /* without the sign, floats are ordered as their bits are, NaN behind infinity */
+        int32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        over |= (bits & INT32_MAX) > most;
+    }
+    return over;
+}
+
+ts_status ts_fail_not_finite(const ts_gguf *g, const ts_tensor *t, size_t i, ts_err *err) {
+    const ts_dtype_info *info = ts_dtype_get(t->type);
+    const size_t row = i / (size_t)t->dim[0], column = i % (size_t)t->dim[0];
+    return ts_fail(err, TS_E_FORMAT, "%s: tensor %s: %s (row %zu, element %zu; byte %llu of the file)", ts_gguf_part_path(g, t->file), t->name,
+                   info->block > 1 ? "a block's scale is infinite, too large or not a number" : "a number is infinite or not a number", row,
+                   column, (unsigned long long)(t->offset + i / (size_t)info->block * (size_t)info->block_bytes));
+}
+
+enum { CHUNK = 1 << 18 }; /* elements, whole blocks of every type */
+
+struct check {
+    const ts_tensor *t;
+    size_t n, n_block;
+    atomic_size_t first; /* that is not finite */
+};
+
+static void check_task(void *arg, size_t task, int thread) {
+    struct check *c = arg;
+    (void)thread;
+    const ts_dtype_info *info = ts_dtype_get(c->t->type);
+    const size_t begin = task * CHUNK, n = c->n - begin < CHUNK ? c->n - begin : CHUNK;
+    const char *data = (const char *)c->t->data + begin / (size_t)info->block * (size_t)info->block_bytes;
+    size_t bad = ts_find_not_finite(c->t->type, data, n), first = atomic_load(&c->first);
+    while (bad < n && begin + bad < first && !atomic_compare_exchange_weak(&c->first, &first, begin + bad)) continue;
+}
+
+ts_status ts_tensor_check_finite(const ts_gguf *g, const ts_tensor *t, ts_pool *pool, bool release, ts_err *err) {
+    struct check c = {.t = t, .n = (size_t)(t->dim[0] * t->dim[1] * t->dim[2] * t->dim[3])};
+    atomic_init(&c.first, SIZE_MAX);
+    ts_pool_run(pool, (c.n + CHUNK - 1) / CHUNK, check_task, &c);
+    if (release) ts_gguf_release(g, t, 0, t->bytes);
+    size_t first = atomic_load(&c.first);
+    return first == SIZE_MAX ? TS_OK : ts_fail_not_finite(g, t, first, err);
+}
