@@ -1,6 +1,8 @@
 #include "engine/engine.h"
 #include "base/clock.h"
 #include "base/cpu.h"
+#include "base/log.h"
+#include "model/leftover.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +17,13 @@ static bool load_progress(void *ud, size_t done, size_t all) {
     return l->fn(l->ud, done, all);
 }
 
+/* Settings in the file that nobody here follows are not passed over in silence. */
+static void warn_of_keys(const ts_engine *e) {
+    char keys[300];
+    size_t n = ts_keys_warning(e->file, e->model->c.arch, keys, sizeof keys);
+    if (n) ts_log(TS_LOG_WARN, "%.150s: metadata that is not followed: %s", ts_gguf_path(e->file), keys);
+}
+
 /* Everything behind e->file. */
 static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, ts_err *err) {
     ts_cpu_level level;
@@ -25,6 +34,7 @@ static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, ts_err *er
     struct load_ud ud = {opts->progress, opts->progress_ud};
     ts_load_progress progress = {.fn = opts->progress ? load_progress : NULL, .ud = &ud};
     TS_TRY(ts_model_describe(&e->model, e->file, err));
+    warn_of_keys(e);
     TS_TRY(ts_accel_open(&e->accel, opts, e->model, err)); /* before packing: it says what the CPU need not have */
     TS_TRY(ts_model_pack(e->model, e->pool, progress, err));
     TS_TRY(ts_accel_load(e->accel, e->pool, progress, err));

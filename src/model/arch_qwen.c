@@ -8,8 +8,8 @@ static ts_status load_layer(ts_model *m, uint32_t layer, ts_err *err) {
     TS_TRY(ts_model_load_common(m, layer, err));
     ts_layer *l = &m->layer[layer];
     const bool norms = strcmp(m->c.arch, "qwen3") == 0;
-    TS_TRY(ts_model_vector(m, &l->q_norm, (int)layer, "attn_q_norm", m->c.head_dim, norms, err));
-    TS_TRY(ts_model_vector(m, &l->k_norm, (int)layer, "attn_k_norm", m->c.head_dim, norms, err));
+    if (norms) TS_TRY(ts_model_vector(m, &l->q_norm, (int)layer, "attn_q_norm", m->c.head_dim, true, err));
+    if (norms) TS_TRY(ts_model_vector(m, &l->k_norm, (int)layer, "attn_k_norm", m->c.head_dim, true, err));
     if (!norms && (!l->q.bias || !l->k.bias || !l->v.bias))
         return ts_fail(err, TS_E_FORMAT, "%s: layer %u lacks a bias of attn_q, attn_k or attn_v, which qwen2 has",
                        ts_gguf_path(m->file), layer);

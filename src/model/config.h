@@ -17,6 +17,7 @@ typedef struct ts_model_config {
     uint32_t head_dim;          /* of q, k and v */
     uint32_t window;            /* sliding window in positions, 0: none */
     float norm_eps;
+    float att_scale; /* of the scores: 1 / sqrt(head_dim) unless the file says otherwise */
 
     uint32_t n_rot; /* rotated elements of a head, even */
     float rope_base;

@@ -1,7 +1,9 @@
 #include "model/model.h"
 #include "base/cpu.h"
 #include "format/quant.h"
+#include "base/printable.h"
 #include "model/finite.h"
+#include "model/leftover.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -26,6 +28,13 @@ static const char *tensor_name(char *buf, size_t len, int layer, const char *nam
     return buf;
 }
 
+/* The tensor of this name, NULL: none. It counts as used from now on. */
+static const ts_tensor *take(ts_model *m, const char *name) {
+    const ts_tensor *t = ts_gguf_tensor(m->file, name);
+    if (t) m->used[t - ts_gguf_tensor_at(m->file, 0)] = true;
+    return t;
+}
+
 /* A vector as f32: in place in the file where it is f32 and aligned, else a copy. */
 static ts_status as_floats(ts_model *m, const ts_tensor *t, const float **out, ts_err *err) {
     const char *path = ts_gguf_path(m->file);
@@ -48,7 +57,7 @@ static ts_status as_floats(ts_model *m, const ts_tensor *t, const float **out, t
 }
 
 static ts_status vector_named(ts_model *m, const float **out, const char *name, uint32_t n, bool required, ts_err *err) {
-    const ts_tensor *t = ts_gguf_tensor(m->file, name);
+    const ts_tensor *t = take(m, name);
     const char *path = ts_gguf_path(m->file);
     if (!t && required) return ts_fail(err, TS_E_FORMAT, "%s: tensor %s is missing", path, name);
     if (!t) return TS_OK;
@@ -77,7 +86,7 @@ static ts_status linear_of(ts_model *m, ts_linear *l, const ts_tensor *t, uint32
 ts_status ts_model_linear(ts_model *m, ts_linear *l, int layer, const char *name, uint32_t n_in, uint32_t n_out,
                           ts_err *err) {
     char full[96];
-    const ts_tensor *t = ts_gguf_tensor(m->file, tensor_name(full, sizeof full, layer, name, "weight"));
+    const ts_tensor *t = take(m, tensor_name(full, sizeof full, layer, name, "weight"));
     if (!t) return ts_fail(err, TS_E_FORMAT, "%s: tensor %s is missing", ts_gguf_path(m->file), full);
     TS_TRY(linear_of(m, l, t, n_in, n_out, err));
     return vector_named(m, &l->bias, tensor_name(full, sizeof full, layer, name, "bias"), n_out, false, err);
@@ -104,7 +113,7 @@ ts_status ts_model_load_common(ts_model *m, uint32_t layer, ts_err *err) {
 static ts_status load_outside_layers(ts_model *m, ts_err *err) {
     const char *path = ts_gguf_path(m->file);
     ts_model_config *c = &m->c;
-    m->embed = ts_gguf_tensor(m->file, "token_embd.weight");
+    m->embed = take(m, "token_embd.weight");
     if (!m->embed) {
         bool vocab_only = ts_gguf_n_tensors(m->file) == 0;
         return ts_fail(err, TS_E_FORMAT, "%s: %s", path,
@@ -119,7 +128,7 @@ static ts_status load_outside_layers(ts_model *m, ts_err *err) {
                        (unsigned long long)m->embed->dim[1]);
     c->n_vocab = (uint32_t)m->embed->dim[1];
     TS_TRY(vector_named(m, &m->out_norm, "output_norm.weight", c->d_model, true, err));
-    const ts_tensor *out = ts_gguf_tensor(m->file, "output.weight");
+    const ts_tensor *out = take(m, "output.weight");
     TS_TRY(linear_of(m, &m->head, out ? out : m->embed, c->d_model, c->n_vocab, err));
     TS_TRY(vector_named(m, &m->head.bias, "output.bias", c->n_vocab, false, err));
     const float *factors = NULL;
@@ -188,7 +197,7 @@ static ts_status pack_one(ts_linear *l, void *ud, ts_err *err) {
     return step_on(p, l->tensor->bytes, err);
 }
 
-ts_status ts_model_describe(ts_model **out, const ts_gguf *g, ts_err *err) {
+ts_status ts_model_survey(ts_model **out, const ts_gguf *g, ts_err *err) {
     const char *path = ts_gguf_path(g);
     ts_span name = {0};
     TS_TRY(ts_gguf_str(g, "general.architecture", true, &name, err));
@@ -206,10 +215,52 @@ ts_status ts_model_describe(ts_model **out, const ts_gguf *g, ts_err *err) {
     char arch_name[32];
     snprintf(arch_name, sizeof arch_name, "%.*s", (int)name.len, (const char *)name.data);
     ts_status s = ts_model_config_read(&m->c, g, arch_name, err);
+    if (s == TS_OK && !(m->used = ts_calloc(ts_gguf_n_tensors(g), sizeof *m->used)))
+        s = ts_fail_nomem(err, "the list of tensors", ts_gguf_n_tensors(g));
     if (s == TS_OK && !(m->layer = ts_calloc(m->c.n_layer, sizeof *m->layer)))
         s = ts_fail_nomem(err, "the layers", m->c.n_layer * sizeof *m->layer);
     if (s == TS_OK) s = load_outside_layers(m, err);
     for (uint32_t i = 0; s == TS_OK && i < m->c.n_layer; i++) s = arch->load_layer(m, i, err);
+    if (s != TS_OK) {
+        ts_model_close(m);
+        return s;
+    }
+    *out = m;
+    return TS_OK;
+}
+
+const ts_tensor *ts_model_unused(const ts_model *m, size_t *i) {
+    for (; *i < ts_gguf_n_tensors(m->file); ++*i)
+        if (!m->used[*i]) return ts_gguf_tensor_at(m->file, (*i)++);
+    return NULL;
+}
+
+/* The tensor's layer where its name has one: blk.<layer>.<...>. */
+static bool layer_of(const ts_tensor *t, unsigned *layer) {
+    return sscanf(t->name, "blk.%u.", layer) == 1;
+}
+
+static ts_status refuse_unused(const ts_model *m, ts_err *err) {
+    size_t i = 0, n = 0;
+    const ts_tensor *first = ts_model_unused(m, &i);
+    if (!first) return TS_OK;
+    for (i = 0; ts_model_unused(m, &i);) n++;
+    char name[80], more[72] = "";
+    unsigned layer;
+    ts_printable(name, sizeof name, first->name, strlen(first->name));
+    if (n > 1) snprintf(more, sizeof more, " (and %zu more like it: see tessera inspect)", n - 1);
+    if (layer_of(first, &layer) && layer >= m->c.n_layer)
+        return ts_fail(err, TS_E_UNSUPP, "%s: tensor %s belongs to no layer: %s.block_count is %u%s", ts_gguf_path(m->file), name, m->c.arch,
+                       m->c.n_layer, more);
+    return ts_fail(err, TS_E_UNSUPP, "%s: tensor %s is no part of the %s models that Tessera computes; without it the results would be others%s",
+                   ts_gguf_path(m->file), name, m->c.arch, more);
+}
+
+ts_status ts_model_describe(ts_model **out, const ts_gguf *g, ts_err *err) {
+    ts_model *m;
+    TS_TRY(ts_model_survey(&m, g, err));
+    ts_status s = ts_keys_check(g, m->c.arch, err);
+    if (s == TS_OK) s = refuse_unused(m, err);
     if (s != TS_OK) {
         ts_model_close(m);
         return s;
@@ -253,6 +304,7 @@ void ts_model_close(ts_model *m) {
     ts_rope_fini(&m->rope);
     ts_arena_free(&m->arena);
     ts_free(m->layer);
+    ts_free(m->used);
     ts_free(m);
 }
 

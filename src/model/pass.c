@@ -276,8 +276,7 @@ void ts_step_attention(ts_pass *p, uint32_t layer) {
     ts_pool_run(p->ex.pool, p->n_tok, rope_task, &ra);
     end_step(&p->ex, "rope", p->n_tok, begin);
     begin = begin_step(&p->ex);
-    float scale = 1.0f / sqrtf((float)c->head_dim);
-    ts_attention(&p->ex, c, layer, p->batch->span, p->batch->n_span, s->qr, s->att, scale, s->thread);
+    ts_attention(&p->ex, c, layer, p->batch->span, p->batch->n_span, s->qr, s->att, c->att_scale, s->thread);
     const ts_linear *const o[] = {&l->o};
     struct quant_args qa = {p, wants_of(o, 1)};
     ts_pool_run(p->ex.pool, p->n_tok, attention_out_task, &qa);

@@ -3,6 +3,7 @@
 #include "support/gguf_edit.h"
 #include "support/test.h"
 
+#include "model/leftover.h"
 #include "model/pass.h"
 #include "vectors/zoo.h"
 
@@ -235,6 +236,151 @@ static void test_not_finite(void **state) {
     }
 }
 
+/* Tensors that no layer asks for are refused by name. */
+static void test_unused_tensors(void **state) {
+    (void)state;
+    static const struct {
+        const char *model, *tensor;
+        uint32_t rows, cols;
+        const char *says;
+    } t[] = {
+        {"f32", "blk.1.attn_q_norm.weight", 0, 64, "no part of the llama models"},
+        {"qwen2", "blk.0.attn_k_norm.weight", 0, 64, "no part of the qwen2 models"},
+        {"f32", "blk.0.attn_sinks.weight", 0, 4, "no part of"},
+        {"f32", "blk.0.ffn_gate_exps.weight", 8, 256, "no part of"},
+        {"f32", "blk.0.attn_norm.bias", 0, 256, "no part of"},
+        {"f32", "output_norm.bias", 0, 256, "no part of"},
+        {"f32", "blk.0.attn_q.weight.lora_a", 4, 256, "no part of"},
+        {"f32", "blk.0.attn_q.scale", 0, 1, "no part of"},
+        {"f32", "blk.0.attn_q.input_scale", 0, 1, "no part of"},
+        {"f32", "blk.2.attn_norm.weight", 0, 256, "belongs to no layer: llama.block_count is 2"},
+        {"f32", "blk.00.attn_norm.weight", 0, 256, "no part of"},
+        {"f32", "position_embd.weight", 16, 256, "no part of"},
+        {"f32", "token_types.weight", 2, 256, "no part of"},
+        {"f32", "v.patch_embd.weight", 2, 256, "no part of"},
+        {"f32", "rope_factors_long.weight", 0, 32, "no part of"},
+        {"f32", "cls.output.weight", 2, 256, "no part of"},
+    };
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        gguf_file f = zoo_file(t[i].model);
+        const char *const words[] = {t[i].tensor, t[i].says, NULL};
+        refused(f, (const gguf_edit[]){{.name = t[i].tensor, .what = EDIT_TENSOR, .type = TS_F32, .rows = t[i].rows, .cols = t[i].cols}, {0}},
+                TS_E_UNSUPP, words);
+        ts_free(f.data);
+    }
+    /* the others are counted */
+    gguf_file f = zoo_file("f32");
+    const char *const more[] = {"blk.0.x", "and 1 more like it", NULL};
+    refused(f, (const gguf_edit[]){{.name = "blk.0.x", .what = EDIT_TENSOR, .type = TS_F32, .cols = 4},
+                                   {.name = "blk.0.y", .what = EDIT_TENSOR, .type = TS_F32, .cols = 4}, {0}}, TS_E_UNSUPP, more);
+    ts_free(f.data);
+}
+
+/* What becomes of one key with one value. */
+static void check_key(const char *model, gguf_edit edit, const char *refused_with, ts_key_use use) {
+    gguf_file base = zoo_file(model);
+    const gguf_edit list[] = {edit, {0}};
+    if (refused_with) {
+        refused(base, list, TS_E_UNSUPP, (const char *const[]){edit.name, refused_with, NULL});
+    } else {
+        ts_pool *pool = pool_of(1);
+        gguf_file f = gguf_edited(base, list);
+        ts_gguf *g;
+        ts_model *m;
+        ts_err err;
+        ts_status s = open_model(f, &g, &m, pool, &err);
+        if (s != TS_OK) fail_msg("%s: %s", edit.name, err.msg);
+        assert_int_equal(ts_key_use_of(g, ts_gguf_find(g, edit.name), m->c.arch), use);
+        char line[300];
+        size_t n = ts_keys_warning(g, m->c.arch, line, sizeof line);
+        assert_int_equal(n, use == TS_KEY_UNKNOWN || use == TS_KEY_IGNORED);
+        assert_int_equal(!!strstr(line, edit.name), n);
+        ts_model_close(m);
+        ts_gguf_close(g);
+        ts_pool_free(pool);
+        ts_free(f.data);
+    }
+    ts_free(base.data);
+}
+
+/* Keys that change results are refused with key and value, unless they say what happens anyway; unknown ones are named. */
+static void test_keys(void **state) {
+    (void)state;
+#define U(key, value) (gguf_edit){.name = key, .what = EDIT_U32, .u = value}
+#define F(key, value) (gguf_edit){.name = key, .what = EDIT_F32, .f = value}
+#define S(key, value) (gguf_edit){.name = key, .what = EDIT_STR, .s = value}
+    static const char *const zero[] = {"attn_logit_softcapping", "final_logit_softcapping", "attention.clamp_kqv", "attention.max_alibi_bias",
+                                       "rope.freq_base_swa", "rope.scaling.alpha", "rope.scaling.yarn_log_multiplier", "swiglu_clamp_exp",
+                                       "attention.temperature_scale", "pooling_type", "use_parallel_residual", "nextn_predict_layers",
+                                       "attention.q_lora_rank", "attention.key_length_mla", "ssm.state_size", "rope.dimension_sections"};
+    char key[96];
+    for (size_t i = 0; i < sizeof zero / sizeof *zero; i++) {
+        snprintf(key, sizeof key, "llama.%s", zero[i]);
+        check_key("f32", F(key, 30), "= 30", 0);
+        check_key("f32", F(key, 1), "= 1", 0);
+        check_key("f32", U(key, 0), NULL, TS_KEY_HARMLESS);
+    }
+    static const char *const factor[] = {"logit_scale", "residual_scale", "embedding_scale", "attention.output_scale"};
+    for (size_t i = 0; i < sizeof factor / sizeof *factor; i++) {
+        snprintf(key, sizeof key, "qwen3.%s", factor[i]);
+        check_key("qwen3", F(key, 0.5f), "= 0.5", 0);
+        check_key("qwen3", F(key, 1), NULL, TS_KEY_HARMLESS);
+        check_key("qwen3", F(key, 0), NULL, TS_KEY_HARMLESS);
+    }
+    check_key("f32", U("llama.attention.causal", 0), "= 0", 0);
+    check_key("f32", U("llama.attention.causal", 1), NULL, TS_KEY_HARMLESS);
+    check_key("f32", S("llama.tensor_data_layout", "transposed"), "transposed", 0);
+    check_key("f32", S("llama.tensor_data_layout", "Meta AI original pth"), NULL, TS_KEY_HARMLESS);
+    check_key("f32", S("llama.hidden_act", "gelu"), "gelu", 0);
+    check_key("f32", S("llama.hidden_act", "silu"), NULL, TS_KEY_HARMLESS);
+    check_key("f32", U("llama.attention.sliding_window_pattern", 6), NULL, TS_KEY_HARMLESS); /* of no window */
+    check_key("window", U("llama.attention.sliding_window_pattern", 6), "= 6", 0);
+    check_key("window", U("llama.attention.sliding_window_pattern", 1), NULL, TS_KEY_HARMLESS);
+    check_key("f32", U("llama.expert_used_count", 2), NULL, TS_KEY_HARMLESS);
+    check_key("f32", U("llama.frobnication", 2), NULL, TS_KEY_UNKNOWN);
+    check_key("f32", U("qwen2.logit_scale", 2), NULL, TS_KEY_HARMLESS); /* another family's */
+    check_key("f32", U("general.quantization_version", 2), NULL, TS_KEY_USED);
+    check_key("f32", U("general.quantization_version", 3), "= 3", 0);
+    check_key("f32", S("general.type", "model"), NULL, TS_KEY_USED);
+    check_key("f32", S("general.type", "adapter"), "adapter", 0);
+    check_key("f32", F("general.sampling.temp", 0.6f), NULL, TS_KEY_IGNORED);
+    check_key("f32", S("general.license", "mit"), NULL, TS_KEY_HARMLESS);
+    check_key("f32", S("tokenizer.ggml.precompiled_charsmap", "x"), "= \"x\"", 0);
+    check_key("f32", S("tokenizer.ggml.normalizer", "nfkc"), "nfkc", 0);
+    check_key("f32", U("tokenizer.ggml.add_sep_token", 1), "= 1", 0);
+    check_key("f32", U("tokenizer.ggml.padding_token_id", 1), NULL, TS_KEY_HARMLESS);
+    check_key("f32", U("tokenizer.ggml.frobnicate", 1), NULL, TS_KEY_UNKNOWN);
+    check_key("linear", F("llama.rope.scaling.attn_factor", 2), "without yarn", 0);
+    check_key("yarn", F("llama.rope.scaling.attn_factor", 2), NULL, TS_KEY_USED);
+    check_key("f32", F("llama.attention.scale", 0.1f), NULL, TS_KEY_USED);
+#undef U
+#undef F
+#undef S
+}
+
+/* attention.scale is followed: the default spelled out gives the same bits, another one others. */
+static void test_attention_scale(void **state) {
+    (void)state;
+    gguf_file base = zoo_file("mha");
+    ts_pool *pool = pool_of(1);
+    ts_err err;
+    const float value[] = {-1, 0, 0.17677669f, 0.5f}; /* -1: no key; 1 / sqrt(32) */
+    for (int i = 0; i < 4; i++) {
+        gguf_file f = gguf_edited(base, (const gguf_edit[]){{.name = i ? "llama.attention.scale" : "x", .what = EDIT_F32, .f = value[i]}, {0}});
+        ts_gguf *g;
+        ts_model *m;
+        assert_ok(open_model(f, &g, &m, pool, &err));
+        assert_true(m->c.att_scale == (i < 3 ? 1.0f / sqrtf(32) : 0.5f));
+        ts_model_close(m);
+        ts_gguf_close(g);
+        ts_free(f.data);
+    }
+    const char *const words[] = {"attention.scale", NULL};
+    refused(base, (const gguf_edit[]){{.name = "llama.attention.scale", .what = EDIT_F32, .f = -0.5f}, {0}}, TS_E_FORMAT, words);
+    ts_free(base.data);
+    ts_pool_free(pool);
+}
+
 /* What the model says about itself, counted by hand. */
 static void test_counts(void **state) {
     (void)state;
@@ -373,6 +519,7 @@ static void test_alloc(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_metadata), cmocka_unit_test(test_tensors), cmocka_unit_test(test_values), cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_unused_tensors), cmocka_unit_test(test_keys), cmocka_unit_test(test_attention_scale),
         cmocka_unit_test(test_counts),   cmocka_unit_test(test_cancel),  cmocka_unit_test(test_spans),
         cmocka_unit_test(test_alloc),
     };
