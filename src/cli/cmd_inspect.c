@@ -2,9 +2,13 @@
  * docs/formats/gguf.md; change it only by adding. */
 #include "cli/commands.h"
 
+#include "base/cpu.h"
 #include "base/printable.h"
+#include "engine/session.h"
 #include "format/gguf.h"
 #include "kern/kern.h"
+#include "model/leftover.h"
+#include "text/tokenizer.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -24,6 +28,12 @@ typedef struct totals {
     uint64_t tensors, parameters, bytes;
 } totals;
 
+/* What a context of so many tokens takes. */
+typedef struct context {
+    const char *what; /* whose it is */
+    uint64_t tokens, kv[2], total[2]; /* f16, f32; total: weights and working memory too */
+} context;
+
 typedef struct report {
     const ts_gguf *g;
     long items;
@@ -33,6 +43,12 @@ typedef struct report {
     const char *kv_unknown; /* why the cache cannot be computed, or NULL */
     bool ctx_known;
     uint64_t ctx, kv_token_bytes, kv_bytes;
+    uint64_t working;       /* bytes a session takes beside its cache, 0: not known */
+    uint64_t available;     /* bytes of memory free here, 0: not known */
+    context context[2];
+    int n_context;
+    ts_model *model;        /* NULL: Tessera cannot make anything of it */
+    ts_err refusal;         /* why the file cannot be run; code TS_OK: it can */
 } report;
 
 /* What the architecture section shows: <arch>.<key>. */
@@ -117,6 +133,45 @@ static const char *kv_per_token(const report *r, uint64_t *bytes) {
     return NULL;
 }
 
+/* false: the numbers are absurd. */
+static bool add_context(report *r, uint64_t tokens, const char *what) {
+    context *c = &r->context[r->n_context];
+    *c = (context){.what = what, .tokens = tokens};
+    if (__builtin_mul_overflow(pad(tokens, TS_KV_TILE), r->kv_token_bytes, &c->kv[0]) || __builtin_mul_overflow(c->kv[0], 2, &c->kv[1]))
+        return false;
+    for (int i = 0; i < 2; i++)
+        if (__builtin_add_overflow(c->kv[i], r->all.bytes, &c->total[i]) || __builtin_add_overflow(c->total[i], r->working, &c->total[i]))
+            return false;
+    r->n_context++;
+    return true;
+}
+
+static void list_contexts(report *r, long asked) {
+    uint64_t trained = 0, usual;
+    if (r->model) r->working = ts_session_working_bytes(&r->model->c, (uint32_t)(r->ctx > UINT32_MAX ? UINT32_MAX : r->ctx));
+    if (asked > 0) {
+        if (!add_context(r, (uint64_t)asked, "which --ctx asks for")) r->kv_unknown = "the numbers in the file are absurd";
+        return;
+    }
+    trained = r->ctx;
+    usual = ts_session_default_ctx(trained > UINT32_MAX ? UINT32_MAX : (uint32_t)trained);
+    bool ok = add_context(r, usual, usual == trained ? "which run and chat take, and all that the model was trained for" : "which run and chat take");
+    if (ok && usual != trained) ok = add_context(r, trained, "all that the model was trained for");
+    if (!ok) r->kv_unknown = "the numbers in the file are absurd";
+}
+
+/* Would run and chat take the file? All but the weights' values is looked at. */
+static void try_to_run(report *r) {
+    ts_model *m;
+    ts_tokenizer *tok;
+    if (ts_model_survey(&r->model, r->g, &r->refusal) != TS_OK) return;
+    r->refusal.code = ts_model_describe(&m, r->g, &r->refusal);
+    if (r->refusal.code != TS_OK) return;
+    ts_model_close(m);
+    r->refusal.code = ts_tokenizer_from_gguf(&tok, r->g, &r->refusal);
+    if (r->refusal.code == TS_OK) ts_tokenizer_free(tok);
+}
+
 static void survey(report *r, long ctx) {
     const ts_gguf *g = r->g;
     for (int i = 0; i < ts_gguf_n_files(g); i++) r->file_bytes += ts_gguf_file(g, i)->len;
@@ -140,6 +195,8 @@ static void survey(report *r, long ctx) {
     if (!r->kv_unknown && !r->ctx_known) r->kv_unknown = "the file gives no context length: use --ctx";
     if (!r->kv_unknown && __builtin_mul_overflow(pad(r->ctx, TS_KV_TILE), r->kv_token_bytes, &r->kv_bytes))
         r->kv_unknown = "the numbers in the file are absurd";
+    r->available = ts_mem_available();
+    if (!r->kv_unknown) list_contexts(r, ctx);
 }
 
 /* ---- the text form ------------------------------------------------------------------------------------------ */
@@ -309,6 +366,23 @@ static void print_architecture(const report *r) {
     if (vocabulary(r, &n)) printf("  %-14s %" PRIu64 "\n", "vocabulary", n);
 }
 
+static void print_fit(const report *r, const char *label, uint64_t need) {
+    printf("  %-14s %s: %s%s, %s are free (measured now)\n", label, need <= r->available ? "yes" : "no", SIZED(need),
+           r->working ? " with what a pass works in" : "", SIZED(r->available));
+}
+
+static void print_context(const report *r, const context *c) {
+    printf("\n  %-14s %s tokens: %s\n", "context", GROUPED(c->tokens), c->what);
+    printf("  %-14s %s: %s tokens", "KV cache", SIZED(c->kv[0]), GROUPED(c->tokens));
+    if (c->tokens % TS_KV_TILE) printf(" (room for %s)", GROUPED(pad(c->tokens, TS_KV_TILE)));
+    printf(" x %s bytes (f16)\n", GROUPED(r->kv_token_bytes));
+    printf("  %-14s %s\n", "together", SIZED(r->all.bytes + c->kv[0]));
+    printf("  %-14s %s, together %s\n", "with --kv f32", SIZED(c->kv[1]), SIZED(r->all.bytes + c->kv[1]));
+    if (!r->available) return;
+    print_fit(r, "fits here", c->total[0]);
+    print_fit(r, "with --kv f32", c->total[1]);
+}
+
 static void print_memory(const report *r) {
     uint64_t trained = 0;
     if (!r->all.tensors) return;
@@ -317,12 +391,41 @@ static void print_memory(const report *r) {
         printf("  %-14s unknown: %s\n", "KV cache", r->kv_unknown);
         return;
     }
-    printf("  %-14s %s: %s tokens", "KV cache", SIZED(r->kv_bytes), GROUPED(r->ctx));
-    if (r->ctx % TS_KV_TILE) printf(" (room for %s)", GROUPED(pad(r->ctx, TS_KV_TILE)));
-    printf(" x %s bytes (f16)\n", GROUPED(r->kv_token_bytes));
-    printf("  %-14s %s\n", "together", SIZED(r->all.bytes + r->kv_bytes));
+    for (int i = 0; i < r->n_context; i++) print_context(r, &r->context[i]);
     if (arch_number(r, "context_length", 0, &trained) && r->ctx > trained)
         printf("  %-14s the model was trained for a context of %s only\n", "note", GROUPED(trained));
+}
+
+/* A message without the name of the file, which stands above. */
+static const char *without_path(const report *r) {
+    const char *path = ts_gguf_path(r->g), *msg = r->refusal.msg;
+    size_t n = strlen(path);
+    return !strncmp(msg, path, n) && !strncmp(msg + n, ": ", 2) ? msg + n + 2 : msg;
+}
+
+static const struct {
+    ts_key_use use;
+    const char *label, *json;
+} key_lists[] = {
+    {TS_KEY_REFUSED, "refused", "refused_keys"}, {TS_KEY_UNKNOWN, "unknown", "unknown_keys"}, {TS_KEY_IGNORED, "not followed", "ignored_keys"}};
+enum { N_KEY_LISTS = sizeof key_lists / sizeof *key_lists };
+
+static void print_verdict(const report *r) {
+    char text[512];
+    ts_printable(text, sizeof text, without_path(r), strlen(without_path(r)));
+    printf("Tessera\n  %-14s %s%s\n", "runs it", r->refusal.code == TS_OK ? "yes" : "no: ", r->refusal.code == TS_OK ? "" : text);
+    if (!r->model) return;
+    const ts_tensor *t;
+    for (size_t i = 0; (t = ts_model_unused(r->model, &i)) != NULL;) {
+        ts_printable(text, sizeof text, t->name, strlen(t->name));
+        printf("  %-14s tensor %s\n", "not used", text);
+    }
+    for (int l = 0; l < N_KEY_LISTS; l++)
+        for (size_t i = 0; i < ts_gguf_n_kv(r->g); i++) {
+            if (ts_key_use_of(r->g, ts_gguf_kv_at(r->g, i), r->model->c.arch) != key_lists[l].use) continue;
+            ts_key_show(ts_gguf_kv_at(r->g, i), text, sizeof text);
+            printf("  %-14s %s\n", key_lists[l].label, text);
+        }
 }
 
 static void print_text(const report *r, bool metadata, bool tensors, bool summary) {
@@ -341,6 +444,8 @@ static void print_text(const report *r, bool metadata, bool tensors, bool summar
     print_totals(r);
     if (r->all.tensors) putchar('\n');
     print_memory(r);
+    putchar('\n');
+    print_verdict(r);
 }
 
 /* ---- the JSON form ------------------------------------------------------------------------------------------ */
@@ -488,7 +593,39 @@ static json_t *json_memory(const report *r, bool *ok) {
     set(object, "kv_bytes_per_token", known ? json_uint(r->kv_token_bytes) : json_null(), ok);
     set(object, "kv_bytes", known ? json_uint(r->kv_bytes) : json_null(), ok);
     set(object, "total_bytes", known ? json_uint(r->all.bytes + r->kv_bytes) : json_null(), ok);
+    set(object, "working_bytes", r->working ? json_uint(r->working) : json_null(), ok);
+    set(object, "available_bytes", r->available ? json_uint(r->available) : json_null(), ok);
+    json_t *list = json_array();
+    for (int i = 0; i < r->n_context && known; i++) {
+        const context *c = &r->context[i];
+        json_t *e = json_object();
+        set(e, "context", json_uint(c->tokens), ok);
+        for (int kv = 0; kv < 2; kv++) {
+            static const char *const key[3][2] = {{"kv_f16_bytes", "kv_f32_bytes"}, {"total_f16_bytes", "total_f32_bytes"}, {"fits_f16", "fits_f32"}};
+            set(e, key[0][kv], json_uint(c->kv[kv]), ok);
+            set(e, key[1][kv], json_uint(c->total[kv]), ok);
+            set(e, key[2][kv], r->available ? json_boolean(c->total[kv] <= r->available) : json_null(), ok);
+        }
+        append(list, e, ok);
+    }
+    set(object, "contexts", list, ok);
     return object;
+}
+
+static void json_verdict(const report *r, json_t *root, bool *ok) {
+    set(root, "runs", json_boolean(r->refusal.code == TS_OK), ok);
+    set(root, "refusal", r->refusal.code == TS_OK ? json_null() : json_cstr(without_path(r)), ok);
+    json_t *tensors = json_array();
+    const ts_tensor *t;
+    for (size_t i = 0; r->model && (t = ts_model_unused(r->model, &i)) != NULL;) append(tensors, json_cstr(t->name), ok);
+    set(root, "unused_tensors", tensors, ok);
+    for (int l = 0; l < N_KEY_LISTS; l++) {
+        json_t *keys = json_array();
+        for (size_t i = 0; r->model && i < ts_gguf_n_kv(r->g); i++)
+            if (ts_key_use_of(r->g, ts_gguf_kv_at(r->g, i), r->model->c.arch) == key_lists[l].use)
+                append(keys, json_cstr(ts_gguf_kv_at(r->g, i)->key), ok);
+        set(root, key_lists[l].json, keys, ok);
+    }
 }
 
 static int print_json(const report *r, bool metadata, bool tensors, bool summary) {
@@ -516,6 +653,7 @@ static int print_json(const report *r, bool metadata, bool tensors, bool summary
         set(root, "totals", json_totals(&r->all, NULL, &ok), &ok);
         set(root, "file_bytes", json_uint(r->file_bytes), &ok);
         set(root, "memory", json_memory(r, &ok), &ok);
+        json_verdict(r, root, &ok);
     }
     json_decref(types);
     /* only ASCII comes out: whatever a file holds, a terminal survives it; main reports a failed write */
@@ -538,7 +676,7 @@ static int run(const cli_command *self, int argc, char **argv) {
         {.kind = CLI_FLAG, .name = "metadata-only", .out = &metadata_only, .help = "only the metadata"},
         {.kind = CLI_FLAG, .name = "tensors", .out = &tensors_only, .help = "only the list of tensors"},
         {.kind = CLI_INT, .name = "ctx", .arg = "N", .out = &ctx, .min = 1, .max = 1 << 30,
-         .help = "tokens to compute the KV cache for\n(default: the model's own context)"},
+         .help = "tokens to compute the KV cache for (default: what run and\nchat take, and the model's own context)"},
         {.kind = CLI_INT, .name = "items", .arg = "N", .out = &items, .min = 0, .max = 1e9,
          .help = "elements of an array to show (default: 8)"},
         {0},
@@ -554,12 +692,14 @@ static int run(const cli_command *self, int argc, char **argv) {
             code = cli_fail(&err);
         } else {
             report r = {.g = g, .items = items};
-            survey(&r, ctx);
             bool all = !metadata_only && !tensors_only;
+            if (all) try_to_run(&r);
+            survey(&r, ctx);
             if (json)
                 code = print_json(&r, !tensors_only, !metadata_only, all);
             else
                 print_text(&r, !tensors_only, !metadata_only, all);
+            ts_model_close(r.model);
         }
         ts_gguf_close(g);
     }
@@ -574,10 +714,13 @@ const cli_command cmd_inspect = {
     .text = "FILE may be any part of a split model; all parts are read. Architectures that Tessera cannot run are shown\n"
             "as well, as far as their metadata follows the common names.\n"
             "\n"
-            "Memory to run = bytes of the tensors + KV cache, where\n"
+            "Memory to run = bytes of the tensors + KV cache + what a pass works in, where\n"
             "  KV cache = context, rounded up to 64 tokens, x bytes per token\n"
             "  bytes per token = sum over the layers of KV heads x (key length + value length) x 2 (f16),\n"
             "                    lengths rounded up to 16\n"
-            "Working memory of a few MiB comes on top. A sliding window does not make the cache smaller.",
+            "It fits here where that is no more than the memory that is free now, limits of containers counted.\n"
+            "A sliding window does not make the cache smaller.\n"
+            "\n"
+            "At the end stands whether run and chat take the file, and what in it they would refuse or not follow.",
     .run = run,
 };

@@ -6,22 +6,28 @@
 
 enum { DEFAULT_CTX = 4096, SCORE_ROWS = 8 };
 
-/* A bound for scratch, logits and the rest: checked before anything large is touched. */
-static size_t scratch_bytes(const ts_model_config *c) {
+uint32_t ts_session_default_ctx(uint32_t n_ctx_train) {
+    return n_ctx_train < DEFAULT_CTX ? n_ctx_train : DEFAULT_CTX;
+}
+
+/* Sizes of a config are bounded (config.c), so that nothing overflows. */
+size_t ts_session_working_bytes(const ts_model_config *c, uint32_t n_ctx) {
     size_t per_token = 8 * (size_t)c->d_model + 6 * (size_t)c->n_head * ts_head_pad(c) + 3 * (size_t)c->d_ff;
-    return (TS_PASS_TOKENS * per_token + (size_t)SCORE_ROWS * c->n_vocab) * sizeof(float);
+    size_t tokens = n_ctx < TS_PASS_TOKENS ? n_ctx : TS_PASS_TOKENS;
+    return (tokens * per_token + (size_t)SCORE_ROWS * c->n_vocab) * sizeof(float);
 }
 
 ts_status ts_session_new(ts_session **out, ts_engine *e, const ts_session_opts *opts, ts_err *err) {
     const ts_session_opts none = {0};
     if (!opts) opts = &none;
     const ts_model_config *c = &e->model->c;
-    uint32_t n_ctx = opts->n_ctx ? opts->n_ctx : c->n_ctx_train < DEFAULT_CTX ? c->n_ctx_train : DEFAULT_CTX;
-    size_t need = ts_kv_bytes(c, n_ctx, opts->kv == TS_KV_F32 ? 4 : 2), there = ts_mem_available();
-    if (!need || (there && (need > there || need + scratch_bytes(c) > there)))
+    uint32_t n_ctx = opts->n_ctx ? opts->n_ctx : ts_session_default_ctx(c->n_ctx_train);
+    size_t cache = ts_kv_bytes(c, n_ctx, opts->kv == TS_KV_F32 ? 4 : 2), there = ts_mem_available(), work = ts_session_working_bytes(c, n_ctx);
+    if (!cache || (there && (cache > there || work > there - cache)))
         return ts_fail(err, TS_E_NOMEM,
-                       "a context of %u tokens needs %zu MiB for its KV cache, but %zu MiB are free; use a smaller --ctx%s",
-                       n_ctx, need >> 20, there >> 20, opts->kv == TS_KV_F32 ? " or --kv f16" : "");
+                       "a context of %u tokens needs %zu MiB for its KV cache and %zu MiB to work in, but %zu MiB are free; use a smaller "
+                       "--ctx%s",
+                       n_ctx, cache ? cache >> 20 : SIZE_MAX >> 20, work >> 20, there >> 20, opts->kv == TS_KV_F32 ? " or --kv f16" : "");
     ts_session *s = ts_calloc(1, sizeof *s);
     if (!s) return ts_fail_nomem(err, "the session", sizeof *s);
     s->e = e;

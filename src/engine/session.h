@@ -19,6 +19,11 @@ struct ts_session {
     ts_session_stats stats;
 };
 
+/* The context of a session that asks for none, with a model trained for n_ctx_train. */
+uint32_t ts_session_default_ctx(uint32_t n_ctx_train);
+/* About how many bytes a session takes beside its KV cache: activations of a pass, logits. */
+size_t ts_session_working_bytes(const ts_model_config *c, uint32_t n_ctx);
+
 /* Process the token that stands at s->token[s->n] (n < n_ctx), as ts_session_sync would. */
 TS_NODISCARD ts_status ts_session_extend(ts_session *s, ts_err *err);
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Files that are no files, files that change while they are in use, and the limits of a container.
+"""Files that are no files, files that change while they are in use or hold what is not followed, and the limits of a container.
 
 Usage: check_files.py TESSERA TINY.gguf     (a small model)
 Exit code: 0 all passed, 1 some failed. Cases that need more rights than there are say so and are left out."""
+import json
 import os
 import pathlib
 import shutil
@@ -92,6 +93,25 @@ def test_replaced(p: Place) -> None:
     assert code == 0 and out.count("HHHH") == 2 and not err, (code, out, err)
     code, out, err = p.chat_around(lambda path: path.unlink())
     assert code == 0 and out.count("HHHH") == 2 and not err, (code, out, err)
+
+
+def test_leftovers(p: Place) -> None:
+    """Keys of the same length in the place of others: one that nobody knows, one that would change results."""
+    plain = pathlib.Path(p.tiny).read_bytes()
+    for old, new, code, says, listed in (
+            (b"llama.attention.value_length", b"llama.attention.xalue_length", 0, "warning: unknown.gguf: metadata that is not followed: "
+             "llama.attention.xalue_length = 64\n", "  unknown        llama.attention.xalue_length = 64\n"),
+            (b"llama.vocab_size", b"llama.dense_size", 1, "llama.dense_size = 512: Tessera does not do this",
+             "  refused        llama.dense_size = 512\n")):
+        assert plain.count(old) == 1
+        (p.tmp / "unknown.gguf").write_bytes(plain.replace(old, new))
+        r = p.run("run", "-m", "unknown.gguf", "--raw", "-p", "hi", "-n", "1", "-q", cwd=p.tmp)
+        assert r.returncode == code and says in r.stderr and r.stderr.count("\n") == 1, r
+        r = p.run("inspect", "unknown.gguf", cwd=p.tmp)
+        assert r.returncode == 0 and listed in r.stdout and ("runs it        yes" in r.stdout) == (code == 0), r
+        r = p.run("inspect", "--json", "unknown.gguf", cwd=p.tmp)
+        tree = json.loads(r.stdout)
+        assert tree["runs"] == (code == 0) and tree["refused_keys" if code else "unknown_keys"] == [new.decode()], tree
 
 
 def test_quota(p: Place) -> None:
