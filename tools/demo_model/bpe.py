@@ -2,10 +2,11 @@
 """The tokenizer of the bundled model: byte-level BPE with the split pattern that GGUF calls "llama-bpe".
 
     bpe.py --corpus DIR/train.jsonl --out DIR/tokenizer.json [--size 2048] [--dialogues 60000]
+    bpe.py --gguf FILE.gguf --tessera build/src/cli/tessera --out DIR/tokenizer.json      (the one of a finished model)
 
 Digits are never merged, so that numbers are read digit by digit. The last ids are the control tokens of the Llama 3
 chat format. The pattern is written for Python's re, whose classes differ from the real ones only outside of the Latin
-and other common scripts; the corpus is ASCII."""
+and other common scripts; the corpus is ASCII but for a few greetings and letters that the model must not understand."""
 import argparse
 import collections
 import functools
@@ -13,6 +14,7 @@ import heapq
 import json
 import pathlib
 import re
+import subprocess
 
 SPLIT = re.compile(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|(?:[^\r\n\w]|_)?[^\W\d_]+|\d{1,3}| ?(?:[^\s\w]|_)+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 BOS, HEADER, END_HEADER, EOT, END = "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|end_of_text|>"
@@ -162,13 +164,28 @@ class Tokenizer:
         return ids, mine
 
 
+def from_gguf(tessera: str, gguf: str) -> dict:
+    """The tokenizer that a file of ours holds, in the form that Tokenizer loads."""
+    shown = json.loads(subprocess.run([tessera, "inspect", "--json", "--metadata-only", "--items", "1000000", gguf], stdout=subprocess.PIPE, check=True).stdout)
+    values = {name: shown["metadata"][f"tokenizer.ggml.{name}"]["values"] for name in ("tokens", "merges")}
+    if values["tokens"][:256] != LETTER or values["tokens"][-len(SPECIAL):] != SPECIAL:
+        raise ValueError(f"{gguf}: not a tokenizer that bpe.py made")
+    return values
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--corpus", required=True, type=pathlib.Path)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--corpus", type=pathlib.Path)
+    source.add_argument("--gguf")
+    parser.add_argument("--tessera", default=str(pathlib.Path(__file__).resolve().parent.parent.parent / "build/src/cli/tessera"))
     parser.add_argument("--out", required=True, type=pathlib.Path)
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--dialogues", type=int, default=60000)
     args = parser.parse_args()
+    if args.gguf:
+        json.dump(from_gguf(args.tessera, args.gguf), open(args.out, "w", encoding="utf-8"), ensure_ascii=False, indent=0)
+        return
     counts: collections.Counter = collections.Counter()
     with open(args.corpus, encoding="utf-8") as f:
         for _, line in zip(range(args.dialogues), f):

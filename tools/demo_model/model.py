@@ -91,7 +91,7 @@ class Loss(torch.autograd.Function):
         total = p.sum(-1, keepdim=True)
         loss = (total.log() + top - logits.gather(1, target[:, None]))[:, 0]
         p /= total
-        p[torch.arange(len(target)), target] -= 1
+        p[torch.arange(len(target), device=target.device), target] -= 1
         ctx.save_for_backward(p)
         return loss
 
@@ -157,7 +157,7 @@ class Llama(torch.nn.Module):
         total = start + n
         # exp(-inf) takes a slow path in bfloat16; exp(-80) is as good as nothing
         never = float("-inf") if self.dtype == torch.float32 else -80.0
-        mask = torch.full((n, total), never).triu(1 + start).to(self.dtype).repeat(group, 1).unsqueeze(0)
+        mask = torch.full((n, total), never, device=ids.device).triu(1 + start).to(self.dtype).repeat(group, 1).unsqueeze(0)
         x = F.embedding(ids, p["embd"])
         for i in range(c["layers"]):
             h = Norm.apply(x, p[f"{i}_norm1"], c["eps"], self.dtype)

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Train the bundled model on the dialogues that corpus.py wrote. CPU only, seeded, can be stopped and resumed.
+"""Train the bundled model on the dialogues that corpus.py wrote. Seeded, can be stopped and resumed.
 
-    train.py --data DIR --out DIR [--steps N] [--minutes M] [--resume] [--workers 2] [--dtype bf16|f32]
+    train.py --data DIR --out DIR [--device cpu|cuda] [--steps N] [--minutes M] [--resume] [--workers 2] [--dtype bf16|f32]
 
 DIR of --data holds train.jsonl, test.jsonl and tokenizer.json. --out receives checkpoint.pt (every few minutes),
-model.pt (at the end) and loss.csv. Each worker is a process with one thread that takes its share of every batch; they
-meet twice a step, so a busy machine slows them down but does not make them spin. Hidden matrices are trained with Muon
+model.pt (at the end) and loss.csv. On a CPU each worker is a process with one thread that takes its share of every batch;
+they meet twice a step, so a busy machine slows them down but does not make them spin. On a GPU (--device cuda) one process
+does the same steps on the same batches in the same order. Hidden matrices are trained with Muon
 (momentum, then the nearest orthogonal matrix by five Newton-Schulz steps), everything else with Adam; the rate falls
 linearly to zero. The last part of the run lets every second step see its matrices rounded to 4 bits, so that the 4-bit
 file loses little."""
@@ -35,29 +36,36 @@ from model import CONFIG, Llama, Loss, q4_round
 OTHER_WEIGHT = 0.5   # of a token that the model did not write, where it counts at all
 OTHER_SHARE = 0.15   # how many of these count
 ROUNDED_FROM = 0.70  # part of the run after which every second step rounds to 4 bits
+DTYPES = {"bf16": torch.bfloat16, "f32": torch.float32}
 NONE = 255           # there is no next token
 CHECKPOINT_S = 240
 EVALUATE = 250
 
 
-def pack(data: pathlib.Path, name: str, context: int):
+def read_tokenizer(path: pathlib.Path) -> None:
+    global tok  # of a process that tokenizes
+    tok = bpe.Tokenizer.load(path)
+
+
+def tokenize(line: str) -> tuple[np.ndarray, np.ndarray]:
+    d = json.loads(line)
+    ids, mine = tok.dialogue(d["system"], d["turns"])
+    return np.array(ids, dtype=np.uint16), np.array(mine, dtype=np.uint8)
+
+
+def pack(data: pathlib.Path, name: str, context: int, jobs: int):
     """All dialogues of a split as one array of ids, one of flags and the starts; kept beside the text."""
     cache, text = data / f"{name}.npz", data / f"{name}.jsonl"
     if cache.exists() and cache.stat().st_mtime > max(text.stat().st_mtime, (data / "tokenizer.json").stat().st_mtime):
         z = np.load(cache)
         return z["ids"], z["mine"], z["starts"]
-    tok = bpe.Tokenizer.load(data / "tokenizer.json")
-    ids, mine, starts, dropped = [], [], [0], 0
-    for line in open(text, encoding="utf-8"):
-        d = json.loads(line)
-        i, m = tok.dialogue(d["system"], d["turns"])
-        if len(i) > context:
-            dropped += 1
-            continue
-        ids.append(np.array(i, dtype=np.uint16))
-        mine.append(np.array(m, dtype=np.uint8))
-        starts.append(starts[-1] + len(i))
-    ids, mine, starts = np.concatenate(ids), np.concatenate(mine), np.array(starts)
+    with mp.get_context("fork").Pool(jobs, read_tokenizer, (data / "tokenizer.json",)) as pool, open(text, encoding="utf-8") as lines:
+        all_ids, all_mine = zip(*pool.imap(tokenize, lines, chunksize=1000))
+    fits = [len(i) <= context for i in all_ids]
+    dropped = fits.count(False)
+    starts = np.cumsum([0] + [len(i) for i, fit in zip(all_ids, fits) if fit])
+    ids = np.concatenate([i for i, fit in zip(all_ids, fits) if fit])
+    mine = np.concatenate([m for m, fit in zip(all_mine, fits) if fit])
     np.savez(cache, ids=ids, mine=mine, starts=starts)
     print(f"{name}: {len(starts) - 1} dialogues, {len(ids)} tokens, {dropped} too long", flush=True)
     return ids, mine, starts
@@ -113,11 +121,11 @@ class Batches:
         return torch.from_numpy(ids), torch.from_numpy(kind)
 
 
-def orthogonal(g: torch.Tensor) -> torch.Tensor:
+def orthogonal(g: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """The nearest (semi-)orthogonal matrix to each of g [n, rows <= cols], roughly: five Newton-Schulz steps of degree five
     (Jordan et al., Muon, 2024)."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = (g / (g.norm(dim=(1, 2), keepdim=True) + 1e-7)).bfloat16()
+    x = (g / (g.norm(dim=(1, 2), keepdim=True) + 1e-7)).to(dtype)
     for _ in range(5):
         s = torch.bmm(x, x.transpose(1, 2))
         x = torch.baddbmm(x, torch.baddbmm(s, s, s, beta=b, alpha=c), x, beta=a)
@@ -128,7 +136,7 @@ class Optimizer:
     """Each worker updates its share of the parameters; all state lies in shared memory."""
 
     def __init__(self, model: Llama, args):
-        self.params = model.p
+        self.params, self.dtype = model.p, DTYPES[args.dtype]
         self.rate, self.adam_rate, self.decay = args.rate, args.adam_rate, args.decay
         hidden = [n for n, p in model.p.items() if p.dim() == 2 and n != "embd"]
         others = [n for n in model.p if n not in hidden]
@@ -151,7 +159,7 @@ class Optimizer:
                 self.first[n].mul_(0.95).add_(grads[n])
                 g = torch.add(grads[n], self.first[n], alpha=0.95)
                 wide.append(g if g.shape[0] <= g.shape[1] else g.t())
-            for n, update in zip(names, orthogonal(torch.stack(wide))):
+            for n, update in zip(names, orthogonal(torch.stack(wide), self.dtype)):
                 p = self.params[n].data
                 tall = p.shape[0] > p.shape[1]
                 p.mul_(1 - self.rate * scale * self.decay)
@@ -180,6 +188,7 @@ def evaluate(model: Llama, batches: Batches, other: bool = True) -> tuple[float,
         ids, kind = batches.tensors(batch)
         flat = kind.reshape(-1)
         pick = ((flat != NONE) if other else (flat != NONE) & (flat > 0)).nonzero()[:, 0]
+        ids, flat, pick = (t.to(model.cos.device) for t in (ids, flat, pick))
         loss = Loss.apply(model(ids, pick=pick, copies=copies), torch.roll(ids, -1, 1).reshape(-1)[pick])
         own = flat[pick] > 0
         for i, select in enumerate((own, ~own)):
@@ -188,13 +197,17 @@ def evaluate(model: Llama, batches: Batches, other: bool = True) -> tuple[float,
     return total[0] / max(1, count[0]), total[1] / max(1, count[1])
 
 
+def on_cpu(tensors: dict) -> dict:
+    return {n: t.cpu() for n, t in tensors.items()}
+
+
 class Shared:
     """What the workers have in common: the model, the optimizer's state, one buffer of gradients each, counters."""
 
     def __init__(self, args, config):
         self.args, self.config = args, config
-        self.model = Llama(config, args.seed)
-        self.model.share_memory()
+        self.model = Llama(config, args.seed).to(args.device)
+        self.model.share_memory()  # means nothing to a GPU's memory, here and below
         self.opt = Optimizer(self.model, args)
         self.grads = [{n: torch.zeros_like(p.data).share_memory_() for n, p in self.model.p.items()} for _ in range(args.workers)]
         self.loss = torch.zeros(args.workers, 2, dtype=torch.float64).share_memory_()  # sum over own tokens, their number
@@ -206,7 +219,7 @@ class Shared:
 def work(rank: int, s: Shared, train: Batches, test: Batches, steps: int, step: int, before: dict) -> None:
     torch.set_num_threads(1)
     args, model, opt = s.args, s.model, s.opt
-    model.dtype = torch.bfloat16 if args.dtype == "bf16" else torch.float32
+    model.dtype = DTYPES[args.dtype]
     begin, saved, tokens, average = time.time(), time.time(), before["tokens"], None
     # an interrupt ends the run after the step, with a checkpoint
     asked_to_stop: list[int] = []
@@ -251,6 +264,7 @@ def work(rank: int, s: Shared, train: Batches, test: Batches, steps: int, step: 
         weight = torch.where(own, flat[pick].float(), torch.tensor(OTHER_WEIGHT))
         fill = -len(pick) % 128  # again: few shapes
         pick, weight, own = F.pad(pick, (0, fill)), F.pad(weight, (0, fill)), F.pad(own, (0, fill))
+        ids, pick, weight, own = (t.to(args.device) for t in (ids, pick, weight, own))
         loss = Loss.apply(model(ids, pick=pick), torch.roll(ids, -1, 1).reshape(-1)[pick])
         ((loss * weight).sum() / owns).backward()
         s.loss[rank, 0], s.loss[rank, 1] = float(loss.detach()[own].sum()), int(own.sum())
@@ -283,12 +297,12 @@ def work(rank: int, s: Shared, train: Batches, test: Batches, steps: int, step: 
             print(f"  test {own_loss:.4f}, other tokens {other_loss:.4f}, with 4 bits {own_4bit:.4f}", flush=True)
         if time.time() - saved > CHECKPOINT_S or step == steps or int(s.stop):
             # the other workers may be at the next step already, but change nothing before they meet this one
-            state = {"model": model.state_dict(), "opt": opt.state(), "step": step, "seconds": seconds(), "cpu": cpu_seconds(), "tokens": tokens, "config": s.config}
+            state = {"model": on_cpu(model.state_dict()), "opt": {k: on_cpu(v) for k, v in opt.state().items()}, "step": step, "seconds": seconds(), "cpu": cpu_seconds(), "tokens": tokens, "config": s.config}
             torch.save(state, args.out / "checkpoint.tmp")
             os.replace(args.out / "checkpoint.tmp", args.out / "checkpoint.pt")
             saved = time.time()
     if rank == 0 and step >= steps:
-        torch.save({"model": model.state_dict(), "config": s.config}, args.out / "model.pt")
+        torch.save({"model": on_cpu(model.state_dict()), "config": s.config}, args.out / "model.pt")
 
 
 def main() -> None:
@@ -302,23 +316,28 @@ def main() -> None:
     parser.add_argument("--adam-rate", type=float, default=0.003)
     parser.add_argument("--decay", type=float, default=0.05)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--workers", type=int, help="processes that share a step; default 2, on a GPU 1")
+    parser.add_argument("--jobs", type=int, default=2, help="processes that tokenize, before the training")
     parser.add_argument("--dtype", choices=["bf16", "f32"], default="bf16", help="of the matrix products")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=N", help="another number in the model's configuration")
     args = parser.parse_args()
+    if args.device == "cuda" and (args.workers or 1) != 1:
+        parser.error("--device cuda works with one process: leave --workers out")
+    args.workers = args.workers or (1 if args.device == "cuda" else 2)
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
 
     config = dict(CONFIG, **{k: int(v) for k, v in (s.split("=") for s in args.set)})
-    train = Batches(pack(args.data, "train", config["context"]), args.budget, args.seed, args.workers)
-    test = Batches(pack(args.data, "test", config["context"]), args.budget // 2, 0, 1)
+    train = Batches(pack(args.data, "train", config["context"], args.jobs), args.budget, args.seed, args.workers)
+    test = Batches(pack(args.data, "test", config["context"], args.jobs), args.budget // 2 if args.device == "cpu" else 8 * args.budget, 0, 1)
     s = Shared(args, config)
     steps = args.steps or sum(1 for _ in train.epoch(0))
     print(f"{sum(p.numel() for p in s.model.parameters())} parameters, {steps} steps", flush=True)
     step, before = 0, {"seconds": 0.0, "cpu": 0.0, "tokens": 0}
     if args.resume and (args.out / "checkpoint.pt").exists():
-        state = torch.load(args.out / "checkpoint.pt")
+        state = torch.load(args.out / "checkpoint.pt", map_location="cpu")
         s.model.load_state_dict(state["model"])
         s.opt.load(state["opt"])
         step, before = state["step"], {k: state[k] for k in before}
