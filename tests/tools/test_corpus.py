@@ -52,7 +52,7 @@ def test_split() -> None:
     assert trained[:50] == [again.dialogue() for _ in range(50)], "the seed does not fix the corpus"
     other = Recorder(8, False)
     assert trained[:5] != [other.dialogue() for _ in range(5)]
-    held = {corpus._key(p["u"][0]) for p in rubric.read(TOOLS / "heldout.jsonl") if len(p["u"]) == 1 and p["c"] != "system"}
+    held = {corpus._key(p["u"][0]) for name in ("heldout.jsonl", "heldout2.jsonl") for p in rubric.read(TOOLS / name) if len(p["u"]) == 1 and p["c"] != "system"} - {""}
     for d in trained:
         for user, answer in d["turns"]:
             key = corpus._key(user)
@@ -105,11 +105,11 @@ def test_rubric() -> None:
     assert rubric.faults({**plain, "k": "refuse"}, "The capital is Paris.", True) == ["not of the kind refuse"]
     assert rubric.faults({**plain, "w": ["cpu|gpu"]}, "It is a chip.", True) == ["lacks cpu|gpu"]
     assert rubric.faults({**plain, "k": "story"}, "Once there was a fox. The end.", True) == ["too short for a story"]
-    for name in ("heldout.jsonl", "dev.jsonl"):
+    for name in ("heldout.jsonl", "heldout2.jsonl", "dev.jsonl"):
         for p in rubric.read(TOOLS / name):
             assert set(p) <= {"c", "s", "u", "k", "w", "n"} and p.get("k", "id") in rubric.KINDS, p
             json.dumps([rubric.faults(p, "x", True)])
-    assert len(rubric.read(TOOLS / "heldout.jsonl")) >= 200
+    assert len(rubric.read(TOOLS / "heldout.jsonl")) >= 200 and len(rubric.read(TOOLS / "heldout2.jsonl")) >= 100
 
 
 for name, test in sorted(globals().items()):

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Write the training and test dialogues of the bundled model: seeded, from the grammar files beside this script.
 
-    corpus.py --out DIR [--train N] [--test N] [--seed S]
+    corpus.py --out DIR [--train N] [--test N] [--seed S] [--jobs J]
 
 Each line of train.jsonl and test.jsonl is one dialogue: {"system": text or null, "turns": [[question, answer], ...]}.
 Questions of the test split use phrasings that the training split never shows (grammar.is_test); no prompt of
-heldout.jsonl occurs in either (single-turn ones are refused as they stand)."""
+heldout.jsonl or heldout2.jsonl occurs in either (single-turn ones are refused as they stand)."""
 import argparse
 import json
+import multiprocessing
 import pathlib
 import random
 import re
@@ -19,6 +20,7 @@ import sums
 import words
 
 HERE = pathlib.Path(__file__).resolve().parent
+HELD_OUT = [line for name in ("heldout.jsonl", "heldout2.jsonl") for line in open(HERE / name, encoding="utf-8")]
 PLAIN = "You are a helpful assistant."
 PIRATE = "You are a pirate chatbot who always responds in pirate speak!"
 
@@ -209,6 +211,8 @@ COUNT = _templates("""!Count to $b
 {count|can you count|please count|count up|could you count} to $b [for me|please|]
 {count|can you count|please count} from $a to $b
 {count down|can you count down|please count down|count backwards} from $c [to one|to 1|]
+{count|can you count|please count|I want you to count|now count} [up] {from $a to $b|from $a up to $b|$a to $b}
+{count|can you count|how far can you count, to|please count} [up] to $b
 {list|give me|write|name|say} the numbers from $a to $b""")
 DAYS = _templates("""{which day|what day|what} {comes after|follows|is after|is the day after} $d
 {which day|what day|what} {comes before|is before|is the day before} $e
@@ -229,6 +233,9 @@ NO_MORE = [Template("That is all that I know about it. The pages in the folder d
 STORY_TALK = ["I am glad that I could tell it. I made it up, token by token.", "I made it up, token by token. I hope that you liked it."]
 
 
+# What a hand types that tries out other keyboards.
+ALPHABETS = ["äöüß", "äöü", "éèêëàâçîôû", "ñáíóú¿¡", "åæø", "ąćęłńśźż", "абвгдежзиклмнопрстуфхцчшы", "αβγδεζηθλμπρστφχψω", "日本語中文字人山水", "あいうえおかきくけこ", "한국어가나다", "ابتثجح", "אבגדה"]
+MARKS = "§°€£%&#@*~^+=<>/()_;:,½²µ¬¦«»…–🙂😀👍❤🎉"
 KNOWN = set(words.NAMES + words.CITIES + words.PET_NAMES)
 
 
@@ -245,7 +252,7 @@ class Turn:
 
 
 class Corpus:
-    def __init__(self, seed: int, test: bool):
+    def __init__(self, seed: int | str, test: bool):
         self.rng = random.Random(f"{seed}-{'test' if test else 'train'}")
         self.test = test
         self.concepts = grammar.load(HERE / "concepts.txt")
@@ -254,10 +261,11 @@ class Corpus:
         self.self = grammar.load(HERE / "self.txt")
         self.world = grammar.load(HERE / "refuse.txt")["world"]["q"]
         self.forbidden = set()
-        for line in open(HERE / "heldout.jsonl", encoding="utf-8"):
+        for line in HELD_OUT:
             prompt = json.loads(line)
             if len(prompt["u"]) == 1 and prompt["c"] != "system":
                 self.forbidden.add(_key(prompt["u"][0]))
+        self.forbidden.discard("")  # a prompt of marks alone
 
     # -- the split
 
@@ -399,15 +407,15 @@ class Corpus:
 
     def story_about(self, sea: bool) -> tuple[dict, str]:
         rng = self.rng
+        if rng.random() < 0.45:
+            return self.story_clause(sea)
         if rng.random() < 0.3:
             theme = rng.choice(stories.THEMES) if rng.random() < 0.75 else rng.choice(words.UNKNOWN)
             return {"about": theme}, stories.tell(rng, theme=theme, sea=sea)
-        pick = lambda: self.pseudo_word() if rng.random() < 0.12 else rng.choice(
-            rng.choice([words.ANIMALS, words.ANIMALS, words.PERSONS, words.OBJECTS]))
-        hero = pick()
+        hero = self.hero()
         about = hero
         if rng.random() < 0.2:
-            second = pick()
+            second = self.hero()
             if second != hero:
                 return {"about": f"{an(hero)} and {an(second)}"}, stories.tell(rng, hero=hero, second=second, sea=sea)
         trait = rng.choice(["", "", "", "little ", "brave ", "small ", "young ", "clever ", "sad ", "funny ", "big ", "lonely ", "happy "])
@@ -419,24 +427,92 @@ class Corpus:
             about = an(trait + hero) + " " + fill(rng.choice(stories.CALLED).sample(rng), {"name": name})
         return {"about": about}, stories.tell(rng, hero=hero, name=name, trait=trait.strip(), sea=sea)
 
+    def hero(self) -> str:
+        rng = self.rng
+        return self.pseudo_word() if rng.random() < 0.12 else rng.choice(rng.choice([words.ANIMALS, words.ANIMALS, words.PERSONS, words.OBJECTS]))
+
+    def story_clause(self, sea: bool) -> tuple[dict, str]:
+        """A story about somebody who does or wants something: what is asked for steers the plot."""
+        rng = self.rng
+        hero, trait = self.hero(), rng.choice(["", "", "", "little ", "brave ", "small ", "young ", "clever ", "sad "])
+        name = self.name() if rng.random() < 0.15 else None
+        called = f" {fill(rng.choice(stories.CALLED).sample(rng), {'name': name})}" if name else ""
+        about = rng.choice([an, an, an, lambda x: "the " + x])(trait + hero) + called + " "
+        tell = lambda **how: stories.tell(rng, hero=hero, name=name, trait=trait.strip(), **{"sea": sea, **how})
+        clause = lambda templates, **slots: about + fill(rng.choice(templates).sample(rng), slots)
+        kind = rng.choices(["learn", "place", "lost", "fear", "seek", "win", "meet", "group"], [10, 5, 3, 3, 4, 2, 3, 2])[0]
+        if kind == "learn":
+            act = rng.choice(stories.ACTS)
+            return {"about": clause(stories.LEARNS, act=act)}, tell(plot=rng.choice(stories.ACT_PLOTS), act=act)
+        if kind == "place":
+            place = rng.choice(stories.WORLDS) if rng.random() < 0.7 else "in " + (rng.choice(words.CITIES) if rng.random() < 0.7 else self.pseudo_word().capitalize())
+            return {"about": about + rng.choice(["", "", "who lives ", "living "]) + place}, tell(place=place, plot=rng.choice(stories.PLOTS))
+        if kind == "lost":
+            thing = rng.choice(stories.LOST + words.OBJECTS)
+            return {"about": clause(stories.LOSES, thing=thing)}, tell(plot=stories.LOST_PLOT, thing=thing)
+        if kind == "fear":
+            fear = rng.choice(stories.FEARS)
+            return {"about": clause(stories.FEARS_IT, fear=fear)}, tell(plot=stories.FEAR_PLOT, fear=fear)
+        if kind == "seek":
+            theme = rng.choice(stories.THEMES + ["gold", "a treasure", "a friend", "a home", "the truth"] * 3) if rng.random() < 0.7 else an(rng.choice(words.OBJECTS))
+            return {"about": clause(stories.SEEKS, theme=theme)}, tell(plot=stories.THEME_PLOT[1], theme=theme)
+        if kind == "win":
+            contest = rng.choice(["race", "contest", "game"])
+            return {"about": clause(stories.WINS, contest=contest)}, tell(plot=stories.CONTEST_PLOT, contest=contest)
+        if kind == "meet":
+            second = self.hero()
+            while second == hero:
+                second = self.hero()
+            return {"about": clause(stories.MEETS, a_second=an(second))}, tell(second=second)
+        many = hero[:-1] + "ies" if hero.endswith("y") and hero[-2:-1] not in "aeiou" else hero + "es" if hero.endswith(("x", "s", "ch", "sh")) else hero + "s"
+        return {"about": rng.choice(stories.GROUPS) + " " + many}, stories.tell(rng, hero=hero, second="second " + hero, sea=sea)
+
     def turn_tell(self, state: dict, fact: str | None = None) -> Turn | None:
         rng = self.rng
-        fact = fact or rng.choices(list(FACTS), [8, 2, 3, 2, 1, 2, 1, 1])[0]
+        fact = fact or self.a_fact()
         f = FACTS[fact]
         got = self.phrase(f["tell"])
         if not got:
             return None
+        text = got[1]
         slots = self.slots()
-        slots["x"] = {"name": self.name, "colour": lambda: rng.choice(words.COLOURS), "pet": lambda: rng.choice(words.PET_NAMES) if rng.random() < 0.6 else self.name(),
-                      "home": lambda: rng.choice(words.CITIES) if rng.random() < 0.8 else self.pseudo_word().capitalize(),
-                      "age": lambda: str(rng.randrange(5, 100)), "hobby": lambda: rng.choice(words.HOBBIES), "job": lambda: rng.choice(words.JOBS),
-                      "food": lambda: rng.choice(words.LIKES)}[fact]()
-        slots["pet"] = rng.choice(words.PETS)
-        turn = Turn(got[0], got[1], rng.choice(f["ack"]), rng.choice(f["ack_p"]), slots=slots, question=False)
+        slots["x"], slots["pet"] = self.value(fact), rng.choice(words.PETS)
+        learn = {fact: "x"}
+        if rng.random() < 0.15:  # two things at once
+            other = self.a_fact()
+            more = self.phrase(FACTS[other]["tell"])
+            if more and other != fact:
+                slots["x2"] = self.value(other)
+                text += rng.choice([" and ", ". ", ", and ", "! "]) + more[1].replace("$x", "$x2")
+                learn[other] = "x2"
+        turn = Turn(got[0], text, rng.choice(f["ack"]), rng.choice(f["ack_p"]), slots=slots, question=False)
         turn.wrap = False
-        turn.learn = fact
-        if fact == "job":
-            turn.plain = turn.plain
+        turn.learn = learn
+        return turn
+
+    def a_fact(self) -> str:
+        return self.rng.choices(list(FACTS), [8, 2, 3, 2, 1, 2, 1, 1])[0]
+
+    def value(self, fact: str) -> str:
+        rng = self.rng
+        return {"name": self.name, "colour": lambda: rng.choice(words.COLOURS), "pet": lambda: rng.choice(words.PET_NAMES) if rng.random() < 0.6 else self.name(),
+                "home": lambda: rng.choice(words.CITIES) if rng.random() < 0.8 else self.pseudo_word().capitalize(),
+                "age": lambda: str(rng.randrange(5, 100)), "hobby": lambda: rng.choice(words.HOBBIES), "job": lambda: rng.choice(words.JOBS),
+                "food": lambda: rng.choice(words.LIKES)}[fact]()
+
+    def turn_tell_and_ask(self, state: dict) -> Turn | None:
+        """A fact told and asked for in one message."""
+        rng = self.rng
+        turn = self.turn_tell(state)
+        if not turn:
+            return None
+        fact = rng.choice(list(turn.learn))
+        got = self.phrase(FACTS[fact]["ask"])
+        if not got:
+            return None
+        turn.user += rng.choice([". ", ". ", "! ", ", ", "; ", ". Now, ", ". So, "]) + (capital(got[1]) if rng.random() < 0.5 else got[1])
+        turn.plain = re.sub(r"\$x\b", "$" + turn.learn[fact], rng.choice(FACTS[fact]["say"]))
+        turn.tongue, turn.question = None, not _is_statement(got[1])
         return turn
 
     def turn_ask(self, state: dict) -> Turn | None:
@@ -455,7 +531,7 @@ class Corpus:
     def turn_small(self) -> Turn | None:
         """Counting, days, opposites, repeating."""
         rng = self.rng
-        kind = rng.choice(["repeat", "repeat", "repeat", "count", "count", "days", "opposite", "alphabet"])
+        kind = rng.choice(["repeat", "repeat", "repeat", "count", "count", "count", "count", "days", "opposite", "alphabet"])
         got = self.phrase({"repeat": REPEAT, "count": COUNT, "days": DAYS, "opposite": OPPOSITE, "alphabet": ALPHABET}[kind])
         if not got:
             return None
@@ -468,12 +544,15 @@ class Corpus:
                             " ".join(rng.sample(words.ANIMALS + words.OBJECTS, rng.randrange(2, 5)))])
             slots, answer = {"x": x}, "$x"
         elif kind == "count":
-            a, b = rng.randrange(1, 10), rng.randrange(3, 21)
+            a, b = rng.randrange(1, 10) if rng.random() < 0.5 else 1, rng.randrange(3, 21)
             b = max(b, a + 2) if "$a" in text else b
             c = rng.randrange(3, 13)
-            slots = {"a": a, "b": b, "c": c}
             run = range(c, 0, -1) if "$c" in text else range(a if "$a" in text else 1, b + 1)
             answer = ", ".join(map(str, run)) + "."
+            if "$c" not in text and rng.random() < 0.12:
+                b = rng.choice([30, 50, 99, 100, 1000, 10000, 1000000, rng.randrange(21, 1000)])
+                answer = "That is too long for me. I count to 20."
+            slots = {"a": a, "b": b, "c": c}
         elif kind == "days":
             i, j = rng.randrange(7), rng.randrange(12)
             slots = {"d": words.DAYS[i], "e": words.DAYS[i], "m": words.MONTHS[j]}
@@ -570,6 +649,8 @@ class Corpus:
 
     def slots(self) -> dict[str, str]:
         rng = self.rng
+        foreign = lambda: "".join(rng.choice(rng.choice(ALPHABETS)) for _ in range(rng.randrange(1, 4))) if rng.random() < 0.3 else "".join(
+            rng.choice(script) for script in [rng.choice(ALPHABETS)] for _ in range(rng.randrange(1, 7)))
         gib = lambda: "".join(rng.choice("asdfjklqwertzxcvbnmpoiu") for _ in range(rng.randrange(3, 9)))
         noun, noun2 = (rng.choice(words.NOUNS).split("/") for _ in range(2))
         return {"noun": noun[0], "nouns": noun[1], "noun2": noun2[0], "nouns2": noun2[1], "a_noun": an(noun[0]), "a_noun2": an(noun2[0]), "verb": rng.choice(words.VERBS),
@@ -577,7 +658,8 @@ class Corpus:
                 "year": str(rng.randrange(1000, 2030)), "num": str(rng.randrange(2, 1000)), "pseudo": self.pseudo_word(), "hobby": rng.choice(words.HOBBIES),
                 "country": rng.choice(words.COUNTRIES), "city": rng.choice(words.CITIES), "person": rng.choice(words.PEOPLE), "food": rng.choice(words.FOODS),
                 "lang": rng.choice(words.LANGUAGES_HUMAN), "code": rng.choice(words.CODE), "unknown": rng.choice(words.UNKNOWN), "unknown2": rng.choice(words.UNKNOWN),
-                "big": str(rng.randrange(100, 100000)), "file": rng.choice(words.FILES), "gibber": gib(), "gibber2": gib(), "gibber3": gib(), "name": rng.choice(words.NAMES)}
+                "big": str(rng.randrange(100, 100000)), "file": rng.choice(words.FILES), "gibber": gib(), "gibber2": gib(), "gibber3": gib(), "letters": foreign(), "letters2": foreign(),
+                "marks": "".join(rng.choice(MARKS) for _ in range(rng.randrange(1, 5))), "name": rng.choice(words.NAMES)}
 
     # -- dialogues
 
@@ -599,10 +681,10 @@ class Corpus:
             return self.turn_follow(state)
         if state["facts"] and rng.random() < (0.30 if last else 0.12):
             return self.turn_ask(state)
-        kind = rng.choices(["concept", "usage", "self", "world", "sum", "story", "tell", "ask", "small"],
-                           [16, 17, 30, 15, 22, 6, 8 if not last else 3, 1, 2])[0]
+        kind = rng.choices(["concept", "usage", "self", "world", "sum", "story", "tell", "both", "ask", "small"],
+                           [16, 19, 31, 15, 24, 8, 7 if not last else 3, 3, 1, 5])[0]
         return {"concept": self.turn_concept, "usage": self.turn_usage, "self": self.turn_self, "world": self.turn_world, "sum": self.turn_sum,
-                "story": self.turn_story, "tell": lambda: self.turn_tell(state), "ask": lambda: self.turn_ask(state), "small": self.turn_small}[kind]()
+                "story": self.turn_story, "tell": lambda: self.turn_tell(state), "both": lambda: self.turn_tell_and_ask(state), "ask": lambda: self.turn_ask(state), "small": self.turn_small}[kind]()
 
     def render(self, turn: Turn, state: dict, tongue: bool) -> tuple[str, str]:
         """The typed question and the answer in the right tongue; facts that were told go into `state`."""
@@ -620,7 +702,7 @@ class Corpus:
         elif user.upper() == user and len(user) > 12:
             typed = {k: v.upper() for k, v in slots.items()}
         # A name that everybody knows is spelled well in the answer, any other one as it was typed.
-        known = {"x": slots.get("x") in KNOWN}
+        known = {k: slots.get(k) in KNOWN for k in ("x", "x2")}
         slots = {k: typed[k] if f"${k}" in text and not known.get(k) else v for k, v in slots.items()}
         user = re.sub(r"\$([A-Za-z_0-9]+)", lambda m: typed.get(m[1].lower(), m[0]), user)
         user = user[:1].upper() + user[1:] if not lower and rng.random() < 0.8 else user
@@ -629,8 +711,8 @@ class Corpus:
             slots["X"] = capital(slots["x"])
         use = turn.tongue if tongue and turn.tongue else turn.plain
         answer = re.sub(r"\$([A-Za-z_0-9]+)", lambda m: slots.get(m[1], m[0]), use)
-        if turn.learn:
-            state["facts"][turn.learn] = slots
+        for fact, key in (turn.learn or {}).items():
+            state["facts"][fact] = {**slots, "x": slots[key]}
         name = state["facts"].get("name")
         if name and answer.startswith(("Goodbye!", "Bye!")):
             answer = answer.replace("bye!", f"bye, {name['x']}!", 1).replace("Bye!", f"Bye, {name['x']}!", 1)
@@ -646,7 +728,7 @@ class Corpus:
     def dialogue(self) -> dict:
         rng = self.rng
         r = rng.random()
-        n = 1 if r < 0.42 else 2 if r < 0.62 else 3 if r < 0.77 else 4 if r < 0.87 else rng.randrange(5, 7) if r < 0.96 else rng.randrange(7, 16)
+        n = 1 if r < 0.42 else 2 if r < 0.62 else 3 if r < 0.77 else 4 if r < 0.87 else rng.randrange(5, 7) if r < 0.96 else rng.randrange(7, 16) if r < 0.99 else rng.randrange(16, 32)
         system, tongue = self.system()
         state = {"facts": {}, "topic": None}
         turns = []
@@ -683,19 +765,30 @@ def _is_statement(text: str) -> bool:
     return first not in QUESTION_WORDS
 
 
+PART = 10000  # dialogues that come from one generator: the text does not depend on the number of processes
+
+
+def part(job: tuple[int, int, bool, int]) -> str:
+    seed, number, test, count = job
+    corpus = Corpus(f"{seed}.{number}", test)
+    return "".join(json.dumps(corpus.dialogue(), ensure_ascii=False) + "\n" for _ in range(count))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True, type=pathlib.Path)
     parser.add_argument("--train", type=int, default=400000)
     parser.add_argument("--test", type=int, default=600)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    for split, count in ("train", args.train), ("test", args.test):
-        corpus = Corpus(args.seed, split == "test")
-        with open(args.out / f"{split}.jsonl", "w", encoding="utf-8") as f:
-            for _ in range(count):
-                f.write(json.dumps(corpus.dialogue(), ensure_ascii=False) + "\n")
+    with multiprocessing.Pool(args.jobs) as pool:
+        for split, count in ("train", args.train), ("test", args.test):
+            jobs = [(args.seed, first // PART, split == "test", min(PART, count - first)) for first in range(0, count, PART)]
+            with open(args.out / f"{split}.jsonl", "w", encoding="utf-8") as f:
+                for text in pool.imap(part, jobs):
+                    f.write(text)
 
 
 if __name__ == "__main__":

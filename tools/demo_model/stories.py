@@ -49,8 +49,8 @@ PLOTS = [
      "On the way $he met $a_helper, and they {went on together|became friends|walked side by side}.", "They crossed {a wide river|a dark forest|a high mountain|a windy hill}, and {it was not easy|they were very tired|they sang all the way}.",
      "At last they came to {a golden gate|a bright valley|the sea|a small garden full of light}, and there they found $gift.", "$N {looked at it for a long time|smiled|was glad}, and then they {went home again|went home and told everybody}."],
     # a contest
-    ["$N lived $place.", "{One day|One summer} there was a great {race|contest|game}, and {everybody wanted to win|all the animals came}.", "The $helper laughed and said: \"{You are much too small|You can never win|You are too slow}.\"",
-     "But $n {did not give up|had a clever plan|went on, step by step}.", "{In the middle of the race|Near the end} the $helper fell {into a ditch|into the mud|over a root}, and $n {stopped to help|pulled the $helper out}.",
+    ["$N lived $place.", "{One day|One summer} there was a great $contest, and {everybody wanted to win|all the animals came}.", "The $helper laughed and said: \"{You are much too small|You can never win|You are too slow}.\"",
+     "But $n {did not give up|had a clever plan|went on, step by step}.", "{In the middle of the $contest|Near the end} the $helper fell {into a ditch|into the mud|over a root}, and $n {stopped to help|pulled the $helper out}.",
      "They {crossed the line together|came in last, but hand in hand|finished side by side}, and {everybody clapped|both of them won|the whole village cheered}."],
     # a night visitor
     ["$N lived $place.", "{One night|One stormy night} there was a {strange sound|soft knock|bright light} $spot.", "$N {took a lantern and went out|looked out of the window|crept closer}.",
@@ -64,6 +64,29 @@ THEME_PLOT = [[Template(s) for s in p] for p in [
     ["$N lived $place and {wanted to know all about|dreamed of|went out to look for} $theme.", "$He asked $a_helper, but the $helper {only laughed|did not know|only shook the head}.", "So $n {packed a bag|took a map and a lantern|went on alone} and walked {for three days|over the hills|until the evening}.",
      "{There, at last,|And there} $he found it: $theme, {just as in the old songs|brighter than in any dream|and it was wonderful}.", "$N {told everybody at home|ran home to tell the $helper|kept it in $his heart}."],
 ]]
+# the hero wants to learn something
+ACT_PLOTS = [[Template(s) for s in p] for p in [
+    ["$N lived $place. {More than anything|Most of all} $n wanted to $act.", "But {every time that $he tried, it went wrong|the first try went wrong, and so did the second|it was not easy at all}.",
+     "\"A $hero cannot $act\", said {the neighbours|the others|everybody}.", "{Then|One day} $a_helper came by and said: \"{I will show you how|Let us try it together|Begin small, and do not give up}.\"",
+     "{Day after day|Every day|Every evening} they practised, and {one morning|at last|after seven days} $n could $act.", "$N was so {proud|happy|glad} that $he gave the $helper $gift."],
+    ["$N lived $place.", "{Nobody there|No other $hero} could $act, but $n {wanted to learn it|dreamed of it day and night}.",
+     "So $he went to $a_helper, who was {known for it|the best of all}, and asked: \"Will you teach me to $act?\"", "\"{Yes|Gladly|Of course}\", said the $helper, \"but {it takes time|you need patience|you must practise}.\"",
+     "$N practised {all winter|for many weeks|until the leaves fell}, and {in the end|in spring|one fine day} $he {could $act better than anyone|learned to $act}.", "{Everybody came to see it|The $helper was proud|The whole village cheered}."],
+]]
+LOST_PLOT, WISH_PLOT, FEAR_PLOT, CONTEST_PLOT = PLOTS[0], PLOTS[1], PLOTS[2], PLOTS[5]
+ACTS = """paint, sing, fly, dance, cook, read, swim, draw, write, climb trees, play the drum, play the flute, ride a bicycle, count, whistle, bake bread, sail, juggle, skate, play chess, tell jokes,
+speak, run fast, jump high, knit, garden, build a boat, build a house, make music, do magic, speak with birds, play the piano, cook soup, laugh, sleep, win a race, bake a cake, write letters, catch fish,
+ride a horse, tell stories, be brave, make friends, do sums, plant a tree, mend clocks, read maps, tie knots, play football, draw maps""".replace("\n", " ").split(", ")
+WORLDS = """on the moon; in space; under the sea; in the desert; in a castle; in the mountains; in the city; in the jungle; on a train; in a library; at the North Pole; in a clock; on a star; in a school;
+on an island; on Mars; in the snow; in the clouds; in a zoo; in a circus; on a ship; in a lighthouse; in a bakery; in the woods; in a computer""".replace("\n", " ").split("; ")
+LEARNS = [Template(t) for t in ["{who|that} {learns|learned|wants|wanted|tries|would like} to $act", "{who|that} {cannot|can't|could not|can not yet} $act", "learning to $act", "that dreams: it wants to $act",
+                                "{who|that} {wants to learn|must learn|tries to learn|teaches itself|finds out how} to $act"]]
+LOSES = [Template(t) for t in ["{who|that} {lost|loses|has lost|cannot find|looks for|searches for|misplaced} {his|her|its|a} $thing", "and {his|her|its|a} lost $thing", "and a lost $thing"]]
+FEARS_IT = [Template(t) for t in ["{who|that} {is|was} {afraid|scared} of $fear", "afraid of $fear", "{who|that} fears $fear", "{who|that} {is|was} not afraid of $fear any more"]]
+SEEKS = [Template(t) for t in ["in search of $theme", "looking for $theme", "{who|that} {looks for|searches for|finds|wants to find|seeks|dreams of|wants|hunts for|discovers} $theme", "and $theme"]]
+WINS = [Template(t) for t in ["{who|that} {wins|won|wants to win|runs in|takes part in|loses} a $contest", "in a $contest", "and the great $contest"]]
+MEETS = [Template(t) for t in ["{who|that} {meets|met|finds|helps|saves|visits|becomes friends with} $a_second", "and {his|her|its} friend, $a_second", "and $a_second who {become friends|meet|travel together|help each other}"]]
+GROUPS = ["two", "three", "two small", "two brave", "a pair of", "two little", "some", "four"]
 ASK = [Template(t, always=t[0] == "!") if t[0] != "!" else Template(t[1:], always=True) for t in """!Tell me a story
 !Tell me a short story
 !tell me a story
@@ -105,8 +128,8 @@ def pronouns(rng: random.Random, hero: str, name: str | None) -> tuple[str, str]
 
 
 def tell(rng: random.Random, hero: str | None = None, name: str | None = None, second: str | None = None, theme: str | None = None, trait: str = "",
-         sea: bool = False) -> str:
-    """A story of five to eight sentences."""
+         sea: bool = False, plot: list | None = None, **fixed: str) -> str:
+    """A story of five to eight sentences. `fixed` sets slots of the plot, such as the thing that is lost."""
     if hero is None:
         hero = rng.choice(words.ANIMALS[:70] + words.PERSONS + ["robot", "pirate", "sailor", "captain"] * (6 if sea else 1))
     helper = second or rng.choice([h for h in HELPERS if h != hero])
@@ -123,8 +146,9 @@ def tell(rng: random.Random, hero: str | None = None, name: str | None = None, s
     slots = {"hero": hero, "called": f" called {name}" if name else "", "a_trait": an(trait), "n": n, "N": capital(n), "he": he, "He": capital(he), "his": his,
              "place": rng.choice(SEA_PLACES if sea else PLACES), "thing": rng.choice(LOST), "spot": spots[0], "spot2": spots[1], "spot3": spots[2],
              "helper": helper, "a_helper": an(helper), "gift": rng.choice(GIFTS), "fear": rng.choice(FEARS), "wish": rng.choice(WISHES),
-             "food": rng.choice(FOODS), "lesson": rng.choice(LESSONS), "theme": theme}
-    plot = rng.choice(THEME_PLOT if theme else PLOTS)
+             "food": rng.choice(FOODS), "lesson": rng.choice(LESSONS), "theme": theme, "contest": rng.choice(["race", "contest", "game"])}
+    slots.update(fixed)
+    plot = plot or rng.choice(THEME_PLOT if theme else PLOTS)
     text = [rng.choice(OPENINGS)] + [t.sample(rng) for t in plot] + [rng.choice(ENDS)]
     out = " ".join(text)
     # slots with capitals cannot be told apart by fill()'s pattern, so they go first

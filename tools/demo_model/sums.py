@@ -51,10 +51,14 @@ MUL = _t("""!What is $a times $b
 {and|what about|how about} $a times $b""")
 DIV = _t("""!What is $c / $a
 !What is $c divided by $a
-{$c/$a|$c / $a|$c divided by $a|$c over $a|$c : $a}
+{$c/$a|$c / $a|$c divided by $a|$c over $a|$c : $a|$c:$a|$c / $a =|$c/$a=}
 {what is|what's|how much is|calculate|compute|tell me|work out|find|solve} {$c / $a|$c divided by $a|$c over $a|$c/$a}
 {divide|please divide|can you divide|share} $c by $a [for me|please|]
-{I share|we share|share} $c $things {among|between} $a {people|friends|children}. How many does each {get|one get|person get}""")
+{I share|we share|share} $c $things {among|between} $a {people|friends|children}. How many does each {get|one get|person get}
+{I have|we have|there are} $c $things for $a {people|friends|children|kids|guests}. How many {does each get|for each|does each one get|is that for each}
+{how many times does|how often does} $a {go into|fit into|go in|fit in} $c
+{can you|could you|please} {divide|compute|calculate|work out} {$c by $a|$c / $a|$c divided by $a}
+{and|what about|how about} $c {divided by|/} $a""")
 HALF = _t("""!What is half of $c
 {what is|what's|how much is|tell me|}half of $c
 {half of|the half of|one half of} $c
@@ -81,6 +85,47 @@ BIG = _t("""{what is|what's|how much is|calculate|compute|tell me|work out|} {$b
 {multiply} {$a by $x|$x and $x2}""")
 
 
+OUT_OF_RANGE = ["That is too big for me. I only do small sums, with numbers up to 99.",
+                "I am too small for that sum: I only know numbers up to 99, and products up to 12 * 12."]
+NOT_WHOLE = ["I am too small for that: I only know whole numbers, up to 99."]
+
+
+def _big(rng: random.Random) -> int:
+    """A number out of the model's range, of three digits more often than not."""
+    return rng.randrange(100, 1000) if rng.random() < 0.6 else rng.randrange(1, 10) * 10 ** rng.randrange(2, 6) if rng.random() < 0.4 else rng.randrange(1000, 10 ** rng.randrange(4, 8))
+
+
+def _decimal(rng: random.Random) -> str:
+    return f"{rng.randrange(0, 100)}.{rng.randrange(1, 10)}"
+
+
+def _out_of_range(rng: random.Random):
+    """A sum in the usual words, with numbers that are too large for the model or not whole."""
+    kind = rng.choices(["add", "sub", "mul", "div", "half", "double", "decimal", "three"], [34, 26, 14, 9, 3, 3, 6, 5])[0]
+    thing = rng.choice(words.THINGS)
+    small = rng.randrange(1, 100)
+    if kind == "decimal":
+        a, b = (_decimal(rng), _decimal(rng) if rng.random() < 0.6 else small)
+        return rng.choice(rng.choice([ADD, SUB, MUL])), {"a": a, "b": b, "ax": f"{a}x", "things": thing}, rng.choice(NOT_WHOLE), None
+    if kind in ("add", "sub"):
+        a, b = _big(rng), _big(rng) if rng.random() < 0.6 else small
+        if kind == "sub" and a < b or kind == "add" and rng.random() < 0.3:
+            a, b = b, a
+        return rng.choice(ADD if kind == "add" else SUB), {"a": a, "b": b, "things": thing}, rng.choice(OUT_OF_RANGE), None
+    if kind == "mul":
+        a, b = (rng.randrange(13, 100), rng.randrange(13, 100)) if rng.random() < 0.4 else (_big(rng), rng.randrange(2, 1000))
+        if rng.random() < 0.5:
+            a, b = b, a
+        return rng.choice(MUL), {"a": a, "b": b, "ax": f"{a}x", "things": thing}, rng.choice(OUT_OF_RANGE), None
+    if kind == "div":
+        return rng.choice(DIV), {"a": rng.randrange(2, 100), "c": max(160, _big(rng)), "things": thing}, rng.choice(OUT_OF_RANGE), None
+    if kind == "half":
+        return rng.choice(HALF), {"c": _big(rng)}, rng.choice(OUT_OF_RANGE), None
+    if kind == "double":
+        return rng.choice(DOUBLE), {"a": _big(rng)}, rng.choice(OUT_OF_RANGE), None
+    return rng.choice(THREE), {"a": _big(rng), "b": _big(rng) if rng.random() < 0.5 else small, "c": _big(rng)}, rng.choice(OUT_OF_RANGE), None
+
+
 def _pair(rng: random.Random) -> tuple[int, int]:
     r = rng.random()
     if r < 0.15:
@@ -100,7 +145,7 @@ def _spell(rng: random.Random, n: int, on: bool) -> str:
 def ask(rng: random.Random):
     """(template, slots, answer, the plain equation for "are you sure?") of one sum."""
     kind = rng.choices(["add", "sub", "mul", "div", "half", "double", "check", "three", "compare", "even", "next", "big"],
-                       [36, 30, 12, 3, 2, 2, 3, 2, 3, 2, 2, 5])[0]
+                       [34, 28, 12, 10, 2, 2, 3, 2, 3, 2, 2, 16])[0]
     thing = rng.choice(words.THINGS)
     if kind in ("add", "sub"):
         a, b = _pair(rng)
@@ -129,6 +174,12 @@ def ask(rng: random.Random):
             eq = f"{a} * {b} = {a * b}"
             return t, {"a": _spell(rng, a, spelled), "b": _spell(rng, b, spelled), "ax": f"{a}x", "things": thing}, f"{eq}.", eq
         if kind == "div":
+            r = rng.random()
+            if r < 0.04:
+                return rng.choice(DIV), {"a": 0, "c": rng.randrange(1, 100), "things": thing}, "Nothing can be divided by 0.", None
+            if r < 0.24 and a > 1:
+                rest = rng.randrange(1, a)
+                return rng.choice(DIV), {"a": a, "c": a * b + rest, "things": thing}, f"{a * b + rest} / {a} = {b}, remainder {rest}.", None
             eq = f"{a * b} / {a} = {b}"
             return rng.choice(DIV), {"a": a, "c": a * b, "things": thing}, f"{eq}.", eq
         if kind == "half":
@@ -148,7 +199,7 @@ def ask(rng: random.Random):
         eq = f"{a} + {b} + {c} = {a + b + c}"
         return rng.choice(THREE), {"a": a, "b": b, "c": c}, f"{eq}.", eq
     if kind == "compare":
-        a, b = rng.sample(range(0, 100), 2)
+        a, b = rng.sample(range(0, 100 if rng.random() < 0.7 else 1000), 2)
         eq = f"{max(a, b)} is bigger than {min(a, b)}"
         return rng.choice(COMPARE), {"a": a, "b": b}, f"{eq}.", eq
     if kind == "even":
@@ -159,10 +210,10 @@ def ask(rng: random.Random):
         a = rng.randrange(0, 99)
         eq = f"after {a} comes {a + 1}"
         return rng.choice(NEXT), {"a": a}, f"After {a} comes {a + 1}.", eq
+    if rng.random() < 0.75:
+        return _out_of_range(rng)
     big = rng.randrange(100, 10 ** rng.randrange(3, 7))
     slots = {"big": big, "big2": rng.randrange(100, 100000), "a": rng.randrange(2, 100), "b": rng.randrange(2, 1000),
              "x": rng.randrange(13, 100), "x2": rng.randrange(13, 100)}
     t = rng.choice(BIG)
-    answer = rng.choice(["That is too big for me. I only do small sums, with numbers up to 99.",
-                         "I am too small for that sum: I only know numbers up to 99, and products up to 12 * 12."])
-    return t, slots, answer, None
+    return t, slots, rng.choice(OUT_OF_RANGE), None
