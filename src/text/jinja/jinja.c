@@ -14,7 +14,7 @@ enum {
 static const uint64_t steps_default = 200000000;
 
 void tj_fail(tj *r, ts_status code, const char *fmt, ...) {
-    char text[sizeof r->err.msg];
+    char text[sizeof r->err.msg - 48]; /* the place goes in front */
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
@@ -26,7 +26,7 @@ void tj_fail(tj *r, ts_status code, const char *fmt, ...) {
         text[n ? n - 1 : 0] = 0;
     }
     for (char *p = text; *p; p++)
-        if (*p == '\n' || *p == '\r') *p = ' ';
+        if ((unsigned char)*p < ' ' || *p == 127) *p = ' ';
     r->status = r->line ? ts_fail(&r->err, code, "line %u, column %u: %s", r->line, r->col, text)
                         : ts_fail(&r->err, code, "%s", text);
     longjmp(r->fail, 1);

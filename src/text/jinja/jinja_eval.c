@@ -218,9 +218,11 @@ static bool slice_index(tj_val v, int64_t *out) {
 
 tj_val tj_slice(tj *r, tj_val v, tj_val from, tj_val to, tj_val by) {
     if (v.t == TJ_UNDEF) tj_fail_undef(r, v.u);
-    if (!index_like(from) || !index_like(to) || !index_like(by) ||
-        (v.t != TJ_STR && !(v.t == TJ_SEQ && (v.q->kind <= TJ_RANGE || v.q->kind == TJ_GROUP))))
-        return tj_undef_attr(r, v, tj_str_lit(r, "slice")); /* Jinja2 finds no such item */
+    if (v.t == TJ_DICT) tj_fail(r, TS_E_INVAL, "unhashable type: 'slice'");
+    if (v.t != TJ_STR && !(v.t == TJ_SEQ && (v.q->kind <= TJ_RANGE || v.q->kind == TJ_GROUP)))
+        tj_fail(r, TS_E_INVAL, "'%s' object is not subscriptable", tj_type_name(v));
+    if (!index_like(from) || !index_like(to) || !index_like(by))
+        tj_fail(r, TS_E_INVAL, "slice indices must be integers or None or have an __index__ method");
     int64_t n = tj_len(r, v), start, stop, step = 1;
     slice_index(by, &step);
     if (!step) tj_fail(r, TS_E_INVAL, "slice step cannot be zero");

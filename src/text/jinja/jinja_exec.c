@@ -392,7 +392,8 @@ static flow run(tj *r, const tj_node *n) {
         tj_val v = tj_of_str(tj_sb_done(&b));
         if (n->b) v = apply_filter(r, n->b, v);
         if (n->kind == TJ_N_SETBLOCK) assign(r, n->a, v);
-        else tj_sb_val(r->out, v);
+        else if (v.t != TJ_STR) tj_fail(r, TS_E_INVAL, "sequence item 0: expected str instance, %s found", tj_type_name(v));
+        else tj_sb_str(r->out, v.s);
         return NEXT;
     }
     case TJ_N_MACRO: set_var(r, n->id, make_macro(r, n)); return NEXT;

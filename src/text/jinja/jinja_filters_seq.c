@@ -71,10 +71,13 @@ static tj_seq *sorted(tj *r, keyed *a, size_t n, bool reverse) {
     return q;
 }
 
-/* The sort key of several attributes "a,b": a list. */
+/* The sort key: a list, of one value or of several attributes "a,b". */
 static tj_val sort_key(tj *r, tj_val item, tj_val attr, bool fold) {
-    if (attr.t != TJ_STR || !memchr(attr.s->s, ',', attr.s->len)) return folded(r, attr_of(r, item, attr, (tj_val){0}), fold);
     tj_seq *q = tj_seq_new(r, TJ_LIST, 0);
+    if (attr.t != TJ_STR) {
+        tj_seq_push(r, q, folded(r, attr_of(r, item, attr, (tj_val){0}), fold));
+        return tj_of_seq(q);
+    }
     for (size_t from = 0; from <= attr.s->len;) {
         const char *comma = memchr(attr.s->s + from, ',', attr.s->len - from);
         size_t to = comma ? (size_t)(comma - attr.s->s) : attr.s->len;

@@ -9,6 +9,13 @@
 /* The value as a string; what is a string stays itself. */
 static const tj_str *soft(tj *r, tj_val v) { return v.t == TJ_STR ? v.s : tj_to_str(r, v); }
 
+/* The value, which must be a string: Jinja2's filter calls `method` of it. */
+static const tj_str *text_of(tj *r, tj_val v, const char *method) {
+    if (v.t == TJ_UNDEF) tj_fail_undef(r, v.u);
+    if (v.t != TJ_STR) tj_fail(r, TS_E_INVAL, "'%s' object has no attribute '%s'", tj_type_name(v), method);
+    return v.s;
+}
+
 /* A made text, markup where `like` is. */
 static tj_val made(tj_sb *b, const tj_str *like) {
     tj_str *s = tj_sb_done(b);
@@ -86,12 +93,13 @@ static tj_val f_indent(tj *r, tj_val v, tj_args *a) {
 }
 
 static tj_val f_truncate(tj *r, tj_val v, tj_args *a) {
-    const tj_str *s = soft(r, v), *end = tj_arg_str(r, a, 2, "...", "end");
+    const tj_str *end = tj_arg_str(r, a, 2, "...", "end");
     int64_t length = tj_arg_int(r, a, 0, 255), leeway = tj_given(a, 3) && a->v[3].t != TJ_NONE ? tj_arg_int(r, a, 3, 5) : 5;
-    int64_t n_end = tj_chars(r, end), n = tj_chars(r, s);
+    int64_t n_end = tj_chars(r, end), n = tj_len(r, v);
     if (length < n_end) tj_fail(r, TS_E_INVAL, "expected length >= %lld, got %lld", (long long)n_end, (long long)length);
     if (leeway < 0) tj_fail(r, TS_E_INVAL, "expected leeway >= 0, got %lld", (long long)leeway);
-    if (leeway >= n || n - leeway <= length) return tj_of_str(s);
+    if (leeway >= n || n - leeway <= length) return v;
+    const tj_str *s = text_of(r, v, "rsplit");
     size_t cut = tj_byte_of(r, s, length - n_end);
     if (!tj_arg_bool(a, 1, false)) {
         int64_t space = tj_find(r, s, 0, cut, tj_str_lit(r, " "), true);
@@ -280,28 +288,6 @@ static tj_val f_pprint(tj *r, tj_val v, tj_args *a) {
     return tj_of_str(s);
 }
 
-static tj_val f_filesizeformat(tj *r, tj_val v, tj_args *a) {
-    static const char *const units[2][8] = {{"kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"},
-                                            {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"}};
-    bool binary = tj_arg_bool(a, 0, false);
-    if (!tj_is_number(v)) tj_fail(r, TS_E_INVAL, "filesizeformat wants a number, not %s", tj_type_name(v));
-    double base = binary ? 1024 : 1000, bytes = tj_as_double(v), unit = base;
-    char s[64];
-    if (bytes == 1) return tj_of_str(tj_str_lit(r, "1 Byte"));
-    tj_sb b;
-    tj_sb_init(r, &b);
-    if (bytes < base) {
-        snprintf(s, sizeof s, "%.0f Bytes", trunc(bytes));
-    } else {
-        int i = 0;
-        unit *= base;
-        while (i < 7 && bytes >= unit) unit *= base, i++;
-        snprintf(s, sizeof s, "%.1f %s", base * bytes / unit, units[binary][i]);
-    }
-    tj_sb_puts(&b, s);
-    return tj_of_str(tj_sb_done(&b));
-}
-
 static tj_val f_xmlattr(tj *r, tj_val v, tj_args *a) {
     if (v.t != TJ_DICT) tj_fail(r, TS_E_INVAL, "xmlattr wants a dict, not %s", tj_type_name(v));
     tj_sb b;
@@ -323,7 +309,7 @@ static tj_val f_xmlattr(tj *r, tj_val v, tj_args *a) {
 /* ---- words to lines, as Python's textwrap does without hyphens ---- */
 
 static tj_val f_wordwrap(tj *r, tj_val v, tj_args *a) {
-    const tj_str *s = soft(r, v), *nl = tj_given(a, 2) && a->v[2].t != TJ_NONE ? tj_arg_str(r, a, 2, "\n", "wrapstring") : tj_str_lit(r, "\n");
+    const tj_str *s = text_of(r, v, "splitlines"), *nl = tj_given(a, 2) && a->v[2].t != TJ_NONE ? tj_arg_str(r, a, 2, "\n", "wrapstring") : tj_str_lit(r, "\n");
     int64_t width = tj_arg_int(r, a, 0, 79);
     bool cut = tj_arg_bool(a, 1, true);
     if (width <= 0) tj_fail(r, TS_E_INVAL, "invalid width %lld (must be > 0)", (long long)width);
@@ -460,6 +446,29 @@ static tj_val f_float(tj *r, tj_val v, tj_args *a) {
     if (tj_is_number(v)) return tj_float(tj_as_double(v));
     if (v.t == TJ_STR && parse_float(r, v.s, &f)) return tj_float(f);
     return tj_given(a, 0) ? a->v[0] : tj_float(0);
+}
+
+static tj_val f_filesizeformat(tj *r, tj_val v, tj_args *a) {
+    static const char *const units[2][8] = {{"kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"},
+                                            {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"}};
+    bool binary = tj_arg_bool(a, 0, false);
+    double base = binary ? 1024 : 1000, bytes = 0, unit = base;
+    if (tj_is_number(v)) bytes = tj_as_double(v);
+    else if (v.t != TJ_STR || !parse_float(r, v.s, &bytes)) tj_fail(r, TS_E_INVAL, "filesizeformat wants a number, not %s", tj_type_name(v));
+    char s[64];
+    if (bytes == 1) return tj_of_str(tj_str_lit(r, "1 Byte"));
+    tj_sb b;
+    tj_sb_init(r, &b);
+    if (bytes < base) {
+        snprintf(s, sizeof s, "%.0f Bytes", trunc(bytes));
+    } else {
+        int i = 0;
+        unit *= base;
+        while (i < 7 && bytes >= unit) unit *= base, i++;
+        snprintf(s, sizeof s, "%.1f %s", base * bytes / unit, units[binary][i]);
+    }
+    tj_sb_puts(&b, s);
+    return tj_of_str(tj_sb_done(&b));
 }
 
 static tj_val f_abs(tj *r, tj_val v, tj_args *a) {

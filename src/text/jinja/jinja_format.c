@@ -164,7 +164,7 @@ static void percent_one(tj *r, tj_sb *b, spec *f, tj_val v, bool data, bool mark
         if (tj_as_int(v, &i) && i >= 0 && i <= 0x10FFFF && !(i >= 0xD800 && i < 0xE000)) {
             tj_sb c;
             tj_sb_init(r, &c);
-            tj_sb_char(&c, (uint32_t)i, false);
+            tj_sb_char(&c, (uint32_t)i, true); /* the number may be the context's */
             s = tj_sb_done(&c);
         } else if (v.t == TJ_STR && tj_chars(r, v.s) == 1) {
             s = tj_to_str(r, v);
@@ -272,7 +272,8 @@ tj_str *tj_percent(tj *r, const tj_str *t, tj_val args) {
         percent_one(r, &b, &f, v, data, t->markup, tj_chars(r, tj_str_sub(r, t, 0, i - 1)));
     }
     size_t n = a.tuple ? a.tuple->n : 1;
-    if (a.next < n && !by_name && !(args.t == TJ_DICT || (args.t == TJ_SEQ && !a.tuple)))
+    /* whatever can be asked for items counts as a mapping */
+    if (a.next < n && !by_name && !(args.t == TJ_DICT || args.t == TJ_UNDEF || (args.t == TJ_SEQ && !a.tuple)))
         tj_fail(r, TS_E_INVAL, "not all arguments converted during string formatting");
     tj_str *s = tj_sb_done(&b);
     s->markup = t->markup;
@@ -328,6 +329,9 @@ static void format_one(tj *r, tj_sb *b, tj_val v, const tj_str *st) {
     bool integer = f.type && strchr("dxXobcn", f.type), real = f.type && strchr("eEfFgG%", f.type);
     if (v.t == TJ_STR) {
         if (f.type && f.type != 's') tj_fail(r, TS_E_INVAL, "Unknown format code '%c' for object of type 'str'", f.type);
+        if (f.sign) tj_fail(r, TS_E_INVAL, "Sign not allowed in string format specifier");
+        if (f.alt) tj_fail(r, TS_E_INVAL, "Alternate form (#) not allowed in string format specifier");
+        if (f.comma || f.under) tj_fail(r, TS_E_INVAL, "Cannot specify '%c' with 's'.", f.comma ? ',' : '_');
         if (f.align == '=' && !f.zero) tj_fail(r, TS_E_INVAL, "'=' alignment not allowed in string format specifier");
         s = cut(r, tj_to_str(r, v), f.precision);
         align = f.align && f.align != '=' ? f.align : '<';
@@ -339,6 +343,7 @@ static void format_one(tj *r, tj_sb *b, tj_val v, const tj_str *st) {
         s = int_text(r, i, &f, f.type, &head);
     } else if (v.t == TJ_BOOL && !f.type) {
         i = v.b;
+        if (f.precision >= 0) tj_fail(r, TS_E_INVAL, "Precision not allowed in integer format specifier");
         s = int_text(r, i, &f, 'd', &head);
     } else if (v.t == TJ_UNDEF) {
         tj_fail(r, TS_E_INVAL, "unsupported format string passed to Undefined.__format__");

@@ -8,7 +8,7 @@
 /* Roles that a conversation may have without being taken for text that somebody wrote: templates make control tokens of them. */
 static const char *const roles[] = {
     "system", "user", "assistant", "tool", "function", "developer", "ipython", "model", "human", "gpt", "bot", "chatbot",
-    "critic", "context", "environment", "observation", "documents", "tool_response", "tool_result",
+    "critic", "context", "environment", "observation", "documents", "functions", "tool_response", "tool_result",
 };
 
 static tj_val from_str(tj *r, const json_t *j, bool data) {

@@ -346,6 +346,11 @@ ALL(isspace, tj_is_space, false)
 ALL(isascii, ascii, true)
 ALL(isprintable, tj_is_printable, true)
 
+static tj_val m_isidentifier(tj *r, tj_val self, tj_args *a) {
+    (void)a;
+    return tj_bool(all(r, self.s, tj_is_word, false).b && !tj_is_digit((unsigned char)self.s->s[0]));
+}
+
 static tj_val one_case(tj *r, const tj_str *s, bool upper) {
     bool any = false;
     tj_bytes(r, s->len * 4);
@@ -446,6 +451,7 @@ static const tj_func str_methods[] = {
     {"isascii", "", m_isascii},
     {"isdecimal", "", m_isdecimal},
     {"isdigit", "", m_isdigit},
+    {"isidentifier", "", m_isidentifier},
     {"islower", "", m_islower},
     {"isnumeric", "", m_isnumeric},
     {"isprintable", "", m_isprintable},

@@ -299,7 +299,7 @@ void tj_check_func(tj *r, const tj_node *n) {
     r->line = n->line;
     r->col = n->col;
     if (n->fn) tj_fail(r, TS_E_UNSUPP, "the %s %s is not supported", what, n->fn->name);
-    tj_fail(r, TS_E_FORMAT, "No %s named '%.*s'.", what, (int)(n->name->len < 60 ? n->name->len : 60), n->name->s);
+    tj_fail(r, r->t ? TS_E_INVAL : TS_E_FORMAT, "No %s named '%.*s'.", what, (int)(n->name->len < 60 ? n->name->len : 60), n->name->s);
 }
 
 /* Behind "|", or behind the word filter. */

@@ -76,8 +76,11 @@ int64_t tj_find(tj *r, const tj_str *s, size_t from, size_t to, const tj_str *wh
         return p ? p - s->s : -1;
     }
     tj_bytes(r, to - from);
-    for (size_t p = to - what->len + 1; p-- > from;)
-        if ((!what->len || s->s[p] == what->s[0]) && memcmp(s->s + p, what->s, what->len) == 0) return (int64_t)p;
+    for (size_t p = to - what->len + 1; p-- > from;) {
+        if (what->len && s->s[p] != what->s[0]) continue;
+        tj_bytes(r, what->len);
+        if (memcmp(s->s + p, what->s, what->len) == 0) return (int64_t)p;
+    }
     return -1;
 }
 

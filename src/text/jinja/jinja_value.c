@@ -347,6 +347,7 @@ tj_seq *tj_iter(tj *r, tj_val v) {
         for (size_t i = 0; i < v.d->n; i++) tj_seq_push(r, q, v.d->e[i].key);
         return q;
     case TJ_GEN:
+        if (v.g->pos >= v.g->q->n) return q;
         *q = (tj_seq){.v = v.g->q->v + v.g->pos, .n = v.g->q->n - v.g->pos};
         q->cap = q->n;
         v.g->pos = v.g->q->n;
