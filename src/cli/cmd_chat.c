@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/repl_input.h"
+#include "cli/term.h"
 
 #include <signal.h>
 #include <stdarg.h>
@@ -16,14 +17,10 @@
 
 /* On a terminal a remark may have several lines (a system prompt, the list of commands); in a pipe it is one line behind
  * the program's name, but for the lists that /help, /set and /stats print. */
-static void say(chat *c, const char *text) {
-    if (!c->terminal) {
-        fprintf(stderr, "%s\n", text);
-        return;
-    }
+static void say(chat *c, const char *text, bool dim) {
     fflush(stdout);
-    fprintf(c->screen, "%s\n", text);
-    fflush(c->screen);
+    if (c->terminal) cli_term_print(c->screen, text, dim);
+    else fprintf(stderr, "%s\n", text);
 }
 
 static void say_format(chat *c, bool failed, const char *fmt, va_list ap) {
@@ -43,7 +40,7 @@ static void say_format(chat *c, bool failed, const char *fmt, va_list ap) {
         }
     }
     va_end(again);
-    say(c, ok ? shown.data : "out of memory");
+    say(c, ok ? shown.data : "out of memory", !failed);
     ts_buf_free(&raw);
     ts_buf_free(&shown);
 }
@@ -69,23 +66,14 @@ void chat_fail(chat *c, const ts_err *err) {
 
 /* ---- the loop --------------------------------------------------------------------------------------------------- */
 
-/* 1234567 as "1.23 M": three digits and the next smaller unit. */
-static const char *human(char out[20], double v, double step, const char *const unit[]) {
-    int i = 0;
-    while (v >= step && unit[i + 1]) v /= step, i++;
-    snprintf(out, 20, "%.*f %s", v >= 100 || i == 0 ? 0 : v >= 10 ? 1 : 2, v, unit[i]);
-    return out;
-}
-
 static void banner(chat *c) {
-    static const char *const count[] = {"", "K", "M", "G", "T", NULL}, *const bytes[] = {"B", "KiB", "MiB", "GiB", "TiB", NULL};
-    char name[100], n[20], size[20];
+    char name[100], n[20], size[20], device[100];
     const char *model = c->info.name && *c->info.name ? c->info.name : c->model.path;
     ts_printable(name, sizeof name, model, strlen(model));
-    chat_note(c, "%s: %s, %s parameters, %s; template %s; context %u; cpu %s, %d thread%s", name, c->info.arch,
-              human(n, (double)c->info.n_params, 1000, count), human(size, (double)c->info.file_bytes, 1024, bytes),
-              chat_template_name(c), ts_session_n_ctx(c->s), c->info.cpu_level,
-              c->info.n_threads, c->info.n_threads == 1 ? "" : "s");
+    chat_note(c, "%s: %s, %s parameters, %s; template %s; context %u", name, c->info.arch, cli_count_text(n, (double)c->info.n_params),
+              cli_bytes_text(size, (double)c->info.file_bytes), chat_template_name(c),
+              ts_session_n_ctx(c->s));
+    chat_note(c, "device: %s", cli_device_text(device, &c->info));
     chat_note(c, "/help lists the commands, \"\"\" begins and ends a message of several lines; Ctrl-C stops an answer, Ctrl-D leaves.%s",
               cli_repl_edits(c->repl) ? "" : " (No line editing: built without libedit.)");
 }

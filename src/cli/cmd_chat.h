@@ -1,23 +1,13 @@
-/* cmd_chat.h - what the files of tessera chat know about each other. Depends on: cmd_chat_talk.h, repl.h. */
+/* cmd_chat.h - what the files of tessera chat know about each other. Depends on: cmd_chat_talk.h, repl.h, stats.h. */
 #ifndef TS_CLI_CMD_CHAT_H
 #define TS_CLI_CMD_CHAT_H
 
 #include "cli/cmd_chat_talk.h"
 #include "cli/repl.h"
+#include "cli/stats.h"
 #include "cli/template_opts.h"
 
 #include <stdio.h>
-
-/* Counts of one answer, or added up over the session. */
-typedef struct chat_stats {
-    size_t n_answers;
-    size_t n_prompt, n_reused; /* tokens of the prompts, and those of them that were in the KV cache already */
-    size_t n_read;             /* processed to read the prompts */
-    size_t n_drawn;            /* tokens of the answers */
-    uint64_t first_ns, read_ns, draw_ns;
-    ts_stop_reason reason;
-    long seed;
-} chat_stats;
 
 typedef struct chat {
     const cli_command *cmd;
@@ -36,7 +26,9 @@ typedef struct chat {
     bool failed;     /* something was asked for and not done: the exit code of a pipe */
     bool gone;       /* standard output is */
     bool leave;
-    chat_stats last, all;
+    cli_counts last, all;
+    ts_stop_reason last_reason;
+    long last_seed; /* -1: it meant nothing */
 } chat;
 
 /* A remark for the person at the terminal, or a line to standard error. */
@@ -57,7 +49,7 @@ bool chat_answer(chat *c, const char *user);
 /* The tokens of the exchanges from `first` on as a prompt, with a new message (NULL: none). */
 TS_NODISCARD ts_status chat_count(chat *c, size_t first, const char *user, size_t *n, ts_err *err);
 void chat_print_stats(chat *c);
-/* One line about the last answer. */
+/* Two lines about the last answer. */
 void chat_print_last(chat *c);
 
 /* ---- cmd_chat_commands.c */

@@ -102,29 +102,24 @@ static bool on_piece(void *ud, const ts_piece *p) {
     return !w->nomem && !c->gone && !cli_interrupted();
 }
 
-/* The answer's last line is ended: what follows begins at the left. */
+/* The answer's last line is ended: what follows begins at the left. In a pipe every answer has a line break of its own behind it. */
 static void end_line(chat *c, const ts_buf *text) {
-    bool ended = c->terminal && text->len && text->data[text->len - 1] == '\n';
-    if (!ended && !c->gone) c->gone = !cli_put_text("\n", 1);
+    bool ended = text->len && text->data[text->len - 1] == '\n';
+    if (!c->gone) c->gone = !cli_put_end();
+    if (!c->gone && (!text->len || (ended && !c->terminal))) c->gone = !cli_put_text("\n", 1);
 }
 
 static void add_counts(chat *c, const ts_generated *g, size_t n_prompt) {
     ts_session_stats st;
     ts_session_get_stats(c->s, &st);
     /* one new token of a prompt is processed as a decoding step, and the last one drawn is not processed at all */
-    size_t n_read = n_prompt - st.n_reused, n_steps = g->n_tokens ? g->n_tokens - 1 : 0;
-    c->last = (chat_stats){.n_answers = 1, .n_prompt = n_prompt, .n_reused = st.n_reused, .n_read = n_read, .n_drawn = g->n_tokens,
-                           .first_ns = g->first_ns, .reason = g->reason, .seed = c->settings.sampling.seed};
+    c->last = (cli_counts){.n_answers = 1, .n_prompt = n_prompt, .n_reused = st.n_reused, .n_read = n_prompt - st.n_reused,
+                           .n_drawn = g->n_tokens, .n_steps = g->n_tokens ? g->n_tokens - 1 : 0, .first_ns = g->first_ns};
     c->last.read_ns = g->n_tokens ? g->first_ns : g->total_ns;
-    c->last.draw_ns = n_steps ? g->total_ns - g->first_ns : 0;
-    c->all.n_answers++;
-    c->all.n_prompt += n_prompt;
-    c->all.n_reused += st.n_reused;
-    c->all.n_read += n_read;
-    c->all.n_drawn += g->n_tokens;
-    c->all.read_ns += c->last.read_ns;
-    c->all.draw_ns += c->last.draw_ns;
-    c->all.first_ns += g->first_ns;
+    c->last.draw_ns = c->last.n_steps ? g->total_ns - g->first_ns : 0;
+    c->last_reason = g->reason;
+    c->last_seed = c->settings.sampling.temp > 0 ? c->settings.sampling.seed : -1;
+    cli_counts_add(&c->all, &c->last);
 }
 
 static ts_status generate(chat *c, const ts_token *prompt, size_t n_prompt, struct stream *w, ts_generated *g, ts_err *err) {
@@ -196,28 +191,30 @@ bool chat_answer(chat *c, const char *user) {
 
 /* ---- counts ----------------------------------------------------------------------------------------------------- */
 
-static void print_counts(chat *c, const char *what, const chat_stats *n) {
-    size_t steps = n->n_drawn > n->n_answers ? n->n_drawn - n->n_answers : 0;
-    chat_note(c, "%s prompt %zu tokens (%zu from the cache, %zu at %.1f tok/s), answer %zu tokens at %.1f tok/s, first token after "
-              "%.0f ms", what, n->n_prompt, n->n_reused, n->n_read, cli_rate(n->n_read, n->read_ns), n->n_drawn,
-              cli_rate(steps, n->draw_ns), (double)n->first_ns * 1e-6 / (double)(n->n_answers ? n->n_answers : 1));
+static void print(chat *c, bool ok, ts_buf *lines) {
+    if (ok) {
+        lines->data[lines->len - 1] = 0; /* the note ends the last line */
+        chat_note(c, "%s", lines->data);
+    }
+    ts_buf_free(lines);
 }
 
 void chat_print_last(chat *c) {
-    char what[100];
-    snprintf(what, sizeof what, "last answer (ended by: %s; seed %ld):", cli_stop_name(c->last.reason), c->last.seed);
-    print_counts(c, what, &c->last);
+    ts_buf out = {0};
+    print(c, cli_stats_counts(&out, &c->last, cli_stop_name(c->last_reason), c->last_seed), &out);
 }
 
 void chat_print_stats(chat *c) {
-    char what[100];
     size_t n_used;
+    ts_buf out = {0};
     ts_session_stats st;
     ts_session_get_stats(c->s, &st);
     (void)ts_session_tokens(c->s, &n_used);
-    if (c->last.n_answers) chat_print_last(c);
-    snprintf(what, sizeof what, "session (%zu answer%s):", c->all.n_answers, c->all.n_answers == 1 ? "" : "s");
-    print_counts(c, what, &c->all);
-    chat_note(c, "context: %zu of %u tokens used, %.1f MiB of KV cache; peak memory %zu MiB; cpu %s, %d threads (measured)", n_used,
-              ts_session_n_ctx(c->s), (double)st.kv_bytes / 1048576, ts_mem_peak() >> 20, c->info.cpu_level, c->info.n_threads);
+    bool ok = true;
+    if (c->last.n_answers) ok = ts_buf_puts(&out, "the last answer\n") && cli_stats_counts(&out, &c->last, cli_stop_name(c->last_reason), c->last_seed);
+    ok = ok && ts_buf_printf(&out, "the session: %zu answer%s\n", c->all.n_answers, c->all.n_answers == 1 ? "" : "s") &&
+         cli_stats_counts(&out, &c->all, NULL, -1) &&
+         ts_buf_printf(&out, "context: %zu of %u tokens used, %.1f MiB of KV cache\n", n_used, ts_session_n_ctx(c->s), (double)st.kv_bytes / 1048576) &&
+         ts_buf_printf(&out, "memory: %zu MiB peak\n", ts_mem_peak() >> 20) && cli_stats_device(&out, &c->info);
+    print(c, ok, &out);
 }

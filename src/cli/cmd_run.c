@@ -4,13 +4,14 @@
 #include "cli/common.h"
 #include "cli/ledger.h"
 #include "cli/output.h"
+#include "cli/stats.h"
 #include "cli/template_opts.h"
+#include "cli/term.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct run_args {
     cli_model model;
@@ -32,7 +33,6 @@ struct answer {
     ts_buf ids;   /* JSON array elements */
     bool failed;  /* the output is gone */
     bool nomem;
-    bool open_line; /* the text so far does not end a line */
 };
 
 /* ln of the sum of exp of all logits: what a logit is compared with to become a log-probability. */
@@ -73,7 +73,6 @@ static bool on_piece(void *ud, const ts_piece *p) {
         w->nomem |= !ts_buf_append(&w->text, p->text, p->len) || !ts_buf_printf(&w->ids, "%s%d", w->ids.len ? "," : "", p->token);
     } else if (p->len && !w->failed) {
         w->failed = !cli_put_text(p->text, p->len);
-        w->open_line = p->text[p->len - 1] != '\n';
     }
     if (w->a->logprobs) w->nomem |= !add_logprobs(w, p);
     return !w->failed && !w->nomem && !cli_interrupted();
@@ -118,27 +117,36 @@ static int tokenize(const run_args *a, const ts_engine *e, struct prompt *p) {
     return s == TS_OK ? CLI_OK : cli_fail(&err);
 }
 
+static void print_stats(const run_args *a, const ts_model_info *info, const cli_counts *n, const ts_generated *g) {
+    ts_buf out = {0};
+    bool ok = cli_stats_counts(&out, n, cli_stop_name(g->reason), a->sampling.temp > 0 ? a->sampling.seed : -1) &&
+              ts_buf_printf(&out, "memory: %zu MiB peak; model loaded in %.2f s\n", ts_mem_peak() >> 20, (double)info->load_ns * 1e-9) &&
+              cli_stats_device(&out, info);
+    if (ok) {
+        out.data[out.len - 1] = 0; /* the line break is the printer's */
+        cli_term_print(stderr, out.data, true);
+    }
+    ts_buf_free(&out);
+}
+
 static int report(const run_args *a, struct answer *w, const ts_session *s, const ts_generated *g, size_t n_prompt) {
     ts_session_stats st;
     ts_session_get_stats(s, &st);
     ts_model_info info;
     ts_engine_info(w->e, &info);
     /* a prompt of one token is processed alone: the time to the first token is its time */
-    uint64_t prompt_ns = st.n_prefill ? st.prefill_ns : g->first_ns;
-    uint64_t n_gen = st.n_prefill ? st.n_decode : st.n_decode - 1, gen_ns = st.n_prefill ? st.decode_ns : g->total_ns - g->first_ns;
-    double prompt_rate = cli_rate(n_prompt, prompt_ns), gen_rate = n_gen ? cli_rate(n_gen, gen_ns) : 0;
-    double first_ms = (double)g->first_ns * 1e-6;
+    cli_counts n = {.n_answers = 1, .n_prompt = n_prompt, .n_read = n_prompt, .n_drawn = g->n_tokens, .first_ns = g->first_ns};
+    n.read_ns = st.n_prefill ? st.prefill_ns : g->first_ns;
+    n.n_steps = st.n_prefill ? st.n_decode : st.n_decode - 1;
+    n.draw_ns = st.n_prefill ? st.decode_ns : g->total_ns - g->first_ns;
     if (!a->json) {
-        if (w->open_line && isatty(STDOUT_FILENO)) printf("\n"), fflush(stdout);
-        if (a->quiet) return CLI_OK;
-        fprintf(stderr, "prompt: %zu tokens, %.1f tok/s; answer: %zu tokens, %.1f tok/s (ended by: %s)\n", n_prompt, prompt_rate,
-                g->n_tokens, gen_rate, cli_stop_name(g->reason));
-        fprintf(stderr, "first token after %.0f ms; load %.2f s; peak memory %zu MiB; seed %ld; %s%scpu %s, %d threads (measured)\n",
-                first_ms, (double)info.load_ns * 1e-9, ts_mem_peak() >> 20, a->sampling.seed, strcmp(info.device, "cpu") ? info.device : "",
-                strcmp(info.device, "cpu") ? " and " : "", info.cpu_level, info.n_threads);
-        if (a->logprobs) fprintf(stderr, "[%s]\n", w->probs.data ? w->probs.data : "");
+        if (!cli_put_end()) return CLI_FAIL;
+        if (!a->quiet) print_stats(a, &info, &n, g);
+        if (a->logprobs && !a->quiet) fprintf(stderr, "[%s]\n", w->probs.data ? w->probs.data : "");
         return cli_report_ledger(&a->model, w->e, true);
     }
+    double prompt_rate = cli_rate(n_prompt, n.read_ns), gen_rate = n.n_steps ? cli_rate(n.n_steps, n.draw_ns) : 0;
+    double first_ms = (double)g->first_ns * 1e-6;
     ts_buf out = {0};
     bool ok = ts_buf_puts(&out, "{\"text\":") && cli_json_string(&out, w->text.data ? w->text.data : "", w->text.len) &&
               ts_buf_printf(&out, ",\"tokens\":[%s],\"stop\":\"%s\",\"prompt_tokens\":%zu,\"generated_tokens\":%zu,",
@@ -146,9 +154,9 @@ static int report(const run_args *a, struct answer *w, const ts_session *s, cons
               ts_buf_printf(&out,
                             "\"prompt_tok_per_s\":%.3f,\"generated_tok_per_s\":%.3f,\"first_token_ms\":%.3f,\"load_ms\":%.3f,"
                             "\"peak_memory_bytes\":%zu,\"seed\":%ld,\"device\":\"%s\",\"cpu_level\":\"%s\",\"threads\":%d,"
-                            "\"evidence\":\"measured\"",
+                            "\"evidence\":\"measured\",\"time_kind\":\"%s\"",
                             prompt_rate, gen_rate, first_ms, (double)info.load_ns * 1e-6, ts_mem_peak(), a->sampling.seed,
-                            info.device, info.cpu_level, info.n_threads) &&
+                            info.device, info.cpu_level, info.n_threads, cli_time_kind(&info)) &&
               (!a->logprobs || ts_buf_printf(&out, ",\"logprobs\":[%s]", w->probs.data ? w->probs.data : "")) &&
               (!(a->model.ledger || a->model.ledger_check) || (ts_buf_puts(&out, ",\"ledger\":") && cli_ledger_json(w->e, &out))) &&
               ts_buf_puts(&out, "}\n");
@@ -175,9 +183,10 @@ static int answer(const cli_command *cmd, run_args *a, ts_engine *e, struct prom
         ts_status st = ts_generate(s, sampler, prompt->token, prompt->n, &opts, &g, &err);
         cli_progress_end(&a->model.prompt);
         if (st == TS_OK && w.nomem) st = ts_fail_nomem(&err, "the answer", w.text.len + w.probs.len);
-        if (st != TS_OK)
+        if (st != TS_OK) {
+            if (!a->json) (void)cli_put_end();
             code = cli_fail(&err);
-        else if (w.failed)
+        } else if (w.failed)
             code = CLI_FAIL; /* main tells why */
         else
             code = report(a, &w, s, &g, prompt->n);
@@ -245,7 +254,8 @@ const cli_command cmd_run = {
     .name = "run",
     .args = "",
     .summary = "answer one prompt on standard output",
-    .text = "The answer is printed as it comes; statistics follow on standard error.\n"
+    .text = "The answer is printed as it comes, and its last line is ended; statistics follow on standard error. At a terminal\n"
+            "lines are broken between words. --json has the text exactly as the model made it.\n"
             "Exit code: 0 answered, 1 failed or interrupted, 2 wrong usage.",
     .run = run,
 };

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "cli/bundled.h"
 #include "cli/ledger.h"
+#include "cli/term.h"
 #include "text/chat.h"
 #include "text/utf8.h"
 
@@ -74,8 +75,8 @@ int cli_open_engine(const cli_command *cmd, cli_model *m, ts_engine **out) {
     int code = cli_check_model(cmd, m);
     if (code) return code;
     if (m->bundled)
-        fprintf(stderr, "No -m: this is the tiny model that comes with Tessera. It knows Tessera, small sums and little stories; "
-                        "a real model: -m FILE.gguf\n");
+        cli_term_print(stderr, "No -m: this is the tiny model that comes with Tessera. It knows Tessera, small sums and little stories; "
+                               "a real model: -m FILE.gguf", true);
     m->loading = (cli_progress){.what = "loading", .unit = "MiB", .per_unit = 1 << 20};
     ts_engine_opts opts = cli_engine_opts(m);
     opts.progress = cli_progress_step;

@@ -2,6 +2,8 @@
 
 #include "base/printable.h"
 #include "cli/opt.h"
+#include "cli/term.h"
+#include "cli/wrap.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,31 +18,73 @@ static bool acts_on_terminal(uint32_t c) {
            (c >= 0x2066 && c <= 0x2069);
 }
 
-static void put_escaped(const char *text, size_t len) {
+static bool escape(ts_buf *out, const char *text, size_t len) {
     size_t begin = 0;
-    for (size_t i = 0; i < len;) {
+    bool ok = true;
+    for (size_t i = 0; i < len && ok;) {
         uint32_t c = 0;
         size_t n = ts_utf8_valid((const uint8_t *)text + i, len - i, &c);
         if (n && !acts_on_terminal(c)) {
             i += n;
             continue;
         }
-        fwrite(text + begin, 1, i - begin, stdout);
-        if (!n) fputs("\xef\xbf\xbd", stdout);
-        else if (c == '\r') fputs("\\r", stdout);
-        else printf(c < 0x100 ? "\\x%02x" : "\\u{%x}", (unsigned)c);
+        ok = ts_buf_append(out, text + begin, i - begin);
+        if (!n) ok = ok && ts_buf_puts(out, "\xef\xbf\xbd");
+        else if (c == '\r') ok = ok && ts_buf_puts(out, "\\r");
+        else ok = ok && ts_buf_printf(out, c < 0x100 ? "\\x%02x" : "\\u{%x}", (unsigned)c);
         i += n ? n : 1;
         begin = i;
     }
-    fwrite(text + begin, 1, len - begin, stdout);
+    return ok && ts_buf_append(out, text + begin, len - begin);
 }
 
-bool cli_put_text(const char *text, size_t len) {
-    if (isatty(STDOUT_FILENO)) put_escaped(text, len);
-    else fwrite(text, 1, len, stdout);
+/* The answer that is being printed. */
+static struct {
+    cli_wrap wrap;
+    ts_buf escaped, ready;
+    bool as_it_comes; /* the person wants no wrapping */
+    bool open;        /* its last line has no line break yet */
+} answer;
+
+static bool put_bytes(const char *text, size_t len) {
+    if (len) answer.open = text[len - 1] != '\n';
+    fwrite(text, 1, len, stdout);
     if (fflush(stdout) == 0 && !ferror(stdout)) return true;
     if (!first_errno) first_errno = errno;
     return false;
+}
+
+static bool out_of_memory(void) {
+    if (!first_errno) first_errno = ENOMEM;
+    return false;
+}
+
+bool cli_put_text(const char *text, size_t len) {
+    if (!isatty(STDOUT_FILENO)) return put_bytes(text, len);
+    int width = answer.as_it_comes ? 0 : cli_term_width(stdout);
+    if (answer.wrap.width && answer.wrap.width != width && width) answer.wrap.col %= width; /* so terminals fold what is there */
+    answer.wrap.width = width;
+    answer.wrap.markup = true;
+    ts_buf_clear(&answer.escaped);
+    ts_buf_clear(&answer.ready);
+    if (!escape(&answer.escaped, text, len) || !cli_wrap_put(&answer.wrap, answer.escaped.data, answer.escaped.len, &answer.ready))
+        return out_of_memory();
+    return put_bytes(answer.ready.data, answer.ready.len);
+}
+
+bool cli_put_end(void) {
+    ts_buf_clear(&answer.ready);
+    bool ok = cli_wrap_end(&answer.wrap, &answer.ready) ? put_bytes(answer.ready.data, answer.ready.len) : out_of_memory();
+    if (ok && answer.open) ok = put_bytes("\n", 1);
+    answer.open = false;
+    cli_wrap_free(&answer.wrap);
+    ts_buf_free(&answer.escaped);
+    ts_buf_free(&answer.ready);
+    return ok;
+}
+
+void cli_put_wrapped(bool wrapped) {
+    answer.as_it_comes = !wrapped;
 }
 
 int cli_output_end(int code) {

@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import pty
+import re
 import select
 import signal
 import struct
@@ -55,6 +56,9 @@ class Terminal:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
         os.close(self.fd)
+
+    def resize(self, cols: int) -> None:
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, cols, 0, 0))
 
     def read(self) -> bool:
         """What has come; False at the end."""
@@ -106,6 +110,9 @@ class Place:
         self.tessera, self.tiny, self.tmp = tessera, tiny, pathlib.Path(tmp)
         self.env: dict[str, str | None] = {"HOME": tmp, "XDG_STATE_HOME": None}
 
+    def env_set(self) -> dict[str, str]:
+        return {k: v for k, v in self.env.items() if v is not None}
+
     def chat(self, *args: str, say: str = "72=1000", **env: str | None) -> Terminal:
         return Terminal([self.tessera, "chat", "-m", self.tiny, "--logit-bias", say, *args], {**self.env, **env})
 
@@ -125,8 +132,8 @@ class Place:
 def test_banner(p: Place) -> None:
     with p.chat("-n", "3", "--ctx", "777", "-t", "1") as t:
         banner = t.expect(PROMPT)
-        for text in (b"tiny, random weights: llama, 1.44 M parameters, 84", b" KiB; template jinja (201 bytes); context 777; cpu ",
-                     b", 1 thread\r\n", b"/help", b"Ctrl-C", b"Ctrl-D"):
+        for text in (b"tiny, random weights: llama, 1.44 M parameters, 84", b" KiB; template jinja (201\r\nbytes); context 777",
+                     b"device: cpu ", b", 1 thread", b"/help", b"Ctrl-C", b"Ctrl-D"):
             assert text in banner, (text, banner)
         assert b"HHH\r\n" in t.line(b"hello")
         t.send(CTRL_D)
@@ -166,7 +173,7 @@ def test_interrupt_answer(p: Place) -> None:
         t.send(b"talk\r")
         t.expect(b"HHHH")
         t.send(CTRL_C)
-        t.expect(b"(stopped)\r\n")
+        t.expect(b"(stopped)")
         t.expect(PROMPT)
         user, answer = p.talk(t)
         assert user == "talk" and set(answer) == {"H"} and 4 <= len(answer) < 1900, (user, answer)
@@ -321,7 +328,7 @@ def test_control_characters(p: Place) -> None:
         # a conversation's texts are shown by commands, too
         t.line(b"/system \x16\x1b[2Jx")
         shown = t.line(b"/system")
-        assert b"\\x1b[2Jx\r\n" in shown, shown
+        assert b"\\x1b[2Jx" in shown, shown
 
 
 def test_run_at_terminal(p: Place) -> None:
@@ -336,7 +343,54 @@ def test_no_progress_within_answers(p: Place) -> None:
     with Terminal([p.tessera, "run", "-m", p.tiny, "-p", "x", "-n", "300", "--logit-bias", "72=1000"],
                   {**p.env, "TESSERA_CPU": "ref"}) as t:
         assert t.end() == 0
-        assert b"H" * 300 + b"\r\nprompt: " in t.screen, t.screen
+        assert t.screen.startswith((b"H" * 80 + b"\r\n") * 3 + b"H" * 60 + b"\r\n\x1b[2mprompt: "), t.screen
+
+
+def plain(data: bytes) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", data.decode()).replace("\r\n", "\n")
+
+
+def test_wrapped(p: Place) -> None:
+    """Answers, remarks and statistics are broken between words at any width; the text is the model's."""
+    argv = [p.tessera, "run", "-p", "Tell me a story about a duck", "--seed", "3", "--temp", "0.5"]
+    exact = json.loads(subprocess.run([*argv, "--json"], env={**os.environ, **p.env_set()}, capture_output=True, check=True).stdout)["text"]
+    for cols in (33, 80, 132):
+        with Terminal(argv, p.env, (24, cols)) as t:
+            assert t.end() == 0
+            shown = plain(t.screen)
+            assert max(len(line) for line in shown.split("\n")) <= cols, (cols, shown)
+            assert " ".join(exact.split()) in " ".join(shown.split()), (exact, shown)
+            assert "device: cpu" in shown and "(measured)" in " ".join(shown.split())
+            begin = shown.index(exact.split()[0])
+            for line, after in zip(shown[begin:].split("\n"), shown[begin:].split("\n")[1:]):  # no line ends too early
+                if line and after and not after.startswith(("prompt:", "answer:", "memory:", "device:", "       ")):
+                    assert len(line) + 1 + len(after.split(" ")[0]) > cols, (cols, line, after)
+
+
+def test_colours(p: Place) -> None:
+    """Remarks are dim where there are colours, answers never are."""
+    argv = [p.tessera, "run", "-m", p.tiny, "-p", "x", "-n", "3", "--logit-bias", "72=1000"]
+    for env, dim in (({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False), ({"TERM": None}, False),
+                     ({"TERM": "dumb", "CLICOLOR_FORCE": "1"}, True), ({"NO_COLOR": "1", "CLICOLOR_FORCE": "1"}, False)):
+        with Terminal(argv, {**p.env, **env}) as t:
+            assert t.end() == 0
+            assert t.screen.startswith(b"HHH\r\n" + (b"\x1b[2mprompt: " if dim else b"prompt: ")), (env, t.screen)
+            assert t.screen.endswith(b"(measured)\x1b[22m\r\n" if dim else b"(measured)\r\n"), (env, t.screen)
+            assert t.screen.count(b"\x1b") == 2 * dim, (env, t.screen)
+    r = subprocess.run(argv, env={**os.environ, **p.env_set()}, capture_output=True)
+    assert r.stdout == b"HHH\n" and b"\x1b" not in r.stderr, r
+
+
+def test_resize(p: Place) -> None:
+    """The width may change in the middle of an answer."""
+    with Terminal([p.tessera, "run", "-m", p.tiny, "-p", "x", "-q", "-n", "600", "--logit-bias", "72=1000"],
+                  {**p.env, "TESSERA_CPU": "ref"}) as t:
+        t.expect(b"H\r\nHHHH")
+        t.resize(40)
+        assert t.end() == 0
+        lengths = [len(line) for line in plain(t.screen).split("\n")[:-1]]
+        assert sum(lengths) == 600 and lengths[0] == 80 and 40 in lengths and all(n <= 80 for n in lengths), lengths
+        assert all(n == 40 for n in lengths[lengths.index(40):-1]), lengths
 
 
 def test_interrupt_run(p: Place) -> None:
