@@ -19,7 +19,7 @@ static char *resolve(const char *path, bool *beside, int *mode) {
     *mode = -1;
     if (stat(path, &st) < 0) return ts_strdup(path);
     if (S_ISREG(st.st_mode)) *mode = (int)(st.st_mode & 0777);
-    *beside = S_ISREG(st.st_mode) || S_ISDIR(st.st_mode); /* a folder: rename will say so */
+    *beside = S_ISREG(st.st_mode);
     if (!*beside || lstat(path, &link) < 0 || !S_ISLNK(link.st_mode)) return ts_strdup(path);
     char *real = realpath(path, NULL), *copy = ts_strdup(real ? real : path);
     free(real); /* the C library's own allocation */
@@ -36,9 +36,10 @@ ts_status ts_outfile_open(ts_outfile *f, const char *path, ts_err *err) {
         ts_buf_free(&tmp);
         return ts_fail_nomem(err, path, strlen(path) + 32);
     }
+    if (!*path || path[strlen(path) - 1] == '/') beside = false; /* no name, or a folder: open says what is wrong with it */
     int fd = open(beside ? tmp.data : name, O_WRONLY | O_TRUNC | O_CLOEXEC | (beside ? O_CREAT : 0), 0666);
     if (fd < 0) {
-        ts_status s = ts_fail_os(err, TS_E_IO, errno, "cannot create %s", beside ? tmp.data : name);
+        ts_status s = ts_fail_os(err, TS_E_IO, errno, "cannot write %s", path); /* the file beside it is nobody's business */
         ts_free(name);
         ts_buf_free(&tmp);
         return s;
@@ -71,7 +72,7 @@ ts_status ts_outfile_commit(ts_outfile *f, ts_err *err) {
         s = ts_fail_os(err, TS_E_IO, errno, "cannot write %s", f->path);
     if (close(f->fd) < 0 && s == TS_OK) s = ts_fail_os(err, TS_E_IO, errno, "cannot write %s", f->path);
     if (s == TS_OK && f->tmp && rename(f->tmp, f->path) < 0)
-        s = ts_fail_os(err, TS_E_IO, errno, "cannot replace %s", f->path);
+        s = ts_fail_os(err, TS_E_IO, errno, "cannot write %s", f->path);
     if (s != TS_OK && f->tmp) unlink(f->tmp);
     forget(f);
     return s;

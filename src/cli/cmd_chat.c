@@ -74,8 +74,6 @@ static void banner(chat *c) {
               cli_bytes_text(size, (double)c->info.file_bytes), chat_template_name(c),
               ts_session_n_ctx(c->s));
     chat_note(c, "device: %s", cli_device_text(device, &c->info));
-    chat_note(c, "/help lists the commands, \"\"\" begins and ends a message of several lines; Ctrl-C stops an answer, Ctrl-D leaves.%s",
-              cli_repl_edits(c->repl) ? "" : " (No line editing: built without libedit.)");
 }
 
 static void take_message(chat *c, cli_input *in) {
@@ -156,6 +154,38 @@ static int check(chat *c) {
     return code;
 }
 
+bool chat_open_model(chat *c, const char *path) {
+    const chat old = *c;
+    char *copy = ts_strdup(path);
+    ts_err err;
+    int code = CLI_FAIL;
+    if (!copy) {
+        (void)ts_fail_nomem(&err, path, strlen(path));
+        chat_fail(c, &err);
+        return false;
+    }
+    c->model.path = c->model_path = copy;
+    c->model.bundled = false;
+    c->e = NULL, c->s = NULL;
+    code = cli_open_engine(c->cmd, &c->model, &c->e);
+    if (code == CLI_OK) {
+        ts_engine_info(c->e, &c->info);
+        code = check(c);
+    }
+    if (code == CLI_OK) code = cli_open_session(c->cmd, &c->model, c->e, &c->s);
+    const chat *gone = code == CLI_OK ? &old : c;
+    ts_session_free(gone->s);
+    ts_engine_close(gone->e);
+    ts_free(gone->model_path);
+    if (code == CLI_OK) {
+        if (c->terminal) banner(c);
+        return true;
+    }
+    *c = old;
+    c->failed = true;
+    return false;
+}
+
 static int start(chat *c) {
     ts_err err;
     int code = cli_open_engine(c->cmd, &c->model, &c->e);
@@ -167,7 +197,12 @@ static int start(chat *c) {
     c->terminal = isatty(STDIN_FILENO) && (isatty(STDOUT_FILENO) || isatty(STDERR_FILENO));
     c->screen = isatty(STDOUT_FILENO) ? stdout : stderr;
     if (cli_repl_open(&c->repl, c->terminal, c->history, &err) != TS_OK) return cli_fail(&err);
-    if (c->terminal) banner(c);
+    cli_repl_completion(c->repl, chat_complete, c);
+    if (c->terminal) {
+        banner(c);
+        chat_note(c, "/help lists the commands. Ctrl-C stops an answer, Ctrl-D leaves.%s",
+                  cli_repl_edits(c->repl) ? "" : " (No line editing: built without libedit.)");
+    }
     code = converse(c);
     int agrees = cli_report_ledger(&c->model, c->e, true);
     return code ? code : agrees;
@@ -179,7 +214,8 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     const cli_opt opts[] = {
         {CLI_STR, 0, "system", "TEXT", &system, 0, 0, "system prompt"},
         {CLI_INT, 'n', "predict", "N", &c.settings.n_predict, 0, 1 << 24, "at most N tokens an answer (default 0: until it ends)"},
-        {CLI_FLAG, 'v', "verbose", NULL, &c.verbose, 0, 0, "a line of statistics after every answer"},
+        {CLI_FLAG, 'v', "verbose", NULL, &c.verbose, 0, 0, "statistics after every answer"},
+        {CLI_FLAG, 0, "auto-trim", NULL, &c.auto_trim, 0, 0, "when the context is full, forget the oldest exchanges and say so"},
         {CLI_FLAG, 0, "no-history", NULL, &c.history, 0, 0, "neither read nor write the file of typed lines"},
         CLI_TEMPLATE_OPTS(c.template),
         CLI_MODEL_OPTS(c.model),
@@ -203,6 +239,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     cli_template_free(&c.template);
     ts_session_free(c.s);
     ts_engine_close(c.e);
+    ts_free(c.model_path);
     ts_free(rest.item);
     return code == -1 ? CLI_OK : code;
 }
@@ -220,7 +257,8 @@ const cli_command cmd_chat = {
             "got no whole answer or a command failed, 2 wrong usage.\n"
             "\n"
             "When the context is full, nothing is dropped behind your back: the answer ends, the next message is refused,\n"
-            "and both are told. /trim forgets the oldest exchanges, /reset all of them, --ctx N makes room from the start.\n"
+            "and both are told. /trim forgets the oldest exchanges, /reset all of them, --ctx N makes room from the start. With\n"
+            "--auto-trim the oldest exchanges make room until half of the context is free, and that is told.\n"
             "\n"
             "Commands:\n" CHAT_HELP,
     .run = run,

@@ -12,9 +12,11 @@
 typedef struct chat {
     const cli_command *cmd;
     cli_model model;
+    char *model_path; /* owned; NULL: the path came from elsewhere */
     chat_settings settings;
     cli_template template;
-    bool verbose, history;
+    bool verbose, history, auto_trim;
+    bool warned; /* the context is nearly full, and that was told */
     ts_engine *e;
     ts_session *s;
     ts_model_info info;
@@ -37,6 +39,9 @@ TS_PRINTF(2, 3) void chat_note(chat *c, const char *fmt, ...);
 void chat_fail(chat *c, const ts_err *err);
 TS_PRINTF(2, 3) void chat_refuse(chat *c, const char *fmt, ...);
 
+/* Go on with the model in that file, with its own KV cache. false, after a word about it: everything is as it was. */
+bool chat_open_model(chat *c, const char *path);
+
 /* ---- cmd_chat_answer.c */
 
 /* What the template is called: of the options, or the model's own. */
@@ -57,19 +62,23 @@ void chat_print_last(chat *c);
 /* One table: names, arguments, help, function. */
 #define CHAT_COMMANDS(X)                                                                                               \
     X("system", " [TEXT]", "show or set the system prompt; \"\" removes it", system_prompt)                            \
-    X("set", " [NAME VALUE]", "set an option by its long name, as in /set temp 0.7; alone: show all", set)             \
+    X("set", " [NAME VALUE]", "set an option, as in /set temp 0.7; alone: show all", set)                              \
     X("unset", " NAME", "back to the option's default", unset)                                                         \
-    X("reset", "", "forget the conversation; system prompt and options stay (also /clear)", reset)                     \
+    X("show", " [WHAT]", "info, system, template, parameters or all", show)                                            \
+    X("reset", "", "forget the conversation, keep the settings (also /clear)", reset)                                  \
     X("undo", "", "take back the last message and its answer", undo)                                                   \
-    X("retry", "", "answer the last message again, with another seed", retry)                                          \
-    X("trim", " [N]", "forget the N oldest exchanges; alone: until half of the context is free", trim)                 \
+    X("retry", "", "answer the last message again, another seed (also /regen)", retry)                                 \
+    X("trim", " [N]", "forget the N oldest exchanges; alone: half of the context", trim)                               \
+    X("read", " FILE", "send the text of a file as a message", read_file)                                              \
     X("save", " FILE", "write conversation, system prompt and options (JSON)", save)                                   \
     X("load", " FILE", "read them back", load)                                                                         \
-    X("stats", "", "speed, use of the cache, context and memory: last answer and session", stats)                      \
+    X("model", " [FILE]", "show the model, or go on with another one", model)                                          \
+    X("stats", "", "speed, use of the cache, context, memory, device", stats)                                          \
     X("help", "", "this list (also /?)", help)                                                                         \
     X("bye", "", "leave (also /exit, /quit, Ctrl-D)", bye)
 
 #define CHAT_HELP_LINE(name, args, text, fn) "  /" name args "\n      " text "\n"
+/* For --help and the manual. */
 #define CHAT_HELP                                                                                                      \
     CHAT_COMMANDS(CHAT_HELP_LINE)                                                                                      \
     "  \"\"\"\n      begins a message of several lines and, at the end of a line, ends it\n"                           \
@@ -77,5 +86,7 @@ void chat_print_last(chat *c);
 
 /* Carry out a line that begins with "/". */
 void chat_command(chat *c, char *line);
+/* A cli_complete_fn over the chat: commands, settings, names of files. */
+void chat_complete(void *ud, const char *line, size_t *from, cli_words *out);
 
 #endif

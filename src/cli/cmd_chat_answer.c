@@ -146,16 +146,50 @@ static void refuse_full(chat *c, size_t n_prompt, const char *user) {
     if (c->talk.n == 0 || chat_count(c, c->talk.n, user, &alone, &err) != TS_OK || alone > n_ctx)
         chat_refuse(c, "the message has %zu tokens with its template, the context only %u: shorten it, or start with --ctx %zu or more",
                     alone ? alone : n_prompt, n_ctx, (alone ? alone : n_prompt) + 512);
+    else if (c->terminal)
+        chat_refuse(c, "the context is full: conversation and message have %zu tokens, it holds %u. /trim forgets the oldest exchanges; then "
+                    "Up brings your message back. /reset forgets all of them%s.", n_prompt, n_ctx,
+                    n_ctx < c->info.n_ctx_train ? "; --ctx N at the start makes room" : "");
     else
         chat_refuse(c, "the context is full: conversation and message have %zu tokens, it holds %u; /trim drops the oldest "
                     "exchanges, /reset all of them, --ctx N at the start makes room", n_prompt, n_ctx);
+}
+
+/* --auto-trim: the oldest exchanges make room for the message, until half of the context is free. */
+static ts_status make_room(chat *c, const char *user, ts_err *err) {
+    const uint32_t n_ctx = ts_session_n_ctx(c->s);
+    size_t n = 0, tokens = 0;
+    for (; n < c->talk.n; n++) {
+        TS_TRY(chat_count(c, n, user, &tokens, err));
+        if (tokens <= n_ctx / 2) break;
+    }
+    chat_talk_drop_first(&c->talk, n);
+    chat_note(c, "(the context was full: the oldest %zu exchange%s forgotten)", n, n == 1 ? " is" : "s are");
+    return TS_OK;
+}
+
+/* Before the context is full: once, at four fifths. */
+static void warn_full(chat *c) {
+    size_t used;
+    const uint32_t n_ctx = ts_session_n_ctx(c->s);
+    (void)ts_session_tokens(c->s, &used);
+    const bool late = used >= n_ctx / 5 * 4;
+    if (late && !c->warned && c->terminal && !c->auto_trim)
+        chat_note(c, "(%zu of %u tokens of the context are used. When it is full: /trim forgets the oldest exchanges, /reset all of them)", used, n_ctx);
+    c->warned = late;
 }
 
 bool chat_answer(chat *c, const char *user) {
     ts_err err;
     ts_token *prompt;
     size_t n_prompt;
-    if (prompt_tokens(c, 0, user, &prompt, &n_prompt, &err) != TS_OK) {
+    ts_status got = prompt_tokens(c, 0, user, &prompt, &n_prompt, &err);
+    if (got == TS_OK && n_prompt > ts_session_n_ctx(c->s) && c->auto_trim && c->talk.n) {
+        ts_tokens_release(prompt);
+        got = make_room(c, user, &err);
+        if (got == TS_OK) got = prompt_tokens(c, 0, user, &prompt, &n_prompt, &err);
+    }
+    if (got != TS_OK) {
         chat_fail(c, &err);
         return false;
     }
@@ -186,6 +220,7 @@ bool chat_answer(chat *c, const char *user) {
         chat_refuse(c, "the context of %u tokens is full, the answer is cut off: /trim drops the oldest exchanges, /reset all of "
                     "them, --ctx N at the start makes room", ts_session_n_ctx(c->s));
     if (kept && c->verbose) chat_print_last(c);
+    if (kept && g.reason != TS_STOP_CONTEXT) warn_full(c);
     return kept;
 }
 

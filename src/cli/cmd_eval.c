@@ -142,8 +142,9 @@ static int print_json(const eval_args *a, const ts_engine *e, const struct tally
 static int eval_text(eval_args *a, ts_engine *e, ts_session *s, const char *text, size_t len, struct tally *total, FILE *logits) {
     ts_err err;
     size_t sep = a->separator ? strlen(a->separator) : 0, doc = 0;
-    cli_progress progress = {.what = "text"};
+    cli_progress progress = {.what = "text", .ended = !sep}; /* one text: its tokens are counted */
     int code = CLI_OK;
+    if (sep) cli_progress_begin(&progress);
     for (size_t at = 0; at < len && code == CLI_OK;) {
         size_t end = len, next = len;
         if (sep) {
@@ -167,7 +168,6 @@ static int eval_text(eval_args *a, ts_engine *e, ts_session *s, const char *text
             doc++;
         }
         at = next;
-        if (!sep) progress.ended = true; /* one text: its tokens are counted */
         if (!cli_progress_step(&progress, at, len) && code == CLI_OK) {
             (void)ts_fail(&err, TS_E_CANCELLED, "stopped after %llu tokens", (unsigned long long)total->n);
             code = cli_fail(&err);

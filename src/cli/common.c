@@ -82,6 +82,7 @@ int cli_open_engine(const cli_command *cmd, cli_model *m, ts_engine **out) {
     opts.progress = cli_progress_step;
     opts.progress_ud = &m->loading;
     ts_err err;
+    cli_progress_begin(&m->loading);
     ts_status s = ts_engine_open(out, m->path, &opts, &err);
     cli_progress_end(&m->loading);
     return s == TS_OK ? CLI_OK : cli_fail(&err);

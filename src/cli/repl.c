@@ -3,6 +3,8 @@
 
 #include "cli/progress.h"
 #include "cli/repl_history.h"
+#include "cli/term.h"
+#include "cli/tty.h"
 #include "text/utf8.h"
 
 #include <errno.h>
@@ -31,6 +33,8 @@ struct cli_repl {
     int signal;
     sigset_t outside; /* the signal mask while we wait */
     bool dropped_text;
+    cli_complete_fn *complete;
+    void *complete_ud;
 #ifdef TS_HAVE_LIBEDIT
     EditLine *edit;
     History *history;
@@ -219,6 +223,52 @@ static unsigned char paste(EditLine *edit, wint_t key) {
     return CC_REFRESH;
 }
 
+static bool put_utf8(ts_buf *out, const wchar_t *s, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        char seq[4];
+        if (!ts_buf_append(out, seq, (size_t)ts_utf8_encode((uint32_t)s[i] <= 0x10ffff ? (uint32_t)s[i] : 0xfffd, seq))) return false;
+    }
+    return true;
+}
+
+static void insert(EditLine *edit, const char *text, size_t len) {
+    wchar_t c[2] = {0};
+    for (size_t i = 0; i < len;) {
+        uint32_t u = 0xfffd;
+        int n = ts_utf8_decode(text + i, len - i, &u);
+        c[0] = (wchar_t)u;
+        el_winsertstr(edit, c);
+        i += n ? (size_t)n : 1;
+    }
+}
+
+/* Tab: what all the words that fit have in common is put in; where that is nothing, they are listed. */
+static unsigned char complete(EditLine *edit, wint_t key) {
+    cli_repl *r = repl_of(edit);
+    const LineInfoW *l = el_wline(edit);
+    ts_buf line = {0};
+    cli_words words = {0};
+    size_t from = 0;
+    unsigned char then = CC_NORM;
+    (void)key;
+    if (r->complete && ts_buf_reserve(&line, 1) && put_utf8(&line, l->buffer, (size_t)(l->cursor - l->buffer))) {
+        r->complete(r->complete_ud, line.data, &from, &words);
+        size_t common = cli_words_common(&words), typed = line.len - from;
+        if (common > typed) {
+            insert(edit, words.item[0] + typed, common - typed);
+            then = CC_REFRESH;
+        } else if (words.n > 1) {
+            fputc('\n', r->screen);
+            cli_words_print(&words, cli_term_width(r->screen), r->screen);
+            fflush(r->screen);
+            then = CC_REDISPLAY;
+        }
+    }
+    cli_words_free(&words);
+    ts_buf_free(&line);
+    return then;
+}
+
 static void add_entry(void *ud, const char *entry) {
     cli_repl *r = ud;
     HistEvent ev;
@@ -235,9 +285,10 @@ static void open_editor(cli_repl *r) {
     el_set(r->edit, EL_PROMPT, show_prompt);
     el_set(r->edit, EL_EDITOR, "emacs");
     el_wset(r->edit, EL_GETCFN, next_char);
-    el_wset(r->edit, EL_ADDFN, L"tessera-paste", L"insert a paste", paste); /* el_set leaks copies of both */
+    el_wset(r->edit, EL_ADDFN, L"tessera-paste", L"insert a paste", paste);
+    el_wset(r->edit, EL_ADDFN, L"tessera-complete", L"complete a command", complete); /* el_set leaks copies of both */
     static const char *const keys[][2] = {
-        {"\\e[200~", "tessera-paste"}, {"^R", "em-inc-search-prev"},   {"\\e[3~", "ed-delete-next-char"},
+        {"\\e[200~", "tessera-paste"}, {"^I", "tessera-complete"}, {"^R", "em-inc-search-prev"},   {"\\e[3~", "ed-delete-next-char"},
         {"\\e[1~", "ed-move-to-beg"},   {"\\e[4~", "ed-move-to-end"},   {"\\e[H", "ed-move-to-beg"},
         {"\\e[F", "ed-move-to-end"},    {"\\e[1;5C", "em-next-word"},   {"\\e[1;5D", "ed-prev-word"},
     };
@@ -269,14 +320,6 @@ static void add_editor_signals(sigset_t *set) {
 
 static void release_signals(const struct sigaction *old) {
     for (int i = 0; i < N_EDITOR_SIGNALS; i++) sigaction(editor_signals[i], &old[i], NULL);
-}
-
-static bool put_utf8(ts_buf *out, const wchar_t *s, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        char seq[4];
-        if (!ts_buf_append(out, seq, (size_t)ts_utf8_encode((uint32_t)s[i] <= 0x10ffff ? (uint32_t)s[i] : 0xfffd, seq))) return false;
-    }
-    return true;
 }
 
 static cli_line read_edited(cli_repl *r, const char *prompt, ts_buf *line, ts_err *err) {
@@ -372,6 +415,7 @@ ts_status cli_repl_open(cli_repl **out, bool terminal, bool keep_history, ts_err
 
 void cli_repl_close(cli_repl *r) {
     if (!r) return;
+    cli_tty_restore();
     close_editor(r);
     ts_free(r->history_path);
     ts_free(r);
@@ -380,13 +424,20 @@ void cli_repl_close(cli_repl *r) {
 cli_line cli_repl_read(cli_repl *r, const char *prompt, ts_buf *line, ts_err *err) {
     sigset_t ours;
     ts_buf_clear(line);
+    cli_tty_restore();
     sigemptyset(&ours);
     sigaddset(&ours, SIGINT);
     if (cli_repl_edits(r)) add_editor_signals(&ours);
     pthread_sigmask(SIG_BLOCK, &ours, &r->outside);
     cli_line got = cli_repl_edits(r) ? read_edited(r, prompt, line, err) : read_plain(r, prompt, line, err);
     pthread_sigmask(SIG_SETMASK, &r->outside, NULL);
+    if (r->terminal && got == CLI_LINE_TEXT) cli_tty_hush(cli_repl_edits(r));
     return got;
+}
+
+void cli_repl_completion(cli_repl *r, cli_complete_fn *fn, void *ud) {
+    r->complete = fn;
+    r->complete_ud = ud;
 }
 
 bool cli_repl_dropped_text(const cli_repl *r) {

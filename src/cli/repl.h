@@ -1,5 +1,7 @@
 /* repl.h - one line of input at a time: edited on a terminal (libedit), read as it is from elsewhere.
- * Depends on: base/mem.h.
+ * Depends on: complete.h.
+ *
+ * Between the lines, while answers run, a terminal does not echo what is typed: it is there for the next line (tty.h).
  *
  * Ctrl-C must be caught (cli_catch_interrupt of progress.h) before a line is read. One reader at a time; it owns the
  * bytes of standard input that it has read ahead. */
@@ -7,6 +9,7 @@
 #define TS_CLI_REPL_H
 
 #include "base/mem.h"
+#include "cli/complete.h"
 
 typedef struct cli_repl cli_repl;
 
@@ -29,6 +32,8 @@ cli_line cli_repl_read(cli_repl *r, const char *prompt, ts_buf *line, ts_err *er
 bool cli_repl_dropped_text(const cli_repl *r);
 /* The signal (SIGTERM, SIGHUP, SIGQUIT) that ended the input while the editor had the terminal; 0: none. */
 int cli_repl_signal(const cli_repl *r);
+/* What Tab does in the editor. */
+void cli_repl_completion(cli_repl *r, cli_complete_fn *fn, void *ud);
 /* Put an entry into the history. */
 void cli_repl_remember(cli_repl *r, const char *entry);
 

@@ -79,9 +79,11 @@ void ts_session_stats_reset(ts_session *s) {
     s->stats = (ts_session_stats){.kv_bytes = s->stats.kv_bytes};
 }
 
+/* Asked between layers: a pass counts by the layers that it has done. */
 static bool stopped(void *ud) {
-    const ts_session *s = ud;
-    return s->progress && !s->progress(s->progress_ud, s->progress_done, s->progress_all);
+    ts_session *s = ud;
+    const uint32_t n = s->e->model->c.n_layer, done = s->pass_layers < n ? s->pass_layers++ : n;
+    return s->progress && !s->progress(s->progress_ud, s->progress_done + (uint64_t)s->pass_tokens * done / n, s->progress_all);
 }
 
 /* Process the next `n` tokens of the timeline (they follow s->n, which moves on) in one pass. */
@@ -91,6 +93,8 @@ static ts_status pass(ts_session *s, const ts_token *token, uint32_t n, ts_err *
     ts_att_span span = {.kv = &s->kv, .first = 0, .n = n, .pos0 = (uint32_t)s->n};
     ts_batch b = {.n_tok = n, .id = token, .span = &span, .n_span = 1, .cancelled = stopped, .ud = s};
     s->has_logits = false;
+    s->pass_tokens = n;
+    s->pass_layers = 0;
     TS_TRY(ts_forward(e->model, ts_engine_exec(e), &s->scratch, &b, err));
     TS_TRY(ts_gguf_check_unchanged(e->file, err)); /* embeddings, norms and float weights are read from the file */
     memmove(s->token + s->n, token, n * sizeof *token);

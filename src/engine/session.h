@@ -15,7 +15,8 @@ struct ts_session {
     bool has_logits;
     ts_progress_fn *progress;
     void *progress_ud;
-    uint64_t progress_done, progress_all;
+    uint64_t progress_done, progress_all; /* in tokens, of the pass that runs: those before it */
+    uint32_t pass_tokens, pass_layers;    /* its tokens, and the layers that it has done */
     ts_session_stats stats;
 };
 

@@ -393,6 +393,208 @@ def test_resize(p: Place) -> None:
         assert all(n == 40 for n in lengths[lengths.index(40):-1]), lengths
 
 
+def echo_of(t: Terminal) -> bool:
+    return bool(termios.tcgetattr(t.fd)[3] & termios.ECHO)
+
+
+def wait_echo(t: Terminal, want: bool) -> None:
+    end = time.monotonic() + LIMIT
+    while echo_of(t) != want:
+        t.read()
+        assert time.monotonic() < end, f"echo is not {want}"
+
+
+def test_typed_ahead(p: Place) -> None:
+    """What is typed while an answer runs is not shown in it, and is there for the next line, with its corrections."""
+    with p.chat("-n", "300", TESSERA_CPU="ref") as t:
+        before = termios.tcgetattr(t.fd)
+        t.expect(PROMPT)
+        t.send(b"first\r")
+        t.expect(b"HHHH")
+        assert not echo_of(t)
+        t.send(b"secx\x7fond\r/set predict 2\r/sta")
+        answer = t.expect(PROMPT)
+        assert re.fullmatch(rb"[H\r\n]*(\x1b\[\?2004h)?", answer), answer
+        t.expect(b"ond\r\n")  # the editor shows corrections as it likes
+        t.expect(PROMPT)
+        t.expect(PROMPT)
+        t.expect(b"/sta")
+        t.line(b"ts")
+        t.line(b"third")
+        assert p.talk(t) == ["first", "H" * 300, "second", "H" * 300, "third", "HH"]
+        t.send(CTRL_D)
+        t.expect(b"\x1b[?2004l")
+        wait_echo(t, True)
+        assert termios.tcgetattr(t.fd)[3] == before[3]
+        assert t.end() == 0
+
+
+def test_signals_in_answer(p: Place) -> None:
+    """A program that dies in an answer leaves the echo on."""
+    for sig in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGSEGV):
+        with p.chat(TESSERA_CPU="ref") as t:
+            before = termios.tcgetattr(t.fd)
+            t.expect(PROMPT)
+            t.send(b"talk\r")
+            t.expect(b"HHHH")
+            assert not echo_of(t)
+            os.kill(t.pid, sig)
+            wait_echo(t, True)
+            assert termios.tcgetattr(t.fd)[3] == before[3]
+            while t.read():
+                pass
+            assert os.waitpid(t.pid, 0)[1] & 0x7f == (sig if b"Sanitizer" not in t.screen else 0)
+            t.code = -sig
+
+
+def test_interrupt_thrice(p: Place) -> None:
+    """The same for Ctrl-C that nobody listens to: the program is held up by a stopped thread of its own."""
+    with p.chat(TESSERA_CPU="ref") as t:
+        t.expect(PROMPT)
+        t.send(b"talk\r")
+        t.expect(b"HHHH")
+        os.kill(t.pid, signal.SIGSTOP)  # three are counted before anything is asked
+        for _ in range(3):
+            os.kill(t.pid, signal.SIGINT)
+        os.kill(t.pid, signal.SIGCONT)
+        t.expect(b"(stopped)")  # equal signals that wait are one
+        t.expect(PROMPT)
+        t.send(CTRL_D)
+        assert t.end() == 0
+
+
+def test_stop_in_answer(p: Place) -> None:
+    """Ctrl-Z: the shell has a terminal that echoes; after fg the answer goes on, and still there is no echo."""
+    command = f'"{p.tessera}" chat -m "{p.tiny}" -n 400 --logit-bias 72=1000; stty -a | grep -q " echo " && echo ECHO-IS-ON; fg'
+    with Terminal(["/bin/sh", "-m", "-c", command], {**p.env, "TESSERA_CPU": "ref"}) as t:
+        t.expect(PROMPT)
+        t.send(b"talk\r")
+        t.expect(b"HHHH")
+        t.send(b"\x1a")
+        t.expect(b"ECHO-IS-ON")
+        t.expect(b"HHHH")
+        assert not echo_of(t)
+        t.expect(PROMPT)
+        user, answer = p.talk(t)
+        assert user == "talk" and answer == "H" * 400
+        t.send(CTRL_D)
+        assert t.end() == 0
+
+
+def test_completion(p: Place) -> None:
+    (p.tmp / "file one.json").write_text("{}")
+    (p.tmp / "folder").mkdir()
+    (p.tmp / "folder/inner").write_text("text of a file")
+    with p.chat("-n", "1") as t:
+        t.expect(PROMPT)
+        t.send(b"/und\t\r")
+        t.expect(b"nothing to take back")
+        t.expect(PROMPT)
+        t.send(b"/se\ttem\t0.5\r")  # /set temp 0.5
+        t.expect(b"temp              0.5")
+        t.expect(PROMPT)
+        t.send(b"/s\t")
+        listed = t.expect(b"/system")
+        for word in (b"/save", b"/set", b"/show", b"/stats"):
+            assert word in listed, listed
+        t.send(b"\x15/unset seed\t\r")
+        t.expect(b"seed              -1")
+        t.expect(PROMPT)
+        t.send(f"/read {p.tmp}/fo\ti\t\r".encode())
+        t.expect(b"H\r\n")
+        t.expect(PROMPT)
+        t.send(f"/load {p.tmp}/file\t\r".encode())
+        t.expect(b"file one.json: ")
+        t.expect(PROMPT)
+        t.line(b"a\tb")  # in a message it does nothing
+        assert p.talk(t) == ["text of a file", "H", "ab", "H"]
+
+
+def test_confirmations(p: Place) -> None:
+    """Every command that changes something says so in one line."""
+    with p.chat("-n", "1", "--seed", "3") as t:
+        t.expect(PROMPT)
+        t.line(b"hello")
+        for command, words in ((b"/set temp 0.25", "temp              0.25"), (b"/set parameter top_k 7", "top-k             7"),
+                               (b"/set temperature 0.5", "temp              0.5"), (b"/set num_predict 3", "predict           3"),
+                               (b"/set repeat_last_n 9", "penalty-window    9"), (b"/unset temperature", "temp              0.8"),
+                               (b"/system Be brief.", "the system prompt is set"), (b"/set system Be long.", "the system prompt is set"),
+                               (b"/show system", "Be long."), (b'/system ""', "the system prompt is removed"), (b"/set verbose", "statistics after every answer"),
+                               (b"/set quiet", "no statistics"), (b"/set nowordwrap", "lines are broken where"), (b"/set wordwrap", "between words"),
+                               (b"/set ctx 9", "at the start only: tessera chat --ctx N"), (b"/set foo 1", 'there is no setting "foo"; there are predict, '),
+                               (b"/show parameters", "top-k             7"), (b"/show template", "chatml"), (b"/show nothing", "/show info, system"),
+                               (b"/reset", "forgotten: 1 exchange"), (b"/reset", "forgotten: 0 exchanges")):
+            shown = plain(t.line(command))
+            assert words in " ".join(shown.split("\n")), (command, shown)
+        for command, lines in ((b"/help", 19), (b"/show", 6)):
+            shown = plain(t.line(command)).split("\n")[:-1]
+            assert len(shown) == lines and max(map(len, shown)) <= 80, shown
+        t.send(CTRL_D)
+        assert t.end() == 0
+
+
+def test_other_model(p: Place) -> None:
+    """/model goes on with another file; what fails leaves everything as it was."""
+    with p.chat("-n", "2") as t:
+        t.expect(PROMPT)
+        t.line(b"one")
+        t.line(b"/model /no/such.gguf")
+        t.line(b"two")
+        bundled = pathlib.Path(__file__).resolve().parents[2] / "models/tessera-tiny-q8_0.gguf"
+        shown = plain(t.line(f"/model {bundled}".encode()))
+        assert "Tessera Tiny: llama, 5.25 M parameters" in shown and "goes on with it: 2 exchanges" in shown, shown
+        t.line(b"three")
+        shown = plain(t.line(f"/model {p.tiny}".encode()))
+        assert "tiny, random weights" in shown, shown
+        t.line(b"four")
+        talk = p.talk(t)
+        assert talk[:4] == ["one", "HH", "two", "HH"] and talk[4] == "three" and talk[6:] == ["four", "HH"], talk
+        t.send(CTRL_D)
+        assert t.end() == 0
+
+
+def test_context_warning(p: Place) -> None:
+    """A full context is announced, and the way out is a word."""
+    with p.chat("-n", "1", "--ctx", "128") as t:
+        t.expect(PROMPT)
+        assert b"of the context are used" not in t.line(b"one")
+        assert " of 128 tokens of the context are used" in plain(t.line(b"two")), t.screen
+        shown = " ".join(plain(t.line(b"three")).split())
+        assert "/trim forgets the oldest exchanges; then Up brings your message back." in shown, shown
+        t.line(b"/trim")
+        t.send(UP * 2)
+        t.expect(b"three")
+        t.line(b"")
+        assert p.talk(t) == ["three", "H"]
+    with p.chat("-n", "1", "--ctx", "128", "--auto-trim") as t:
+        t.expect(PROMPT)
+        for text in (b"one", b"two"):
+            assert b"context" not in t.line(text)
+        assert "(the context was full: the oldest 2 exchanges are forgotten)" in plain(t.line(b"three")), t.screen
+        assert p.talk(t) == ["three", "H"]
+
+
+def test_progress(p: Place) -> None:
+    """Forecasts count down, and only from something that was measured; in a log there is a line now and then."""
+    text = p.tmp / "text"
+    text.write_text("word " * 60)
+    argv = [p.tessera, "run", "-m", p.tiny, "--raw", "-f", str(text), "-n", "1", "-q"]
+    with Terminal(argv, {**p.env, "TESSERA_CPU": "ref"}) as t:
+        assert t.end() == 0
+        shown = re.findall(rb"prompt: (\d+) of (\d+) tokens, (\d+) s (left|so far)", t.screen)
+        assert len(shown) >= 5 and len({done for done, *_ in shown}) >= 4, shown  # finer than the batches of 256
+        assert all(which == b"so far" for done, _, _, which in shown if done == b"0"), shown
+        left = [int(s) for _, _, s, which in shown if which == b"left"]
+        assert left and left[-1] <= left[0], shown
+        assert re.search(rb"\r +\r([^\r]*\r\n)?$", t.screen), t.screen[-200:]  # and the line is gone
+    env = {**os.environ, **p.env_set(), "TESSERA_CPU": "ref"}
+    for every, wanted in (("0.2", True), ("0", False)):
+        r = subprocess.run(argv, env={**env, "TESSERA_PROGRESS": every}, capture_output=True, check=True)
+        lines = r.stderr.decode().splitlines()
+        assert all(re.fullmatch(r"(loading|prompt)(: \d+ of \d+ (tokens|MiB))?, \d+ s (left|so far)", line) for line in lines), lines
+        assert bool(lines) == wanted, (every, lines)
+
+
 def test_interrupt_run(p: Place) -> None:
     with Terminal([p.tessera, "run", "-m", p.tiny, "-p", "x", "--logit-bias", "72=1000"], {**p.env, "TESSERA_CPU": "ref"}) as t:
         t.expect(b"HHHH")
@@ -475,7 +677,7 @@ def test_save_is_atomic(p: Place) -> None:
 
 
 NEED_EDITOR = {test_line_editing, test_paste, test_history, test_state_home, test_no_home, test_signals, test_control_characters,
-               test_dumb_terminal}
+               test_dumb_terminal, test_typed_ahead, test_completion, test_context_warning}
 
 
 def main() -> int:

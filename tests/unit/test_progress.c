@@ -1,0 +1,66 @@
+/* What a line of progress says, at any time. */
+#include "support/test.h"
+
+#include "cli/progress.h"
+
+static const uint64_t second = 1000000000, begin = 5000000000;
+
+static void test_text(void **state) {
+    (void)state;
+    static const struct {
+        uint64_t done, all, step, now, guess, before, whole; /* times in tenths of seconds from the beginning */
+        const char *unit;
+        const char *want;
+    } cases[] = {
+        {0, 0, 0, 20, 0, 0, 0, "tokens", "work, 2 s so far"},
+        {0, 100, 0, 20, 0, 0, 0, "tokens", "work: 0 of 100 tokens, 2 s so far"}, /* nothing to reckon from */
+        {50, 100, 5, 20, 0, 0, 0, "tokens", "work: 50 of 100 tokens, 2 s so far"}, /* too little */
+        {50, 100, 100, 100, 0, 0, 0, "tokens", "work: 50 of 100 tokens, 10 s left"},
+        {50, 100, 100, 140, 0, 0, 0, "tokens", "work: 50 of 100 tokens, 6 s left"}, /* it counts down between the steps */
+        {50, 100, 100, 199, 0, 0, 0, "tokens", "work: 50 of 100 tokens, 1 s left"},
+        {50, 100, 100, 220, 0, 0, 0, "tokens", "work: 50 of 100 tokens, 1 s left"},
+        {50, 100, 100, 300, 0, 0, 0, "tokens", "work: 50 of 100 tokens, 30 s so far"}, /* the forecast was wrong: none */
+        {2, 100, 100, 100, 0, 0, 0, "tokens", "work: 2 of 100 tokens, 8 min left"},
+        {1, 10000, 100, 100, 0, 0, 0, "tokens", "work: 1 of 10000 tokens, 27.8 h left"},
+        {0, 4, 0, 20, 1000, 0, 0, "ops", "work: 0 of 4 ops, 98 s left"}, /* as it was reckoned beforehand */
+        {2, 4, 400, 400, 1000, 0, 0, "ops", "work: 2 of 4 ops, 40 s left"}, /* until something was measured */
+        {0, 4, 0, 1200, 1000, 0, 0, "ops", "work: 0 of 4 ops, 2 min so far"},
+        {25, 100, 100, 100, 0, 0, 0, NULL, "work: 25 %, 30 s left"},
+        {10, 50, 100, 100, 0, 30, 80, "tokens", "work: 40 of 80 tokens, 10 s left"}, /* a part of something larger */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const cli_progress p = {.what = "work", .unit = cases[i].unit, .begin_ns = begin, .guess_ns = cases[i].guess * second / 10,
+                                .done = cases[i].done, .all = cases[i].all, .step_ns = begin + cases[i].step * second / 10,
+                                .before = cases[i].before, .whole = cases[i].whole};
+        char text[100];
+        cli_progress_text(&p, begin + cases[i].now * second / 10, text, sizeof text);
+        assert_string_equal(text, cases[i].want);
+    }
+}
+
+/* Steps come from one thread while another shows them; one is at work at a time, and an end is an end. */
+static void test_life(void **state) {
+    (void)state;
+    cli_progress a = {.what = "a"}, b = {.what = "b"};
+    for (int i = 0; i < 100; i++) {
+        assert_true(cli_progress_step(&a, (uint64_t)i, 100));
+        if (i % 10 == 0) cli_progress_begin(&b);
+        if (i % 10 == 5) cli_progress_end(&b);
+        if (i % 10 == 0) assert_true(a.ended);
+        if (i % 10 == 6) cli_progress_begin(&a);
+    }
+    cli_progress_end(&a);
+    cli_progress_end(&a);
+    assert_true(a.ended);
+    uint64_t done = a.done;
+    assert_true(cli_progress_step(&a, 1000, 1000));
+    assert_int_equal(a.done, done);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_life),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
