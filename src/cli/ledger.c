@@ -1,5 +1,8 @@
 #include "cli/ledger.h"
 
+#include "cli/table.h"
+#include "cli/term.h"
+
 #include <string.h>
 
 /* All rows; *n of them. Free with ts_free. NULL: out of memory. */
@@ -43,51 +46,80 @@ static const char *evidence(const ts_ledger_row *r) {
     return r->simulated ? "simulated" : "measured";
 }
 
-static void print_row(const ts_ledger_row *r, FILE *out) {
-    char name[sizeof r->op + sizeof r->types + 2];
-    snprintf(name, sizeof name, "%s%s%s", r->op, *r->types ? " " : "", r->types);
-    fprintf(out, "%-36s %-7s %6llu %7llu", name, r->device, (unsigned long long)r->calls, (unsigned long long)r->tokens);
-    if (!r->linear) {
-        fprintf(out, " %54s %10.3f %-9s\n", "", (double)r->device_ns * 1e-6, evidence(r));
-        return;
+static const cli_column columns[] = {
+    {"operation", true, 0}, {"device", true, 8},   {"calls", false, 6},   {"tokens", false, 3},  {"MMAC", false, 5},
+    {"weights MB", false, 7}, {"acts MB", false, 2}, {"sums MB", false, 2}, {"host ms", false, 4}, {"time ms", false, 0},
+    {"evidence", true, 0},  {"of bound", false, 0}, {"checksum", true, 1}, {"check", true, 0},
+};
+
+static void add_row(cli_table *t, const ts_ledger_row *r) {
+    const bool device = strcmp(r->device, "cpu") != 0;
+    cli_table_add(t, "%s%s%s", r->op, *r->types ? " " : "", r->types);
+    cli_table_add(t, "%s", r->device);
+    cli_table_add(t, "%llu", (unsigned long long)r->calls);
+    cli_table_add(t, "%llu", (unsigned long long)r->tokens);
+    if (r->linear) {
+        cli_table_add(t, "%.2f", (double)r->macs * 1e-6);
+        cli_table_add(t, "%.3f", (double)r->weight_bytes * 1e-6);
+    } else {
+        cli_table_skip(t, 2);
     }
-    fprintf(out, " %9.2f %11.3f", (double)r->macs * 1e-6, (double)r->weight_bytes * 1e-6);
-    if (strcmp(r->device, "cpu") != 0) fprintf(out, " %10.3f %10.3f %9.3f", (double)r->act_bytes * 1e-6, (double)r->sum_bytes * 1e-6, (double)r->host_ns * 1e-6);
-    else fprintf(out, " %31s", "");
-    fprintf(out, " %10.3f %-9s", (double)r->device_ns * 1e-6, evidence(r));
-    if (r->device_ns && strcmp(r->device, "cpu") != 0) fprintf(out, " %5.1f %%", percent(r->bound_ns, r->device_ns));
-    if (r->checked)
-        fprintf(out, "  %016llx %s", (unsigned long long)r->sum_device,
-                r->sum_device == r->sum_cpu && !r->differ ? "= cpu" : "DIFFERS FROM CPU");
-    fputc('\n', out);
+    if (r->linear && device) {
+        cli_table_add(t, "%.3f", (double)r->act_bytes * 1e-6);
+        cli_table_add(t, "%.3f", (double)r->sum_bytes * 1e-6);
+        cli_table_add(t, "%.3f", (double)r->host_ns * 1e-6);
+    } else {
+        cli_table_skip(t, 3);
+    }
+    cli_table_add(t, "%.3f", (double)r->device_ns * 1e-6);
+    cli_table_add(t, "%s", evidence(r));
+    if (r->linear && device && r->device_ns) cli_table_add(t, "%.1f %%", percent(r->bound_ns, r->device_ns));
+    else cli_table_skip(t, 1);
+    if (r->checked) {
+        cli_table_add(t, "%016llx", (unsigned long long)r->sum_device);
+        cli_table_add(t, "%s", r->sum_device == r->sum_cpu && !r->differ ? "= cpu" : "DIFFERS");
+    } else {
+        cli_table_skip(t, 2);
+    }
+}
+
+static bool add_totals(ts_buf *out, const struct totals *t) {
+    bool ok = true;
+    if (t->device) {
+        const char *how = t->simulated ? "simulated" : "measured";
+        ok = ts_buf_printf(out, "multiply-accumulates of linear layers on the device: %.3f %% of %.2f million\n",
+                           percent(t->macs - t->cpu_macs, t->macs), (double)t->macs * 1e-6) &&
+             ts_buf_printf(out, "bytes moved: weights %llu + padding %llu + activations %llu + sums %llu = %llu\n", (unsigned long long)t->weights,
+                           (unsigned long long)t->padding, (unsigned long long)t->acts, (unsigned long long)t->sums,
+                           (unsigned long long)(t->weights + t->padding + t->acts + t->sums)) &&
+             ts_buf_printf(out,
+                           "device: %llu commands, %.3f ms (%s), %.1f %% of the DMA bound (derived, 27.5 GB/s); host's part %.3f ms (measured)\n",
+                           (unsigned long long)t->commands, (double)t->device_ns * 1e-6, how, percent(t->bound_ns, t->device_ns),
+                           (double)t->host_ns * 1e-6);
+    }
+    ok = ok && ts_buf_printf(out, "cpu: linear layers %.3f ms, everything else %.3f ms (measured)\n", (double)t->cpu_ns * 1e-6,
+                             (double)t->step_ns * 1e-6);
+    return ok && (!t->checked || ts_buf_printf(out, "check: %llu results computed on the CPU too, %llu differ\n", (unsigned long long)t->checked,
+                                               (unsigned long long)t->differ));
 }
 
 void cli_ledger_print(const ts_engine *e, FILE *out) {
     size_t n;
+    ts_buf text = {0};
+    cli_table table = {.column = columns, .n_columns = sizeof columns / sizeof *columns};
     ts_ledger_row *r = rows_of(e, &n);
-    if (!r) {
-        fputs("ledger: out of memory\n", out);
-        return;
-    }
-    struct totals t = add_up(r, n);
-    fprintf(out, "%-36s %-7s %6s %7s %9s %11s %10s %10s %9s %10s %-9s %s\n", "operation", "device", "calls", "tokens", "MMAC",
-            "weights MB", "acts MB", "sums MB", "host ms", "time ms", "evidence", "of bound");
-    for (int linear = 1; linear >= 0; linear--)
+    bool ok = r != NULL;
+    for (int linear = 1; linear >= 0 && ok; linear--)
         for (size_t i = 0; i < n; i++)
-            if (r[i].linear == (linear == 1)) print_row(&r[i], out);
-    if (t.device) {
-        const char *how = t.simulated ? "simulated" : "measured";
-        fprintf(out, "multiply-accumulates of linear layers on the device: %.3f %% of %.2f million\n", percent(t.macs - t.cpu_macs, t.macs),
-                (double)t.macs * 1e-6);
-        fprintf(out, "bytes moved: weights %llu + padding %llu + activations %llu + sums %llu = %llu\n", (unsigned long long)t.weights,
-                (unsigned long long)t.padding, (unsigned long long)t.acts, (unsigned long long)t.sums,
-                (unsigned long long)(t.weights + t.padding + t.acts + t.sums));
-        fprintf(out, "device: %llu commands, %.3f ms (%s), %.1f %% of the DMA bound (derived, 27.5 GB/s); host's part %.3f ms (measured)\n",
-                (unsigned long long)t.commands, (double)t.device_ns * 1e-6, how, percent(t.bound_ns, t.device_ns), (double)t.host_ns * 1e-6);
+            if (r[i].linear == (linear == 1)) add_row(&table, &r[i]);
+    if (ok) {
+        struct totals t = add_up(r, n);
+        ok = cli_table_text(&table, cli_term_width(out), &text) && add_totals(&text, &t);
     }
-    fprintf(out, "cpu: linear layers %.3f ms, everything else %.3f ms (measured)\n", (double)t.cpu_ns * 1e-6, (double)t.step_ns * 1e-6);
-    if (t.checked)
-        fprintf(out, "check: %llu results computed on the CPU too, %llu differ\n", (unsigned long long)t.checked, (unsigned long long)t.differ);
+    if (ok) text.data[text.len - 1] = 0; /* the printer ends the last line */
+    cli_term_print(out, ok ? text.data : "ledger: out of memory", false);
+    ts_buf_free(&text);
+    cli_table_free(&table);
     ts_free(r);
 }
 

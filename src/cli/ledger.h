@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-/* The table, for a person. */
+/* The table, for a person: where the terminal is narrow, the columns that matter most. */
 void cli_ledger_print(const ts_engine *e, FILE *out);
 /* Append a JSON object: rows and totals. */
 TS_NODISCARD bool cli_ledger_json(const ts_engine *e, ts_buf *out);

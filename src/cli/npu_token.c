@@ -1,6 +1,10 @@
 #include "cli/npu_token.h"
 
 #include "base/cpu.h"
+#include "cli/sim_speed.h"
+#include "cli/stats.h"
+#include "cli/table.h"
+#include "cli/term.h"
 #include "engine/accel.h"
 #include "model/shape.h"
 #include "npu/gemv_bench.h"
@@ -97,38 +101,62 @@ static total add_up(const plan *p, double gap_us, uint32_t mhz) {
     return t;
 }
 
-static void print_table(const plan *p, const total *t, const ts_shape *s, const char *type, const ts_gemv_dev *d, bool sim, double gap_us, int n_threads) {
-    const char *how = sim ? "simulated" : "measured";
-    printf("%s %s, one token, linear layers on %s; clock %u MHz%s\n", s->name, type, sim ? "npu-sim" : "npu", ts_gemv_dev_mhz(d),
-           sim ? " (of the simulation)" : " (as the driver says)");
-    printf("every result equals the CPU's, bit for bit; times in microseconds, %s; bound: bytes at 27.5 GB/s, the slower of read and write\n\n", how);
-    printf("%-26s %5s %4s %9s %9s %10s %9s %8s %8s %6s\n", "operation", "times", "cmds", "MMAC", "weights", "acts", "sums", "time", "bound", "share");
+static const cli_column op_columns[] = {{"operation", true, 0}, {"times", false, 5}, {"cmds", false, 3}, {"MMAC", false, 4},   {"weights", false, 2},
+                                        {"acts", false, 1},     {"sums", false, 1},  {"time", false, 0}, {"bound", false, 0},  {"share", false, 0}};
+
+static bool add_ops(ts_buf *out, const plan *p, int width) {
+    cli_table t = {.column = op_columns, .n_columns = sizeof op_columns / sizeof *op_columns};
     for (int i = 0; i < p->n; i++) {
         const entry *e = &p->e[i];
         const ts_gemv_cost *c = &e->cost;
         double b = bound_us(c), us = (double)c->device_ns / 1000;
-        printf("%-26s %5u %4llu %9.1f %9llu %10llu %9llu %8.1f %8.1f %5.1f%%\n", e->name, e->count, (unsigned long long)c->commands,
-               (double)c->macs * 1e-6, (unsigned long long)c->weight_bytes, (unsigned long long)c->act_bytes, (unsigned long long)c->sum_bytes, us, b,
-               100 * b / us);
+        cli_table_add(&t, "%s", e->name);
+        cli_table_add(&t, "%u", e->count);
+        cli_table_add(&t, "%llu", (unsigned long long)c->commands);
+        cli_table_add(&t, "%.1f", (double)c->macs * 1e-6);
+        cli_table_add(&t, "%llu", (unsigned long long)c->weight_bytes);
+        cli_table_add(&t, "%llu", (unsigned long long)c->act_bytes);
+        cli_table_add(&t, "%llu", (unsigned long long)c->sum_bytes);
+        cli_table_add(&t, "%.1f", us);
+        cli_table_add(&t, "%.1f", b);
+        cli_table_add(&t, "%.1f%%", 100 * b / us);
     }
-    printf("\nbytes of a token: packed weights %llu + padding %llu + activations %llu + sums %llu = %llu\n", (unsigned long long)t->units,
-           (unsigned long long)(t->weights - t->units), (unsigned long long)t->acts, (unsigned long long)t->sums,
-           (unsigned long long)(t->weights + t->acts + t->sums));
+    bool ok = cli_table_text(&t, width, out);
+    cli_table_free(&t);
+    return ok;
+}
+
+static bool add_share(ts_buf *out, const char *what, double us, double all) {
+    return ts_buf_printf(out, "%-58s %10.0f %6.1f%%\n", what, us, 100 * us / all);
+}
+
+static void print_table(const plan *p, const total *t, const ts_shape *s, const char *type, const ts_gemv_dev *d, bool sim, double gap_us, int n_threads) {
+    const char *how = sim ? "simulated" : "measured";
     const double all = t->device + t->gap;
-    printf("\n%-58s %10s %7s\n", "where a token's time goes (derived)", "us", "share");
-    printf("%-58s %10.0f %6.1f%%\n", "bound of 8 DMA channels: reading", t->read, 100 * t->read / all);
-    printf("%-58s %10.0f %6.1f%%\n", "  (writing at the same time)", t->write, 100 * t->write / all);
-    if (sim) {
-        printf("%-58s %10.0f %6.1f%%\n", "submission: host's and driver's part, not in the cycles", t->gap, 100 * t->gap / all);
-        printf("%-58s %10.0f %6.1f%%\n", "submission: launch by the firmware", t->launch, 100 * t->launch / all);
-        printf("%-58s %10.0f %6.1f%%\n", "tasks, ends of ops, less what prefetch hides", all - t->bound - t->gap - t->launch,
-               100 * (all - t->bound - t->gap - t->launch) / all);
-        printf("%-58s %10.0f\n", "a command's fixed cost [silicon, others]: 160 us, of it outside", gap_us);
-    }
-    printf("%-58s %10.0f\n", "all", all);
-    printf("\n%.2f tokens/s (derived from %s times, %llu commands a token); the bound alone would be %.2f: %.1f %%\n", 1e6 / all, how,
-           (unsigned long long)t->commands, 1e6 / t->bound, 100 * t->bound / all);
-    printf("not included: the host's part of the linear layers, %.0f us on %d threads of this machine (measured), and attention\n", t->host, n_threads);
+    ts_buf out = {0};
+    bool ok = ts_buf_printf(&out, "%s %s, one token, linear layers on %s; clock %u MHz%s\n", s->name, type, sim ? "npu-sim" : "npu", ts_gemv_dev_mhz(d),
+                            sim ? " (of the simulation)" : " (as the driver says)") &&
+              ts_buf_printf(&out, "every result equals the CPU's, bit for bit; times in microseconds, %s; bound: bytes at 27.5 GB/s, the slower of "
+                                  "read and write\n\n", how) &&
+              add_ops(&out, p, cli_term_width(stdout)) &&
+              ts_buf_printf(&out, "\nbytes of a token: packed weights %llu + padding %llu + activations %llu + sums %llu = %llu\n",
+                            (unsigned long long)t->units, (unsigned long long)(t->weights - t->units), (unsigned long long)t->acts,
+                            (unsigned long long)t->sums, (unsigned long long)(t->weights + t->acts + t->sums)) &&
+              ts_buf_printf(&out, "\n%-58s %10s %7s\n", "where a token's time goes (derived)", "us", "share") &&
+              add_share(&out, "bound of 8 DMA channels: reading", t->read, all) && add_share(&out, "  (writing at the same time)", t->write, all);
+    if (sim)
+        ok = ok && add_share(&out, "submission: host's and driver's part, not in the cycles", t->gap, all) &&
+             add_share(&out, "submission: launch by the firmware", t->launch, all) &&
+             add_share(&out, "tasks, ends of ops, less what prefetch hides", all - t->bound - t->gap - t->launch, all) &&
+             ts_buf_printf(&out, "%-58s %10.0f\n", "a command's fixed cost [silicon, others]: 160 us, outside", gap_us);
+    ok = ok && ts_buf_printf(&out, "%-58s %10.0f\n", "all", all) &&
+         ts_buf_printf(&out, "\n%.2f tokens/s (derived from %s times, %llu commands a token); the bound alone would be %.2f: %.1f %%\n", 1e6 / all, how,
+                       (unsigned long long)t->commands, 1e6 / t->bound, 100 * t->bound / all) &&
+         ts_buf_printf(&out, "not included: the host's part of the linear layers, %.0f us on %d threads of this machine (measured), and attention",
+                       t->host, n_threads);
+    if (ok) cli_term_print(stdout, out.data, false);
+    else fprintf(stderr, "tessera: out of memory\n");
+    ts_buf_free(&out);
 }
 
 static void print_json(const plan *p, const total *t, const ts_shape *s, const char *type, const ts_gemv_dev *d, bool sim, double gap_us) {
@@ -149,6 +177,45 @@ static void print_json(const plan *p, const total *t, const ts_shape *s, const c
            (unsigned long long)t->commands, (unsigned long long)t->macs, t->device, t->gap, gap_us, t->bound, t->bound / all, 1e6 / all, t->host);
 }
 
+/* The simulator's time goes with the multiply-accumulates: progress is told in them. */
+struct steps {
+    const plan *p;
+    cli_progress progress;
+    uint64_t all;
+};
+
+static uint64_t macs_of(const entry *e) {
+    uint64_t sum = 0;
+    for (int i = 0; i < e->op.n; i++) sum += e->op.shape[i].n_rows * e->op.shape[i].K;
+    return sum;
+}
+
+static bool on_step(void *ud, uint64_t done, uint64_t all) {
+    struct steps *s = ud;
+    uint64_t macs = 0;
+    (void)all;
+    for (uint64_t i = 0; i < done; i++) macs += macs_of(&s->p->e[i]);
+    return cli_progress_step(&s->progress, macs, s->all);
+}
+
+static void begin_steps(struct steps *s, const plan *p, bool sim, uint64_t width, const ts_kern *kern, ts_pool *pool) {
+    double rate;
+    ts_err err;
+    *s = (struct steps){.p = p, .progress = {.what = sim ? "simulating" : "running", .unit = "MMAC", .per_unit = 1000000}};
+    for (int i = 0; i < p->n; i++) s->all += macs_of(&p->e[i]);
+    if (sim && cli_sim_rate(width, kern, pool, &rate, &err) == TS_OK) {
+        char text[300], macs[20], speed[20];
+        const double seconds = (double)s->all / rate;
+        s->progress.guess_ns = (uint64_t)(seconds * 1e9);
+        snprintf(text, sizeof text, "npu-sim simulates the NPU cycle by cycle: about %.0f %s for %d ops (derived: %s multiply-accumulates at %s a second, "
+                                    "measured on one layer)", seconds < 120 ? seconds : seconds / 60, seconds < 120 ? "s" : "min", p->n,
+                 cli_count_text(macs, (double)s->all), cli_count_text(speed, rate));
+        if (seconds > 2) cli_term_print(stderr, text, true);
+    }
+    cli_progress_begin(&s->progress);
+    (void)cli_progress_step(&s->progress, 0, s->all);
+}
+
 static ts_status run_plan(plan *p, const cli_model *m, bool sim, int n_threads, ts_gemv_dev **d, ts_err *err) {
     ts_gemv_bench_op op[MAX_OPS];
     ts_gemv_cost cost[MAX_OPS];
@@ -165,9 +232,10 @@ static ts_status run_plan(plan *p, const cli_model *m, bool sim, int n_threads, 
     ts_gemv_dev_options o = {.simulated = sim, .sim = {.seed = (uint64_t)m->sim_seed, .gap = ts_sim_submit_gap()}, .prefetch = p->prefetch};
     TS_TRY(ts_gemv_dev_open(d, &o, err));
     TS_TRY(ts_pool_new(&pool, n_threads, err));
-    cli_progress progress = {.what = sim ? "simulating" : "running", .unit = "ops"};
-    ts_status s = ts_gemv_bench(*d, op, p->n, &kern, pool, cli_progress_step, &progress, cost, err);
-    cli_progress_end(&progress);
+    struct steps steps;
+    begin_steps(&steps, p, sim, op[0].shape[0].K, &kern, pool);
+    ts_status s = ts_gemv_bench(*d, op, p->n, &kern, pool, on_step, &steps, cost, err);
+    cli_progress_end(&steps.progress);
     ts_pool_free(pool);
     for (int i = 0; i < p->n && s == TS_OK; i++) p->e[i].cost = cost[i];
     return s;

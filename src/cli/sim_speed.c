@@ -1,0 +1,46 @@
+#include "cli/sim_speed.h"
+
+#include "base/clock.h"
+#include "cli/stats.h"
+#include "cli/term.h"
+#include "engine/engine.h"
+#include "npu/gemv_bench.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { NARROWEST = 256, WIDEST = 1024 };
+
+ts_status cli_sim_rate(uint64_t width, const ts_kern *kern, ts_pool *pool, double *rate, ts_err *err) {
+    const uint64_t K = (width < NARROWEST ? NARROWEST : width > WIDEST ? WIDEST : width) / NARROWEST * NARROWEST;
+    /* layers with the same input run together: three of a small one are a fair op */
+    const ts_gemv_bench_op op = {.shape = {{.type = TS_Q8_0, .n_rows = K < WIDEST ? 3 * K : K, .K = K}}, .n = 1};
+    const ts_gemv_dev_options o = {.simulated = true};
+    ts_gemv_cost cost;
+    ts_gemv_dev *d;
+    TS_TRY(ts_gemv_dev_open(&d, &o, err));
+    uint64_t begin = ts_now_ns();
+    ts_status s = ts_gemv_bench(d, &op, 1, kern, pool, NULL, NULL, &cost, err);
+    uint64_t ns = ts_now_ns() - begin;
+    ts_gemv_dev_close(d);
+    if (s == TS_OK) *rate = (double)cost.macs * 1e9 / (double)(ns ? ns : 1);
+    return s;
+}
+
+void cli_sim_notice(const ts_engine *e) {
+    char text[300], macs[20], speed[20];
+    double rate;
+    ts_err err;
+    ts_model_info info;
+    ts_engine_info(e, &info);
+    if (strcmp(info.device, "npu-sim") != 0) return;
+    const double token = (double)(info.layer_macs + info.head_macs);
+    if (cli_sim_rate(info.d_model, &e->kern, e->pool, &rate, &err) == TS_OK && rate > 0)
+        snprintf(text, sizeof text,
+                 "npu-sim simulates the NPU cycle by cycle: about %.*f s a token here (derived: %s multiply-accumulates at %s a second, "
+                 "measured on one layer). It is not an NPU's speed.",
+                 token / rate < 10 ? 1 : 0, token / rate, cli_count_text(macs, token), cli_count_text(speed, rate));
+    else
+        snprintf(text, sizeof text, "npu-sim simulates the NPU cycle by cycle, which is slow. It is not an NPU's speed.");
+    cli_term_print(stderr, text, true);
+}
