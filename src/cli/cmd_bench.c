@@ -156,9 +156,11 @@ static int open_shape(const bench_args *a, ts_buf *file, ts_engine **out) {
 static int run(const cli_command *cmd, int argc, char **argv) {
     bench_args a = {.prefill = "512", .decode = "128", .depth = "0", .reps = 5, .type = "q4_0"};
     const cli_opt opts[] = {
-        {CLI_STR, 'm', "model", "FILE", &a.model.path, 0, 0, CLI_MODEL_HELP},
-        {CLI_STR, 0, "shape", "NAME", &a.shape, 0, 0, "random weights in memory instead: llama-3-8b, llama-3.2-1b,\nllama-3.2-3b, tinyllama, qwen2.5-0.5b, qwen3-0.6b, tiny"},
-        {CLI_STR, 'q', "type", "TYPE", &a.type, 0, 0, "of the random weights: q4_0 (default), q4_k, q6_k, q8_0, ..."},
+        {CLI_STR, 'm', "model", "FILE", &a.model.path, 0, 0, CLI_MODEL_HELP, .values = "@model"},
+        {CLI_STR, 0, "shape", "NAME", &a.shape, 0, 0, "random weights in memory instead: llama-3-8b, llama-3.2-1b, llama-3.2-3b, tinyllama, qwen2.5-0.5b, qwen3-0.6b, tiny",
+         .values = "llama-3-8b llama-3.2-1b llama-3.2-3b tinyllama qwen2.5-0.5b qwen3-0.6b tiny"},
+        {CLI_STR, 'q', "type", "TYPE", &a.type, 0, 0, "of the random weights: q4_0 (default), q4_k, q6_k, q8_0, ...",
+         .values = "q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q3_k q4_k q5_k q6_k iq4_nl iq4_xs mxfp4 f16 bf16 f32 ..."},
         {CLI_STR, 'p', "prefill", "N,...", &a.prefill, 0, 0, "prompt lengths (default 512; 0: none)"},
         {CLI_STR, 'n', "decode", "N,...", &a.decode, 0, 0, "tokens one by one (default 128; 0: none)"},
         {CLI_STR, 'd', "depth", "N,...", &a.depth, 0, 0, "tokens in the context before (default 0)"},
@@ -166,7 +168,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
         {CLI_INT, 'r', "reps", "N", &a.reps, 1, TS_BENCH_MAX_REPS, "repetitions after a warm-up (default 5)"},
         CLI_PRE_OPT(a.model),
         CLI_DEVICE_OPTS(a.model),
-        {CLI_STR, 0, "kv", "TYPE", &a.model.kv, 0, 0, "element type of the KV cache: f16 (default), f32"},
+        CLI_KV_OPTS(a.model),
         {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "a JSON array, an object per line of the table"},
         {CLI_FLAG, 0, "csv", NULL, &a.csv, 0, 0, "comma-separated values with a header"},
         {0},

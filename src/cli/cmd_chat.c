@@ -212,11 +212,12 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     chat c = {.cmd = cmd, .history = true, .settings = {.sampling = cli_sampling_defaults()}};
     const char *system = NULL;
     const cli_opt opts[] = {
-        {CLI_STR, 0, "system", "TEXT", &system, 0, 0, "system prompt"},
-        {CLI_INT, 'n', "predict", "N", &c.settings.n_predict, 0, 1 << 24, "at most N tokens an answer (default 0: until it ends)"},
+        {CLI_STR, 0, "system", "TEXT", &system, 0, 0, "system prompt", .also = "-sys --system-prompt"},
+        {CLI_INT, 'n', "predict", "N", &c.settings.n_predict, -1, 1 << 24, "at most N tokens an answer (default 0 or -1: until it ends)",
+         .also = "--n-predict --max-tokens"},
         {CLI_FLAG, 'v', "verbose", NULL, &c.verbose, 0, 0, "statistics after every answer"},
         {CLI_FLAG, 0, "auto-trim", NULL, &c.auto_trim, 0, 0, "when the context is full, forget the oldest exchanges and say so"},
-        {CLI_FLAG, 0, "no-history", NULL, &c.history, 0, 0, "neither read nor write the file of typed lines"},
+        {CLI_FLAG_OFF, 0, "no-history", NULL, &c.history, 0, 0, "neither read nor write the file of typed lines"},
         CLI_TEMPLATE_OPTS(c.template),
         CLI_MODEL_OPTS(c.model),
         CLI_SAMPLING_OPTS(c.settings.sampling),

@@ -227,12 +227,12 @@ static int evaluate(const cli_command *cmd, eval_args *a, ts_engine *e, const st
 static int run(const cli_command *cmd, int argc, char **argv) {
     eval_args a = {0};
     const cli_opt opts[] = {
-        {CLI_STR, 'f', "file", "FILE", &a.file, 0, 0, "the text; - is standard input"},
+        {CLI_STR, 'f', "file", "FILE", &a.file, 0, 0, "the text; - is standard input", .values = "@file"},
         {CLI_STR, 'p', "prompt", "TEXT", &a.prompt, 0, 0, "the text itself"},
         {CLI_STR, 0, "ids", "LIST", &a.ids, 0, 0, "token numbers instead of text: 1,2,3 or @FILE"},
-        {CLI_STR, 0, "separator", "TEXT", &a.separator, 0, 0, "the text holds documents with this between them, each\nscored on its own"},
+        {CLI_STR, 0, "separator", "TEXT", &a.separator, 0, 0, "the text holds documents with this between them, each scored on its own"},
         {CLI_FLAG, 0, "truncate", NULL, &a.truncate, 0, 0, "score only the first --ctx tokens of every document"},
-        {CLI_STR, 0, "logits-out", "FILE", &a.logits_out, 0, 0, "write the logits after every token, f32 [position][vocab]"},
+        {CLI_STR, 0, "logits-out", "FILE", &a.logits_out, 0, 0, "write the logits after every token, f32 [position][vocab]", .values = "@file"},
         {CLI_FLAG, 0, "no-bos", NULL, &a.no_bos, 0, 0, "do not begin with the BOS token"},
         {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "JSON: a line per document (with --separator), then the whole"},
         CLI_MODEL_OPTS(a.model),

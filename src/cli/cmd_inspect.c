@@ -675,7 +675,7 @@ static int run(const cli_command *self, int argc, char **argv) {
         {.kind = CLI_FLAG, .name = "json", .out = &json, .help = "print JSON (docs/formats/gguf.md describes it)"},
         {.kind = CLI_FLAG, .name = "metadata-only", .out = &metadata_only, .help = "only the metadata"},
         {.kind = CLI_FLAG, .name = "tensors", .out = &tensors_only, .help = "only the list of tensors"},
-        {.kind = CLI_INT, .name = "ctx", .arg = "N", .out = &ctx, .min = 1, .max = 1 << 30,
+        {.kind = CLI_INT, .letter = 'c', .name = "ctx", .also = "--ctx-size --num-ctx", .arg = "N", .out = &ctx, .min = 1, .max = 1 << 30,
          .help = "tokens to compute the KV cache for (default: what run and\nchat take, and the model's own context)"},
         {.kind = CLI_INT, .name = "items", .arg = "N", .out = &items, .min = 0, .max = 1e9,
          .help = "elements of an array to show (default: 8)"},
@@ -716,11 +716,13 @@ const cli_command cmd_inspect = {
             "\n"
             "Memory to run = bytes of the tensors + KV cache + what a pass works in, where\n"
             "  KV cache = context, rounded up to 64 tokens, x bytes per token\n"
-            "  bytes per token = sum over the layers of KV heads x (key length + value length) x 2 (f16),\n"
+            "  bytes per token = sum over the layers of\n"
+            "                    KV heads x (key length + value length) x 2 (f16),\n"
             "                    lengths rounded up to 16\n"
-            "It fits here where that is no more than the memory that is free now, limits of containers counted.\n"
-            "A sliding window does not make the cache smaller.\n"
+            "It fits here where that is no more than the memory that is free now, limits of\n"
+            "containers counted. A sliding window does not make the cache smaller.\n"
             "\n"
-            "At the end stands whether run and chat take the file, and what in it they would refuse or not follow.",
+            "At the end stands whether run and chat take the file, and what in it they would\n"
+            "refuse or not follow.",
     .run = run,
 };

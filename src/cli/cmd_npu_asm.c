@@ -65,7 +65,7 @@ static int run_asm(const cli_command *self, int argc, char **argv) {
         {CLI_STR, 'o', "output", "FILE", &out_path, 0, 0, "write the program memory image here"},
         {CLI_FLAG, 0, "listing", NULL, &listing, 0, 0, "print addresses, bytes, cycles, loops and registers"},
         {CLI_FLAG, 0, "map", NULL, &map, 0, 0, "print sections and symbols"},
-        {CLI_FLAG, 0, "no-hazards", NULL, &hazards, 0, 0, "do not check the timing of the program"},
+        {CLI_FLAG_OFF, 0, "no-hazards", NULL, &hazards, 0, 0, "do not check the timing of the program"},
         {0},
     };
     int code = cli_parse(self, opts, argc, argv, &rest);

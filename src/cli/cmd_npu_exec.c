@@ -235,8 +235,8 @@ static int run(const cli_command *self, int argc, char **argv) {
         {CLI_LIST, 0, "dump", "ADDR,LEN", &dumps, 0, 0, "print memory after the run"},
         {CLI_FLAG, 0, "trace", NULL, &trace, 0, 0, "a line for each bundle, with the registers that change"},
         {CLI_INT, 0, "max-cycles", "N", &max_cycles, 1, 1e15, "stop after this many cycles (10 million)"},
-        {CLI_FLAG, 0, "no-hazards", NULL, &hazards, 0, 0, "a .s file: do not check its timing"},
-        {CLI_FLAG, 0, "no-undefined", NULL, &check, 0, 0, "do not tell of registers that are read but never written"},
+        {CLI_FLAG_OFF, 0, "no-hazards", NULL, &hazards, 0, 0, "a .s file: do not check its timing"},
+        {CLI_FLAG_OFF, 0, "no-undefined", NULL, &check, 0, 0, "do not tell of registers that are read but never written"},
         {0},
     };
     int code = cli_parse(self, opts, argc, argv, &rest);

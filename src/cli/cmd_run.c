@@ -176,7 +176,7 @@ static int answer(const cli_command *cmd, run_args *a, ts_engine *e, struct prom
     code = cli_open_session(cmd, &a->model, e, &s);
     if (code == CLI_OK) code = cli_open_sampler(cmd, &a->sampling, e, &sampler);
     if (code == CLI_OK) {
-        ts_generate_opts opts = {.max_tokens = (size_t)a->n_predict, .stop = a->sampling.stop.item, .n_stop = a->sampling.stop.n,
+        ts_generate_opts opts = {.max_tokens = a->n_predict > 0 ? (size_t)a->n_predict : 0, .stop = a->sampling.stop.item, .n_stop = a->sampling.stop.n,
                                  .ignore_end = a->ignore_eos, .special = a->special, .on_piece = on_piece, .ud = &w};
         ts_generated g;
         ts_err err;
@@ -208,13 +208,14 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     run_args a = {.sampling = cli_sampling_defaults()};
     const cli_opt opts[] = {
         {CLI_STR, 'p', "prompt", "TEXT", &a.prompt, 0, 0, "the prompt"},
-        {CLI_STR, 'f', "file", "FILE", &a.file, 0, 0, "the prompt from a file; - is standard input"},
+        {CLI_STR, 'f', "file", "FILE", &a.file, 0, 0, "the prompt from a file; - is standard input", .values = "@file"},
         {CLI_STR, 0, "ids", "LIST", &a.ids, 0, 0, "the prompt as token numbers: 1,2,3 or @FILE"},
-        {CLI_INT, 'n', "predict", "N", &a.n_predict, 0, 1 << 24, "at most N tokens (default 0: until the answer ends)"},
-        {CLI_STR, 0, "system", "TEXT", &a.system, 0, 0, "system prompt"},
+        {CLI_INT, 'n', "predict", "N", &a.n_predict, -1, 1 << 24, "at most N tokens (default 0 or -1: until the answer ends)",
+         .also = "--n-predict --max-tokens"},
+        {CLI_STR, 0, "system", "TEXT", &a.system, 0, 0, "system prompt", .also = "-sys --system-prompt"},
         {CLI_FLAG, 0, "raw", NULL, &a.raw, 0, 0, "continue the text as it is, without a chat template"},
         {CLI_FLAG, 0, "ignore-eos", NULL, &a.ignore_eos, 0, 0, "go on after the model's end token"},
-        {CLI_FLAG, 0, "special", NULL, &a.special, 0, 0, "print control tokens too"},
+        {CLI_FLAG, 0, "special", NULL, &a.special, 0, 0, "print control tokens too", .also = "-sp"},
         {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "one JSON object instead of text"},
         {CLI_INT, 0, "logprobs", "K", &a.logprobs, 0, 100, "log-probabilities of every token and the K likeliest"},
         {CLI_FLAG, 'q', "quiet", NULL, &a.quiet, 0, 0, "no statistics"},

@@ -65,15 +65,15 @@ static int run(const cli_command *self, int argc, char **argv) {
     const cli_opt opts[] = {
         {CLI_STR, 'm', "model", "PATH", &a.model, 0, 0,
          "GGUF file, tokenizer.json, tokenizer.model, or a folder that holds\none of these or a vocabulary with "
-         "its merges (default: as for tessera run)"},
+         "its merges (default: as for tessera run)", .values = "@file"},
         {CLI_STR, 'p', "prompt", "TEXT", &a.prompt, 0, 0, "the text"},
-        {CLI_STR, 'f', "file", "FILE", &a.file, 0, 0, "the text's file; - is standard input"},
-        {CLI_FLAG, 0, "no-bos", NULL, &a.bos, 0, 0, "do not put the begin token in front"},
-        {CLI_FLAG, 0, "no-eos", NULL, &a.eos, 0, 0, "do not put the end token behind (few models' files ask for it)"},
+        {CLI_STR, 'f', "file", "FILE", &a.file, 0, 0, "the text's file; - is standard input", .values = "@file"},
+        {CLI_FLAG_OFF, 0, "no-bos", NULL, &a.bos, 0, 0, "do not put the begin token in front"},
+        {CLI_FLAG_OFF, 0, "no-eos", NULL, &a.eos, 0, 0, "do not put the end token behind (few models' files ask for it)"},
         {CLI_FLAG, 0, "parse-special", NULL, &a.special, 0, 0,
          "the text of control tokens becomes those tokens;\nwith --decode: show them"},
         {CLI_STR, 0, "pre", "NAME", &a.pre, 0, 0,
-         "how text is split, for files that do not say:\nllama-bpe, qwen2, gpt-2, smollm or tekken"},
+         "how text is split, for files that do not say:\nllama-bpe, qwen2, gpt-2, smollm or tekken", .values = "llama-bpe qwen2 gpt-2 smollm tekken ..."},
         {CLI_FLAG, 0, "ids", NULL, &a.ids, 0, 0, "print the ids alone, with commas"},
         {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "print {\"tokens\": [...], \"pieces\": [...]}"},
         {CLI_STR, 0, "decode", "IDS", &a.decode, 0, 0, "the way back: ids with commas to text"},
@@ -106,7 +106,7 @@ static int run(const cli_command *self, int argc, char **argv) {
 const cli_command cmd_tokenize = {
     .name = "tokenize",
     .args = "[-m PATH] (-p TEXT | -f FILE | --decode IDS)",
-    .summary = "show how a model's tokenizer cuts a text, or put tokens together again",
+    .summary = "show how a text is cut into tokens, or put tokens together again",
     .text = "Prints one token a line, its id and its text, and the count. Special tokens in the text are plain text "
             "unless\n--parse-special is given.",
     .run = run,

@@ -18,11 +18,13 @@
 
 enum { TEXT_LIMIT = 1 << 30 };
 
-int cli_kv_type(const cli_command *cmd, const cli_model *m, ts_kv_type *out) {
-    *out = TS_KV_F16;
-    if (!m->kv || !strcmp(m->kv, "f16")) return CLI_OK;
-    if (strcmp(m->kv, "f32") != 0) return cli_usage_error(cmd, "--kv %s: use f16 or f32", m->kv);
-    *out = TS_KV_F32;
+int cli_kv_type(const cli_command *cmd, cli_model *m, ts_kv_type *out) {
+    const char *both = m->kv ? m->kv : "f16"; /* the option table lets only f16 and f32 through */
+    const char *keys = m->kv_keys ? m->kv_keys : both, *values = m->kv_values ? m->kv_values : both;
+    *out = !strcmp(keys, "f32") ? TS_KV_F32 : TS_KV_F16;
+    if (strcmp(keys, values) != 0)
+        return cli_usage_error(cmd, "keys in %s and values in %s: both parts of the KV cache have one type, give --kv f16 or --kv f32", keys, values);
+    m->kv = keys;
     return CLI_OK;
 }
 

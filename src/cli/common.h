@@ -8,7 +8,7 @@
 #include "tessera/tessera.h"
 
 typedef struct cli_model {
-    const char *path, *device, *kv, *pre;
+    const char *path, *device, *kv, *kv_keys, *kv_values, *pre;
     bool bundled; /* path is the model that comes with Tessera, since none was given */
     long threads, ctx, sim_seed;
     bool allow_cpu_ops, ledger, ledger_check, no_prefetch;
@@ -16,30 +16,39 @@ typedef struct cli_model {
     cli_progress loading, prompt;
 } cli_model;
 
-#define CLI_MODEL_HELP "the model, a GGUF file (default: $TESSERA_MODEL, or\nthe tiny one that comes with Tessera)"
+#define CLI_MODEL_HELP "the model, a GGUF file (default: $TESSERA_MODEL, or the tiny one that comes with Tessera)"
 /* Entries for an option table. */
+#define CLI_KV_OPTS(m)                                                                                                 \
+    {CLI_STR, 0, "kv", "TYPE", &(m).kv, 0, 0, "element type of the KV cache: f16 (default), f32",                      \
+     .values = "f16 f32"},                                                                                             \
+        {CLI_STR, 0, "cache-type-k", "TYPE", &(m).kv_keys, 0, 0, "the same for its keys alone; both must be equal",    \
+         .also = "-ctk", .values = "f16 f32"},                                                                         \
+        {CLI_STR, 0, "cache-type-v", "TYPE", &(m).kv_values, 0, 0, "and for its values", .also = "-ctv",               \
+         .values = "f16 f32"}
 #define CLI_DEVICE_OPTS(m)                                                                                             \
     {CLI_STR, 0, "device", "NAME", &(m).device, 0, 0,                                                                  \
-     "where linear layers run: cpu (default), npu (XDNA1), npu-sim\n(the same programs on a simulated NPU)"},          \
+     "where linear layers run: cpu (default), npu (XDNA1), npu-sim (the same programs on a simulated NPU)",            \
+     .also = "-dev", .values = "cpu npu npu-sim"},                                                                     \
         {CLI_FLAG, 0, "allow-cpu-ops", NULL, &(m).allow_cpu_ops, 0, 0,                                                 \
          "layers that the device cannot take run on the CPU"},                                                         \
         {CLI_FLAG, 0, "ledger", NULL, &(m).ledger, 0, 0, "a table of what ran where and what it cost"},                \
         {CLI_FLAG, 0, "ledger-check", NULL, &(m).ledger_check, 0, 0,                                                   \
-         "the same, and everything that the device computes is\ncompared with the CPU"},                               \
+         "the same, and everything that the device computes is compared with the CPU"},                                \
         {CLI_STR, 0, "prefetch", "WHEN", &(m).prefetch, 0, 0,                                                          \
-         "may the NPU take weights ahead of time: on, off,\nauto (default: on npu-sim only)"},                         \
+         "may the NPU take weights ahead of time: on, off, auto (default: on npu-sim only)", .values = "auto on off"}, \
         {CLI_FLAG, 0, "no-prefetch", NULL, &(m).no_prefetch, 0, 0, "the same as --prefetch off"},                      \
         {CLI_INT, 0, "sim-seed", "N", &(m).sim_seed, 0, 9007199254740992.0,                                            \
-         "npu-sim: shake the latencies of the array, and be strict\n(default 0: nominal)"}
+         "npu-sim: shake the latencies of the array, and be strict (default 0: nominal)"}
 #define CLI_MODEL_OPTS(m)                                                                                              \
     {CLI_GROUP, 0, NULL, NULL, NULL, 0, 0, "Model"},                                                                   \
-        {CLI_STR, 'm', "model", "FILE", &(m).path, 0, 0, CLI_MODEL_HELP},                                              \
+        {CLI_STR, 'm', "model", "FILE", &(m).path, 0, 0, CLI_MODEL_HELP, .values = "@model"},                          \
         CLI_DEVICE_OPTS(m),                                                                                            \
         {CLI_INT, 't', "threads", "N", &(m).threads, 1, 1024, "threads (default: all processors)"},                    \
         CLI_PRE_OPT(m),                                                                                                \
-        {CLI_INT, 0, "ctx", "N", &(m).ctx, 1, 1 << 24,                                                                 \
-         "context size in tokens\n(default: what the model was trained with, at most 4096)"},                          \
-        {CLI_STR, 0, "kv", "TYPE", &(m).kv, 0, 0, "element type of the KV cache: f16 (default), f32"}
+        {CLI_INT, 'c', "ctx", "N", &(m).ctx, 1, 1 << 24,                                                               \
+         "context size in tokens (default: what the model was trained with, at most 4096)",                            \
+         .also = "--ctx-size --num-ctx"},                                                                              \
+        CLI_KV_OPTS(m)
 
 #define CLI_PRE_OPT(m)                                                                                                 \
     {CLI_STR, 0, "pre", "NAME", &(m).pre, 0, 0,                                                                        \
@@ -51,8 +60,13 @@ int cli_check_model(const cli_command *cmd, cli_model *m);
 /* The names are those of text/chat.c; a wrong one lists all of them. */
 #define CLI_TEMPLATE_OPT(out)                                                                                          \
     {CLI_STR, 0, "chat-template", "NAME", &(out), 0, 0,                                                                \
-     "use this template instead of the file's: llama2, llama3,\nllama3.1, chatml, qwen3, mistral-v1, mistral-v3,\n"    \
-     "mistral-v7, gemma, gemma3, phi3, zephyr, ..."}
+     "use this template instead of the file's: llama2, llama3, llama3.1, chatml, qwen3, mistral-v1, mistral-v3, "      \
+     "mistral-v7, gemma, gemma3, phi3, zephyr, ...",                                                                   \
+     .values = CLI_TEMPLATE_NAMES " ..."}
+/* For completion and for the nearest name; a unit test compares them with text/chat.c. */
+#define CLI_TEMPLATE_NAMES                                                                                             \
+    "llama2 llama2-one-bos llama2-as-is llama3 llama3.1 chatml qwen3 mistral-v0 mistral-v1 mistral-v3 "                \
+    "mistral-v3-tekken mistral-v7 mistral-v7-tekken gemma gemma3 phi3 zephyr"
 
 /* What the options say about the engine. */
 ts_engine_opts cli_engine_opts(const cli_model *m);
@@ -65,7 +79,8 @@ int cli_open_engine(const cli_command *cmd, cli_model *m, ts_engine **out);
 int cli_open_session(const cli_command *cmd, cli_model *m, ts_engine *e, ts_session **out);
 /* What --prefetch and --no-prefetch say. */
 int cli_prefetch(const cli_command *cmd, const cli_model *m, ts_prefetch *out);
-int cli_kv_type(const cli_command *cmd, const cli_model *m, ts_kv_type *out);
+/* The type that --kv, -ctk and -ctv agree on; m->kv is then its name. */
+int cli_kv_type(const cli_command *cmd, cli_model *m, ts_kv_type *out);
 
 typedef struct cli_sampling {
     double temp, top_p, min_p, typical, repeat, presence, frequency;
@@ -78,18 +93,25 @@ void cli_sampling_free(cli_sampling *s);
 
 #define CLI_SAMPLING_OPTS(s)                                                                                           \
     {CLI_GROUP, 0, NULL, NULL, NULL, 0, 0, "Sampling, in the order of application"},                                   \
-        {CLI_LIST, 0, "logit-bias", "ID=B", &(s).bias, 0, 0, "add B to the logit of token ID; -inf forbids it;\nrepeatable"}, \
-        {CLI_REAL, 0, "repeat-penalty", "X", &(s).repeat, 0.01, 100, "on tokens of the last 64 (default 1: off)"},     \
+        {CLI_LIST, 'l', "logit-bias", "ID=B", &(s).bias, 0, 0,                                                         \
+         "add B to the logit of token ID; -inf forbids it; repeatable"},                                               \
+        {CLI_REAL, 0, "repeat-penalty", "X", &(s).repeat, 0.01, 100, "on tokens of the last 64 (default 1: off)",      \
+         .also = "--repetition-penalty"},                                                                              \
         {CLI_REAL, 0, "frequency-penalty", "X", &(s).frequency, -100, 100, "times the count of the token (default 0: off)"}, \
         {CLI_REAL, 0, "presence-penalty", "X", &(s).presence, -100, 100, "once per token seen (default 0: off)"},      \
-        {CLI_INT, 0, "penalty-window", "N", &(s).window, -1, 1 << 24, "tokens that penalties look back (default 64; -1: all)"}, \
+        {CLI_INT, 0, "penalty-window", "N", &(s).window, -1, 1 << 24,                                                  \
+         "tokens that penalties look back (default 64; -1: all)", .also = "--repeat-last-n"},                          \
         {CLI_INT, 0, "top-k", "N", &(s).top_k, 0, 1 << 24, "keep the N likeliest (default 40; 0: all)"},               \
-        {CLI_REAL, 0, "typical", "P", &(s).typical, 0, 1, "locally typical sampling (default 1: off)"},                \
+        {CLI_REAL, 0, "typical", "P", &(s).typical, 0, 1, "locally typical sampling (default 1: off)",                 \
+         .also = "--typical-p"},                                                                                       \
         {CLI_REAL, 0, "top-p", "P", &(s).top_p, 0, 1, "keep the likeliest that make up P (default 0.95; 1: all)"},     \
-        {CLI_REAL, 0, "min-p", "P", &(s).min_p, 0, 1, "keep those at least P times as likely as the first\n(default 0.05; 0: all)"}, \
-        {CLI_REAL, 0, "temp", "T", &(s).temp, 0, 100, "temperature (default 0.8; 0: always the likeliest)"},           \
-        {CLI_INT, 0, "seed", "N", &(s).seed, -1, 9007199254740992.0, "of the draws (default -1: from the clock)"},     \
-        {CLI_LIST, 0, "stop", "TEXT", &(s).stop, 0, 0, "end the answer before this text; repeatable"}
+        {CLI_REAL, 0, "min-p", "P", &(s).min_p, 0, 1,                                                                  \
+         "keep those at least P times as likely as the first (default 0.05; 0: all)"},                                 \
+        {CLI_REAL, 0, "temp", "T", &(s).temp, 0, 100, "temperature (default 0.8; 0: always the likeliest)",            \
+         .also = "--temperature"},                                                                                     \
+        {CLI_INT, 's', "seed", "N", &(s).seed, -1, 9007199254740992.0, "of the draws (default -1: from the clock)"},   \
+        {CLI_LIST, 'r', "stop", "TEXT", &(s).stop, 0, 0, "end the answer before this text; repeatable",                \
+         .also = "--reverse-prompt"}
 
 /* "ID=B" of --logit-bias; `shown` is what messages call it. TS_E_INVAL. */
 TS_NODISCARD ts_status cli_parse_bias(const char *shown, const char *text, uint32_t n_vocab, ts_logit_bias *out, ts_err *err);

@@ -1,10 +1,11 @@
 #include "cli/help.h"
 
 #include <ctype.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { COLUMN = 33 }; /* where the help of an option begins */
+enum { WIDTH = 80, COLUMN = 26 /* where the help of an option begins */ };
 
 /* Summaries begin with a small letter, for the list of commands. */
 static void put_sentence(const char *s) {
@@ -12,29 +13,81 @@ static void put_sentence(const char *s) {
     printf("%s.\n", s + 1);
 }
 
-static void put_option(char letter, const char *name, const char *arg, const char *help) {
-    char left[64], dash[5] = "    ";
-    if (letter) snprintf(dash, sizeof dash, "-%c%s ", letter, name ? "," : " ");
-    snprintf(left, sizeof left, "  %s%s%s%s%s", dash, name ? "--" : "", name ? name : "", arg ? " " : "", arg ? arg : "");
-    printf("%-*s ", COLUMN - 1, left);
-    if (strlen(left) >= COLUMN) printf("\n%*s", COLUMN, "");
-    for (; *help; help++) { /* lines of the help stand below each other */
-        putchar(*help);
-        if (*help == '\n') printf("%*s", COLUMN, "");
+/* Characters of UTF-8 text, one column each. */
+static int columns(const char *s, size_t len) {
+    int n = 0;
+    for (size_t i = 0; i < len; i++) n += ((unsigned char)s[i] & 0xc0) != 0x80;
+    return n;
+}
+
+/* Words up to `end`, from column `at` on, in lines that begin at column `left`. No line break behind the last. */
+static void put_words(const char *s, const char *end, int at, int left) {
+    bool first = true;
+    while (s < end) {
+        size_t len = strcspn(s, " \n");
+        if (len > (size_t)(end - s)) len = (size_t)(end - s);
+        int n = columns(s, len);
+        if (len) {
+            if (!first && at + 1 + n > WIDTH) printf("\n%*s", left, ""), at = left;
+            else if (!first) putchar(' '), at++;
+            printf("%.*s", (int)len, s);
+            at += n;
+            first = false;
+        }
+        s += len + 1;
     }
+}
+
+/* Paragraphs, broken into lines; lines that begin with a space stand as they are. */
+static void put_text(const char *s) {
+    for (const char *end; *s; s = end) {
+        end = s + strcspn(s, "\n");
+        end += *end == '\n';
+        if (*s == ' ' || *s == '\n') {
+            printf("%.*s", (int)(end - s), s);
+            if (end[-1] != '\n') putchar('\n');
+            continue;
+        }
+        while (*end && *end != ' ' && *end != '\n') {
+            end += strcspn(end, "\n");
+            end += *end == '\n';
+        }
+        put_words(s, end, 0, 0);
+        putchar('\n');
+    }
+}
+
+/* "-c, --ctx, --ctx-size N" */
+static int put_names(const cli_opt *o) {
+    int n = o->letter ? printf("  -%c%s", o->letter, o->name ? ", " : "") : printf("      ");
+    if (o->name) n += printf("--%s", o->name);
+    for (const char *p = o->also; p && *p;) {
+        size_t len = strcspn(p, " ");
+        n += printf(", %.*s", (int)len, p);
+        p += len + strspn(p + len, " ");
+    }
+    return n + (o->arg ? printf(" %s", o->arg) : 0);
+}
+
+static void put_option(const cli_opt *o) {
+    int at = put_names(o);
+    if (at > COLUMN - 2) printf("\n%*s", COLUMN, "");
+    else printf("%*s", COLUMN - at, "");
+    put_words(o->help, o->help + strlen(o->help), COLUMN, COLUMN);
     putchar('\n');
 }
 
 void cli_help(const cli_command *cmd, const cli_opt *opts) {
+    static const cli_opt help = {.kind = CLI_FLAG, .letter = 'h', .name = "help", .help = "this text"};
     printf("Usage: tessera %s [options]%s%s\n\n", cmd->name, *cmd->args ? " " : "", cmd->args);
     put_sentence(cmd->summary);
-    if (cmd->text) printf("\n%s\n", cmd->text);
+    if (cmd->text) putchar('\n'), put_text(cmd->text);
     if (opts->kind != CLI_GROUP || cli_opt_is_end(opts)) printf("\nOptions:\n");
     for (const cli_opt *o = opts; !cli_opt_is_end(o); o++)
         if (o->kind == CLI_GROUP) printf("\n%s:\n", o->help);
-        else put_option(o->letter, o->name, o->arg, o->help);
+        else put_option(o);
     printf("\n");
-    put_option('h', "help", NULL, "this text");
+    put_option(&help);
 }
 
 /* ---- the manual page -------------------------------------------------------------------------------------------- */
@@ -66,17 +119,24 @@ static void put_roff_text(const char *s) {
     if (kept) printf(".fi\n.RE\n");
 }
 
-static void put_roff_option(char letter, const char *name, const char *arg, const char *help) {
+static void put_roff_option(const cli_opt *o) {
     printf(".TP\n");
-    if (letter) printf("\\fB\\-%c\\fR%s", letter, name ? ", " : "");
-    if (name) {
+    if (o->letter) printf("\\fB\\-%c\\fR%s", o->letter, o->name ? ", " : "");
+    if (o->name) {
         printf("\\fB\\-\\-");
-        put_roff(name, strlen(name), false);
+        put_roff(o->name, strlen(o->name), false);
         printf("\\fR");
     }
-    if (arg) printf(" \\fI%s\\fR", arg);
+    for (const char *p = o->also; p && *p;) {
+        size_t len = strcspn(p, " ");
+        printf(", \\fB");
+        put_roff(p, len, false);
+        printf("\\fR");
+        p += len + strspn(p + len, " ");
+    }
+    if (o->arg) printf(" \\fI%s\\fR", o->arg);
     putchar('\n');
-    put_roff(help, strlen(help), true);
+    put_roff(o->help, strlen(o->help), true);
     putchar('\n');
 }
 
@@ -86,5 +146,5 @@ void cli_help_roff(const cli_command *cmd, const cli_opt *opts) {
     if (cmd->text) printf(".PP\n"), put_roff_text(cmd->text);
     for (const cli_opt *o = opts; !cli_opt_is_end(o); o++)
         if (o->kind == CLI_GROUP) printf(".PP\n.B %s:\n", o->help);
-        else put_roff_option(o->letter, o->name, o->arg, o->help);
+        else put_roff_option(o);
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The manual page against the program: every command and option that --help shows is in the page, every option that the
-page's own text speaks of exists, and groff (where there is one) has nothing to complain about.
+page's own text speaks of exists, every help fits a terminal of 80 columns, and groff (where there is one) has nothing to complain about.
 
 Usage: check_man.py TESSERA PAGE SOURCE_OF_PAGE. Exit code 1 and one line for every fault."""
 import re
@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 
-OPTION = re.compile(r"^ {2}(?:-(\w), | {4})--([\w-]+)( \S+)?  ", re.M)
+OPTION = re.compile(r"^ {2}(?:-(\w), | {4})--([\w-]+)((?:, --?[\w-]+)*)( \S+)?(?:  |$)", re.M)
+WIDTH = 80  # of a terminal
 
 
 def output(*argv: str) -> str:
@@ -35,24 +36,26 @@ def main() -> int:
     found = commands(program)
     if len(found) < 6:
         bad.append(f"only {len(found)} commands were found: {found}")
+    for path in sorted({tuple(c[:n]) for c in found for n in range(len(c) + 1)}):
+        for line in output(program, *path, "--help").splitlines():
+            if len(line) > WIDTH:
+                bad.append(f"{' '.join(path)} --help has a line of {len(line)} characters: {line}")
     for command in found:
         name, text = " ".join(command), output(program, *command, "--help")
         if name not in sections:
             bad.append(f"the page has no section for {name}")
             continue
         options = OPTION.findall(text)
-        if not text.startswith(f"Usage: tessera {name} ") or ("h", "help", "") not in options:
+        if not text.startswith(f"Usage: tessera {name} ") or ("h", "help", "", "") not in options:
             bad.append(f"{name} --help has no usage line, or no --help")
-        for letter, long, arg in options:
-            every_option.add(long)
-            entry = (f"\\fB-{letter}\\fR, " if letter else "") + f"\\fB--{long}\\fR" + (f" \\fI{arg[1:]}\\fR" if arg else "")
+        for letter, long, also, arg in options:
+            every_option |= {long, *re.findall(r"--([\w-]+)", also)}
+            names = ([f"-{letter}"] if letter else []) + [f"--{long}"] + also.split(", ")[1:]
+            entry = ", ".join(f"\\fB{n}\\fR" for n in names) + (f" \\fI{arg[1:]}\\fR" if arg else "")
             if long != "help" and f"\n.TP\n{entry}\n" not in sections[name]:
                 bad.append(f"{name}: the page lacks --{long}")
         if len(options) - 1 != sections[name].count("\n.TP\n"):
             bad.append(f"{name}: {len(options) - 1} options in --help, {sections[name].count(chr(10) + '.TP' + chr(10))} in the page")
-        for line in text.splitlines():
-            if len(line) > 120:
-                bad.append(f"{name} --help has a line of {len(line)} characters: {line}")
     for title in sections:
         if title.split() not in found:
             bad.append(f"the page has a section for {title}, which is no command")
