@@ -1,5 +1,6 @@
 /* cmd_bench.c - tessera bench: prefill and decode speed, beside the limits of the machine measured in the same run. */
 #include "base/cpu.h"
+#include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/common.h"
 #include "cli/npu_token.h"
@@ -115,9 +116,10 @@ static int run_tests(bench_args *a, ts_engine *e, struct table *t, const list *t
 
 static int bench(const cli_command *cmd, bench_args *a, ts_engine *e) {
     list prefill, decode, threads = {0}, depth;
-    int code = parse_list(cmd, "-p", a->prefill, 0, &prefill);
-    if (code == CLI_OK) code = parse_list(cmd, "-n", a->decode, 0, &decode);
-    if (code == CLI_OK) code = parse_list(cmd, "-d", a->depth, 0, &depth);
+    if (!a->reps) a->reps = 5;
+    int code = parse_list(cmd, "-p", a->prefill ? a->prefill : "512", 0, &prefill);
+    if (code == CLI_OK) code = parse_list(cmd, "-n", a->decode ? a->decode : "128", 0, &decode);
+    if (code == CLI_OK) code = parse_list(cmd, "-d", a->depth ? a->depth : "0", 0, &depth);
     if (code == CLI_OK && a->threads) code = parse_list(cmd, "-t", a->threads, 1, &threads);
     if (threads.n == 0) threads = (list){.v = {ts_cpu_count()}, .n = 1};
     struct table t = {.a = a};
@@ -137,7 +139,7 @@ static int bench(const cli_command *cmd, bench_args *a, ts_engine *e) {
     if (a->json && t.info.arch) printf("\n]\n");
     if (code == CLI_OK && !a->json && !a->csv)
         printf("\nload %.2f s, peak memory %zu MiB (measured)\n", (double)t.info.load_ns * 1e-9, ts_mem_peak() >> 20);
-    return code;
+    return code == CLI_OK ? cli_report_ledger(&a->model, e, true) : code;
 }
 
 /* A random model in memory instead of a file; `file` keeps the bytes alive. */
@@ -154,7 +156,7 @@ static int open_shape(const bench_args *a, ts_buf *file, ts_engine **out) {
 }
 
 static int run(const cli_command *cmd, int argc, char **argv) {
-    bench_args a = {.prefill = "512", .decode = "128", .depth = "0", .reps = 5, .type = "q4_0"};
+    bench_args a = {0};
     const cli_opt opts[] = {
         {CLI_STR, 'm', "model", "FILE", &a.model.path, 0, 0, CLI_MODEL_HELP, .values = "@model"},
         {CLI_STR, 0, "shape", "NAME", &a.shape, 0, 0, "random weights in memory instead: llama-3-8b, llama-3.2-1b, llama-3.2-3b, tinyllama, qwen2.5-0.5b, qwen3-0.6b, tiny",
@@ -179,13 +181,24 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     ts_kv_type kv;
     ts_prefetch prefetch;
     int code = cli_parse(cmd, opts, argc, argv, &rest);
-    if (code == CLI_OK && rest.n) code = cli_usage_error(cmd, "unexpected argument \"%s\"", rest.item[0]);
+    if (code == CLI_OK) code = cli_take_plain(cmd, CLI_PLAIN_MODEL, &rest, &a.model.path, NULL, NULL);
     if (code == CLI_OK && a.model.path && a.shape) code = cli_usage_error(cmd, "give -m FILE or --shape NAME, not both");
     if (code == CLI_OK) code = cli_kv_type(cmd, &a.model, &kv);
     if (code == CLI_OK) code = cli_prefetch(cmd, &a.model, &prefetch);
+    if (code == CLI_OK && a.type && !a.shape) code = cli_usage_error(cmd, "--type is for --shape: a file has its own types");
+    if (code == CLI_OK && a.model.pre && a.shape) code = cli_usage_error(cmd, "--pre is about the tokenizer of a file, not for --shape");
+    if (code == CLI_OK && a.json && a.csv) code = cli_usage_error(cmd, "--json and --csv exclude each other");
+    if (!a.type) a.type = "q4_0";
+    list threads = {0};
+    if (code == CLI_OK && a.threads) code = parse_list(cmd, "-t", a.threads, 1, &threads);
+    for (int i = 0; i < threads.n && code == CLI_OK; i++) cli_warn_threads(threads.v[i]);
     cli_catch_interrupt();
     if (code == CLI_OK && a.shape && a.model.device && strcmp(a.model.device, "cpu") != 0) {
-        code = cli_npu_token(cmd, &a.model, a.shape, a.type, a.threads ? strtol(a.threads, NULL, 10) : 0, a.json);
+        if (a.prefill || a.decode || a.depth || a.reps || a.csv || kv != TS_KV_F16 || a.model.ledger || a.model.ledger_check || a.model.allow_cpu_ops)
+            code = cli_usage_error(cmd, "with --shape on an NPU the layers of one token are run, and -p, -n, -d, -r, --csv, --kv, --ledger, "
+                                        "--ledger-check and --allow-cpu-ops have no meaning");
+        if (code == CLI_OK && threads.n > 1) code = cli_usage_error(cmd, "with --shape on an NPU, -t takes one number");
+        if (code == CLI_OK) code = cli_npu_token(cmd, &a.model, a.shape, a.type, threads.v[0], a.json);
         ts_free(rest.item);
         return code;
     }
@@ -199,7 +212,8 @@ static int run(const cli_command *cmd, int argc, char **argv) {
 
 const cli_command cmd_bench = {
     .name = "bench",
-    .args = "",
+    .args = "[MODEL]",
+    .files = "@model",
     .summary = "measure prefill and decode speed",
     .text = "ppN processes N tokens at once, tgN one by one, \"@ dM\" after M tokens. Memory is what the weights and the KV\n"
             "cache amount to per token, arithmetic counts two operations per multiply-accumulate of the linear layers; both\n"
@@ -207,6 +221,6 @@ const cli_command cmd_bench = {
             "\n"
             "With --shape and --device npu or npu-sim, the linear layers of one token are run at true size: one layer of each\n"
             "kind and the output layer, their results compared with the CPU. From their times the tokens a second are derived\n"
-            "and set beside the bound of eight DMA channels. Options for CPU tests (-p, -n, -d, -r) have no effect then.",
+            "and set beside the bound of eight DMA channels. Options for tests of a whole model (-p, -n, -d, -r) are refused then.",
     .run = run,
 };

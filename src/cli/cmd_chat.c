@@ -2,6 +2,7 @@
 #include "cli/cmd_chat.h"
 
 #include "base/printable.h"
+#include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/repl_input.h"
@@ -226,7 +227,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     cli_list rest = {0};
     ts_err err;
     int code = cli_parse(cmd, opts, argc, argv, &rest);
-    if (code == CLI_OK && rest.n) code = cli_usage_error(cmd, "unexpected argument \"%s\"", rest.item[0]);
+    if (code == CLI_OK) code = cli_take_plain(cmd, CLI_PLAIN_MODEL, &rest, &c.model.path, NULL, NULL);
     if (code == CLI_OK) code = cli_template_read(cmd, &c.template);
     cli_catch_interrupt();
     if (code == CLI_OK && !chat_talk_set_system(&c.talk, system)) {
@@ -247,7 +248,8 @@ static int run(const cli_command *cmd, int argc, char **argv) {
 
 const cli_command cmd_chat = {
     .name = "chat",
-    .args = "",
+    .args = "[MODEL]",
+    .files = "@model",
     .summary = "talk with a model",
     .text = "Lines typed at the prompt are edited and kept in a history ($XDG_STATE_HOME/tessera/history, or\n"
             "~/.local/state/tessera/history). Ctrl-C stops an answer, and what there is of it stays in the conversation;\n"

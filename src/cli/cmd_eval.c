@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 /* cmd_eval.c - tessera eval: perplexity of a text, or the logits themselves. */
+#include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/common.h"
 #include "cli/ledger.h"
@@ -234,19 +235,23 @@ static int run(const cli_command *cmd, int argc, char **argv) {
         {CLI_FLAG, 0, "truncate", NULL, &a.truncate, 0, 0, "score only the first --ctx tokens of every document"},
         {CLI_STR, 0, "logits-out", "FILE", &a.logits_out, 0, 0, "write the logits after every token, f32 [position][vocab]", .values = "@file"},
         {CLI_FLAG, 0, "no-bos", NULL, &a.no_bos, 0, 0, "do not begin with the BOS token"},
+        {CLI_FLAG, 'q', "quiet", NULL, &a.model.quiet, 0, 0, "no notices"},
         {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "JSON: a line per document (with --separator), then the whole"},
         CLI_MODEL_OPTS(a.model),
         {0},
     };
     cli_list rest = {0};
     int code = cli_parse(cmd, opts, argc, argv, &rest);
-    if (code == CLI_OK && rest.n) code = cli_usage_error(cmd, "unexpected argument \"%s\"", rest.item[0]);
-    if (code == CLI_OK && !!a.ids + !!a.prompt + !!a.file != 1) code = cli_usage_error(cmd, "give one of -f FILE, -p TEXT and --ids LIST");
+    const int given = !!a.ids + !!a.prompt + !!a.file;
+    if (code == CLI_OK) code = cli_take_plain(cmd, CLI_PLAIN_MODEL, &rest, &a.model.path, NULL, NULL);
+    if (code == CLI_OK && given > 1) code = cli_usage_error(cmd, "give one of -f FILE, -p TEXT and --ids LIST");
     ts_engine *e = NULL;
     struct input in = {0};
     if (code == CLI_OK) code = cli_check_model(cmd, &a.model);
-    if (code == CLI_OK)
+    if (code == CLI_OK && !given) code = cli_read_stdin(cmd, CLI_STDIN_EXACT, &in.text, &in.len);
+    else if (code == CLI_OK)
         code = a.ids ? cli_parse_ids(cmd, a.ids, &in.token, &in.n) : cli_read_text(cmd, a.prompt, a.file, &in.text, &in.len);
+    if (code == CLI_OK && !in.token && !in.text) code = cli_usage_error(cmd, "what text? Give -f FILE, -p TEXT, --ids LIST, or standard input");
     cli_catch_interrupt();
     if (code == CLI_OK) code = cli_open_engine(cmd, &a.model, &e);
     if (code == CLI_OK) code = evaluate(cmd, &a, e, &in);
@@ -259,9 +264,10 @@ static int run(const cli_command *cmd, int argc, char **argv) {
 
 const cli_command cmd_eval = {
     .name = "eval",
-    .args = "",
+    .args = "[MODEL]",
+    .files = "@model",
     .summary = "perplexity of a text, or its logits",
-    .text = "The text is cut into pieces of --ctx tokens. Every piece starts on an empty context, with BOS where the model uses\n"
+    .text = "The text comes from -f, -p or standard input. It is cut into pieces of --ctx tokens. Every piece starts on an empty context, with BOS where the model uses\n"
             "one. Every token of the text is predicted once: the first of a piece by its BOS, or without BOS by the end of the\n"
             "piece before; the very first of a text without BOS cannot be. Perplexity is exp of the mean negative\n"
             "log-likelihood; the error bar is one standard error of that mean.",

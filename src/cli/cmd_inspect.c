@@ -1,5 +1,7 @@
 /* cmd_inspect.c - tessera inspect: what is in a model file, and what it takes to run it. The JSON form is described in
  * docs/formats/gguf.md; change it only by adding. */
+#include "cli/arguments.h"
+#include "cli/bundled.h"
 #include "cli/commands.h"
 
 #include "base/cpu.h"
@@ -671,7 +673,10 @@ static int run(const cli_command *self, int argc, char **argv) {
     bool json = false, metadata_only = false, tensors_only = false;
     long ctx = 0, items = DEFAULT_ITEMS;
     cli_list rest = {0};
+    const char *model = NULL;
     const cli_opt opts[] = {
+        {.kind = CLI_STR, .letter = 'm', .name = "model", .arg = "FILE", .out = &model, .values = "@model",
+         .help = "the file, if it is no plain argument (default: as for tessera run)"},
         {.kind = CLI_FLAG, .name = "json", .out = &json, .help = "print JSON (docs/formats/gguf.md describes it)"},
         {.kind = CLI_FLAG, .name = "metadata-only", .out = &metadata_only, .help = "only the metadata"},
         {.kind = CLI_FLAG, .name = "tensors", .out = &tensors_only, .help = "only the list of tensors"},
@@ -684,11 +689,13 @@ static int run(const cli_command *self, int argc, char **argv) {
     int code = cli_parse(self, opts, argc, argv, &rest);
     if (code == CLI_OK && metadata_only && tensors_only)
         code = cli_usage_error(self, "--metadata-only and --tensors exclude each other");
-    if (code == CLI_OK && rest.n != 1) code = cli_usage_error(self, "give one model file");
+    if (code == CLI_OK) code = cli_take_plain(self, CLI_PLAIN_MODEL, &rest, &model, NULL, NULL);
+    if (code == CLI_OK && !model && !(model = cli_default_model(NULL))) code = cli_usage_error(self, "which model? Give a GGUF file");
+    if (code == CLI_OK) code = cli_check_model_path(model, false);
     if (code == CLI_OK) {
         ts_gguf *g = NULL;
         ts_err err;
-        if (ts_gguf_open_as(&g, rest.item[0], TS_GGUF_ANY_TYPE, &err) != TS_OK) {
+        if (ts_gguf_open_as(&g, model, TS_GGUF_ANY_TYPE, &err) != TS_OK) {
             code = cli_fail(&err);
         } else {
             report r = {.g = g, .items = items};
@@ -709,7 +716,8 @@ static int run(const cli_command *self, int argc, char **argv) {
 
 const cli_command cmd_inspect = {
     .name = "inspect",
-    .args = "FILE",
+    .args = "[FILE]",
+    .files = "@model",
     .summary = "show what a GGUF model file holds and the memory it needs to run",
     .text = "FILE may be any part of a split model; all parts are read. Architectures that Tessera cannot run are shown\n"
             "as well, as far as their metadata follows the common names.\n"

@@ -100,6 +100,7 @@ out:
 const cli_command cmd_npu_asm = {
     .name = "npu asm",
     .args = "FILE.s",
+    .files = "@file",
     .summary = "assemble a core program",
     .text = "The syntax is in docs/npu/isa.md. Data sections are written beside the output, one file each, named by\n"
             "their address.",
@@ -153,6 +154,7 @@ out:
 const cli_command cmd_npu_dis = {
     .name = "npu dis",
     .args = "FILE.bin",
+    .files = "@file",
     .summary = "disassemble program memory",
     .text = "The text assembles to the same bytes again. Bytes that are no bundle are counted and skipped; the exit\n"
             "code is then 1.",

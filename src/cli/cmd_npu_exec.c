@@ -296,6 +296,7 @@ out:
 const cli_command cmd_npu_exec = {
     .name = "npu exec",
     .args = "FILE.bin | FILE.s",
+    .files = "@file",
     .summary = "run a program on the model of one core",
     .text = "Starts at address 0 and ends at `done`. A .s file is assembled first and its data put into memory.",
     .run = run,

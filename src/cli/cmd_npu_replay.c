@@ -178,6 +178,7 @@ out:
 const cli_command cmd_npu_replay = {
     .name = "npu replay",
     .args = "FILE.jsonl",
+    .files = "@file",
     .summary = "run captured instructions in the core model, compare with silicon",
     .text = "Each line of the file is a test: its code, what it read, what silicon wrote. The tests of a batch run in\n"
             "order on one register state. The exit code is 1 when a result differs.",

@@ -140,19 +140,19 @@ static int run(const cli_command *self, int argc, char **argv) {
     bool json = false;
     cli_list rest = {0};
     const cli_opt opts[] = {
-        {CLI_STR, 0, "device", "NAME", &device, 0, 0, "npu (default): the NPU of this machine; npu-sim: the simulated one"},
+        {CLI_STR, 0, "device", "NAME", &device, 0, 0, "npu (default): the NPU of this machine; npu-sim: the simulated one", .values = "npu npu-sim"},
         {CLI_INT, 0, "to", "N", &to, 1, TS_LADDER_RUNGS, "the last rung to climb (default: all); 1 only asks the driver"},
-        {CLI_STR, 0, "log", "FILE", &log_path, 0, 0, "write the report here too (default: npu-selftest.log)"},
+        {CLI_STR, 0, "log", "FILE", &log_path, 0, 0, "write the report here too (default: npu-selftest.log)", .values = "@file"},
         {CLI_FLAG, 0, "json", NULL, &json, 0, 0, "print the result as one JSON object"},
-        {CLI_STR, 0, "node", "PATH", &node, 0, 0, "use this device node instead of looking for one"},
+        {CLI_STR, 0, "node", "PATH", &node, 0, 0, "use this device node instead of looking for one", .values = "@file"},
         {CLI_INT, 0, "sim-seed", "N", &seed, 0, 9007199254740992.0, "npu-sim: shake all latencies (default 0: nominal)"},
         {0},
     };
     int code = cli_parse(self, opts, argc, argv, &rest);
     if (code == CLI_OK && rest.n) code = cli_usage_error(self, "unexpected argument \"%s\"", rest.item[0]);
     bool simulated = !strcmp(device, "npu-sim");
-    if (code == CLI_OK && !simulated && strcmp(device, "npu"))
-        code = cli_usage_error(self, "--device %s: it runs on npu or npu-sim", device);
+    if (code == CLI_OK && simulated && node) code = cli_usage_error(self, "--node is of a real NPU and does not go with --device npu-sim");
+    if (code == CLI_OK && !simulated && seed) code = cli_usage_error(self, "--sim-seed is for --device npu-sim");
     ts_free(rest.item);
     if (code) return code == -1 ? CLI_OK : code;
 

@@ -1,5 +1,6 @@
 /* cmd_run.c - tessera run: one answer to standard output. */
 #include "base/cpu.h"
+#include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/common.h"
 #include "cli/ledger.h"
@@ -19,7 +20,7 @@ typedef struct run_args {
     cli_template template;
     const char *prompt, *file, *ids, *system;
     long n_predict, logprobs;
-    bool raw, json, ignore_eos, special, quiet;
+    bool raw, json, ignore_eos, special;
 } run_args;
 
 /* What is collected while the answer comes. */
@@ -86,9 +87,28 @@ struct prompt {
     size_t len;
 };
 
+/* The text behind -p or as an argument, then what comes on standard input, with a blank line between where there are both. */
+static int read_given(const cli_command *cmd, const run_args *a, struct prompt *p) {
+    char *in = NULL;
+    size_t len, begin = a->prompt ? strlen(a->prompt) : 0;
+    int code = cli_read_stdin(cmd, a->prompt ? CLI_STDIN_MORE : 0, &in, &len);
+    if (code) return code;
+    if (!a->prompt && !in)
+        return cli_usage_error(cmd, "what prompt? Give it as an argument, with -p TEXT, -f FILE or --ids LIST, or on standard input; tessera chat is a conversation");
+    ts_buf b = {0};
+    ts_err err;
+    bool ok = ts_buf_reserve(&b, 1) && ts_buf_append(&b, a->prompt ? a->prompt : "", begin) && (!a->prompt || !in || ts_buf_puts(&b, "\n\n")) &&
+              ts_buf_append(&b, in ? in : "", len);
+    ts_free(in);
+    p->text = b.data, p->len = b.len; /* freed by the caller in any case */
+    if (ok) return CLI_OK;
+    (void)ts_fail_nomem(&err, "the prompt", begin + len);
+    return cli_fail(&err);
+}
+
 static int read_prompt(const cli_command *cmd, const run_args *a, struct prompt *p) {
     if (a->ids) return cli_parse_ids(cmd, a->ids, &p->token, &p->n);
-    int code = cli_read_text(cmd, a->prompt, a->file, &p->text, &p->len);
+    int code = a->file ? cli_read_text(cmd, NULL, a->file, &p->text, &p->len) : read_given(cmd, a, p);
     if (code == CLI_OK && !a->raw && memchr(p->text, 0, p->len))
         code = cli_usage_error(cmd, "the prompt contains a NUL byte, which a chat template cannot carry; use --raw");
     return code;
@@ -141,8 +161,8 @@ static int report(const run_args *a, struct answer *w, const ts_session *s, cons
     n.draw_ns = st.n_prefill ? st.decode_ns : g->total_ns - g->first_ns;
     if (!a->json) {
         if (!cli_put_end()) return CLI_FAIL;
-        if (!a->quiet) print_stats(a, &info, &n, g);
-        if (a->logprobs && !a->quiet) fprintf(stderr, "[%s]\n", w->probs.data ? w->probs.data : "");
+        if (!a->model.quiet) print_stats(a, &info, &n, g); /* what is asked for by name comes with -q too */
+        if (a->logprobs) fprintf(stderr, "[%s]\n", w->probs.data ? w->probs.data : "");
         return cli_report_ledger(&a->model, w->e, true);
     }
     double prompt_rate = cli_rate(n_prompt, n.read_ns), gen_rate = n.n_steps ? cli_rate(n.n_steps, n.draw_ns) : 0;
@@ -218,7 +238,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
         {CLI_FLAG, 0, "special", NULL, &a.special, 0, 0, "print control tokens too", .also = "-sp"},
         {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "one JSON object instead of text"},
         {CLI_INT, 0, "logprobs", "K", &a.logprobs, 0, 100, "log-probabilities of every token and the K likeliest"},
-        {CLI_FLAG, 'q', "quiet", NULL, &a.quiet, 0, 0, "no statistics"},
+        {CLI_FLAG, 'q', "quiet", NULL, &a.model.quiet, 0, 0, "no statistics and notices"},
         CLI_TEMPLATE_OPTS(a.template),
         CLI_MODEL_OPTS(a.model),
         CLI_SAMPLING_OPTS(a.sampling),
@@ -226,14 +246,16 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     };
     cli_list rest = {0};
     int code = cli_parse(cmd, opts, argc, argv, &rest);
-    if (code == CLI_OK && rest.n) code = cli_usage_error(cmd, "unexpected argument \"%s\"", rest.item[0]);
+    char *text = NULL;
+    const char *given = a.ids ? "--ids" : a.file ? "-f" : a.prompt ? "-p" : NULL;
+    if (code == CLI_OK && a.ids && (a.prompt || a.file)) code = cli_usage_error(cmd, "give --ids or a text, not both");
+    if (code == CLI_OK && a.prompt && a.file) code = cli_usage_error(cmd, "give -p or -f, not both");
+    if (code == CLI_OK) code = cli_take_plain(cmd, CLI_PLAIN_TEXT, &rest, &a.model.path, given, &text);
+    if (text) a.prompt = text;
     if (code == CLI_OK && a.raw && a.system) code = cli_usage_error(cmd, "--system needs a chat template; it does not go with --raw");
     if (code == CLI_OK && a.raw && has_template(&a.template)) code = cli_usage_error(cmd, "%s does not go with --raw", has_template(&a.template));
-    if (code == CLI_OK && a.ids && (a.prompt || a.file)) code = cli_usage_error(cmd, "give --ids or a text, not both");
     if (code == CLI_OK && a.ids && (a.system || has_template(&a.template)))
         code = cli_usage_error(cmd, "--ids are the whole prompt: %s does not go with them", a.system ? "--system" : has_template(&a.template));
-    if (code == CLI_OK && !a.ids && !a.prompt == !a.file)
-        code = cli_usage_error(cmd, a.prompt ? "give -p or -f, not both" : "what prompt? Give -p TEXT, -f FILE or --ids LIST");
     ts_engine *e = NULL;
     struct prompt prompt = {0};
     if (code == CLI_OK) code = cli_check_model(cmd, &a.model);
@@ -244,6 +266,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     if (code == CLI_OK) code = answer(cmd, &a, e, &prompt);
     ts_engine_close(e);
     ts_free(prompt.text);
+    ts_free(text);
     ts_tokens_release(prompt.token);
     ts_free(rest.item);
     cli_sampling_free(&a.sampling);
@@ -253,10 +276,17 @@ static int run(const cli_command *cmd, int argc, char **argv) {
 
 const cli_command cmd_run = {
     .name = "run",
-    .args = "",
+    .args = "[MODEL] [TEXT]",
     .summary = "answer one prompt on standard output",
-    .text = "The answer is printed as it comes, and its last line is ended; statistics follow on standard error. At a terminal\n"
+    .text = "The first plain argument is the model, unless -m gives it; all others are the prompt. A single argument with blanks in it "
+            "that is not the name of a file is the prompt, for the default model. Without a prompt, standard input is the "
+            "prompt; with one, what comes on standard input follows it behind a blank line, as in "
+            "cat page | tessera run -p \"sum it up\". Either is read to its end (</dev/null: there is none), and one line break at "
+            "the end is left out; -f FILE takes all bytes and leaves standard input alone.\n"
+            "\n"
+            "The answer is printed as it comes, and its last line is ended; statistics follow on standard error. At a terminal "
             "lines are broken between words. --json has the text exactly as the model made it.\n"
             "Exit code: 0 answered, 1 failed or interrupted, 2 wrong usage.",
     .run = run,
+    .files = "@model",
 };

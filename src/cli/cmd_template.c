@@ -102,21 +102,21 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     args a = {0};
     const cli_opt opts[] = {
         {CLI_STR, 'm', "model", "PATH", &a.model, 0, 0,
-         "whose template and special tokens: a GGUF file, or a\ntokenizer as for tessera tokenize (default without -f: as for\ntessera run)"},
-        {CLI_STR, 'f', "file", "FILE", &a.template.file, 0, 0, "a Jinja template; with -m in the place of the model's"},
+         "whose template and special tokens: a GGUF file, or a tokenizer as for tessera tokenize (default without -f: as for tessera run)", .values = "@file"},
+        {CLI_STR, 'f', "file", "FILE", &a.template.file, 0, 0, "a Jinja template; with -m in the place of the model's", .values = "@file"},
         {CLI_STR, 0, "context", "FILE", &a.context, 0, 0,
-         "the variables, a JSON object: {\"messages\": [{\"role\": \"user\",\n\"content\": \"Hi\"}], \"add_generation_prompt\": true}; or the list\n"
-         "of messages alone; - is standard input"},
+         "the variables, a JSON object: {\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}], \"add_generation_prompt\": true}; or the list "
+         "of messages alone; - is standard input", .values = "@file"},
         {CLI_STR, 0, "chat-template", "NAME", &a.template.name, 0, 0,
-         "one of the model's other templates (tool_use), or one that\nis built in, as for tessera run"},
-        {CLI_STR, 0, "tools", "FILE", &a.template.tools, 0, 0, "the variable tools: a JSON list"},
-        {CLI_STR, 0, "documents", "FILE", &a.template.documents, 0, 0, "the variable documents: a JSON list"},
+         "one of the model's other templates (tool_use), or one that is built in, as for tessera run"},
+        {CLI_STR, 0, "tools", "FILE", &a.template.tools, 0, 0, "the variable tools: a JSON list", .values = "@file"},
+        {CLI_STR, 0, "documents", "FILE", &a.template.documents, 0, 0, "the variable documents: a JSON list", .values = "@file"},
         CLI_TEMPLATE_VAR_OPTS(a.template),
         {CLI_FLAG, 0, "tokens", NULL, &a.tokens, 0, 0, "print the model's tokens instead of the text"},
         {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0,
-         "print {\"text\": \"...\", \"data\": [[begin, end], ...]}, data being\nthe bytes that came from the variables; with --tokens also\n"
+         "print {\"text\": \"...\", \"data\": [[begin, end], ...]}, data being the bytes that came from the variables; with --tokens also "
          "\"tokens\" and \"pieces\""},
-        {CLI_STR, 0, "pre", "NAME", &a.pre, 0, 0, "how text is split, for files that do not say:\nllama-bpe, qwen2, gpt-2, smollm or tekken"},
+        {CLI_STR, 0, "pre", "NAME", &a.pre, 0, 0, "how text is split, for files that do not say: llama-bpe, qwen2, gpt-2, smollm or tekken", .values = "llama-bpe qwen2 gpt-2 smollm tekken ..."},
         {0},
     };
     cli_list rest = {0};

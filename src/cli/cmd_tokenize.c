@@ -1,5 +1,6 @@
 /* cmd_tokenize.c - tessera tokenize: text to tokens and back. */
 #include "base/file.h"
+#include "cli/arguments.h"
 #include "cli/bundled.h"
 #include "cli/commands.h"
 #include "cli/pieces.h"
@@ -13,6 +14,8 @@ enum { TEXT_MAX = 1 << 30 };
 
 typedef struct args {
     const char *model, *prompt, *file, *pre, *decode;
+    char *text; /* the text from standard input or plain arguments, owned */
+    size_t len;
     bool bos, eos, special, ids, json;
 } args;
 
@@ -43,7 +46,9 @@ static ts_status decode(const ts_tokenizer *t, const args *a, ts_tokens *ids, ts
 static ts_status encode(const ts_tokenizer *t, const args *a, ts_tokens *ids, ts_buf *out, ts_err *err) {
     ts_buf text = {0};
     ts_status s = TS_OK;
-    if (a->prompt) {
+    if (a->text) {
+        if (!ts_buf_append(&text, a->text, a->len)) s = ts_fail_nomem(err, "text", a->len);
+    } else if (a->prompt) {
         if (!ts_buf_puts(&text, a->prompt)) s = ts_fail_nomem(err, "text", strlen(a->prompt));
     } else {
         s = ts_file_read(&text, a->file, TEXT_MAX, err);
@@ -81,22 +86,32 @@ static int run(const cli_command *self, int argc, char **argv) {
     };
     cli_list rest = {0};
     int code = cli_parse(self, opts, argc, argv, &rest);
-    size_t extra = rest.n;
+    const char *given = a.decode ? "--decode" : a.file ? "-f" : a.prompt ? "-p" : NULL;
+    if (code == CLI_OK && (a.prompt != NULL) + (a.file != NULL) + (a.decode != NULL) > 1)
+        code = cli_usage_error(self, "give one of -p TEXT, -f FILE and --decode IDS");
+    if (code == CLI_OK && a.ids && a.json) code = cli_usage_error(self, "--ids and --json exclude each other");
+    if (code == CLI_OK) code = cli_take_plain(self, CLI_PLAIN_TEXT, &rest, &a.model, given, &a.text);
+    if (code == CLI_OK && !a.model && !(a.model = cli_default_model(NULL))) code = cli_usage_error(self, "-m PATH is missing: whose tokenizer?");
+    if (code == CLI_OK) code = cli_check_model_path(a.model, true);
+    if (a.text) a.len = strlen(a.text);
+    else if (code == CLI_OK && !given) code = cli_read_stdin(self, CLI_STDIN_EXACT, &a.text, &a.len);
+    if (code == CLI_OK && !given && !a.text) code = cli_usage_error(self, "what text? Give it as an argument, with -p TEXT or -f FILE, or on standard input");
     ts_free(rest.item);
-    if (code) return code < 0 ? CLI_OK : code;
-    if (extra) return cli_usage_error(self, "unexpected argument; the text goes behind -p");
-    if (!a.model) a.model = cli_default_model(NULL);
-    if (!a.model) return cli_usage_error(self, "-m PATH is missing: whose tokenizer?");
-    if ((a.prompt != NULL) + (a.file != NULL) + (a.decode != NULL) != 1)
-        return cli_usage_error(self, "give one of -p TEXT, -f FILE and --decode IDS");
-    if (a.ids && a.json) return cli_usage_error(self, "--ids and --json exclude each other");
+    if (code) {
+        ts_free(a.text);
+        return code < 0 ? CLI_OK : code;
+    }
     ts_err err;
     ts_tokenizer *t;
     ts_tokens ids = {0};
     ts_buf out = {0};
-    if (ts_tokenizer_open(&t, a.model, a.pre, &err) != TS_OK) return cli_fail(&err);
+    if (ts_tokenizer_open(&t, a.model, a.pre, &err) != TS_OK) {
+        ts_free(a.text);
+        return cli_fail(&err);
+    }
     ts_status s = a.decode ? decode(t, &a, &ids, &out, &err) : encode(t, &a, &ids, &out, &err);
     if (s == TS_OK && out.len) fwrite(out.data, 1, out.len, stdout);
+    ts_free(a.text);
     ts_tokens_free(&ids);
     ts_buf_free(&out);
     ts_tokenizer_free(t);
@@ -105,7 +120,8 @@ static int run(const cli_command *self, int argc, char **argv) {
 
 const cli_command cmd_tokenize = {
     .name = "tokenize",
-    .args = "[-m PATH] (-p TEXT | -f FILE | --decode IDS)",
+    .args = "[MODEL] [TEXT]",
+    .files = "@file",
     .summary = "show how a text is cut into tokens, or put tokens together again",
     .text = "Prints one token a line, its id and its text, and the count. Special tokens in the text are plain text "
             "unless\n--parse-special is given.",

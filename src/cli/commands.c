@@ -11,5 +11,6 @@ const cli_command *const cli_commands[] = {
     &cmd_template,
     &cmd_inspect,
     &cmd_npu,
+    &cmd_completion,
     NULL,
 };

@@ -1,6 +1,7 @@
 #include "cli/common.h"
 #include "base/cpu.h"
 #include "base/file.h"
+#include "cli/arguments.h"
 #include "cli/bundled.h"
 #include "cli/ledger.h"
 #include "cli/sim_speed.h"
@@ -45,6 +46,12 @@ int cli_prefetch(const cli_command *cmd, const cli_model *m, ts_prefetch *out) {
     return CLI_OK;
 }
 
+void cli_warn_threads(long n) {
+    if (n > ts_cpu_count())
+        fprintf(stderr, "tessera: %ld threads on %d processor%s: more threads than processors make it slower\n", n, ts_cpu_count(),
+                ts_cpu_count() == 1 ? "" : "s");
+}
+
 int cli_check_model(const cli_command *cmd, cli_model *m) {
     ts_kv_type kv;
     ts_prefetch prefetch;
@@ -52,7 +59,8 @@ int cli_check_model(const cli_command *cmd, cli_model *m) {
     if (code) return code;
     if (!m->path) m->path = cli_default_model(&m->bundled);
     if (!m->path) return cli_usage_error(cmd, "which model? Give one with -m FILE");
-    return cli_kv_type(cmd, m, &kv);
+    code = m->bundled ? CLI_OK : cli_check_model_path(m->path, false);
+    return code ? code : cli_kv_type(cmd, m, &kv);
 }
 
 ts_engine_opts cli_engine_opts(const cli_model *m) {
@@ -77,7 +85,8 @@ int cli_report_ledger(const cli_model *m, const ts_engine *e, bool print) {
 int cli_open_engine(const cli_command *cmd, cli_model *m, ts_engine **out) {
     int code = cli_check_model(cmd, m);
     if (code) return code;
-    if (m->bundled)
+    if (!m->quiet) cli_warn_threads(m->threads);
+    if (m->bundled && !m->quiet)
         cli_term_print(stderr, "No -m: this is the tiny model that comes with Tessera. It knows Tessera, small sums and little stories; "
                                "a real model: -m FILE.gguf", true);
     m->loading = (cli_progress){.what = "loading", .unit = "MiB", .per_unit = 1 << 20};

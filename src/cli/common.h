@@ -9,6 +9,7 @@
 
 typedef struct cli_model {
     const char *path, *device, *kv, *kv_keys, *kv_values, *pre;
+    bool quiet;   /* no notices */
     bool bundled; /* path is the model that comes with Tessera, since none was given */
     long threads, ctx, sim_seed;
     bool allow_cpu_ops, ledger, ledger_check, no_prefetch;
@@ -52,11 +53,13 @@ typedef struct cli_model {
 
 #define CLI_PRE_OPT(m)                                                                                                 \
     {CLI_STR, 0, "pre", "NAME", &(m).pre, 0, 0,                                                                        \
-     "how text is split, for files that do not say:\nllama-bpe, qwen2, gpt-2, smollm or tekken"}
+     "how text is split, for files that do not say: llama-bpe, qwen2, gpt-2, smollm or tekken", .values = "llama-bpe qwen2 gpt-2 smollm tekken ..."}
 
 /* Is there a model to open, with options that can be right? To be asked before input is read. Without -m, fills in the default
  * model (bundled.h). */
 int cli_check_model(const cli_command *cmd, cli_model *m);
+/* One line to standard error where there are fewer processors than n. */
+void cli_warn_threads(long n);
 /* The names are those of text/chat.c; a wrong one lists all of them. */
 #define CLI_TEMPLATE_OPT(out)                                                                                          \
     {CLI_STR, 0, "chat-template", "NAME", &(out), 0, 0,                                                                \
@@ -72,8 +75,8 @@ int cli_check_model(const cli_command *cmd, cli_model *m);
 ts_engine_opts cli_engine_opts(const cli_model *m);
 /* The ledger to standard error where it was asked for; CLI_FAIL after a line where the check found a difference. */
 int cli_report_ledger(const cli_model *m, const ts_engine *e, bool print);
-/* Open the engine, showing progress; says so where the model is Tessera's own for want of another. CLI_OK, or an
- * exit code after one line to standard error. */
+/* Open the engine, showing progress; warns of more threads than processors, and says so where the model is Tessera's own for want of
+ * another. CLI_OK, or an exit code after one line to standard error. */
 int cli_open_engine(const cli_command *cmd, cli_model *m, ts_engine **out);
 /* A session with the context and KV type asked for. */
 int cli_open_session(const cli_command *cmd, cli_model *m, ts_engine *e, ts_session **out);
