@@ -50,6 +50,15 @@ ts_status ts_err_prefix(ts_err *err, ts_status code, const char *fmt, ...) {
     return err->code;
 }
 
+void ts_err_add(ts_err *err, const char *fmt, ...) {
+    if (!err) return;
+    size_t used = strlen(err->msg);
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(err->msg + used, sizeof err->msg - used, fmt, ap);
+    va_end(ap);
+}
+
 const char *ts_status_name(ts_status code) {
     switch (code) {
     case TS_OK: return "ok";

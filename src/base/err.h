@@ -17,6 +17,9 @@ ts_status ts_fail_nomem(ts_err *err, const char *what, size_t bytes);
  * (or `code` when err is NULL). */
 TS_PRINTF(3, 4) ts_status ts_err_prefix(ts_err *err, ts_status code, const char *fmt, ...);
 
+/* Put more behind an existing message: a way out, for a caller that knows one. NULL-safe. */
+TS_PRINTF(2, 3) void ts_err_add(ts_err *err, const char *fmt, ...);
+
 /* Hand a failure to the caller. */
 #define TS_TRY(expr)                                                                                                   \
     do {                                                                                                               \

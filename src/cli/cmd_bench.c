@@ -108,6 +108,7 @@ static int run_tests(bench_args *a, ts_engine *e, struct table *t, const list *t
             ts_bench_result r;
             ts_status s = ts_bench_run(e, &so, &test, (int)a->reps, cli_progress_step, &progress, &r, &err);
             cli_progress_end(&progress);
+            if (s == TS_E_NOMEM) ts_err_add(&err, "; use smaller -p, -n and -d%s", so.kv == TS_KV_F32 ? ", or --kv f16" : "");
             if (s != TS_OK) return cli_fail(&err);
             print_result(t, &test, &r);
         }

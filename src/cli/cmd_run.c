@@ -202,6 +202,7 @@ static int answer(const cli_command *cmd, run_args *a, ts_engine *e, struct prom
         ts_err err;
         ts_status st = ts_generate(s, sampler, prompt->token, prompt->n, &opts, &g, &err);
         cli_progress_end(&a->model.prompt);
+        if (st == TS_E_LIMIT) ts_err_add(&err, "; use a larger --ctx");
         if (st == TS_OK && w.nomem) st = ts_fail_nomem(&err, "the answer", w.text.len + w.probs.len);
         if (st != TS_OK) {
             if (!a->json) (void)cli_put_end();

@@ -108,7 +108,9 @@ int cli_open_session(const cli_command *cmd, cli_model *m, ts_engine *e, ts_sess
     m->prompt = (cli_progress){.what = "prompt", .unit = "tokens"};
     ts_session_opts opts = {.n_ctx = (uint32_t)m->ctx, .kv = kv, .progress = cli_progress_step, .progress_ud = &m->prompt};
     ts_err err;
-    return ts_session_new(out, e, &opts, &err) == TS_OK ? CLI_OK : cli_fail(&err);
+    ts_status s = ts_session_new(out, e, &opts, &err);
+    if (s == TS_E_NOMEM) ts_err_add(&err, "; use a smaller --ctx%s", kv == TS_KV_F32 ? " or --kv f16" : "");
+    return s == TS_OK ? CLI_OK : cli_fail(&err);
 }
 
 cli_sampling cli_sampling_defaults(void) {

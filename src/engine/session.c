@@ -25,9 +25,8 @@ ts_status ts_session_new(ts_session **out, ts_engine *e, const ts_session_opts *
     size_t cache = ts_kv_bytes(c, n_ctx, opts->kv == TS_KV_F32 ? 4 : 2), there = ts_mem_available(), work = ts_session_working_bytes(c, n_ctx);
     if (!cache || (there && (cache > there || work > there - cache)))
         return ts_fail(err, TS_E_NOMEM,
-                       "a context of %u tokens needs %zu MiB for its KV cache and %zu MiB to work in, but %zu MiB are free; use a smaller "
-                       "--ctx%s",
-                       n_ctx, cache ? cache >> 20 : SIZE_MAX >> 20, work >> 20, there >> 20, opts->kv == TS_KV_F32 ? " or --kv f16" : "");
+                       "a context of %u tokens needs %zu MiB for its KV cache and %zu MiB to work in, but %zu MiB are free", n_ctx,
+                       cache ? cache >> 20 : SIZE_MAX >> 20, work >> 20, there >> 20);
     ts_session *s = ts_calloc(1, sizeof *s);
     if (!s) return ts_fail_nomem(err, "the session", sizeof *s);
     s->e = e;
@@ -118,7 +117,7 @@ static ts_status read_logits(ts_session *s, uint32_t row, uint32_t n, bool prefi
 static ts_status check_tokens(const ts_session *s, const ts_token *tokens, size_t n, ts_err *err) {
     if (n == 0) return ts_fail(err, TS_E_INVAL, "there are no tokens to process");
     if (n > s->n_ctx)
-        return ts_fail(err, TS_E_LIMIT, "%zu tokens do not fit into the context of %u; use a larger --ctx (the model was trained with %u)",
+        return ts_fail(err, TS_E_LIMIT, "%zu tokens do not fit into the context of %u (the model was trained with %u)",
                        n, s->n_ctx, s->e->model->c.n_ctx_train);
     for (size_t i = 0; i < n; i++)
         if (tokens[i] < 0 || (uint32_t)tokens[i] >= s->e->model->c.n_vocab)
