@@ -86,10 +86,7 @@ static ts_status show(const args *a, const ts_tokenizer *tok, ts_err *err) {
     if (s == TS_OK && tok) s = ts_templates_new(&all, tok, err);
     if (s == TS_OK) {
         s = ts_prompt_render(all, tok, context, &p, &text, err);
-        if (s == TS_E_UNSUPP && all && !ts_templates_describe(all) && err && !o->text) {
-            size_t used = strlen(err->msg);
-            snprintf(err->msg + used, sizeof err->msg - used, "; give one with -f FILE");
-        }
+        if (s == TS_E_UNSUPP && all && !ts_templates_describe(all) && !o->text) ts_err_add(err, "; give one with -f FILE");
     }
     if (s == TS_OK) s = print(a, tok, &text, err);
     ts_jinja_out_free(&text);

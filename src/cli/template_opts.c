@@ -3,7 +3,6 @@
 #include "base/file.h"
 #include "text/prompt.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,10 +52,11 @@ static ts_status read_all(cli_template *t, ts_err *err) {
     t->all_text = json_dumps(t->all, JSON_COMPACT);
     if (!t->all_text) return ts_fail_nomem(err, "variables", 0);
     t->opts.vars = t->all_text;
+    t->opts.has_now = true; /* the clock is asked once: a conversation does not change at midnight */
+    t->opts.now = ts_prompt_now();
     if (t->now) {
         ts_status s = ts_prompt_parse_time(t->now, &t->opts.now, err);
         if (s != TS_OK) return ts_err_prefix(err, s, "--now");
-        t->opts.has_now = true;
     }
     if (t->file) {
         TS_TRY(ts_file_read(&t->text, t->file, FILE_MAX, err));
@@ -86,11 +86,8 @@ void cli_template_free(cli_template *t) {
 }
 
 int cli_template_fail(ts_err *err, ts_status s, const char *more) {
-    if (s == TS_E_UNSUPP || s == TS_E_FORMAT || s == TS_E_LIMIT) {
-        size_t used = strlen(err->msg);
-        snprintf(err->msg + used, sizeof err->msg - used, "; name one with --chat-template NAME or --chat-template-file FILE%s%s",
-                 more ? ", " : "", more ? more : "");
-    }
+    if (s == TS_E_UNSUPP || s == TS_E_FORMAT || s == TS_E_LIMIT)
+        ts_err_add(err, "; name one with --chat-template NAME or --chat-template-file FILE%s%s", more ? ", " : "", more ? more : "");
     (void)cli_fail(err);
     return CLI_FAIL;
 }

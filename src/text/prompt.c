@@ -185,7 +185,7 @@ static ts_status render_builtin(ts_chat_template t, const json_t *context, ts_ji
 
 /* ---- rendering --------------------------------------------------------------------------------------------------- */
 
-static int64_t local_time(void) {
+int64_t ts_prompt_now(void) {
     time_t t = time(NULL);
     struct tm tm;
     return localtime_r(&t, &tm) ? (int64_t)timegm(&tm) : (int64_t)t;
@@ -194,7 +194,7 @@ static int64_t local_time(void) {
 static ts_status run(const ts_jinja *j, const json_t *context, const ts_prompt_opts *o, ts_jinja_out *out, ts_err *err) {
     static const char *const trusted[] = {"bos_token", "eos_token", "unk_token", "pad_token", "sep_token",
                                           "cls_token", "mask_token", NULL};
-    const ts_jinja_opts opts = {.now = o->has_now ? o->now : local_time(), .max_steps = o->max_steps, .trusted = trusted};
+    const ts_jinja_opts opts = {.now = o->has_now ? o->now : ts_prompt_now(), .max_steps = o->max_steps, .trusted = trusted};
     return ts_jinja_render(j, context, &opts, out, err);
 }
 
@@ -206,10 +206,8 @@ static void blame_system(const ts_jinja *j, const json_t *context, const ts_prom
     json_t *without = json_copy((json_t *)(uintptr_t)context), *rest = json_copy((json_t *)(uintptr_t)list);
     ts_jinja_out out = {0};
     if (without && rest && json_array_remove(rest, 0) == 0 && json_object_set(without, "messages", rest) == 0 &&
-        run(j, without, o, &out, NULL) == TS_OK) {
-        size_t used = strlen(err->msg);
-        snprintf(err->msg + used, sizeof err->msg - used, "; it takes the conversation without the system message");
-    }
+        run(j, without, o, &out, NULL) == TS_OK)
+        ts_err_add(err, "; it takes the conversation without the system message: put that into the first message");
     ts_jinja_out_free(&out);
     json_decref(without);
     json_decref(rest);

@@ -122,10 +122,11 @@ static ts_status find_ends(ts_tokenizer *t, ts_err *err) {
     /* Conversions seldom list all the tokens that end an answer, so their names count too. */
     static const char *const ends[] = {
         "<|eot_id|>",    "<|eom_id|>",      "<|im_end|>",  "<|end|>", "<end_of_turn>", "<|endoftext|>",
-        "<|end_of_text|>", "<|end_of_turn|>", "<|eos|>", "</s>", "<eos>", "<EOT>", "<｜end▁of▁sentence｜>",
+        "<|end_of_text|>", "<|end_of_turn|>", "<|eos|>", "</s>", "<eos>", "<EOT>", "<｜end▁of▁sentence｜>", "<|eot|>", "<|eom|>",
     };
     static const char *const marks[] = {
         "<|im_start|>", "<|start_header_id|>", "<|end_header_id|>", "<start_of_turn>", "<|begin_of_text|>",
+        "[INST]", "[/INST]", "<|system|>", "<|user|>", "<|assistant|>",
     };
     ts_tok_add_end(t, t->eos);
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) ts_tok_add_end(t, find_mark(t, ends[i]));

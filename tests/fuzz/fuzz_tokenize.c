@@ -51,11 +51,34 @@ static void check_split(const ts_pretok *p, const char *s, size_t len) {
     ts_split_fini(&b);
 }
 
+/* Every other byte that is a capital begins or ends data. All of it data: plain text; none: the template's own. */
+static void check_origins(const ts_tokenizer *t, const char *s, size_t len) {
+    ts_text_range range[64], all = {0, len};
+    size_t n = 0;
+    bool in = false;
+    for (size_t i = 0; i < len && n < 64; i++) {
+        if (s[i] < 'A' || s[i] > 'Z') continue;
+        if (!in) range[n].begin = i, in = true;
+        else if (i > range[n].begin) range[n++].end = i, in = false;
+    }
+    ts_tokens a = {0}, b = {0};
+    must(ts_tokenize_marked(t, s, len, range, n, 0, &a, NULL) == TS_OK);
+    for (size_t i = 0; i < a.n; i++) must(a.id[i] >= 0 && a.id[i] < ts_tokenizer_size(t));
+    for (int whole = 0; whole < 2; whole++) {
+        a.n = b.n = 0;
+        must(ts_tokenize_marked(t, s, len, &all, whole && len ? 1 : 0, 0, &a, NULL) == TS_OK);
+        must(ts_tokenize(t, s, len, whole ? 0 : TS_TOKENIZE_SPECIAL, &b, NULL) == TS_OK);
+        must(a.n == b.n && (a.n == 0 || memcmp(a.id, b.id, a.n * sizeof *a.id) == 0));
+    }
+    ts_tokens_free(&a);
+    ts_tokens_free(&b);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     if (!tok[0]) make_all();
     if (len == 0) return 0;
     const ts_tokenizer *t = tok[data[0] % KINDS];
-    unsigned flags = data[0] / KINDS % 8;
+    unsigned flags = data[0] / KINDS % 16;
     const char *s = (const char *)data + 1;
     len--;
     ts_tokens out = {0}, whole = {0};
@@ -80,6 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
         must(whole.n == out.n && memcmp(whole.id, out.id, out.n * sizeof *out.id) == 0);
         ts_bpe_scratch_free(&scratch);
     }
+    check_origins(t, s, len);
     ts_tokens_free(&out);
     ts_tokens_free(&whole);
     ts_buf_free(&back);
