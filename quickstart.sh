@@ -132,7 +132,12 @@ install() {
     follow installing build-apt.log $apt install $need || {
         follow "asking for the list of packages" build-apt.log $apt update || :
         follow installing build-apt.log $apt install $need
-    } || failed "apt-get could not install $need" build-apt.log
+    } || {
+        # one that this system does not have does not keep the others away
+        for p in $need; do follow "installing $p" build-apt.log $apt install "$p" || :; done
+        need=$(missing "$1")
+        [ -z "$need" ] || failed "apt-get could not install ${need% }" build-apt.log
+    }
 }
 
 if [ "$mode" = --check-tools ]; then
