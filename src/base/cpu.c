@@ -4,6 +4,7 @@
 #include "base/cgroup.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,6 +123,16 @@ size_t ts_mem_available(void) {
 }
 
 size_t ts_mem_peak(void) {
+    char buf[64];
+    unsigned long long kib;
     struct rusage u;
+    if (find_line("/proc/self/status", "VmHWM", buf, sizeof buf) && sscanf(buf, "%llu", &kib) == 1) return (size_t)kib * 1024;
     return getrusage(RUSAGE_SELF, &u) == 0 ? (size_t)u.ru_maxrss * 1024 : 0;
+}
+
+bool ts_mem_peak_reset(void) {
+    int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC); /* proc(5): 5 resets the peak */
+    bool done = fd >= 0 && write(fd, "5", 1) == 1;
+    if (fd >= 0) close(fd);
+    return done;
 }

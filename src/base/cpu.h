@@ -36,5 +36,7 @@ void ts_cpu_model(char *buf, size_t len);
 size_t ts_mem_available(void);
 /* The most resident memory this process has had, in bytes. */
 size_t ts_mem_peak(void);
+/* Count that from now on. false: the system does not allow it. */
+bool ts_mem_peak_reset(void);
 
 #endif

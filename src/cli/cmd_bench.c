@@ -4,6 +4,8 @@
 #include "cli/commands.h"
 #include "cli/common.h"
 #include "cli/npu_token.h"
+#include "cli/stats.h"
+#include "cli/term.h"
 #include "engine/engine.h"
 #include "model/shape.h"
 #include "report/bench.h"
@@ -12,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MAX_LIST = 32 };
 
@@ -47,6 +50,8 @@ struct table {
     ts_bench_limits limits;
     const char *label;
     bool first;
+    size_t peak;     /* bytes, of what is not the measurement of the limits */
+    bool peak_whole; /* that could not be told apart */
 };
 
 static void print_head(struct table *t) {
@@ -59,12 +64,23 @@ static void print_head(struct table *t) {
 
 static void print_limits(const struct table *t) {
     if (t->a->json || t->a->csv) return;
-    printf("%s%s, %.2f G parameters, %.0f MiB of weights; cpu %s, %d threads; kv %s\n", t->first ? "" : "\n", t->label,
-           (double)t->info.n_params * 1e-9, (double)t->info.token_bytes / 1048576, t->info.cpu_level, t->info.n_threads,
-           t->a->model.kv ? t->a->model.kv : "f16");
-    printf("limits of these threads: read %.1f GB/s, int8 %.0f GOP/s (all figures measured, median of %ld)\n", t->limits.read_gbps,
-           t->limits.int8_gops, t->a->reps);
-    printf("%-14s %10s %8s   %-22s %s\n", "test", "tok/s", "+-", "memory", "arithmetic");
+    char n[20], size[20];
+    ts_buf text = {0};
+    bool ok = ts_buf_printf(&text, "%s%s: %s parameters, %s of weights; KV cache %s\n", t->first ? "" : "\n", t->label,
+                            cli_count_text(n, (double)t->info.n_params), cli_bytes_text(size, (double)t->info.token_bytes),
+                            t->a->model.kv ? t->a->model.kv : "f16") &&
+              cli_stats_device(&text, &t->info) &&
+              ts_buf_printf(&text, "limits of the CPU's threads: read %.1f GB/s, int8 %.0f GOP/s (measured, as all rates here: median of %ld)\n\n",
+                            t->limits.read_gbps, t->limits.int8_gops, t->a->reps) &&
+              ts_buf_printf(&text, "%-14s %9s %7s  %-21s %s", "test", "tok/s", "+-", "memory", "arithmetic");
+    if (ok) cli_term_print(stdout, text.data, false);
+    ts_buf_free(&text);
+}
+
+/* Weights that the cache holds are not read from memory: a share of its bandwidth would mean nothing. */
+static bool in_cache(const struct table *t, double share) {
+    const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
+    return share > 1 || (cache > 0 && t->info.token_bytes <= (uint64_t)cache / 2);
 }
 
 static void print_result(struct table *t, const ts_bench_test *test, const ts_bench_result *r) {
@@ -78,9 +94,9 @@ static void print_result(struct table *t, const ts_bench_test *test, const ts_be
                (unsigned long long)t->info.n_params, (unsigned long long)t->info.token_bytes, t->info.device, t->info.cpu_level,
                t->info.n_threads);
         printf("\"test\":\"%s\",\"n\":%u,\"depth\":%u,\"tok_per_s\":%.4f,\"sd\":%.4f,\"min\":%.4f,\"max\":%.4f,\"reps\":%d,"
-               "\"read_gbps\":%.3f,\"int8_gops\":%.3f,\"limit_read_gbps\":%.3f,\"limit_int8_gops\":%.3f,\"evidence\":\"measured\"}",
+               "\"read_gbps\":%.3f,\"int8_gops\":%.3f,\"limit_read_gbps\":%.3f,\"limit_int8_gops\":%.3f,\"evidence\":\"measured\",\"time_kind\":\"%s\"}",
                test->decode ? "decode" : "prefill", test->n, test->depth, r->rate, r->sd, r->min, r->max, r->n_reps, r->gbps, r->gops,
-               t->limits.read_gbps, t->limits.int8_gops);
+               t->limits.read_gbps, t->limits.int8_gops, cli_time_kind(&t->info));
         ts_buf_free(&label);
     } else if (t->a->csv) {
         printf("\"%s\",%llu,%llu,%s,%s,%d,%s,%u,%u,%.4f,%.4f,%.4f,%.4f,%d,%.3f,%.3f,%.3f,%.3f,measured\n", t->label,
@@ -88,10 +104,14 @@ static void print_result(struct table *t, const ts_bench_test *test, const ts_be
                t->info.n_threads, test->decode ? "decode" : "prefill", test->n, test->depth, r->rate, r->sd, r->min, r->max, r->n_reps,
                r->gbps, r->gops, t->limits.read_gbps, t->limits.int8_gops);
     } else {
-        char mem[40] = "";
-        if (test->decode)
-            snprintf(mem, sizeof mem, "%6.1f GB/s (%3.0f %%)", r->gbps, 100 * r->gbps / t->limits.read_gbps);
-        printf("%-14s %10.2f %8.2f   %-22s %7.1f GOP/s (%3.0f %%)\n", name, r->rate, r->sd, mem, r->gops, 100 * r->gops / t->limits.int8_gops);
+        const bool cpu = !strcmp(t->info.device, "cpu"); /* the limits are the CPU's */
+        const double share = r->gbps / t->limits.read_gbps;
+        char mem[40] = "", arithmetic[40];
+        if (test->decode && !cpu) snprintf(mem, sizeof mem, "%5.1f GB/s", r->gbps);
+        else if (test->decode && in_cache(t, share)) snprintf(mem, sizeof mem, "%5.1f GB/s (in cache)", r->gbps);
+        else if (test->decode) snprintf(mem, sizeof mem, "%5.1f GB/s (%3.0f %%)", r->gbps, 100 * share);
+        snprintf(arithmetic, sizeof arithmetic, cpu ? "%6.1f GOP/s (%3.0f %%)" : "%6.1f GOP/s", r->gops, 100 * r->gops / t->limits.int8_gops);
+        printf("%-14s %9.2f %7.2f  %-21s %s\n", name, r->rate, r->sd, mem, arithmetic);
     }
     fflush(stdout);
     t->first = false;
@@ -104,8 +124,9 @@ static int run_tests(bench_args *a, ts_engine *e, struct table *t, const list *t
             if (tests->v[i] == 0) continue;
             ts_bench_test test = {.decode = decode, .n = (uint32_t)tests->v[i], .depth = (uint32_t)depths->v[d]};
             ts_session_opts so = {.n_ctx = (uint32_t)a->model.ctx, .kv = a->model.kv && !strcmp(a->model.kv, "f32") ? TS_KV_F32 : TS_KV_F16};
-            cli_progress progress = {.what = decode ? "decode" : "prefill", .unit = "runs"};
+            cli_progress progress = {.what = decode ? "decode" : "prefill", .unit = "tokens"};
             ts_bench_result r;
+            cli_progress_begin(&progress);
             ts_status s = ts_bench_run(e, &so, &test, (int)a->reps, cli_progress_step, &progress, &r, &err);
             cli_progress_end(&progress);
             if (s == TS_E_NOMEM) ts_err_add(&err, "; use smaller -p, -n and -d%s", so.kv == TS_KV_F32 ? ", or --kv f16" : "");
@@ -113,6 +134,10 @@ static int run_tests(bench_args *a, ts_engine *e, struct table *t, const list *t
             print_result(t, &test, &r);
         }
     return CLI_OK;
+}
+
+static size_t max(size_t a, size_t b) {
+    return a > b ? a : b;
 }
 
 static int bench(const cli_command *cmd, bench_args *a, ts_engine *e) {
@@ -127,7 +152,13 @@ static int bench(const cli_command *cmd, bench_args *a, ts_engine *e) {
     if (code == CLI_OK) print_head(&t);
     for (int i = 0; i < threads.n && code == CLI_OK; i++) {
         ts_err err;
-        if (ts_engine_use_threads(e, (int)threads.v[i], &err) != TS_OK || ts_bench_measure_limits(e, &t.limits, &err) != TS_OK) {
+        cli_progress progress = {.what = "measuring what this machine can do"};
+        cli_progress_begin(&progress);
+        t.peak = max(t.peak, ts_mem_peak());
+        bool done = ts_engine_use_threads(e, (int)threads.v[i], &err) == TS_OK && ts_bench_measure_limits(e, &t.limits, &err) == TS_OK;
+        t.peak_whole |= !ts_mem_peak_reset();
+        cli_progress_end(&progress);
+        if (!done) {
             code = cli_fail(&err);
             break;
         }
@@ -139,7 +170,8 @@ static int bench(const cli_command *cmd, bench_args *a, ts_engine *e) {
     }
     if (a->json && t.info.arch) printf("\n]\n");
     if (code == CLI_OK && !a->json && !a->csv)
-        printf("\nload %.2f s, peak memory %zu MiB (measured)\n", (double)t.info.load_ns * 1e-9, ts_mem_peak() >> 20);
+        printf("\nmodel loaded in %.2f s; peak memory %zu MiB%s (measured)\n", (double)t.info.load_ns * 1e-9, max(t.peak, ts_mem_peak()) >> 20,
+               t.peak_whole ? ", 512 of them to measure the limits" : "");
     return code == CLI_OK ? cli_report_ledger(&a->model, e, true) : code;
 }
 
@@ -150,9 +182,12 @@ static int open_shape(const bench_args *a, ts_buf *file, ts_engine **out) {
     ts_err err;
     ts_status s = ts_shape_find(&shape, a->shape, &err);
     if (s == TS_OK) s = ts_mix_find(&mix, a->type, &err);
+    cli_progress progress = {.what = "making random weights"};
+    cli_progress_begin(&progress);
     if (s == TS_OK) s = ts_shape_make(shape, &mix, 1, file, &err);
     ts_engine_opts opts = cli_engine_opts(&a->model);
     if (s == TS_OK) s = ts_engine_open_memory(out, file->data, file->len, &opts, &err);
+    cli_progress_end(&progress);
     return s == TS_OK ? CLI_OK : cli_fail(&err);
 }
 
@@ -218,7 +253,8 @@ const cli_command cmd_bench = {
     .summary = "measure prefill and decode speed",
     .text = "ppN processes N tokens at once, tgN one by one, \"@ dM\" after M tokens. Memory is what the weights and the KV\n"
             "cache amount to per token, arithmetic counts two operations per multiply-accumulate of the linear layers; both\n"
-            "stand beside the read bandwidth and the int8 peak that the same threads reached in the same run.\n"
+            "stand beside the read bandwidth and the int8 peak that the same threads reached in the same run. \"in cache\": the weights\n"
+            "fit the processor's cache, and the memory's bandwidth is no limit.\n"
             "\n"
             "With --shape and --device npu or npu-sim, the linear layers of one token are run at true size: one layer of each\n"
             "kind and the output layer, their results compared with the CPU. From their times the tokens a second are derived\n"

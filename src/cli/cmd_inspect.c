@@ -170,7 +170,7 @@ static void try_to_run(report *r) {
     r->refusal.code = ts_model_describe(&m, r->g, &r->refusal);
     if (r->refusal.code != TS_OK) return;
     ts_model_close(m);
-    r->refusal.code = ts_tokenizer_from_gguf(&tok, r->g, &r->refusal);
+    r->refusal.code = ts_tokenizer_from_gguf(&tok, r->g, NULL, &r->refusal);
     if (r->refusal.code == TS_OK) ts_tokenizer_free(tok);
 }
 

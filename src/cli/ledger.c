@@ -49,7 +49,7 @@ static const char *evidence(const ts_ledger_row *r) {
 static const cli_column columns[] = {
     {"operation", true, 0}, {"device", true, 8},   {"calls", false, 6},   {"tokens", false, 3},  {"MMAC", false, 5},
     {"weights MB", false, 7}, {"acts MB", false, 2}, {"sums MB", false, 2}, {"host ms", false, 4}, {"time ms", false, 0},
-    {"evidence", true, 0},  {"of bound", false, 0}, {"checksum", true, 1}, {"check", true, 0},
+    {"evidence", true, 0},  {"of bound", false, 9}, {"checksum", true, 1}, {"check", true, 0},
 };
 
 static void add_row(cli_table *t, const ts_ledger_row *r) {

@@ -81,27 +81,46 @@ static void summarise(double *rate, int n, ts_bench_result *out) {
     out->max = rate[n - 1];
 }
 
+/* How far a test has come, in tokens: what is done, and what the session says of the piece it is at. */
+struct told {
+    ts_progress_fn *step;
+    void *ud;
+    uint64_t done, all;
+};
+
+static bool within(void *ud, uint64_t done, uint64_t all) {
+    const struct told *t = ud;
+    (void)all;
+    return !t->step || t->step(t->ud, t->done + done, t->all);
+}
+
+static ts_status process(ts_session *s, const ts_token *token, size_t n, size_t n_new, struct told *told, ts_err *err) {
+    TS_TRY(ts_session_sync(s, token, n, err));
+    told->done += n_new;
+    return TS_OK;
+}
+
 /* Bring the timeline to `depth` tokens, untimed, then time the rest. Tokens differ from repetition to repetition, so that
  * nothing is found in the cache but the prefix. */
-static ts_status one(ts_session *s, ts_token *token, const ts_bench_test *t, double *rate, ts_err *err) {
-    if (t->depth) TS_TRY(ts_session_sync(s, token, t->depth, err));
+static ts_status one(ts_session *s, ts_token *token, const ts_bench_test *t, struct told *told, double *rate, ts_err *err) {
+    if (t->depth) TS_TRY(process(s, token, t->depth, told->done ? 0 : t->depth, told, err));
     uint64_t begin = ts_now_ns();
-    for (uint32_t i = t->decode ? 1 : t->n; i <= t->n; i++) TS_TRY(ts_session_sync(s, token, t->depth + i, err));
+    for (uint32_t i = t->decode ? 1 : t->n; i <= t->n; i++) TS_TRY(process(s, token, t->depth + i, t->decode ? 1 : t->n, told, err));
     *rate = (double)t->n * 1e9 / (double)(ts_now_ns() - begin);
     return TS_OK;
 }
 
-static ts_status repeat(ts_session *s, const ts_engine *e, const ts_bench_test *t, int n_reps, ts_progress_fn *step,
-                        void *step_ud, ts_token *token, double *rate, ts_err *err) {
+static ts_status repeat(ts_session *s, const ts_engine *e, const ts_bench_test *t, int n_reps, struct told *told, ts_token *token, double *rate,
+                        ts_err *err) {
     ts_rng rng = ts_rng_seed(1);
     uint32_t n_vocab = e->model->c.n_vocab;
     for (uint32_t i = 0; i < t->depth; i++) token[i] = (ts_token)ts_rng_below(&rng, n_vocab);
     for (int rep = -1; rep < n_reps; rep++) { /* -1 warms up */
         for (uint32_t i = 0; i < t->n; i++) token[t->depth + i] = (ts_token)ts_rng_below(&rng, n_vocab);
         double r;
-        TS_TRY(one(s, token, t, &r, err));
+        TS_TRY(one(s, token, t, told, &r, err));
         if (rep >= 0) rate[rep] = r;
-        if (step && !step(step_ud, (uint64_t)(rep + 1), (uint64_t)n_reps)) return ts_fail(err, TS_E_CANCELLED, "stopped");
+        if (!within(told, 0, 0)) return ts_fail(err, TS_E_CANCELLED, "stopped");
     }
     return TS_OK;
 }
@@ -111,11 +130,14 @@ ts_status ts_bench_run(ts_engine *e, const ts_session_opts *opts, const ts_bench
     if (test->n == 0 || n_reps < 1 || n_reps > TS_BENCH_MAX_REPS) return ts_fail(err, TS_E_INVAL, "nothing to measure");
     ts_session_opts so = *opts;
     if (!so.n_ctx) so.n_ctx = test->depth + test->n;
+    struct told told = {.step = step, .ud = step_ud, .all = test->depth + (uint64_t)(n_reps + 1) * test->n};
+    so.progress = within;
+    so.progress_ud = &told;
     ts_session *s = NULL;
     ts_token *token = ts_alloc((size_t)test->depth + test->n, sizeof *token);
     double *rate = ts_alloc((size_t)n_reps, sizeof *rate);
     ts_status st = token && rate ? ts_session_new(&s, e, &so, err) : ts_fail_nomem(err, "the benchmark", test->n * sizeof *token);
-    if (st == TS_OK) st = repeat(s, e, test, n_reps, step, step_ud, token, rate, err);
+    if (st == TS_OK) st = repeat(s, e, test, n_reps, &told, token, rate, err);
     if (st == TS_OK) {
         ts_bench_result r = {0};
         summarise(rate, n_reps, &r);

@@ -369,6 +369,24 @@ def test_wrapped(p: Place) -> None:
                     assert len(line) + 1 + len(after.split(" ")[0]) > cols, (cols, line, after)
 
 
+def test_tables(p: Place) -> None:
+    """Tables fit: what matters most stays, and what had no room is named."""
+    for command, kept, lost in ((("run", "-p", "x", "-n", "1", "--device", "npu-sim", "--ledger-check"), ("operation", "device", "evidence", "= cpu"), "acts MB"),
+                                (("bench", "-r", "1", "-n", "2", "-p", "2"), ("tok/s", "memory", "arithmetic"), None),
+                                (("bench", "--shape", "tiny", "--device", "npu-sim"), ("operation", "share"), None)):
+        model = () if "--shape" in command else ("-m", p.tiny)
+        for cols in (60, 80, 200):
+            if command[0] == "bench" and cols != 80:
+                continue
+            with Terminal([p.tessera, *command, *model], p.env, (40, cols)) as t:
+                assert t.end() == 0
+                shown = plain(t.screen)
+                assert max(map(len, shown.split("\n"))) <= cols, (cols, shown)
+                assert all(word in shown for word in kept), shown
+                if lost:
+                    assert ("(no room here for: " in shown and lost in shown) == (cols < 200), (cols, shown)
+
+
 def test_colours(p: Place) -> None:
     """Remarks are dim where there are colours, answers never are."""
     argv = [p.tessera, "run", "-m", p.tiny, "-p", "x", "-n", "3", "--logit-bias", "72=1000"]

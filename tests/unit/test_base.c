@@ -314,6 +314,14 @@ static void test_cpu(void **state) {
     assert_true(ts_cpu_count() >= 1);
     assert_true(ts_mem_available() > 0);
     assert_true(ts_mem_peak() > 0);
+    ts_big big;
+    const size_t bytes = (size_t)64 << 20;
+    assert_ok(ts_big_alloc(&big, bytes, false, "a test", &err));
+    memset(big.ptr, 1, bytes);
+    assert_true(ts_mem_peak() >= bytes);
+    ts_big_free(&big);
+    assert_true(ts_mem_peak() >= bytes); /* it stays */
+    if (ts_mem_peak_reset()) assert_true(ts_mem_peak() < bytes);
 }
 
 struct counts {
