@@ -3,8 +3,10 @@
 #include "base/printable.h"
 #include "cli/cmd_chat.h"
 #include "cli/output.h"
+#include "engine/engine.h"
 
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -313,11 +315,21 @@ static void show_model(chat *c) {
     chat_note(c, "device:   %s", cli_device_text(device, &c->info));
 }
 
+/* The text that makes prompts: of a file that was named, or of the model. Templates that are built in have a name only. */
+static void show_template(chat *c) {
+    ts_span text = {0};
+    ts_err err;
+    chat_note(c, "template: %s", chat_template_name(c));
+    if (c->template.opts.text) chat_note(c, "%s", c->template.opts.text);
+    else if (!c->template.opts.name && ts_gguf_str(c->e->file, "tokenizer.chat_template", false, &text, &err) == TS_OK && text.len)
+        chat_note(c, "%.*s", (int)(text.len < INT_MAX ? text.len : INT_MAX), (const char *)text.data);
+}
+
 static void show(chat *c, char *args) {
     char none[] = "";
     if (!*args || !strcmp(args, "info") || !strcmp(args, "model")) show_model(c);
     else if (!strcmp(args, "system")) system_prompt(c, none);
-    else if (!strcmp(args, "template")) chat_note(c, "%s", chat_template_name(c));
+    else if (!strcmp(args, "template")) show_template(c);
     else if (!strcmp(args, "parameters") || !strcmp(args, "params")) show_options(c);
     else if (!strcmp(args, "all") || !strcmp(args, "modelfile")) show_model(c), system_prompt(c, none), show_options(c);
     else chat_refuse(c, "/show %s is not known; there are /show info, system, template, parameters and all", args);

@@ -28,6 +28,8 @@ struct answer {
     const run_args *a;
     const ts_engine *e;
     cli_progress *prompt;
+    cli_progress drawing; /* with --json: nothing else is seen of it */
+    size_t n_drawn;
     uint32_t n_vocab;
     ts_buf text;  /* with --json */
     ts_buf probs; /* JSON array elements, with --logprobs */
@@ -70,7 +72,9 @@ static bool add_logprobs(struct answer *w, const ts_piece *p) {
 static bool on_piece(void *ud, const ts_piece *p) {
     struct answer *w = ud;
     cli_progress_end(w->prompt);
+    w->n_drawn++;
     if (w->a->json) {
+        (void)cli_progress_step(&w->drawing, w->n_drawn, w->a->n_predict > 0 ? (uint64_t)w->a->n_predict : 0);
         w->nomem |= !ts_buf_append(&w->text, p->text, p->len) || !ts_buf_printf(&w->ids, "%s%d", w->ids.len ? "," : "", p->token);
     } else if (p->len && !w->failed) {
         w->failed = !cli_put_text(p->text, p->len);
@@ -192,7 +196,7 @@ static int answer(const cli_command *cmd, run_args *a, ts_engine *e, struct prom
     ts_sampler *sampler = NULL;
     ts_model_info info;
     ts_engine_info(e, &info);
-    struct answer w = {.a = a, .e = e, .prompt = &a->model.prompt, .n_vocab = info.n_vocab};
+    struct answer w = {.a = a, .e = e, .prompt = &a->model.prompt, .drawing = {.what = "answer", .unit = "tokens"}, .n_vocab = info.n_vocab};
     code = cli_open_session(cmd, &a->model, e, &s);
     if (code == CLI_OK) code = cli_open_sampler(cmd, &a->sampling, e, &sampler);
     if (code == CLI_OK) {
@@ -202,6 +206,7 @@ static int answer(const cli_command *cmd, run_args *a, ts_engine *e, struct prom
         ts_err err;
         ts_status st = ts_generate(s, sampler, prompt->token, prompt->n, &opts, &g, &err);
         cli_progress_end(&a->model.prompt);
+        cli_progress_end(&w.drawing);
         if (st == TS_E_LIMIT) ts_err_add(&err, "; use a larger --ctx");
         if (st == TS_OK && w.nomem) st = ts_fail_nomem(&err, "the answer", w.text.len + w.probs.len);
         if (st != TS_OK) {

@@ -57,13 +57,14 @@ void cli_progress_text(const cli_progress *p, uint64_t now_ns, char *out, size_t
         done += p->before;
         all = p->whole;
     }
-    if (!all) snprintf(out, cap, "%s", p->what);
+    if (!all && done && p->unit) snprintf(out, cap, "%s: %llu %s", p->what, (unsigned long long)(done / per), p->unit);
+    else if (!all) snprintf(out, cap, "%s", p->what);
     else if (p->unit)
         snprintf(out, cap, "%s: %llu of %llu %s", p->what, (unsigned long long)(done / per), (unsigned long long)(all / per), p->unit);
     else snprintf(out, cap, "%s: %.0f %%", p->what, 100.0 * (double)done / (double)all);
     const double so_far = (double)(now_ns - p->begin_ns), at_step = (double)(p->step_ns - p->begin_ns);
     double left = -late_ns;
-    if (done && at_step >= basis_ns) left = at_step * (double)all / (double)done - so_far;
+    if (done && all && at_step >= basis_ns) left = at_step * (double)all / (double)done - so_far;
     else if (p->guess_ns) left = (double)p->guess_ns - so_far;
     if (left > -late_ns) add_time(out, cap, left > 1e9 ? left : 1e9, "left");
     else add_time(out, cap, so_far, "so far");

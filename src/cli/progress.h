@@ -17,7 +17,7 @@ typedef struct cli_progress {
     uint64_t before, whole; /* where the work is a part of something larger: what was done before it, and all of it */
     uint64_t guess_ns;      /* how long all of it should take, where that is known beforehand; until the first step tells more */
     uint64_t begin_ns;      /* 0: not begun */
-    uint64_t done, all, step_ns; /* of the newest step */
+    uint64_t done, all, step_ns; /* of the newest step; all 0: nobody knows */
     bool ended;
 } cli_progress;
 

@@ -607,6 +607,10 @@ def test_progress(p: Place) -> None:
         left = [int(s) for _, _, s, which in shown if which == b"left"]
         assert left and left[-1] <= left[0], shown
         assert re.search(rb"\r +\r([^\r]*\r\n)?$", t.screen), t.screen[-200:]  # and the line is gone
+    with Terminal([p.tessera, "run", "-m", p.tiny, "-p", "x", "-n", "150", "--json", "--logit-bias", "72=1000"], {**p.env, "TESSERA_CPU": "ref"}) as t:
+        assert t.end() == 0
+        assert re.search(rb"answer: \d+ of 150 tokens, \d+ s (left|so far)", t.screen), t.screen
+        assert json.loads(plain(t.screen))["text"] == "H" * 150
     env = {**os.environ, **p.env_set(), "TESSERA_CPU": "ref"}
     for every, wanted in (("0.2", True), ("0", False)):
         r = subprocess.run(argv, env={**env, "TESSERA_PROGRESS": every}, capture_output=True, check=True)

@@ -13,6 +13,7 @@ static void test_text(void **state) {
         const char *want;
     } cases[] = {
         {0, 0, 0, 20, 0, 0, 0, "tokens", "work, 2 s so far"},
+        {7, 0, 20, 20, 0, 0, 0, "tokens", "work: 7 tokens, 2 s so far"},
         {0, 100, 0, 20, 0, 0, 0, "tokens", "work: 0 of 100 tokens, 2 s so far"}, /* nothing to reckon from */
         {50, 100, 5, 20, 0, 0, 0, "tokens", "work: 50 of 100 tokens, 2 s so far"}, /* too little */
         {50, 100, 100, 100, 0, 0, 0, "tokens", "work: 50 of 100 tokens, 10 s left"},
