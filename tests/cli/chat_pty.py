@@ -40,7 +40,7 @@ class Terminal:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             try:
-                for sig in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):  # whatever the caller ignores, as nohup does
+                for sig in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):  # whatever the caller ignores, as nohup does
                     signal.signal(sig, signal.SIG_DFL)
                 os.execve(argv[0], argv, full)
             finally:
@@ -403,13 +403,13 @@ def test_colours(p: Place) -> None:
 
 def test_resize(p: Place) -> None:
     """The width may change in the middle of an answer."""
-    with Terminal([p.tessera, "run", "-m", p.tiny, "-p", "x", "-q", "-n", "600", "--logit-bias", "72=1000"],
+    with Terminal([p.tessera, "run", "-m", p.tiny, "-p", "x", "-q", "-n", "300", "--logit-bias", "72=1000"],
                   {**p.env, "TESSERA_CPU": "ref"}) as t:
         t.expect(b"H\r\nHHHH")
         t.resize(40)
         assert t.end() == 0
         lengths = [len(line) for line in plain(t.screen).split("\n")[:-1]]
-        assert sum(lengths) == 600 and lengths[0] == 80 and 40 in lengths and all(n <= 80 for n in lengths), lengths
+        assert sum(lengths) == 300 and lengths[0] == 80 and 40 in lengths and all(n <= 80 for n in lengths), lengths
         assert all(n == 40 for n in lengths[lengths.index(40):-1]), lengths
 
 
@@ -426,7 +426,7 @@ def wait_echo(t: Terminal, want: bool) -> None:
 
 def test_typed_ahead(p: Place) -> None:
     """What is typed while an answer runs is not shown in it, and is there for the next line, with its corrections."""
-    with p.chat("-n", "300", TESSERA_CPU="ref") as t:
+    with p.chat("-n", "120", TESSERA_CPU="ref") as t:
         before = termios.tcgetattr(t.fd)
         t.expect(PROMPT)
         t.send(b"first\r")
@@ -441,7 +441,7 @@ def test_typed_ahead(p: Place) -> None:
         t.expect(b"/sta")
         t.line(b"ts")
         t.line(b"third")
-        assert p.talk(t) == ["first", "H" * 300, "second", "H" * 300, "third", "HH"]
+        assert p.talk(t) == ["first", "H" * 120, "second", "H" * 120, "third", "HH"]
         t.send(CTRL_D)
         t.expect(b"\x1b[?2004l")
         wait_echo(t, True)
@@ -485,7 +485,7 @@ def test_interrupt_thrice(p: Place) -> None:
 
 def test_stop_in_answer(p: Place) -> None:
     """Ctrl-Z: the shell has a terminal that echoes; after fg the answer goes on, and still there is no echo."""
-    command = f'"{p.tessera}" chat -m "{p.tiny}" -n 400 --logit-bias 72=1000; stty -a | grep -q " echo " && echo ECHO-IS-ON; fg'
+    command = f'"{p.tessera}" chat -m "{p.tiny}" -n 200 --logit-bias 72=1000; stty -a | grep -q " echo " && echo ECHO-IS-ON; fg'
     with Terminal(["/bin/sh", "-m", "-c", command], {**p.env, "TESSERA_CPU": "ref"}) as t:
         t.expect(PROMPT)
         t.send(b"talk\r")
@@ -496,7 +496,7 @@ def test_stop_in_answer(p: Place) -> None:
         assert not echo_of(t)
         t.expect(PROMPT)
         user, answer = p.talk(t)
-        assert user == "talk" and answer == "H" * 400
+        assert user == "talk" and answer == "H" * 200
         t.send(CTRL_D)
         assert t.end() == 0
 
