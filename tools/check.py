@@ -102,7 +102,7 @@ class Tally:
             for name in s.names:
                 where, _, what = name.rpartition(": ")
                 groups[where].append(what)
-            out.append(f"skipped: {s.why}: " + "; ".join((f"{k}: " if k else "") + ", ".join(v) for k, v in groups.items()))
+            out.append(f"skipped: {s.why}: " + "; ".join((f"{k}: " if k else "") + ", ".join(sorted(v)) for k, v in groups.items()))
             out.append(f"    cure: {s.cure}")
         out += [f"failed: {f}" for f in self.failed]
         return [*out, f"{self.passed} passed, {len(self.failed)} failed, {self.skipped} skipped"]
@@ -493,7 +493,7 @@ class Check:
             return False
         probe = ROOT / "build-fuzz-probe"
         code, _ = self.programs.capture(
-            ["sh", "-c", 'echo "int LLVMFuzzerTestOneInput(const char *p, unsigned long n);'
+            ["/bin/sh", "-c", 'echo "int LLVMFuzzerTestOneInput(const char *p, unsigned long n);'
              'int LLVMFuzzerTestOneInput(const char *p, unsigned long n) { return !p && n; }" | '
              f'clang -x c - -fsanitize=fuzzer,address,undefined -o "{probe}"'], cwd=ROOT, env=self.env)
         probe.unlink(missing_ok=True)

@@ -97,6 +97,23 @@ def test_missing_tools(tmp):
     assert code == 1 and lines[-1] == "4 passed, 4 failed, 0 skipped", out
 
 
+def test_everything(tmp):
+    """All the steps, with data: three builds and their tests, those without data, the fuzz targets, the lints."""
+    place = Place(tmp, {"good": 'echo "data $TESSERA_SHARED"', "hungry": f'[ -n "$TESSERA_SHARED" ] || {{ echo "{NO_DATA}"; exit 77; }}'},
+                  quick=False)
+    folder = place.root / "build-fuzz/tests/fuzz"
+    folder.mkdir(parents=True)
+    for name, text in {"fuzz_a": "echo '#77 DONE'", "fuzz_b": "echo 'ERROR: libFuzzer: deadly signal'; exit 77"}.items():
+        (folder / name).write_text("#!/bin/sh\n" + text + "\n")
+        (folder / name).chmod(0o755)
+    code, lines, out = place.run("--strict", TESSERA_SHARED=tmp)
+    assert code == 1 and lines[-1] == f"{4 + 3 * 2 + 2 + 1 + 2} passed, 1 failed, 0 skipped", out
+    for text in ("[ 1/2] ok      fuzz_a, 4 s, 77 runs\n", "fuzz_b: exit code 77\n        ERROR: libFuzzer: deadly signal\n",
+                 "build-clang tests: 2 passed", "build-san tests without test data: 2 passed", "shellcheck: ok", "codespell: ok",
+                 "failed: fuzz_b: exit code 77\n"):
+        has(out, text)
+
+
 def test_no_meson(tmp):
     place = Place(tmp, {"good": "true"})
     (place.root / "bin/meson").unlink()
