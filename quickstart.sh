@@ -39,7 +39,7 @@ cd "$(dirname "$0")"
 compiler=gcc
 case ${CC:-} in *clang*) compiler=clang ;; esac
 packages="$compiler ninja-build meson pkg-config python3 libpcre2-dev libutf8proc-dev libjansson-dev libedit-dev libcmocka-dev"
-check_packages="gcc clang libclang-rt-14-dev shellcheck codespell git groff-base xilinx-bootgen"
+check_packages="gcc clang libclang-rt-14-dev shellcheck codespell git groff-base python3-jinja2 xilinx-bootgen"
 tessera=./build/src/cli/tessera
 
 # The packages of the list that are not there. Where there is no dpkg, the programs and libraries are looked for.
@@ -58,6 +58,7 @@ missing() {
         case $p in
         ninja-build) command -v ninja >/dev/null ;;
         xilinx-bootgen) command -v bootgen >/dev/null ;;
+        python3-jinja2) python3 -c 'import jinja2' 2>/dev/null ;;
         groff-base) command -v groff >/dev/null ;;
         libpcre2-dev) pkg-config --exists libpcre2-8 ;;
         lib*-dev) p2=${p%-dev} && { pkg-config --exists "${p2#lib}" || pkg-config --exists "$p2" || [ "$p2" = libclang-rt-14 ]; } ;;
