@@ -1,7 +1,8 @@
 /* tessera.h - the public interface of Tessera: status codes, engine, session, sampling, chat text.
  * Depends on: the C standard headers only. Usable from C99 and later.
  *
- * An *engine* is a loaded model: shareable between threads, immutable after it is opened.
+ * An *engine* is a loaded model: immutable after it is opened. Several sessions may share it, but only one of them may
+ * compute at a time: they share its threads, and nothing checks it.
  * A *session* is one timeline of tokens with its KV cache: used by one thread at a time.
  * The logits of a model are a function of the file, the token prefix and the declared options (KV type) alone;
  * see docs/numerics.md.
