@@ -78,7 +78,7 @@ people|groupby('age'), people|groupby('age')|map(attribute='list')|map('length')
 -5|abs, 5.5|abs, (-5.5)|abs, true|abs
 x|replace('b', 'X'), 'aaa'|replace('a', 'b', 2), 'aaa'|replace('', '-'), 'a1b1'|replace(1, 'z'), 'aaa'|replace('a', '')
 'a\\nb\\n\\nc'|indent, 'a\\nb'|indent(2), 'a\\nb'|indent(2, true), 'a\\n\\nb'|indent(2, false, true), 'a\\nb\\n'|indent(1), 'a\\nb'|indent('> '), 'a\\nb'|indent(width=3, first=true), ''|indent, 'a\\r\\nb'|indent(1), 'a\\n'|indent(2, true, true)
-html|escape, html|e|e, html|safe|e, html|forceescape, (html|e) + '<b>', '<b>' + (html|e), (html|safe) ~ '<b>', html|e ~ '<b>', (html|e)|upper, (html|safe)|replace('<', '['), '<b>'|safe is escaped, '<b>' is escaped, (('<b>'|safe) + '<i>')|length, ('<%s>'|safe) % '<x>', '<%s>'|safe|format('<y>'), ('<{}>'|safe).format('&'), ('<'|safe).join(['>', 'a'])
+html|escape, html|e|e, html|safe|e, html|forceescape, (html|e) + '<b>', '<b>' + (html|e), (html|safe) ~ '<b>', html|e ~ '<b>', (html|e)|upper, (html|safe)|replace('<', '['), '<b>'|safe is escaped, '<b>' is escaped, (('<b>'|safe) + '<i>')|length, ('<%s>'|safe) % '<x>', '<%s>'|safe|format('<y>'), ('<{}>'|safe).format('&'), ('<'|safe).join(['>', 'a', 1])
 [html|e], ['<a>'|safe]
 x|center(10) ~ '|', 'abc'|center(6) ~ '|', 'abcd'|center(7) ~ '|', 'abcd'|center(2) ~ '|'
 'a b  c'|wordcount, u|wordcount, ''|wordcount, "it's x-y"|wordcount
@@ -88,7 +88,7 @@ x|center(10) ~ '|', 'abc'|center(6) ~ '|', 'abcd'|center(7) ~ '|', 'abcd'|center
 '<p>Hello &amp; <b>you</b>\\n  there</p><!-- no -->'|striptags, 'a < b'|striptags
 1000|filesizeformat, 1|filesizeformat, 0|filesizeformat, 1000000|filesizeformat, 1024|filesizeformat(true), 123456789|filesizeformat, 1500.5|filesizeformat, '2048'|filesizeformat(true)
 {'class': 'a b', 'id': none, 'x': '<'}|xmlattr, {'a': 1}|xmlattr(false), {}|xmlattr
-'a b c d e f g'|wordwrap(5), 'aaaaaaaaaa bb'|wordwrap(4), 'one two\\nthree four five'|wordwrap(9), 'aaaaaaaaaa bb'|wordwrap(4, false), 'well-known words'|wordwrap(6), 'x y z'|wordwrap(3, wrapstring='|')
+'a b c d e f g'|wordwrap(5), 'aaaaaaaaaa bb'|wordwrap(4), 'one two\\nthree four five'|wordwrap(9), 'aaaaaaaaaa bb'|wordwrap(4, false), 'well-known words'|wordwrap(6), 'x y z'|wordwrap(3, wrapstring='|'), u|wordwrap(3), '   a   b'|wordwrap(2), 'well-known e-mail x-y --- a1-b2 up-to-date'|wordwrap(7), 'a-b-c-d-e-f-g-h'|wordwrap(4), 'abcd      e'|wordwrap(4), '      '|wordwrap(3), 'mother-in-law'|wordwrap(8), 'mother-in-law'|wordwrap(3, break_on_hyphens=false), ''|wordwrap(3), 'aa bb'|wordwrap(1, false)
 {'b': 1, 'a': [1, 2]}|pprint, 'x'|pprint, 1.5|pprint, none|pprint
 5|string ~ 'x', 1.0|string, none|string, [1, 'a']|string, true|string|lower, missing|string
 missing|upper, missing|length, missing|list, missing|sort, missing|map('upper')|list, missing|trim, missing|first, missing|items|list, missing|join, missing|replace('a', 'b'), missing|sum, missing|reverse|list, missing|unique|list, missing|title, missing|e, missing|select|list

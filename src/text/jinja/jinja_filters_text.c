@@ -306,68 +306,11 @@ static tj_val f_xmlattr(tj *r, tj_val v, tj_args *a) {
     return tj_of_str(tj_sb_done(&b));
 }
 
-/* ---- words to lines, as Python's textwrap does without hyphens ---- */
-
 static tj_val f_wordwrap(tj *r, tj_val v, tj_args *a) {
-    const tj_str *s = text_of(r, v, "splitlines"), *nl = tj_given(a, 2) && a->v[2].t != TJ_NONE ? tj_arg_str(r, a, 2, "\n", "wrapstring") : tj_str_lit(r, "\n");
+    const tj_str *s = text_of(r, v, "splitlines"), *nl = tj_given(a, 2) && a->v[2].t != TJ_NONE ? tj_arg_str(r, a, 2, "", "wrapstring") : tj_str_lit(r, "\n");
     int64_t width = tj_arg_int(r, a, 0, 79);
-    bool cut = tj_arg_bool(a, 1, true);
     if (width <= 0) tj_fail(r, TS_E_INVAL, "invalid width %lld (must be > 0)", (long long)width);
-    const tj_seq *lines = tj_call_func(r, tj_find_method(tj_of_str(s), tj_str_lit(r, "splitlines")), "filter", tj_of_str(s), &(tj_args){0}).q;
-    tj_sb b;
-    tj_sb_init(r, &b);
-    for (size_t i = 0; i < lines->n; i++) {
-        const tj_str *line = lines->v[i].s;
-        if (i) tj_sb_str(&b, nl);
-        int64_t col = 0;
-        size_t p = 0, space = 0, n_space = 0; /* blanks that wait for the next word */
-        bool begun = false;
-        while (p < line->len) {
-            size_t e = p;
-            while (e < line->len && line->s[e] != ' ') {
-                if (line->s[e++] == '-' && tj_arg_bool(a, 3, true) && e > p + 1 && e < line->len && line->s[e] != ' ' && line->s[e] != '-') break;
-            }
-            if (e == p) {
-                space = p;
-                while (p < line->len && line->s[p] == ' ') p++;
-                n_space = p - space;
-                continue;
-            }
-            const tj_str *word = tj_str_sub(r, line, p, e);
-            int64_t n = tj_chars(r, word);
-            if (begun && col + (int64_t)n_space + n > width && !(cut && n > width)) {
-                tj_sb_str(&b, nl);
-                col = 0;
-                n_space = 0;
-            } else if (!begun && i == 0 && n_space && (int64_t)n_space + n <= width) {
-                begun = true;
-            }
-            if (n_space && (begun || p == n_space)) {
-                tj_sb_sub(&b, line, space, space + n_space);
-                col += (int64_t)n_space;
-            }
-            n_space = 0;
-            begun = true;
-            while (cut && n > width - col) { /* a word that fits nowhere fills the line */
-                if (col >= width) {
-                    tj_sb_str(&b, nl);
-                    col = 0;
-                    continue;
-                }
-                size_t part = tj_byte_of(r, word, width - col);
-                if (n <= width - col) break;
-                tj_sb_sub(&b, word, 0, part);
-                word = tj_str_sub(r, word, part, word->len);
-                n = tj_chars(r, word);
-                tj_sb_str(&b, nl);
-                col = 0;
-            }
-            tj_sb_str(&b, word);
-            col += n;
-            p = e;
-        }
-    }
-    return tj_of_str(tj_sb_done(&b));
+    return tj_of_str(tj_wordwrap(r, s, width, tj_arg_bool(a, 1, true), nl, tj_arg_bool(a, 3, true)));
 }
 
 /* ---- numbers ---- */

@@ -479,6 +479,8 @@ extern const size_t tj_n_filters_text, tj_n_filters_seq;
 /* jinja_format.c */
 tj_str *tj_percent(tj *r, const tj_str *f, tj_val args);
 tj_val tj_str_format(tj *r, tj_val self, tj_args *a);
+/* jinja_wordwrap.c */
+tj_str *tj_wordwrap(tj *r, const tj_str *s, int64_t width, bool cut, const tj_str *nl, bool hyphens);
 /* jinja_time.c */
 tj_str *tj_strftime(tj *r, const tj_str *f, int64_t now);
 

@@ -222,6 +222,7 @@ static tj_val m_join(tj *r, tj_val self, tj_args *a) {
     tj_sb_init(r, &b);
     for (size_t i = 0; i < q->n; i++) {
         tj_val v = q->v[i];
+        if (self.s->markup) v = tj_of_str(tj_to_str(r, v)); /* markup takes any value */
         if (v.t != TJ_STR) tj_fail(r, TS_E_INVAL, "sequence item %zu: expected str instance, %s found", i, tj_type_name(v));
         if (i) tj_sb_str(&b, self.s);
         tj_sb_str(&b, self.s->markup ? tj_str_escape(r, v.s) : v.s);
