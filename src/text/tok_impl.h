@@ -38,7 +38,7 @@ TS_NODISCARD ts_status ts_tok_new(ts_tokenizer **out, ts_err *err);
 /* Index the entries; find the byte tokens and the unknown token. */
 TS_NODISCARD ts_status ts_tok_seal(ts_tokenizer *t, ts_err *err);
 /* Compile the split pattern, find the tokens that end an answer and see to it that text does not become them, check bos
- * and eos. */
+ * and eos. Again after settings have changed. */
 TS_NODISCARD ts_status ts_tok_finish(ts_tokenizer *t, ts_err *err);
 void ts_tok_add_end(ts_tokenizer *t, ts_token id);
 /* Add a chat template, or replace the one of that name (the empty name: "default"). */

@@ -165,6 +165,8 @@ ts_status ts_tok_finish(ts_tokenizer *t, ts_err *err) {
         return ts_fail(err, TS_E_FORMAT, "a %s token is to be added, but none is named", t->add_bos ? "begin" : "end");
     TS_TRY(find_ends(t, err));
     TS_TRY(index_special(t, err));
+    ts_pretok_free(t->pretok);
+    t->pretok = NULL;
     if (t->byte_level) return ts_pretok_new(&t->pretok, t->pre, err);
     ts_spm_init(&t->spm, v);
     return TS_OK;
