@@ -117,6 +117,9 @@ typedef struct ts_ledger_row {
     uint64_t host_ns;           /* measured: the host's part, packing activations and combining sums */
     uint64_t bound_ns;          /* derived: the slower of reading and writing at the memory bandwidth of 8 DMA channels */
     uint64_t checked, differ;   /* results compared with the CPU's, and those whose bits differ */
+    /* Each core of an NPU proves with each command which weights it has computed with: proofs looked at; wrong ones, whose commands
+     * were done again; commands that found the array configured anew since the one before, with nothing lost. */
+    uint64_t proofs, wrong_proofs, anew;
     uint64_t sum_device, sum_cpu; /* checksums of these results */
 } ts_ledger_row;
 /* Rows so far: the first `cap` of them into `rows`; returns how many there are. Not while a session computes. */

@@ -15,6 +15,7 @@ static ts_ledger_row *rows_of(const ts_engine *e, size_t *n) {
 
 struct totals {
     uint64_t macs, cpu_macs, weights, padding, acts, sums, commands, device_ns, host_ns, bound_ns, step_ns, cpu_ns, checked, differ;
+    uint64_t proofs, wrong_proofs, anew;
     bool device, simulated;
 };
 
@@ -34,6 +35,7 @@ static struct totals add_up(const ts_ledger_row *r, size_t n) {
         t.acts += r->act_bytes, t.sums += r->sum_bytes, t.commands += r->commands;
         t.device_ns += r->device_ns, t.host_ns += r->host_ns, t.bound_ns += r->bound_ns;
         t.checked += r->checked, t.differ += r->differ;
+        t.proofs += r->proofs, t.wrong_proofs += r->wrong_proofs, t.anew += r->anew;
     }
     return t;
 }
@@ -95,7 +97,9 @@ static bool add_totals(ts_buf *out, const struct totals *t) {
              ts_buf_printf(out,
                            "device: %llu commands, %.3f ms (%s), %.1f %% of the DMA bound (derived, 27.5 GB/s); host's part %.3f ms (measured)\n",
                            (unsigned long long)t->commands, (double)t->device_ns * 1e-6, how, percent(t->bound_ns, t->device_ns),
-                           (double)t->host_ns * 1e-6);
+                           (double)t->host_ns * 1e-6) &&
+             ts_buf_printf(out, "guard: %llu proofs of cores checked, %llu wrong; array found configured anew %llu times, nothing lost\n",
+                           (unsigned long long)t->proofs, (unsigned long long)t->wrong_proofs, (unsigned long long)t->anew);
     }
     ok = ok && ts_buf_printf(out, "cpu: linear layers %.3f ms, everything else %.3f ms (measured)\n", (double)t->cpu_ns * 1e-6,
                              (double)t->step_ns * 1e-6);
@@ -158,12 +162,14 @@ bool cli_ledger_json(const ts_engine *e, ts_buf *out) {
     ok = ok && ts_buf_printf(out,
                              "],\"device_mac_share\":%.6f,\"weight_bytes\":%llu,\"padding_bytes\":%llu,\"activation_bytes\":%llu,"
                              "\"sum_bytes\":%llu,\"moved_bytes\":%llu,\"commands\":%llu,\"device_ns\":%llu,\"bound_ns\":%llu,"
-                             "\"device_evidence\":\"%s\",\"bound_evidence\":\"derived\",\"checked\":%llu,\"differ\":%llu}",
+                             "\"device_evidence\":\"%s\",\"bound_evidence\":\"derived\",\"checked\":%llu,\"differ\":%llu,"
+                             "\"guard\":{\"proofs\":%llu,\"wrong\":%llu,\"anew\":%llu}}",
                              percent(t.macs - t.cpu_macs, t.macs) / 100, (unsigned long long)t.weights, (unsigned long long)t.padding,
                              (unsigned long long)t.acts, (unsigned long long)t.sums,
                              (unsigned long long)(t.weights + t.padding + t.acts + t.sums), (unsigned long long)t.commands,
                              (unsigned long long)t.device_ns, (unsigned long long)t.bound_ns, t.simulated ? "simulated" : "measured",
-                             (unsigned long long)t.checked, (unsigned long long)t.differ);
+                             (unsigned long long)t.checked, (unsigned long long)t.differ, (unsigned long long)t.proofs,
+                             (unsigned long long)t.wrong_proofs, (unsigned long long)t.anew);
     ts_free(r);
     return ok;
 }

@@ -114,6 +114,12 @@ static void add_cost(ts_ledger_row *r, const ts_gemv_cost *c, bool simulated) {
     r->bound_ns += slower * 1000 / DMA_BYTES_PER_US;
 }
 
+static void add_proofs(ts_ledger_row *r, const ts_gemv_cost *c) {
+    r->proofs += c->proofs;
+    r->wrong_proofs += c->wrong_proofs;
+    r->anew += c->anew;
+}
+
 static uint64_t checksum(const float *y, size_t n, uint64_t h) {
     for (size_t i = 0; i < n; i++) {
         uint32_t bits;
@@ -152,6 +158,7 @@ static ts_status run_op(ts_accel *a, const accel_op *o, const ts_exec *ex, const
     /* only a token alone is sure to go on with the next op at once: the layers before the head may be the end of a pass */
     const accel_op *next = o->next && (n_tok == 1 || o->next->next) ? o->next : NULL;
     ts_status s = ts_gemv_op_run(o->op, act, n_tok, y, ld, next ? next->op : NULL, ex->pool, &cost, err);
+    add_proofs(row_of_layers(a, &scratch, layer, o->n, a->device), &cost); /* also of what failed */
     if (s != TS_OK) return ts_err_prefix(err, s, "%s", layer[0]->name);
     for (int i = 0; i < o->n; i++)
         for (uint32_t t = 0; layer[i]->bias && t < n_tok; t++)

@@ -8,17 +8,20 @@
 //              for each row group of this core (8 rows)
 //                  its units, in segments that neither run over a weight buffer nor over a chunk of results
 //          last packet of a job: give back what is begun, pass over padding
+//          last packet of a command: a proof of what it was computed from
 //
 // Registers that keep their meaning:
 //      r0  multiply 4x8x8, signed bytes        r12 bytes of a slice to spread, or 0    r20 units left in the weight buffer
 //      r1  multiply lane by lane, 16 bits      r13 slices left in the packet           r21 units left in the chunk
 //      r2  -1   r3  1   r4  0                  r14 last packet of the job              r22 the smaller of the two
 //      r9  next weight buffer                  r15 row groups of this core             r23 units of this segment
-//      r10 units in a weight buffer            r16 buffers to pass over                r24 a weight buffer is held
-//      r11 units in a chunk                    r17 units of a row group                r25 a chunk is held
+//      r10 commands done                       r16 buffers to pass over                r24 a weight buffer is held
+//      r11 number of the command               r17 units of a row group                r25 a chunk is held
 //      r30 next chunk  r31 next packet         r18 row groups left  r19 units left of this one
 //      p0 weights  p1 activations  p2 results  p3 slice in the packet  p5 the slice as multiplied  p6 H_UNITS  p7 kernel
 //      m0 32       m1 bytes of a row of results   dj0 4 * number of this core              s0 0
+//      m4 units in a weight buffer                     m5 units in a chunk             dj1 W_TAG
+//      r28 tag of the next weight buffer               r29 all bits in which tags were wrong
 
         .include "gemv_core.h"
 
@@ -35,6 +38,10 @@
         movx r25, #0 ; vbcst.32 x1, r4
         vbcst.32 x2, r4                         // all vector registers once: only halves of some are ever loaded
         mov dj0, r5
+        movxm dj1, #W_TAG
+        mov r10, r4
+        mov r28, r4
+        mov r29, r4
         vbcst.32 x3, r4
         vbcst.32 x4, r4
         vbcst.32 x5, r4
@@ -56,10 +63,12 @@ packet:
         lda r6, [p3, #H_KERNEL]
         lda r5, [p3, #H_STEP] ; paddb [p4], m2
         lda r7, [p4, dj0]
-        lda r12, [p3, #H_SPREAD]
+        lda r12, [p3, #H_SPREAD] ; paddb [p4], m0
+        lda r8, [p4, dj0]
+        lda r11, [p3, #H_NUMBER]
         lda r13, [p3, #H_SLICES]
-        lda r10, [p3, #H_UNITS_W]
-        lda r11, [p3, #H_UNITS_O]
+        lda m4, [p3, #H_UNITS_W]
+        lda m5, [p3, #H_UNITS_O]
         lda r14, [p3, #H_LAST] ; movx r26, #2
         movxm r17, #k_q4_0                      // which kernel: r6 is there
         mov m1, r5
@@ -76,6 +85,8 @@ packet:
         mova r26, #8 ; padds [p3], #A_HEADER
         lshl r15, r7, r26 ; mova r27, #-8
         lshl r15, r15, r27
+        mov r27, r8                             // a tag to begin with, or none
+        sel.nez r28, r8, r28, r27
 
 // ---- a slice ----------------------------------------------------------------------------------------------------------
 
@@ -183,17 +194,29 @@ packet_end:
         nop
 no_weights:
         jz r16, #no_padding
-        movxm r5, #W_BYTES
-        movxm r6, #W_BASE + W_COUNT * W_BYTES
+        movxm r5, #W_STRIDE
+        movxm r6, #W_BASE + W_COUNT * W_STRIDE
         movxm r7, #W_BASE
         nop
         nop
 pass_over:
         acq #W_FULL, r2
+        mov p4, r9
         add r9, r9, r5
         eq r27, r9, r6
         sel.nez r9, r7, r9, r27
+        nop
+        lda r8, [p4, dj1]
+        nop
+        nop
+        nop
+        nop
+        nop
+        nop
+        xor r8, r8, r28
         rel #W_EMPTY, r3
+        or r29, r29, r8
+        add r28, r28, #1
         add r16, r16, #-1
         jnz r16, #pass_over
         nop
@@ -202,15 +225,46 @@ pass_over:
         nop
         nop
 no_padding:
-        jz r25, #packet
+        jz r25, #prove
+        movx r5, #2
+        eq r27, r14, r5
         nop
+        nop
+        nop
+        rel #O_FULL, r3
+        mova r25, #0
+        nop
+        nop
+
+// The end of a command: what this core has to say about it, in a chunk of its own. The commands are counted twice, in a register
+// and in memory, so that neither a program that was started anew nor memory that was loaded anew passes.
+prove:
+        jz r27, #packet
+        movxm p4, #PARAMS
+        movxm r6, #O_STRIDE
+        movxm r7, #O_BASE + O_COUNT * O_STRIDE
+        movxm r8, #O_BASE
+        lda r26, [p4, #4]
+        acq #O_EMPTY, r2
+        mov p2, r30
+        add r30, r30, r6
+        add r10, r10, #1
+        eq r27, r30, r7
+        sel.nez r30, r8, r30, r27
+        st r11, [p2, #P_NUMBER] ; add r26, r26, #1
+        st r26, [p4, #4] ; mov r7, dj0
+        st r7, [p2, #P_CORE]
+        st r10, [p2, #P_STARTED]
+        st r26, [p2, #P_LOADED]
+        st r28, [p2, #P_TAG]
+        st r29, [p2, #P_WRONG]
         nop
         nop
         nop
         nop
         j #packet
+        nop
         rel #O_FULL, r3
-        mova r25, #0
         nop
         nop
         nop
@@ -218,8 +272,8 @@ no_padding:
 // The weight buffer or the chunk is used up: on to the next. Both are released here, when the next one is wanted.
 refill:
         jnz r20, #refill_results
-        movxm r6, #W_BYTES
-        movxm r7, #W_BASE + W_COUNT * W_BYTES
+        movxm r6, #W_STRIDE
+        movxm r7, #W_BASE + W_COUNT * W_STRIDE
         movxm r8, #W_BASE
         nop
         nop
@@ -237,8 +291,19 @@ take_weights:
         acq #W_FULL, r2
         mov p0, r9
         add r9, r9, r6
-        eq r27, r9, r7 ; mov r20, r10
+        eq r27, r9, r7 ; mov r20, m4
         sel.nez r9, r8, r9, r27 ; mov r24, r3
+        nop
+        lda r5, [p0, dj1]                       // is it the buffer that it should be?
+        nop
+        nop
+        nop
+        nop
+        nop
+        nop
+        xor r5, r5, r28
+        or r29, r29, r5
+        add r28, r28, #1
 refill_results:
         jnz r21, #refilled
         movxm r6, #O_STRIDE
@@ -260,7 +325,7 @@ take_results:
         acq #O_EMPTY, r2
         mov p2, r30
         add r30, r30, r6
-        eq r27, r30, r7 ; mov r21, r11
+        eq r27, r30, r7 ; mov r21, m5
         sel.nez r30, r8, r30, r27 ; mov r25, r3
 refilled:
         j #segment

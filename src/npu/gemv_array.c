@@ -7,17 +7,16 @@
 /* The memtile of column 0 keeps activations too. It has 24 descriptors for even and 24 for odd channels; a ring takes one for
  * each buffer and direction, so there it is fewer and larger buffers. */
 static const struct {
-    uint32_t bytes, count;
-} rings[TS_GEMV_COLS] = {
-    {5 * TS_GEMV_W_BYTES, 7},
-    {3 * TS_GEMV_W_BYTES, 12},
-    {3 * TS_GEMV_W_BYTES, 12},
-    {3 * TS_GEMV_W_BYTES, 12},
-};
+    uint32_t holds, count;
+} rings[TS_GEMV_COLS] = {{5, 7}, {3, 12}, {3, 12}, {3, 12}};
 enum { MAX_STEPS = 12, ACT_IN = 2, ACT_OUT = 3 /* channels of the memtile, one of each half */ };
 
 uint32_t ts_gemv_ring_bytes(int stream) {
-    return rings[ts_gemv_stream_col(stream)].bytes;
+    enum { LINE = 64 }; /* transfers from host memory begin at lines */
+    return (ts_gemv_ring_holds(stream) * TS_GEMV_W_BYTES + LINE - 1) / LINE * LINE;
+}
+uint32_t ts_gemv_ring_holds(int stream) {
+    return rings[ts_gemv_stream_col(stream)].holds;
 }
 uint32_t ts_gemv_ring_count(int stream) {
     return rings[ts_gemv_stream_col(stream)].count;
@@ -33,17 +32,17 @@ static void add_ring(ts_design *d, ts_tile t, ts_dma_dir dir, int channel, ts_ti
     ts_design_dma(d, t, dir, channel, step, (int)n);
 }
 
-/* A FIFO in a memtile: what comes in on one channel goes out on another. */
-static void add_fifo(ts_design *d, ts_tile mem, const char *name, int in, int out, uint32_t n, uint32_t bytes) {
+/* A FIFO in a memtile: what comes in on one channel goes out on another, the first `goes_on` bytes of each buffer. */
+static void add_fifo(ts_design *d, ts_tile mem, const char *name, int in, int out, uint32_t n, uint32_t bytes, uint32_t goes_on) {
     ts_tile_buf b = ts_design_buffer(d, mem, name, n * bytes, TS_ANY_BANK);
     ts_tile_lock empty = ts_design_lock(d, mem, name, (int)n), full = ts_design_lock(d, mem, name, 0);
     add_ring(d, mem, TS_S2MM, in, b, n, bytes, bytes, empty, full);
-    add_ring(d, mem, TS_MM2S, out, b, n, bytes, bytes, full, empty);
+    add_ring(d, mem, TS_MM2S, out, b, n, bytes, goes_on, full, empty);
 }
 
 /* Memory, locks and rings of a core, at the places that gemv.s knows. */
 static void add_core(ts_design *d, ts_tile core, int number) {
-    ts_tile_buf w = ts_design_buffer(d, core, "weights", TS_GEMV_W_COUNT * TS_GEMV_W_BYTES, TS_ANY_BANK);
+    ts_tile_buf w = ts_design_buffer(d, core, "weights", TS_GEMV_W_COUNT * TS_GEMV_W_STRIDE, TS_ANY_BANK);
     ts_tile_buf o = ts_design_buffer(d, core, "sums", TS_GEMV_O_COUNT * TS_GEMV_O_STRIDE, TS_ANY_BANK);
     ts_tile_buf a = ts_design_buffer(d, core, "activations", TS_GEMV_A_COUNT * TS_GEMV_A_BYTES, TS_ANY_BANK);
     ts_tile_buf slice = ts_design_buffer(d, core, "slice", TS_GEMV_X_BEFORE + TS_GEMV_X_BYTES + TS_GEMV_X_AFTER, TS_ANY_BANK);
@@ -54,11 +53,11 @@ static void add_core(ts_design *d, ts_tile core, int number) {
     ts_tile_lock a_full = ts_design_lock(d, core, "activations full", 0);
     ts_tile_lock o_empty = ts_design_lock(d, core, "sums empty", TS_GEMV_O_COUNT);
     ts_tile_lock o_full = ts_design_lock(d, core, "sums full", 0);
-    add_ring(d, core, TS_S2MM, 0, w, TS_GEMV_W_COUNT, TS_GEMV_W_BYTES, TS_GEMV_W_BYTES, w_empty, w_full);
+    add_ring(d, core, TS_S2MM, 0, w, TS_GEMV_W_COUNT, TS_GEMV_W_STRIDE, TS_GEMV_W_BYTES, w_empty, w_full);
     add_ring(d, core, TS_S2MM, 1, a, TS_GEMV_A_COUNT, TS_GEMV_A_BYTES, TS_GEMV_A_BYTES, a_empty, a_full);
     add_ring(d, core, TS_MM2S, 0, o, TS_GEMV_O_COUNT, TS_GEMV_O_STRIDE, TS_GEMV_O_BYTES, o_full, o_empty);
-    const uint32_t word = 4 * (uint32_t)number;
-    ts_design_data(d, params, &word, sizeof word);
+    const uint32_t word[2] = {4 * (uint32_t)number, 0};
+    ts_design_data(d, params, word, sizeof word);
     ts_design_program(d, core, ts_gemv_code, ts_gemv_code_bytes);
     /* first fit puts them one behind the other; gemv_core.h counts on it */
     const bool there = w && o && a && slice && params && w_empty && w_full && a_empty && a_full && o_empty && o_full;
@@ -79,14 +78,14 @@ static void describe(ts_design *d) {
         int col = ts_gemv_stream_col(s), ch = ts_gemv_stream_channel(s);
         ts_tile shim = ts_tile_at(col, TS_ROW_SHIM), mem = ts_tile_at(col, TS_ROW_MEM), core = ts_tile_at(col, TS_ROW_CORE + ch);
         add_core(d, core, s);
-        add_fifo(d, mem, "weights", ch, ch, rings[col].count, rings[col].bytes);
+        add_fifo(d, mem, "weights", ch, ch, rings[col].count, ts_gemv_ring_bytes(s), rings[col].holds * TS_GEMV_W_BYTES);
         if (s > 0) ts_design_flow(d, ts_end_dma(shim, ch), (ts_end[]){ts_end_dma(mem, ch)}, 1);
         ts_design_flow(d, ts_end_dma(mem, ch), (ts_end[]){ts_end_dma(core, 0)}, 1);
         ts_design_flow(d, ts_end_dma(core, 0), (ts_end[]){ts_end_dma(shim, ch)}, 1);
         acts[s] = ts_end_dma(core, 1);
     }
     ts_tile shim = ts_tile_at(0, TS_ROW_SHIM), mem = ts_tile_at(0, TS_ROW_MEM);
-    add_fifo(d, mem, "activations", ACT_IN, ACT_OUT, TS_GEMV_ACT_RING, TS_GEMV_A_BYTES);
+    add_fifo(d, mem, "activations", ACT_IN, ACT_OUT, TS_GEMV_ACT_RING, TS_GEMV_A_BYTES, TS_GEMV_A_BYTES);
     ts_design_packets(d, TS_GEMV_PACKET_WEIGHTS, ts_end_dma(shim, 0), (ts_end[]){ts_end_dma(mem, 0)}, 1, false);
     ts_design_packets(d, TS_GEMV_PACKET_ACTS, ts_end_dma(shim, 0), (ts_end[]){ts_end_dma(mem, ACT_IN)}, 1, false);
     ts_design_flow(d, ts_end_dma(mem, ACT_OUT), acts, TS_GEMV_CORES);

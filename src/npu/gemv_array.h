@@ -23,9 +23,11 @@ enum {
 static inline int ts_gemv_stream_col(int stream) { return stream / 2; }
 static inline int ts_gemv_stream_channel(int stream) { return stream % 2; }
 
-/* Size and count of the buffers in the memtile that a stream passes. */
+/* The buffers in the memtile that a stream passes: size, count, and how many weight buffers each holds, one behind the other; what
+ * is behind these, up to the next multiple of 64 bytes, comes in and does not go on to the core. */
 uint32_t ts_gemv_ring_bytes(int stream);
 uint32_t ts_gemv_ring_count(int stream);
+uint32_t ts_gemv_ring_holds(int stream);
 
 /* Build the configuration and put it through the static checker. The caller frees it with ts_npu_config_free. */
 TS_NODISCARD ts_status ts_gemv_config(ts_npu_config **out, ts_err *err);

@@ -9,26 +9,30 @@
 #include <stdint.h>
 
 #define TS_GEMV_CONSTANTS(C)                                                                                           \
-    /* weights: a ring of buffers that static descriptors fill; each holds a whole number of units of any type */      \
+    /* weights: a ring of buffers that static descriptors fill; each holds a whole number of units of any type, and    \
+     * behind them a tag, a word that no other buffer of this process has */                                           \
     C(W_BASE, 0x70000)                                                                                                 \
-    C(W_BYTES, 6720)                                                                                                   \
+    C(W_UNITS, 6720) /* bytes of units */                                                                              \
+    C(W_TAG, 6720)                                                                                                     \
+    C(W_BYTES, 6724)                                                                                                   \
+    C(W_STRIDE, 6752)                                                                                                  \
     C(W_COUNT, 4)                                                                                                      \
     /* sums: a ring of chunks. A unit stores four rows of results however many tokens there are, the next one over     \
      * those that do not count; behind a chunk there is room for what its last unit stores too much */                 \
-    C(O_BASE, 0x76900)                                                                                                 \
+    C(O_BASE, 0x76980)                                                                                                 \
     C(O_BYTES, 768)                                                                                                    \
     C(O_STRIDE, 864)                                                                                                   \
     C(O_COUNT, 8)                                                                                                      \
     /* activations: a ring of packets as they come in, and room for one slice in the form that the multiplier takes */ \
-    C(A_BASE, 0x78400)                                                                                                 \
-    C(A_BYTES, 4416)                                                                                                   \
+    C(A_BASE, 0x78480)                                                                                                 \
+    C(A_BYTES, 4480)                                                                                                   \
     C(A_COUNT, 4)                                                                                                      \
-    C(A_HEADER, 64)                                                                                                    \
+    C(A_HEADER, 128)                                                                                                   \
     C(X_BEFORE, 288) /* the loop that spreads a slice stores so much before its first vector, */                       \
     C(X_BYTES, 4352)                                                                                                   \
     C(X_AFTER, 96) /* and so much behind its last */                                                                   \
-    C(X_BASE, 0x7ca20)                                                                                                 \
-    C(PARAMS, 0x7db80) /* word 0: 4 * number of the core, 0 to 7 */                                                    \
+    C(X_BASE, 0x7cba0)                                                                                                 \
+    C(PARAMS, 0x7dd00) /* word 0: 4 * number of the core, 0 to 7; word 1: commands done, at first 0 */                 \
     C(PARAMS_BYTES, 32)                                                                                                \
     /* locks as the core numbers its own */                                                                            \
     C(W_EMPTY, 48)                                                                                                     \
@@ -44,9 +48,18 @@
     C(H_UNITS_O, 12)   /* units whose results fill a chunk */                                                          \
     C(H_SPREAD, 16)    /* one token: bytes of a slice in the packet; else 0, and the packet is one slice */            \
     C(H_SLICES, 20)    /* slices in the packet */                                                                      \
-    C(H_LAST, 24)      /* not 0: the last packet of its job */                                                         \
+    C(H_LAST, 24)      /* 1: the last packet of its job; 2: of its command too, and a proof is wanted */               \
     C(H_UNITS, 28)     /* four bytes: units of a row group in each slice */                                            \
-    C(H_SHARE, 32)     /* for each core: row groups | weight buffers to pass over at the end of the job << 24 */
+    C(H_SHARE, 32)     /* for each core: row groups | weight buffers to pass over at the end of the job << 24 */       \
+    C(H_TAGS, 64)      /* for each core: the next weight buffer's tag, those behind it count up; 0: go on */           \
+    C(H_NUMBER, 96)    /* of the command: comes back in the proof */                                                   \
+    /* the proof, a chunk of its own behind the last sums of a command: byte offsets of 32-bit words */                \
+    C(P_NUMBER, 0)     /* H_NUMBER of the last packet */                                                               \
+    C(P_CORE, 4)       /* 4 * number of the core */                                                                    \
+    C(P_STARTED, 8)    /* commands since the program was started, this one included */                                 \
+    C(P_LOADED, 12)    /* the same as data memory has it */                                                            \
+    C(P_TAG, 16)       /* the tag that the next weight buffer should have */                                           \
+    C(P_WRONG, 20)     /* all bits in which a tag since the start was not what it should have been */
 
 enum {
 #define TS_GEMV_ENUM(name, value) TS_GEMV_##name = (value),

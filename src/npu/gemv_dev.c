@@ -43,6 +43,9 @@ struct ts_gemv_dev {
     uint32_t asked; /* commands since the driver was last asked who else is there */
     const ts_gemv_op *ahead; /* the op whose first weights are in the array already; NULL: none */
     uint32_t turn;
+    uint32_t jobs;     /* commands since the configuration was loaded, as the cores count them too */
+    uint32_t number;   /* of the last command */
+    uint32_t next_tag; /* of weight buffers */
 };
 
 struct ts_gemv_op {
@@ -52,7 +55,9 @@ struct ts_gemv_op {
     uint16_t *scales[TS_GEMV_MATS];
     ts_npu_bo weights;
     uint32_t words[TS_GEMV_CORES], at[TS_GEMV_CORES];          /* of the streams in `weights` */
-    size_t mat_at[TS_GEMV_MATS][TS_GEMV_CORES];                /* bytes: where a matrix' part of a stream begins */
+    uint32_t first[TS_GEMV_MATS][TS_GEMV_CORES];               /* buffer with which a matrix' part of a stream begins */
+    uint32_t buffers[TS_GEMV_CORES];                           /* of a stream; the first one's tag */
+    uint32_t tag[TS_GEMV_CORES];
     uint8_t skip[TS_GEMV_CORES];                               /* buffers of padding at its end */
     uint64_t macs, unit_bytes;                                 /* for one token */
 };
@@ -157,24 +162,39 @@ const char *ts_gemv_refusal(const ts_gemv_shape *shape, int n) {
     return NULL;
 }
 
-static uint64_t round_up(uint64_t v, uint64_t to) {
-    return (v + to - 1) / to * to;
+/* Tags for all buffers: no two of a process have the same, and none has 0. They would begin anew after 28 TB of weights. */
+static void take_tags(ts_gemv_op *op) {
+    uint64_t n = 0;
+    for (int c = 0; c < TS_GEMV_CORES; c++) n += op->buffers[c];
+    if (!op->d->next_tag || op->d->next_tag + n + TS_GEMV_CORES > UINT32_MAX) op->d->next_tag = 1;
+    for (int c = 0; c < TS_GEMV_CORES; c++) {
+        op->tag[c] = op->d->next_tag;
+        op->d->next_tag += op->buffers[c] + 1; /* a stream's end is no other's beginning */
+    }
+}
+
+static ts_gemv_stream stream_of(const ts_gemv_op *op, int c, uint32_t first) {
+    return (ts_gemv_stream){.data = (uint8_t *)op->weights.ptr + 4 * (size_t)op->at[c],
+                            .holds = ts_gemv_ring_holds(c),
+                            .bytes = ts_gemv_ring_bytes(c),
+                            .first = first};
 }
 
 /* Places of all streams in the buffer; its size, 0: too large. */
 static size_t lay_out(ts_gemv_op *op) {
     uint64_t at = 0;
     for (int c = 0; c < TS_GEMV_CORES; c++) {
-        uint64_t begin = at;
+        uint64_t n = 0, holds = ts_gemv_ring_holds(c);
         for (int m = 0; m < op->n; m++) {
-            op->mat_at[m][c] = at;
-            at += (uint64_t)ts_gemv_buffers(&op->mat[m], c) * TS_GEMV_W_BYTES;
+            op->first[m][c] = (uint32_t)n;
+            n += ts_gemv_buffers(&op->mat[m], c);
         }
-        uint64_t end = begin + round_up(at - begin, ts_gemv_ring_bytes(c));
-        op->skip[c] = (uint8_t)((end - at) / TS_GEMV_W_BYTES);
-        op->at[c] = (uint32_t)(begin / 4);
-        op->words[c] = (uint32_t)((end - begin) / 4);
-        at = end;
+        uint64_t rings = (n + holds - 1) / holds, bytes = rings * ts_gemv_ring_bytes(c);
+        op->skip[c] = (uint8_t)(rings * holds - n);
+        op->buffers[c] = (uint32_t)(rings * holds);
+        op->at[c] = (uint32_t)(at / 4);
+        op->words[c] = (uint32_t)(bytes / 4);
+        at += bytes;
     }
     return at <= UINT32_MAX ? (size_t)at : 0; /* offsets of a command have 32 bits */
 }
@@ -204,6 +224,7 @@ ts_status ts_gemv_op_new(ts_gemv_op **out, ts_gemv_dev *d, const ts_gemv_shape *
         ts_gemv_op_free(op);
         return s;
     }
+    take_tags(op);
     *out = op;
     return TS_OK;
 }
@@ -226,11 +247,16 @@ void ts_gemv_op_pack(ts_gemv_op *op, int m, const void *rows, size_t row_bytes, 
 
 void ts_gemv_op_pack_rows(ts_gemv_op *op, int m, const void *rows, size_t row_bytes, uint32_t g) {
     const ts_gemv_mat *mat = &op->mat[m];
-    uint8_t *stream = (uint8_t *)op->weights.ptr + op->mat_at[m][ts_gemv_stream_of(mat, g)];
-    ts_gemv_pack_rows(mat, rows, row_bytes, g, stream, op->scales[m]);
+    const int c = ts_gemv_stream_of(mat, g);
+    const ts_gemv_stream stream = stream_of(op, c, op->first[m][c]);
+    ts_gemv_pack_rows(mat, rows, row_bytes, g, &stream, op->scales[m]);
 }
 
 void ts_gemv_op_packed(ts_gemv_op *op) {
+    for (int c = 0; c < TS_GEMV_CORES; c++) {
+        const ts_gemv_stream stream = stream_of(op, c, 0);
+        ts_gemv_tag_buffers(&stream, op->buffers[c], op->tag[c]);
+    }
     ts_npu_bo_flush(&op->weights, 0, op->weights.bytes);
 }
 
@@ -250,6 +276,7 @@ void ts_gemv_cost_add(ts_gemv_cost *sum, const ts_gemv_cost *c) {
     sum->weight_bytes += c->weight_bytes, sum->act_bytes += c->act_bytes, sum->sum_bytes += c->sum_bytes;
     sum->unit_bytes += c->unit_bytes, sum->device_ns += c->device_ns, sum->cycles += c->cycles;
     sum->launch_cycles += c->launch_cycles, sum->host_ns += c->host_ns;
+    sum->proofs += c->proofs, sum->wrong_proofs += c->wrong_proofs, sum->anew += c->anew;
 }
 
 /* ---- commands ------------------------------------------------------------------------------------------------------- */
@@ -264,7 +291,7 @@ static layout layout_of(const ts_gemv_op *op, uint32_t n_tok, const ts_gemv_op *
     const bool ahead = op->d->ahead == op;
     layout k = {.packets = packets_of(op->mat, op->n, n_tok), .turn = ahead ? op->d->turn : 0};
     for (int c = 0; c < TS_GEMV_CORES; c++) {
-        size_t sums = 0;
+        size_t sums = TS_GEMV_O_BYTES; /* the proof */
         for (int m = 0; m < op->n; m++) sums += ts_gemv_result_bytes(&op->mat[m], c, n_tok);
         k.weights[c] = op->words[c];
         k.at[c] = op->at[c];
@@ -297,9 +324,8 @@ static void describe(ts_dispatch *p, const layout *k) {
     ts_dispatch_begin(p, &before);
     for (int c = 0; c < TS_GEMV_CORES; c++) {
         const int col = ts_gemv_stream_col(c), ch = ts_gemv_stream_channel(c);
-        if (k->sums[c])
-            ts_dispatch_task(p, &(ts_shim_task){.col = col, .channel = ch, .dir = TS_S2MM, .arg = ARG_SUMS, .offset = out,
-                                                .words = k->sums[c], .token = true});
+        ts_dispatch_task(p, &(ts_shim_task){.col = col, .channel = ch, .dir = TS_S2MM, .arg = ARG_SUMS, .offset = out,
+                                            .words = k->sums[c], .token = true});
         out += 4 * (uint64_t)k->sums[c];
     }
     ts_dispatch_task(p, &(ts_shim_task){.dir = TS_MM2S, .arg = ARG_ACTS, .words = k->packets * TS_GEMV_A_BYTES / 4,
@@ -316,8 +342,8 @@ static void describe(ts_dispatch *p, const layout *k) {
                                                 .packet = c == 0, .packet_id = TS_GEMV_PACKET_WEIGHTS, .ahead = true,
                                                 .bd = ahead_bd(k->turn ^ 1, c)});
     for (int c = 0; c < TS_GEMV_CORES; c++)
-        if (k->sums[c]) ts_dispatch_wait(p, ts_gemv_stream_col(c), TS_S2MM, ts_gemv_stream_channel(c));
-    /* a core gives its last sums away when it has taken all its weights, and sums need activations */
+        ts_dispatch_wait(p, ts_gemv_stream_col(c), TS_S2MM, ts_gemv_stream_channel(c));
+    /* a core gives its proof away when it has taken all its weights, and the proof needs activations */
     for (int c = 0; c < TS_GEMV_CORES; c++)
         if (k->weights[c] || c == 0) ts_dispatch_implies(p, ts_gemv_stream_col(c), TS_MM2S, ts_gemv_stream_channel(c));
 }
@@ -391,12 +417,13 @@ static void combine_all(const ts_gemv_op *op, const layout *k, const ts_qact *x,
                         float *const *y, const size_t *ld, ts_pool *pool) {
     struct combine c = {.op = op, .x = x, .all_tok = all_tok, .t0 = t0, .n_tok = n_tok, .y = y, .ld = ld};
     const uint8_t *at = (const uint8_t *)op->d->sums.ptr;
-    ts_npu_bo_invalidate(&op->d->sums, 0, 4 * (size_t)sum_words(k->sums));
-    for (int s = 0; s < TS_GEMV_CORES; s++)
+    for (int s = 0; s < TS_GEMV_CORES; s++) {
         for (int m = 0; m < op->n; m++) {
             c.results[m][s] = at;
             at += ts_gemv_result_bytes(&op->mat[m], s, n_tok);
         }
+        at += TS_GEMV_O_BYTES; /* the proof */
+    }
     for (int m = 0; m < op->n; m++) c.first[m + 1] = c.first[m] + (op->mat[m].n_group + TASK_GROUPS - 1) / TASK_GROUPS;
     if (4 * sum_words(k->sums) > ALONE_BYTES) ts_pool_run(pool, c.first[op->n], combine_task, &c);
     else
@@ -404,13 +431,48 @@ static void combine_all(const ts_gemv_op *op, const layout *k, const ts_qact *x,
 }
 
 static void fill_packets(const ts_gemv_op *op, const ts_qact *x, uint32_t all_tok, uint32_t t0, uint32_t n_tok) {
-    const ts_npu_bo *acts = &op->d->acts;
-    uint8_t *packet = (uint8_t *)acts->ptr;
+    uint8_t *packet = (uint8_t *)op->d->acts.ptr;
+    ts_gemv_guard guard = {0};
+    memcpy(guard.tag, op->tag, sizeof guard.tag);
     for (int m = 0; m < op->n; m++) {
-        ts_gemv_fill_packets(&op->mat[m], x, all_tok, t0, n_tok, m + 1 == op->n ? op->skip : NULL, packet);
+        ts_gemv_fill_packets(&op->mat[m], x, all_tok, t0, n_tok, &guard, m == 0, m + 1 == op->n, op->skip, packet);
         packet += (size_t)ts_gemv_packets(&op->mat[m], n_tok) * TS_GEMV_A_BYTES;
     }
-    ts_npu_bo_flush(acts, 0, (size_t)(packet - (uint8_t *)acts->ptr));
+}
+
+/* Each attempt has a number of its own: what an earlier one has left in memory proves nothing. */
+static void number_packets(ts_gemv_dev *d, uint32_t packets) {
+    d->number++;
+    for (uint32_t p = 0; p < packets; p++)
+        memcpy((uint8_t *)d->acts.ptr + (size_t)p * TS_GEMV_A_BYTES + TS_GEMV_H_NUMBER, &d->number, 4);
+    ts_npu_bo_flush(&d->acts, 0, (size_t)packets * TS_GEMV_A_BYTES);
+}
+
+/* Do the proofs of all cores say that they have done this command, as the next one since the configuration was loaded, with the
+ * weights that were due? Where nothing was taken ahead, an array that was configured anew in between has lost nothing. */
+static ts_status check_proofs(ts_gemv_dev *d, const ts_gemv_op *op, const layout *k, ts_gemv_cost *cost, ts_err *err) {
+    ts_gemv_proof proof[TS_GEMV_CORES];
+    const uint8_t *end = (const uint8_t *)d->sums.ptr;
+    bool fresh = sum_words(k->sent) == 0;
+    for (int s = 0; s < TS_GEMV_CORES; s++) {
+        end += 4 * (size_t)k->sums[s];
+        proof[s] = ts_gemv_proof_read(end - TS_GEMV_O_BYTES);
+        fresh = fresh && proof[s].started == 1;
+    }
+    const uint32_t job = fresh ? 1 : d->jobs + 1;
+    cost->proofs += TS_GEMV_CORES;
+    for (uint32_t s = 0; s < TS_GEMV_CORES; s++) {
+        const ts_gemv_proof *p = &proof[s], want = {d->number, s, job, job, op->tag[s] + op->buffers[s], 0};
+        if (!memcmp(p, &want, sizeof want)) continue;
+        cost->wrong_proofs++;
+        return ts_fail(err, TS_E_DEVICE,
+                       "NPU: the array has not computed with the weights that it was given (core %u: command %u for %u, number %u and %u "
+                       "since the configuration for %u, next tag 0x%x for 0x%x, tags differ in 0x%x): it was configured anew, or lost data",
+                       s, p->number, want.number, p->started, p->loaded, job, p->tag, want.tag, p->wrong);
+    }
+    cost->anew += fresh && d->jobs;
+    d->jobs = job;
+    return TS_OK;
 }
 
 /* From here on nothing is taken ahead of time. */
@@ -442,14 +504,22 @@ static ts_status carry_out(ts_gemv_dev *d, const ts_gemv_op *op, const ts_gemv_o
 }
 
 /* One command for n_tok tokens, whose packets are written. A failure is answered by a second try in a new context. */
-static ts_status run_command(ts_gemv_op *op, uint32_t n_tok, const ts_gemv_op *next, command **out, ts_err *err) {
+static ts_status run_command(ts_gemv_op *op, uint32_t n_tok, const ts_gemv_op *next, command **out, ts_gemv_cost *cost, ts_err *err) {
     ts_gemv_dev *d = op->d;
     for (int attempt = 0;; attempt++) {
+        if (d->ctx->dead) d->jobs = 0;
         ts_status s = d->ctx->dead ? ts_npu_ctx_recover(d->ctx, err) : TS_OK;
         const layout k = layout_of(op, n_tok, next);
         if (s == TS_OK) s = reserve_sums(d, 4 * (size_t)sum_words(k.sums), err);
         if (s == TS_OK) s = find_command(d, &k, out, err);
-        if (s == TS_OK) s = carry_out(d, op, next, *out, err);
+        if (s == TS_OK) {
+            number_packets(d, k.packets);
+            s = carry_out(d, op, next, *out, err);
+        }
+        if (s == TS_OK) {
+            ts_npu_bo_invalidate(&d->sums, 0, 4 * (size_t)sum_words(k.sums));
+            s = check_proofs(d, op, &k, cost, err);
+        }
         if (s == TS_OK) return TS_OK;
         if (s != TS_E_DEVICE) return s;
         d->ctx->dead = true; /* what is in the array is not known any more */
@@ -470,19 +540,24 @@ static ts_status run_pass(ts_gemv_op *op, const ts_qact *x, uint32_t all_tok, ui
     if (d->ahead && d->ahead != op) TS_TRY(ts_gemv_dev_settle(d, err));
     fill_packets(op, x, all_tok, t0, n_tok);
     uint64_t ready = ts_now_ns();
-    TS_TRY(run_command(op, n_tok, may_prefetch(d) ? next : NULL, &c, err));
+    ts_gemv_cost one = {0};
+    ts_status s = run_command(op, n_tok, may_prefetch(d) ? next : NULL, &c, &one, err);
+    if (s != TS_OK) {
+        if (cost) ts_gemv_cost_add(cost, &one); /* what went wrong is told, too */
+        return s;
+    }
     uint64_t done = ts_now_ns();
     combine_all(op, &c->key, x, all_tok, t0, n_tok, y, ld, pool);
     if (!cost) return TS_OK;
-    ts_gemv_cost one = {.commands = 1,
-                        .tokens = n_tok,
-                        .macs = op->macs * n_tok,
-                        .weight_bytes = 4 * sum_words(c->key.weights),
-                        .unit_bytes = op->unit_bytes,
-                        .act_bytes = (uint64_t)c->key.packets * TS_GEMV_A_BYTES,
-                        .sum_bytes = 4 * sum_words(c->key.sums),
-                        .device_ns = c->cmd->done_ns - c->cmd->submit_ns,
-                        .host_ns = ready - begin + ts_now_ns() - done};
+    one.commands = 1;
+    one.tokens = n_tok;
+    one.macs = op->macs * n_tok;
+    one.weight_bytes = 4 * sum_words(c->key.weights);
+    one.unit_bytes = op->unit_bytes;
+    one.act_bytes = (uint64_t)c->key.packets * TS_GEMV_A_BYTES;
+    one.sum_bytes = 4 * sum_words(c->key.sums);
+    one.device_ns = c->cmd->done_ns - c->cmd->submit_ns;
+    one.host_ns = ready - begin + ts_now_ns() - done;
     if (d->sim) {
         const ts_array_stats *st = ts_simnode_stats(d->sim);
         one.cycles = st->cycles;
@@ -513,5 +588,5 @@ ts_status ts_gemv_dev_settle(ts_gemv_dev *d, ts_err *err) {
         return TS_OK;
     }
     fill_packets(op, NULL, 1, 0, 1);
-    return run_command(op, 1, NULL, &c, err);
+    return run_command(op, 1, NULL, &c, &(ts_gemv_cost){0}, err);
 }

@@ -5,6 +5,8 @@
  * in one command. A command takes up to four tokens; more are cut. Results are those of TS_GEMM_Q (kern/kern.h) bit for bit.
  * Prefetch: while the host turns the sums of one op into the input of the next, the array already takes in the next op's
  * first weights, as much as its memtiles hold (docs/npu/gemv.md).
+ * Guard: each core proves with each command which command it was, that it is the next one since the configuration was loaded, and
+ * that every weight buffer was the one that was due. Results whose proofs are not right are never handed out.
  * One thread at a time; a pool helps with the host's part. */
 #ifndef TS_NPU_GEMV_DEV_H
 #define TS_NPU_GEMV_DEV_H
@@ -77,12 +79,15 @@ typedef struct ts_gemv_cost {
     uint64_t cycles;       /* simulated only */
     uint64_t launch_cycles; /* of them before the first operation */
     uint64_t host_ns;      /* measured: preparing packets, combining */
+    uint64_t proofs;       /* of cores, looked at; those that were wrong, whose commands were done again; */
+    uint64_t wrong_proofs;
+    uint64_t anew;         /* commands that found the array configured anew since the one before, with nothing lost */
 } ts_gemv_cost;
 void ts_gemv_cost_add(ts_gemv_cost *sum, const ts_gemv_cost *c);
 
 /* y[m][t * ld[m] + row] = (matrix m of x)[row] for n_tok tokens. `x`: quantised with all of them, in blocks of 32 and 256 as
  * the matrices want. `next`: the op that will be run after this one, nullable; a guess that turns out wrong costs time only.
- * *cost is added to (nullable). A command that fails is tried once more in a new context.
+ * *cost is added to (nullable). A command that fails, or whose proofs are wrong, is tried once more in a new context.
  * Errors: TS_E_DEVICE; the device may be used again (it recovers, or fails again). */
 TS_NODISCARD ts_status ts_gemv_op_run(ts_gemv_op *op, const ts_qact *x, uint32_t n_tok, float *const *y, const size_t *ld,
                                       const ts_gemv_op *next, ts_pool *pool, ts_gemv_cost *cost, ts_err *err);

@@ -68,7 +68,7 @@ static uint32_t units_in(const ts_gemv_mat *m, uint32_t slice) {
 }
 
 static uint32_t units_per_buffer(const ts_gemv_mat *m) {
-    return TS_GEMV_W_BYTES / m->info->unit_bytes;
+    return TS_GEMV_W_UNITS / m->info->unit_bytes;
 }
 
 /* Bytes of results of a unit for n_tok tokens. */
@@ -110,6 +110,15 @@ size_t ts_gemv_result_bytes(const ts_gemv_mat *m, int stream, uint32_t n_tok) {
 }
 
 /* ---- weights -------------------------------------------------------------------------------------------------------- */
+
+static void put32(uint8_t *at, int offset, uint32_t v) {
+    memcpy(at + offset, &v, 4);
+}
+static uint32_t get32(const uint8_t *at, int offset) {
+    uint32_t v;
+    memcpy(&v, at + offset, 4);
+    return v;
+}
 
 #define LOW UINT64_C(0x0f0f0f0f0f0f0f0f)
 
@@ -197,12 +206,17 @@ static void pack_q4_0(uint8_t *out, const ts_block_q4_0 *const b[ROWS]) {
     }
 }
 
-void ts_gemv_pack_group(const ts_gemv_mat *m, const void *rows, size_t row_bytes, uint32_t g, uint8_t *stream,
+void ts_gemv_tag_buffers(const ts_gemv_stream *s, uint32_t n, uint32_t tag) {
+    for (uint32_t i = 0; i < n; i++) put32(ts_gemv_buffer(s, i), TS_GEMV_W_TAG, tag + i);
+}
+
+void ts_gemv_pack_group(const ts_gemv_mat *m, const void *rows, size_t row_bytes, uint32_t g, const ts_gemv_stream *stream,
                         uint16_t *scales) {
     ts_gemv_pack_rows(m, (const uint8_t *)rows + (size_t)g * ROWS * row_bytes, row_bytes, g, stream, scales);
 }
 
-void ts_gemv_pack_rows(const ts_gemv_mat *m, const void *rows, size_t row_bytes, uint32_t g, uint8_t *stream, uint16_t *scales) {
+void ts_gemv_pack_rows(const ts_gemv_mat *m, const void *rows, size_t row_bytes, uint32_t g, const ts_gemv_stream *stream,
+                       uint16_t *scales) {
     /* a row past the end: all integers 0. For Q4_0 that is the nibble 8, and a file block of zeros means -8; its scale
      * is 0, so it does not matter */
     static const union {
@@ -225,7 +239,7 @@ void ts_gemv_pack_rows(const ts_gemv_mat *m, const void *rows, size_t row_bytes,
         }
         uint32_t u = blk / parts, s = u / m->units;
         uint64_t index = unit_index(m, c, local_g, s) + u % m->units;
-        uint8_t *out = stream + index / per_buffer * TS_GEMV_W_BYTES + index % per_buffer * info->unit_bytes;
+        uint8_t *out = ts_gemv_buffer(stream, (uint32_t)(index / per_buffer)) + index % per_buffer * info->unit_bytes;
         for (int r = 0; r < ROWS; r++) {
             switch (info->kernel) {
             case TS_GEMV_Q4_K:
@@ -248,10 +262,6 @@ void ts_gemv_pack_rows(const ts_gemv_mat *m, const void *rows, size_t row_bytes,
 }
 
 /* ---- activations ---------------------------------------------------------------------------------------------------- */
-
-static void put32(uint8_t *header, int at, uint32_t v) {
-    memcpy(header + at, &v, 4);
-}
 
 /* Where the quantised activations of a token lie. */
 struct token {
@@ -298,7 +308,7 @@ static void fill_slice(const ts_gemv_mat *m, const struct token *tok, uint32_t s
 }
 
 void ts_gemv_fill_packets(const ts_gemv_mat *m, const ts_qact *x, uint32_t all_tok, uint32_t t0, uint32_t n_tok,
-                          const uint8_t skip[TS_GEMV_CORES], uint8_t *dst) {
+                          const ts_gemv_guard *guard, bool begin, bool end, const uint8_t skip[TS_GEMV_CORES], uint8_t *dst) {
     assert(n_tok >= 1 && n_tok <= TS_GEMV_TOKENS);
     const bool spread = n_tok == 1;
     const uint32_t per_packet = spread ? TS_GEMV_TOKENS : 1, n = ts_gemv_packets(m, n_tok);
@@ -314,10 +324,13 @@ void ts_gemv_fill_packets(const ts_gemv_mat *m, const ts_qact *x, uint32_t all_t
         put32(dst, TS_GEMV_H_UNITS_O, TS_GEMV_O_BYTES / unit_out(m, n_tok));
         put32(dst, TS_GEMV_H_SPREAD, spread ? 8 * blocks : 0);
         put32(dst, TS_GEMV_H_SLICES, ns);
-        put32(dst, TS_GEMV_H_LAST, p + 1 == n);
+        put32(dst, TS_GEMV_H_LAST, p + 1 < n ? 0 : end ? 2 : 1);
+        put32(dst, TS_GEMV_H_NUMBER, guard->number);
         put32(dst, TS_GEMV_H_UNITS, units);
-        for (int c = 0; c < TS_GEMV_CORES; c++)
-            put32(dst, TS_GEMV_H_SHARE + 4 * c, groups_of(m, c) | (skip ? (uint32_t)skip[c] << 24 : 0));
+        for (int c = 0; c < TS_GEMV_CORES; c++) {
+            put32(dst, TS_GEMV_H_SHARE + 4 * c, groups_of(m, c) | (end ? (uint32_t)skip[c] << 24 : 0));
+            put32(dst, TS_GEMV_H_TAGS + 4 * c, begin && p == 0 ? guard->tag[c] : 0);
+        }
         for (uint32_t t = 0; x && t < n_tok; t++) {
             struct token tok = token_of(m, x, all_tok, t0 + t);
             for (uint32_t i = 0; i < ns; i++)
@@ -325,6 +338,15 @@ void ts_gemv_fill_packets(const ts_gemv_mat *m, const ts_qact *x, uint32_t all_t
                            spread ? 8 : 32);
         }
     }
+}
+
+ts_gemv_proof ts_gemv_proof_read(const uint8_t chunk[TS_GEMV_O_BYTES]) {
+    return (ts_gemv_proof){.number = get32(chunk, TS_GEMV_P_NUMBER),
+                           .core = get32(chunk, TS_GEMV_P_CORE) / 4,
+                           .started = get32(chunk, TS_GEMV_P_STARTED),
+                           .loaded = get32(chunk, TS_GEMV_P_LOADED),
+                           .tag = get32(chunk, TS_GEMV_P_TAG),
+                           .wrong = get32(chunk, TS_GEMV_P_WRONG)};
 }
 
 /* ---- results -------------------------------------------------------------------------------------------------------- */

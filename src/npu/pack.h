@@ -3,7 +3,7 @@
  *
  * A matrix W [n_rows, K] is cut into row groups of 8 rows; each of the eight streams (one per core) gets a run of them.
  * K is cut into slices of 1024. A stream is, for each slice, for each of its row groups, the units of that slice
- * (gemv_core.h), in buffers of TS_GEMV_W_BYTES that hold a whole number of units. The units hold the file's bits but for the
+ * (gemv_core.h), in buffers of TS_GEMV_W_BYTES that hold a whole number of units and a tag. The units hold the file's bits but for the
  * f16 scales, which stay on the host: results come back as integers, and the host combines them in the order of the numeric
  * contract (docs/numerics.md). Nothing is widened. */
 #ifndef TS_NPU_PACK_H
@@ -44,13 +44,25 @@ size_t ts_gemv_scale_bytes(const ts_gemv_mat *m);
 /* Bytes of all units: what the matrix costs without padding at the ends of buffers. */
 uint64_t ts_gemv_unit_bytes(const ts_gemv_mat *m);
 
+/* The weight buffers of a stream in memory: `holds` of them one behind the other, the next ones `bytes` farther on. */
+typedef struct ts_gemv_stream {
+    uint8_t *data;
+    uint32_t holds, bytes;
+    uint32_t first; /* number of the buffer that a matrix begins with */
+} ts_gemv_stream;
+static inline uint8_t *ts_gemv_buffer(const ts_gemv_stream *s, uint32_t n) {
+    return s->data + (size_t)((s->first + n) / s->holds) * s->bytes + (size_t)((s->first + n) % s->holds) * TS_GEMV_W_BYTES;
+}
+/* Number the first n buffers: buffer i gets the tag + i. Tags are not 0. */
+void ts_gemv_tag_buffers(const ts_gemv_stream *s, uint32_t n, uint32_t tag);
+
 /* Pack row group g: `rows` is the tensor's data, row r at rows + r * row_bytes. `stream`: of the core that has the group,
- * ts_gemv_buffers() * TS_GEMV_W_BYTES bytes, zeroed before. `scales`: of the matrix, [n_group][n_block][8 d, 8 dmin] f16.
+ * ts_gemv_buffers() of them, zeroed before. `scales`: of the matrix, [n_group][n_block][8 d, 8 dmin] f16.
  * Rows past the end are zeros. Any thread, any order. */
-void ts_gemv_pack_group(const ts_gemv_mat *m, const void *rows, size_t row_bytes, uint32_t g, uint8_t *stream,
+void ts_gemv_pack_group(const ts_gemv_mat *m, const void *rows, size_t row_bytes, uint32_t g, const ts_gemv_stream *stream,
                         uint16_t *scales);
 /* The same where `rows` are those of the group alone. */
-void ts_gemv_pack_rows(const ts_gemv_mat *m, const void *rows, size_t row_bytes, uint32_t g, uint8_t *stream,
+void ts_gemv_pack_rows(const ts_gemv_mat *m, const void *rows, size_t row_bytes, uint32_t g, const ts_gemv_stream *stream,
                        uint16_t *scales);
 int ts_gemv_stream_of(const ts_gemv_mat *m, uint32_t g);
 
@@ -58,15 +70,27 @@ int ts_gemv_stream_of(const ts_gemv_mat *m, uint32_t g);
 
 /* Packets, TS_GEMV_A_BYTES each, that n_tok tokens (1 to 4) need. */
 uint32_t ts_gemv_packets(const ts_gemv_mat *m, uint32_t n_tok);
+/* What a command demands a proof with: its number, and the tags of the weight buffers that its streams begin with. */
+typedef struct ts_gemv_guard {
+    uint32_t number, tag[TS_GEMV_CORES];
+} ts_gemv_guard;
+
 /* Write them for tokens [t0, t0 + n_tok) of `x`, which was quantised with all_tok tokens; x NULL: all
- * zero. skip[c]: weight buffers that core c
- * shall pass over at the end, NULL: none. */
+ * zero. `begin`, `end`: they are the first, the last of their command. skip[c], with `end`: weight buffers that core c
+ * shall pass over then. */
 void ts_gemv_fill_packets(const ts_gemv_mat *m, const ts_qact *x, uint32_t all_tok, uint32_t t0, uint32_t n_tok,
-                          const uint8_t skip[TS_GEMV_CORES], uint8_t *dst);
+                          const ts_gemv_guard *guard, bool begin, bool end, const uint8_t skip[TS_GEMV_CORES], uint8_t *dst);
+
+/* A proof, as P_... of gemv_core.h has its words. */
+typedef struct ts_gemv_proof {
+    uint32_t number, core, started, loaded, tag, wrong;
+} ts_gemv_proof;
+ts_gemv_proof ts_gemv_proof_read(const uint8_t chunk[TS_GEMV_O_BYTES]);
 
 /* ---- results -------------------------------------------------------------------------------------------------------- */
 
-/* Bytes that a stream returns for n_tok tokens: whole chunks. */
+/* Bytes of sums that a stream returns for n_tok tokens: whole chunks. Behind those of a command's last matrix comes the proof,
+ * one chunk. */
 size_t ts_gemv_result_bytes(const ts_gemv_mat *m, int stream, uint32_t n_tok);
 /* Combine row group g's sums: y[(t0 + t) * ld_y + row] as TS_GEMM_Q (kern/kern.h) has it, bit for bit. `results`: of the stream
  * that has the group. Rows past n_rows are not written. plain: in plain C, whatever the processor has; the bits are the same. */

@@ -33,7 +33,7 @@ static bool acquire(void *ud, unsigned lock, int32_t v) {
     switch (lock) {
     case TS_GEMV_W_FULL:
         if (m->next_buffer == m->n_buffers) return false;
-        memcpy(at(m, TS_GEMV_W_BASE + m->w_slot++ % TS_GEMV_W_COUNT * TS_GEMV_W_BYTES),
+        memcpy(at(m, TS_GEMV_W_BASE + m->w_slot++ % TS_GEMV_W_COUNT * TS_GEMV_W_STRIDE),
                m->weights + (size_t)m->next_buffer * TS_GEMV_W_BYTES, TS_GEMV_W_BYTES);
         m->next_buffer++;
         assert_int_equal(m->w_held++, 0);
@@ -61,7 +61,7 @@ static bool release(void *ud, unsigned lock, int32_t v) {
     switch (lock) {
     case TS_GEMV_W_EMPTY:
         assert_int_equal(m->w_held--, 1);
-        spoil(m, TS_GEMV_W_BASE + (m->w_slot - 1) % TS_GEMV_W_COUNT * TS_GEMV_W_BYTES, TS_GEMV_W_BYTES);
+        spoil(m, TS_GEMV_W_BASE + (m->w_slot - 1) % TS_GEMV_W_COUNT * TS_GEMV_W_STRIDE, TS_GEMV_W_STRIDE);
         return true;
     case TS_GEMV_A_EMPTY:
         assert_int_equal(m->a_held--, 1);
@@ -92,7 +92,7 @@ static void machine_init(machine *m, int number, ts_rng *rng) {
     ts_aie2_outside out = {.ud = m, .acquire = acquire, .release = release, .undefined = undefined};
     out.mem[TS_AIE2_OWN] = m->mem;
     for (size_t i = 0; i < sizeof m->mem; i++) m->mem[i] = (uint8_t)ts_rng_u32(rng);
-    memcpy(at(m, TS_GEMV_PARAMS), &(uint32_t){4 * (uint32_t)number}, 4);
+    memcpy(at(m, TS_GEMV_PARAMS), (uint32_t[]){4 * (uint32_t)number, 0}, 8);
     m->rng = rng;
     assert_ok(ts_aie2_core_init(&m->core, &out, &err));
     assert_ok(ts_aie2_core_load(&m->core, 0, ts_gemv_code, ts_gemv_code_bytes, &err));
@@ -153,25 +153,37 @@ static cost layer(ts_dtype type, uint32_t n_rows, uint32_t K, uint32_t n_tok, fi
         (ts_act_block(type) == 32 ? ref.quant32 : ref.quant256)(in + (size_t)t * K, K, n_tok, t, &x);
     reference(&ref, &mat, rows, row_bytes, &x, n_tok, want);
 
-    uint8_t *stream[TS_GEMV_CORES];
+    ts_gemv_stream stream[TS_GEMV_CORES];
+    ts_gemv_guard guard;
     uint16_t *scales = ts_alloc(1, ts_gemv_scale_bytes(&mat));
-    for (int s = 0; s < TS_GEMV_CORES; s++) stream[s] = ts_calloc(ts_gemv_buffers(&mat, s) + 1, TS_GEMV_W_BYTES);
+    for (int s = 0; s < TS_GEMV_CORES; s++) {
+        uint32_t n = ts_gemv_buffers(&mat, s) + 1;
+        stream[s] = (ts_gemv_stream){.data = ts_calloc(n, TS_GEMV_W_BYTES), .holds = 1, .bytes = TS_GEMV_W_BYTES};
+        guard.tag[s] = 1 + ts_rng_u32(&rng) / 2;
+        ts_gemv_tag_buffers(&stream[s], n, guard.tag[s]);
+    }
     for (uint32_t g = 0; g < mat.n_group; g++)
-        ts_gemv_pack_group(&mat, rows, row_bytes, g, stream[ts_gemv_stream_of(&mat, g)], scales);
+        ts_gemv_pack_group(&mat, rows, row_bytes, g, &stream[ts_gemv_stream_of(&mat, g)], scales);
 
     for (int s = 0; s < TS_GEMV_CORES; s++) {
         machine_init(&m, s, &rng);
         m.wait_1_in = wait_1_in;
         /* four tokens at a time, on the same core without a restart */
+        uint32_t job = 0;
         for (uint32_t t0 = 0; t0 < n_tok; t0 += TS_GEMV_TOKENS) {
             uint32_t n = n_tok - t0 < TS_GEMV_TOKENS ? n_tok - t0 : TS_GEMV_TOKENS, np = ts_gemv_packets(&mat, n);
             uint8_t skip[TS_GEMV_CORES] = {0};
             skip[s] = (uint8_t)(seed + t0) % 2; /* one buffer of padding, or none */
             uint8_t *packets = ts_alloc(np, TS_GEMV_A_BYTES);
             size_t bytes = ts_gemv_result_bytes(&mat, s, n);
-            uint8_t *results = ts_alloc(bytes + 1, 1);
-            ts_gemv_fill_packets(&mat, &x, n_tok, t0, n, skip, packets);
-            c.cycles += machine_run(&m, packets, np, stream[s], ts_gemv_buffers(&mat, s) + skip[s], results, bytes);
+            uint8_t *results = ts_alloc(bytes + TS_GEMV_O_BYTES, 1);
+            const uint32_t n_buffers = ts_gemv_buffers(&mat, s) + skip[s];
+            guard.number = ts_rng_u32(&rng);
+            ts_gemv_fill_packets(&mat, &x, n_tok, t0, n, &guard, true, true, skip, packets);
+            c.cycles += machine_run(&m, packets, np, stream[s].data, n_buffers, results, bytes + TS_GEMV_O_BYTES);
+            const ts_gemv_proof proof = ts_gemv_proof_read(results + bytes);
+            job++;
+            assert_memory_equal(&proof, (&(ts_gemv_proof){guard.number, (uint32_t)s, job, job, guard.tag[s] + n_buffers, 0}), sizeof proof);
             for (uint32_t g = mat.first[s]; g < mat.first[s + 1]; g++)
                 ts_gemv_combine_group(&mat, scales, results, &x, n_tok, t0, n, g, seed % 2, got, n_rows);
             c.units += (uint64_t)(mat.first[s + 1] - mat.first[s]) * ((mat.n_slice - 1) * mat.units + mat.units_last);
@@ -185,7 +197,7 @@ static cost layer(ts_dtype type, uint32_t n_rows, uint32_t K, uint32_t n_tok, fi
             fail_msg("%s [%u, %u], %u tokens, fill %d %d: token %zu row %zu: %.9g, the reference has %.9g",
                      ts_dtype_get(type)->name, n_rows, K, n_tok, weights, acts, i / n_rows, i % n_rows, (double)got[i],
                      (double)want[i]);
-    for (int s = 0; s < TS_GEMV_CORES; s++) ts_free(stream[s]);
+    for (int s = 0; s < TS_GEMV_CORES; s++) ts_free(stream[s].data);
     ts_free(scales), ts_free(rows), ts_free(in), ts_free(want), ts_free(got);
     ts_qact_fini(&x);
     return c;
@@ -215,6 +227,60 @@ static void test_shapes(void **state) {
         for (uint32_t k = 32; k < 1200; k += 224) layer(all_types[i], 30, k, k % 5 + 1, RANDOM, RANDOM, 0, seed + k);
 }
 
+/* Other weights than the header says never pass: a stream that is a buffer too far on or too far back, two buffers that have
+ * changed places, one of another job, one that is all zero; in the units and in the padding behind them; in the first job and in a
+ * later one. And the counts: memory or program as new. */
+static void test_guard(void **state) {
+    (void)state;
+    enum { RIGHT, AHEAD, BACK, SWAPPED, FOREIGN, ZERO, PADDING, MEMORY, HOWS };
+    static machine m;
+    for (size_t type = 0; type < 4; type++)
+        for (int how = 0; how < HOWS; how++)
+            for (int late = 0; late < 2; late++) {
+                ts_rng rng = ts_rng_seed(type * 100 + (unsigned)how);
+                ts_gemv_mat mat;
+                assert_true(ts_gemv_mat_init(&mat, all_types[type], 1024, 1024, 0));
+                const uint32_t n = ts_gemv_buffers(&mat, 0), all = n + 1, np = ts_gemv_packets(&mat, 1);
+                assert_true(n >= 4);
+                const uint8_t skip[TS_GEMV_CORES] = {1};
+                ts_gemv_stream s = {.data = ts_calloc(all + 2, TS_GEMV_W_BYTES), .holds = 1, .bytes = TS_GEMV_W_BYTES};
+                uint8_t *packets = ts_alloc(np, TS_GEMV_A_BYTES), buffer[TS_GEMV_W_BYTES];
+                const size_t bytes = ts_gemv_result_bytes(&mat, 0, 1) + TS_GEMV_O_BYTES;
+                uint8_t *results = ts_alloc(bytes, 1);
+                ts_gemv_tag_buffers(&s, all + 2, 999);
+                machine_init(&m, 0, &rng);
+                ts_gemv_proof p = {0};
+                for (int job = 0; job <= late; job++) {
+                    const uint8_t *from = ts_gemv_buffer(&s, 1);
+                    if (job == late) {
+                        if (how == AHEAD) from = ts_gemv_buffer(&s, 2);
+                        if (how == BACK) from = ts_gemv_buffer(&s, 0);
+                        if (how == SWAPPED) {
+                            memcpy(buffer, ts_gemv_buffer(&s, 2), sizeof buffer);
+                            memcpy(ts_gemv_buffer(&s, 2), ts_gemv_buffer(&s, 3), sizeof buffer);
+                            memcpy(ts_gemv_buffer(&s, 3), buffer, sizeof buffer);
+                        }
+                        if (how == FOREIGN) ts_gemv_tag_buffers(&(ts_gemv_stream){ts_gemv_buffer(&s, 4), 1, TS_GEMV_W_BYTES, 0}, 1, 5000);
+                        if (how == ZERO) memset(ts_gemv_buffer(&s, n), 0, TS_GEMV_W_BYTES); /* the last with units */
+                        if (how == PADDING) memset(ts_gemv_buffer(&s, n + 1), 0, TS_GEMV_W_BYTES);
+                        if (how == MEMORY) memset(at(&m, TS_GEMV_PARAMS + 4), 0, 4);
+                    }
+                    ts_gemv_fill_packets(&mat, NULL, 1, 0, 1, &(ts_gemv_guard){.number = 77, .tag = {1000}}, true, true, skip, packets);
+                    machine_run(&m, packets, np, from, all, results, bytes);
+                    p = ts_gemv_proof_read(results + bytes - TS_GEMV_O_BYTES);
+                    if (job < late) assert_int_equal(p.wrong, 0);
+                }
+                const bool counted = how != MEMORY || !late;
+                assert_int_equal(p.wrong != 0, how != RIGHT && how != MEMORY);
+                assert_int_equal(p.started, late + 1);
+                assert_int_equal(p.loaded == p.started, counted);
+                assert_int_equal(p.tag, 1000 + all);
+                assert_int_equal(p.number, 77);
+                ts_aie2_core_fini(&m.core);
+                ts_free(s.data), ts_free(packets), ts_free(results);
+            }
+}
+
 /* What a unit costs on the core beside what its bytes cost on the stream, one word a cycle. */
 static void test_cycles(void **state) {
     (void)state;
@@ -240,6 +306,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_units),
         cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_guard),
         cmocka_unit_test(test_cycles),
     };
     return cmocka_run_group_tests_name("gemv core", tests, setup, NULL);
