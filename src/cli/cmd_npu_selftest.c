@@ -207,7 +207,7 @@ const cli_command cmd_npu_selftest = {
     .summary = "try the NPU step by step up to its full speed, write a report",
     .text = "Rungs: 1 queries, 2 heap and context, 3 an empty configuration, 4 4 KiB round in one column, 5 in four,\n"
             "6 one core, 7 linear layers of each type against the CPU bit for bit, 8 bandwidth of reading on 1, 2, 4\n"
-            "and 8 channels, 9 latency of a submission. It stops at the first that fails. Save your work first: a hang\n"
-            "of the NPU can need a reboot on older kernels. See docs/npu/silicon.md.",
+            "and 8 channels, 9 latency of a submission and what lasts from one to the next. It stops at the first that\n"
+            "fails. Save your work first: a hang of the NPU can need a reboot on older kernels. See docs/npu/silicon.md.",
     .run = run,
 };

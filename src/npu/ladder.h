@@ -9,7 +9,8 @@
  *   6 core       one core with a program: what comes back is twice what went in
  *   7 gemv       the program of the linear layers, each type of weight, compared with the CPU bit for bit
  *   8 read       bandwidth of reading host memory with 1, 2, 4 and 8 channels
- *   9 latency    of a submission: nothing to do, and 4 KiB round, 64 times each
+ *   9 latency    of a submission: nothing to do, and 4 KiB round, 64 times each; a wait for the second channel alone; words of a
+ *                memtile that a command with nothing to do must leave alone
  *
  * It runs on any ts_npu_io. Nothing is tried twice, nothing goes out that the static checker has not passed, and nothing that
  * docs/npu/driver.md warns of is ever issued. */

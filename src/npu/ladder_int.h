@@ -43,8 +43,11 @@ TS_NODISCARD ts_status climb_wait(climb *c, double *us, ts_err *err);
 /* Submit with both buffers (n_args 2) or none and wait; *us: from submission to end, measured or simulated. */
 TS_NODISCARD ts_status climb_run(climb *c, int n_args, double *us, ts_err *err);
 
-/* The tasks of a loop: `in_words` from argument 0 and `out_words` to argument 1 in each column, channel 0. */
-void climb_loop_dispatch(ts_dispatch *p, int n_cols, uint32_t words);
+/* Another command for the context that is there. */
+TS_NODISCARD ts_status climb_command(climb *c, ts_dispatch *p, const uint64_t *bytes, int n_args, ts_err *err);
+
+/* The tasks of a loop: `words` from argument 0 and to argument 1 in each column. */
+void climb_loop_dispatch(ts_dispatch *p, int n_cols, int channel, uint32_t words);
 /* One trip of 4 KiB a column with data that depend on `seed`; the result must be `times` the input. */
 TS_NODISCARD ts_status climb_trip(climb *c, uint32_t seed, uint32_t times, double *us, ts_err *err);
 

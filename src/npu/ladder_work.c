@@ -89,7 +89,7 @@ ts_status rung_core(climb *c, ts_err *err) {
         ts_design_free(d);
         return s;
     }
-    climb_loop_dispatch(&p, 1, LADDER_LOOP_WORDS);
+    climb_loop_dispatch(&p, 1, 0, LADDER_LOOP_WORDS);
     TS_TRY(climb_plan(c, d, 1, &p, (uint64_t[]){bytes, bytes}, 2, err));
     TS_TRY(climb_up(c, bytes, bytes, err));
     TS_TRY(climb_trip(c, 7, 2, &us, err));
@@ -153,13 +153,7 @@ static ts_status read_command(climb *c, int n, uint32_t blocks, ts_err *err) {
                                              .offset = in * (unsigned)k, .words = BLOCK_WORDS * blocks});
     for (int k = 0; k < n; k++) ts_dispatch_wait(&p, read_col(k), TS_S2MM, read_channel(k));
     for (int k = 0; k < n; k++) ts_dispatch_implies(&p, read_col(k), TS_MM2S, read_channel(k));
-    ts_npu_cmd_free(c->cmd);
-    ts_npu_command_free(c->command);
-    c->cmd = NULL, c->command = NULL;
-    ts_status s = ts_npu_command_from(&c->command, c->config, &p, (uint64_t[]){in * (unsigned)n, out * (unsigned)n}, 2, NULL, err);
-    ts_dispatch_free(&p);
-    if (s == TS_OK) s = ts_npu_cmd_new(&c->cmd, c->ctx, c->command, err);
-    return s;
+    return climb_command(c, &p, (uint64_t[]){in * (unsigned)n, out * (unsigned)n}, 2, err);
 }
 
 static uint32_t read_word(size_t i) {

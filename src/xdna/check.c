@@ -264,6 +264,9 @@ ts_status ts_check_bd(const ts_npu_config *c, ts_tile t, const ts_bd_regs *regs,
     if (k != TS_TILE_SHIM && !in_memory(c, t, lo, hi))
         FAIL_BD(BD_RANGE, "%s touches 0x%llx to 0x%llx, outside the tile's memory", where,
                 (unsigned long long)lo, (unsigned long long)hi);
+    if (k == TS_TILE_MEM && lo % ts_tile_infos[k].data_bytes < TS_MEM_LOW_BYTES)
+        FAIL_BD(BD_LOW, "%s touches 0x%llx to 0x%llx, among the first %d bytes of a memtile", where, (unsigned long long)lo,
+                (unsigned long long)hi, TS_MEM_LOW_BYTES);
     ts_tile lock_tile;
     uint32_t lock;
     if (bd->acq_enable && (!ts_check_lock_of_bd(c, t, bd->acq_lock, &lock_tile, &lock) ||

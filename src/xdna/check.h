@@ -30,6 +30,7 @@
     RULE(BD_LIVE, "no descriptor is rewritten while a task may still read it")                               \
     RULE(BD_HALF, "memtile descriptors 0-23 serve even channels, 24-47 odd ones")                            \
     RULE(BD_RANGE, "a descriptor stays inside the memory it names")                                          \
+    RULE(BD_LOW, "a descriptor leaves the first 64 bytes of a memtile alone: firmware may keep marks there") \
     RULE(BD_FEATURE,                                                                                         \
          "descriptors use only what Tessera relies on: no compression, padding, out-of-order, secure")       \
     RULE(LOCK_RANGE, "locks exist, are taken and given by counting, and cannot leave 0 to 63")               \

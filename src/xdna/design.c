@@ -139,7 +139,7 @@ ts_tile_buf ts_design_buffer(ts_design *d, ts_tile tile, const char *name, uint3
              tile.col, tile.row);
         return 0;
     }
-    uint32_t lo = banked ? (uint32_t)bank * TS_BANK_BYTES : 0,
+    uint32_t lo = banked ? (uint32_t)bank * TS_BANK_BYTES : ts_tile_kind_of(tile) == TS_TILE_MEM ? TS_MEM_LOW_BYTES : 0,
              hi = banked ? lo + TS_BANK_BYTES : info->data_bytes;
     int64_t at = bytes > hi - lo ? -1 : first_fit(d, tile, lo, hi, bytes);
     if (at < 0) {

@@ -113,7 +113,7 @@ static ts_design *base_design(base b) {
 }
 
 /* In LOOP_MEM: memtile BDs 0, 1 (S2MM 0) and 2, 3 (MM2S 0), own locks 0 (empty, 2) and 1 (full, 0), buffers of
- * 256 words at 0 and 0x400. LOOP_CORE is the same in a core tile. GATHER: see designs.h. */
+ * 256 words at 0x40 and 0x440 (LOOP_CORE: 0 and 0x400). LOOP_CORE is the same in a core tile. GATHER: see designs.h. */
 static uint32_t *bd(edit *e, ts_tile t, int number) {
     return find(e, ts_addr(t, ts_bd_off(ts_tile_kind_of(t), number)), 0)->data;
 }
@@ -190,6 +190,8 @@ CASE(bd_past_end, change(e, &CORE_BD(1)[0], TS_CORE_DMA_BD_0_BASE_ADDRESS, 0x400
 CASE(bd_steps_out, change(e, &CORE_BD(1)[2], TS_CORE_DMA_BD_2_D0_STEPSIZE, 100))
 CASE(bd_west_of_column_0, change(e, &MEM_BD(1)[1], TS_MEM_DMA_BD_1_BASE_ADDRESS, 0x1ff00))
 CASE(bd_across_memtiles, change(e, &MEM_BD(1)[1], TS_MEM_DMA_BD_1_BASE_ADDRESS, 0x40000 - 128))
+CASE(bd_low, change(e, &MEM_BD(1)[1], TS_MEM_DMA_BD_1_BASE_ADDRESS, 0x20000 + 15))
+CASE(bd_low_east, change(e, &MEM_BD(1)[1], TS_MEM_DMA_BD_1_BASE_ADDRESS, 0x20000))
 CASE(bd_compressed, change(e, &MEM_BD(1)[4], TS_MEM_DMA_BD_4_ENABLE_COMPRESSION, 1))
 CASE(bd_padded, change(e, &MEM_BD(1)[1], TS_MEM_DMA_BD_1_D0_ZERO_BEFORE, 1))
 CASE(bd_ooo, change(e, &MEM_BD(1)[0], TS_MEM_DMA_BD_0_OUT_OF_ORDER_BD_ID, 1))
@@ -293,6 +295,8 @@ static const config_case config_cases[] = {
     {"strides past the end", TS_RULE_BD_RANGE, LOOP_CORE, bd_steps_out},
     {"the memtile west of column 0", TS_RULE_BD_RANGE, LOOP_MEM, bd_west_of_column_0},
     {"a buffer across two memtiles", TS_RULE_BD_RANGE, LOOP_MEM, bd_across_memtiles},
+    {"a buffer that begins in the first 64 bytes", TS_RULE_BD_LOW, LOOP_MEM, bd_low},
+    {"a buffer at 0", TS_RULE_BD_LOW, LOOP_MEM, bd_low_east},
     {"compression", TS_RULE_BD_FEATURE, LOOP_MEM, bd_compressed},
     {"padding", TS_RULE_BD_FEATURE, LOOP_MEM, bd_padded},
     {"an out-of-order id", TS_RULE_BD_FEATURE, LOOP_MEM, bd_ooo},
