@@ -60,6 +60,7 @@ def model_options(base: list[str], sim: list[str], ctx: list[str]) -> dict:
         "ledger": (cpu, ["+", "--ledger"]),
         "ledger-check": (sim, ["+", "--ledger-check"]),
         "no-prefetch": (sim, ["+", "--no-prefetch"]),
+        "prefetch": (sim, ["+", "--prefetch", "off"]),
         "sim-seed": (sim, ["+", "--sim-seed", "5"]),
         "ctx": (ctx, ["+", "--ctx", "8"]),
         "pre": ([*base, "-m", "{nopre}"], ["+", "--pre", "gpt-2"]),
@@ -140,6 +141,7 @@ EFFECTS: dict[str, dict[str, Effect]] = {
         "ledger": (BENCH, ["+", "--ledger"]),
         "ledger-check": (["bench", "-m", "{tiny}", *BENCH[3:], "--device", "npu-sim"], ["+", "--ledger-check"]),
         "no-prefetch": (["bench", "--shape", "tiny", "--device", "npu-sim", "--json"], ["+", "--no-prefetch"]),
+        "prefetch": (["bench", "--shape", "tiny", "--device", "npu-sim", "--json"], ["+", "--prefetch", "off"]),
         "sim-seed": (["bench", "--shape", "tiny", "--device", "npu-sim", "--json"], ["+", "--sim-seed", "7"]),
         "model": (["bench", *BENCH[3:]], ["+", "--model", "{tiny}"]),
         "shape": (["bench", *BENCH[3:]], ["+", "--shape", "tiny"]),
@@ -297,7 +299,7 @@ def run(argv: list[str], files: dict, stdin: str) -> tuple:
         left = {p.name: 0 if "selftest" in argv else p.stat().st_size for p in pathlib.Path(tmp).iterdir() if p.name not in files and p.is_file()}
     out, err = (t.decode(errors="replace") for t in (r.stdout, r.stderr))
     out = MEASURED.sub(r"\1 #", out) if out[:1] in "{[" or not TIMED & set(argv) else mask(out)
-    return r.returncode, out, mask(err), left, re.findall(r"([\d.]+) simulated", err)
+    return r.returncode, out, mask(err), left, re.findall(r"([\d.]+) +simulated", err)
 
 
 def mask(text: str) -> str:
