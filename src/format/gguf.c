@@ -541,6 +541,19 @@ static void split_suffix(char out[32], uint64_t i, uint64_t n) {
     snprintf(out, 32, "-%05d-of-%05d.gguf", (int)i + 1, (int)n);
 }
 
+/* The model's metadata is part 1's. What another part says beyond that would be overlooked. */
+static ts_status check_metadata(const part *first, const part *p, ts_err *err) {
+    for (size_t i = 0; i < p->n_kv; i++) {
+        const ts_gguf_kv *kv = &p->kv[i];
+        if (!strncmp(kv->key, "split.", 6) || !strcmp(kv->key, "general.alignment")) continue; /* of each part */
+        const ts_gguf_kv *other = find_kv(first, kv->key);
+        if (!other || other->type != kv->type || other->elem != kv->elem || other->raw.len != kv->raw.len ||
+            (kv->raw.len && memcmp(other->raw.data, kv->raw.data, kv->raw.len)))
+            return bad(p, err, TS_E_FORMAT, kv->offset, "key \"%s\" is not as in part 1, which has the model's metadata", SHOW(kv->key));
+    }
+    return TS_OK;
+}
+
 /* Part 0 of g->parts is the named one, and says that it is one of several: find and open the others, in order. */
 static ts_status open_others(ts_gguf *g, uint64_t count, ts_err *err) {
     part named = g->parts[0];
@@ -592,6 +605,7 @@ static ts_status open_others(ts_gguf *g, uint64_t count, ts_err *err) {
         for (size_t k = 0; k < p->n_tensors; k++) p->tensor[k].file = (int)i;
         n_tensors += p->n_tensors;
     }
+    for (uint64_t i = 1; i < count; i++) TS_TRY(check_metadata(&parts[0], &parts[i], err));
     for (uint64_t i = 0; i < count; i++) {
         v = n_tensors;
         TS_TRY(get_uint(&parts[i], "split.tensors.count", UINT32_MAX, false, &v, err));

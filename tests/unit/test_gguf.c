@@ -607,6 +607,8 @@ typedef struct split_part {
     int name_i, name_n; /* in the file name */
     int no, count, total; /* keys; -1: absent */
     const char *tensor; /* its one tensor */
+    const char *key; /* one more, NULL: none */
+    uint32_t value;
 } split_part;
 
 static void write_part(const char *dir, const split_part *p, char path[128]) {
@@ -618,6 +620,7 @@ static void write_part(const char *dir, const split_part *p, char path[128]) {
     if (p->no >= 0) ts_gguf_put_scalar(w, "split.no", TS_GGUF_U16, &(uint16_t){(uint16_t)p->no});
     if (p->count >= 0) ts_gguf_put_scalar(w, "split.count", TS_GGUF_U16, &(uint16_t){(uint16_t)p->count});
     if (p->total >= 0) ts_gguf_put_scalar(w, "split.tensors.count", TS_GGUF_I32, &(int32_t){p->total});
+    if (p->key) ts_gguf_put_u32(w, p->key, p->value);
     ts_gguf_add_tensor(w, p->tensor, TS_F32, 1, (uint64_t[]){3}, x);
     assert_ok(ts_gguf_save(w, path, &err));
     ts_gguf_writer_free(w);
@@ -649,6 +652,9 @@ static const struct split_case {
     {"wrong total", {{0, 3, 0, 3, 4, "a"}, {1, 3, 1, 3, 4, "b"}, {2, 3, 2, 3, 4, "c"}}, 0,
      "split.tensors.count is 4, but the parts have 3 tensors"},
     {"one wrong total", {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, 3, 7, "b"}, {2, 3, 2, 3, 3, "c"}}, 0, "split.tensors.count is 7"},
+    {"the same key", {{0, 3, 0, 3, 3, "a", "llama.x", 5}, {1, 3, 1, 3, 3, "b", "llama.x", 5}, {2, 3, 2, 3, 3, "c"}}, 2, NULL},
+    {"a key of part 2", {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, 3, 3, "b", "llama.x", 5}, {2, 3, 2, 3, 3, "c"}}, 0, "key \"llama.x\" is not as in part 1"},
+    {"two values", {{0, 3, 0, 3, 3, "a", "llama.x", 5}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "c", "llama.x", 6}}, 1, "\"llama.x\" is not as in part 1"},
     {"tensor twice", {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "a"}}, 0, "tensor \"a\" is there twice"},
 };
 
