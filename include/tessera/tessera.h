@@ -78,7 +78,10 @@ typedef struct ts_engine_opts { /* zero-initialise: every 0 or NULL means the de
 } ts_engine_opts;
 
 /* Load the model file at `path` (GGUF; any part of a split model). Errors: TS_E_IO, TS_E_FORMAT, TS_E_UNSUPP,
- * TS_E_NOMEM, TS_E_INVAL (unknown device, bad TESSERA_CPU), TS_E_DEVICE (no NPU, or it refuses, with what to do). */
+ * TS_E_NOMEM, TS_E_INVAL (unknown device, bad TESSERA_CPU), TS_E_DEVICE (no NPU, or it refuses, with what to do).
+ * The file must stay as it is until the engine is closed: parts of it are read when they are needed. Where it has been written to,
+ * a session's next call is TS_E_IO; reading a part that has been cut off raises SIGBUS, which is for the program to handle. Replacing
+ * the file by another of its name, or removing it, does no harm. */
 TS_NODISCARD ts_status ts_engine_open(ts_engine **out, const char *path, const ts_engine_opts *opts, ts_err *err);
 /* The same from memory: the bytes of a whole file, borrowed until the engine is closed, 64-byte aligned. */
 TS_NODISCARD ts_status ts_engine_open_memory(ts_engine **out, const void *data, size_t len, const ts_engine_opts *opts,
@@ -203,7 +206,8 @@ uint32_t ts_session_n_ctx(const ts_session *s);
 /* Make the timeline exactly tokens[0..n): what it has in common with the present one is kept, the rest is dropped, the new
  * part is processed. Then ts_session_logits gives the prediction after token n - 1. n >= 1. After an error the timeline
  * is a prefix of `tokens`.
- * Errors: TS_E_LIMIT: n is larger than the context; TS_E_INVAL: a token outside the vocabulary; TS_E_CANCELLED. */
+ * Errors: TS_E_LIMIT: n is larger than the context, or a key or value than an F16 cache can hold; TS_E_INVAL: a token outside the
+ * vocabulary; TS_E_FORMAT: numbers stop being finite, with layer and position; TS_E_IO: the file has been written to; TS_E_CANCELLED. */
 TS_NODISCARD ts_status ts_session_sync(ts_session *s, const ts_token *tokens, size_t n, ts_err *err);
 /* f32 [n_vocab], natural-log odds up to a constant; valid until the session is used again. NULL before the first sync. */
 const float *ts_session_logits(const ts_session *s);

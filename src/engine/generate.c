@@ -142,6 +142,7 @@ ts_status ts_generate(ts_session *s, ts_sampler *sampler, const ts_token *prompt
     ts_status st = watch(&u, err);
     if (st == TS_OK) st = ts_session_sync(s, prompt, n_prompt, err);
     ts_token last = -1;
+    bool wanted = true; /* the receiver has not said that it wants no more */
     /* the session owns room for n_ctx tokens: the timeline is extended in place */
     while (st == TS_OK) {
         if (opts->max_tokens && r.n_tokens == opts->max_tokens) break;
@@ -161,6 +162,7 @@ ts_status ts_generate(ts_session *s, ts_sampler *sampler, const ts_token *prompt
         }
         if (!hand_out(&u, end ? 0 : n, last, s->logits)) {
             r.reason = TS_STOP_CANCELLED;
+            wanted = false;
             break;
         }
         if (end || found) {
@@ -182,7 +184,7 @@ ts_status ts_generate(ts_session *s, ts_sampler *sampler, const ts_token *prompt
             break;
         }
     }
-    if (st == TS_OK && r.reason != TS_STOP_STRING) { /* what was held back was not a stop string after all */
+    if (st == TS_OK && wanted && r.reason != TS_STOP_STRING) { /* what was held back was not a stop string after all */
         if (!ts_detok_flush(&detok, &u.held))
             st = ts_fail_nomem(err, "the answer", u.held.len);
         else if (u.held.len)

@@ -159,7 +159,7 @@ static void test_stop_strings(void **state) {
     answer(&c, (ts_generate_opts){STOP("cdcd", "cdef")}, "b", TS_STOP_STRING, 5, NULL);
     answer(&c, (ts_generate_opts){STOP("j")}, "bcdefghi", TS_STOP_STRING, 9, NULL);
     heard h = {.stop_after = 3};
-    answer(&c, (ts_generate_opts){STOP("cdex")}, "bcd", TS_STOP_CANCELLED, 3, &h);
+    answer(&c, (ts_generate_opts){STOP("cdex")}, "b", TS_STOP_CANCELLED, 3, &h); /* no more after "no more" */
     /* nothing is printed that may still become a stop string */
     h = (heard){.stop_after = 4};
     ts_generate_opts o = {STOP("bcdefZ"), .on_piece = hear, .ud = &h};
@@ -167,8 +167,8 @@ static void test_stop_strings(void **state) {
     ts_err err;
     assert_ok(ts_generate(c.s, c.greedy, &c.first, 1, &o, &r, &err));
     assert_int_equal(r.reason, TS_STOP_CANCELLED);
-    assert_int_equal(h.pieces, 5); /* four empty ones, then what was held back */
-    assert_string_equal(h.text, "bcde");
+    assert_int_equal(h.pieces, 4); /* empty ones: what was held back is not handed to whoever wants no more */
+    assert_string_equal(h.text, "");
 #undef STOP
     drop(&c);
 }
@@ -251,6 +251,32 @@ static void test_stopped(void **state) {
     drop(&c);
 }
 
+struct refuser {
+    int calls, accept;
+};
+
+static bool refuse(void *ud, const ts_piece *p) {
+    struct refuser *r = ud;
+    (void)p;
+    return ++r->calls <= r->accept;
+}
+
+/* Whoever says that it wants no more gets no more, also not what was held back for a stop string. */
+static void test_refused(void **state) {
+    (void)state;
+    chain c = make_text("abcdefgh", NULL);
+    ts_err err;
+    for (int accept = 0; accept < 5; accept++) {
+        struct refuser r = {.accept = accept};
+        ts_generated g;
+        const char *const stop[] = {"bcdefZ"};
+        assert_ok(ts_generate(c.s, c.greedy, &c.first, 1, &(ts_generate_opts){.stop = stop, .n_stop = 1, .on_piece = refuse, .ud = &r}, &g, &err));
+        assert_int_equal(g.reason, TS_STOP_CANCELLED);
+        assert_int_equal(r.calls, accept + 1);
+    }
+    drop(&c);
+}
+
 struct asking {
     chain *c;
     size_t n;
@@ -284,7 +310,7 @@ static void test_alloc(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reasons),    cmocka_unit_test(test_context),        cmocka_unit_test(test_stop_strings),
-        cmocka_unit_test(test_characters), cmocka_unit_test(test_control_tokens), cmocka_unit_test(test_stopped),
+        cmocka_unit_test(test_characters), cmocka_unit_test(test_control_tokens), cmocka_unit_test(test_stopped), cmocka_unit_test(test_refused),
         cmocka_unit_test(test_alloc),
     };
     return cmocka_run_group_tests_name("generate", tests, NULL, NULL);
