@@ -37,7 +37,9 @@ ts_status ts_outfile_open(ts_outfile *f, const char *path, ts_err *err) {
         return ts_fail_nomem(err, path, strlen(path) + 32);
     }
     if (!*path || path[strlen(path) - 1] == '/') beside = false; /* no name, or a folder: open says what is wrong with it */
-    int fd = open(beside ? tmp.data : name, O_WRONLY | O_TRUNC | O_CLOEXEC | (beside ? O_CREAT : 0), 0666);
+    /* not waiting for somebody to read a pipe: without a reader that is an error */
+    int fd = open(beside ? tmp.data : name, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (beside ? O_CREAT : 0), 0666);
+    if (fd >= 0) (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
     if (fd < 0) {
         ts_status s = ts_fail_os(err, TS_E_IO, errno, "cannot write %s", path); /* the file beside it is nobody's business */
         ts_free(name);

@@ -171,6 +171,8 @@ static void test_no_file(void **state) {
         }
         assert_int_equal(b.len, 0);
     }
+    assert_status(ts_file_write(fifo, "x", 1, &err), TS_E_IO); /* nobody reads it */
+    assert_int_equal(err.os_errno, ENXIO);
     /* a pipe with a writer is read to its end, also where the writer is slow: process substitution */
     int fd[2];
     assert_int_equal(pipe(fd), 0);
