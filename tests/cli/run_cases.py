@@ -108,7 +108,7 @@ def run_case(program: str, case: dict) -> list[str]:
             (pathlib.Path(tmp) / name).write_bytes(content_bytes(content, fill))
         for name, (source, size) in case.get("cuts", {}).items():
             (pathlib.Path(tmp) / name).write_bytes(pathlib.Path(fill(source)).read_bytes()[:size])
-        env = {**os.environ, "HOME": tmp, "XDG_STATE_HOME": "", "TESSERA_MODEL": ""}
+        env = {**os.environ, "HOME": tmp, "XDG_STATE_HOME": "", "TESSERA_MODEL": "", "TESSERA_PROGRESS": "0"}
         for k, v in case.get("env", {}).items():
             if v is False:
                 env.pop(k, None)
