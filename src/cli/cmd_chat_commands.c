@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/printable.h"
 #include "cli/cmd_chat.h"
+#include "cli/nearest.h"
 #include "cli/output.h"
 #include "engine/engine.h"
 
@@ -98,7 +99,9 @@ static void refuse_setting(chat *c, const char *name) {
     bool ok = true;
     for (const cli_opt *o = table; !cli_opt_is_end(o); o++)
         if (o->kind != CLI_GROUP) ok = ok && ts_buf_printf(&list, "%s%s", list.len ? ", " : "", o->name);
-    chat_refuse(c, "there is no setting \"%s\"; there are %s", name, ok ? list.data : "others");
+    const char *near = cli_opt_nearest(table, name, strlen(name));
+    if (near) chat_refuse(c, "there is no setting \"%s\"; did you mean %s? There are %s", name, near, ok ? list.data : "others");
+    else chat_refuse(c, "there is no setting \"%s\"; there are %s", name, ok ? list.data : "others");
     ts_buf_free(&list);
 }
 
@@ -380,7 +383,10 @@ void chat_command(chat *c, char *line) {
             commands[i].run(c, args);
             return;
         }
-    chat_refuse(c, "unknown command %s; /help lists them, and a message that begins with / goes between \"\"\"", line);
+    cli_nearest near = {.word = line + 1, .len = strlen(line + 1)};
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) cli_nearest_offer(&near, commands[i].name, strlen(commands[i].name));
+    if (near.found) chat_refuse(c, "unknown command %s; did you mean /%.*s? /help lists all", line, (int)near.found_len, near.found);
+    else chat_refuse(c, "unknown command %s; /help lists them, and a message that begins with / goes between \"\"\"", line);
 }
 
 /* ---- Tab -------------------------------------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "cli/common.h"
 #include "cli/ledger.h"
+#include "cli/stats.h"
 
 #include <errno.h>
 #include <math.h>
@@ -136,7 +137,10 @@ static int print_json(const eval_args *a, const ts_engine *e, const struct tally
     for (size_t i = 0; i < sizeof number / sizeof *number; i++)
         ok = ok && ts_buf_printf(&out, ",\"%s\":", number[i].key) && cli_json_number(&out, number[i].value, number[i].decimals);
     if (a->model.ledger || a->model.ledger_check) ok = ok && ts_buf_puts(&out, ",\"ledger\":") && cli_ledger_json(e, &out);
-    return print_buf(&out, ok && ts_buf_puts(&out, ",\"evidence\":\"measured\"}\n"));
+    ts_model_info info;
+    ts_engine_info(e, &info);
+    return print_buf(&out, ok && ts_buf_printf(&out, ",\"device\":\"%s\",\"cpu_level\":\"%s\",\"threads\":%d,\"evidence\":\"measured\",\"time_kind\":\"%s\"}\n",
+                                               info.device, info.cpu_level, info.n_threads, cli_time_kind(&info)));
 }
 
 /* All documents of a text: pieces between lines that equal the separator. */

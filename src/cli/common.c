@@ -97,7 +97,7 @@ int cli_open_engine(const cli_command *cmd, cli_model *m, ts_engine **out) {
     cli_progress_begin(&m->loading);
     ts_status s = ts_engine_open(out, m->path, &opts, &err);
     cli_progress_end(&m->loading);
-    if (s == TS_OK) cli_sim_notice(*out);
+    if (s == TS_OK && !m->quiet) cli_sim_notice(*out);
     return s == TS_OK ? CLI_OK : cli_fail(&err);
 }
 

@@ -2,7 +2,6 @@
 
 #include "base/cpu.h"
 #include "cli/sim_speed.h"
-#include "cli/stats.h"
 #include "cli/table.h"
 #include "cli/term.h"
 #include "engine/accel.h"
@@ -204,12 +203,13 @@ static void begin_steps(struct steps *s, const plan *p, bool sim, uint64_t width
     *s = (struct steps){.p = p, .progress = {.what = sim ? "simulating" : "running", .unit = "MMAC", .per_unit = 1000000}};
     for (int i = 0; i < p->n; i++) s->all += macs_of(&p->e[i]);
     if (sim && cli_sim_rate(width, kern, pool, &rate, &err) == TS_OK) {
-        char text[300], macs[20], speed[20];
+        char text[300];
         const double seconds = (double)s->all / rate;
         s->progress.guess_ns = (uint64_t)(seconds * 1e9);
-        snprintf(text, sizeof text, "npu-sim simulates the NPU cycle by cycle: about %.0f %s for %d ops (derived: %s multiply-accumulates at %s a second, "
-                                    "measured on one layer)", seconds < 120 ? seconds : seconds / 60, seconds < 120 ? "s" : "min", p->n,
-                 cli_count_text(macs, (double)s->all), cli_count_text(speed, rate));
+        snprintf(text, sizeof text,
+                 "npu-sim simulates the NPU cycle by cycle: about %.0f %s for %d ops (derived: %.1f million multiply-accumulates at %.1f million a "
+                 "second, measured on one layer)", seconds < 120 ? seconds : seconds / 60, seconds < 120 ? "s" : "min", p->n,
+                 (double)s->all * 1e-6, rate * 1e-6);
         if (seconds > 2) cli_term_print(stderr, text, true);
     }
     cli_progress_begin(&s->progress);

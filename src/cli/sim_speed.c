@@ -1,7 +1,6 @@
 #include "cli/sim_speed.h"
 
 #include "base/clock.h"
-#include "cli/stats.h"
 #include "cli/term.h"
 #include "engine/engine.h"
 #include "npu/gemv_bench.h"
@@ -28,7 +27,7 @@ ts_status cli_sim_rate(uint64_t width, const ts_kern *kern, ts_pool *pool, doubl
 }
 
 void cli_sim_notice(const ts_engine *e) {
-    char text[300], macs[20], speed[20];
+    char text[300];
     double rate;
     ts_err err;
     ts_model_info info;
@@ -37,9 +36,9 @@ void cli_sim_notice(const ts_engine *e) {
     const double token = (double)(info.layer_macs + info.head_macs);
     if (cli_sim_rate(info.d_model, &e->kern, e->pool, &rate, &err) == TS_OK && rate > 0)
         snprintf(text, sizeof text,
-                 "npu-sim simulates the NPU cycle by cycle: about %.*f s a token here (derived: %s multiply-accumulates at %s a second, "
-                 "measured on one layer). It is not an NPU's speed.",
-                 token / rate < 10 ? 1 : 0, token / rate, cli_count_text(macs, token), cli_count_text(speed, rate));
+                 "npu-sim simulates the NPU cycle by cycle: about %.1f s a token here (derived: %.1f million multiply-accumulates at %.1f "
+                 "million a second, measured on one layer). It is not an NPU's speed.",
+                 token / rate, token * 1e-6, rate * 1e-6);
     else
         snprintf(text, sizeof text, "npu-sim simulates the NPU cycle by cycle, which is slow. It is not an NPU's speed.");
     cli_term_print(stderr, text, true);

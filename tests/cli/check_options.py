@@ -118,6 +118,7 @@ EFFECTS: dict[str, dict[str, Effect]] = {
         "predict": (CHAT, ["+", "--predict", "3"], {}, "hello\n"),
         "system": (CHAT, ["+", "--system", "You are small."], {}, "/system\n"),
         "verbose": (CHAT, ["+", "--verbose"], {}, "hello\n"),
+        "auto-trim": (CHAT + ["-n", "1", "--ctx", "128"], ["+", "--auto-trim"], {}, "one\ntwo\nthree\n"),
     },
     "eval": {
         **model_options(EVAL, EVAL[:3] + ["-p", "ab", "--json", "--ledger", "--device", "npu-sim"], EVAL),
@@ -295,7 +296,7 @@ def run(argv: list[str], files: dict, stdin: str) -> tuple:
         for name, text in files.items():
             pathlib.Path(tmp, name).write_bytes(text if isinstance(text, bytes) else text.encode())
         r = subprocess.run(argv, cwd=tmp, input=stdin.encode(), capture_output=True, timeout=120,
-                           env={**os.environ, "HOME": tmp, "XDG_STATE_HOME": "", "TESSERA_MODEL": ""})
+                           env={**os.environ, "HOME": tmp, "XDG_STATE_HOME": "", "TESSERA_MODEL": "", "TESSERA_PROGRESS": "0"})
         left = {p.name: 0 if "selftest" in argv else p.stat().st_size for p in pathlib.Path(tmp).iterdir() if p.name not in files and p.is_file()}
     out, err = (t.decode(errors="replace") for t in (r.stdout, r.stderr))
     out = MEASURED.sub(r"\1 #", out) if out[:1] in "{[" or not TIMED & set(argv) else mask(out)
