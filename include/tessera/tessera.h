@@ -206,8 +206,9 @@ uint32_t ts_session_n_ctx(const ts_session *s);
 /* Make the timeline exactly tokens[0..n): what it has in common with the present one is kept, the rest is dropped, the new
  * part is processed. Then ts_session_logits gives the prediction after token n - 1. n >= 1. After an error the timeline
  * is a prefix of `tokens`.
- * Errors: TS_E_LIMIT: n is larger than the context, or a key or value than an F16 cache can hold; TS_E_INVAL: a token outside the
- * vocabulary; TS_E_FORMAT: numbers stop being finite, with layer and position; TS_E_IO: the file has been written to; TS_E_CANCELLED. */
+ * Errors: TS_E_LIMIT: n is larger than the context; TS_E_INVAL: a token outside the vocabulary; TS_E_UNSUPP: a key or value is larger
+ * than an F16 cache can hold; TS_E_FORMAT: numbers stop being finite, with layer and position; TS_E_IO: the file has been written to;
+ * TS_E_CANCELLED. */
 TS_NODISCARD ts_status ts_session_sync(ts_session *s, const ts_token *tokens, size_t n, ts_err *err);
 /* f32 [n_vocab], natural-log odds up to a constant; valid until the session is used again. NULL before the first sync. */
 const float *ts_session_logits(const ts_session *s);

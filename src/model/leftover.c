@@ -233,7 +233,7 @@ void ts_key_show(const ts_gguf_kv *kv, char *out, size_t cap) {
     } else if (kv->type == TS_GGUF_BOOL) {
         snprintf(value, sizeof value, "%s", ts_gguf_int(kv, 0) ? "true" : "false");
     } else {
-        snprintf(value, sizeof value, "%.9g", ts_gguf_num(kv, 0));
+        snprintf(value, sizeof value, "%.*g", kv->type == TS_GGUF_F32 ? 7 : 15, ts_gguf_num(kv, 0));
     }
     snprintf(out, cap, "%s = %s", key, value);
 }

@@ -121,7 +121,7 @@ static ts_status fail_fault(const ts_pass *p, ts_err *err) {
     };
     uint64_t f = atomic_load(&p->fault);
     enum fault kind = (enum fault)(f >> 32 & 255);
-    return ts_fail(err, kind == FAULT_F16 ? TS_E_LIMIT : TS_E_FORMAT, "%s: layer %" PRIu64 ", position %u: %s%s", ts_gguf_path(p->m->file),
+    return ts_fail(err, kind == FAULT_F16 ? TS_E_UNSUPP : TS_E_FORMAT, "%s: layer %" PRIu64 ", position %u: %s%s", ts_gguf_path(p->m->file),
                    f >> 40, position_of(p->batch, (uint32_t)f), what[kind],
                    kind == FAULT_F16 ? "" : "; the file's weights are damaged, or its metadata does not fit them");
 }

@@ -48,7 +48,7 @@ struct ts_pass {
 };
 
 /* Run the layers: stores keys and values, leaves the residual stream of every token in s->x. TS_E_CANCELLED when asked
- * to stop, TS_E_DEVICE; TS_E_FORMAT where a value is not finite any more, TS_E_LIMIT where a key or value is too large for an F16
+ * to stop, TS_E_DEVICE; TS_E_FORMAT where a value is not finite any more, TS_E_UNSUPP where a key or value is too large for an F16
  * cache, both with layer and position. (The KV cache then holds entries of these positions that must not be used.) */
 TS_NODISCARD ts_status ts_forward(const ts_model *m, ts_exec ex, ts_scratch *s, const ts_batch *b, ts_err *err);
 /* Logits of rows [row0, row0 + n) of the last pass: out f32 [n, n_vocab], finite. Errors: those of a device; TS_E_FORMAT: they would

@@ -329,8 +329,8 @@ static void test_overflow(void **state) {
         ts_status code;
         const char *says;
     } t[] = {
-        {"blk.1.attn_k.weight", 1e6f, true, TS_E_LIMIT, "layer 1, position "},
-        {"blk.0.attn_v.weight", 1e6f, true, TS_E_LIMIT, "use --kv f32"},
+        {"blk.1.attn_k.weight", 1e6f, true, TS_E_UNSUPP, "layer 1, position "},
+        {"blk.0.attn_v.weight", 1e6f, true, TS_E_UNSUPP, "use --kv f32"},
         {"blk.0.attn_k.weight", 1e38f, false, TS_E_FORMAT, "layer 0, position "},
         {"blk.1.attn_q.weight", 1e38f, false, TS_E_FORMAT, "layer 1, position "},
         {"blk.1.ffn_up.weight", 3e38f, false, TS_E_FORMAT, ": the feed-forward network"},
