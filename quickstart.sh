@@ -162,4 +162,4 @@ fi
 
 if [ -n "$model" ]; then set -- -m "$model"; else set --; fi
 if [ -t 0 ] && [ -t 1 ]; then exec $tessera chat "$@"; fi
-exec $tessera run "$@" -p "Hello! Who are you?" -n 200 --temp 0
+exec $tessera run "$@" -p "Hello! Who are you?" -n 200 --temp 0 </dev/null # the prompt is this, whatever waits in a pipe

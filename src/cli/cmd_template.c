@@ -1,5 +1,6 @@
 /* cmd_template.c - tessera template: what a chat template makes of a conversation. */
 #include "base/file.h"
+#include "cli/arguments.h"
 #include "cli/bundled.h"
 #include "cli/commands.h"
 #include "cli/output.h"
@@ -120,7 +121,8 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     ts_tokenizer *tok = NULL;
     ts_err err;
     int code = cli_parse(cmd, opts, argc, argv, &rest);
-    if (code == CLI_OK && rest.n) code = cli_usage_error(cmd, "unexpected argument \"%s\"", rest.item[0]);
+    if (code == CLI_OK) code = cli_take_plain(cmd, CLI_PLAIN_MODEL, &rest, &a.model, NULL, NULL);
+    if (code == CLI_OK && a.model) code = cli_check_model_path(a.model, true);
     if (code == CLI_OK && !a.context) code = cli_usage_error(cmd, "what conversation? Give it with --context FILE");
     if (code == CLI_OK && a.template.name && a.template.file) code = cli_usage_error(cmd, "give -f or --chat-template, not both");
     if (code == CLI_OK && !a.model && !a.template.file) a.model = cli_default_model(NULL);
@@ -141,11 +143,13 @@ static int run(const cli_command *cmd, int argc, char **argv) {
 
 const cli_command cmd_template = {
     .name = "template",
-    .args = "--context FILE",
+    .args = "[MODEL] --context FILE",
+    .files = "@file",
     .summary = "show what a chat template makes of a conversation",
     .text = "The template is a Jinja program, run as Hugging Face's apply_chat_template runs it. bos_token, eos_token and the\n"
             "like are the model's where the context does not name them. Control tokens are recognised in what the template\n"
             "wrote, never in what came from the variables.\n"
+            "\n"
             "Exit code: 0 printed, 1 the template refused the context (the message says where: line and column) or something\n"
             "could not be read, 2 wrong usage.",
     .run = run,

@@ -4,6 +4,7 @@
 #include "cli/arguments.h"
 #include "cli/bundled.h"
 #include "cli/ledger.h"
+#include "cli/nearest.h"
 #include "cli/sim_speed.h"
 #include "cli/term.h"
 #include "text/chat.h"
@@ -183,7 +184,15 @@ int cli_check_template(const char *name) {
     static const char *const usual[] = {"default", "tool_use", "rag"};
     for (size_t i = 0; name && i < sizeof usual / sizeof *usual; i++)
         if (!strcmp(name, usual[i])) return CLI_OK;
-    return !name || ts_chat_find(&t, name, &err) == TS_OK ? CLI_OK : cli_fail(&err);
+    if (!name || ts_chat_find(&t, name, &err) == TS_OK) return CLI_OK;
+    cli_nearest near = {.word = name, .len = strlen(name)};
+    for (int i = 1; i < TS_CHAT_TEMPLATES; i++) {
+        const char *known = ts_chat_name((ts_chat_template)i);
+        cli_nearest_offer(&near, known, strlen(known));
+    }
+    size_t used = strlen(err.msg);
+    if (near.found) snprintf(err.msg + used, sizeof err.msg - used, "; did you mean %s?", near.found);
+    return cli_fail(&err);
 }
 
 int cli_parse_ids(const cli_command *cmd, const char *text, ts_token **out, size_t *n) {
