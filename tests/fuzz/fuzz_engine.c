@@ -15,15 +15,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 enum { N_MODELS = 6, N_CTX = 192 };
 
-#define TINY(arch_, ...) {.name = "fuzz", .arch = arch_, .n_layer = 2, .d_model = 32, .d_ff = 64, .n_head = 2, .n_kv_head = 1, .head_dim = 16, \
+#define TINY(...) {.name = "fuzz", .n_layer = 2, .d_model = 32, .d_ff = 64, .n_head = 2, .n_kv_head = 1, .head_dim = 16, \
                           .n_vocab = 270, .n_ctx = 256, .rope_base = 10000, .norm_eps = 1e-5f, __VA_ARGS__}
 static const struct {
     ts_shape shape;
     ts_mix mix;
 } models[N_MODELS] = {
-    {TINY("llama"), {TS_Q4_0, TS_Q8_0, TS_Q4_0}},        {TINY("llama", .tied = true, .linear = 2), {TS_F32, TS_F32, TS_F32}},
-    {TINY("qwen2", .tied = true), {TS_F16, TS_F16, TS_BF16}}, {TINY("qwen3", .yarn = 4, .rope_ctx_orig = 64), {TS_Q8_0, TS_Q8_0, TS_Q5_1}},
-    {TINY("llama", .window = 7), {TS_MXFP4, TS_IQ4_NL, TS_Q4_1}}, {TINY("llama", .rope_factor = 32), {TS_BF16, TS_Q8_0, TS_F32}},
+    {TINY(.arch = "llama"), {TS_Q4_0, TS_Q8_0, TS_Q4_0}},        {TINY(.arch = "llama", .tied = true, .linear = 2), {TS_F32, TS_F32, TS_F32}},
+    {TINY(.arch = "qwen2", .tied = true), {TS_F16, TS_F16, TS_BF16}}, {TINY(.arch = "qwen3", .yarn = 4, .rope_ctx_orig = 64), {TS_Q8_0, TS_Q8_0, TS_Q5_1}},
+    {TINY(.arch = "llama", .window = 7), {TS_MXFP4, TS_IQ4_NL, TS_Q4_1}}, {TINY(.arch = "llama", .rope_factor = 32), {TS_BF16, TS_Q8_0, TS_F32}},
 };
 
 /* The models, made once; where their tensor data begins. */
