@@ -47,8 +47,10 @@ static struct {
 } answer;
 
 static bool put_bytes(const char *text, size_t len) {
-    if (len) answer.open = text[len - 1] != '\n';
-    fwrite(text, 1, len, stdout);
+    if (len) {
+        answer.open = text[len - 1] != '\n';
+        fwrite(text, 1, len, stdout);
+    }
     if (fflush(stdout) == 0 && !ferror(stdout)) return true;
     if (!first_errno) first_errno = errno;
     return false;
