@@ -350,7 +350,7 @@ class Check:
         self.tally.ok()
         return "ok", "; ".join(f"left out: {why}" for why, _ in left_out)
 
-    def tests(self, folder: str, suites: set[str] = frozenset(), without: set[str] = frozenset(), patience: int = 4,
+    def tests(self, folder: str, suites: set[str] = frozenset(), without: set[str] = frozenset(), patience: int = 10,
               env: dict[str, str] | None = None, what: str = "tests") -> None:
         begin = time.monotonic()
         todo = self.listed(folder, suites, without)
@@ -514,7 +514,7 @@ class Check:
 
     def all(self, folder: str, gcc: bool) -> None:
         long = self.args.long
-        patience = 100 if long else 4  # a busy machine is no failure
+        patience = 100 if long else 10  # a busy machine is no failure
         not_these = frozenset() if long else frozenset({"long"})
         data = self.tally.data
         self.plan = [k for k in (*((folder, f"{folder} tests") if gcc else ()), "build-clang", "build-clang tests",
