@@ -87,7 +87,8 @@ static bool find_stop(struct outlet *u, size_t from, size_t *decided, bool *nome
     if (u->n == 0) return false;
     size_t n_control = u->control.len, n_all = n_control + u->held.len - from;
     *nomem = !ts_buf_reserve(&u->shown, n_all);
-    for (size_t i = 0; i < n_all && !*nomem; i++) {
+    if (*nomem) return false;
+    for (size_t i = 0; i < n_all; i++) {
         bool show = i >= n_control;
         size_t pos = show ? from + i - n_control : from;
         u->shown.data[u->shown.len++] = show ? PRINTED : i == 0 ? CONTROL : CONTROL_REST;
@@ -103,7 +104,7 @@ static bool find_stop(struct outlet *u, size_t from, size_t *decided, bool *nome
         if (held > keep) keep = held;
         if (p->all > most) most = p->all;
     }
-    memmove(u->shown.data, u->shown.data + u->shown.len - most, most);
+    if (most) memmove(u->shown.data, u->shown.data + u->shown.len - most, most);
     u->shown.len = most;
     *decided = u->held.len - keep;
     return false;
