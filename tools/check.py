@@ -510,7 +510,7 @@ class Check:
         self.plan = [folder, f"{folder} tests"]
         if self.build(folder, cc, []):
             self.unit_programs(folder)
-            self.tests(folder, {"unit", "cli", "lint"}, {"long"})
+            self.tests(folder, {"unit", "cli", "lint"}, {"long", "slow"})
 
     def all(self, folder: str, gcc: bool) -> None:
         long = self.args.long
@@ -525,10 +525,10 @@ class Check:
             self.unit_programs(folder)
             self.tests(folder, without=not_these, patience=patience)
         if self.have("build-clang: build and tests", "clang", "clang") and self.build("build-clang", "clang", []):
-            self.tests("build-clang", without=not_these if long or not gcc else not_these | {"slow", "source"}, patience=patience)
+            self.tests("build-clang", without=not_these if long or not gcc else not_these | {"slow", "source", "once"}, patience=patience)
         san = ["-Db_sanitize=address,undefined", "-Dbuildtype=debugoptimized", "-Dc_args=-fno-sanitize-recover=all"]
         if gcc and self.build("build-san", "gcc", san):
-            self.tests("build-san", without=frozenset({"long", "source"}), patience=20)
+            self.tests("build-san", without=frozenset({"long", "source", "once"}), patience=20)
             if data:  # as every stranger's clone: what a test has in hand when it skips must be freed
                 self.tests("build-san", {"unit", "npu"}, {"long", "slow", "source"}, 20, {"TESSERA_SHARED": ""}, "tests without test data")
         if self.fuzzer_here() and self.build("build-fuzz", "clang", [
