@@ -182,12 +182,17 @@ static int open_shape(const bench_args *a, ts_buf *file, ts_engine **out) {
     ts_err err;
     ts_status s = ts_shape_find(&shape, a->shape, &err);
     if (s == TS_OK) s = ts_mix_find(&mix, a->type, &err);
-    cli_progress progress = {.what = "making random weights"};
-    cli_progress_begin(&progress);
-    if (s == TS_OK) s = ts_shape_make(shape, &mix, 1, file, &err);
+    cli_progress making = {.what = "making random weights", .unit = "MiB", .per_unit = 1 << 20};
+    cli_progress loading = {.what = "loading", .unit = "MiB", .per_unit = 1 << 20};
+    cli_progress_begin(&making);
+    if (s == TS_OK) s = ts_shape_make_watched(shape, &mix, 1, cli_progress_step, &making, file, &err);
+    cli_progress_end(&making);
     ts_engine_opts opts = cli_engine_opts(&a->model);
+    opts.progress = cli_progress_step;
+    opts.progress_ud = &loading;
+    cli_progress_begin(&loading);
     if (s == TS_OK) s = ts_engine_open_memory(out, file->data, file->len, &opts, &err);
-    cli_progress_end(&progress);
+    cli_progress_end(&loading);
     return s == TS_OK ? CLI_OK : cli_fail(&err);
 }
 

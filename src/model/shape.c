@@ -45,8 +45,16 @@ ts_status ts_mix_find(ts_mix *out, const char *name, ts_err *err) {
     return TS_OK;
 }
 
+/* Who is told how far it is. */
+struct watch {
+    bool (*step)(void *ud, uint64_t done, uint64_t all);
+    void *ud;
+    uint64_t done, all; /* bytes of weights */
+};
+
 /* One tensor's random rows. */
 struct maker {
+    struct watch *watch;
     ts_rng rng;
     ts_dtype type;
     uint64_t cols;
@@ -98,7 +106,10 @@ static void random_blocks(struct maker *m, uint8_t *p, size_t n_block) {
 
 static ts_status make_rows(void *ud, uint64_t first, uint64_t n, void *out, ts_err *err) {
     struct maker *m = ud;
-    (void)first, (void)err;
+    struct watch *w = m->watch;
+    (void)first;
+    if (w->step && !w->step(w->ud, w->done, w->all)) return ts_fail(err, TS_E_CANCELLED, "stopped");
+    w->done += n * ts_dtype_row_bytes(m->type, m->cols);
     if (ts_dtype_get(m->type)->block > 1) { /* row by row: how many are asked for at a time must not show */
         size_t row_bytes = ts_dtype_row_bytes(m->type, m->cols);
         for (uint64_t r = 0; r < n; r++) random_blocks(m, (uint8_t *)out + r * row_bytes, (size_t)(m->cols / ts_dtype_get(m->type)->block));
@@ -118,6 +129,7 @@ struct factory {
     struct maker *maker;
     size_t n;
     uint64_t seed;
+    struct watch watch;
 };
 
 static void add(struct factory *f, const char *name, ts_dtype type, uint64_t cols, uint64_t rows, bool norm) {
@@ -125,8 +137,9 @@ static void add(struct factory *f, const char *name, ts_dtype type, uint64_t col
     if (cols % info->block) type = info->block == 256 && cols % 32 == 0 ? TS_Q8_0 : TS_F16;
     struct maker *m = &f->maker[f->n];
     *m = (struct maker){.rng = ts_rng_seed(f->seed + f->n), .type = type, .cols = cols,
-                        .deviation = norm ? 0.05f : rows == 0 ? 0.2f : 0.7f / sqrtf((float)(cols ? cols : 1)), .norm = norm};
+                        .deviation = norm ? 0.05f : rows == 0 ? 0.2f : 0.7f / sqrtf((float)(cols ? cols : 1)), .norm = norm, .watch = &f->watch};
     f->n++;
+    f->watch.all += (rows ? rows : 1) * ts_dtype_row_bytes(type, cols);
     const uint64_t dim[2] = {cols, rows};
     ts_gguf_add_tensor_fn(f->w, name, type, rows ? 2 : 1, dim, make_rows, m);
 }
@@ -250,8 +263,13 @@ static ts_status fill(struct factory *f, const ts_shape *s, const ts_mix *mix, t
 }
 
 ts_status ts_shape_make(const ts_shape *shape, const ts_mix *mix, uint64_t seed, ts_buf *out, ts_err *err) {
+    return ts_shape_make_watched(shape, mix, seed, NULL, NULL, out, err);
+}
+
+ts_status ts_shape_make_watched(const ts_shape *shape, const ts_mix *mix, uint64_t seed,
+                                bool (*step)(void *ud, uint64_t done, uint64_t all), void *ud, ts_buf *out, ts_err *err) {
     size_t most = 3 + 14 * (size_t)shape->n_layer;
-    struct factory f = {.seed = seed * 1000003, .maker = ts_calloc(most, sizeof *f.maker)};
+    struct factory f = {.seed = seed * 1000003, .watch = {.step = step, .ud = ud}, .maker = ts_calloc(most, sizeof *f.maker)};
     if (!f.maker) return ts_fail_nomem(err, "a random model", most * sizeof *f.maker);
     ts_status s = ts_gguf_writer_new(&f.w, 64, err);
     if (s == TS_OK) s = fill(&f, shape, mix, err);

@@ -38,5 +38,8 @@ bool ts_shape_more_bits(uint32_t layer, uint32_t n_layer);
 /* The file, appended to `out`. Rows that are not whole blocks of a type fall back: 256-element types to Q8_0, others to
  * F16. `seed` makes the weights. */
 TS_NODISCARD ts_status ts_shape_make(const ts_shape *shape, const ts_mix *mix, uint64_t seed, ts_buf *out, ts_err *err);
+/* The same, and `step` (NULL: nobody) is called now and then with bytes of weights done of all; false stops it with TS_E_CANCELLED. */
+TS_NODISCARD ts_status ts_shape_make_watched(const ts_shape *shape, const ts_mix *mix, uint64_t seed,
+                                             bool (*step)(void *ud, uint64_t done, uint64_t all), void *ud, ts_buf *out, ts_err *err);
 
 #endif
