@@ -179,6 +179,7 @@ bool chat_open_model(chat *c, const char *path) {
     ts_engine_close(gone->e);
     ts_free(gone->model_path);
     if (code == CLI_OK) {
+        c->n_cached = 0;
         if (c->terminal) banner(c);
         return true;
     }

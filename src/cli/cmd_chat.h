@@ -28,6 +28,7 @@ typedef struct chat {
     bool failed;     /* something was asked for and not done: the exit code of a pipe */
     bool gone;       /* standard output is */
     bool leave;
+    size_t n_cached; /* exchanges after the last answer: as long as there are so many, the session has all of them */
     cli_counts last, all;
     ts_stop_reason last_reason;
     long last_seed; /* -1: it meant nothing */
@@ -53,8 +54,10 @@ TS_NODISCARD ts_status chat_check_template(chat *c, ts_err *err);
 bool chat_answer(chat *c, const char *user);
 /* The tokens of the exchanges from `first` on as a prompt, with a new message (NULL: none). */
 TS_NODISCARD ts_status chat_count(chat *c, size_t first, const char *user, size_t *n, ts_err *err);
+/* Tokens that the conversation takes of the context, as it is now. */
+size_t chat_used(chat *c);
 void chat_print_stats(chat *c);
-/* Two lines about the last answer. */
+/* Lines about the last answer. */
 void chat_print_last(chat *c);
 
 /* ---- cmd_chat_commands.c */

@@ -208,6 +208,7 @@ bool chat_answer(chat *c, const char *user) {
         add_counts(c, &g, n_prompt);
         c->settings.sampling.seed++; /* every answer has a seed of its own, and a given first one makes all of them */
         kept = chat_talk_push(&c->talk, ts_strdup(user), ts_strdup(w.text.data ? w.text.data : ""));
+        c->n_cached = c->talk.n;
         if (!kept) s = ts_fail_nomem(&err, "the answer", w.text.len);
     } else if (w.text.len) {
         end_line(c, &w.text);
@@ -234,22 +235,28 @@ static void print(chat *c, bool ok, ts_buf *lines) {
     ts_buf_free(lines);
 }
 
+size_t chat_used(chat *c) {
+    size_t n, counted;
+    ts_err err;
+    if (!c->talk.n) return 0;
+    (void)ts_session_tokens(c->s, &n);
+    return c->talk.n != c->n_cached && chat_count(c, 0, NULL, &counted, &err) == TS_OK ? counted : n;
+}
+
 void chat_print_last(chat *c) {
     ts_buf out = {0};
-    print(c, cli_stats_counts(&out, &c->last, cli_stop_name(c->last_reason), c->last_seed), &out);
+    print(c, cli_stats_counts(&out, &c->last, cli_stop_name(c->last_reason), c->last_seed) && cli_stats_device(&out, &c->info), &out);
 }
 
 void chat_print_stats(chat *c) {
-    size_t n_used;
     ts_buf out = {0};
     ts_session_stats st;
     ts_session_get_stats(c->s, &st);
-    (void)ts_session_tokens(c->s, &n_used);
     bool ok = true;
     if (c->last.n_answers) ok = ts_buf_puts(&out, "the last answer\n") && cli_stats_counts(&out, &c->last, cli_stop_name(c->last_reason), c->last_seed);
     ok = ok && ts_buf_printf(&out, "the session: %zu answer%s\n", c->all.n_answers, c->all.n_answers == 1 ? "" : "s") &&
          cli_stats_counts(&out, &c->all, NULL, -1) &&
-         ts_buf_printf(&out, "context: %zu of %u tokens used, %.1f MiB of KV cache\n", n_used, ts_session_n_ctx(c->s), (double)st.kv_bytes / 1048576) &&
+         ts_buf_printf(&out, "context: %zu of %u tokens used, %.1f MiB of KV cache\n", chat_used(c), ts_session_n_ctx(c->s), (double)st.kv_bytes / 1048576) &&
          ts_buf_printf(&out, "memory: %zu MiB peak\n", ts_mem_peak() >> 20) && cli_stats_device(&out, &c->info);
     print(c, ok, &out);
 }

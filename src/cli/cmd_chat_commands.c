@@ -282,6 +282,7 @@ static void load(chat *c, char *args) {
         if (s != TS_OK) (void)ts_err_prefix(&err, s, "%s", args);
     }
     ts_buf_free(&text);
+    if (s == TS_OK) c->n_cached = 0;
     if (s != TS_OK) chat_fail(c, &err);
     else CONFIRM(c, "loaded: %zu exchange%s", c->talk.n, c->talk.n == 1 ? "" : "s");
 }
@@ -307,14 +308,12 @@ static void read_file(chat *c, char *args) {
 
 static void show_model(chat *c) {
     char n[20], size[20], device[100];
-    size_t used;
-    (void)ts_session_tokens(c->s, &used);
     chat_note(c, "model:    %s", c->info.name && *c->info.name ? c->info.name : c->model.path);
     chat_note(c, "file:     %s, %s", c->model.path, cli_bytes_text(size, (double)c->info.file_bytes));
     chat_note(c, "kind:     %s, %s parameters, %u layers, %u tokens in the vocabulary", c->info.arch,
               cli_count_text(n, (double)c->info.n_params), c->info.n_layer, c->info.n_vocab);
     chat_note(c, "template: %s", chat_template_name(c));
-    chat_note(c, "context:  %u tokens (%zu used); the model was trained with %u", ts_session_n_ctx(c->s), used, c->info.n_ctx_train);
+    chat_note(c, "context:  %u tokens (%zu used); the model was trained with %u", ts_session_n_ctx(c->s), chat_used(c), c->info.n_ctx_train);
     chat_note(c, "device:   %s", cli_device_text(device, &c->info));
 }
 
