@@ -19,7 +19,7 @@ enum { TEXT_LIMIT = 1 << 30, PATIENCE_MS = 2000 };
 
 /* ---- what is a model -------------------------------------------------------------------------------------------- */
 
-#define NO_FILE "there is no file \"%s\": a model is the name of a GGUF file (nothing is downloaded); a text stands behind -p"
+#define NO_FILE "there is no file \"%s\": a model is the name of a GGUF file (nothing is downloaded)"
 
 /* Formats of other programs by the end of a file's name. */
 static const struct {
@@ -175,9 +175,8 @@ int cli_take_plain(const cli_command *cmd, cli_plain what, const cli_list *rest,
     size_t i = 0;
     if (!*model && rest->n) {
         const char *first = rest->item[0];
-        bool is_text = what == CLI_PLAIN_TEXT && rest->n == 1 && !given && !cli_looks_like_model(first);
-        if (is_text && !has_blank(first))
-            return refuse(NO_FILE, first);
+        const bool unknown = what == CLI_PLAIN_TEXT && !given && !cli_looks_like_model(first), is_text = unknown && rest->n == 1;
+        if (unknown && !has_blank(first)) return refuse(NO_FILE "; a text stands behind -p", first);
         if (!is_text) *model = rest->item[i++];
     }
     if (i == rest->n) return CLI_OK;

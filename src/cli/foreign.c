@@ -20,13 +20,13 @@ typedef struct foreign {
 
 static const foreign options[] = {
     {"ngl gpu-layers n-gpu-layers num-gpu mg main-gpu sm split-mode ts tensor-split ot override-tensor nkvo no-kv-offload kvo "
-     "kv-offload cmoe cpu-moe ncmoe n-cpu-moe no-op-offload op-offload fit",
+     "kv-offload cmoe cpu-moe ncmoe n-cpu-moe no-op-offload op-offload fit gpu",
      NO_GPU},
     {"fa flash-attn no-flash-attn", "attention needs no option: there is one way, which keeps no matrix of scores"},
     {"b batch-size ub ubatch-size num-batch", "the prompt goes through up to 256 tokens at a time, which gives the same bits as any other batch: leave it out"},
     {"tb threads-batch", "prompt and answer use the same threads: -t N"},
     {"mu model-url hf hfr hf-repo hff hf-file hft hf-token dr docker-repo hfd hfrd offline insecure", NO_DOWNLOAD},
-    {"mmap no-mmap mlock dio direct-io no-direct-io use-mmap use-mlock",
+    {"mmap mmp no-mmap mlock dio direct-io no-direct-io use-mmap use-mlock",
      "weights are packed into memory of their own while the file is mapped, so there is nothing to choose: leave it out"},
     {"cnv conversation i interactive if interactive-first ins instruct",
      "tessera chat is a conversation and tessera run one answer: leave the option out"},
@@ -40,6 +40,8 @@ static const foreign options[] = {
      "ld logdir no-show-timings show-timings",
      "the answer alone goes to standard output, everything else to standard error (2>FILE); tessera run -q leaves that out"},
     {"warmup no-warmup", "there is no warm-up in run and chat, and bench leaves its first run out of the figures: leave it out"},
+    {"num-predict max-new-tokens max-length", "the length of the answer is limited by -n N"},
+    {"context-length ctx-len max-model-len max-seq-len", "the size of the context is --ctx N"},
     {"jinja no-jinja", "chat templates are taken from the model file without an option; --chat-template NAME takes another"},
     {"cml chatml", "--chat-template chatml"},
     {"keep context-shift no-context-shift dt defrag-thold swa-full cram cache-ram ctxcp swa-checkpoints",
@@ -52,7 +54,7 @@ static const foreign options[] = {
     {"think hidethinking reasoning-format reasoning-budget reasoning", "whether a model thinks is decided by its chat template and your message"},
     {"np parallel ns sequences cb cont-batching no-cont-batching nocb slots no-slots props metrics", "one conversation at a time is computed: start the program twice for two"},
     {"port host path api-key api-key-file api-prefix no-webui webui timeout to threads-http alias a embeddings embedding reranking "
-     "rerank keepalive",
+     "rerank keepalive ttl",
      NO_SERVER},
     {"numa", "there is no NUMA control: numactl --cpunodebind=0 --membind=0 tessera ... does it from outside"},
     {"C cpu-mask Cr cpu-range cpu-strict prio poll Cb cpu-mask-batch Crb cpu-range-batch cpu-strict-batch prio-batch poll-batch delay",

@@ -5,6 +5,7 @@
 #include "cli/foreign.h"
 #include "cli/help.h"
 #include "cli/nearest.h"
+#include "cli/term.h"
 
 #include <errno.h>
 #include <math.h>
@@ -22,14 +23,18 @@ int cli_usage_error(const cli_command *cmd, const char *fmt, ...) {
     vsnprintf(raw, sizeof raw, fmt, ap);
     va_end(ap);
     ts_printable(shown, sizeof shown, raw, strlen(raw));
-    fprintf(stderr, "tessera %s: %s (see tessera %s --help)\n", cmd->name, shown, cmd->name);
+    char line[LINE + 100];
+    snprintf(line, sizeof line, "tessera %s: %s (see tessera %s --help)", cmd->name, shown, cmd->name);
+    cli_term_print(stderr, line, false);
     return CLI_USAGE;
 }
 
 int cli_fail(const ts_err *err) {
     char shown[LINE];
     ts_printable(shown, sizeof shown, err->msg, strlen(err->msg));
-    fprintf(stderr, "tessera: %s\n", shown);
+    char line[LINE + 100];
+    snprintf(line, sizeof line, "tessera: %s", shown);
+    cli_term_print(stderr, line, false);
     return err->code == TS_E_INVAL ? CLI_USAGE : CLI_FAIL;
 }
 

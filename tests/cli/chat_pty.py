@@ -369,6 +369,30 @@ def test_wrapped(p: Place) -> None:
                     assert len(line) + 1 + len(after.split(" ")[0]) > cols, (cols, line, after)
 
 
+def test_wrapped_errors(p: Place) -> None:
+    """So are errors; where standard error is no terminal they stay one line."""
+    for command, words in ((("run", "-m", p.tiny), "tessera run: what prompt? "), (("run", "-m", p.tiny, "--tmep", "1"), "did you mean --temp? (see tessera run --help)"),
+                           (("run", "-m", p.tiny, "-p", "x", "--ctx", "3"), "do not fit into the context of 3 ")):
+        with Terminal([p.tessera, *command], p.env, (24, 40)) as t:
+            assert t.end() != 0
+            shown = plain(t.screen)
+            assert words.strip() in " ".join(shown.split()), shown
+            lines = shown.rstrip("\n").split("\n")
+            assert len(lines) > 1 and max(map(len, lines)) <= 40 and not any(line.startswith(" ") for line in lines), shown
+        r = subprocess.run([p.tessera, *command], env={**os.environ, **p.env_set()}, capture_output=True, stdin=subprocess.DEVNULL)
+        assert r.stderr.count(b"\n") == 1, r.stderr
+
+
+def test_interrupt_random_weights(p: Place) -> None:
+    """bench --shape makes gigabytes of weights: it says how far it is, and Ctrl-C ends it."""
+    for shape in ("llama-3-8b", "tinyllama"):
+        with Terminal([p.tessera, "bench", "--shape", shape, "-q", "q4_0"], p.env) as t:
+            t.expect(b"making random weights: ")
+            t.send(CTRL_C)
+            t.expect(b"tessera: stopped")
+            assert t.end() == 1
+
+
 def test_tables(p: Place) -> None:
     """Tables fit: what matters most stays, and what had no room is named."""
     for command, kept, lost in ((("run", "-p", "x", "-n", "1", "--device", "npu-sim", "--ledger-check"), ("operation", "device", "evidence", "= cpu"), "acts MB"),
