@@ -5,14 +5,17 @@ set -u
 usage() {
     cat <<'END'
 Usage: ./check.sh [--quick | --long] [--strict]
-  --quick    a first answer in three minutes: gcc build, unit and command line tests
-  --long     also soaks, long fuzzing, big sweeps, and, as root where there is debootstrap, the two commands of the README on
-             a bare Debian
+  --quick    a first answer in three minutes: gcc build, unit and command line
+             tests
+  --long     also soaks, long fuzzing, big sweeps, and, as root where there is
+             debootstrap, the two commands of the README on a bare Debian
   --strict   a missing tool is a failure, not a skip (CI)
-Missing tools are installed first, as root or by sudo; without either, what needs them is skipped. TESSERA_SHARED names the
-folder of shared test data (default: ../shared where it exists; empty: none). Where there are data, no test may be skipped
-for want of them. The last line is "N passed, N failed, N skipped"; exit code: 0 when nothing failed, 1 when something did,
-2 for a wrong argument, 130 after Ctrl-C.
+Missing tools are installed first, as root or by sudo; without either, what
+needs them is skipped. TESSERA_SHARED names the folder of shared test data
+(default: ../shared where it exists; empty: none). Where there are data, no test
+may be skipped for want of them. The last line is "N passed, N failed, N
+skipped"; exit code: 0 when nothing failed, 1 when something did, 2 for a wrong
+argument, 130 after Ctrl-C.
 END
 }
 

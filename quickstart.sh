@@ -5,12 +5,15 @@ set -eu
 
 usage() {
     cat <<'END'
-Usage: ./quickstart.sh [MODEL.gguf]    install what is missing, build, and chat: at a terminal a conversation opens, otherwise
-                                       one prompt is answered. Without MODEL.gguf: the tiny model that comes with Tessera
+Usage: ./quickstart.sh [MODEL.gguf]
+           install what is missing, build, and chat: at a terminal a
+           conversation opens, otherwise one prompt is answered. Without
+           MODEL.gguf: the tiny model that comes with Tessera
        ./quickstart.sh --tools         only install what the build needs
        ./quickstart.sh --check-tools   only install what ./check.sh needs
-Packages come from apt, as root or by sudo. CC=clang builds with clang. Exit code: the program's; 1 where something could not
-be installed or built, 2 for a wrong argument.
+Packages come from apt, as root or by sudo. CC=clang builds with clang. Exit
+code: the program's; 1 where something could not be installed or built, 2 for a
+wrong argument.
 END
 }
 
