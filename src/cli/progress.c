@@ -59,7 +59,7 @@ void cli_progress_text(const cli_progress *p, uint64_t now_ns, char *out, size_t
     }
     if (!all && done && p->unit) snprintf(out, cap, "%s: %llu %s", p->what, (unsigned long long)(done / per), p->unit);
     else if (!all) snprintf(out, cap, "%s", p->what);
-    else if (p->unit)
+    else if (p->unit && all >= per)
         snprintf(out, cap, "%s: %llu of %llu %s", p->what, (unsigned long long)(done / per), (unsigned long long)(all / per), p->unit);
     else snprintf(out, cap, "%s: %.0f %%", p->what, 100.0 * (double)done / (double)all);
     const double so_far = (double)(now_ns - p->begin_ns), at_step = (double)(p->step_ns - p->begin_ns);
@@ -99,8 +99,8 @@ static void show(const cli_progress *p, int width) {
 
 static uint64_t interval_ns(int width) {
     const char *set = getenv("TESSERA_PROGRESS");
-    if (width) return tick_ns;
     double s = set && *set ? strtod(set, NULL) : 10;
+    if (width && s > 0) return tick_ns;
     return s > 0 && s < 1e6 ? (uint64_t)(s * 1e9) : 0;
 }
 

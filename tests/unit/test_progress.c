@@ -37,6 +37,10 @@ static void test_text(void **state) {
         cli_progress_text(&p, begin + cases[i].now * second / 10, text, sizeof text);
         assert_string_equal(text, cases[i].want);
     }
+    const cli_progress small = {.what = "work", .unit = "MiB", .per_unit = 1 << 20, .begin_ns = begin, .step_ns = begin, .done = 1000, .all = 4000};
+    char text[100];
+    cli_progress_text(&small, begin + 2 * second, text, sizeof text);
+    assert_string_equal(text, "work: 25 %, 2 s so far"); /* not 0 of 0 MiB */
 }
 
 /* Steps come from one thread while another shows them; one is at work at a time, and an end is an end. */
