@@ -41,7 +41,10 @@ ts_status ts_outfile_open(ts_outfile *f, const char *path, ts_err *err) {
     int fd = open(beside ? tmp.data : name, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (beside ? O_CREAT : 0), 0666);
     if (fd >= 0) (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
     if (fd < 0) {
-        ts_status s = ts_fail_os(err, TS_E_IO, errno, "cannot write %s", path); /* the file beside it is nobody's business */
+        struct stat st;
+        const bool lonely = errno == ENXIO && stat(name, &st) == 0 && S_ISFIFO(st.st_mode);
+        ts_status s = lonely ? ts_fail(err, TS_E_IO, "%s is a pipe that nobody reads", path)
+                             : ts_fail_os(err, TS_E_IO, errno, "cannot write %s", path); /* the file beside it is nobody's business */
         ts_free(name);
         ts_buf_free(&tmp);
         return s;

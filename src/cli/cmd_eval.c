@@ -1,12 +1,12 @@
 #define _GNU_SOURCE
 /* cmd_eval.c - tessera eval: perplexity of a text, or the logits themselves. */
+#include "base/outfile.h"
 #include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/common.h"
 #include "cli/ledger.h"
 #include "cli/stats.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,8 +31,9 @@ struct chunk {
     size_t repeated;  /* tokens in front that are not of the text: BOS put before a later piece */
     uint32_t n_vocab;
     struct tally *tally;
-    FILE *logits; /* --logits-out */
-    bool write_failed;
+    ts_outfile *logits;  /* --logits-out; NULL: none */
+    ts_status written;   /* of the last write, with its error */
+    ts_err err;
 };
 
 /* -ln of the probability that the logits give to `id`. */
@@ -46,10 +47,8 @@ static double nll_of(const float *logits, uint32_t n, ts_token id) {
 
 static bool on_logits(void *ud, size_t pos, const float *logits) {
     struct chunk *c = ud;
-    if (c->logits && pos >= c->repeated && fwrite(logits, sizeof *logits, c->n_vocab, c->logits) != c->n_vocab) {
-        c->write_failed = true;
-        return false;
-    }
+    if (c->logits && pos >= c->repeated) c->written = ts_outfile_write(c->logits, logits, c->n_vocab * sizeof *logits, &c->err);
+    if (c->written != TS_OK) return false;
     ts_token next = pos + 1 < c->n ? c->token[pos + 1] : c->next;
     if (next >= 0) {
         double v = nll_of(logits, c->n_vocab, next);
@@ -63,7 +62,7 @@ static bool on_logits(void *ud, size_t pos, const float *logits) {
 /* A document in pieces of at most n_ctx tokens, every piece on an empty timeline. Every token but the text's first is predicted
  * once, whatever the context: a later piece's first token by BOS, which is put in front of it, or, where the text begins without
  * BOS, by the end of the piece before. */
-static int score(eval_args *a, ts_engine *e, ts_session *s, const ts_token *token, size_t n, bool bos, struct tally *t, FILE *logits) {
+static int score(eval_args *a, ts_engine *e, ts_session *s, const ts_token *token, size_t n, bool bos, struct tally *t, ts_outfile *logits) {
     ts_model_info info;
     ts_engine_info(e, &info);
     size_t ctx = ts_session_n_ctx(s);
@@ -87,8 +86,8 @@ static int score(eval_args *a, ts_engine *e, ts_session *s, const ts_token *toke
                           .n_vocab = info.n_vocab, .tally = t, .logits = logits};
         ts_status st = ts_session_score(s, piece, k, on_logits, &c, &err);
         if (a->truncate) at = n;
-        if (c.write_failed) st = ts_fail_os(&err, TS_E_IO, errno, "cannot write %s", a->logits_out);
-        if (st != TS_OK) code = cli_fail(&err);
+        if (c.written != TS_OK) code = cli_fail(&c.err);
+        else if (st != TS_OK) code = cli_fail(&err);
     }
     ts_free(piece);
     return code;
@@ -144,7 +143,7 @@ static int print_json(const eval_args *a, const ts_engine *e, const struct tally
 }
 
 /* All documents of a text: pieces between lines that equal the separator. */
-static int eval_text(eval_args *a, ts_engine *e, ts_session *s, const char *text, size_t len, struct tally *total, FILE *logits) {
+static int eval_text(eval_args *a, ts_engine *e, ts_session *s, const char *text, size_t len, struct tally *total, ts_outfile *logits) {
     ts_err err;
     size_t sep = a->separator ? strlen(a->separator) : 0, doc = 0;
     cli_progress progress = {.what = "text", .ended = !sep}; /* one text: its tokens are counted */
@@ -195,21 +194,16 @@ static int evaluate(const cli_command *cmd, eval_args *a, ts_engine *e, const st
     int code = cli_open_session(cmd, &a->model, e, &s);
     if (code) return code;
     a->model.prompt.what = "eval";
-    FILE *logits = NULL;
+    ts_outfile file = {0}, *logits = a->logits_out ? &file : NULL;
     struct tally total = {0};
     ts_err err;
-    if (a->logits_out && !(logits = fopen(a->logits_out, "wbe"))) {
-        (void)ts_fail_os(&err, TS_E_IO, errno, "cannot create %s", a->logits_out);
-        code = cli_fail(&err);
-    }
+    if (logits && ts_outfile_open(logits, a->logits_out, &err) != TS_OK) code = cli_fail(&err);
     a->model.prompt.ended = a->separator != NULL; /* many short texts: eval_text tells how far it has come */
     if (code == CLI_OK && in->token) code = score(a, e, s, in->token, in->n, false, &total, logits);
     else if (code == CLI_OK) code = eval_text(a, e, s, in->text, in->len, &total, logits);
     cli_progress_end(&a->model.prompt);
-    if (logits && fclose(logits) != 0 && code == CLI_OK) {
-        (void)ts_fail_os(&err, TS_E_IO, errno, "cannot write %s", a->logits_out);
-        code = cli_fail(&err);
-    }
+    if (logits && code != CLI_OK) ts_outfile_discard(logits);
+    else if (logits && ts_outfile_commit(logits, &err) != TS_OK) code = cli_fail(&err);
     if (code == CLI_OK && total.n == 0 && !a->logits_out) {
         (void)ts_fail(&err, TS_E_INVAL, "the text has fewer than two tokens: nothing can be predicted");
         code = cli_fail(&err);
@@ -220,9 +214,13 @@ static int evaluate(const cli_command *cmd, eval_args *a, ts_engine *e, const st
         double mean, sd, rate = cli_rate(st.n_prefill + st.n_decode, st.prefill_ns + st.decode_ns);
         error_bar(&total, &mean, &sd);
         if (a->json) code = print_json(a, e, &total, mean, sd, rate);
-        else
-            printf("perplexity %.4f +- %.4f (mean NLL %.6f +- %.6f nats over %llu tokens, context %u; measured)\n", exp(mean),
-                   exp(mean) * sd, mean, sd, (unsigned long long)total.n, ts_session_n_ctx(s));
+        else {
+            char device[100];
+            ts_model_info info;
+            ts_engine_info(e, &info);
+            printf("perplexity %.4f +- %.4f (mean NLL %.6f +- %.6f nats over %llu tokens, context %u; %s; measured)\n", exp(mean),
+                   exp(mean) * sd, mean, sd, (unsigned long long)total.n, ts_session_n_ctx(s), cli_device_text(device, &info));
+        }
     }
     if (code == CLI_OK) code = cli_report_ledger(&a->model, e, !a->json);
     ts_session_free(s);

@@ -66,6 +66,15 @@ def test_pipe_as_text(p: Place) -> None:
     assert r.returncode == 0 and r.stdout == p.run("tokenize", "-m", p.tiny, "-p", "hello world", "--ids").stdout, r
 
 
+def test_pipe_as_output(p: Place) -> None:
+    r = p.run("eval", "-m", p.tiny, "-p", "hello", "--logits-out", p.fifo())
+    assert r.returncode == 1 and r.stderr == f"tessera: {p.fifo()} is a pipe that nobody reads\n", r
+    out = p.tmp / "logits"
+    out.write_bytes(b"before")
+    r = p.run("eval", "-m", p.tiny, "--ids", "1,99999999", "--logits-out", str(out))  # what fails leaves what was there
+    assert r.returncode == 2 and out.read_bytes() == b"before" and len(list(p.tmp.glob("logits*"))) == 1, r
+
+
 def test_shortened(p: Place) -> None:
     for size in (0, 4096, os.path.getsize(p.tiny) // 2):
         code, _, err = p.chat_around(lambda path: os.truncate(path, size))

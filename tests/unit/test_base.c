@@ -172,7 +172,7 @@ static void test_no_file(void **state) {
         assert_int_equal(b.len, 0);
     }
     assert_status(ts_file_write(fifo, "x", 1, &err), TS_E_IO); /* nobody reads it */
-    assert_int_equal(err.os_errno, ENXIO);
+    assert_non_null(strstr(err.msg, "is a pipe that nobody reads"));
     /* a pipe with a writer is read to its end, also where the writer is slow: process substitution */
     int fd[2];
     assert_int_equal(pipe(fd), 0);
