@@ -138,21 +138,34 @@ static ts_status generate(chat *c, const ts_token *prompt, size_t n_prompt, stru
     return s;
 }
 
+/* What makes room from the start, where it does: a model knows no more than it was trained with. */
+static const char *more_room(const chat *c) {
+    return ts_session_n_ctx(c->s) < c->info.n_ctx_train ? ", --ctx N at the start makes room" : "";
+}
+
+/* No room for the message even alone. */
+static void refuse_message(chat *c, size_t n) {
+    const uint32_t n_ctx = ts_session_n_ctx(c->s), most = c->info.n_ctx_train;
+    if (n >= most)
+        chat_refuse(c, "the message has %zu tokens with its template, the model's context only %u: shorten it", n, n_ctx > most ? n_ctx : most);
+    else
+        chat_refuse(c, "the message has %zu tokens with its template, the context only %u: shorten it, or start with --ctx %zu or more", n, n_ctx,
+                    n + 512 < most ? n + 512 : most);
+}
+
 /* No room for the prompt: what can be done about it. */
 static void refuse_full(chat *c, size_t n_prompt, const char *user) {
     size_t alone = 0;
     uint32_t n_ctx = ts_session_n_ctx(c->s);
     ts_err err;
     if (c->talk.n == 0 || chat_count(c, c->talk.n, user, &alone, &err) != TS_OK || alone > n_ctx)
-        chat_refuse(c, "the message has %zu tokens with its template, the context only %u: shorten it, or start with --ctx %zu or more",
-                    alone ? alone : n_prompt, n_ctx, (alone ? alone : n_prompt) + 512);
+        refuse_message(c, alone ? alone : n_prompt);
     else if (c->terminal)
         chat_refuse(c, "the context is full: conversation and message have %zu tokens, it holds %u. /trim forgets the oldest exchanges; then "
-                    "Up brings your message back. /reset forgets all of them%s.", n_prompt, n_ctx,
-                    n_ctx < c->info.n_ctx_train ? "; --ctx N at the start makes room" : "");
+                    "Up brings your message back. /reset forgets all of them%s.", n_prompt, n_ctx, more_room(c));
     else
         chat_refuse(c, "the context is full: conversation and message have %zu tokens, it holds %u; /trim drops the oldest "
-                    "exchanges, /reset all of them, --ctx N at the start makes room", n_prompt, n_ctx);
+                    "exchanges, /reset all of them%s", n_prompt, n_ctx, more_room(c));
 }
 
 /* --auto-trim: the oldest exchanges make room for the message, until half of the context is free. */
@@ -219,7 +232,7 @@ bool chat_answer(chat *c, const char *user) {
     else if (g.reason == TS_STOP_CANCELLED && !c->gone) chat_note(c, "(stopped)");
     else if (g.reason == TS_STOP_CONTEXT)
         chat_refuse(c, "the context of %u tokens is full, the answer is cut off: /trim drops the oldest exchanges, /reset all of "
-                    "them, --ctx N at the start makes room", ts_session_n_ctx(c->s));
+                    "them%s", ts_session_n_ctx(c->s), more_room(c));
     if (kept && c->verbose) chat_print_last(c);
     if (kept && g.reason != TS_STOP_CONTEXT) warn_full(c);
     return kept;

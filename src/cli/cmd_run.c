@@ -207,7 +207,8 @@ static int answer(const cli_command *cmd, run_args *a, ts_engine *e, struct prom
         ts_status st = ts_generate(s, sampler, prompt->token, prompt->n, &opts, &g, &err);
         cli_progress_end(&a->model.prompt);
         cli_progress_end(&w.drawing);
-        if (st == TS_E_LIMIT) ts_err_add(&err, "; use a larger --ctx");
+        if (st == TS_E_LIMIT && prompt->n > ts_session_n_ctx(s))
+            ts_err_add(&err, prompt->n <= info.n_ctx_train ? "; use a larger --ctx" : "; shorten it");
         if (st == TS_OK && w.nomem) st = ts_fail_nomem(&err, "the answer", w.text.len + w.probs.len);
         if (st != TS_OK) {
             if (!a->json) (void)cli_put_end();
