@@ -86,6 +86,20 @@ static ts_status named_id(const ts_tokenizer *t, const ts_gguf *g, const char *k
     return TS_OK;
 }
 
+/* All tokens that end an answer, where the file lists more than eos and eot. */
+static ts_status load_ends(ts_tokenizer *t, const ts_gguf *g, ts_err *err) {
+    const ts_gguf_kv *list = NULL;
+    TS_TRY(find_array(g, "tokenizer.ggml.eos_token_ids", false, false, &list, err));
+    for (uint64_t i = 0; list && i < list->n; i++) {
+        int64_t id = ts_gguf_int(list, i);
+        if (id < 0 || id >= t->vocab.n)
+            return ts_fail(err, TS_E_FORMAT, "%s: token %lld is outside the vocabulary of %d", list->key, (long long)id, t->vocab.n);
+        if (i == TS_TOK_LISTED_ENDS) return ts_fail(err, TS_E_LIMIT, "%s has more than %d tokens", list->key, TS_TOK_LISTED_ENDS);
+        ts_tok_add_end(t, (ts_token)id);
+    }
+    return TS_OK;
+}
+
 /* `id` if it is no word of text. */
 static ts_token usual(const ts_tokenizer *t, ts_token id, const char *name) {
     if (id >= t->vocab.n) return -1;
@@ -111,6 +125,7 @@ static ts_status load_ids(ts_tokenizer *t, const ts_gguf *g, ts_err *err) {
         TS_TRY(token_id(g, ends[i], &id, err));
         ts_tok_add_end(t, id);
     }
+    TS_TRY(load_ends(t, g, err));
     ts_token unk = -1;
     TS_TRY(named_id(t, g, "tokenizer.ggml.padding_token_id", &t->pad, err));
     TS_TRY(named_id(t, g, "tokenizer.ggml.seperator_token_id", &t->sep, err)); /* the key is spelled so */

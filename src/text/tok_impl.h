@@ -9,7 +9,11 @@
 #include "text/pretok.h"
 #include "text/spm.h"
 
-enum { TS_TOK_ENDS = 16, TS_TOK_FILE_MAX = 512 << 20 };
+enum {
+    TS_TOK_LISTED_ENDS = 16, /* that a file may list */
+    TS_TOK_ENDS = 40,        /* those, and the ones with the usual names */
+    TS_TOK_FILE_MAX = 512 << 20
+};
 
 typedef struct ts_tok_template {
     char *name; /* "default", "tool_use", ... */

@@ -289,7 +289,7 @@ static void test_pair_and_tiktoken(void **state) {
 /* ---- GGUF ------------------------------------------------------------------------------------------------------- */
 
 enum { NO_PRE = 1, NO_MERGES = 2, SHORT_TYPES = 4, BAD_BOS = 8, BAD_MODEL = 16, NO_TOKENS = 32, BAD_SCORE = 64,
-       END_NORMAL = 128, END_USER = 256, EOT_HELLO = 512 /* not wrong, only odd */ };
+       END_NORMAL = 128, END_USER = 256, EOT_HELLO = 512, ENDS_OUT = 1024, ENDS_MANY = 2048 /* not wrong, only odd */ };
 
 static ts_status build_gguf(ts_buf *out, bool spm, unsigned wrong, ts_err *e) {
     ts_gguf_writer *w;
@@ -338,6 +338,8 @@ static ts_status build_gguf(ts_buf *out, bool spm, unsigned wrong, ts_err *e) {
     ts_gguf_put_u32(w, "tokenizer.ggml.eos_token_id", spm ? 2 : TINY_END);
     if (spm) ts_gguf_put_bool(w, "tokenizer.ggml.add_space_prefix", true);
     ts_gguf_put_u32(w, "tokenizer.ggml.eot_token_id", wrong & EOT_HELLO ? 259 : 7);
+    static const uint32_t ends[3][17] = {{TINY_END, TINY_PAD}, {2, 1}, {5000}};
+    ts_gguf_put_array(w, "tokenizer.ggml.eos_token_ids", TS_GGUF_U32, ends[wrong & ENDS_OUT ? 2 : spm], wrong & ENDS_MANY ? 17 : 2);
     ts_gguf_put_str(w, "tokenizer.chat_template.tool_use", "{{ tools }}");
     ts_gguf_put_str(w, "tokenizer.chat_template", "{{ template }}");
     if (!spm) ts_gguf_put_u32(w, "tokenizer.ggml.padding_token_id", TINY_PAD);
@@ -366,7 +368,7 @@ static void test_gguf(void **state) {
     ts_buf_free(&file);
     EXPECT(t, "low world low<think>", 0, "low| world| |l|ow|<think>");
     EXPECT(t, "<|end|>hello", TS_TOKENIZE_SPECIAL | TS_TOKENIZE_BOS, "<|bos|>|<|end|>|hello");
-    assert_true(ts_tokenizer_is_end(t, 7) && ts_tokenizer_is_end(t, TINY_END));
+    assert_true(ts_tokenizer_is_end(t, 7) && ts_tokenizer_is_end(t, TINY_END) && ts_tokenizer_is_end(t, TINY_PAD));
     const char *name;
     assert_int_equal(ts_tokenizer_n_templates(t), 2);
     assert_int_equal(ts_tokenizer_template(t, 0, &name).len, 14);
@@ -396,6 +398,7 @@ static void test_gguf(void **state) {
         {false, SHORT_TYPES, TS_E_FORMAT, "token_type"},         {false, BAD_BOS, TS_E_FORMAT, "outside the vocabulary"},
         {false, BAD_MODEL, TS_E_UNSUPP, "\"bert\""},             {false, NO_TOKENS, TS_E_FORMAT, "tokenizer.ggml.tokens"},
         {true, BAD_SCORE, TS_E_FORMAT, "score"},                 {true, SHORT_TYPES, TS_E_FORMAT, "token_type"},
+        {false, ENDS_OUT, TS_E_FORMAT, "eos_token_ids"},         {true, ENDS_MANY, TS_E_LIMIT, "eos_token_ids"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_ok(build_gguf(&file, bad[i].spm, bad[i].wrong, &err));
