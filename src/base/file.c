@@ -152,6 +152,7 @@ static ts_status prepare_read(int fd, const struct stat *st, const char *path, t
 
 ts_status ts_file_read(ts_buf *out, const char *path, size_t limit, ts_err *err) {
     bool is_stdin = strcmp(path, "-") == 0;
+    const char *name = is_stdin ? "standard input" : path;
     int fd = STDIN_FILENO;
     struct stat st;
     size_t start = out->len;
@@ -166,13 +167,13 @@ ts_status ts_file_read(ts_buf *out, const char *path, size_t limit, ts_err *err)
         ssize_t n = read(fd, out->data + out->len, 1 << 16);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) {
-            s = ts_fail_os(err, TS_E_IO, errno, "cannot read %s", path);
+            s = ts_fail_os(err, TS_E_IO, errno, "cannot read %s", name);
             break;
         }
         if (n == 0) break;
         out->len += (size_t)n;
         if (out->len - start > limit) {
-            s = ts_fail(err, TS_E_LIMIT, "%s is larger than %zu bytes", path, limit);
+            s = ts_fail(err, TS_E_LIMIT, "%s is larger than %zu bytes", name, limit);
             break;
         }
     }

@@ -154,6 +154,7 @@ ts_status cli_opt_set(const cli_opt *o, const char *shown, const char *value, ts
     }
     case CLI_LIST: {
         cli_list *l = o->out;
+        if (!*value && o->arg) return ts_fail(err, TS_E_INVAL, "%s needs a value: %s", shown, o->arg); /* a plain argument has no arg */
         if (!ts_grow((void **)&l->item, &l->cap, l->n + 1, sizeof *l->item))
             return ts_fail_nomem(err, shown, (l->n + 1) * sizeof *l->item);
         l->item[l->n++] = value;

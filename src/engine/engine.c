@@ -166,6 +166,8 @@ static ts_status chat(const ts_engine *e, const ts_chat_opts *opts, json_t *cont
     ts_tokens tokens = {0};
     ts_status s = context ? TS_OK : ts_fail_nomem(err, "the messages", 0);
     if (s == TS_OK && opts->vars) s = read_json("the variables", opts->vars, strlen(opts->vars), &vars, err);
+    if (s == TS_OK && json_object_get(vars, "messages")) /* they would take the place of what is being said */
+        s = ts_fail(err, TS_E_INVAL, "messages is no variable to be set: the conversation is in it");
     if (s == TS_OK && vars && json_object_update(context, vars) != 0) s = ts_fail_nomem(err, "the variables", 0);
     const ts_prompt_opts p = {.name = opts->name, .text = opts->text, .text_name = opts->text_name, .has_now = opts->has_now, .now = opts->now};
     if (s == TS_OK) s = ts_prompt_render(e->templates, e->tok, context, &p, &text, err);
