@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "base/log.h"
+#include "base/printable.h"
 #include "model/leftover.h"
 
 #include <stdlib.h>
@@ -171,6 +172,15 @@ static ts_status chat(const ts_engine *e, const ts_chat_opts *opts, json_t *cont
     if (s == TS_OK && vars && json_object_update(context, vars) != 0) s = ts_fail_nomem(err, "the variables", 0);
     const ts_prompt_opts p = {.name = opts->name, .text = opts->text, .text_name = opts->text_name, .has_now = opts->has_now, .now = opts->now};
     if (s == TS_OK) s = ts_prompt_render(e->templates, e->tok, context, &p, &text, err);
+    const char *key;
+    json_t *value;
+    json_object_foreach(vars, key, value) { /* what is given and cannot change anything was meant for another template */
+        if (s != TS_OK || json_is_null(value) || (json_is_array(value) && json_array_size(value) == 0)) continue;
+        if (ts_prompt_names(e->templates, e->tok, context, &p, key)) continue;
+        char shown[64];
+        ts_printable(shown, sizeof shown, key, strlen(key));
+        s = ts_fail(err, TS_E_UNSUPP, "the chat template does not use the variable %s", shown);
+    }
     if (s == TS_OK && !text.text.data && !ts_buf_puts(&text.text, "")) s = ts_fail_nomem(err, "the prompt", 1);
     if (s == TS_OK) s = ts_prompt_tokens(e->tok, &text, &tokens, err);
     ts_text_range *data = s == TS_OK ? ts_alloc(text.n_data, sizeof *data) : NULL;

@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* timegm */
+#define _GNU_SOURCE /* timegm, memmem */
 #include "text/prompt.h"
 
 #include "base/printable.h"
@@ -281,6 +281,32 @@ ts_status ts_prompt_render(const ts_templates *t, const ts_tokenizer *tok, const
     }
     json_decref(all);
     return s;
+}
+
+static bool in_word(unsigned char c) {
+    return c == '_' || c >= 0x80 || (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
+}
+
+/* Is `name` a word of the text? In a comment too: then nothing is known, and it counts. */
+static bool has_word(ts_span text, const char *name) {
+    const size_t n = strlen(name);
+    const uint8_t *end = text.data + text.len;
+    for (const uint8_t *p = text.data; n && (p = memmem(p, (size_t)(end - p), name, n)); p++)
+        if ((p == text.data || !in_word(p[-1])) && (p + n == end || !in_word(p[n]))) return true;
+    return false;
+}
+
+bool ts_prompt_names(const ts_templates *t, const ts_tokenizer *tok, const json_t *context, const ts_prompt_opts *o, const char *name) {
+    static const char *const of_builtin[] = {"messages", "bos_token", "eos_token", "add_generation_prompt"};
+    const struct compiled *c = NULL;
+    const char *title;
+    if (o->text) return has_word((ts_span){(const uint8_t *)o->text, strlen(o->text)}, name);
+    ts_chat_template builtin = TS_CHAT_NONE;
+    if (!(o->name && ts_chat_find(&builtin, o->name, NULL) == TS_OK) && choose(t, o->name, context, &c, NULL) == TS_OK && tok)
+        return has_word(ts_tokenizer_template(tok, (size_t)(c - t->item), &title), name);
+    for (size_t i = 0; i < sizeof of_builtin / sizeof *of_builtin; i++)
+        if (!strcmp(of_builtin[i], name)) return true;
+    return false;
 }
 
 /* ---- tokens ------------------------------------------------------------------------------------------------------ */

@@ -36,6 +36,9 @@ typedef struct ts_prompt_opts { /* zero-initialise */
 TS_NODISCARD ts_status ts_prompt_render(const ts_templates *t, const ts_tokenizer *tok, const json_t *context,
                                         const ts_prompt_opts *o, ts_jinja_out *out, ts_err *err);
 
+/* Can the template that ts_prompt_render takes look at this variable? No: it does not name it. Arguments as there. */
+bool ts_prompt_names(const ts_templates *t, const ts_tokenizer *tok, const json_t *context, const ts_prompt_opts *o, const char *name);
+
 /* Append the tokens of a rendered prompt. What data spells stays text. One BOS: the template's where it begins
  * with one, otherwise the file's where it asks for one; no EOS but the template's. */
 TS_NODISCARD ts_status ts_prompt_tokens(const ts_tokenizer *tok, const ts_jinja_out *text, ts_tokens *out, ts_err *err);
