@@ -53,6 +53,15 @@ void cli_warn_threads(long n) {
                 ts_cpu_count() == 1 ? "" : "s");
 }
 
+/* Options that change nothing on this device. */
+static void warn_idle(const cli_model *m) {
+    const bool npu = m->device && strcmp(m->device, "cpu") != 0;
+    const char *name = npu ? NULL : m->allow_cpu_ops ? "--allow-cpu-ops" : m->no_prefetch ? "--no-prefetch" : m->prefetch ? "--prefetch" : NULL;
+    if (name) fprintf(stderr, "tessera: %s is about the NPU: without --device npu or npu-sim it changes nothing\n", name);
+    if (m->sim_seed && !(npu && !strcmp(m->device, "npu-sim")))
+        fprintf(stderr, "tessera: --sim-seed is about the simulated NPU: without --device npu-sim it changes nothing\n");
+}
+
 int cli_check_model(const cli_command *cmd, cli_model *m) {
     ts_kv_type kv;
     ts_prefetch prefetch;
@@ -87,6 +96,7 @@ int cli_open_engine(const cli_command *cmd, cli_model *m, ts_engine **out) {
     int code = cli_check_model(cmd, m);
     if (code) return code;
     if (!m->quiet) cli_warn_threads(m->threads);
+    if (!m->quiet) warn_idle(m);
     if (m->bundled && !m->quiet)
         cli_term_print(stderr, "No -m: this is the tiny model that comes with Tessera. It knows Tessera, small sums and little stories; "
                                "a real model: -m FILE.gguf", true);
@@ -111,6 +121,11 @@ int cli_open_session(const cli_command *cmd, cli_model *m, ts_engine *e, ts_sess
     ts_err err;
     ts_status s = ts_session_new(out, e, &opts, &err);
     if (s == TS_E_NOMEM) ts_err_add(&err, "; use a smaller --ctx%s", kv == TS_KV_F32 ? " or --kv f16" : "");
+    ts_model_info info;
+    ts_engine_info(e, &info);
+    if (s == TS_OK && !m->quiet && ts_session_n_ctx(*out) > info.n_ctx_train)
+        fprintf(stderr, "tessera: a context of %u tokens, but the model was trained with %u: do not trust what lies beyond\n",
+                ts_session_n_ctx(*out), info.n_ctx_train);
     return s == TS_OK ? CLI_OK : cli_fail(&err);
 }
 
