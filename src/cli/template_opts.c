@@ -66,6 +66,7 @@ static ts_status read_all(cli_template *t, ts_err *err) {
     if (t->file) {
         TS_TRY(ts_file_read(&t->text, t->file, FILE_MAX, err));
         if (!ts_buf_puts(&t->text, "")) return ts_fail_nomem(err, t->file, 1);
+        if (t->text.len == 0) return ts_fail(err, TS_E_FORMAT, "%s: the file is empty: a template without text drops the conversation", t->file);
         if (memchr(t->text.data, 0, t->text.len)) return ts_fail(err, TS_E_FORMAT, "%s: a NUL byte: not a template", t->file);
         t->opts.text = t->text.data;
         t->opts.text_name = t->file;
