@@ -198,7 +198,7 @@ static int run(const cli_command *self, int argc, char **argv) {
     else if (!lost) printf("written to %s\n", log_path);
     if (s != TS_OK) code = cli_fail(&err);
     if (lost) return cannot_write(log_path, lost);
-    return cli_output_end(code);
+    return code;
 }
 
 const cli_command cmd_npu_selftest = {
