@@ -42,7 +42,7 @@ cd "$(dirname "$0")"
 compiler=gcc
 case ${CC:-} in *clang*) compiler=clang ;; esac
 packages="$compiler ninja-build meson pkg-config python3 libpcre2-dev libutf8proc-dev libjansson-dev libedit-dev libcmocka-dev"
-check_packages="gcc clang libclang-rt-14-dev shellcheck codespell git groff-base python3-jinja2 xilinx-bootgen"
+check_packages="gcc clang libclang-rt-14-dev shellcheck codespell git zsh fish groff-base python3-jinja2 xilinx-bootgen"
 tessera=./build/src/cli/tessera
 
 # The packages of the list that are not there. Where there is no dpkg, the programs and libraries are looked for.
