@@ -127,7 +127,7 @@ class Zsh(Shell):
 def main() -> int:
     program, shell = os.path.abspath(sys.argv[1]), sys.argv[2]
     if not shutil.which(shell):
-        print(f"skipped: {shell} is not installed (apt-get install {shell})")
+        print(f"skip: {shell} is not installed; cure: apt-get install {shell}")
         return 77
     bad: list[str] = []
     with tempfile.TemporaryDirectory(prefix="tessera-completion-") as base:
