@@ -1,25 +1,26 @@
 #include "cli/pieces.h"
 
 #include "base/printable.h"
+#include "cli/common.h"
 #include "text/utf8.h"
 
-/* The token's text between quotes, with what would disturb a terminal or JSON escaped. Bytes that are part of a
- * character only together with the next token are shown as \xNN (in JSON as U+FFFD: it knows only characters). */
-static bool quote(ts_buf *out, const char *s, size_t len, bool json) {
+/* The token's text between quotes, with what would disturb a terminal escaped. Bytes that are part of a character only
+ * together with the next token are shown as \xNN. */
+static bool quote(ts_buf *out, const char *s, size_t len) {
     if (!ts_buf_putc(out, '"')) return false;
     for (size_t i = 0; i < len;) {
         uint32_t c;
         size_t n = (size_t)ts_utf8_decode(s + i, len - i, &c);
         bool ok;
         if (n == 0) {
-            ok = json ? ts_buf_puts(out, "\\ufffd") : ts_buf_printf(out, "\\x%02x", (uint8_t)s[i]);
+            ok = ts_buf_printf(out, "\\x%02x", (uint8_t)s[i]);
             n = 1;
         } else if (c == '"' || c == '\\') ok = ts_buf_printf(out, "\\%c", (char)c);
         else if (c == '\n') ok = ts_buf_puts(out, "\\n");
         else if (c == '\t') ok = ts_buf_puts(out, "\\t");
         else if (c == '\r') ok = ts_buf_puts(out, "\\r");
-        else if (c < 0x20 || c == 0x7F) ok = ts_buf_printf(out, json ? "\\u%04x" : "\\x%02x", c);
-        else if (!json && n > 1) {
+        else if (c < 0x20 || c == 0x7F) ok = ts_buf_printf(out, "\\x%02x", c);
+        else if (n > 1) {
             char shown[24]; /* marks that reorder or hide text are escaped, everything else stays */
             ok = ts_buf_append(out, shown, ts_printable(shown, sizeof shown, s + i, n));
         } else ok = ts_buf_append(out, s + i, n);
@@ -38,7 +39,9 @@ bool cli_pieces_ids(const ts_tokens *ids, ts_buf *out) {
 /* The text of a token, quoted. `piece` is scratch. */
 static bool quote_token(const ts_tokenizer *t, ts_token id, bool json, ts_buf *out, ts_buf *piece) {
     ts_buf_clear(piece);
-    return ts_token_bytes(t, id, true, piece) && quote(out, piece->len ? piece->data : "", piece->len, json);
+    if (!ts_token_bytes(t, id, true, piece)) return false;
+    const char *text = piece->len ? piece->data : "";
+    return json ? cli_json_string(out, text, piece->len) : quote(out, text, piece->len); /* JSON knows only characters */
 }
 
 bool cli_pieces_json(const ts_tokenizer *t, const ts_tokens *ids, ts_buf *out) {
