@@ -138,7 +138,7 @@ ts_status ts_npu_cmd_wait(ts_npu_cmd *cmd, uint64_t timeout_ns, ts_err *err) {
         cmd->pending = false;
         return ts_npu_fail(err, TS_NPU_WAIT, -EIO);
     }
-    const uint64_t begin = ts_now_ns();
+    const uint64_t begin = ctx->dev->io->now_ns(ctx->dev->io->ud);
     int r = wait_until(cmd, begin, timeout_ns < PATIENCE_NS ? timeout_ns : PATIENCE_NS);
     if (r == -ETIME && timeout_ns > PATIENCE_NS) {
         ts_log(TS_LOG_WARN, "NPU: a command has no end after 10 s; the driver gives it up in time (newer ones after 2 s, old ones after 60 s)");

@@ -5,7 +5,7 @@
  * that the device does not forgive, it refuses instead and says which rule was broken: order, size, flag,
  * address, handle, and the cache: memory exists twice, as the CPU sees it and as the device does, and only a
  * flush of the line carries bytes from one to the other. Commands run as late as they may, when they are waited
- * for. Behind it stands a ts_fake_array: the array simulator, or a few lines of a test. Source of the rules:
+ * for. Its clock goes with the machine's, but to wait for nothing takes no time: the clock jumps. Behind it stands a ts_fake_array: the array simulator, or a few lines of a test. Source of the rules:
  * docs/npu/driver.md. */
 #ifndef TS_XDNA_FAKE_H
 #define TS_XDNA_FAKE_H

@@ -76,6 +76,7 @@ struct ts_fake {
     int next_fd;
     uint64_t next_offset;
     bool unplugged;
+    uint64_t passed_ns; /* what was waited for in vain: added to the clock instead */
     struct {
         uint32_t request;
         int nth, error;

@@ -1,4 +1,4 @@
-/* io.h - the narrow gate to an NPU: six calls, the real node or the strict fake one behind them. Depends on: stdint.
+/* io.h - the narrow gate to an NPU: eight calls, the real node or the strict fake one behind them. Depends on: stdint.
  *
  * Everything in dev.c, bo.c, ctx.c and cmd.c goes through such a table, so the code that talks to silicon is the code
  * that the tests run. Calls answer as the kernel does: 0 or a result >= 0, or -errno. One thread at a time. */
@@ -22,6 +22,10 @@ typedef struct ts_npu_io {
     /* Write back and drop the CPU cache lines of [addr, addr + len), with fences on both sides: what the CPU has
      * written is in memory before the device is told, and what the device has written is read from memory. */
     void (*flush)(void *ud, const void *addr, size_t len);
+    /* The clock that deadlines of waits are told in, in nanoseconds: CLOCK_MONOTONIC. */
+    uint64_t (*now_ns)(void *ud);
+    /* Let so many nanoseconds pass: 0, or -EINTR where a signal came before. On a fake node they pass at once. */
+    int (*pause)(void *ud, uint64_t ns);
 } ts_npu_io;
 
 /* The real node: system calls. Static storage. */

@@ -1,10 +1,13 @@
 #define _GNU_SOURCE /* MAP_FIXED_NOREPLACE */
 #include "xdna/io.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #if defined(__x86_64__)
@@ -46,6 +49,17 @@ static int drm_close(void *ud, int fd) {
     return close(fd) < 0 ? -errno : 0;
 }
 
+static uint64_t drm_now_ns(void *ud) {
+    (void)ud;
+    return ts_now_ns();
+}
+
+static int drm_pause(void *ud, uint64_t ns) {
+    (void)ud;
+    const struct timespec t = {.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
+    return nanosleep(&t, NULL) < 0 ? -errno : 0;
+}
+
 #if defined(__x86_64__)
 enum { LINE = 64 };
 
@@ -84,7 +98,7 @@ static void flush_plain(void *ud, const void *addr, size_t len) {
 #define TABLE(flush_fn)                                                                                      \
     {                                                                                                        \
         .name = "drm", .open = drm_open, .ioctl = drm_ioctl, .mmap = drm_mmap, .munmap = drm_munmap,         \
-        .close = drm_close, .flush = (flush_fn)                                                              \
+        .close = drm_close, .flush = (flush_fn), .now_ns = drm_now_ns, .pause = drm_pause                    \
     }
 
 const ts_npu_io *ts_npu_io_drm(void) {

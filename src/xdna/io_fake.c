@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 static const struct {
@@ -511,6 +510,19 @@ static int do_config_hwctx(ts_fake *f, fake_client *c, const struct ts_uapi_conf
     return e < 0 ? e : 0;
 }
 
+/* ---- the clock ----------------------------------------------------------------------------------------- */
+
+static uint64_t fake_now_ns(void *ud) {
+    const ts_fake *f = ud;
+    return ts_now_ns() + f->passed_ns;
+}
+
+static int fake_pause(void *ud, uint64_t ns) {
+    ts_fake *f = ud;
+    f->passed_ns += ns;
+    return 0;
+}
+
 /* ---- commands ------------------------------------------------------------------------------------------ */
 
 static int do_exec_cmd(ts_fake *f, fake_client *c, struct ts_uapi_exec_cmd *a) {
@@ -571,12 +583,9 @@ static int do_wait(ts_fake *f, fake_client *c, struct ts_uapi_syncobj_timeline_w
     bool alive = true;
     while (x && point >= x->n_done && alive) alive = fake_run_one(f, x);
     if (alive) return 0;
-    for (;;) { /* nothing comes any more: wait as long as was asked */
-        int64_t left = a->timeout_nsec - (int64_t)ts_now_ns();
-        if (left <= 0) return -ETIME;
-        struct timespec t = {.tv_sec = left / 1000000000, .tv_nsec = left % 1000000000};
-        nanosleep(&t, NULL);
-    }
+    const int64_t left = a->timeout_nsec - (int64_t)fake_now_ns(f); /* nothing comes any more: wait as long as was asked */
+    if (left > 0) f->passed_ns += (uint64_t)left;
+    return -ETIME;
 }
 
 static int do_syncobj_destroy(ts_fake *f, fake_client *c, const struct ts_uapi_syncobj_destroy *a) {
@@ -769,7 +778,9 @@ ts_status ts_fake_new(ts_fake **out, const ts_fake_options *options, ts_err *err
                         .mmap = fake_mmap,
                         .munmap = fake_munmap,
                         .close = fake_close,
-                        .flush = fake_flush};
+                        .flush = fake_flush,
+                        .now_ns = fake_now_ns,
+                        .pause = fake_pause};
     *out = f;
     return TS_OK;
 }
