@@ -60,6 +60,9 @@ typedef int32_t ts_token; /* an index into the vocabulary; -1: none */
 /* Told how far long work has come; returning false stops it with TS_E_CANCELLED. */
 typedef bool ts_progress_fn(void *ud, uint64_t done, uint64_t all);
 
+/* Asked about ten times a second while a device keeps the engine waiting; returning true ends the wait with TS_E_CANCELLED. */
+typedef bool ts_stop_fn(void *ud);
+
 /* A device can take the first weights of the next operation while the host still works on its input. Results are the same.
  * AUTO: a simulated NPU does; a real one does not until a chip has shown that it works, and where another program uses it. */
 typedef enum ts_prefetch { TS_PREFETCH_AUTO, TS_PREFETCH_ON, TS_PREFETCH_OFF } ts_prefetch;
@@ -69,6 +72,8 @@ typedef struct ts_engine_opts { /* zero-initialise: every 0 or NULL means the de
     int n_threads;            /* default: all processors this process may use */
     ts_progress_fn *progress; /* while loading, in bytes */
     void *progress_ud;
+    ts_stop_fn *stop;         /* while the NPU has no room for this program, up to 3 s, or a command of it does not end, up to 70 s */
+    void *stop_ud;
     bool allow_cpu_ops;       /* linear layers that the device cannot take run on the CPU; otherwise they are refused by name */
     bool ledger;              /* keep account: ts_engine_ledger */
     bool ledger_check;        /* and compute everything that a device computes on the CPU too, and compare */

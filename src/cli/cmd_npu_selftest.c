@@ -1,7 +1,9 @@
 /* cmd_npu_selftest.c - `tessera npu selftest`: climb the ladder on the NPU of this machine or on the simulated one, and leave
  * a log that can be sent with a report. */
+#include "base/log.h"
 #include "cli/cmd_npu.h"
 #include "cli/output.h"
+#include "cli/progress.h"
 
 #include "npu/ladder.h"
 #include "xdna/host.h"
@@ -41,6 +43,13 @@ static void sayf(report *r, const char *fmt, ...) {
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
     say(r, line);
+}
+
+/* What the runtime has to say belongs into the report; standard output may be for JSON. */
+static void say_log(void *ud, ts_log_level level, const char *line) {
+    report *r = ud;
+    sayf(r, "    %s%s", level == TS_LOG_WARN ? "warning: " : "", line);
+    if (r->quiet) fprintf(stderr, "tessera: %s\n", line);
 }
 
 static void describe_host(report *r, const ts_npu_host *h) {
@@ -180,11 +189,16 @@ static int run(const cli_command *self, int argc, char **argv) {
         return cannot_write(log_path, close_log(&r, log_path));
     }
     ts_ladder_options o = {.io = simulated ? ts_simnode_io(sim) : ts_npu_io_drm(), .path = node ? node : "npu-sim", .sim = sim,
-                           .to = (int)to, .say = say, .ud = &r};
+                           .to = (int)to, .stop = {cli_interrupt_stop, NULL}, .say = say, .ud = &r};
     ts_ladder_result res;
+    cli_catch_interrupt();
+    ts_log_sink(say_log, &r, TS_LOG_INFO);
     ts_status s = ts_npu_ladder(&o, &res, &err);
+    ts_log_sink(NULL, NULL, TS_LOG_INFO);
     if (!simulated) tell_firmware(&r, &h, &res.info);
-    if (s != TS_OK) {
+    if (s == TS_E_CANCELLED) {
+        sayf(&r, "Stopped; %d rungs were passed.", res.reached);
+    } else if (s != TS_OK) {
         say(&r, err.msg);
         if (simulated && *ts_simnode_report(sim)) say(&r, ts_simnode_report(sim));
         if (!simulated) tell_kernel_log(&r, &h);

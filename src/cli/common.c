@@ -77,6 +77,7 @@ ts_engine_opts cli_engine_opts(const cli_model *m) {
     return (ts_engine_opts){.device = m->device,
                             .pre = m->pre,
                             .n_threads = (int)m->threads,
+                            .stop = cli_interrupt_stop,
                             .allow_cpu_ops = m->allow_cpu_ops,
                             .ledger = m->ledger,
                             .ledger_check = m->ledger_check,

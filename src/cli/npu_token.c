@@ -229,7 +229,8 @@ static ts_status run_plan(plan *p, const cli_model *m, bool sim, int n_threads, 
     }
     TS_TRY(ts_cpu_choose(&level, err));
     ts_kern_init(&kern, level);
-    ts_gemv_dev_options o = {.simulated = sim, .sim = {.seed = (uint64_t)m->sim_seed, .gap = ts_sim_submit_gap()}, .prefetch = p->prefetch};
+    ts_gemv_dev_options o = {.simulated = sim, .sim = {.seed = (uint64_t)m->sim_seed, .gap = ts_sim_submit_gap()}, .prefetch = p->prefetch,
+                             .stop = {cli_interrupt_stop, NULL}};
     TS_TRY(ts_gemv_dev_open(d, &o, err));
     TS_TRY(ts_pool_new(&pool, n_threads, err));
     struct steps steps;

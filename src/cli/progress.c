@@ -34,6 +34,11 @@ bool cli_interrupted(void) {
     return interrupts > 0;
 }
 
+bool cli_interrupt_stop(void *ud) {
+    (void)ud;
+    return cli_interrupted();
+}
+
 void cli_interrupt_clear(void) {
     interrupts = 0;
 }

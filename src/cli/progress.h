@@ -34,6 +34,7 @@ void cli_progress_text(const cli_progress *p, uint64_t now_ns, char *out, size_t
  * program as usual. */
 void cli_catch_interrupt(void);
 bool cli_interrupted(void);       /* has there been one since cli_interrupt_clear? */
+bool cli_interrupt_stop(void *ud); /* the same as a ts_stop_fn; ud is not used */
 void cli_interrupt_clear(void);
 
 #endif

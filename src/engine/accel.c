@@ -159,6 +159,7 @@ static ts_status run_op(ts_accel *a, const accel_op *o, const ts_exec *ex, const
     const accel_op *next = o->next && (n_tok == 1 || o->next->next) ? o->next : NULL;
     ts_status s = ts_gemv_op_run(o->op, act, n_tok, y, ld, next ? next->op : NULL, ex->pool, &cost, err);
     add_proofs(row_of_layers(a, &scratch, layer, o->n, a->device), &cost); /* also of what failed */
+    if (s == TS_E_CANCELLED) return s;
     if (s != TS_OK) return ts_err_prefix(err, s, "%s", layer[0]->name);
     for (int i = 0; i < o->n; i++)
         for (uint32_t t = 0; layer[i]->bias && t < n_tok; t++)
@@ -274,7 +275,8 @@ ts_status ts_accel_open(ts_accel **out, const ts_engine_opts *o, ts_model *m, ts
     a->hook = (ts_exec_hook){.ud = a, .linear = on_linear, .step = on_step};
     ts_gemv_dev_options d = {.simulated = sim,
                              .sim = {.seed = o->sim_seed, .strict = o->sim_seed != 0, .gap = ts_sim_submit_gap()},
-                             .prefetch = o->prefetch};
+                             .prefetch = o->prefetch,
+                             .stop = {o->stop, o->stop_ud}};
     ts_status s = cpu ? TS_OK : ts_gemv_dev_open(&a->dev, &d, err);
     if (s == TS_OK && !cpu) s = assign(a, o, err);
     if (s != TS_OK) {

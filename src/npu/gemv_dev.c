@@ -97,6 +97,7 @@ ts_status ts_gemv_dev_open(ts_gemv_dev **out, const ts_gemv_dev_options *o, ts_e
     ts_status s = ts_gemv_config(&d->config, err);
     if (s == TS_OK) s = find_node(d, o, &io, path, sizeof path, err);
     if (s == TS_OK) s = ts_npu_dev_open(&d->dev, io, path, err);
+    if (s == TS_OK) ts_npu_dev_stop_by(d->dev, o->stop);
     if (s == TS_OK) s = ts_npu_bo_init(&d->acts, d->dev, TS_NPU_SHARED, TS_GEMV_PACKETS * TS_GEMV_A_BYTES, "activations", err);
     if (s == TS_OK) s = ts_npu_ctx_new(&d->ctx, d->dev, d->config, err);
     if (s != TS_OK) {
@@ -486,7 +487,7 @@ static void end_prefetch(ts_gemv_dev *d, const char *why) {
  * guard would notice what is lost, this saves the repetition. */
 static bool may_prefetch(ts_gemv_dev *d) {
     enum { ASK_EVERY = 128 };
-    if (d->prefetch && d->asked++ % ASK_EVERY == 0 && !ts_npu_ctx_alone(d->ctx))
+    if (d->prefetch && d->asked++ % ASK_EVERY == 0 && ts_npu_ctx_sharers(d->ctx) != 0)
         end_prefetch(d, "another program's context is on the same columns");
     return d->prefetch;
 }
@@ -507,7 +508,7 @@ static ts_status carry_out(ts_gemv_dev *d, const ts_gemv_op *op, const ts_gemv_o
 static ts_status run_command(ts_gemv_op *op, uint32_t n_tok, const ts_gemv_op *next, command **out, ts_gemv_cost *cost, ts_err *err) {
     ts_gemv_dev *d = op->d;
     for (int attempt = 0;; attempt++) {
-        if (d->ctx->dead) d->jobs = 0;
+        if (d->ctx->dead) d->jobs = 0, d->ahead = NULL;
         ts_status s = d->ctx->dead ? ts_npu_ctx_recover(d->ctx, err) : TS_OK;
         const layout k = layout_of(op, n_tok, next);
         if (s == TS_OK) s = reserve_sums(d, 4 * (size_t)sum_words(k.sums), err);

@@ -29,6 +29,7 @@ typedef struct ts_gemv_dev_options { /* zero-initialise */
     ts_prefetch prefetch;   /* AUTO: a simulated NPU only. It ends for good after a command that failed, or when another program's
                              * context is on the same columns */
     bool keep_prefetch;     /* for tests: it does not */
+    ts_npu_stop stop;       /* while there is no room for a context, or a command does not end */
     uint64_t timeout_ns;    /* for a command to end; 0: TS_NPU_TIMEOUT_NS (xdna/cmd.h) */
 } ts_gemv_dev_options;
 
@@ -88,7 +89,7 @@ void ts_gemv_cost_add(ts_gemv_cost *sum, const ts_gemv_cost *c);
 /* y[m][t * ld[m] + row] = (matrix m of x)[row] for n_tok tokens. `x`: quantised with all of them, in blocks of 32 and 256 as
  * the matrices want. `next`: the op that will be run after this one, nullable; a guess that turns out wrong costs time only.
  * *cost is added to (nullable). A command that fails, or whose proofs are wrong, is tried once more in a new context.
- * Errors: TS_E_DEVICE; the device may be used again (it recovers, or fails again). */
+ * Errors: TS_E_DEVICE, TS_E_CANCELLED (options.stop); the device may be used again (it recovers, or fails again). */
 TS_NODISCARD ts_status ts_gemv_op_run(ts_gemv_op *op, const ts_qact *x, uint32_t n_tok, float *const *y, const size_t *ld,
                                       const ts_gemv_op *next, ts_pool *pool, ts_gemv_cost *cost, ts_err *err);
 /* Forget what `next` promised: the array is empty afterwards. Also for before a long pause, in which a driver may put the

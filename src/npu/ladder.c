@@ -82,6 +82,7 @@ ts_status climb_run(climb *c, int n_args, double *us, ts_err *err) {
 }
 
 ts_status climb_submit(climb *c, int n_args, ts_err *err) {
+    if (ts_npu_dev_stopped(c->dev)) return ts_fail(err, TS_E_CANCELLED, "stopped");
     return ts_npu_cmd_submit(c->cmd, (ts_npu_arg[]){{.bo = &c->in}, {.bo = &c->out}}, n_args, err);
 }
 
@@ -178,6 +179,7 @@ ts_status climb_trip(climb *c, uint32_t seed, uint32_t times, double *us, ts_err
 
 static ts_status rung_queries(climb *c, ts_err *err) {
     TS_TRY(ts_npu_dev_query(&c->dev, c->o->io, c->o->path, err));
+    ts_npu_dev_stop_by(c->dev, c->o->stop);
     const ts_npu_info *i = &c->dev->info;
     c->result->info = *i;
     climb_say(c, "    driver %d.%d, firmware %u.%u.%u.%u, clocks %u and %u MHz (controller, array)", i->driver_major,
@@ -372,7 +374,7 @@ ts_status ts_npu_ladder(const ts_ladder_options *o, ts_ladder_result *result, ts
             result->reached = i + 1;
         } else {
             s = ts_err_prefix(err, s, "rung %d, %s", i + 1, rungs[i].name);
-            climb_say(&c, "%d %s: FAILED. Nothing more is tried.", i + 1, rungs[i].name);
+            climb_say(&c, "%d %s: %s", i + 1, rungs[i].name, s == TS_E_CANCELLED ? "stopped." : "FAILED. Nothing more is tried.");
         }
     }
     ts_npu_dev_close(c.dev);

@@ -12,7 +12,7 @@
  *   9 latency    of a submission: nothing to do, and 4 KiB round, 64 times each; a wait for the second channel alone; words of a
  *                memtile that a command with nothing to do must leave alone
  *
- * It runs on any ts_npu_io. Nothing is tried twice, nothing goes out that the static checker has not passed, and nothing that
+ * It runs on any ts_npu_io. Nothing is tried twice but a context whose columns others hold (xdna/ctx.h), nothing goes out that the static checker has not passed, and nothing that
  * docs/npu/driver.md warns of is ever issued. */
 #ifndef TS_NPU_LADDER_H
 #define TS_NPU_LADDER_H
@@ -27,6 +27,7 @@ typedef struct ts_ladder_options {
     const char *path;    /* of the node */
     ts_simnode *sim;     /* nullable: io is this node's; times are then those of its array, and simulated */
     int to;              /* the last rung to climb; 0: all */
+    ts_npu_stop stop;    /* asked before each command, too */
     void (*say)(void *ud, const char *line); /* a line of the report, without its end */
     void *ud;
 } ts_ladder_options;
@@ -50,7 +51,8 @@ typedef struct ts_ladder_result {
 /* "loop-back"; rung 1 to TS_LADDER_RUNGS. */
 const char *ts_ladder_rung_name(int rung);
 
-/* Climb. *result (not nullable) is filled in as far as it went. Errors: that of the rung that failed, with its name in front. */
+/* Climb. *result (not nullable) is filled in as far as it went. Errors: that of the rung that failed, with its name in front;
+ * TS_E_CANCELLED: options.stop. */
 TS_NODISCARD ts_status ts_npu_ladder(const ts_ladder_options *o, ts_ladder_result *result, ts_err *err);
 
 #endif

@@ -309,10 +309,11 @@ ts_status rung_gemv(climb *c, ts_err *err) {
     ts_rng rng = ts_rng_seed(1);
     ts_kern_init(&k, TS_CPU_REF);
     TS_TRY(ts_pool_new(&pool, 1, err));
-    ts_status s = ts_gemv_dev_open(&d, &(ts_gemv_dev_options){.io = c->o->io, .path = c->o->path}, err);
+    ts_status s = ts_gemv_dev_open(&d, &(ts_gemv_dev_options){.io = c->o->io, .path = c->o->path, .stop = c->o->stop}, err);
     for (size_t i = 0; i < sizeof types / sizeof types[0] && s == TS_OK; i++) {
         layer l = {0};
-        s = layer_make(&l, d, &k, types[i], &rng, err);
+        s = ts_npu_dev_stopped(c->dev) ? ts_fail(err, TS_E_CANCELLED, "stopped") : TS_OK;
+        if (s == TS_OK) s = layer_make(&l, d, &k, types[i], &rng, err);
         if (s == TS_OK) s = layer_run(c, &l, types[i], pool, err);
         layer_free(&l);
     }

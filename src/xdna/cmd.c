@@ -9,6 +9,9 @@
 #include <string.h>
 
 enum { PACKET_BYTES = 4096 };
+/* No command of ours takes as long as the first: then something is wrong, and whoever wants to stop may. */
+#define LONG_NS     UINT64_C(1000000000)
+#define ASK_NS      UINT64_C(100000000)
 #define PATIENCE_NS UINT64_C(10000000000)
 
 ts_status ts_npu_cmd_new(ts_npu_cmd **out, ts_npu_ctx *ctx, const ts_npu_command *command, ts_err *err) {
@@ -119,16 +122,32 @@ ts_status ts_npu_cmd_submit(ts_npu_cmd *cmd, const ts_npu_arg *args, int n_args,
     return TS_OK;
 }
 
-/* 0, or -errno: -ETIME when `timeout_ns` after `begin` has come. */
-static int wait_until(ts_npu_cmd *cmd, uint64_t begin, uint64_t timeout_ns) {
-    uint64_t deadline;
-    if (__builtin_add_overflow(begin, timeout_ns, &deadline) || deadline > INT64_MAX) deadline = INT64_MAX;
+static int wait_until(ts_npu_cmd *cmd, uint64_t deadline) {
     struct ts_uapi_syncobj_timeline_wait w = {.handles = (uint64_t)(uintptr_t)&cmd->ctx->syncobj,
                                               .points = (uint64_t)(uintptr_t)&cmd->seq,
-                                              .timeout_nsec = (int64_t)deadline,
+                                              .timeout_nsec = (int64_t)(deadline < INT64_MAX ? deadline : INT64_MAX),
                                               .count_handles = 1,
                                               .flags = TS_UAPI_WAIT_FOR_SUBMIT};
     return ts_npu_ioctl(cmd->ctx->dev, TS_IOCTL_SYNCOBJ_WAIT, &w);
+}
+
+/* 0, or -errno: -ETIME when `timeout_ns` have passed, -ECANCELED when somebody wanted to stop. *waited_ns: so long it took. */
+static int wait_for_end(ts_npu_cmd *cmd, uint64_t timeout_ns, uint64_t *waited_ns) {
+    const ts_npu_dev *dev = cmd->ctx->dev;
+    const uint64_t begin = dev->io->now_ns(dev->io->ud);
+    bool told = false;
+    uint64_t end;
+    if (__builtin_add_overflow(begin, timeout_ns, &end)) end = UINT64_MAX;
+    for (uint64_t next = begin + LONG_NS;; next += ASK_NS) {
+        const uint64_t at = next < end ? next : end;
+        int r = wait_until(cmd, at);
+        *waited_ns = at - begin;
+        if (r != -ETIME || at == end) return r;
+        if (ts_npu_dev_stopped(dev)) return -ECANCELED;
+        if (*waited_ns < PATIENCE_NS || told) continue;
+        ts_log(TS_LOG_WARN, "NPU: a command has no end after 10 s; the driver gives it up in time (newer ones after 2 s, old ones after 60 s)");
+        told = true;
+    }
 }
 
 ts_status ts_npu_cmd_wait(ts_npu_cmd *cmd, uint64_t timeout_ns, ts_err *err) {
@@ -138,15 +157,13 @@ ts_status ts_npu_cmd_wait(ts_npu_cmd *cmd, uint64_t timeout_ns, ts_err *err) {
         cmd->pending = false;
         return ts_npu_fail(err, TS_NPU_WAIT, -EIO);
     }
-    const uint64_t begin = ctx->dev->io->now_ns(ctx->dev->io->ud);
-    int r = wait_until(cmd, begin, timeout_ns < PATIENCE_NS ? timeout_ns : PATIENCE_NS);
-    if (r == -ETIME && timeout_ns > PATIENCE_NS) {
-        ts_log(TS_LOG_WARN, "NPU: a command has no end after 10 s; the driver gives it up in time (newer ones after 2 s, old ones after 60 s)");
-        r = wait_until(cmd, begin, timeout_ns);
-    }
+    uint64_t waited_ns;
+    int r = wait_for_end(cmd, timeout_ns, &waited_ns);
     cmd->done_ns = ts_now_ns();
     if (r < 0) {
         ctx->dead = true;
+        if (r == -ECANCELED)
+            return ts_fail(err, TS_E_CANCELLED, "NPU: stopped; a command had no end after %.1f s", (double)waited_ns * 1e-9);
         return ts_npu_fail(err, TS_NPU_WAIT, r);
     }
     uint32_t head = __atomic_load_n((uint32_t *)(void *)cmd->packet.ptr, __ATOMIC_ACQUIRE);

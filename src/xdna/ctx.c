@@ -1,5 +1,6 @@
 #include "xdna/ctx.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "xdna/advice.h"
 
@@ -8,47 +9,81 @@
 #include <string.h>
 #include <unistd.h>
 
-/* "columns 1-4: process 4711" of the others, for a person who wants to know whom to close. false: the driver does not answer. */
-static bool name_users(const ts_npu_dev *dev, char *buf, size_t len) {
+enum { CONTEXTS = 6 }; /* that the firmware of an npu1 has */
+#define ROOM_NS UINT64_C(3000000000) /* a driver gives the command of a program that was killed up after 2 s */
+#define LOOK_NS UINT64_C(100000000)
+
+/* The contexts that are there: who has them, "columns 1-4: process 4711", for a person who wants to know whom to close. */
+typedef struct holders {
+    bool told; /* false: the driver does not answer */
+    size_t n;
+    char text[256];
+} holders;
+
+static holders find_holders(const ts_npu_dev *dev) {
     struct ts_uapi_hwctx_entry e[8];
-    size_t n = 0, used = 0;
-    buf[0] = 0;
-    if (ts_npu_users(dev, e, 8, &n, NULL) != TS_OK) return false;
-    for (size_t i = 0; i < n && i < 8; i++) {
+    holders h = {0};
+    size_t used = 0;
+    h.told = ts_npu_users(dev, e, 8, &h.n, NULL) == TS_OK;
+    for (size_t i = 0; i < h.n && i < 8; i++) {
         uint32_t last = e[i].start_col + (e[i].num_col ? e[i].num_col - 1 : 0);
-        int w = snprintf(buf + used, len - used, "%scolumns %u-%u: process %lld", used ? ", " : "",
-                         e[i].start_col, last, (long long)e[i].pid);
-        if (w < 0 || (size_t)w >= len - used) break;
+        int w = snprintf(h.text + used, sizeof h.text - used, "%scolumns %u-%u: process %lld", used ? ", " : "", e[i].start_col, last,
+                         (long long)e[i].pid);
+        if (w < 0 || (size_t)w >= sizeof h.text - used) break;
         used += (size_t)w;
     }
-    return true;
+    return h;
 }
 
-/* Why there is no context, and who is in the way. ENODEV has two meanings: columns that are held in another width, or no device
- * any more; a device that is gone does not answer. */
-static ts_status refused(const ts_npu_dev *dev, int result, ts_err *err) {
-    char users[256] = "";
-    ts_status s = ts_npu_fail(err, TS_NPU_CONTEXT, result);
-    if (result != -ENOSPC && result != -EBUSY && result != -ENODEV) return s;
-    if (!name_users(dev, users, sizeof users) && result == -ENODEV) {
-        s = ts_fail(err, s, "NPU: %s (%s): %s", ts_npu_step_text(TS_NPU_CONTEXT), strerror(ENODEV), ts_npu_advice(TS_NPU_QUERY, ENODEV));
-        if (err) err->os_errno = ENODEV;
+/* Is something taken that may come free? Columns held in another width are ENODEV, and a context too many is what the firmware makes
+ * of it, EINVAL [doc: Linux 7.3]; others had ENOSPC, EBUSY, EAGAIN. A device that is gone is ENODEV too, and does not answer. */
+static bool is_taken(int result, const holders *h) {
+    switch (-result) {
+    case ENODEV:
+    case ENOSPC:
+    case EBUSY: return h->told;
+    case EAGAIN: return h->n > 0;
+    case EINVAL: return h->n >= CONTEXTS;
+    default: return false;
     }
-    if (err && users[0]) snprintf(err->msg + strlen(err->msg), sizeof err->msg - strlen(err->msg), " (%s)", users);
+}
+
+/* Why there is no context, and who is in the way. */
+static ts_status refused(int result, const holders *h, ts_err *err) {
+    const char *advice = ts_npu_advice(TS_NPU_CONTEXT, -result);
+    if (result == -ENODEV && !h->told) advice = ts_npu_advice(TS_NPU_QUERY, ENODEV);
+    else if (is_taken(result, h) && h->n >= CONTEXTS) advice = ts_npu_advice(TS_NPU_CONTEXT, EBUSY);
+    else if (result == -ENODEV && !h->n)
+        advice = "the driver has no columns for it, and names no program that holds any: see the kernel log (dmesg | grep amdxdna)";
+    ts_status s = ts_fail(err, result == -ENOMEM ? TS_E_NOMEM : TS_E_DEVICE, "NPU: %s (%s): %s%s%s%s", ts_npu_step_text(TS_NPU_CONTEXT),
+                          strerror(-result), advice, is_taken(result, h) && h->n ? " (" : "", is_taken(result, h) ? h->text : "",
+                          is_taken(result, h) && h->n ? ")" : "");
+    if (err) err->os_errno = -result;
     return s;
 }
 
 /* Columns of the array, not configured yet. */
 static ts_status create(ts_npu_ctx *ctx, int n_cols, ts_err *err) {
+    const ts_npu_io *io = ctx->dev->io;
+    const uint64_t begin = io->now_ns(io->ud);
     struct ts_uapi_qos_info qos = {0}; /* nothing asked: the highest clock */
     uint32_t tiles = (uint32_t)n_cols * ctx->dev->info.array.core.row_count;
-    struct ts_uapi_create_hwctx create = {
-        .qos_p = (uint64_t)(uintptr_t)&qos, .max_opc = 2048, .num_tiles = tiles};
-    int r = ts_npu_ioctl(ctx->dev, TS_IOCTL_CREATE_HWCTX, &create);
-    if (r < 0) return refused(ctx->dev, r, err);
-    ctx->handle = create.handle;
-    ctx->syncobj = create.syncobj_handle;
-    return TS_OK;
+    for (bool told = false;; told = true) {
+        struct ts_uapi_create_hwctx create = {
+            .qos_p = (uint64_t)(uintptr_t)&qos, .max_opc = 2048, .num_tiles = tiles};
+        int r = ts_npu_ioctl(ctx->dev, TS_IOCTL_CREATE_HWCTX, &create);
+        if (r == 0) {
+            ctx->handle = create.handle;
+            ctx->syncobj = create.syncobj_handle;
+            return TS_OK;
+        }
+        const holders h = find_holders(ctx->dev);
+        if (!is_taken(r, &h) || io->now_ns(io->ud) - begin >= ROOM_NS) return refused(r, &h, err);
+        if (!told) ts_log(TS_LOG_INFO, "NPU: waiting up to 3 s for columns that others hold (%s)", h.n ? h.text : "the driver does not say who");
+        if (ts_npu_dev_stopped(ctx->dev))
+            return ts_fail(err, TS_E_CANCELLED, "NPU: stopped while others held the columns (%s)", h.n ? h.text : "the driver does not say who");
+        (void)io->pause(io->ud, LOOK_NS); /* a signal may mean that somebody wants to stop, which is asked next */
+    }
 }
 
 static ts_status configure(ts_npu_ctx *ctx, ts_err *err) {
@@ -102,21 +137,22 @@ ts_status ts_npu_ctx_new(ts_npu_ctx **out, ts_npu_dev *dev, const ts_npu_config 
     return TS_OK;
 }
 
-bool ts_npu_ctx_alone(const ts_npu_ctx *ctx) {
+int ts_npu_ctx_sharers(const ts_npu_ctx *ctx) {
     struct ts_uapi_hwctx_entry e[32];
     const struct ts_uapi_hwctx_entry *own = NULL;
     size_t n = 0, alike = 0;
-    if (!ctx->handle || ts_npu_users(ctx->dev, e, 32, &n, NULL) != TS_OK || n > 32) return false;
+    int sharers = 0;
+    if (!ctx->handle || ts_npu_users(ctx->dev, e, 32, &n, NULL) != TS_OK || n > 32) return -1;
     /* numbers of contexts are told anew for each process, and in a container the process has another number there [doc] */
     for (size_t i = 0; i < n; i++) {
         if (e[i].context_id != ctx->handle || e[i].num_col != (uint32_t)ts_npu_config_cols(ctx->config)) continue;
         alike++;
         if (!own || e[i].pid == getpid()) own = &e[i];
     }
-    if (!own || (alike > 1 && own->pid != getpid())) return false;
+    if (!own || (alike > 1 && own->pid != getpid())) return -1;
     for (size_t i = 0; i < n; i++)
-        if (&e[i] != own && e[i].start_col < own->start_col + own->num_col && own->start_col < e[i].start_col + e[i].num_col) return false;
-    return true;
+        sharers += &e[i] != own && e[i].start_col < own->start_col + own->num_col && own->start_col < e[i].start_col + e[i].num_col;
+    return sharers;
 }
 
 ts_status ts_npu_ctx_try(ts_npu_dev *dev, int n_cols, ts_err *err) {

@@ -21,6 +21,14 @@ int ts_npu_ioctl(const ts_npu_dev *dev, uint32_t request, void *arg) {
     return r;
 }
 
+void ts_npu_dev_stop_by(ts_npu_dev *dev, ts_npu_stop stop) {
+    dev->stop = stop;
+}
+
+bool ts_npu_dev_stopped(const ts_npu_dev *dev) {
+    return dev->stop.asked && dev->stop.asked(dev->stop.ud);
+}
+
 static int query(const ts_npu_dev *dev, uint32_t param, void *out, uint32_t len) {
     struct ts_uapi_get_info g = {.param = param, .buffer_size = len, .buffer = (uint64_t)(uintptr_t)out};
     return ts_npu_ioctl(dev, TS_IOCTL_GET_INFO, &g);

@@ -13,6 +13,12 @@ typedef struct ts_npu_info {
     struct ts_uapi_aie_metadata array;
 } ts_npu_info;
 
+/* Asked about ten times a second while the runtime waits for something that takes seconds; true: give up (TS_E_CANCELLED). */
+typedef struct ts_npu_stop {
+    ts_stop_fn *asked; /* NULL: nobody is asked */
+    void *ud;
+} ts_npu_stop;
+
 /* An open device. Read-only for everyone but dev.c. One thread at a time. */
 typedef struct ts_npu_dev {
     const ts_npu_io *io;
@@ -20,6 +26,7 @@ typedef struct ts_npu_dev {
     ts_npu_info info;
     uint32_t heap_handle;
     char *heap; /* 64 MiB, mapped at a multiple of 64 MiB */
+    ts_npu_stop stop;
 } ts_npu_dev;
 
 /* Open the node at `path` through `io` (borrowed until close), check that it is an npu1 with usable firmware, and
@@ -31,6 +38,10 @@ TS_NODISCARD ts_status ts_npu_dev_query(ts_npu_dev **out, const ts_npu_io *io, c
 TS_NODISCARD ts_status ts_npu_dev_heap(ts_npu_dev *dev, ts_err *err);
 /* All buffers and contexts must be gone. NULL-safe. */
 void ts_npu_dev_close(ts_npu_dev *dev);
+
+/* From now on, who is asked whether to go on waiting. */
+void ts_npu_dev_stop_by(ts_npu_dev *dev, ts_npu_stop stop);
+bool ts_npu_dev_stopped(const ts_npu_dev *dev);
 
 /* One request, repeated while a signal interrupts it. 0 or -errno. */
 int ts_npu_ioctl(const ts_npu_dev *dev, uint32_t request, void *arg);

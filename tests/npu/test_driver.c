@@ -53,13 +53,17 @@ static ts_status node(rig *r, ts_fake_options o, ts_err *err) {
     return ts_fake_new(&r->fake, &o, err);
 }
 
-static ts_status bring_up(rig *r, ts_err *err) {
+static ts_status bring_up_through(rig *r, const ts_npu_io *io, ts_err *err) {
     size_t bytes = 4 * WORDS * (size_t)r->n_cols;
-    TS_TRY(ts_npu_dev_open(&r->dev, ts_fake_io(r->fake), "/dev/accel/accel0", err));
+    TS_TRY(ts_npu_dev_open(&r->dev, io, "/dev/accel/accel0", err));
     TS_TRY(ts_npu_bo_init(&r->in, r->dev, TS_NPU_SHARED, bytes, "input", err));
     TS_TRY(ts_npu_bo_init(&r->out, r->dev, TS_NPU_SHARED, bytes, "output", err));
     TS_TRY(ts_npu_ctx_new(&r->ctx, r->dev, r->config, err));
     return ts_npu_cmd_new(&r->cmd, r->ctx, r->command, err);
+}
+
+static ts_status bring_up(rig *r, ts_err *err) {
+    return bring_up_through(r, ts_fake_io(r->fake), err);
 }
 
 static void bring_down(rig *r) {
@@ -266,57 +270,81 @@ static void test_every_call_fails(void **state) {
     unplan(&r);
 }
 
-/* An old driver gives a command up after 60 s only: a wait that ends earlier has no answer yet. */
+/* A gate in front of the fake node: an old driver, whose waits end 60 s after the submission; a person who stops after a while; a
+ * program whose context goes while this one waits for room. */
 static struct {
     ts_npu_io io;
     const ts_npu_io *fake;
-    int waits, destroyed, lines;
-} slow;
+    bool old;               /* no wait ends earlier than 59 s after its command */
+    uint64_t submitted;
+    int refusal;            /* of every context */
+    int destroyed, created, lines, asked;
+    int stop_after;         /* questions, 0: never */
+    rig *leaver;            /* brought down in the pause number leave_in */
+    int pauses, leave_in;
+    const char *line;       /* lines with this are counted */
+} gate;
 
-static int slow_ioctl(void *ud, int fd, uint32_t request, void *arg) {
+static int gate_ioctl(void *ud, int fd, uint32_t request, void *arg) {
     const struct ts_uapi_syncobj_timeline_wait *w = arg;
-    slow.destroyed += request == TS_IOCTL_DESTROY_HWCTX;
-    if (request == TS_IOCTL_SYNCOBJ_WAIT) {
-        slow.waits++;
-        if (w->timeout_nsec - (int64_t)ts_now_ns() < INT64_C(59000000000)) return -ETIME; /* the clock of this test is fast */
-    }
-    return slow.fake->ioctl(ud, fd, request, arg);
+    gate.destroyed += request == TS_IOCTL_DESTROY_HWCTX;
+    gate.created += request == TS_IOCTL_CREATE_HWCTX;
+    if (request == TS_IOCTL_EXEC_CMD) gate.submitted = gate.fake->now_ns(ud);
+    if (request == TS_IOCTL_CREATE_HWCTX && gate.refusal) return -gate.refusal;
+    if (request == TS_IOCTL_SYNCOBJ_WAIT && gate.old && w->timeout_nsec - (int64_t)gate.submitted < INT64_C(59000000000)) return -ETIME;
+    return gate.fake->ioctl(ud, fd, request, arg);
+}
+
+static int gate_pause(void *ud, uint64_t ns) {
+    if (++gate.pauses == gate.leave_in) bring_down(gate.leaver);
+    return gate.pauses % 7 ? gate.fake->pause(ud, ns) : -EINTR; /* a signal that nobody has asked for */
+}
+
+static bool gate_stop(void *ud) {
+    (void)ud;
+    return ++gate.asked == gate.stop_after;
 }
 
 static void count_line(void *ud, ts_log_level level, const char *line) {
-    (void)ud;
-    slow.lines += level == TS_LOG_WARN && strstr(line, "no end after 10 s") != NULL;
+    (void)ud, (void)level;
+    gate.lines += strstr(line, gate.line) != NULL;
 }
 
+static void gate_open(ts_fake *fake, const char *line) {
+    memset(&gate, 0, sizeof gate);
+    gate.fake = ts_fake_io(fake);
+    gate.io = *gate.fake;
+    gate.io.ioctl = gate_ioctl;
+    gate.io.pause = gate_pause;
+    gate.line = line;
+    ts_log_sink(count_line, NULL, TS_LOG_DEBUG);
+}
+
+/* An old driver gives a command up after 60 s only: a wait that ends earlier has no answer yet. */
 static void test_patience(void **state) {
     (void)state;
     ts_err err;
     rig r = {0};
     plan(&r, 1);
     assert_ok(node(&r, (ts_fake_options){.profile = TS_FAKE_6_14}, &err));
-    slow.fake = ts_fake_io(r.fake);
-    slow.io = *slow.fake;
-    slow.io.ioctl = slow_ioctl;
-    assert_ok(ts_npu_dev_open(&r.dev, &slow.io, "x", &err));
-    assert_ok(ts_npu_bo_init(&r.in, r.dev, TS_NPU_SHARED, 4 * WORDS, "input", &err));
-    assert_ok(ts_npu_bo_init(&r.out, r.dev, TS_NPU_SHARED, 4 * WORDS, "output", &err));
-    assert_ok(ts_npu_ctx_new(&r.ctx, r.dev, r.config, &err));
-    assert_ok(ts_npu_cmd_new(&r.cmd, r.ctx, r.command, &err));
-    ts_log_sink(count_line, NULL, TS_LOG_DEBUG);
+    gate_open(r.fake, "no end after 10 s");
+    gate.old = true;
+    assert_ok(bring_up_through(&r, &gate.io, &err));
+    ts_npu_dev_stop_by(r.dev, (ts_npu_stop){gate_stop, NULL});
     ts_fake_end_command(r.fake, 1, TS_FAKE_END_TIMEOUT);
     assert_ok(submit(&r, &err));
     assert_status(ts_npu_cmd_wait(r.cmd, TS_NPU_TIMEOUT_NS, &err), TS_E_DEVICE);
     assert_non_null(strstr(err.msg, "ended as TIMEOUT")); /* the driver's word, not ours */
-    assert_int_equal(slow.waits, 2);
-    assert_int_equal(slow.lines, 1);
-    assert_int_equal(slow.destroyed, 0);
+    assert_int_equal(gate.lines, 1);
+    assert_in_range(gate.asked, 500, 600);
+    assert_int_equal(gate.destroyed, 0);
     assert_ok(ts_npu_ctx_recover(r.ctx, &err));
     ts_fake_end_command(r.fake, 1, TS_FAKE_END_TIMEOUT); /* and at the end of a command that nobody waited for */
     assert_ok(submit(&r, &err));
     ts_npu_cmd_free(r.cmd);
     r.cmd = NULL;
-    assert_int_equal(slow.waits, 4);
-    assert_int_equal(slow.destroyed, 1);
+    assert_int_equal(gate.lines, 2);
+    assert_int_equal(gate.destroyed, 1);
     ts_log_sink(NULL, NULL, TS_LOG_INFO);
     bring_down(&r);
     assert_clean(&r);
@@ -324,13 +352,105 @@ static void test_patience(void **state) {
     unplan(&r);
 }
 
-/* Is the context alone on its columns? Only then may anything be left in the array. */
-static void test_alone(void **state) {
+/* Whoever does not want to wait for a command that does not end need not: the context goes, then all that it used, and another can be
+ * made. A command that takes its time is not given up because of it. */
+static void test_stop(void **state) {
+    (void)state;
+    for (int profile = 0; profile < TS_FAKE_PROFILES; profile++)
+        for (int how = 0; how < 3; how++) {
+            ts_err err;
+            rig r = {0};
+            plan(&r, 1);
+            assert_ok(node(&r, (ts_fake_options){.profile = (ts_fake_profile)profile}, &err));
+            gate_open(r.fake, "no end after 10 s");
+            assert_ok(bring_up_through(&r, &gate.io, &err));
+            ts_npu_dev_stop_by(r.dev, (ts_npu_stop){gate_stop, NULL});
+            gate.stop_after = 1;
+            assert_ok(loop_once(&r, 1, &err));
+            assert_int_equal(gate.asked, 0);
+            gate.stop_after = how == 1 ? 120 : 12;
+            ts_fake_end_command(r.fake, 1, TS_FAKE_END_LOST);
+            assert_ok(submit(&r, &err));
+            if (how < 2) {
+                uint64_t begin = gate.io.now_ns(gate.io.ud);
+                assert_status(ts_npu_cmd_wait(r.cmd, TS_NPU_TIMEOUT_NS, &err), TS_E_CANCELLED);
+                assert_string_equal(err.msg, how ? "NPU: stopped; a command had no end after 12.9 s" : "NPU: stopped; a command had no end after 2.1 s");
+                assert_true(gate.io.now_ns(gate.io.ud) - begin < UINT64_C(13500000000));
+                assert_int_equal(gate.lines, how);
+            } else {
+                ts_npu_cmd_free(r.cmd); /* also where nobody hears of it */
+                r.cmd = NULL;
+                assert_int_equal(gate.asked, 12);
+            }
+            if (how == 1) {
+                assert_ok(ts_npu_ctx_recover(r.ctx, &err));
+                assert_ok(loop_once(&r, 2, &err));
+            }
+            ts_log_sink(NULL, NULL, TS_LOG_INFO);
+            bring_down(&r);
+            assert_clean(&r);
+            ts_fake_free(r.fake);
+            unplan(&r);
+        }
+}
+
+/* Columns that another program holds in another width: it is waited for up to 3 s, and told; when it goes, there is room. */
+static void test_room(void **state) {
+    (void)state;
+    rig p = {0};
+    plan(&p, 4);
+    for (int profile = 0; profile < TS_FAKE_PROFILES; profile++)
+        for (int how = 0; how < 3; how++) {
+            ts_err err;
+            rig r = p, other = {0};
+            plan(&other, 1);
+            assert_ok(node(&r, (ts_fake_options){.profile = (ts_fake_profile)profile}, &err));
+            other.fake = r.fake;
+            assert_ok(bring_up(&other, &err));
+            gate_open(r.fake, "waiting up to 3 s for columns that others hold (columns 1-1: process ");
+            gate.leaver = &other;
+            gate.leave_in = how == 0 ? 11 : 0;
+            const uint64_t begin = gate.io.now_ns(gate.io.ud);
+            assert_ok(ts_npu_dev_open(&r.dev, &gate.io, "/dev/accel/accel0", &err));
+            ts_npu_dev_stop_by(r.dev, (ts_npu_stop){gate_stop, NULL});
+            gate.stop_after = how == 2 ? 5 : 0;
+            assert_ok(ts_npu_bo_init(&r.in, r.dev, TS_NPU_SHARED, 4 * WORDS * 4, "input", &err));
+            assert_ok(ts_npu_bo_init(&r.out, r.dev, TS_NPU_SHARED, 4 * WORDS * 4, "output", &err));
+            ts_status s = ts_npu_ctx_new(&r.ctx, r.dev, r.config, &err);
+            const uint64_t ns = gate.io.now_ns(gate.io.ud) - begin;
+            if (how == 0) {
+                assert_ok(s);
+                assert_int_equal(gate.created, 12);
+                assert_ok(ts_npu_cmd_new(&r.cmd, r.ctx, r.command, &err));
+                assert_ok(loop_once(&r, 1, &err));
+            } else if (how == 1) {
+                assert_status(s, TS_E_DEVICE);
+                assert_non_null(strstr(err.msg, "hold some of them in another width; close them and try again (columns 1-1: process "));
+                assert_int_equal(err.os_errno, ENODEV);
+                assert_true(ns >= UINT64_C(3000000000) && ns < UINT64_C(3500000000));
+            } else {
+                assert_status(s, TS_E_CANCELLED);
+                assert_non_null(strstr(err.msg, "NPU: stopped while others held the columns (columns 1-1: process "));
+                assert_int_equal(gate.created, 5);
+            }
+            assert_int_equal(gate.lines, 1);
+            ts_log_sink(NULL, NULL, TS_LOG_INFO);
+            bring_down(&r);
+            if (how) bring_down(&other);
+            assert_clean(&r);
+            ts_fake_free(r.fake);
+            unplan(&other);
+        }
+    unplan(&p);
+}
+
+/* Who else is on a context's columns? Only where nobody is may anything be left in the array. */
+static void test_sharers(void **state) {
     (void)state;
     static const struct {
         ts_fake_user user;
-        bool alone;
-    } k[] = {{{4711, 3, 2}, true}, {{4711, 3, 1}, true}, {{4711, 1, 1}, false}, {{4711, 1, 2}, false}, {{4711, 2, 3}, false}};
+        int n;
+    } k[] = {{{4711, 3, 2}, 0}, {{4711, 3, 1}, 0}, {{4711, 1, 1}, 1}, {{4711, 1, 2}, 1}, {{4711, 2, 3}, 1}};
     rig p = {0};
     plan(&p, 2);
     for (size_t i = 0; i < 3 * (sizeof k / sizeof k[0]); i++) {
@@ -338,11 +458,53 @@ static void test_alone(void **state) {
         rig r = p;
         assert_ok(node(&r, (ts_fake_options){.profile = (ts_fake_profile)(i % 3)}, &err));
         assert_ok(bring_up(&r, &err));
-        assert_true(ts_npu_ctx_alone(r.ctx));
+        assert_int_equal(ts_npu_ctx_sharers(r.ctx), 0);
         ts_fake_add_user(r.fake, &k[i / 3].user);
-        assert_int_equal(ts_npu_ctx_alone(r.ctx), k[i / 3].alone);
+        assert_int_equal(ts_npu_ctx_sharers(r.ctx), k[i / 3].n);
         ts_fake_fail(r.fake, TS_IOCTL_GET_INFO, 1, EOPNOTSUPP);
-        assert_false(ts_npu_ctx_alone(r.ctx));
+        assert_int_equal(ts_npu_ctx_sharers(r.ctx), -1);
+        bring_down(&r);
+        assert_clean(&r);
+        ts_fake_free(r.fake);
+    }
+    unplan(&p);
+}
+
+/* What a kernel says where there is no context to be had, who is named, and whether it is tried again: not where nothing can come free. */
+static void test_refusals(void **state) {
+    (void)state;
+    static const struct {
+        int error, n_users, tries;
+        const char *text;
+    } k[] = {
+        {ENOSPC, 1, 35, "all columns are taken by other programs: close them and try again (columns 1-4: process 1)"},
+        {EBUSY, 1, 35, "all 6 contexts of the NPU are taken: close some and try again (columns 1-4: process 1)"},
+        {ENODEV, 2, 35, "other programs hold some of them in another width; close them and try again (columns 1-4: process 1, columns 1-4: process 2)"},
+        {ENODEV, 0, 35, "the driver has no columns for it, and names no program that holds any: see the kernel log"},
+        {EINVAL, 6, 35, "(Invalid argument): all 6 contexts of the NPU are taken: close some and try again (columns 1-4: process 1, columns 1-4: process 2, columns 1-4: process 3, "},
+        {EINVAL, 5, 1, "(Invalid argument): the driver refuses the context: "},
+        {EAGAIN, 1, 35, "(Resource temporarily unavailable): "},
+        {EAGAIN, 0, 17, "(Resource temporarily unavailable): "},
+        {EIO, 6, 1, "the firmware does not answer"},
+        {ENOMEM, 6, 1, "not enough memory"},
+    };
+    rig p = {0};
+    plan(&p, 4);
+    for (size_t i = 0; i < sizeof k / sizeof k[0]; i++) {
+        ts_err err;
+        rig r = p;
+        ts_fake_options o = {.profile = (ts_fake_profile)(i % 3), .n_users = k[i].n_users};
+        for (int u = 0; u < o.n_users; u++) o.users[u] = (ts_fake_user){.pid = u + 1, .start_col = 1, .n_cols = 4};
+        assert_ok(node(&r, o, &err));
+        gate_open(r.fake, "waiting up to 3 s");
+        gate.refusal = k[i].error;
+        assert_status(bring_up_through(&r, &gate.io, &err), k[i].error == ENOMEM ? TS_E_NOMEM : TS_E_DEVICE);
+        if (!strstr(err.msg, k[i].text)) fail_msg("case %zu: \"%s\"", i, err.msg);
+        if (!k[i].n_users || k[i].tries == 1) assert_null(strstr(err.msg, "(columns"));
+        assert_int_equal(err.os_errno, k[i].error);
+        if (k[i].error != EAGAIN) assert_int_equal(gate.created, k[i].tries);
+        assert_int_equal(gate.lines, k[i].tries == 35);
+        ts_log_sink(NULL, NULL, TS_LOG_INFO);
         bring_down(&r);
         assert_clean(&r);
         ts_fake_free(r.fake);
@@ -405,7 +567,7 @@ static void test_end_after_loss(void **state) {
         assert_ok(submit(&r, &err));
         assert_status(ts_npu_cmd_wait(r.cmd, 1000000, &err), TS_E_DEVICE);
         if (how == 1) { /* recovery itself fails, then works */
-            ts_fake_fail(r.fake, TS_IOCTL_CREATE_HWCTX, 1, ENOSPC);
+            ts_fake_fail(r.fake, TS_IOCTL_CREATE_HWCTX, 1, EIO);
             assert_status(ts_npu_ctx_recover(r.ctx, &err), TS_E_DEVICE);
             assert_status(submit(&r, &err), TS_E_DEVICE);
             assert_status(ts_npu_cmd_wait(r.cmd, 1000000, &err), TS_E_DEVICE); /* it went with its context */
@@ -487,11 +649,6 @@ static void test_messages(void **state) {
          0,
          TS_OK, /* of the width that we want: shared */
          ""},
-        {{.users = {{.pid = 4711, .start_col = 1, .n_cols = 4}}, .n_users = 1},
-         TS_IOCTL_CREATE_HWCTX,
-         ENOSPC,
-         TS_E_DEVICE,
-         "all columns are taken by other programs: close them and try again (columns 1-4: process 4711)"},
         {{.users = {{1, 1, 1}, {2, 1, 1}, {3, 1, 1}, {4, 1, 1}, {5, 1, 1}, {6, 1, 1}}, .n_users = 6},
          0,
          0,
@@ -598,7 +755,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_runs),           cmocka_unit_test(test_pipeline),
         cmocka_unit_test(test_bad_calls),      cmocka_unit_test(test_every_call_fails),
-        cmocka_unit_test(test_patience),       cmocka_unit_test(test_alone),
+        cmocka_unit_test(test_patience),       cmocka_unit_test(test_sharers),
+        cmocka_unit_test(test_stop),           cmocka_unit_test(test_room),
+        cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_endings),        cmocka_unit_test(test_end_after_loss),
         cmocka_unit_test(test_array_failures), cmocka_unit_test(test_messages),
         cmocka_unit_test(test_advice),         cmocka_unit_test(test_alloc),

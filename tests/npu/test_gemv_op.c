@@ -202,6 +202,39 @@ static void test_failures(void **state) {
     ts_log_sink(NULL, NULL, TS_LOG_INFO);
 }
 
+static bool stop_at_once(void *ud) {
+    ++*(int *)ud;
+    return true;
+}
+
+/* A command that does not end, and somebody who does not want to wait: it is not tried again, and whatever is asked for next is right, the
+ * same op too, whose weights were in the array. */
+static void test_stopped(void **state) {
+    (void)state;
+    for (int profile = 0; profile < TS_FAKE_PROFILES; profile++)
+        for (int next = 0; next < 2; next++) {
+            ts_rng rng = ts_rng_seed(6);
+            ts_err err;
+            ts_gemv_dev *d;
+            int asked = 0;
+            ts_gemv_dev_options o = {.simulated = true, .sim = {.strict = true, .profile = (ts_fake_profile)profile, .gap = 1000},
+                                     .stop = {stop_at_once, &asked}};
+            group g[2];
+            assert_ok(ts_gemv_dev_open(&d, &o, &err));
+            for (int i = 0; i < 2; i++) group_init(&g[i], d, &(ts_gemv_shape){TS_Q4_0, 72, 512}, 1, &rng);
+            assert_ok(group_run(&g[0], 1, &g[1], NULL, &rng, &err));
+            ts_fake_end_command(ts_simnode_fake(ts_gemv_dev_sim(d)), 1, TS_FAKE_END_LOST);
+            assert_status(group_run(&g[1], 1, &g[next], NULL, &rng, &err), TS_E_CANCELLED);
+            assert_string_equal(err.msg, "NPU: stopped; a command had no end after 1.0 s");
+            assert_int_equal(asked, 1);
+            for (int i = 0; i < 2; i++) assert_ok(group_run(&g[(next + i) % 2], 1, &g[next], NULL, &rng, &err));
+            assert_int_equal(asked, 1);
+            for (int i = 0; i < 2; i++) group_fini(&g[i]);
+            assert_clean(d);
+            ts_gemv_dev_close(d);
+        }
+}
+
 struct once {
     float y[64];
     ts_qact *x;
@@ -283,6 +316,7 @@ int main(void) {
         cmocka_unit_test(test_prefetch_helps),
         cmocka_unit_test(test_prefetch_policy),
         cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_stopped),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_refusals),
     };

@@ -114,14 +114,14 @@ static void test_stops(void **state) {
         {.request = TS_IOCTL_CREATE_BO, .nth = 1, .error = ENOMEM, .reached = 1, .text = "rung 2, heap: NPU: setting up"},
         {.request = TS_FAKE_MMAP, .nth = 1, .error = EAGAIN, .reached = 1, .text = "raise the memlock limit"},
         {.request = TS_IOCTL_CREATE_BO, .nth = 3, .error = ENOMEM, .reached = 1, .text = "rung 2, heap: a test buffer (4096 bytes)"},
-        {.request = TS_IOCTL_CREATE_HWCTX, .nth = 1, .error = ENOSPC, .reached = 1, .text = "rung 2, heap: NPU: creating an NPU context"},
+        {.request = TS_IOCTL_CREATE_HWCTX, .nth = 1, .error = EIO, .reached = 1, .text = "rung 2, heap: NPU: creating an NPU context"},
         {.node = {.users = {{.pid = 4711, .start_col = 1, .n_cols = 4}}, .n_users = 1}, .reached = 1, .text = "process 4711"},
         {.refuse = true, .reached = 2, .text = "rung 3, empty: NPU: configuring the NPU failed"},
         {.ending = TS_FAKE_END_TIMEOUT, .nth = 1, .reached = 2, .text = "rung 3, empty: NPU: the command ended as TIMEOUT"},
         {.ending = TS_FAKE_END_ABORT, .nth = 1, .reached = 2, .text = "rung 3, empty: NPU: the command ended as ABORT"},
         {.ending = TS_FAKE_END_ERROR, .nth = 2, .reached = 3, .text = "rung 4, loop-back: NPU: the command ended as ERROR"},
         {.flip = true, .reached = 3, .text = "rung 4, loop-back: NPU: word 0 of 1024 came back as 0xfffffffe, not 0x00000001"},
-        {.request = TS_IOCTL_CREATE_HWCTX, .nth = 4, .error = EBUSY, .reached = 4, .text = "rung 5, columns"},
+        {.request = TS_IOCTL_CREATE_HWCTX, .nth = 4, .error = EIO, .reached = 4, .text = "rung 5, columns"},
         {.request = TS_IOCTL_EXEC_CMD, .nth = 3, .error = EIO, .reached = 4, .text = "rung 5, columns"},
     };
     for (size_t i = 0; i < sizeof k / sizeof k[0]; i++) {
@@ -181,6 +181,36 @@ static void test_stops_above(void **state) {
     }
 }
 
+static bool stop_after(void *ud) {
+    int *left = ud;
+    return (*left)-- == 0;
+}
+
+/* At any command somebody may have enough of it: the rung ends there, and nothing is left behind. */
+static void test_stopped(void **state) {
+    (void)state;
+    int n = 0;
+    for (bool through = false; !through; n++) {
+        ts_err err = {.msg = ""};
+        ts_simnode *sim;
+        ts_ladder_result r;
+        ts_buf text = {0};
+        int left = n;
+        assert_ok(ts_simnode_new(&sim, &(ts_simnode_options){.strict = true, .profile = (ts_fake_profile)(n % 3)}, &err));
+        const ts_ladder_options o = {.io = ts_simnode_io(sim), .path = "x", .sim = sim, .to = 7, .stop = {stop_after, &left}, .say = keep, .ud = &text};
+        ts_status s = ts_npu_ladder(&o, &r, &err);
+        through = s == TS_OK;
+        if (!through) {
+            assert_status(s, TS_E_CANCELLED);
+            assert_true(r.reached < 7 && strstr(err.msg, ": stopped") && strstr(text.data, ": stopped.\n"));
+        }
+        assert_clean(ts_simnode_fake(sim));
+        ts_buf_free(&text);
+        ts_simnode_free(sim);
+    }
+    assert_true(n >= 9);
+}
+
 static bool climb_sim(void *ud) {
     int to = *(const int *)ud;
     ts_simnode *n;
@@ -201,6 +231,6 @@ static void test_alloc(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_top), cmocka_unit_test(test_to), cmocka_unit_test(test_stops),
-                                       cmocka_unit_test(test_stops_above), cmocka_unit_test(test_alloc)};
+                                       cmocka_unit_test(test_stops_above), cmocka_unit_test(test_stopped), cmocka_unit_test(test_alloc)};
     return cmocka_run_group_tests_name("ladder", tests, NULL, NULL);
 }
