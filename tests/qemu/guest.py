@@ -1,0 +1,427 @@
+#!/usr/bin/env python3
+"""Run jobs in a guest whose kernel has the real amdxdna driver: below it the device of npu1-server, above it this build's programs.
+
+One boot runs all the jobs given, a line each: "PASS name: words, seconds" or "FAIL name: why", then that job's output and what the
+driver said; "skip: why; cure: how" for what could not be tried. QEMU, kernel and busybox come from the cache that fetch.py fills.
+docs/npu/qemu.md tells how it fits together."""
+import argparse
+import ctypes
+import dataclasses
+import os
+import pathlib
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import fetch
+import initramfs
+
+HERE = pathlib.Path(__file__).resolve().parent
+SOURCE = HERE.parent.parent
+MEMORY = "1G"
+# The jobs of one boot in their order. NAME-WORD is jobs/NAME with an argument.
+JOBS = ["selftest", "model-q4_0", "model-q8_0"]
+TYPES = ["q4_0", "q8_0"]
+PROMPT, MESSAGE, TEXT = "Once upon a time", "Hello! Who are you?\n", "The cat sat on the mat and looked at the moon."
+# What the CPU answers here, which the guest's NPU must equal: /expect/NAME and the arguments, with TYPE, PROMPT and OUT filled in.
+ANSWERS = {
+    "TYPE-2.txt": ["run", "-n", "2", "-f", "PROMPT"],
+    "TYPE-24.txt": ["run", "-n", "24", "-f", "PROMPT"],
+    "TYPE-chat.txt": ["chat", "-n", "8"],
+    "TYPE.logits": ["eval", "-f", "TEXT", "--logits-out", "OUT"],
+}
+
+
+@dataclasses.dataclass
+class Road:
+    """A way in which the device reaches the program's memory."""
+    what: str
+    qemu: list[str]
+    kernel: str  # words for its command line
+    params: list[str] = dataclasses.field(default_factory=list)  # of the driver
+    carveout: str = ""  # what to write into the debugfs file of this name
+
+
+INTEL = ["-device", "intel-iommu,caching-mode=on,aw-bits=39"]
+ROADS = {
+    "sva": Road("the process's own addresses, by PASID", ["-device", "amd-iommu,dma-remap=on,device-iotlb=on"], "iommu=pt"),
+    "iova": Road("addresses that the driver maps in the IOMMU", INTEL, "intel_iommu=on", ["force_iova=1"]),
+    "carveout": Road("physical addresses, out of memory set aside", INTEL, "intel_iommu=on iommu=pt memmap=256M$512M",
+                     carveout="0x10000000@0x20000000"),
+}
+
+
+class Failure(Exception):
+    """The guest or the device did not get as far as the jobs' own words."""
+
+
+# ---- what the guest says ----
+
+@dataclasses.dataclass
+class Result:
+    word: str  # PASS, FAIL or SKIP
+    why: str
+    seconds: float
+    output: list[str]
+    kernel: list[str]
+
+
+class Report:
+    """The guest's serial line, line by line: results of jobs."""
+
+    def __init__(self, jobs: list[str]):
+        self.jobs, self.results = jobs, {}
+        self.job: str | None = None
+        self.began = 0.0
+        self.output: list[str] = []
+        self.kernel: list[str] = []
+        self.last: list[str] = []  # of everything, for what goes wrong outside the jobs
+        self.up, self.loaded, self.done = "", "", False
+
+    def feed(self, line: str, now: float) -> Result | None:
+        """A result where the line ends a job."""
+        self.last = [*self.last[-39:], line]
+        mark = re.match(r"@@ (\w+) ?(.*)", line)
+        if not mark:
+            if self.job:
+                self.output.append(line)
+            return None
+        word, rest = mark[1], mark[2]
+        if word == "job":
+            self.job, self.began, self.output, self.kernel = rest, now, [], []
+        elif word == "kernel":
+            self.kernel.append(rest)
+        elif word == "end" and self.job and (found := re.fullmatch(re.escape(self.job) + r" (\d+)", rest)):
+            return self._end(int(found[1]), now)
+        elif word in ("up", "loaded"):
+            setattr(self, word, rest)
+        elif word == "done":
+            self.done = True
+        return None
+
+    def _end(self, code: int, now: float) -> Result:
+        verdicts = [m for line in self.output if (m := re.fullmatch(rf"(PASS|FAIL|SKIP) {re.escape(self.job)}: (.*)", line))]
+        if code == 137:
+            word, why = "FAIL", "it did not end in its time"
+        elif len(verdicts) != 1:
+            word, why = "FAIL", f"{len(verdicts)} verdicts, exit code {code}"
+        elif (verdicts[0][1] == "FAIL") != (code != 0):
+            word, why = "FAIL", f"exit code {code} after {verdicts[0][1]}"
+        else:
+            word, why = verdicts[0][1], verdicts[0][2]
+        return self._keep(word, why, now)
+
+    def _keep(self, word: str, why: str, now: float) -> Result:
+        result = self.results[self.job] = Result(word, why, now - self.began, self.output, self.kernel)
+        self.job = None
+        return result
+
+    def broken(self, why: str, now: float) -> None:
+        """The guest is gone: the job under way has failed, and those that never began."""
+        if self.job:
+            self._keep("FAIL", why, now)
+        for job in self.jobs:
+            if job not in self.results:
+                self.results[job] = Result("FAIL", "it never began", 0.0, [], [])
+
+
+# ---- programs ----
+
+def dies_with_us() -> None:
+    """In the child: killed when this process is gone, however it ends. Source: prctl(2), PR_SET_PDEATHSIG."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+class Program:
+    """One that runs beside us; its output goes line by line to a queue as (name, line), at the end (name, None)."""
+
+    def __init__(self, name: str, argv: list[str], lines: queue.Queue):
+        self.name = name
+        try:
+            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                            preexec_fn=dies_with_us)
+        except OSError as e:
+            raise Failure(f"{argv[0]}: {e.strerror}") from None
+        threading.Thread(target=self._read, args=(lines,), daemon=True).start()
+
+    def _read(self, lines: queue.Queue) -> None:
+        for line in self.process.stdout:
+            lines.put((self.name, line.decode(errors="replace").replace("\r", "").rstrip("\n")))
+        lines.put((self.name, None))
+
+    def end(self, patience: float = 0.0) -> int:
+        """Its exit code; it is killed where it does not end by itself."""
+        try:
+            return self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+
+def scratch() -> pathlib.Path:
+    """A folder with a short path (sockets' may have 107 bytes). Those of runs that were killed are removed."""
+    for base in dict.fromkeys((tempfile.gettempdir(), "/tmp")):
+        for old in pathlib.Path(base).glob("tessera-guest-*"):
+            pid = old.name.split("-")[2]
+            if pid.isdigit() and not os.path.exists(f"/proc/{pid}") and old.stat().st_uid == os.getuid():
+                shutil.rmtree(old, ignore_errors=True)
+    base = tempfile.gettempdir()
+    return pathlib.Path(tempfile.mkdtemp(prefix=f"tessera-guest-{os.getpid()}-", dir=base if len(base) < 60 else "/tmp"))
+
+
+# ---- the guest's files ----
+
+def answers(tessera: pathlib.Path, folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """What the CPU says, as files."""
+    for name, text in ("prompt", PROMPT), ("message", MESSAGE), ("text", TEXT):
+        (folder / name).write_text(text)
+    out = {name: folder / name for name in ("prompt", "message", "text")}
+    for kind in TYPES:
+        for pattern, words in ANSWERS.items():
+            name = pattern.replace("TYPE", kind)
+            filled = {"PROMPT": str(folder / "prompt"), "TEXT": str(folder / "text"), "OUT": str(folder / name)}
+            argv = [str(tessera), words[0], "-m", str(SOURCE / f"models/tessera-tiny-{kind}.gguf"), "--device", "cpu",
+                    *(filled.get(w, w) for w in words[1:]), *(["--temp", "0"] if words[0] != "eval" else [])]
+            r = subprocess.run(argv, input=MESSAGE.encode(), capture_output=True, timeout=120)
+            if r.returncode:
+                raise Failure(f"{' '.join(argv)}: exit code {r.returncode}: {r.stderr.decode(errors='replace')[-300:]}")
+            if "OUT" not in words:
+                (folder / name).write_bytes(r.stdout)
+            out[name] = folder / name
+    return out
+
+
+def first_files(args, kernel: pathlib.Path, busybox: pathlib.Path, programs: dict[str, pathlib.Path], settings: dict[str, str],
+                folder: pathlib.Path) -> bytes:
+    """The guest's file system."""
+    archive = initramfs.Archive()
+    for name in "proc", "sys", "dev", "run", "tmp", "root", "bin":
+        archive.folder(name)
+    archive.file("bin/busybox", busybox, 0o755)
+    archive.link("bin/sh", "busybox")
+    archive.file("init", HERE / "init", 0o755)
+    archive.file("lib.sh", HERE / "lib.sh")
+    archive.text("etc/guest", "".join(f"{k}='{v}'\n" for k, v in settings.items()))
+    archive.text("lib/firmware/amdnpu/1502_00/npu.sbin", "none\n")  # the driver loads it; the device does not look at it
+    for path in sorted((kernel / "modules").iterdir()):
+        archive.file(f"modules/{path.name}", path)
+    for path in sorted((HERE / "jobs").iterdir()):
+        archive.file(f"jobs/{path.name}", path)
+    for name, path in programs.items():
+        archive.program(f"bin/{name}", path)
+    for kind in TYPES:
+        archive.file(f"models/tessera-tiny-{kind}.gguf", SOURCE / f"models/tessera-tiny-{kind}.gguf")
+    for name, path in answers(programs["tessera"], folder).items():
+        archive.file(f"expect/{name}", path)
+    return archive.bytes()
+
+
+def seconds(job: str) -> int:
+    """How long a job may take, as it says itself, on a quiet machine ten times over."""
+    return int(re.search(r"^# seconds: (\d+)$", (HERE / "jobs" / job.partition("-")[0]).read_text(), re.M)[1])
+
+
+# ---- one boot ----
+
+class Guest:
+    def __init__(self, args, cache: pathlib.Path, version: str, folder: pathlib.Path):
+        self.args, self.folder, self.version = args, folder, version
+        self.road = ROADS[args.road]
+        self.qemu = cache / "qemu" / fetch.versions(cache, "qemu")[0]
+        self.kernel = cache / "kernel" / version
+        self.busybox = cache / "busybox" / fetch.versions(cache, "busybox")[0] / "busybox"
+        self.lines: queue.Queue = queue.Queue()
+        self.report = Report(args.jobs)
+        self.programs: list[Program] = []
+        self.device_said: list[str] = []
+
+    def settings(self) -> dict[str, str]:
+        known = {line.partition(":")[0] for line in fetch.modinfo((self.kernel / "modules/amdxdna.ko").read_bytes(), "parm")}
+        params = [*self.road.params, "tdr_timeout_ms=0", *self.args.params]  # an emulated second is no second
+        lost = [p for p in [*self.road.params, *self.args.params] if p.partition("=")[0] not in known]
+        if lost:
+            raise Failure(f"kernel {self.version}: its amdxdna has no parameter {', '.join(lost)}")
+        return {"road": self.args.road, "kernel": self.version.partition("+")[0], "jobs": " ".join(self.args.jobs),
+                "params": " ".join(p for p in params if p.partition("=")[0] in known), "carveout": self.road.carveout,
+                "slow": str(self.args.patience)}
+
+    def start(self) -> None:
+        sock, qmp, control = (str(self.folder / n) for n in ("npu", "qmp", "control"))
+        tessera = self.args.build / "src/cli/tessera"
+        server = self.args.server or self.args.build / "tests/qemu/npu1-server"
+        for program in tessera, server:
+            if not program.is_file():
+                raise Failure(f"there is no {program}; build it: ninja -C {self.args.build}")
+        data = first_files(self.args, self.kernel, self.busybox, {"tessera": tessera}, self.settings(), self.folder)
+        sva = self.args.road == "sva"
+        (self.folder / "initrd").write_bytes((initramfs.acpi_archive() if sva else b"") + data)
+        words = f"console=ttyS0 panic=-1 quiet mitigations=off nokaslr audit=0 apparmor=0 tsc=reliable {self.road.kernel}"
+        self.device = Program("device", [str(server), "--protocol", str(self.args.protocol), "--control", control,
+                                         *(["--qmp", qmp] if sva else []), sock], self.lines)
+        self.programs.append(self.device)
+        begin = time.monotonic()
+        while not (os.path.exists(sock) and os.path.exists(control)):
+            if self.device.process.poll() is not None or time.monotonic() - begin > 20:
+                time.sleep(0.1)  # its words
+                self.drain()
+                raise Failure(f"{server} does not listen: {' '.join(self.device_said[-3:]) or 'it says nothing'}")
+            time.sleep(0.02)
+        self.guest = Program("guest", [
+            str(self.qemu / "ld.so"), "--library-path", str(self.qemu / "lib"), str(self.qemu / "qemu-system-x86_64"),
+            "-L", str(self.qemu / "share"), "-nodefaults", "-no-user-config", "-no-reboot", "-nographic",
+            "-machine", "q35,memory-backend=m", "-accel", "tcg,thread=multi", "-cpu", "max,la57=off", "-smp", "2", "-m", MEMORY,
+            "-object", f"memory-backend-memfd,id=m,size={MEMORY},share=on", *self.road.qemu,
+            *(["-qmp", f"unix:{qmp},server=on,wait=off"] if sva else []),
+            "-device", '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"%s"}}' % sock,
+            "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
+            "-chardev", f"socket,id=control,path={control}", "-serial", "chardev:control",
+            "-kernel", str(self.kernel / "vmlinuz"), "-initrd", str(self.folder / "initrd"), "-append", words], self.lines)
+        self.programs.append(self.guest)
+
+    def drain(self) -> None:
+        while not self.lines.empty():
+            name, line = self.lines.get()
+            if name == "device" and line is not None:
+                self.device_said.append(line)
+
+    def limit(self, now: float) -> float:
+        """How long the next line may be in coming."""
+        if self.report.job:
+            return self.report.began + seconds(self.report.job) * self.args.patience + 30 - now
+        return 120 * self.args.patience
+
+    def follow(self, show) -> None:
+        """Until the guest has switched itself off. show(job, result) at the end of each job."""
+        ended: set[str] = set()
+        while "guest" not in ended:
+            try:
+                name, line = self.lines.get(timeout=max(0.1, self.limit(time.monotonic())))
+            except queue.Empty:
+                raise Failure(f"the guest says nothing any more{' in ' + self.report.job if self.report.job else ''}") from None
+            now = time.monotonic()
+            if self.args.verbose:
+                print(f"{name}: {line}", flush=True) if line is not None else None
+            if line is None:
+                ended.add(name)
+                if name == "device" and not self.report.done and self.guest.process.poll() is None:
+                    time.sleep(0.5)  # a guest that has ended ends the device too
+                    if self.guest.process.poll() is None:
+                        raise Failure(f"the device program has ended with {self.device.end(1)}")
+            elif name == "device":
+                self.device_said.append(line)
+            else:
+                result = self.report.feed(line, now)
+                if result:
+                    show(list(self.report.results)[-1], result)
+                if re.search(r"Kernel panic|Oops:|BUG: ", line) and not self.report.job:
+                    raise Failure(f"the guest's kernel: {line}")
+        code = self.guest.end(5)
+        if code or not self.report.done:
+            raise Failure(f"QEMU has ended with {code} before the guest was ready")
+
+    def end(self) -> None:
+        for p in reversed(self.programs):
+            p.end(3 if p.name == "device" and self.report.done else 0)
+        time.sleep(0.05)
+        self.drain()
+
+
+def indented(lines: list[str], most: int) -> str:
+    return "".join(f"    {line}\n" for line in lines[-most:])
+
+
+def show(job: str, r: Result) -> None:
+    if r.word == "SKIP":
+        print(f"skip: {job}: {r.why}; cure: another kernel or road", flush=True)
+        return
+    print(f"{r.word} {job}: {r.why}, {r.seconds:.1f} s", flush=True)
+    if r.word == "FAIL":
+        print(indented(r.output, 60) + (("  the kernel:\n" + indented(r.kernel, 40)) if r.kernel else ""), end="", flush=True)
+
+
+def boot(args, cache: pathlib.Path, version: str) -> int:
+    folder = scratch()
+    guest = Guest(args, cache, version, folder)
+    begin = time.monotonic()
+    failed = None
+    try:
+        try:
+            guest.start()
+            guest.follow(show)
+        except Failure as e:
+            failed = str(e)
+        guest.end()
+        if failed:
+            known = set(guest.report.results)
+            guest.report.broken(failed, time.monotonic())
+            for job, r in guest.report.results.items():
+                if job not in known:
+                    show(job, r)
+            print(f"guest: {failed}; its last lines:\n{indented(guest.report.last, 20)}  the device:\n{indented(guest.device_said, 10)}",
+                  end="", flush=True)
+    finally:
+        guest.end()
+        if args.keep:
+            print(f"guest: kept: {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    words = [r.word for r in guest.report.results.values()]
+    print(f"guest: kernel {version}, {args.road}, protocol 5.{args.protocol}{''.join(' ' + p for p in args.params)}: "
+          f"{words.count('PASS')} passed, {words.count('FAIL')} failed, {words.count('SKIP')} skipped in {time.monotonic() - begin:.0f} s; "
+          f"up after {guest.report.up} s, driver after {guest.report.loaded} s")
+    return 1 if failed or "FAIL" in words else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="guest.py", formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     description="Run jobs in a guest with the real amdxdna driver.",
+                                     epilog="jobs: " + " ".join(JOBS) + "\nExit code: 0 all passed, 1 something failed, 2 wrong usage, "
+                                     "77 the guest cannot be had, 130 interrupted.")
+    parser.add_argument("jobs", nargs="*", metavar="JOB", help="default: all")
+    parser.add_argument("--kernel", metavar="V", help="a version in the cache or its beginning, as 6.18 (default: the newest)")
+    parser.add_argument("--road", choices=ROADS, default="sva", help="; ".join(f"{k}: {r.what}" for k, r in ROADS.items()) + " (default: sva)")
+    parser.add_argument("--protocol", type=int, choices=(7, 8), default=8, help="minor version of the firmware's messages (default: 8)")
+    parser.add_argument("--params", type=str.split, default=[], metavar="WORDS", help="parameters of the module, as force_cmdlist=0")
+    parser.add_argument("--build", type=pathlib.Path, default=SOURCE / "build", metavar="DIR", help="the build whose programs run (default: build)")
+    parser.add_argument("--server", type=pathlib.Path, metavar="PROGRAM", help="another device program")
+    parser.add_argument("--patience", type=float, default=1.0, metavar="X", help="factor for all limits of time (default: 1)")
+    parser.add_argument("--keep", action="store_true", help="keep initramfs and answers, and say where")
+    parser.add_argument("--verbose", action="store_true", help="print all that guest and device say")
+    args = parser.parse_args()
+    args.jobs = args.jobs or JOBS
+    for job in args.jobs:
+        if job not in JOBS:
+            parser.error(f"there is no job {job}; there are {', '.join(JOBS)}")
+
+    def stop(_number, _frame):
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGHUP, stop)
+    try:
+        cache = fetch.cache_folder()
+        version = fetch.kept_kernel(cache, args.kernel)
+        if not version or not fetch.versions(cache, "qemu") or not fetch.versions(cache, "busybox"):
+            how = "tests/qemu/fetch.py" + (f" --kernel {args.kernel}" if args.kernel else "")
+            print(f"skip: the guest: no QEMU with {'kernel ' + args.kernel if args.kernel else 'a kernel'} in {cache}; cure: {how}")
+            return 77
+        return boot(args, cache, version)
+    except fetch.Skip as e:
+        print(f"skip: {e.args[0]}; cure: {e.args[1]}")
+        return 77
+    except KeyboardInterrupt:
+        print("guest: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # of "| head" nobody wants the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
