@@ -7,11 +7,15 @@ usage() {
 Usage: ./check.sh [--quick | --long] [--strict]
   --quick    a first answer in three minutes: gcc build, unit and command line
              tests
-  --long     also soaks, long fuzzing, big sweeps, and, as root where there is
-             debootstrap, the two commands of the README on a bare Debian
-  --strict   a missing tool is a failure, not a skip (CI)
+  --long     also soaks, long fuzzing, big sweeps, the guest with other kernels
+             and roads to memory, and, as root where there is debootstrap, the
+             two commands of the README on a bare Debian
+  --strict   a missing tool is a failure, not a skip; what the guest needs is
+             fetched first (CI)
 Missing tools are installed first, as root or by sudo; without either, what
-needs them is skipped. TESSERA_SHARED names the folder of shared test data
+needs them is skipped. The guest, a machine in QEMU with the real NPU driver
+above a simulated NPU, runs where tests/qemu/fetch.py has been; docs/npu/qemu.md
+tells more. TESSERA_SHARED names the folder of shared test data
 (default: ../shared where it exists; empty: none). Where there are data, no test
 may be skipped for want of them. The last line is "N passed, N failed, N
 skipped"; exit code: 0 when nothing failed, 1 when something did, 2 for a wrong

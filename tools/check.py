@@ -29,7 +29,12 @@ TIMES = pathlib.Path("build/check-times.json")
 CPUS = len(os.sched_getaffinity(0))
 # Seconds of one step on two cores, for the first run's forecast; later ones know better.
 EXPECTED = {"build": 60, "build tests": 130, "build-clang": 55, "build-clang tests": 45, "build-san": 110, "build-san tests": 150,
-            "build-san tests without test data": 10, "build-fuzz": 30, "fuzz targets": 45, "lints": 10, "bare Debian": 900}
+            "build-san tests without test data": 10, "build-fuzz": 30, "fuzz targets": 45, "lints": 10, "guest": 150,
+            "guest, other roads": 900, "bare Debian": 900}
+# What guest.py is asked for: always, and with --long.
+GUEST = [[]]
+GUEST_LONG = [["--road", "iova"], ["--road", "carveout"], ["--kernel", "6.18"], ["--protocol", "7"], ["--params", "force_cmdlist=0"],
+              ["--protocol", "7", "--params", "force_cmdlist=0"]]
 NO_DATA, NOT_INSTALLED = "no shared test data", "is not installed"
 
 
@@ -161,9 +166,19 @@ class Programs:
             self.running.discard(p)
 
     def end_all(self) -> None:
+        """They get a second to put away what they have laid out, such as sockets."""
         with self.lock:
             self.closed = True
-        for p in list(self.running):
+        running = list(self.running)
+        for p in running:
+            try:
+                os.killpg(p.pid, signal.SIGTERM)
+            except (ProcessLookupError, PermissionError):
+                pass
+        deadline = time.monotonic() + 1
+        while any(p.poll() is None for p in running) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        for p in running:
             self.end(p)
 
     def capture(self, argv: list[str], timeout: float | None = None, **more) -> tuple[int | None, str]:
@@ -194,7 +209,7 @@ class Check:
         self.done = 0.0  # expected seconds of the steps behind us
         self.levels_said = False
         # the caller's settings do not change what is tested
-        self.env = {k: v for k, v in os.environ.items() if not k.startswith("TESSERA_") or k == "TESSERA_SHARED"}
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith("TESSERA_") or k in ("TESSERA_SHARED", "TESSERA_GUEST_CACHE")}
 
     # ---- time ----
 
@@ -519,13 +534,17 @@ class Check:
         patience = 100 if long else 10  # a busy machine is no failure
         not_these = frozenset() if long else frozenset({"long"})
         data = self.tally.data
-        self.plan = [k for k in (*((folder, f"{folder} tests") if gcc else ()), "build-clang", "build-clang tests",
+        self.plan = [k for k in (*((folder, f"{folder} tests", "guest") if gcc else ()),
+                                 *(("guest, other roads",) if gcc and long else ()), "build-clang", "build-clang tests",
                                  *(("build-san", "build-san tests") if gcc else ()),
                                  *(["build-san tests without test data"] if data and gcc else []), "build-fuzz", "fuzz targets", "lints",
                                  *(["bare Debian"] if long else []))]
         if gcc and self.build(folder, "gcc", []):
             self.unit_programs(folder)
             self.tests(folder, without=not_these, patience=patience)
+            self.guests("guest", folder, GUEST)
+            if long:
+                self.guests("guest, other roads", folder, GUEST_LONG)
         if self.have("build-clang: build and tests", "clang", "clang") and self.build("build-clang", "clang", []):
             self.tests("build-clang", without=not_these if long or not gcc else not_these | {"slow", "source", "once"}, patience=patience)
         san = ["-Db_sanitize=address,undefined", "-Dbuildtype=debugoptimized", "-Dc_args=-fno-sanitize-recover=all"]
@@ -541,12 +560,42 @@ class Check:
         scripts = ["check.sh", "quickstart.sh", ".ci/run", *(str(p.relative_to(ROOT)) for p in sorted(ROOT.glob("tools/*.sh")))]
         if self.have("shellcheck", "shellcheck", "shellcheck"):
             self.step("shellcheck", ["shellcheck", *scripts])
+            # busybox's shell, and variables that the harness sets
+            self.step("shellcheck of the guest's", ["shellcheck", "-e", "SC1091,SC2154,SC3045", "tests/qemu/init", "tests/qemu/lib.sh",
+                                                    *(str(p.relative_to(ROOT)) for p in sorted(ROOT.glob("tests/qemu/jobs/*")))])
         if self.have("codespell", "codespell", "codespell"):
             self.step("codespell", ["codespell", "--ignore-words=tests/lint/codespell-ignore.txt",
                                     "--skip=./build*,./.git,./tools/demo_model/*.txt,./tools/demo_model/*.py,*.gguf,./tests/fuzz/corpus,*.jsonl,*.json,*.def,*.f32", "."])
         self.step_ended("lints", time.monotonic() - begin)
         if long:
             self.bare_debian()
+
+    def guests(self, step: str, folder: str, runs: list[list[str]]) -> None:
+        """The real driver in a guest: each "PASS job: words" or "FAIL job: why" of guest.py is a test. Where the guest cannot be had
+        that is a skip, with --strict too: the archive it comes from is not ours."""
+        begin = time.monotonic()
+        for options in runs:
+            name = " ".join(["guest", *(w.removeprefix("--") for w in options)])
+            code, out = 0, ""
+            if self.args.strict:
+                kernel = options if "--kernel" in options else []
+                code, out = self.follow(f"{name}: fetching", [sys.executable, "tests/qemu/fetch.py", *kernel])
+            if code == 0:
+                code, more = self.follow(name, [sys.executable, "tests/qemu/guest.py", "--build", folder,
+                                                "--patience", "10" if self.args.long else "4", *options])
+                out += more
+            verdicts = re.findall(r"^(PASS|FAIL) (\S+): (.*)$", out, re.M)
+            for word, job, why in verdicts:
+                if word == "PASS":
+                    self.tally.ok()
+                else:
+                    self.tally.fail(f"{name}: {job}", why)
+            for why, cure in reasons(out):
+                self.tally.skip(name, why, cure)
+            self.screen.say("\n".join([f"{name}:", *("  " + line for line in out.splitlines())]))
+            if code not in (0, 77) and "FAIL" not in (word for word, *_ in verdicts):
+                self.tally.fail(name, f"exit code {code}{full_disk()}")
+        self.step_ended(step, time.monotonic() - begin)
 
     def bare_debian(self) -> None:
         """The README's two commands where nothing is installed; the script's "passed:" and "FAILED:" lines are counted."""

@@ -33,6 +33,8 @@ class Place:
         (self.root / "tests.json").write_text(json.dumps(shown))
         self.put("meson", f'if [ "$1" = setup ]; then for f; do case $f in build*) /bin/mkdir -p "$f"; esac; done; exit 0; fi\n'
                           f'/bin/cat "{self.root}/tests.json"')
+        (self.root / "tests/qemu").mkdir(parents=True)
+        self.guest('print("PASS rungs: 1 to 9, 3.0 s")')
         self.put("ninja", 'echo "[1/2] a"; echo "[2/2] b"')
         for p in programs:
             self.put(p, "exit 0")
@@ -42,6 +44,11 @@ class Place:
         path = self.root / "bin" / name
         path.write_text("#!/bin/sh\n" + text + "\n")
         path.chmod(0o755)
+
+    def guest(self, runs: str, fetches: str = "") -> None:
+        """Python lines of the programs that fetch and run the guest."""
+        for name, text in ("guest.py", runs), ("fetch.py", fetches):
+            (self.root / "tests/qemu" / name).write_text(f"import sys\n{text}\n")
 
     def start(self, *args: str, **env: str) -> subprocess.Popen:
         return subprocess.Popen([sys.executable, str(self.root / "tools/check.py"), *self.mode, *args], env={**self.env, **env},
@@ -90,11 +97,37 @@ def test_missing_tools(tmp):
     """Skipped with the package to be installed; a failure with --strict."""
     place = Place(tmp, {"good": "true"}, programs=["gcc"], quick=False)
     code, lines, out = place.run()
-    assert code == 0 and lines[-1] == "4 passed, 0 failed, 4 skipped", out
+    assert code == 0 and lines[-1] == "5 passed, 0 failed, 4 skipped", out
     for text in "clang is not installed", "cure: apt-get install shellcheck", "codespell is not installed":
         has(out, text)
     code, lines, out = place.run("--strict")
-    assert code == 1 and lines[-1] == "4 passed, 4 failed, 0 skipped", out
+    assert code == 1 and lines[-1] == "5 passed, 4 failed, 0 skipped", out
+
+
+def test_guest(tmp):
+    """A test for each job; a guest that cannot be had is a skip even with --strict, one that ends oddly a failure."""
+    place = Place(tmp, {"good": "true"}, quick=False)
+    rest = 4 + 3 + 3  # builds, the test in each, lints; the fuzz targets are missing
+    place.guest('print("PASS rungs: 1 to 9, 3.0 s\\nFAIL model: another text, 2.0 s\\n    a b c\\nskip: tdr: old; cure: new"); sys.exit(1)')
+    code, lines, out = place.run()
+    assert code == 1 and lines[-1] == f"{rest + 1} passed, 2 failed, 1 skipped", out
+    for text in "failed: guest: model: another text, 2.0 s\n", "  PASS rungs: 1 to 9", "      a b c\n", "skipped: tdr: old: guest\n    cure: new\n":
+        has(out, text)
+    place.guest('sys.exit(print("skip: the guest: no QEMU; cure: fetch.py") or 77)')
+    code, lines, out = place.run()
+    assert lines[-1] == f"{rest} passed, 1 failed, 1 skipped", out
+    place.guest('print("PASS rungs: 1 to 9, 3.0 s")', 'sys.exit(print("skip: no network; cure: a network") or 77)')
+    code, lines, out = place.run("--strict")
+    assert lines[-1] == f"{rest} passed, 1 failed, 1 skipped", out
+    has(out, "skipped: no network: guest\n    cure: a network\n")
+    place.guest("sys.exit(3)")
+    code, lines, out = place.run()
+    assert lines[-1] == f"{rest} passed, 2 failed, 0 skipped", out
+    has(out, "failed: guest: exit code 3\n")
+    place.guest('print("PASS " + "".join(["job", *sys.argv[5:]]) + ": words")')
+    out = place.run("--long")[2]
+    for text in "PASS job: ", "PASS job--roadiova: ", "guest kernel 6.18:\n  PASS job--kernel6.18: ", "PASS job--protocol7: ":
+        has(out, text)
 
 
 def test_everything(tmp):
@@ -107,7 +140,7 @@ def test_everything(tmp):
         (folder / name).write_text("#!/bin/sh\n" + text + "\n")
         (folder / name).chmod(0o755)
     code, lines, out = place.run("--strict", TESSERA_SHARED=tmp)
-    assert code == 1 and lines[-1] == f"{4 + 3 * 2 + 2 + 1 + 2} passed, 1 failed, 0 skipped", out
+    assert code == 1 and lines[-1] == f"{4 + 3 * 2 + 2 + 1 + 3 + 1} passed, 1 failed, 0 skipped", out
     for text in ("ok      fuzz_a, 4 s, 77 runs\n", "fuzz_b: exit code 77\n        ERROR: libFuzzer: deadly signal\n",
                  "build-clang tests: 2 passed", "build-san tests without test data: 2 passed", "shellcheck: ok", "codespell: ok",
                  "failed: fuzz_b: exit code 77\n"):
