@@ -212,6 +212,8 @@ void ts_array_reset(ts_array *a) {
     a->launched = a->ended_badly = false;
     a->host = NULL;
     a->fault = (ts_err){0};
+    a->bus_error = NULL;
+    a->stopped = false;
     a->n_mishaps = 0;
     a->rewritten_tile = NULL;
     ts_buf_clear(&a->report);
@@ -306,7 +308,9 @@ ts_status ts_array_run(ts_array *a, const void *txn, size_t len, const uint64_t 
         why = a->fault.msg;
     } else if (a->fw.step != SIM_FW_END) {
         a->outcome = TS_ARRAY_HANG;
-        why = a->n_heap ? "the command has not ended after the cycles it was given" : "nothing can go on: a deadlock";
+        why = a->stopped  ? "the command was taken away"
+              : a->n_heap ? "the command has not ended after the cycles it was given"
+                          : "nothing can go on: a deadlock";
     }
     sim_explain(a, why);
     a->fw.step = SIM_FW_OFF;
@@ -336,6 +340,13 @@ ts_status ts_array_idle(ts_array *a, uint64_t cycles, const ts_array_host *host,
     sim_explain(a, a->fault.msg);
     if (err) *err = a->fault;
     return a->fault.code;
+}
+
+bool ts_array_bus_error(const ts_array *a, ts_tile *tile, ts_dma_dir *dir) {
+    if (!a->bus_error) return false;
+    *tile = a->bus_error->c.tile;
+    *dir = a->bus_error->dir;
+    return true;
 }
 
 /* ---- looking in --------------------------------------------------------------------------------------------------------------------- */

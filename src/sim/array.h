@@ -21,6 +21,8 @@ typedef struct ts_array_host {
     void *ud;
     int (*read)(void *ud, uint64_t addr, void *data, size_t len);
     int (*write)(void *ud, uint64_t addr, const void *data, size_t len);
+    /* Nullable. Asked now and then while a command runs: true ends it, as a hang. For a device whose context is taken away. */
+    bool (*stop)(void *ud);
 } ts_array_host;
 
 typedef struct ts_array_options {
@@ -63,6 +65,9 @@ TS_NODISCARD ts_status ts_array_run(ts_array *a, const void *txn, size_t len, co
 /* What ended the last run, who waits for what, and the mishaps; empty after a run that went well without any. Borrowed
  * until the next call. */
 const char *ts_array_report(const ts_array *a);
+
+/* Which shim DMA met the bus error that ended the last run; false: none did. */
+bool ts_array_bus_error(const ts_array *a, ts_tile *tile, ts_dma_dir *dir);
 
 /* Since the last reset. The texts of the first TS_MISHAPS_KEPT are kept. */
 enum { TS_MISHAPS_KEPT = 16 };

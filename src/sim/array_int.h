@@ -242,6 +242,8 @@ struct ts_array {
     uint64_t run_start, run_end, events; /* run_end: nothing runs beyond it */
     ts_array_outcome outcome;
     ts_err fault; /* code TS_OK: none */
+    const struct sim_channel *bus_error; /* whose access ended it, if any */
+    bool stopped;
     char mishap[TS_MISHAPS_KEPT][200];
     size_t n_mishaps;
     uint64_t rewritten_at; /* the last rewriting of a live descriptor that was noted */

@@ -23,6 +23,7 @@ static uint32_t burst_words(const ts_bd *bd) {
 }
 
 static void bus_error(ts_array *a, const sim_channel *ch, uint64_t addr, uint32_t words) {
+    if (a->fault.code == TS_OK) a->bus_error = ch;
     sim_fault(a, "%s: BD %u: bus error, %u bytes at 0x%llx are in no buffer%s", sim_name(&ch->c).s, ch->bd_no, 4 * words,
               (unsigned long long)addr, addr < TS_ARRAY_BIAS ? " (addresses of the array are 0x80000000 higher)" : "");
 }

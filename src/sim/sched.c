@@ -127,11 +127,16 @@ bool sim_pull(ts_array *a, sim_fifo *f) {
 }
 
 void sim_run_events(ts_array *a, uint64_t end) {
+    enum { ASK_EVERY = 4096 }; /* events: well under a millisecond */
     a->run_end = end;
     while (a->n_heap && a->fault.code == TS_OK && a->fw.step != SIM_FW_END) {
         sim_comp *c = a->heap[0];
         if (c->when > end) {
             a->now = end;
+            return;
+        }
+        if (a->events % ASK_EVERY == 0 && a->host && a->host->stop && a->host->stop(a->host->ud)) {
+            a->stopped = true;
             return;
         }
         a->n_heap--;

@@ -345,6 +345,11 @@ static void refused_descriptors(void **state) {
         start(a, cases[i].tile, TS_MM2S, 0, 3, 1);
         assert_status(ts_array_idle(a, 2000, &h.host, &err), TS_E_DEVICE);
         if (!strstr(err.msg, cases[i].says) || !strstr(err.msg, "BD 3")) fail_msg("%s\nis not: %s", err.msg, cases[i].says);
+        ts_tile tile;
+        ts_dma_dir dir;
+        bool bus = strstr(cases[i].says, "bus error");
+        assert_int_equal(ts_array_bus_error(a, &tile, &dir), bus);
+        if (bus) assert_true(ts_tile_eq(tile, cases[i].tile) && dir == TS_MM2S);
         assert_status(ts_array_idle(a, 2000, &h.host, &err), TS_E_DEVICE); /* nothing more */
         free(h.data);
         ts_array_free(a);

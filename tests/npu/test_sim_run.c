@@ -258,6 +258,33 @@ static void cycle_limit(void **state) {
     ts_array_free(a);
 }
 
+static bool third_time(void *ud) {
+    return ++*(int *)ud == 3;
+}
+
+/* The same core; somebody takes the command away. */
+static void taken_away(void **state) {
+    (void)state;
+    ts_array *a = column(NULL);
+    ts_err err;
+    ts_txn t = {0};
+    ts_buf b = {0};
+    ts_array_outcome o;
+    int asked = 0;
+    const ts_array_host host = {.ud = &asked, .stop = third_time};
+    put_program(a, ts_tile_at(0, 2), "top:    j #top\n        .rept 5\n        nop\n        .endr\n");
+    ts_txn_wait(&t, ts_tile_at(0, 0), TS_S2MM, 0);
+    assert_ok(ts_txn_finish(&t, 1, &b, &err));
+    assert_status(ts_array_run(a, b.data, b.len, NULL, 0, &host, &o, &err), TS_E_DEVICE);
+    assert_int_equal(o, TS_ARRAY_HANG);
+    assert_int_equal(asked, 3);
+    assert_says(err.msg, "the command was taken away");
+    assert_status(ts_array_run(a, b.data, b.len, NULL, 0, NULL, &o, &err), TS_E_DEVICE); /* until it is loaded again */
+    ts_buf_free(&b);
+    ts_txn_free(&t);
+    ts_array_free(a);
+}
+
 static void core_errors(void **state) {
     (void)state;
     static const struct {
@@ -463,7 +490,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(token_conditions),   cmocka_unit_test(one_wait_one_token), cmocka_unit_test(token_of_a_core),
         cmocka_unit_test(operations),         cmocka_unit_test(refused_operations), cmocka_unit_test(deadlock),
-        cmocka_unit_test(cycle_limit),        cmocka_unit_test(core_errors),        cmocka_unit_test(dropped_push_hangs),
+        cmocka_unit_test(cycle_limit),        cmocka_unit_test(taken_away),         cmocka_unit_test(core_errors),        cmocka_unit_test(dropped_push_hangs),
         cmocka_unit_test(undefined_registers), cmocka_unit_test(cores_and_commands), cmocka_unit_test(work_goes_on),
         cmocka_unit_test(read_bandwidth),     cmocka_unit_test(failing_allocations),
     };
