@@ -8,6 +8,8 @@
  *   delay N MS [EVERY]   it takes so many milliseconds longer; and each EVERYth after it
  *   lose N [EVERY]       before it, the array of its context is configured anew in silence; and before each EVERYth after it
  *   refuse OP STATUS [N] the next N (1) management messages OP, or configurations of a context (0x11), get this status instead
+ *   async TYPE COL ROW   tell the driver of an asynchronous error of a tile: access, stream, bus, instruction, ecc, lock, dma, parity;
+ *                        columns 0 to 4 are those of the device
  *   protocol MINOR       the mailbox protocol is 5.MINOR from the firmware's next start on
  *   dead 0|1             1: the firmware does not come alive when it is started
  *   clock MHZ            the H clock that the SMU grants at most; 0: what is asked

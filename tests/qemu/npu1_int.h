@@ -38,11 +38,21 @@ enum {
     REPLY_WORDS = 20, /* the longest reply has 19 */
 };
 
+/* Event registers of a module, and the length of a column's status record. */
+enum {
+    CORE_EVENT_WORDS = 4,
+    MEM_EVENT_WORDS = 6,
+    SHIM_EVENT_WORDS = 4,
+    COLUMN_BYTES = 4 * (2 * 8 + 2 * 4 * CORE_EVENT_WORDS + 16 + 16) /* cores */ + (6 * 8 + 4 * MEM_EVENT_WORDS + 64) +
+                   (2 * 8 + 4 * SHIM_EVENT_WORDS + 16),
+};
+
 /* Status words of the firmware (aie2_msg_priv.h). */
 enum {
     STATUS_OK = 0,
     STATUS_DMA_ERROR = 0x1000009,
     STATUS_NOT_AVAILABLE = 0x2000003,
+    STATUS_INVALID_INSTR = 0x3000002,
     STATUS_PDI_FAILED = 0x3000003,
     STATUS_INVALID_BUFFER = 0x4000001,
     STATUS_INVALID_COMMAND = 0x4000002,
@@ -99,6 +109,8 @@ typedef struct npu1_context {
     bool hung;        /* a command in it never ends: it keeps its columns */
     bool configured;  /* the array holds its state */
     bool lost;        /* it had been configured before; the device's thread's alone */
+    bool recorded;    /* there is a record of its columns */
+    uint8_t record[TS_COLS][COLUMN_BYTES];
     ts_array *array;  /* the device's thread's alone, until the context is freed */
     atomic_bool gone; /* destroyed while a command runs: no access to memory any more, no answer */
 } npu1_context;
@@ -180,6 +192,16 @@ void npu1_manage(npu1 *n, const npu1_message *m);
 bool npu1_refused(npu1 *n, uint32_t op, uint32_t *status);
 void npu1_drop_context(npu1 *n, int id);
 void npu1_free_context(npu1_context *x); /* NULL-safe */
+
+/* ---- what the array tells (npu1_status.c), with the lock held --------------------------------------------------------------------- */
+
+/* The status record of a column of the array (without the lock, for whose array it is); NULL: as after power-on. */
+void npu1_record_column(const ts_array *a, int col, uint8_t out[COLUMN_BYTES]);
+void npu1_column(const npu1 *n, int col, uint8_t out[COLUMN_BYTES]);
+typedef enum npu1_told { NPU1_TOLD, NPU1_NO_BUFFER, NPU1_NO_SUCH_ERROR } npu1_told;
+/* Report an asynchronous error of a tile; type: access, stream, bus, instruction, ecc, lock, dma, parity. */
+npu1_told npu1_tell_error(npu1 *n, const char *type, int col, int row);
+void npu1_tell_bus_error(npu1 *n, int col, ts_dma_dir dir);
 
 /* ---- commands (npu1_run.c) ---------------------------------------------------------------------------------------------------- */
 

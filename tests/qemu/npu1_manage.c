@@ -100,33 +100,36 @@ static uint32_t add_piece(npu1 *n, const npu1_message *m) {
 
 /* ---- questions ---------------------------------------------------------------------------------------------------------------- */
 
-enum { COLUMN_BYTES = 0x2000 }; /* of a column's status record */
-
 static void tile_info(uint32_t *r) {
     const uint16_t w[20] = {
-        2, 0,                     /* version */
+        1, 1,                     /* version of the status record: the one that XRT knows */
         NPU1_COLUMNS, TS_ROWS,    /* the array */
         4, 1, 1,                  /* rows of cores, of memtiles, of shims */
         TS_ROW_CORE, TS_ROW_MEM, TS_ROW_SHIM,
         2, 6, 2,                  /* DMA channels a tile, in each direction */
         16, 64, 16,               /* locks */
-        16, 16, 16,               /* event registers */
+        CORE_EVENT_WORDS, MEM_EVENT_WORDS, SHIM_EVENT_WORDS,
     };
     r[1] = COLUMN_BYTES;
     memcpy(r + 2, w, sizeof w);
 }
 
 static uint32_t column_status(npu1 *n, const npu1_message *m, uint32_t *r) {
-    static const uint8_t zero[COLUMN_BYTES];
-    uint64_t addr = word64_at(m, 0);
-    uint32_t room = word_at(m, 8), columns = word_at(m, 12);
-    if (columns > NPU1_COLUMNS || (uint64_t)columns * COLUMN_BYTES > room) return STATUS_INVALID_BUFFER;
-    for (uint32_t i = 0; i < columns; i++)
-        if (!dma_write(n->memory, addr + i * COLUMN_BYTES, zero, sizeof zero)) {
-            n->unmapped++;
-            return STATUS_INVALID_BUFFER;
-        }
-    r[1] = columns * COLUMN_BYTES;
+    uint8_t all[NPU1_COLUMNS * COLUMN_BYTES];
+    uint32_t room = word_at(m, 8), columns = word_at(m, 12), which = word_at(m, 16), bytes = 0;
+    if (which >> NPU1_COLUMNS) return STATUS_INVALID_PARAM;
+    for (int col = 0; col < NPU1_COLUMNS; col++) {
+        if (!(which >> col & 1)) continue;
+        npu1_column(n, col, all + bytes);
+        bytes += COLUMN_BYTES;
+    }
+    if (bytes != columns * COLUMN_BYTES) return STATUS_INVALID_PARAM;
+    if (bytes > room) return STATUS_INVALID_BUFFER;
+    if (!dma_write(n->memory, word64_at(m, 0), all, bytes)) {
+        n->unmapped++;
+        return STATUS_INVALID_BUFFER;
+    }
+    r[1] = bytes;
     return STATUS_OK;
 }
 
@@ -169,7 +172,7 @@ void npu1_manage(npu1 *n, const npu1_message *m) {
         case OP_ADD_BUFFER: status = add_piece(n, m); break;
         case OP_COLUMN_STATUS: status = column_status(n, m, r); break;
         case OP_TILE_INFO: tile_info(r); break;
-        case OP_AIE_VERSION: r[1] = 2; break; /* 2.0 */
+        case OP_AIE_VERSION: r[1] = 1 | 1 << 16; break; /* 1.1, the one that XRT knows */
         case OP_FIRMWARE_VERSION: r[1] = 1, r[2] = 5, r[3] = 5, r[4] = 391; break; /* that of Linux's firmware files */
         case OP_SUSPEND: n->reg[(REG_WAIT_MODE - BAR0_AT) / 4] = 1; break;
         case OP_RESUME: n->reg[(REG_WAIT_MODE - BAR0_AT) / 4] = 0; break;

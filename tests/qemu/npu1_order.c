@@ -10,7 +10,7 @@ enum { WORDS_MAX = 4 }; /* behind the order's name */
 enum { DELAY_MS_MAX = 600000, MINOR_MAX = 255 };
 
 typedef struct words {
-    const char *order;
+    const char *order, *name; /* name: of an order whose first word is none of the numbers */
     int n;
     uint64_t value[WORDS_MAX];
 } words;
@@ -63,6 +63,15 @@ static int refuse(npu1 *n, const words *w, char *reply, size_t bytes) {
     return 0;
 }
 
+static int async(npu1 *n, const words *w, char *reply, size_t bytes) {
+    if (w->value[0] >= NPU1_COLUMNS || w->value[1] >= TS_ROWS) return error(reply, bytes, "there is no such tile");
+    switch (npu1_tell_error(n, w->name, (int)w->value[0], (int)w->value[1])) {
+    case NPU1_TOLD: return 0;
+    case NPU1_NO_BUFFER: return error(reply, bytes, "the driver has left no buffer for it");
+    default: return error(reply, bytes, "such a tile has no such error");
+    }
+}
+
 static int protocol(npu1 *n, const words *w, char *reply, size_t bytes) {
     if (w->value[0] > MINOR_MAX) return error(reply, bytes, "a minor number is at most 255");
     n->minor = (uint32_t)w->value[0];
@@ -92,12 +101,13 @@ static int reset(npu1 *n, const words *w, char *reply, size_t bytes) {
 
 static const struct {
     const char *name;
-    int least, most; /* words */
+    int least, most; /* numbers */
+    bool named;      /* a name in front of them */
     int (*give)(npu1 *n, const words *w, char *reply, size_t bytes);
 } orders[] = {
-    {"hang", 1, 1, hang},   {"fault", 1, 2, fault},       {"delay", 2, 3, delay}, {"lose", 1, 2, lose},
-    {"refuse", 2, 3, refuse}, {"protocol", 1, 1, protocol}, {"dead", 1, 1, dead},   {"clock", 1, 1, clock_most},
-    {"reset", 0, 0, reset},
+    {"hang", 1, 1, false, hang},         {"fault", 1, 2, false, fault}, {"delay", 2, 3, false, delay}, {"lose", 1, 2, false, lose},
+    {"refuse", 2, 3, false, refuse},     {"async", 2, 2, true, async},  {"dead", 1, 1, false, dead},   {"protocol", 1, 1, false, protocol},
+    {"clock", 1, 1, false, clock_most},  {"reset", 0, 0, false, reset},
 };
 
 static void counts(npu1 *n, char *reply, size_t bytes) {
@@ -132,11 +142,15 @@ void npu1_order(npu1 *n, const char *line, char *reply, size_t reply_bytes) {
         error(reply, reply_bytes, "no such order");
         return;
     }
+    if (orders[i].named && !(w.name = strtok_r(NULL, " \t", &save))) {
+        error(reply, reply_bytes, "a name is missing");
+        return;
+    }
     for (const char *s; (s = strtok_r(NULL, " \t", &save));) {
-        if (w.n == orders[i].most || !number(s, &w.value[w.n++])) {
-            error(reply, reply_bytes, w.n == orders[i].most ? "too many words, or no number" : "no number");
-            return;
-        }
+        const char *why = w.n == orders[i].most ? "too many words" : number(s, &w.value[w.n++]) ? NULL : "that is no number";
+        if (!why) continue;
+        error(reply, reply_bytes, why);
+        return;
     }
     if (w.n < orders[i].least) {
         error(reply, reply_bytes, "a number is missing");

@@ -94,6 +94,11 @@ static int host_write(void *ud, uint64_t addr, const void *data, size_t len) {
     return reach(w->n, w->x, addr - TS_ARRAY_BIAS, (void *)data, len, true) ? 0 : -1;
 }
 
+static bool is_gone(void *ud) {
+    const view *w = ud;
+    return w->x->gone;
+}
+
 /* ---- the array ----------------------------------------------------------------------------------------------------------------- */
 
 static bool shares(const npu1_context *a, const npu1_context *b) {
@@ -181,10 +186,25 @@ static void wait_ms(npu1 *n, const npu1_context *x, uint32_t ms) {
     pthread_mutex_unlock(&n->lock);
 }
 
+/* Keep what the columns look like now, and tell the driver of a bus error. */
+static void after_run(npu1 *n, npu1_context *x, uint64_t ns) {
+    uint8_t record[TS_COLS][COLUMN_BYTES];
+    ts_tile tile;
+    ts_dma_dir dir;
+    bool bus = ts_array_bus_error(x->array, &tile, &dir);
+    for (int c = 0; c < x->n_cols; c++) npu1_record_column(x->array, c, record[c]);
+    pthread_mutex_lock(&n->lock);
+    n->counts.busy_ns += ns;
+    memcpy(x->record, record, (size_t)x->n_cols * COLUMN_BYTES);
+    x->recorded = true;
+    if (bus && !x->gone) npu1_tell_bus_error(n, x->start_col + tile.col, dir);
+    pthread_mutex_unlock(&n->lock);
+}
+
 /* What follows the CU's number: operation, stream, its words, buffers. *status is the firmware's word for it. */
 static run_end start_cu(npu1 *n, npu1_context *x, const uint8_t *arg, uint32_t words, bool lose, uint32_t *status) {
     const view w = {n, x};
-    const ts_array_host host = {.ud = (void *)&w, .read = host_read, .write = host_write};
+    const ts_array_host host = {.ud = (void *)&w, .read = host_read, .write = host_write, .stop = is_gone};
     uint64_t args[ARGS_MAX];
     int n_args = 0;
     ts_array_outcome outcome = TS_ARRAY_FAULT;
@@ -207,11 +227,9 @@ static run_end start_cu(npu1 *n, npu1_context *x, const uint8_t *arg, uint32_t w
         ts_status s = ts_array_run(x->array, stream, (size_t)bytes, args, n_args, &host, &outcome, &err);
         t = ts_now_ns() - t;
         end = s == TS_OK ? RUN_DONE : outcome == TS_ARRAY_HANG ? RUN_HUNG : RUN_FAILED;
-        *status = s == TS_OK ? STATUS_OK : STATUS_DMA_ERROR;
+        *status = s == TS_OK ? STATUS_OK : s == TS_E_DEVICE ? STATUS_DMA_ERROR : STATUS_INVALID_INSTR;
         if (s != TS_OK && !x->gone) fprintf(stderr, "npu1-server: context %d: %s\n%s", x->id, err.msg, ts_array_report(x->array));
-        pthread_mutex_lock(&n->lock);
-        n->counts.busy_ns += t;
-        pthread_mutex_unlock(&n->lock);
+        after_run(n, x, t);
     }
     ts_free(stream);
     return end;
