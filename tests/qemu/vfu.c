@@ -295,6 +295,13 @@ static void take_fds(message *m, struct msghdr *h) {
     }
 }
 
+/* Those that nobody has taken. */
+static void close_fds(message *m) {
+    for (int i = 0; i < m->n_fds; i++)
+        if (m->fd[i] >= 0) close(m->fd[i]);
+    m->n_fds = 0;
+}
+
 /* false: the client has hung up. */
 static bool receive(vfu *v, message *m, void *data, size_t len) {
     for (uint8_t *p = data; len;) {
@@ -338,6 +345,7 @@ static bool serve_one(vfu *v, message *m) {
         fprintf(stderr, "npu1-server: vfio-user message %u of %u bytes is refused: %s\n", m->command, m->len, strerror(error));
         v->refused++;
     }
+    close_fds(m); /* before the client can see that it is done */
     return (m->flags & NO_REPLY) || reply(v, m, error);
 }
 
@@ -345,13 +353,11 @@ void vfu_serve(vfu *v, int sock) {
     message *m = &v->m;
     v->sock = sock;
     v->open = false;
-    for (bool more = true; more;) {
+    do {
         m->n_fds = 0;
         m->out = 0;
-        more = serve_one(v, m);
-        for (int i = 0; i < m->n_fds; i++)
-            if (m->fd[i] >= 0) close(m->fd[i]);
-    }
+    } while (serve_one(v, m));
+    close_fds(m);
     for (uint32_t i = 0; i < VFU_VECTORS_MAX; i++) set_irq(v, i, -1);
     dma_remove_all(v->memory);
 }
