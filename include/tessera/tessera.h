@@ -52,6 +52,15 @@ typedef struct ts_err {
 /* A short fixed name of a status, for programs: "ok", "format", ... Static storage. */
 const char *ts_status_name(ts_status code);
 
+/* What a figure is worth. */
+typedef enum ts_evidence {
+    TS_MEASURED,  /* on this machine */
+    TS_SIMULATED, /* by npu-sim */
+    TS_VIRTUAL,   /* of an NPU that a virtual machine has: whatever is behind it, it was not measured on an NPU */
+} ts_evidence;
+/* A short fixed name, for programs: "measured", "simulated", "virtual". Static storage. */
+const char *ts_evidence_name(ts_evidence e);
+
 /* ---- engine: a loaded model ------------------------------------------------------------------------------------ */
 
 typedef struct ts_engine ts_engine;
@@ -105,6 +114,7 @@ typedef struct ts_model_info { /* borrowed strings: valid until the engine is cl
     uint64_t token_bytes;       /* weights read for one token */
     uint64_t layer_macs, head_macs; /* multiply-accumulates for one token: linear layers of the blocks; the output layer */
     uint64_t load_ns;
+    ts_evidence evidence;       /* of times: TS_VIRTUAL where an NPU of a virtual machine has a part in them; npu-sim: they are the host's */
     const char *chat_template;  /* the file's own in words: "jinja (297 bytes)"; NULL: none, or one that cannot be read */
 } ts_model_info;
 void ts_engine_info(const ts_engine *e, ts_model_info *out);
@@ -114,7 +124,7 @@ void ts_engine_info(const ts_engine *e, ts_model_info *out);
 typedef struct ts_ledger_row {
     char op[72], types[40], device[12];
     bool linear;                /* a linear layer; else a step of the host: norm, rope, attention, ... */
-    bool simulated;             /* device_ns and cycles are simulated; else measured */
+    ts_evidence evidence;       /* of device_ns and cycles */
     uint64_t calls, tokens;     /* of the operation; tokens in all of them */
     uint64_t commands;          /* given to the device */
     uint64_t macs;

@@ -12,6 +12,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#if defined(__x86_64__)
+#    include <cpuid.h>
+#endif
+
 static const char *const level_names[TS_CPU_LEVELS] = {"ref", "avx2", "avx512vnni"};
 
 const char *ts_cpu_level_name(ts_cpu_level level) {
@@ -104,6 +108,55 @@ static int find_line(const char *path, const char *key, char *buf, size_t len) {
 
 void ts_cpu_model(char *buf, size_t len) {
     if (!find_line("/proc/cpuinfo", "model name", buf, len)) snprintf(buf, len, "unknown");
+}
+
+/* ---- a virtual machine ------------------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *vendor, *name;
+} hypervisors[] = {
+    {"TCGTCGTCGTCG", "QEMU TCG"},    {"KVMKVMKVM", "KVM"},           {"Linux KVM Hv", "KVM"},        {"Microsoft Hv", "Hyper-V"},
+    {"VMwareVMware", "VMware"},      {"XenVMMXenVMM", "Xen"},        {"VBoxVBoxVBox", "VirtualBox"}, {"bhyve bhyve ", "bhyve"},
+    {" lrpepyh vr", "Parallels"},    {"prl hyperv  ", "Parallels"},  {"ACRNACRNACRN", "ACRN"},       {" QNXQVMBSQG ", "QNX"},
+};
+
+/* What a hypervisor's firmware calls the machine; the makers of laptops have other products. */
+static const struct {
+    const char *file, *begin, *name;
+} virtual_machines[] = {
+    {"sys_vendor", "QEMU", "QEMU"},         {"product_name", "KVM", "KVM"},         {"product_name", "VMware", "VMware"},
+    {"product_name", "VirtualBox", "VirtualBox"}, {"product_name", "Virtual Machine", "Hyper-V"}, {"product_name", "HVM domU", "Xen"},
+    {"product_name", "Parallels", "Parallels"}, {"product_name", "Google Compute Engine", "KVM"}, {"sys_vendor", "Bochs", "Bochs"},
+};
+
+bool ts_cpu_hypervisor_of(const char *vendor, const char *root, char *buf, size_t len) {
+    char path[300], line[100];
+    for (size_t i = 0; vendor && i < sizeof hypervisors / sizeof *hypervisors; i++)
+        if (strcmp(vendor, hypervisors[i].vendor) == 0) {
+            snprintf(buf, len, "%s", hypervisors[i].name);
+            return true;
+        }
+    for (size_t i = 0; i < sizeof virtual_machines / sizeof *virtual_machines; i++) {
+        snprintf(path, sizeof path, "%s/sys/class/dmi/id/%s", root, virtual_machines[i].file);
+        if (!find_line(path, virtual_machines[i].begin, line, sizeof line)) continue;
+        snprintf(buf, len, "%s", virtual_machines[i].name);
+        return true;
+    }
+    if (vendor) snprintf(buf, len, "an unknown hypervisor");
+    return vendor != NULL;
+}
+
+bool ts_cpu_hypervisor(char *buf, size_t len) {
+    char vendor[13] = "", *told = NULL;
+#if defined(__x86_64__)
+    unsigned a, b, c, d;
+    if (__get_cpuid(1, &a, &b, &c, &d) && (c & 1u << 31)) {
+        told = vendor;
+        __cpuid(0x40000000, a, b, c, d);
+        memcpy(vendor, &b, 4), memcpy(vendor + 4, &c, 4), memcpy(vendor + 8, &d, 4);
+    }
+#endif
+    return ts_cpu_hypervisor_of(told, "", buf, len);
 }
 
 size_t ts_mem_available(void) {

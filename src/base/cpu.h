@@ -31,6 +31,12 @@ int ts_cpu_count(void);
 /* The marketing name, for reports; "unknown" where the system does not tell. Static storage after first use. */
 void ts_cpu_model(char *buf, size_t len);
 
+/* Is this a virtual machine? Then the hypervisor's name, "QEMU TCG", "KVM", ..., is in buf. */
+bool ts_cpu_hypervisor(char *buf, size_t len);
+/* The same from the name that the processor tells (the 12 bytes of CPUID leaf 0x40000000, and a NUL; NULL: it tells of no hypervisor, in
+ * bit 31 of leaf 1's ECX), and, where that is none or unknown, from the firmware's names under `root`/sys/class/dmi/id. */
+bool ts_cpu_hypervisor_of(const char *vendor, const char *root, char *buf, size_t len);
+
 /* Bytes of memory that can be had without swapping: MemAvailable, or less where a control group (or one above it) or ulimit -v
  * leaves less. 1 where nothing is left, 0 if unknown. */
 size_t ts_mem_available(void);

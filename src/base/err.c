@@ -73,3 +73,12 @@ const char *ts_status_name(ts_status code) {
     }
     return "unknown";
 }
+
+const char *ts_evidence_name(ts_evidence e) {
+    switch (e) {
+    case TS_MEASURED: return "measured";
+    case TS_SIMULATED: return "simulated";
+    case TS_VIRTUAL: return "virtual";
+    }
+    return "unknown";
+}

@@ -64,14 +64,16 @@ static void print_head(struct table *t) {
 
 static void print_limits(const struct table *t) {
     if (t->a->json || t->a->csv) return;
-    char n[20], size[20];
+    char n[20], size[20], name[32], machine[64] = "";
+    if (ts_cpu_hypervisor(name, sizeof name)) snprintf(machine, sizeof machine, "; a virtual machine: %s", name);
     ts_buf text = {0};
     bool ok = ts_buf_printf(&text, "%s%s: %s parameters, %s of weights; KV cache %s\n", t->first ? "" : "\n", t->label,
                             cli_count_text(n, (double)t->info.n_params), cli_bytes_text(size, (double)t->info.token_bytes),
                             t->a->model.kv ? t->a->model.kv : "f16") &&
               cli_stats_device(&text, &t->info) &&
-              ts_buf_printf(&text, "limits of the CPU's threads: read %.1f GB/s, int8 %.0f GOP/s (measured, as all rates here: median of %ld)\n\n",
-                            t->limits.read_gbps, t->limits.int8_gops, t->a->reps) &&
+              ts_buf_printf(&text, "limits of the CPU's threads: read %.1f GB/s, int8 %.0f GOP/s (measured%s: median of %ld%s)\n\n",
+                            t->limits.read_gbps, t->limits.int8_gops, t->info.evidence == TS_MEASURED ? ", as all rates here" : "; rates", t->a->reps,
+                            machine) &&
               ts_buf_printf(&text, "%-14s %9s %7s  %-21s %s", "test", "tok/s", "+-", "memory", "arithmetic");
     if (ok) cli_term_print(stdout, text.data, false);
     ts_buf_free(&text);
@@ -94,15 +96,15 @@ static void print_result(struct table *t, const ts_bench_test *test, const ts_be
                (unsigned long long)t->info.n_params, (unsigned long long)t->info.token_bytes, t->info.device, t->info.cpu_level,
                t->info.n_threads);
         printf("\"test\":\"%s\",\"n\":%u,\"depth\":%u,\"tok_per_s\":%.4f,\"sd\":%.4f,\"min\":%.4f,\"max\":%.4f,\"reps\":%d,"
-               "\"read_gbps\":%.3f,\"int8_gops\":%.3f,\"limit_read_gbps\":%.3f,\"limit_int8_gops\":%.3f,\"evidence\":\"measured\",\"time_kind\":\"%s\"}",
+               "\"read_gbps\":%.3f,\"int8_gops\":%.3f,\"limit_read_gbps\":%.3f,\"limit_int8_gops\":%.3f,\"evidence\":\"%s\",\"time_kind\":\"%s\"}",
                test->decode ? "decode" : "prefill", test->n, test->depth, r->rate, r->sd, r->min, r->max, r->n_reps, r->gbps, r->gops,
-               t->limits.read_gbps, t->limits.int8_gops, cli_time_kind(&t->info));
+               t->limits.read_gbps, t->limits.int8_gops, ts_evidence_name(t->info.evidence), cli_time_kind(&t->info));
         ts_buf_free(&label);
     } else if (t->a->csv) {
-        printf("\"%s\",%llu,%llu,%s,%s,%d,%s,%u,%u,%.4f,%.4f,%.4f,%.4f,%d,%.3f,%.3f,%.3f,%.3f,measured\n", t->label,
+        printf("\"%s\",%llu,%llu,%s,%s,%d,%s,%u,%u,%.4f,%.4f,%.4f,%.4f,%d,%.3f,%.3f,%.3f,%.3f,%s\n", t->label,
                (unsigned long long)t->info.n_params, (unsigned long long)t->info.token_bytes, t->info.device, t->info.cpu_level,
                t->info.n_threads, test->decode ? "decode" : "prefill", test->n, test->depth, r->rate, r->sd, r->min, r->max, r->n_reps,
-               r->gbps, r->gops, t->limits.read_gbps, t->limits.int8_gops);
+               r->gbps, r->gops, t->limits.read_gbps, t->limits.int8_gops, ts_evidence_name(t->info.evidence));
     } else {
         const bool cpu = !strcmp(t->info.device, "cpu"); /* the limits are the CPU's */
         const double share = r->gbps / t->limits.read_gbps;

@@ -138,8 +138,8 @@ static int print_json(const eval_args *a, const ts_engine *e, const struct tally
     if (a->model.ledger || a->model.ledger_check) ok = ok && ts_buf_puts(&out, ",\"ledger\":") && cli_ledger_json(e, &out);
     ts_model_info info;
     ts_engine_info(e, &info);
-    return print_buf(&out, ok && ts_buf_printf(&out, ",\"device\":\"%s\",\"cpu_level\":\"%s\",\"threads\":%d,\"evidence\":\"measured\",\"time_kind\":\"%s\"}\n",
-                                               info.device, info.cpu_level, info.n_threads, cli_time_kind(&info)));
+    return print_buf(&out, ok && ts_buf_printf(&out, ",\"device\":\"%s\",\"cpu_level\":\"%s\",\"threads\":%d,\"evidence\":\"%s\",\"time_kind\":\"%s\"}\n",
+                                               info.device, info.cpu_level, info.n_threads, ts_evidence_name(info.evidence), cli_time_kind(&info)));
 }
 
 /* All documents of a text: pieces between lines that equal the separator. */
@@ -215,11 +215,12 @@ static int evaluate(const cli_command *cmd, eval_args *a, ts_engine *e, const st
         error_bar(&total, &mean, &sd);
         if (a->json) code = print_json(a, e, &total, mean, sd, rate);
         else {
-            char device[100];
+            char device[100], evidence[100];
             ts_model_info info;
             ts_engine_info(e, &info);
-            printf("perplexity %.4f +- %.4f (mean NLL %.6f +- %.6f nats over %llu tokens, context %u; %s; measured)\n", exp(mean),
-                   exp(mean) * sd, mean, sd, (unsigned long long)total.n, ts_session_n_ctx(s), cli_device_text(device, &info));
+            printf("perplexity %.4f +- %.4f (mean NLL %.6f +- %.6f nats over %llu tokens, context %u; %s; %s)\n", exp(mean),
+                   exp(mean) * sd, mean, sd, (unsigned long long)total.n, ts_session_n_ctx(s), cli_device_text(device, &info),
+                   cli_evidence_text(evidence, info.evidence));
         }
     }
     if (code == CLI_OK) code = cli_report_ledger(&a->model, e, !a->json);

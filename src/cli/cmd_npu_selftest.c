@@ -56,6 +56,7 @@ static void describe_host(report *r, const ts_npu_host *h) {
     char line[512];
     sayf(r, "tessera %s, kernel %s, firmware file %s%s, %d IOMMU groups", TESSERA_VERSION, h->kernel,
          !h->firmware ? "missing" : *h->firmware_version ? "" : "found", h->firmware ? h->firmware_version : "", h->iommu_groups);
+    if (*h->hypervisor) sayf(r, "this is a virtual machine (%s): no figure here is measured on an NPU", h->hypervisor);
     for (int i = 0; i < h->n_chips; i++)
         sayf(r, "chip %s: PCI 1022:%04x, driver %s, node %s", h->chip[i].slot, h->chip[i].device,
              h->chip[i].driver[0] ? h->chip[i].driver : "(none)", h->chip[i].node[0] ? h->chip[i].node : "(none)");
@@ -102,16 +103,16 @@ static json_t *json_figures(const ts_ladder_result *res, const char *source) {
     return a;
 }
 
-static int print_json(const ts_ladder_result *res, const char *device, const char *log, const char *kernel, bool simulated,
+static int print_json(const ts_ladder_result *res, const char *device, const char *log, const ts_npu_host *h, ts_evidence evidence,
                       const ts_err *error) {
     int failed = error ? res->reached + 1 : 0;
     const uint32_t *fw = res->info.firmware;
     char firmware[64];
     snprintf(firmware, sizeof firmware, "%u.%u.%u.%u", fw[0], fw[1], fw[2], fw[3]);
-    json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:b, s:i, s:o, s:o, s:s?, s:s*}", "device", device, "version", TESSERA_VERSION,
-                          "kernel", kernel, "firmware", firmware, "passed", !error, "reached", res->reached, "rungs",
-                          json_rungs(res, failed), "figures", json_figures(res, simulated ? "simulated" : "measured"), "log",
-                          log, "error", error ? error->msg : NULL);
+    json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:b, s:i, s:o, s:o, s:s?, s:s*, s:s*}", "device", device, "version", TESSERA_VERSION,
+                          "kernel", h->kernel, "firmware", firmware, "passed", !error, "reached", res->reached, "rungs",
+                          json_rungs(res, failed), "figures", json_figures(res, ts_evidence_name(evidence)), "log",
+                          log, "error", error ? error->msg : NULL, "virtual_machine", evidence == TS_VIRTUAL ? h->hypervisor : NULL);
     char *text = j ? json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
     if (text) puts(text);
     free(text);
@@ -141,6 +142,17 @@ static void tell_firmware(report *r, const ts_npu_host *h, const ts_npu_info *in
     snprintf(runs, sizeof runs, "%u.%u.%u.%u", info->firmware[0], info->firmware[1], info->firmware[2], info->firmware[3]);
     if (*h->firmware_version && info->firmware[0] && strcmp(runs, h->firmware_version) != 0)
         sayf(r, "warning: the chip runs firmware %s, the file is %s: rebuild the initramfs and reboot", runs, h->firmware_version);
+}
+
+static void tell_end(report *r, const ts_npu_host *h, ts_evidence evidence, int reached) {
+    switch (evidence) {
+    case TS_MEASURED: sayf(r, "Rungs 1 to %d passed. Please send this log: it helps everyone.", reached); break;
+    case TS_SIMULATED: sayf(r, "Rungs 1 to %d passed. All figures are simulated.", reached); break;
+    case TS_VIRTUAL:
+        sayf(r, "Rungs 1 to %d passed in a virtual machine (%s): no figure was measured on an NPU. This log says nothing about a chip.", reached,
+             h->hypervisor);
+        break;
+    }
 }
 
 static int run(const cli_command *self, int argc, char **argv) {
@@ -189,7 +201,7 @@ static int run(const cli_command *self, int argc, char **argv) {
         return cannot_write(log_path, close_log(&r, log_path));
     }
     ts_ladder_options o = {.io = simulated ? ts_simnode_io(sim) : ts_npu_io_drm(), .path = node ? node : "npu-sim", .sim = sim,
-                           .to = (int)to, .stop = {cli_interrupt_stop, NULL}, .say = say, .ud = &r};
+                           .evidence = *h.hypervisor ? TS_VIRTUAL : TS_MEASURED, .to = (int)to, .stop = {cli_interrupt_stop, NULL}, .say = say, .ud = &r};
     ts_ladder_result res;
     cli_catch_interrupt();
     ts_log_sink(say_log, &r, TS_LOG_INFO);
@@ -204,11 +216,11 @@ static int run(const cli_command *self, int argc, char **argv) {
         if (!simulated) tell_kernel_log(&r, &h);
         sayf(&r, "Please send %s with a report: which rung failed, and the lines above, are all that is needed.", log_path);
     } else {
-        sayf(&r, "Rungs 1 to %d passed. %s", res.reached, simulated ? "All figures are simulated." : "Please send this log: it helps everyone.");
+        tell_end(&r, &h, ts_ladder_evidence(&o), res.reached);
     }
     ts_simnode_free(sim);
     const int lost = close_log(&r, log_path);
-    if (json) code = print_json(&res, device, lost ? NULL : log_path, h.kernel, simulated, s != TS_OK ? &err : NULL);
+    if (json) code = print_json(&res, device, lost ? NULL : log_path, &h, ts_ladder_evidence(&o), s != TS_OK ? &err : NULL);
     else if (!lost) printf("written to %s\n", log_path);
     if (s != TS_OK) code = cli_fail(&err);
     if (lost) return cannot_write(log_path, lost);

@@ -178,9 +178,9 @@ static int report(const run_args *a, struct answer *w, const ts_session *s, cons
               ts_buf_printf(&out,
                             "\"prompt_tok_per_s\":%.3f,\"generated_tok_per_s\":%.3f,\"first_token_ms\":%.3f,\"load_ms\":%.3f,"
                             "\"peak_memory_bytes\":%zu,\"seed\":%ld,\"device\":\"%s\",\"cpu_level\":\"%s\",\"threads\":%d,"
-                            "\"evidence\":\"measured\",\"time_kind\":\"%s\"",
+                            "\"evidence\":\"%s\",\"time_kind\":\"%s\"",
                             prompt_rate, gen_rate, first_ms, (double)info.load_ns * 1e-6, ts_mem_peak(), a->sampling.seed,
-                            info.device, info.cpu_level, info.n_threads, cli_time_kind(&info)) &&
+                            info.device, info.cpu_level, info.n_threads, ts_evidence_name(info.evidence), cli_time_kind(&info)) &&
               (!a->logprobs || ts_buf_printf(&out, ",\"logprobs\":[%s]", w->probs.data ? w->probs.data : "")) &&
               (!(a->model.ledger || a->model.ledger_check) || (ts_buf_puts(&out, ",\"ledger\":") && cli_ledger_json(w->e, &out))) &&
               ts_buf_puts(&out, "}\n");

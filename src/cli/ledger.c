@@ -1,5 +1,6 @@
 #include "cli/ledger.h"
 
+#include "cli/stats.h"
 #include "cli/table.h"
 #include "cli/term.h"
 
@@ -16,7 +17,8 @@ static ts_ledger_row *rows_of(const ts_engine *e, size_t *n) {
 struct totals {
     uint64_t macs, cpu_macs, weights, padding, acts, sums, commands, device_ns, host_ns, bound_ns, step_ns, cpu_ns, checked, differ;
     uint64_t proofs, wrong_proofs, anew;
-    bool device, simulated;
+    bool device;
+    ts_evidence evidence;
 };
 
 static struct totals add_up(const ts_ledger_row *r, size_t n) {
@@ -30,7 +32,7 @@ static struct totals add_up(const ts_ledger_row *r, size_t n) {
             continue;
         }
         t.device = true;
-        t.simulated |= r->simulated;
+        t.evidence = r->evidence;
         t.weights += r->weight_bytes - r->padding_bytes, t.padding += r->padding_bytes;
         t.acts += r->act_bytes, t.sums += r->sum_bytes, t.commands += r->commands;
         t.device_ns += r->device_ns, t.host_ns += r->host_ns, t.bound_ns += r->bound_ns;
@@ -42,10 +44,6 @@ static struct totals add_up(const ts_ledger_row *r, size_t n) {
 
 static double percent(uint64_t part, uint64_t whole) {
     return whole ? 100 * (double)part / (double)whole : 0;
-}
-
-static const char *evidence(const ts_ledger_row *r) {
-    return r->simulated ? "simulated" : "measured";
 }
 
 static const cli_column columns[] = {
@@ -74,7 +72,7 @@ static void add_row(cli_table *t, const ts_ledger_row *r) {
         cli_table_skip(t, 3);
     }
     cli_table_add(t, "%.3f", (double)r->device_ns * 1e-6);
-    cli_table_add(t, "%s", evidence(r));
+    cli_table_add(t, "%s", ts_evidence_name(r->evidence));
     if (r->linear && device && r->device_ns) cli_table_add(t, "%.1f %%", percent(r->bound_ns, r->device_ns));
     else cli_table_skip(t, 1);
     if (r->checked) {
@@ -88,7 +86,7 @@ static void add_row(cli_table *t, const ts_ledger_row *r) {
 static bool add_totals(ts_buf *out, const struct totals *t) {
     bool ok = true;
     if (t->device) {
-        const char *how = t->simulated ? "simulated" : "measured";
+        char how[100];
         ok = ts_buf_printf(out, "multiply-accumulates of linear layers on the device: %.3f %% of %.2f million\n",
                            percent(t->macs - t->cpu_macs, t->macs), (double)t->macs * 1e-6) &&
              ts_buf_printf(out, "bytes moved: weights %llu + padding %llu + activations %llu + sums %llu = %llu\n", (unsigned long long)t->weights,
@@ -96,7 +94,7 @@ static bool add_totals(ts_buf *out, const struct totals *t) {
                            (unsigned long long)(t->weights + t->padding + t->acts + t->sums)) &&
              ts_buf_printf(out,
                            "device: %llu commands, %.3f ms (%s), %.1f %% of the DMA bound (derived, 27.5 GB/s); host's part %.3f ms (measured)\n",
-                           (unsigned long long)t->commands, (double)t->device_ns * 1e-6, how, percent(t->bound_ns, t->device_ns),
+                           (unsigned long long)t->commands, (double)t->device_ns * 1e-6, cli_evidence_text(how, t->evidence), percent(t->bound_ns, t->device_ns),
                            (double)t->host_ns * 1e-6) &&
              ts_buf_printf(out, "guard: %llu proofs of cores checked, %llu wrong; array found configured anew %llu times, nothing lost\n",
                            (unsigned long long)t->proofs, (unsigned long long)t->wrong_proofs, (unsigned long long)t->anew);
@@ -145,7 +143,7 @@ static bool json_row(const ts_ledger_row *r, ts_buf *out) {
                          (unsigned long long)r->tokens, (unsigned long long)r->commands, (unsigned long long)r->macs,
                          (unsigned long long)(r->weight_bytes - r->padding_bytes), (unsigned long long)r->padding_bytes,
                          (unsigned long long)r->act_bytes, (unsigned long long)r->sum_bytes, (unsigned long long)r->cycles,
-                         (unsigned long long)r->device_ns, (unsigned long long)r->host_ns, (unsigned long long)r->bound_ns, evidence(r)) &&
+                         (unsigned long long)r->device_ns, (unsigned long long)r->host_ns, (unsigned long long)r->bound_ns, ts_evidence_name(r->evidence)) &&
            (!r->checked || ts_buf_printf(out, ",\"checked\":%llu,\"differ\":%llu,\"checksum\":\"%016llx\",\"checksum_cpu\":\"%016llx\"",
                                          (unsigned long long)r->checked, (unsigned long long)r->differ, (unsigned long long)r->sum_device,
                                          (unsigned long long)r->sum_cpu)) &&
@@ -167,7 +165,7 @@ bool cli_ledger_json(const ts_engine *e, ts_buf *out) {
                              percent(t.macs - t.cpu_macs, t.macs) / 100, (unsigned long long)t.weights, (unsigned long long)t.padding,
                              (unsigned long long)t.acts, (unsigned long long)t.sums,
                              (unsigned long long)(t.weights + t.padding + t.acts + t.sums), (unsigned long long)t.commands,
-                             (unsigned long long)t.device_ns, (unsigned long long)t.bound_ns, t.simulated ? "simulated" : "measured",
+                             (unsigned long long)t.device_ns, (unsigned long long)t.bound_ns, ts_evidence_name(t.evidence),
                              (unsigned long long)t.checked, (unsigned long long)t.differ, (unsigned long long)t.proofs,
                              (unsigned long long)t.wrong_proofs, (unsigned long long)t.anew);
     ts_free(r);

@@ -2,6 +2,7 @@
 
 #include "base/cpu.h"
 #include "cli/sim_speed.h"
+#include "cli/stats.h"
 #include "cli/table.h"
 #include "cli/term.h"
 #include "engine/accel.h"
@@ -130,13 +131,14 @@ static bool add_share(ts_buf *out, const char *what, double us, double all) {
 }
 
 static void print_table(const plan *p, const total *t, const ts_shape *s, const char *type, const ts_gemv_dev *d, bool sim, double gap_us, int n_threads) {
-    const char *how = sim ? "simulated" : "measured";
+    const ts_evidence evidence = ts_gemv_dev_evidence(d);
+    char how[100];
     const double all = t->device + t->gap;
     ts_buf out = {0};
     bool ok = ts_buf_printf(&out, "%s %s, one token, linear layers on %s; clock %u MHz%s\n", s->name, type, sim ? "npu-sim" : "npu", ts_gemv_dev_mhz(d),
                             sim ? " (of the simulation)" : " (as the driver says)") &&
               ts_buf_printf(&out, "every result equals the CPU's, bit for bit; times in microseconds, %s; bound: bytes at 27.5 GB/s, the slower of "
-                                  "read and write\n\n", how) &&
+                                  "read and write\n\n", cli_evidence_text(how, evidence)) &&
               add_ops(&out, p, cli_term_width(stdout)) &&
               ts_buf_printf(&out, "\nbytes of a token: packed weights %llu + padding %llu + activations %llu + sums %llu = %llu\n",
                             (unsigned long long)t->units, (unsigned long long)(t->weights - t->units), (unsigned long long)t->acts,
@@ -149,7 +151,7 @@ static void print_table(const plan *p, const total *t, const ts_shape *s, const 
              add_share(&out, "tasks, ends of ops, less what prefetch hides", all - t->bound - t->gap - t->launch, all) &&
              ts_buf_printf(&out, "%-58s %10.0f\n", "a command's fixed cost [silicon, others]: 160 us, outside", gap_us);
     ok = ok && ts_buf_printf(&out, "%-58s %10.0f\n", "all", all) &&
-         ts_buf_printf(&out, "\n%.2f tokens/s (derived from %s times, %llu commands a token); the bound alone would be %.2f: %.1f %%\n", 1e6 / all, how,
+         ts_buf_printf(&out, "\n%.2f tokens/s (derived from %s times, %llu commands a token); the bound alone would be %.2f: %.1f %%\n", 1e6 / all, ts_evidence_name(evidence),
                        (unsigned long long)t->commands, 1e6 / t->bound, 100 * t->bound / all) &&
          ts_buf_printf(&out, "not included: the host's part of the linear layers, %.0f us on %d threads of this machine (measured), and attention",
                        t->host, n_threads);
@@ -161,7 +163,7 @@ static void print_table(const plan *p, const total *t, const ts_shape *s, const 
 static void print_json(const plan *p, const total *t, const ts_shape *s, const char *type, const ts_gemv_dev *d, bool sim, double gap_us) {
     const double all = t->device + t->gap;
     printf("{\"shape\":\"%s\",\"type\":\"%s\",\"device\":\"%s\",\"clock_mhz\":%u,\"evidence\":\"%s\",\"ops\":[", s->name, type, sim ? "npu-sim" : "npu",
-           ts_gemv_dev_mhz(d), sim ? "simulated" : "measured");
+           ts_gemv_dev_mhz(d), ts_evidence_name(ts_gemv_dev_evidence(d)));
     for (int i = 0; i < p->n; i++) {
         const entry *e = &p->e[i];
         const ts_gemv_cost *c = &e->cost;

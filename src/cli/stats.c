@@ -1,5 +1,7 @@
 #include "cli/stats.h"
 
+#include "base/cpu.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -40,10 +42,20 @@ const char *cli_device_text(char out[100], const ts_model_info *info) {
     return out;
 }
 
+const char *cli_evidence_text(char out[100], ts_evidence e) {
+    char name[32];
+    if (e == TS_VIRTUAL && ts_cpu_hypervisor(name, sizeof name))
+        snprintf(out, 100, "of a virtual machine (%s), not measured on an NPU", name);
+    else if (e == TS_VIRTUAL) snprintf(out, 100, "of a virtual machine, not measured on an NPU");
+    else snprintf(out, 100, "%s", ts_evidence_name(e));
+    return out;
+}
+
 bool cli_stats_device(ts_buf *out, const ts_model_info *info) {
     char text[100];
     bool ok = ts_buf_printf(out, "device: %s", cli_device_text(text, info));
-    if (!simulated(info)) return ok && ts_buf_puts(out, " (measured)\n");
+    if (info->evidence == TS_VIRTUAL) return ok && ts_buf_printf(out, "\n        speeds are %s\n", cli_evidence_text(text, info->evidence));
+    if (!simulated(info)) return ok && ts_buf_printf(out, " (%s)\n", cli_evidence_text(text, info->evidence));
     return ok && ts_buf_puts(out, "\n        speeds are host time of the simulator (measured), not an NPU's\n");
 }
 

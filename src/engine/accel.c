@@ -97,9 +97,9 @@ void ts_accel_ledger_reset(ts_accel *a) {
 
 /* ---- running -------------------------------------------------------------------------------------------------------- */
 
-static void add_cost(ts_ledger_row *r, const ts_gemv_cost *c, bool simulated) {
+static void add_cost(ts_ledger_row *r, const ts_gemv_cost *c, ts_evidence evidence) {
     uint64_t in = c->weight_bytes + c->act_bytes, slower = in > c->sum_bytes ? in : c->sum_bytes;
-    r->simulated = simulated;
+    r->evidence = evidence;
     r->calls++;
     r->tokens += c->tokens;
     r->commands += c->commands;
@@ -165,7 +165,7 @@ static ts_status run_op(ts_accel *a, const accel_op *o, const ts_exec *ex, const
         for (uint32_t t = 0; layer[i]->bias && t < n_tok; t++)
             for (uint32_t row = 0; row < layer[i]->n_out; row++) y[i][t * ld[i] + row] += layer[i]->bias[row];
     ts_ledger_row *r = row_of_layers(a, &scratch, layer, o->n, a->device);
-    add_cost(r, &cost, ts_gemv_dev_sim(a->dev) != NULL);
+    add_cost(r, &cost, ts_gemv_dev_evidence(a->dev));
     return a->check ? check(a, ex, layer, o->n, act, n_tok, y, ld, r, err) : TS_OK;
 }
 
@@ -365,6 +365,9 @@ bool ts_accel_on_device(const ts_accel *a) {
 }
 const char *ts_accel_device(const ts_accel *a) {
     return a ? a->device : "cpu";
+}
+ts_evidence ts_accel_evidence(const ts_accel *a) {
+    return a && a->dev && !ts_gemv_dev_sim(a->dev) ? ts_gemv_dev_evidence(a->dev) : TS_MEASURED;
 }
 uint64_t ts_accel_weight_bytes(const ts_accel *a) {
     return a ? a->weight_bytes : 0;

@@ -112,6 +112,7 @@ void ts_engine_info(const ts_engine *e, ts_model_info *out) {
         .layer_macs = ts_model_layer_macs(e->model),
         .head_macs = ts_model_head_macs(e->model),
         .load_ns = e->load_ns,
+        .evidence = ts_accel_evidence(e->accel),
         .chat_template = ts_templates_describe(e->templates),
     };
     for (size_t i = 0; i < ts_gguf_n_tensors(e->file); i++) {

@@ -39,6 +39,7 @@ struct ts_gemv_dev {
     command *command;
     size_t n_commands, cap_commands;
     uint64_t timeout_ns;
+    ts_evidence evidence;
     bool prefetch, keep_prefetch;
     uint32_t asked; /* commands since the driver was last asked who else is there */
     const ts_gemv_op *ahead; /* the op whose first weights are in the array already; NULL: none */
@@ -68,8 +69,10 @@ static ts_status find_node(ts_gemv_dev *d, const ts_gemv_dev_options *o, const t
     if (o->simulated) {
         TS_TRY(ts_simnode_new(&d->sim, &o->sim, err));
         *io = ts_simnode_io(d->sim);
+        d->evidence = TS_SIMULATED;
     } else if (o->io) {
         *io = o->io;
+        d->evidence = o->evidence;
     } else {
         ts_npu_host host;
         char line[300];
@@ -77,6 +80,7 @@ static ts_status find_node(ts_gemv_dev *d, const ts_gemv_dev_options *o, const t
         TS_TRY(ts_npu_host_node(&host, path, len, err));
         const char *w;
         for (int i = 0; (w = ts_npu_host_warning(&host, 0, i, line, sizeof line)) != NULL; i++) ts_log(TS_LOG_WARN, "%s", w);
+        d->evidence = *host.hypervisor ? TS_VIRTUAL : TS_MEASURED;
         *io = ts_npu_io_drm();
         return TS_OK;
     }
@@ -135,6 +139,9 @@ const ts_npu_info *ts_gemv_dev_info(const ts_gemv_dev *d) {
 }
 ts_simnode *ts_gemv_dev_sim(ts_gemv_dev *d) {
     return d->sim;
+}
+ts_evidence ts_gemv_dev_evidence(const ts_gemv_dev *d) {
+    return d->evidence;
 }
 bool ts_gemv_dev_prefetch(const ts_gemv_dev *d) {
     return d->prefetch;

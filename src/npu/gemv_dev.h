@@ -26,6 +26,7 @@ typedef struct ts_gemv_dev_options { /* zero-initialise */
     ts_simnode_options sim;
     const ts_npu_io *io;    /* nullable: another node, for tests; borrowed */
     const char *path;       /* of the node, with `io` */
+    ts_evidence evidence;   /* of its figures, with `io` */
     ts_prefetch prefetch;   /* AUTO: a simulated NPU only. It ends for good after a command that failed, or when another program's
                              * context is on the same columns */
     bool keep_prefetch;     /* for tests: it does not */
@@ -39,6 +40,8 @@ TS_NODISCARD ts_status ts_gemv_dev_open(ts_gemv_dev **out, const ts_gemv_dev_opt
 void ts_gemv_dev_close(ts_gemv_dev *d);
 const ts_npu_info *ts_gemv_dev_info(const ts_gemv_dev *d);
 ts_simnode *ts_gemv_dev_sim(ts_gemv_dev *d); /* NULL: not ts_gemv_dev_options.simulated */
+/* What its times are. */
+ts_evidence ts_gemv_dev_evidence(const ts_gemv_dev *d);
 /* Are weights taken ahead of time, as things stand? */
 bool ts_gemv_dev_prefetch(const ts_gemv_dev *d);
 /* MHz of the array that cycles are counted in: of the simulation, or what the driver says (0: it does not). */

@@ -29,8 +29,13 @@ void climb_figure(climb *c, const char *name, double value, const char *unit) {
     snprintf(f->name, sizeof f->name, "%s", name);
 }
 
+ts_evidence ts_ladder_evidence(const ts_ladder_options *o) {
+    return o->sim ? TS_SIMULATED : o->evidence;
+}
+
 const char *climb_source(const climb *c) {
-    return c->o->sim ? "simulated" : "measured";
+    const ts_evidence e = ts_ladder_evidence(c->o);
+    return e == TS_VIRTUAL ? "in a virtual machine" : ts_evidence_name(e);
 }
 
 double climb_simulated_us(const climb *c) {

@@ -26,6 +26,7 @@ typedef struct ts_ladder_options {
     const ts_npu_io *io; /* borrowed */
     const char *path;    /* of the node */
     ts_simnode *sim;     /* nullable: io is this node's; times are then those of its array, and simulated */
+    ts_evidence evidence; /* of the figures, without `sim` */
     int to;              /* the last rung to climb; 0: all */
     ts_npu_stop stop;    /* asked before each command, too */
     void (*say)(void *ud, const char *line); /* a line of the report, without its end */
@@ -50,6 +51,9 @@ typedef struct ts_ladder_result {
 
 /* "loop-back"; rung 1 to TS_LADDER_RUNGS. */
 const char *ts_ladder_rung_name(int rung);
+
+/* What the figures of such a climb are. */
+ts_evidence ts_ladder_evidence(const ts_ladder_options *o);
 
 /* Climb. *result (not nullable) is filled in as far as it went. Errors: that of the rung that failed, with its name in front;
  * TS_E_CANCELLED: options.stop. */

@@ -24,7 +24,7 @@ typedef struct climb {
 
 TS_PRINTF(2, 3) void climb_say(const climb *c, const char *fmt, ...);
 void climb_figure(climb *c, const char *name, double value, const char *unit);
-/* "measured" or "simulated" */
+/* "measured", "simulated", "in a virtual machine" */
 const char *climb_source(const climb *c);
 /* Of the last command on a simulated array: its cycles, and the host's side of it as it was measured on a real machine. */
 double climb_simulated_us(const climb *c);

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* memmem */
 #include "xdna/host.h"
 
+#include "base/cpu.h"
 #include "xdna/advice.h"
 
 #include <dirent.h>
@@ -154,6 +155,8 @@ void ts_npu_host_probe(ts_npu_host *h, const char *root) {
     read_line(path, line, sizeof line);
     h->amd_iommu_off = has_word(line, "amd_iommu=off") || has_word(line, "iommu=off");
     h->iommu_pt = has_word(line, "iommu=pt");
+    if (*root ? !ts_cpu_hypervisor_of(NULL, root, h->hypervisor, sizeof h->hypervisor) : !ts_cpu_hypervisor(h->hypervisor, sizeof h->hypervisor))
+        h->hypervisor[0] = 0;
     struct rlimit r;
     h->memlock =
         getrlimit(RLIMIT_MEMLOCK, &r) == 0 && r.rlim_cur != RLIM_INFINITY ? (uint64_t)r.rlim_cur : UINT64_MAX;

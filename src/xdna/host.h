@@ -26,6 +26,7 @@ typedef struct ts_npu_host {
     char firmware_version[24]; /* of that file, where its name tells ("1.5.5.391"), else empty */
     int iommu_groups;
     bool amd_iommu_off, iommu_pt; /* on the kernel command line */
+    char hypervisor[32];          /* this is a virtual machine ("KVM"); empty: none is seen */
     uint64_t memlock;             /* bytes, UINT64_MAX: no limit */
 } ts_npu_host;
 

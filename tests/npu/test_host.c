@@ -194,6 +194,19 @@ static void test_firmware(void **state) {
     }
 }
 
+/* A machine is asked for its names; where it has another root, only that counts. */
+static void test_virtual(void **state) {
+    (void)state;
+    ts_npu_host h;
+    build(&(machine){.device = "0x1502\n"});
+    ts_npu_host_probe(&h, root);
+    assert_string_equal(h.hypervisor, "");
+    put_file("sys/class/dmi/id/sys_vendor", "QEMU\n");
+    ts_npu_host_probe(&h, root);
+    assert_string_equal(h.hypervisor, "QEMU");
+    demolish();
+}
+
 static void test_this_machine(void **state) {
     (void)state;
     ts_npu_host h;
@@ -270,7 +283,7 @@ static void test_drm(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_machines), cmocka_unit_test(test_warnings), cmocka_unit_test(test_kernel_log), cmocka_unit_test(test_firmware),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_machines), cmocka_unit_test(test_warnings), cmocka_unit_test(test_kernel_log), cmocka_unit_test(test_firmware), cmocka_unit_test(test_virtual),
                                        cmocka_unit_test(test_this_machine), cmocka_unit_test(test_drm)};
     return cmocka_run_group_tests_name("host", tests, NULL, NULL);
 }

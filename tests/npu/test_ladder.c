@@ -80,13 +80,18 @@ static void test_to(void **state) {
             ts_ladder_result r;
             loopback_init(&l);
             assert_ok(ts_fake_new(&f, &(ts_fake_options){.profile = (ts_fake_profile)profile, .array = &l.table}, &err));
-            const ts_ladder_options o = {.io = ts_fake_io(f), .path = "x", .to = to, .say = keep, .ud = &text};
+            const ts_ladder_options o = {.io = ts_fake_io(f), .path = "x", .evidence = profile == TS_FAKE_7 ? TS_VIRTUAL : TS_MEASURED, .to = to,
+                                         .say = keep, .ud = &text};
+            assert_int_equal(ts_ladder_evidence(&o), o.evidence);
             assert_ok(ts_npu_ladder(&o, &r, &err));
             assert_int_equal(r.reached, to);
             assert_int_equal(r.info.firmware[3], 391);
             assert_non_null(strstr(text.data, "firmware 1.5.5.391, clocks 847 and 1600 MHz"));
             assert_int_equal(strstr(text.data, "5 columns: ok") != NULL, to == 5);
             assert_null(strstr(text.data, "simulated"));
+            assert_int_equal(strstr(text.data, "measured") != NULL, to > 2 && o.evidence == TS_MEASURED);
+            assert_int_equal(strstr(text.data, "us (in a virtual machine)") != NULL || strstr(text.data, "command (in a virtual machine)") != NULL,
+                             to > 2 && o.evidence == TS_VIRTUAL);
             assert_int_equal(l.runs, runs[to]);
             assert_int_equal(l.loads, l.unloads);
             assert_clean(f);

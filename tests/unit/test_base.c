@@ -252,6 +252,50 @@ static void remove_tree(const char *root) {
     assert_int_equal(system(command), 0);
 }
 
+/* What tells a virtual machine: the processor first, which names the hypervisor; then the names of its firmware. */
+static void test_hypervisor(void **state) {
+    (void)state;
+    static const struct {
+        const char *vendor, *file, *text, *name; /* name NULL: no virtual machine */
+    } k[] = {
+        {"TCGTCGTCGTCG", NULL, NULL, "QEMU TCG"},
+        {"KVMKVMKVM", "sys_vendor", "QEMU\n", "KVM"},
+        {"Microsoft Hv", NULL, NULL, "Hyper-V"},
+        {" lrpepyh vr", NULL, NULL, "Parallels"},
+        {"TCGTCGTCG", NULL, NULL, "an unknown hypervisor"},
+        {"", NULL, NULL, "an unknown hypervisor"},
+        {"", "sys_vendor", "QEMU\n", "QEMU"}, /* a hypervisor with its name hidden */
+        {NULL, "sys_vendor", "QEMU\n", "QEMU"},
+        {NULL, "product_name", "VMware Virtual Platform\n", "VMware"},
+        {NULL, "product_name", "Virtual Machine\n", "Hyper-V"},
+        {NULL, "sys_vendor", "Microsoft Corporation\n", NULL}, /* makes laptops too */
+        {NULL, "sys_vendor", "LENOVO\n", NULL},
+        {NULL, "product_name", "21ME0000GE\n", NULL},
+        {NULL, NULL, NULL, NULL},
+    };
+    for (size_t i = 0; i < sizeof k / sizeof *k; i++) {
+        char root[] = "/tmp/ts_dmi_XXXXXX", name[32] = "", file[64];
+        assert_non_null(mkdtemp(root));
+        if (k[i].file) {
+            snprintf(file, sizeof file, "sys/class/dmi/id/%s", k[i].file);
+            put_file(root, file, k[i].text);
+        }
+        bool is = ts_cpu_hypervisor_of(k[i].vendor, root, name, sizeof name);
+        if (is != (k[i].name != NULL) || (is && strcmp(name, k[i].name))) fail_msg("case %zu: %d \"%s\"", i, is, name);
+        remove_tree(root);
+    }
+    char name[32], flags[8192] = "";
+    FILE *f = fopen("/proc/cpuinfo", "re");
+    if (f) {
+        flags[fread(flags, 1, sizeof flags - 1, f)] = 0;
+        fclose(f);
+    }
+    if (strstr(flags, " hypervisor")) assert_true(ts_cpu_hypervisor(name, sizeof name) && *name);
+    assert_string_equal(ts_evidence_name(TS_MEASURED), "measured");
+    assert_string_equal(ts_evidence_name(TS_SIMULATED), "simulated");
+    assert_string_equal(ts_evidence_name(TS_VIRTUAL), "virtual");
+}
+
 static void test_cgroup(void **state) {
     (void)state;
     char root[] = "/tmp/ts_cgroup_XXXXXX";
@@ -391,7 +435,7 @@ int main(void) {
         cmocka_unit_test(test_sizes), cmocka_unit_test(test_buf),  cmocka_unit_test(test_arena),
         cmocka_unit_test(test_span),  cmocka_unit_test(test_file), cmocka_unit_test(test_cpu),
         cmocka_unit_test(test_pool),  cmocka_unit_test(test_alloc), cmocka_unit_test(test_no_file),
-        cmocka_unit_test(test_map_check), cmocka_unit_test(test_cgroup),
+        cmocka_unit_test(test_map_check), cmocka_unit_test(test_hypervisor), cmocka_unit_test(test_cgroup),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
