@@ -114,6 +114,8 @@ typedef struct ts_model_info { /* borrowed strings: valid until the engine is cl
     uint64_t token_bytes;       /* weights read for one token */
     uint64_t layer_macs, head_macs; /* multiply-accumulates for one token: linear layers of the blocks; the output layer */
     uint64_t load_ns;
+    uint32_t device_mhz, device_mhz_least, device_mhz_most; /* NPU: of its array while commands ran, the last time and at the extremes, as
+                                 * the driver says, or of the simulation; 0: it does not, or none has run */
     ts_evidence evidence;       /* of times: TS_VIRTUAL where an NPU of a virtual machine has a part in them; npu-sim: they are the host's */
     const char *chat_template;  /* the file's own in words: "jinja (297 bytes)"; NULL: none, or one that cannot be read */
 } ts_model_info;

@@ -3,6 +3,7 @@
 #include "cli/stats.h"
 #include "cli/table.h"
 #include "cli/term.h"
+#include "npu/gemv_dev.h"
 
 #include <string.h>
 
@@ -83,18 +84,21 @@ static void add_row(cli_table *t, const ts_ledger_row *r) {
     }
 }
 
-static bool add_totals(ts_buf *out, const struct totals *t) {
+static bool add_totals(ts_buf *out, const struct totals *t, const ts_engine *e) {
     bool ok = true;
     if (t->device) {
-        char how[100];
+        char how[100], clock[40];
+        ts_model_info info;
+        ts_engine_info(e, &info);
         ok = ts_buf_printf(out, "multiply-accumulates of linear layers on the device: %.3f %% of %.2f million\n",
                            percent(t->macs - t->cpu_macs, t->macs), (double)t->macs * 1e-6) &&
              ts_buf_printf(out, "bytes moved: weights %llu + padding %llu + activations %llu + sums %llu = %llu\n", (unsigned long long)t->weights,
                            (unsigned long long)t->padding, (unsigned long long)t->acts, (unsigned long long)t->sums,
                            (unsigned long long)(t->weights + t->padding + t->acts + t->sums)) &&
              ts_buf_printf(out,
-                           "device: %llu commands, %.3f ms (%s), %.1f %% of the DMA bound (derived, 27.5 GB/s); host's part %.3f ms (measured)\n",
+                           "device: %llu commands, %.3f ms (%s), %.1f %% of the DMA bound (derived, %.1f GB/s at %s); host's part %.3f ms (measured)\n",
                            (unsigned long long)t->commands, (double)t->device_ns * 1e-6, cli_evidence_text(how, t->evidence), percent(t->bound_ns, t->device_ns),
+                           ts_gemv_dma_bytes_per_us(info.device_mhz) * 1e-3, cli_clock_text(clock, &info),
                            (double)t->host_ns * 1e-6) &&
              ts_buf_printf(out, "guard: %llu proofs of cores checked, %llu wrong; array found configured anew %llu times, nothing lost\n",
                            (unsigned long long)t->proofs, (unsigned long long)t->wrong_proofs, (unsigned long long)t->anew);
@@ -116,7 +120,7 @@ void cli_ledger_print(const ts_engine *e, FILE *out) {
             if (r[i].linear == (linear == 1)) add_row(&table, &r[i]);
     if (ok) {
         struct totals t = add_up(r, n);
-        ok = cli_table_text(&table, cli_term_width(out), &text) && add_totals(&text, &t);
+        ok = cli_table_text(&table, cli_term_width(out), &text) && add_totals(&text, &t, e);
     }
     if (ok) text.data[text.len - 1] = 0; /* the printer ends the last line */
     cli_term_print(out, ok ? text.data : "ledger: out of memory", false);
@@ -155,17 +159,20 @@ bool cli_ledger_json(const ts_engine *e, ts_buf *out) {
     ts_ledger_row *r = rows_of(e, &n);
     if (!r) return false;
     struct totals t = add_up(r, n);
+    ts_model_info info;
+    ts_engine_info(e, &info);
     bool ok = ts_buf_puts(out, "{\"rows\":[");
     for (size_t i = 0; ok && i < n; i++) ok = (i == 0 || ts_buf_putc(out, ',')) && json_row(&r[i], out);
     ok = ok && ts_buf_printf(out,
                              "],\"device_mac_share\":%.6f,\"weight_bytes\":%llu,\"padding_bytes\":%llu,\"activation_bytes\":%llu,"
                              "\"sum_bytes\":%llu,\"moved_bytes\":%llu,\"commands\":%llu,\"device_ns\":%llu,\"bound_ns\":%llu,"
-                             "\"device_evidence\":\"%s\",\"bound_evidence\":\"derived\",\"checked\":%llu,\"differ\":%llu,"
+                             "\"clock_mhz\":%u,\"clock_mhz_least\":%u,\"clock_mhz_most\":%u,\"device_evidence\":\"%s\",\"bound_evidence\":\"derived\",\"checked\":%llu,\"differ\":%llu,"
                              "\"guard\":{\"proofs\":%llu,\"wrong\":%llu,\"anew\":%llu}}",
                              percent(t.macs - t.cpu_macs, t.macs) / 100, (unsigned long long)t.weights, (unsigned long long)t.padding,
                              (unsigned long long)t.acts, (unsigned long long)t.sums,
                              (unsigned long long)(t.weights + t.padding + t.acts + t.sums), (unsigned long long)t.commands,
-                             (unsigned long long)t.device_ns, (unsigned long long)t.bound_ns, ts_evidence_name(t.evidence),
+                             (unsigned long long)t.device_ns, (unsigned long long)t.bound_ns, info.device_mhz,
+                             info.device_mhz_least, info.device_mhz_most, ts_evidence_name(t.evidence),
                              (unsigned long long)t.checked, (unsigned long long)t.differ, (unsigned long long)t.proofs,
                              (unsigned long long)t.wrong_proofs, (unsigned long long)t.anew);
     ts_free(r);

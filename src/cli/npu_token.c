@@ -13,9 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes a microsecond that 8 channels move, [silicon] ryzenai-npu-lab; writes are taken to be as fast [guess]. */
-static const double dma_bytes_per_us = 27500;
-
 enum { MAX_OPS = 12 };
 
 /* An op of a layer kind, how often a token runs it, what it cost. */
@@ -30,6 +27,7 @@ typedef struct plan {
     entry e[MAX_OPS];
     int n;
     ts_prefetch prefetch;
+    double dma_rate; /* bytes a microsecond of all channels, at the clock of the run */
 } plan;
 
 static void add(plan *p, const char *name, uint32_t count, int n, const ts_gemv_shape *shape) {
@@ -77,8 +75,8 @@ typedef struct total {
     uint64_t commands, macs, weights, units, acts, sums;
 } total;
 
-static double bound_us(const ts_gemv_cost *c) {
-    double in = (double)(c->weight_bytes + c->act_bytes) / dma_bytes_per_us, out = (double)c->sum_bytes / dma_bytes_per_us;
+static double bound_us(const plan *p, const ts_gemv_cost *c) {
+    double in = (double)(c->weight_bytes + c->act_bytes) / p->dma_rate, out = (double)c->sum_bytes / p->dma_rate;
     return in > out ? in : out;
 }
 
@@ -91,9 +89,9 @@ static total add_up(const plan *p, double gap_us, uint32_t mhz) {
         t.device += n * (double)c->device_ns / 1000;
         t.gap += n * gap_us * (double)c->commands;
         t.launch += mhz ? n * (double)c->launch_cycles / mhz : 0;
-        t.read += n * (double)(c->weight_bytes + c->act_bytes) / dma_bytes_per_us;
-        t.write += n * (double)c->sum_bytes / dma_bytes_per_us;
-        t.bound += n * bound_us(c);
+        t.read += n * (double)(c->weight_bytes + c->act_bytes) / p->dma_rate;
+        t.write += n * (double)c->sum_bytes / p->dma_rate;
+        t.bound += n * bound_us(p, c);
         t.host += n * (double)c->host_ns / 1000;
         t.commands += e->count * c->commands, t.macs += e->count * c->macs, t.weights += e->count * c->weight_bytes;
         t.units += e->count * c->unit_bytes, t.acts += e->count * c->act_bytes, t.sums += e->count * c->sum_bytes;
@@ -109,7 +107,7 @@ static bool add_ops(ts_buf *out, const plan *p, int width) {
     for (int i = 0; i < p->n; i++) {
         const entry *e = &p->e[i];
         const ts_gemv_cost *c = &e->cost;
-        double b = bound_us(c), us = (double)c->device_ns / 1000;
+        double b = bound_us(p, c), us = (double)c->device_ns / 1000;
         cli_table_add(&t, "%s", e->name);
         cli_table_add(&t, "%u", e->count);
         cli_table_add(&t, "%llu", (unsigned long long)c->commands);
@@ -130,15 +128,20 @@ static bool add_share(ts_buf *out, const char *what, double us, double all) {
     return ts_buf_printf(out, "%-58s %10.0f %6.1f%%\n", what, us, 100 * us / all);
 }
 
+static const char *clock_text(char out[40], const ts_gemv_dev *d) {
+    const ts_npu_clock c = ts_gemv_dev_clock(d);
+    return cli_clock_text(out, &(ts_model_info){.device_mhz = c.mhz, .device_mhz_least = c.least, .device_mhz_most = c.most});
+}
+
 static void print_table(const plan *p, const total *t, const ts_shape *s, const char *type, const ts_gemv_dev *d, bool sim, double gap_us, int n_threads) {
     const ts_evidence evidence = ts_gemv_dev_evidence(d);
-    char how[100];
+    char how[100], clock[40];
     const double all = t->device + t->gap;
     ts_buf out = {0};
-    bool ok = ts_buf_printf(&out, "%s %s, one token, linear layers on %s; clock %u MHz%s\n", s->name, type, sim ? "npu-sim" : "npu", ts_gemv_dev_mhz(d),
-                            sim ? " (of the simulation)" : " (as the driver says)") &&
-              ts_buf_printf(&out, "every result equals the CPU's, bit for bit; times in microseconds, %s; bound: bytes at 27.5 GB/s, the slower of "
-                                  "read and write\n\n", cli_evidence_text(how, evidence)) &&
+    bool ok = ts_buf_printf(&out, "%s %s, one token, linear layers on %s; clock %s%s\n", s->name, type, sim ? "npu-sim" : "npu",
+                            clock_text(clock, d), sim ? " (of the simulation)" : " (as the driver said meanwhile)") &&
+              ts_buf_printf(&out, "every result equals the CPU's, bit for bit; times in microseconds, %s; bound: bytes at %.1f GB/s, the slower of "
+                                  "read and write\n\n", cli_evidence_text(how, evidence), p->dma_rate * 1e-3) &&
               add_ops(&out, p, cli_term_width(stdout)) &&
               ts_buf_printf(&out, "\nbytes of a token: packed weights %llu + padding %llu + activations %llu + sums %llu = %llu\n",
                             (unsigned long long)t->units, (unsigned long long)(t->weights - t->units), (unsigned long long)t->acts,
@@ -163,7 +166,7 @@ static void print_table(const plan *p, const total *t, const ts_shape *s, const 
 static void print_json(const plan *p, const total *t, const ts_shape *s, const char *type, const ts_gemv_dev *d, bool sim, double gap_us) {
     const double all = t->device + t->gap;
     printf("{\"shape\":\"%s\",\"type\":\"%s\",\"device\":\"%s\",\"clock_mhz\":%u,\"evidence\":\"%s\",\"ops\":[", s->name, type, sim ? "npu-sim" : "npu",
-           ts_gemv_dev_mhz(d), ts_evidence_name(ts_gemv_dev_evidence(d)));
+           ts_gemv_dev_clock(d).mhz, ts_evidence_name(ts_gemv_dev_evidence(d)));
     for (int i = 0; i < p->n; i++) {
         const entry *e = &p->e[i];
         const ts_gemv_cost *c = &e->cost;
@@ -171,7 +174,7 @@ static void print_json(const plan *p, const total *t, const ts_shape *s, const c
                "\"activation_bytes\":%llu,\"sum_bytes\":%llu,\"time_us\":%.3f,\"bound_us\":%.3f}",
                i ? "," : "", e->name, e->count, (unsigned long long)c->commands, (unsigned long long)c->macs, (unsigned long long)c->unit_bytes,
                (unsigned long long)(c->weight_bytes - c->unit_bytes), (unsigned long long)c->act_bytes, (unsigned long long)c->sum_bytes,
-               (double)c->device_ns / 1000, bound_us(c));
+               (double)c->device_ns / 1000, bound_us(p, c));
     }
     printf("],\n\"commands\":%llu,\"macs\":%llu,\"device_us\":%.1f,\"submit_us\":%.1f,\"gap_us\":%.1f,\"bound_us\":%.1f,\"bound_share\":%.5f,"
            "\"tok_per_s\":%.4f,\"tok_per_s_evidence\":\"derived\",\"host_us\":%.1f}\n",
@@ -263,6 +266,7 @@ int cli_npu_token(const cli_command *cmd, const cli_model *m, const char *shape_
     }
     if (s == TS_OK) {
         const double gap_us = sim ? (double)ts_sim_submit_gap() / TS_SIM_CLOCK_MHZ : 0; /* a real device's times have it in them */
+        p.dma_rate = ts_gemv_dma_bytes_per_us(ts_gemv_dev_clock(d).mhz);
         const total t = add_up(&p, gap_us, sim ? TS_SIM_CLOCK_MHZ : 0);
         if (json) print_json(&p, &t, shape, type, d, sim, gap_us);
         else print_table(&p, &t, shape, type, d, sim, gap_us, n_threads);

@@ -51,9 +51,18 @@ const char *cli_evidence_text(char out[100], ts_evidence e) {
     return out;
 }
 
+const char *cli_clock_text(char out[40], const ts_model_info *info) {
+    if (!info->device_mhz) snprintf(out, 40, "a clock that nobody tells");
+    else if (info->device_mhz_least == info->device_mhz_most) snprintf(out, 40, "%u MHz", info->device_mhz);
+    else snprintf(out, 40, "%u to %u MHz", info->device_mhz_least, info->device_mhz_most);
+    return out;
+}
+
 bool cli_stats_device(ts_buf *out, const ts_model_info *info) {
     char text[100];
+    char clock[40];
     bool ok = ts_buf_printf(out, "device: %s", cli_device_text(text, info));
+    if (info->device_mhz && !simulated(info)) ok = ok && ts_buf_printf(out, ", array at %s", cli_clock_text(clock, info));
     if (info->evidence == TS_VIRTUAL) return ok && ts_buf_printf(out, "\n        speeds are %s\n", cli_evidence_text(text, info->evidence));
     if (!simulated(info)) return ok && ts_buf_printf(out, " (%s)\n", cli_evidence_text(text, info->evidence));
     return ok && ts_buf_puts(out, "\n        speeds are host time of the simulator (measured), not an NPU's\n");

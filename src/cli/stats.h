@@ -23,6 +23,8 @@ TS_NODISCARD bool cli_stats_device(ts_buf *out, const ts_model_info *info);
 const char *cli_device_text(char out[100], const ts_model_info *info);
 /* What these figures are, for a person: "measured", or "of a virtual machine (KVM), not measured on an NPU". */
 const char *cli_evidence_text(char out[100], ts_evidence e);
+/* The array's clock while commands ran: "1600 MHz", "800 to 1600 MHz", "a clock that nobody tells". */
+const char *cli_clock_text(char out[40], const ts_model_info *info);
 /* What rates and times of this device are, for programs: "host time", or "host time of the simulator". */
 const char *cli_time_kind(const ts_model_info *info);
 

@@ -7,9 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Bytes a microsecond that 8 DMA channels have moved from memory, [silicon] ryzenai-npu-lab (docs/npu/simulator.md); writes
- * are taken to be as fast [guess]. */
-enum { DMA_BYTES_PER_US = 27500 };
 enum { GROUP_MAX = 4 };
 
 /* Layers with the same input that run in one command. */
@@ -97,9 +94,9 @@ void ts_accel_ledger_reset(ts_accel *a) {
 
 /* ---- running -------------------------------------------------------------------------------------------------------- */
 
-static void add_cost(ts_ledger_row *r, const ts_gemv_cost *c, ts_evidence evidence) {
+static void add_cost(ts_ledger_row *r, const ts_gemv_cost *c, const ts_gemv_dev *d) {
     uint64_t in = c->weight_bytes + c->act_bytes, slower = in > c->sum_bytes ? in : c->sum_bytes;
-    r->evidence = evidence;
+    r->evidence = ts_gemv_dev_evidence(d);
     r->calls++;
     r->tokens += c->tokens;
     r->commands += c->commands;
@@ -111,7 +108,7 @@ static void add_cost(ts_ledger_row *r, const ts_gemv_cost *c, ts_evidence eviden
     r->cycles += c->cycles;
     r->device_ns += c->device_ns;
     r->host_ns += c->host_ns;
-    r->bound_ns += slower * 1000 / DMA_BYTES_PER_US;
+    r->bound_ns += (uint64_t)((double)slower * 1000 / ts_gemv_dma_bytes_per_us(ts_gemv_dev_clock(d).mhz));
 }
 
 static void add_proofs(ts_ledger_row *r, const ts_gemv_cost *c) {
@@ -165,7 +162,7 @@ static ts_status run_op(ts_accel *a, const accel_op *o, const ts_exec *ex, const
         for (uint32_t t = 0; layer[i]->bias && t < n_tok; t++)
             for (uint32_t row = 0; row < layer[i]->n_out; row++) y[i][t * ld[i] + row] += layer[i]->bias[row];
     ts_ledger_row *r = row_of_layers(a, &scratch, layer, o->n, a->device);
-    add_cost(r, &cost, ts_gemv_dev_evidence(a->dev));
+    add_cost(r, &cost, a->dev);
     return a->check ? check(a, ex, layer, o->n, act, n_tok, y, ld, r, err) : TS_OK;
 }
 
@@ -368,6 +365,9 @@ const char *ts_accel_device(const ts_accel *a) {
 }
 ts_evidence ts_accel_evidence(const ts_accel *a) {
     return a && a->dev && !ts_gemv_dev_sim(a->dev) ? ts_gemv_dev_evidence(a->dev) : TS_MEASURED;
+}
+ts_npu_clock ts_accel_clock(const ts_accel *a) {
+    return a && a->dev ? ts_gemv_dev_clock(a->dev) : (ts_npu_clock){0};
 }
 uint64_t ts_accel_weight_bytes(const ts_accel *a) {
     return a ? a->weight_bytes : 0;

@@ -24,6 +24,7 @@ const ts_exec_hook *ts_accel_hook(const ts_accel *a);
 bool ts_accel_on_device(const ts_accel *a);
 const char *ts_accel_device(const ts_accel *a); /* "cpu", "npu", "npu-sim" */
 ts_evidence ts_accel_evidence(const ts_accel *a); /* of the host's times */
+ts_npu_clock ts_accel_clock(const ts_accel *a); /* of the array while commands ran */
 uint64_t ts_accel_weight_bytes(const ts_accel *a);
 ts_gemv_dev *ts_accel_gemv(const ts_accel *a); /* NULL: none */
 

@@ -97,6 +97,7 @@ void ts_engine_close(ts_engine *e) {
 
 void ts_engine_info(const ts_engine *e, ts_model_info *out) {
     const ts_model_config *c = &e->model->c;
+    const ts_npu_clock clock = ts_accel_clock(e->accel);
     *out = (ts_model_info){
         .arch = c->arch,
         .name = c->name,
@@ -112,6 +113,9 @@ void ts_engine_info(const ts_engine *e, ts_model_info *out) {
         .layer_macs = ts_model_layer_macs(e->model),
         .head_macs = ts_model_head_macs(e->model),
         .load_ns = e->load_ns,
+        .device_mhz = clock.mhz,
+        .device_mhz_least = clock.least,
+        .device_mhz_most = clock.most,
         .evidence = ts_accel_evidence(e->accel),
         .chat_template = ts_templates_describe(e->templates),
     };

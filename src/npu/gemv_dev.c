@@ -14,6 +14,8 @@ enum { ARG_WEIGHTS, ARG_ACTS, ARG_SUMS, ARG_NEXT, ARGS };
 /* Descriptors of the transfers for the next op, two a column, in turn with two others: the ones before are still in use. */
 enum { AHEAD_BD = 12 };
 
+enum { LOOK_EVERY = 16 }; /* commands: a look is a system call */
+
 /* Everything that the instruction stream of a command depends on. Ops of equal layout share commands: layers repeat. */
 typedef struct layout {
     uint32_t weights[TS_GEMV_CORES], at[TS_GEMV_CORES]; /* words of each stream, and where they begin */
@@ -42,6 +44,8 @@ struct ts_gemv_dev {
     ts_evidence evidence;
     bool prefetch, keep_prefetch;
     uint32_t asked; /* commands since the driver was last asked who else is there */
+    uint32_t looked; /* and at which clock they run */
+    ts_npu_clock clock;
     const ts_gemv_op *ahead; /* the op whose first weights are in the array already; NULL: none */
     uint32_t turn;
     uint32_t jobs;     /* commands since the configuration was loaded, as the cores count them too */
@@ -70,6 +74,7 @@ static ts_status find_node(ts_gemv_dev *d, const ts_gemv_dev_options *o, const t
         TS_TRY(ts_simnode_new(&d->sim, &o->sim, err));
         *io = ts_simnode_io(d->sim);
         d->evidence = TS_SIMULATED;
+        d->clock = (ts_npu_clock){TS_SIM_CLOCK_MHZ, TS_SIM_CLOCK_MHZ, TS_SIM_CLOCK_MHZ};
     } else if (o->io) {
         *io = o->io;
         d->evidence = o->evidence;
@@ -146,8 +151,11 @@ ts_evidence ts_gemv_dev_evidence(const ts_gemv_dev *d) {
 bool ts_gemv_dev_prefetch(const ts_gemv_dev *d) {
     return d->prefetch;
 }
-uint32_t ts_gemv_dev_mhz(const ts_gemv_dev *d) {
-    return d->sim ? TS_SIM_CLOCK_MHZ : d->dev->info.h_clock_mhz;
+ts_npu_clock ts_gemv_dev_clock(const ts_gemv_dev *d) {
+    return d->clock;
+}
+double ts_gemv_dma_bytes_per_us(uint32_t mhz) {
+    return 27.5 * (mhz ? mhz : 1000);
 }
 
 /* ---- ops ------------------------------------------------------------------------------------------------------------ */
@@ -499,7 +507,7 @@ static bool may_prefetch(ts_gemv_dev *d) {
     return d->prefetch;
 }
 
-/* Submit and wait. */
+/* Submit and wait, and look at the clock now and then: the driver may change it at any time. */
 static ts_status carry_out(ts_gemv_dev *d, const ts_gemv_op *op, const ts_gemv_op *next, const command *c, ts_err *err) {
     const ts_npu_arg args[ARGS] = {[ARG_WEIGHTS] = {.bo = &op->weights},
                                    [ARG_ACTS] = {.bo = &d->acts},
@@ -508,6 +516,7 @@ static ts_status carry_out(ts_gemv_dev *d, const ts_gemv_op *op, const ts_gemv_o
     TS_TRY(ts_npu_cmd_submit(c->cmd, args, ts_npu_command_args(c->checked), err));
     d->ahead = next;
     if (next) d->turn = c->key.turn ^ 1;
+    if (!d->sim && d->looked++ % LOOK_EVERY == 0) ts_npu_clock_look(&d->clock, d->dev);
     return ts_npu_cmd_wait(c->cmd, d->timeout_ns, err);
 }
 

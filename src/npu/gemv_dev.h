@@ -44,8 +44,11 @@ ts_simnode *ts_gemv_dev_sim(ts_gemv_dev *d); /* NULL: not ts_gemv_dev_options.si
 ts_evidence ts_gemv_dev_evidence(const ts_gemv_dev *d);
 /* Are weights taken ahead of time, as things stand? */
 bool ts_gemv_dev_prefetch(const ts_gemv_dev *d);
-/* MHz of the array that cycles are counted in: of the simulation, or what the driver says (0: it does not). */
-uint32_t ts_gemv_dev_mhz(const ts_gemv_dev *d);
+/* The array's clock while its commands ran: the simulation's, or what the driver has said meanwhile. */
+ts_npu_clock ts_gemv_dev_clock(const ts_gemv_dev *d);
+/* Bytes a microsecond that all DMA channels together read or write at such a clock, 0: not known, 1 GHz. The limit is one of cycles:
+ * about 27.5 bytes in each, 27 GB/s near 1 GHz and 47.6 at 1.8 [silicon, others]; writes are taken to be as fast [guess]. */
+double ts_gemv_dma_bytes_per_us(uint32_t mhz);
 
 /* ---- ops ------------------------------------------------------------------------------------------------------------ */
 

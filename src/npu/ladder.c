@@ -182,13 +182,24 @@ ts_status climb_trip(climb *c, uint32_t seed, uint32_t times, double *us, ts_err
 
 /* ---- rungs --------------------------------------------------------------------------------------------------------- */
 
+/* The clocks of this moment. */
+static void tell_clocks(climb *c, const char *when, const char *figure) {
+    uint32_t controller, array;
+    if (!ts_npu_clocks(c->dev, &controller, &array)) {
+        climb_say(c, "    the driver does not tell the clocks");
+        return;
+    }
+    climb_say(c, "    clocks %u and %u MHz (controller, array), %s", controller, array, when);
+    climb_figure(c, figure, array, "MHz");
+}
+
 static ts_status rung_queries(climb *c, ts_err *err) {
     TS_TRY(ts_npu_dev_query(&c->dev, c->o->io, c->o->path, err));
     ts_npu_dev_stop_by(c->dev, c->o->stop);
     const ts_npu_info *i = &c->dev->info;
     c->result->info = *i;
-    climb_say(c, "    driver %d.%d, firmware %u.%u.%u.%u, clocks %u and %u MHz (controller, array)", i->driver_major,
-              i->driver_minor, i->firmware[0], i->firmware[1], i->firmware[2], i->firmware[3], i->mp_clock_mhz, i->h_clock_mhz);
+    climb_say(c, "    driver %d.%d, firmware %u.%u.%u.%u", i->driver_major, i->driver_minor, i->firmware[0], i->firmware[1], i->firmware[2],
+              i->firmware[3]);
     climb_say(c, "    array %u columns, %u rows, version %u.%u", i->array.cols, i->array.rows, i->array.version.major,
               i->array.version.minor);
     struct ts_uapi_hwctx_entry users[8];
@@ -197,7 +208,7 @@ static ts_status rung_queries(climb *c, ts_err *err) {
     for (size_t j = 0; j < n && j < 8; j++)
         climb_say(c, "    in use: columns %u to %u by process %lld", users[j].start_col,
                   users[j].start_col + users[j].num_col - 1, (long long)users[j].pid);
-    climb_figure(c, "clock", i->h_clock_mhz, "MHz");
+    tell_clocks(c, n ? "while others use it" : "idle", n ? "clock_others" : "clock_idle");
     return TS_OK;
 }
 
@@ -227,6 +238,7 @@ static ts_status rung_empty(climb *c, ts_err *err) {
     TS_TRY(s);
     climb_say(c, "    %.0f us from submission to completion of the first command (%s)", us, climb_source(c));
     climb_figure(c, "first_command", us, "us");
+    tell_clocks(c, "with a context", "clock");
     return TS_OK;
 }
 

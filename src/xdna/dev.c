@@ -42,6 +42,14 @@ bool ts_npu_clocks(const ts_npu_dev *dev, uint32_t *mp_mhz, uint32_t *h_mhz) {
     return true;
 }
 
+void ts_npu_clock_look(ts_npu_clock *c, const ts_npu_dev *dev) {
+    uint32_t controller, mhz;
+    if (!ts_npu_clocks(dev, &controller, &mhz) || !mhz) return;
+    c->mhz = mhz;
+    if (!c->least || mhz < c->least) c->least = mhz;
+    if (mhz > c->most) c->most = mhz;
+}
+
 static ts_status check_driver(ts_npu_dev *dev, const char *path, ts_err *err) {
     char name[64] = "";
     struct ts_uapi_version v = {.name_len = sizeof name - 1, .name = (uint64_t)(uintptr_t)name};
@@ -72,7 +80,6 @@ static ts_status check_chip(ts_npu_dev *dev, ts_err *err) {
                        "NPU: firmware %u.%u.%u.%u is too old: update linux-firmware to 1.5.2 or newer",
                        f.major, f.minor, f.patch, f.build);
     memcpy(dev->info.firmware, (uint32_t[]){f.major, f.minor, f.patch, f.build}, sizeof dev->info.firmware);
-    (void)ts_npu_clocks(dev, &dev->info.mp_clock_mhz, &dev->info.h_clock_mhz); /* nice to know, nothing more */
     return TS_OK;
 }
 

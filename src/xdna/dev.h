@@ -8,8 +8,7 @@
 
 typedef struct ts_npu_info {
     int driver_major, driver_minor;
-    uint32_t firmware[4];               /* major, minor, patch, build */
-    uint32_t mp_clock_mhz, h_clock_mhz; /* 0 where the driver does not say; H is the array's */
+    uint32_t firmware[4]; /* major, minor, patch, build */
     struct ts_uapi_aie_metadata array;
 } ts_npu_info;
 
@@ -46,8 +45,16 @@ bool ts_npu_dev_stopped(const ts_npu_dev *dev);
 /* One request, repeated while a signal interrupts it. 0 or -errno. */
 int ts_npu_ioctl(const ts_npu_dev *dev, uint32_t request, void *arg);
 
-/* The clocks as they are now, in MHz: controller, array. false: the driver does not say. An idle chip runs slower [silicon, others]. */
+/* The clocks as they are now, in MHz: controller, array. false: the driver does not say. Without a context the chip runs slower, half
+ * as fast in Linux 7.3 [doc]: whatever is said about a run needs the clock of the run. */
 bool ts_npu_clocks(const ts_npu_dev *dev, uint32_t *mp_mhz, uint32_t *h_mhz);
+
+/* The array's clock in MHz as it was seen while commands were under way: the last time, the least, the most. All 0: it was not. */
+typedef struct ts_npu_clock {
+    uint32_t mhz, least, most;
+} ts_npu_clock;
+/* Look: a context must be there with a command under way, or just done. */
+void ts_npu_clock_look(ts_npu_clock *c, const ts_npu_dev *dev);
 
 /* The contexts on the device, of all programs: up to `cap`, *n in all that were told. */
 TS_NODISCARD ts_status ts_npu_users(const ts_npu_dev *dev, struct ts_uapi_hwctx_entry *out, size_t cap,

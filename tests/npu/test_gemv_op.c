@@ -1,5 +1,6 @@
 /* Whole linear layers on the simulated NPU, through driver, strict node and array: results against the reference kernel bit
  * for bit, bytes that add up, failures of the device. */
+#include "clocked.h"
 #include "groups.h"
 #include "support/alloc_fail.h"
 
@@ -202,6 +203,37 @@ static void test_failures(void **state) {
     ts_log_sink(NULL, NULL, TS_LOG_INFO);
 }
 
+/* The clock is that of the commands: it is not read before there is a context, and again as time goes by. */
+static void test_clock(void **state) {
+    (void)state;
+    ts_rng rng = ts_rng_seed(8);
+    ts_err err;
+    ts_simnode *sim;
+    ts_gemv_dev *d;
+    clocked chip;
+    group g;
+    assert_ok(ts_simnode_new(&sim, &(ts_simnode_options){.strict = true}, &err));
+    assert_ok(ts_gemv_dev_open(&d, &(ts_gemv_dev_options){.io = clocked_init(&chip, ts_simnode_io(sim)), .evidence = TS_VIRTUAL}, &err));
+    assert_int_equal(ts_gemv_dev_evidence(d), TS_VIRTUAL);
+    assert_int_equal(ts_gemv_dev_clock(d).mhz, 0);
+    group_init(&g, d, &(ts_gemv_shape){TS_Q4_0, 72, 512}, 1, &rng);
+    assert_ok(group_run(&g, 1, NULL, NULL, &rng, &err));
+    ts_npu_clock c = ts_gemv_dev_clock(d);
+    assert_true(c.mhz == CLOCKED_BUSY && c.least == CLOCKED_BUSY && c.most == CLOCKED_BUSY);
+    chip.busy_mhz = 1024; /* a balanced mode of power */
+    for (int i = 0; i < 20; i++) assert_ok(group_run(&g, 1, NULL, NULL, &rng, &err));
+    c = ts_gemv_dev_clock(d);
+    assert_true(c.mhz == 1024 && c.least == 1024 && c.most == CLOCKED_BUSY);
+    group_fini(&g);
+    ts_gemv_dev_close(d);
+    ts_simnode_free(sim);
+    assert_ok(ts_gemv_dev_open(&d, &(ts_gemv_dev_options){.simulated = true}, &err));
+    c = ts_gemv_dev_clock(d);
+    assert_true(c.mhz == TS_SIM_CLOCK_MHZ && c.least == c.mhz && c.most == c.mhz && ts_gemv_dev_evidence(d) == TS_SIMULATED);
+    ts_gemv_dev_close(d);
+    assert_true(ts_gemv_dma_bytes_per_us(0) == 27500 && ts_gemv_dma_bytes_per_us(1600) == 44000);
+}
+
 static bool stop_at_once(void *ud) {
     ++*(int *)ud;
     return true;
@@ -317,6 +349,7 @@ int main(void) {
         cmocka_unit_test(test_prefetch_policy),
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_stopped),
+        cmocka_unit_test(test_clock),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_refusals),
     };

@@ -1,5 +1,6 @@
 /* The ladder: to the top on the simulated NPU in every profile, rung by rung on the fake node, and at each rung the failures
  * that end it there: the message, nothing after it, nothing left behind. */
+#include "clocked.h"
 #include "loopback.h"
 #include "support/alloc_fail.h"
 #include "support/test.h"
@@ -80,13 +81,18 @@ static void test_to(void **state) {
             ts_ladder_result r;
             loopback_init(&l);
             assert_ok(ts_fake_new(&f, &(ts_fake_options){.profile = (ts_fake_profile)profile, .array = &l.table}, &err));
-            const ts_ladder_options o = {.io = ts_fake_io(f), .path = "x", .evidence = profile == TS_FAKE_7 ? TS_VIRTUAL : TS_MEASURED, .to = to,
+            clocked chip;
+            const ts_ladder_options o = {.io = clocked_init(&chip, ts_fake_io(f)), .path = "x", .evidence = profile == TS_FAKE_7 ? TS_VIRTUAL : TS_MEASURED, .to = to,
                                          .say = keep, .ud = &text};
             assert_int_equal(ts_ladder_evidence(&o), o.evidence);
             assert_ok(ts_npu_ladder(&o, &r, &err));
             assert_int_equal(r.reached, to);
             assert_int_equal(r.info.firmware[3], 391);
-            assert_non_null(strstr(text.data, "firmware 1.5.5.391, clocks 847 and 1600 MHz"));
+            assert_non_null(strstr(text.data, "firmware 1.5.5.391\n"));
+            assert_non_null(strstr(text.data, "clocks 400 and 800 MHz (controller, array), idle\n"));
+            assert_int_equal(strstr(text.data, "clocks 800 and 1600 MHz (controller, array), with a context\n") != NULL, to > 2);
+            assert_true(figure(&r, "clock_idle") == CLOCKED_IDLE);
+            assert_true(to < 3 || figure(&r, "clock") == CLOCKED_BUSY);
             assert_int_equal(strstr(text.data, "5 columns: ok") != NULL, to == 5);
             assert_null(strstr(text.data, "simulated"));
             assert_int_equal(strstr(text.data, "measured") != NULL, to > 2 && o.evidence == TS_MEASURED);
@@ -101,6 +107,29 @@ static void test_to(void **state) {
     assert_string_equal(ts_ladder_rung_name(4), "loop-back");
     assert_string_equal(ts_ladder_rung_name(0), "?");
     assert_string_equal(ts_ladder_rung_name(TS_LADDER_RUNGS + 1), "?");
+}
+
+/* No clock of a moment without a context is taken for the clock of a run. */
+static void test_clocks(void **state) {
+    (void)state;
+    ts_err err = {.msg = ""};
+    ts_simnode *n;
+    ts_ladder_result r;
+    clocked chip;
+    ts_buf text = {0};
+    assert_ok(ts_simnode_new(&n, &(ts_simnode_options){.profile = TS_FAKE_7}, &err));
+    const ts_ladder_options o = {.io = clocked_init(&chip, ts_simnode_io(n)), .path = "x", .sim = n, .to = 8, .say = keep, .ud = &text};
+    assert_ok(ts_npu_ladder(&o, &r, &err));
+    assert_true(figure(&r, "clock_idle") == CLOCKED_IDLE && figure(&r, "clock") == CLOCKED_BUSY && figure(&r, "clock_busy") == CLOCKED_BUSY);
+    const char *at = text.data;
+    for (int i = 0; i < 4; i++) {
+        assert_non_null(at = strstr(at, ", array at 1600 MHz (simulated)"));
+        at++;
+    }
+    assert_null(strstr(text.data, "array at 800"));
+    assert_int_equal(chip.contexts, 0);
+    ts_buf_free(&text);
+    ts_simnode_free(n);
 }
 
 /* What a device does to the driver, by rung. */
@@ -235,7 +264,7 @@ static void test_alloc(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_top), cmocka_unit_test(test_to), cmocka_unit_test(test_stops),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_top), cmocka_unit_test(test_to), cmocka_unit_test(test_clocks), cmocka_unit_test(test_stops),
                                        cmocka_unit_test(test_stops_above), cmocka_unit_test(test_stopped), cmocka_unit_test(test_alloc)};
     return cmocka_run_group_tests_name("ladder", tests, NULL, NULL);
 }

@@ -29,6 +29,21 @@ static void test_device(void **state) {
     }
 }
 
+static void test_clock(void **state) {
+    (void)state;
+    char text[40];
+    ts_model_info info = {.device = "npu", .cpu_level = "avx2", .n_threads = 1};
+    ts_buf out = {0};
+    assert_string_equal(cli_clock_text(text, &info), "a clock that nobody tells");
+    info.device_mhz = info.device_mhz_least = info.device_mhz_most = 1600;
+    assert_string_equal(cli_clock_text(text, &info), "1600 MHz");
+    info.device_mhz_least = 800;
+    assert_string_equal(cli_clock_text(text, &info), "800 to 1600 MHz");
+    assert_true(cli_stats_device(&out, &info));
+    assert_string_equal(out.data, "device: npu and cpu avx2, 1 thread, array at 800 to 1600 MHz (measured)\n");
+    ts_buf_free(&out);
+}
+
 static void test_evidence(void **state) {
     (void)state;
     char text[100];
@@ -40,6 +55,6 @@ static void test_evidence(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_device), cmocka_unit_test(test_evidence)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_device), cmocka_unit_test(test_clock), cmocka_unit_test(test_evidence)};
     return cmocka_run_group_tests_name("stats", tests, NULL, NULL);
 }
