@@ -538,12 +538,18 @@ static ts_status run_command(ts_gemv_op *op, uint32_t n_tok, const ts_gemv_op *n
             s = check_proofs(d, op, &k, cost, err);
         }
         if (s == TS_OK) return TS_OK;
-        if (s != TS_E_DEVICE) return s;
+        if (s != TS_E_DEVICE) {
+            if (d->ctx->dead) ts_npu_ctx_drop(d->ctx); /* a command may still be under way, and whoever stops frees what it uses */
+            return s;
+        }
         d->ctx->dead = true; /* what is in the array is not known any more */
         d->ahead = NULL;
         end_prefetch(d, "a command failed");
         if (d->sim && *ts_simnode_report(d->sim)) ts_log(TS_LOG_WARN, "%s", ts_simnode_report(d->sim));
-        if (attempt) return s;
+        if (attempt) {
+            ts_npu_ctx_drop(d->ctx);
+            return s;
+        }
         if (err) ts_log(TS_LOG_WARN, "%s; trying once more in a new context", err->msg);
     }
 }

@@ -164,6 +164,13 @@ static ts_status plan_loop(climb *c, int n_cols, int channel, ts_err *err) {
     return climb_plan(c, d, n_cols, &p, (uint64_t[]){bytes, bytes}, 2, err);
 }
 
+int climb_sharers(climb *c) {
+    const int n = ts_npu_ctx_sharers(c->ctx);
+    if (n > 0)
+        climb_say(c, "    %d other context%s on these columns: the firmware takes turns, and times have them in them", n, n == 1 ? "" : "s");
+    return n > 0 ? n : 0;
+}
+
 ts_status climb_trip(climb *c, uint32_t seed, uint32_t times, double *us, ts_err *err) {
     size_t bytes = c->in.bytes;
     uint32_t *in = (uint32_t *)(void *)c->in.ptr, *out = (uint32_t *)(void *)c->out.ptr;
@@ -335,6 +342,10 @@ static ts_status rung_kept(climb *c, ts_err *err) {
     TS_TRY(climb_run(c, 2, &us, err));
     ts_npu_bo_invalidate(&c->out, 0, out);
     const uint32_t *got = (const uint32_t *)(const void *)c->out.ptr + CALL_WORDS;
+    if (memcmp(got, word, sizeof word) != 0 && climb_sharers(c)) {
+        climb_say(c, "    a memtile has not kept its words, as must be where columns are shared: nothing is known of the firmware by it");
+        return TS_OK;
+    }
     for (uint32_t i = 0; i < KEPT_WORDS; i++)
         if (got[i] != word[i])
             return ts_fail(err, TS_E_DEVICE, "NPU: word %u of the memtile, at 0x%x, is 0x%08x after a command that did nothing, not 0x%08x", i,
@@ -348,6 +359,7 @@ static ts_status rung_latency(climb *c, ts_err *err) {
     TS_TRY(plan_quiet(c, err));
     TS_TRY(climb_up(c, 0, 0, err));
     for (int i = 0; i < REPEATS; i++) TS_TRY(climb_run(c, 0, &us[i], err));
+    climb_sharers(c);
     tell_latency(c, "a command with nothing to do", "latency", us);
     climb_let_go(c);
     TS_TRY(plan_loop(c, 1, 0, err));

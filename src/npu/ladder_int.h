@@ -46,6 +46,9 @@ TS_NODISCARD ts_status climb_run(climb *c, int n_args, double *us, ts_err *err);
 /* Another command for the context that is there. */
 TS_NODISCARD ts_status climb_command(climb *c, ts_dispatch *p, const uint64_t *bytes, int n_args, ts_err *err);
 
+/* How many other contexts are known to be on the columns; where there are any, it is said. */
+int climb_sharers(climb *c);
+
 /* The tasks of a loop: `words` from argument 0 and to argument 1 in each column. */
 void climb_loop_dispatch(ts_dispatch *p, int n_cols, int channel, uint32_t words);
 /* One trip of 4 KiB a column with data that depend on `seed`; the result must be `times` the input. */

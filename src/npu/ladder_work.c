@@ -207,6 +207,7 @@ ts_status rung_read(climb *c, ts_err *err) {
     for (size_t i = 0; i < in / 4; i++) ((uint32_t *)(void *)c->in.ptr)[i] = read_word(i);
     ts_npu_bo_flush(&c->in, 0, in);
     TS_TRY(ts_npu_ctx_new(&c->ctx, c->dev, c->config, err));
+    climb_sharers(c);
     for (size_t r = 0; r < 4; r++) {
         double small, large, block = 4.0 * BLOCK_WORDS * rows[r].n;
         uint32_t mhz;

@@ -29,9 +29,16 @@ bool ts_npu_dev_stopped(const ts_npu_dev *dev) {
     return dev->stop.asked && dev->stop.asked(dev->stop.ud);
 }
 
+enum { INFO_ROOM = 4096 };
+
+/* A structure of `len` bytes into *out. Kernels before 7 write all of theirs, whatever size they are told, and one may come with a
+ * larger structure: the answer has room. */
 static int query(const ts_npu_dev *dev, uint32_t param, void *out, uint32_t len) {
-    struct ts_uapi_get_info g = {.param = param, .buffer_size = len, .buffer = (uint64_t)(uintptr_t)out};
-    return ts_npu_ioctl(dev, TS_IOCTL_GET_INFO, &g);
+    char room[INFO_ROOM] = {0};
+    struct ts_uapi_get_info g = {.param = param, .buffer_size = len, .buffer = (uint64_t)(uintptr_t)room};
+    int r = ts_npu_ioctl(dev, TS_IOCTL_GET_INFO, &g);
+    if (r == 0) memcpy(out, room, len);
+    return r;
 }
 
 bool ts_npu_clocks(const ts_npu_dev *dev, uint32_t *mp_mhz, uint32_t *h_mhz) {
@@ -156,10 +163,8 @@ void ts_npu_dev_close(ts_npu_dev *dev) {
 
 ts_status ts_npu_users(const ts_npu_dev *dev, struct ts_uapi_hwctx_entry *out, size_t cap, size_t *n,
                        ts_err *err) {
-    struct ts_uapi_hwctx_entry all[32] = {0};
-    struct ts_uapi_get_info g = {
-        .param = TS_UAPI_INFO_HW_CONTEXTS, .buffer_size = sizeof all, .buffer = (uint64_t)(uintptr_t)all};
-    int r = ts_npu_ioctl(dev, TS_IOCTL_GET_INFO, &g);
+    struct ts_uapi_hwctx_entry all[32]; /* a kernel's list has 6 at most, and ends where the room does, or is refused (before 6.18) */
+    int r = query(dev, TS_UAPI_INFO_HW_CONTEXTS, all, sizeof all);
     if (r < 0) return ts_npu_fail(err, TS_NPU_QUERY, r);
     /* What buffer_size says afterwards depends on the kernel: bytes written, or bytes left. An entry has columns. */
     for (*n = 0; *n < sizeof all / sizeof all[0] && all[*n].num_col; ++*n)

@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* MAP_FIXED_NOREPLACE */
+#define _GNU_SOURCE /* MAP_FIXED_NOREPLACE, MADV_DONTFORK */
 #include "xdna/io.h"
 
 #include "base/clock.h"
@@ -35,6 +35,8 @@ static int drm_mmap(void *ud, int fd, void *want, size_t len, uint64_t offset, v
         munmap(p, len);
         return -EEXIST;
     }
+    /* a child that lived on with the mapping would keep the file open, and with it contexts and columns [doc: Linux 7.3] */
+    (void)madvise(p, len, MADV_DONTFORK);
     *out = p;
     return 0;
 }

@@ -93,8 +93,7 @@ struct ts_uapi_get_bo_info {
     uint32_t handle, pad;
     uint64_t map_offset; /* out: for mmap */
     uint64_t vaddr;      /* out: where it is mapped, TS_UAPI_INVALID_ADDR if nowhere */
-    uint64_t
-        xdna_addr; /* out: address for the device; of a shared buffer before 6.18: TS_UAPI_INVALID_ADDR, its vaddr serves */
+    uint64_t xdna_addr;  /* out: address for the device; of a shared buffer up to 6.18: TS_UAPI_INVALID_ADDR, its vaddr serves */
 };
 
 enum { TS_UAPI_SYNC_TO_DEVICE = 0, TS_UAPI_SYNC_FROM_DEVICE = 1 };

@@ -469,6 +469,84 @@ static void test_sharers(void **state) {
     unplan(&p);
 }
 
+/* A kernel may write more than it is asked for: as much as its structure has. */
+static int wide_ioctl(void *ud, int fd, uint32_t request, void *arg) {
+    int r = gate.fake->ioctl(ud, fd, request, arg);
+    const struct ts_uapi_get_info *g = arg;
+    if (r == 0 && request == TS_IOCTL_GET_INFO)
+        memset((char *)(uintptr_t)g->buffer + (g->param == TS_UAPI_INFO_HW_CONTEXTS ? 2048 : 64), 0x55, 64);
+    return r;
+}
+
+static void test_wide_answers(void **state) {
+    (void)state;
+    ts_err err;
+    rig r = {0};
+    plan(&r, 2);
+    assert_ok(node(&r, (ts_fake_options){.profile = TS_FAKE_6_18}, &err));
+    gate_open(r.fake, "");
+    gate.io.ioctl = wide_ioctl;
+    assert_ok(ts_npu_dev_query(&r.dev, &gate.io, "/dev/accel/accel0", &err));
+    assert_true(!r.dev->heap && !r.dev->heap_handle && !r.dev->stop.asked);
+    ts_npu_dev_close(r.dev);
+    assert_ok(bring_up_through(&r, &gate.io, &err));
+    uint32_t controller = 0, array = 0;
+    assert_true(ts_npu_clocks(r.dev, &controller, &array) && controller == 847 && array == 1600);
+    assert_ok(loop_once(&r, 1, &err));
+    ts_log_sink(NULL, NULL, TS_LOG_INFO);
+    bring_down(&r);
+    assert_clean(&r);
+    ts_fake_free(r.fake);
+    unplan(&r);
+}
+
+/* Where a shared buffer is for the device: what the driver says, before it is mapped or after; the pointer where it does not. */
+static struct {
+    uint64_t before, after;
+    void *mapped;
+} told;
+
+static int told_ioctl(void *ud, int fd, uint32_t request, void *arg) {
+    int r = gate.fake->ioctl(ud, fd, request, arg);
+    if (r == 0 && request == TS_IOCTL_GET_BO_INFO && ((struct ts_uapi_get_bo_info *)arg)->map_offset != TS_UAPI_INVALID_ADDR)
+        ((struct ts_uapi_get_bo_info *)arg)->xdna_addr = told.mapped ? told.after : told.before;
+    return r;
+}
+
+static int told_mmap(void *ud, int fd, void *want, size_t len, uint64_t offset, void **out) {
+    int r = gate.fake->mmap(ud, fd, want, len, offset, out);
+    if (r == 0) told.mapped = *out;
+    return r;
+}
+
+static void test_addresses(void **state) {
+    (void)state;
+    const uint64_t none = TS_UAPI_INVALID_ADDR, iova = UINT64_C(0x7fffe00000);
+    const struct {
+        uint64_t before, after;
+        bool pointer;
+    } k[] = {{none, none, true} /* 6.18 and before */, {none, 0, true}, {iova, iova, false} /* 7.3 with force_iova or a carveout */, {none, iova, false}};
+    for (size_t i = 0; i < sizeof k / sizeof k[0]; i++) {
+        ts_err err;
+        rig r = {0};
+        ts_npu_bo bo;
+        assert_ok(node(&r, (ts_fake_options){0}, &err));
+        gate_open(r.fake, "");
+        assert_ok(ts_npu_dev_open(&r.dev, &gate.io, "/dev/accel/accel0", &err));
+        gate.io.ioctl = told_ioctl;
+        gate.io.mmap = told_mmap;
+        told.before = k[i].before, told.after = k[i].after, told.mapped = NULL;
+        assert_ok(ts_npu_bo_init(&bo, r.dev, TS_NPU_SHARED, 8192, "a buffer", &err));
+        assert_ptr_equal(bo.ptr, told.mapped);
+        assert_true(bo.addr == (k[i].pointer ? (uint64_t)(uintptr_t)bo.ptr : iova));
+        ts_npu_bo_fini(&bo);
+        ts_log_sink(NULL, NULL, TS_LOG_INFO);
+        ts_npu_dev_close(r.dev);
+        assert_clean(&r);
+        ts_fake_free(r.fake);
+    }
+}
+
 /* What a kernel says where there is no context to be had, who is named, and whether it is tried again: not where nothing can come free. */
 static void test_refusals(void **state) {
     (void)state;
@@ -756,6 +834,7 @@ int main(void) {
         cmocka_unit_test(test_bad_calls),      cmocka_unit_test(test_every_call_fails),
         cmocka_unit_test(test_patience),       cmocka_unit_test(test_sharers),
         cmocka_unit_test(test_stop),           cmocka_unit_test(test_room),
+        cmocka_unit_test(test_wide_answers),   cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_endings),        cmocka_unit_test(test_end_after_loss),
         cmocka_unit_test(test_array_failures), cmocka_unit_test(test_messages),

@@ -6,7 +6,9 @@
 #include "xdna/io.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char root[64];
@@ -273,6 +275,12 @@ static void test_drm(void **state) {
     io->flush(io->ud, (char *)p + 3, 5000); /* flushing changes nothing that a CPU could see */
     io->flush(io->ud, p, 0);
     for (int i = 0; i < 8192; i++) assert_int_equal(((char *)p)[i], 0x5a);
+    pid_t child = fork(); /* which must not keep the mapping, and with it the file: there it is not mapped */
+    assert_true(child >= 0);
+    if (child == 0) _exit(msync(p, 8192, MS_ASYNC) != 0 && errno == ENOMEM ? 0 : 1);
+    int ended = -1;
+    assert_int_equal(waitpid(child, &ended, 0), child);
+    assert_int_equal(ended, 0);
     void *again;
     assert_int_equal(io->mmap(io->ud, fd, p, 8192, 0, &again), -EEXIST);
     assert_int_equal(io->munmap(io->ud, p, 8192), 0);

@@ -215,6 +215,41 @@ static void test_stops_above(void **state) {
     }
 }
 
+/* Another program comes to the same columns while the last rung is climbed: what the firmware's turns cost the array is not laid at the
+ * firmware's door. */
+struct shared {
+    ts_buf text;
+    ts_fake *f;
+    bool come;
+};
+
+static void come_late(void *ud, const char *line) {
+    struct shared *s = ud;
+    keep(&s->text, line);
+    if (strcmp(line, "9 latency ...")) return;
+    for (uint32_t col = 1; s->come && col <= 4; col++) ts_fake_add_user(s->f, &(ts_fake_user){.pid = 4711, .start_col = col, .n_cols = 1});
+    ts_fake_reconfigure(s->f, 1, 1);
+}
+
+static void test_shared(void **state) {
+    (void)state;
+    for (int come = 0; come < 2; come++) {
+        ts_err err = {.msg = ""};
+        ts_simnode *n;
+        ts_ladder_result r;
+        assert_ok(ts_simnode_new(&n, &(ts_simnode_options){.profile = TS_FAKE_7}, &err));
+        struct shared s = {.f = ts_simnode_fake(n), .come = come};
+        const ts_ladder_options o = {.io = ts_simnode_io(n), .path = "x", .sim = n, .say = come_late, .ud = &s};
+        ts_status st = ts_npu_ladder(&o, &r, &err);
+        assert_status(st, come ? TS_OK : TS_E_DEVICE);
+        if (!come) assert_non_null(strstr(err.msg, "rung 9, latency: NPU: word 0 of the memtile"));
+        assert_int_equal(strstr(s.text.data, "1 other context on these columns: the firmware takes turns") != NULL, come);
+        assert_int_equal(strstr(s.text.data, "a memtile has not kept its words, as must be where columns are shared") != NULL, come);
+        ts_buf_free(&s.text);
+        ts_simnode_free(n);
+    }
+}
+
 static bool stop_after(void *ud) {
     int *left = ud;
     return (*left)-- == 0;
@@ -265,6 +300,6 @@ static void test_alloc(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_top), cmocka_unit_test(test_to), cmocka_unit_test(test_clocks), cmocka_unit_test(test_stops),
-                                       cmocka_unit_test(test_stops_above), cmocka_unit_test(test_stopped), cmocka_unit_test(test_alloc)};
+                                       cmocka_unit_test(test_stops_above), cmocka_unit_test(test_stopped), cmocka_unit_test(test_shared), cmocka_unit_test(test_alloc)};
     return cmocka_run_group_tests_name("ladder", tests, NULL, NULL);
 }
