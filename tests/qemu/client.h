@@ -90,12 +90,12 @@ static inline bool client_send_raw(client *c, const void *data, size_t len, cons
     union {
         char bytes[CMSG_SPACE(64 * sizeof(int))];
         struct cmsghdr align;
-    } control;
+    } extra;
     struct iovec io = {.iov_base = (void *)data, .iov_len = len};
     struct msghdr h = {.msg_iov = &io, .msg_iovlen = 1};
-    memset(&control, 0, sizeof control);
+    memset(&extra, 0, sizeof extra);
     if (n_fds) {
-        h.msg_control = &control;
+        h.msg_control = &extra;
         h.msg_controllen = CMSG_SPACE((size_t)n_fds * sizeof(int));
         struct cmsghdr *m = CMSG_FIRSTHDR(&h);
         m->cmsg_level = SOL_SOCKET;

@@ -69,6 +69,7 @@ static range *nth(const dma_map *m, size_t i) {
 
 static void move_gap(dma_map *m, size_t to) {
     size_t wide = m->cap - m->n;
+    if (to == m->gap) return;
     if (to < m->gap) memmove(m->r + to + wide, m->r + to, (m->gap - to) * sizeof *m->r);
     else memmove(m->r + m->gap, m->r + m->gap + wide, (to - m->gap) * sizeof *m->r);
     m->gap = to;

@@ -215,7 +215,7 @@ npu1 *npu1_new(vfu *v, const npu1_options *o) {
     n->o = *o;
     n->minor = o->minor;
     n->function = (vfu_device){.ud = n, .bar_bytes = {BAR0_BYTES, BAR1_BYTES, BAR2_BYTES, 0, BAR4_BYTES, 0}, .vectors = 16,
-                               .bar_read = bar_read, .bar_write = bar_write, .reset = reset};
+                               .quiet = o->quiet, .bar_read = bar_read, .bar_write = bar_write, .reset = reset};
     configuration(&n->function, o->pasid != NULL);
     power_on(n);
     if (pthread_mutex_init(&n->lock, NULL) || pthread_cond_init(&n->work, NULL) || pthread_create(&n->thread, NULL, npu1_worker, n)) {

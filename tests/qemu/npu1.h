@@ -19,6 +19,7 @@ typedef struct npu1_options {
     pasid_walker *pasid; /* NULL: the function cannot do PASIDs; borrowed */
     uint64_t max_cycles; /* of one command, 0: the simulator's own limit */
     bool verbose;        /* every message and command on stderr */
+    bool quiet;          /* nothing on stderr, failed commands and refused messages neither */
 } npu1_options;
 
 /* Makes the function known to `v` (borrowed) and starts the thread for commands. NULL: out of memory, or no thread. */

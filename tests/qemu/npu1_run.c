@@ -228,7 +228,8 @@ static run_end start_cu(npu1 *n, npu1_context *x, const uint8_t *arg, uint32_t w
         t = ts_now_ns() - t;
         end = s == TS_OK ? RUN_DONE : outcome == TS_ARRAY_HANG ? RUN_HUNG : RUN_FAILED;
         *status = s == TS_OK ? STATUS_OK : s == TS_E_DEVICE ? STATUS_DMA_ERROR : STATUS_INVALID_INSTR;
-        if (s != TS_OK && !x->gone) fprintf(stderr, "npu1-server: context %d: %s\n%s", x->id, err.msg, ts_array_report(x->array));
+        if (s == TS_E_DEVICE && !x->gone && !n->o.quiet) fprintf(stderr, "npu1-server: context %d: %s", x->id, ts_array_report(x->array));
+        else if (s != TS_OK) npu1_say(n, "context %d: %s", x->id, err.msg);
         after_run(n, x, t);
     }
     ts_free(stream);

@@ -73,9 +73,9 @@ void pasid_set_table(pasid_walker *p, uint64_t device_table) {
     pthread_mutex_unlock(&p->lock);
 }
 
-static void answer(pasid_walker *p, uint64_t device_table) {
+static void answer(pasid_walker *p, uint64_t device_table) { /* 0: there is none */
     pthread_mutex_lock(&p->lock);
-    p->table = device_table;
+    if (device_table) p->table = device_table;
     p->asking = false;
     pthread_cond_broadcast(&p->answered);
     pthread_mutex_unlock(&p->lock);

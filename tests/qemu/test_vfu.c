@@ -33,7 +33,7 @@ static void toy_reset(void *ud) {
 
 static client *start(toy *t) {
     memset(t, 0, sizeof *t);
-    t->d = (vfu_device){.ud = t, .bar_bytes = {BAR_BYTES}, .vectors = 2, .bar_read = toy_read, .bar_write = toy_write, .reset = toy_reset};
+    t->d = (vfu_device){.ud = t, .bar_bytes = {BAR_BYTES}, .vectors = 2, .quiet = true, .bar_read = toy_read, .bar_write = toy_write, .reset = toy_reset};
     t->d.config[0] = 0x22, t->d.config[1] = 0x10;
     t->d.writable[4] = 0x0f;
     t->v = vfu_new();

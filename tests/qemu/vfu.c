@@ -333,7 +333,7 @@ static bool serve_one(vfu *v, message *m) {
     m->id = (uint16_t)head[0], m->command = (uint16_t)(head[0] >> 16), m->flags = head[2];
     v->messages++;
     if (head[1] < HEAD_BYTES || head[1] - HEAD_BYTES > VFU_BODY_MAX) { /* where does the next one begin? */
-        fprintf(stderr, "npu1-server: vfio-user message %u of %u bytes: the connection ends\n", m->command, head[1]);
+        if (!v->d->quiet) fprintf(stderr, "npu1-server: vfio-user message %u of %u bytes: the connection ends\n", m->command, head[1]);
         v->refused++;
         reply(v, m, EINVAL);
         return false;
@@ -342,7 +342,8 @@ static bool serve_one(vfu *v, message *m) {
     if (!receive(v, m, m->body, m->len)) return false;
     int error = carry_out(v, m);
     if (error) {
-        fprintf(stderr, "npu1-server: vfio-user message %u of %u bytes is refused: %s\n", m->command, m->len, strerror(error));
+        if (!v->d->quiet)
+            fprintf(stderr, "npu1-server: vfio-user message %u of %u bytes is refused: %s\n", m->command, m->len, strerror(error));
         v->refused++;
     }
     close_fds(m); /* before the client can see that it is done */

@@ -18,6 +18,7 @@ typedef struct vfu_device {
     uint8_t writable[VFU_CONFIG_BYTES]; /* bits of it that the client may change */
     uint32_t bar_bytes[VFU_BARS];       /* 0: none */
     uint32_t vectors;                   /* MSI-X */
+    bool quiet;                         /* do not tell stderr what is refused */
     void (*bar_read)(void *ud, int bar, uint32_t off, void *data, uint32_t len);
     void (*bar_write)(void *ud, int bar, uint32_t off, const void *data, uint32_t len);
     void (*reset)(void *ud);
