@@ -66,7 +66,7 @@ static void describe_host(report *r, const ts_npu_host *h) {
 /* What the driver has to say, which is often more than an error number. */
 static void tell_kernel_log(report *r, const ts_npu_host *h) {
     ts_buf text = {0};
-    const char *slot = ""; /* of the chip that runs */
+    const char *slot = h->n_chips ? h->chip[0].slot : ""; /* of the chip that runs, if one does */
     for (int i = 0; i < h->n_chips; i++)
         if (h->chip[i].node[0]) slot = h->chip[i].slot;
     int e = ts_npu_kernel_log(&text, slot, KERNEL_LINES);
@@ -179,10 +179,12 @@ static int run(const cli_command *self, int argc, char **argv) {
 
     ts_npu_host h;
     ts_err err = {.msg = ""};
-    char found[64];
+    char found[64] = "";
+    ts_status there = TS_OK;
     ts_npu_host_probe(&h, "");
     if (!simulated && !node) {
-        if (ts_npu_host_node(&h, found, sizeof found, &err) != TS_OK) return cli_fail(&err);
+        there = ts_npu_host_node(&h, found, sizeof found, &err);
+        if (there != TS_OK && !h.n_chips) return cli_fail(&err); /* else the report and the kernel log say more */
         node = found;
     }
     ts_simnode *sim = NULL;
@@ -202,10 +204,10 @@ static int run(const cli_command *self, int argc, char **argv) {
     }
     ts_ladder_options o = {.io = simulated ? ts_simnode_io(sim) : ts_npu_io_drm(), .path = node ? node : "npu-sim", .sim = sim,
                            .evidence = *h.hypervisor ? TS_VIRTUAL : TS_MEASURED, .to = (int)to, .stop = {cli_interrupt_stop, NULL}, .say = say, .ud = &r};
-    ts_ladder_result res;
+    ts_ladder_result res = {0};
     cli_catch_interrupt();
     ts_log_sink(say_log, &r, TS_LOG_INFO);
-    ts_status s = ts_npu_ladder(&o, &res, &err);
+    ts_status s = there == TS_OK ? ts_npu_ladder(&o, &res, &err) : there;
     ts_log_sink(NULL, NULL, TS_LOG_INFO);
     if (!simulated) tell_firmware(&r, &h, &res.info);
     if (s == TS_E_CANCELLED) {

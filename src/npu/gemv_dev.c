@@ -545,6 +545,7 @@ static ts_status run_command(ts_gemv_op *op, uint32_t n_tok, const ts_gemv_op *n
         d->ctx->dead = true; /* what is in the array is not known any more */
         d->ahead = NULL;
         end_prefetch(d, "a command failed");
+        if (!d->prefetch) next = NULL; /* what has just been lost once would be lost again */
         if (d->sim && *ts_simnode_report(d->sim)) ts_log(TS_LOG_WARN, "%s", ts_simnode_report(d->sim));
         if (attempt) {
             ts_npu_ctx_drop(d->ctx);

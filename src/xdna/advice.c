@@ -33,11 +33,13 @@ static const struct {
      "no permission: add yourself to the group \"render\" (usermod -aG render USER) and log in again"},
     {TS_NPU_OPEN, ENODEV,
      "the NPU needs the IOMMU with PASID: remove amd_iommu=off from the kernel command line, enable the "
-     "IOMMU "
-     "in the BIOS; it does not work in a virtual machine"},
+     "IOMMU in the BIOS; a virtual machine hardly ever has one"},
+    {TS_NPU_OPEN, EINVAL, /* 7.3, whatever the reason */
+     "the driver cannot let the NPU into this program's memory, for the IOMMU gives it no PASID: remove amd_iommu=off from the kernel "
+     "command line and enable the IOMMU in the BIOS, or load the driver with force_iova=1 (amdxdna.force_iova=1 there)"},
     {TS_NPU_OPEN, EOPNOTSUPP,
-     "this kernel has shared virtual addressing switched off (some 6.18 point releases) or iommu=pt is set: "
-     "remove iommu=pt, or take a newer kernel"},
+     "this kernel has shared virtual addressing switched off (some 6.18 point releases), or is older and has iommu=pt on its command "
+     "line: remove that, or take a newer kernel"},
     {TS_NPU_OPEN, ENOSPC,
      "the IOMMU has no address space left for another program: close other programs that use the NPU, or "
      "reboot"},
@@ -46,19 +48,21 @@ static const struct {
     {TS_NPU_HEAP, ENOMEM, "not enough memory for 64 MiB of device heap: close other programs"},
     {TS_NPU_HEAP, EAGAIN,
      "pages could not be locked: raise the memlock limit (ulimit -l unlimited, or limits.conf)"},
+    {TS_NPU_HEAP, ENOSPC, "the memory that is set aside for the NPU (carveout) has no 64 MiB left: close other programs, or set more aside"},
     {TS_NPU_HEAP, EBUSY, "this program has a heap already"},
     {TS_NPU_HEAP, EEXIST, "no aligned 64 MiB of address space were free"},
     {TS_NPU_BUFFER, ENOMEM,
      "not enough memory: close other programs, use a smaller model, or raise the memlock limit (ulimit -l)"},
     {TS_NPU_BUFFER, EAGAIN,
      "pages could not be locked: raise the memlock limit (ulimit -l unlimited, or limits.conf)"},
-    {TS_NPU_BUFFER, ENOSPC, "the device heap is full"},
+    {TS_NPU_BUFFER, ENOSPC, "the device heap, or the memory that is set aside for the NPU (carveout), is full: use a smaller model"},
     {TS_NPU_BUFFER, EPERM,
      "pages could not be locked: raise the memlock limit (ulimit -l unlimited, or limits.conf)"},
     {TS_NPU_CONTEXT, ENOENT, "there is no device heap yet"},
+    {TS_NPU_CONTEXT, EAGAIN, "the device heap is not mapped: please report it with the kernel log (dmesg | grep amdxdna)"},
     {TS_NPU_CONTEXT, EINVAL,
-     "the driver refuses the context: too many columns, or firmware and kernel do not fit each other; update "
-     "the kernel and linux-firmware"},
+     "the firmware refuses the context. After an earlier hang of the NPU it does until you " AFTER_A_HANG "; else firmware and kernel do not fit "
+     "each other: update the kernel and linux-firmware. The kernel log has its status (dmesg | grep amdxdna)"},
     {TS_NPU_CONTEXT, ENODEV,
      "there is no room for the columns: other programs hold some of them in another width; close them and try again"},
     {TS_NPU_CONTEXT, ENOSPC, "all columns are taken by other programs: close them and try again"},
@@ -68,6 +72,8 @@ static const struct {
     {TS_NPU_CONFIG, EINVAL,
      "the firmware refuses the configuration: please report it with the kernel log (dmesg | grep amdxdna)"},
     {TS_NPU_SUBMIT, EIO, "the context is dead after an earlier failure: it must be made anew"},
+    {TS_NPU_SUBMIT, EFAULT, "memory of its buffers is gone: free memory and try again"},
+    {TS_NPU_SUBMIT, ETIME, "memory of its buffers could not be had in time: free memory and try again"},
     {TS_NPU_SUBMIT, EINVAL,
      "the driver refuses the command: please report it with the kernel log (dmesg | grep amdxdna)"},
     {TS_NPU_SUBMIT, ENOENT, "a buffer of the command is gone"},
@@ -157,6 +163,16 @@ const char *ts_npu_firmware_text(uint32_t status) {
 static const struct {
     const char *pattern, *text;
 } log_lines[] = {
+    {"unning under hypervisor not supported", "this driver does not run in a virtual machine that it recognises"},
+    {"unning without IOMMU not supported", "the IOMMU is off: enable it in the BIOS, and remove amd_iommu=off from the kernel command line"},
+    {"PASID unavailable", "the IOMMU gives the NPU no PASID: enable it in the BIOS, or load the driver with force_iova=1"},
+    {"SVA bind device failed", "the IOMMU gives the NPU no PASID: enable it in the BIOS, or load the driver with force_iova=1"},
+    {"failed to request_firmware", "the firmware file is missing: install linux-firmware (Debian: firmware-amd-graphics) and, if the driver "
+                                   "loads early, rebuild the initramfs"},
+    {"failed to validate fw", "the processor refuses the firmware file: it is damaged or another chip's; install linux-firmware anew"},
+    {"failed to start fw", "the processor refuses the firmware file: it is damaged or another chip's; install linux-firmware anew"},
+    {"TDR timeout detected", "a command did not end, and the driver has given up it and all others under way"},
+    {"Allocate AIE resource failed, ret -19", "another program holds some of the columns in another width"},
     {"firmware is not alive",
      "the firmware did not start: the firmware file does not fit this driver; update linux-firmware"},
     {"Invalid mbox magic",

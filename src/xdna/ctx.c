@@ -54,7 +54,8 @@ static ts_status refused(int result, const holders *h, ts_err *err) {
     if (result == -ENODEV && !h->told) advice = ts_npu_advice(TS_NPU_QUERY, ENODEV);
     else if (is_taken(result, h) && h->n >= CONTEXTS) advice = ts_npu_advice(TS_NPU_CONTEXT, EBUSY);
     else if (result == -ENODEV && !h->n)
-        advice = "the driver has no columns for it, and names no program that holds any: see the kernel log (dmesg | grep amdxdna)";
+        advice = "the driver has no columns for it, and names no program that holds any: perhaps its firmware has stopped; see the kernel log "
+                 "(dmesg | grep amdxdna), or reboot";
     ts_status s = ts_fail(err, result == -ENOMEM ? TS_E_NOMEM : TS_E_DEVICE, "NPU: %s (%s): %s%s%s%s", ts_npu_step_text(TS_NPU_CONTEXT),
                           strerror(-result), advice, is_taken(result, h) && h->n ? " (" : "", is_taken(result, h) ? h->text : "",
                           is_taken(result, h) && h->n ? ")" : "");

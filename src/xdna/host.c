@@ -148,6 +148,8 @@ void ts_npu_host_probe(ts_npu_host *h, const char *root) {
     read_line(path, h->kernel, sizeof h->kernel);
     if (sscanf(h->kernel, "%d.%d", &h->kernel_major, &h->kernel_minor) != 2)
         h->kernel_major = h->kernel_minor = 0;
+    put(path, sizeof path, "%s/sys/bus/pci/drivers/amdxdna", root);
+    h->loaded = access(path, F_OK) == 0;
     h->firmware = has_firmware(root, h->firmware_version, sizeof h->firmware_version);
     put(path, sizeof path, "%s/sys/kernel/iommu_groups", root);
     h->iommu_groups = count_entries(path);
@@ -165,6 +167,14 @@ void ts_npu_host_probe(ts_npu_host *h, const char *root) {
 static bool kernel_older(const ts_npu_host *h, int major, int minor) {
     return h->kernel_major &&
            (h->kernel_major < major || (h->kernel_major == major && h->kernel_minor < minor));
+}
+
+/* Why a driver that is there has not taken the chip, as far as can be seen from here; its own words are in the kernel log. */
+static const char *why_refused(const ts_npu_host *h) {
+    if (!h->firmware) return ": the firmware is missing; install linux-firmware (Debian: firmware-amd-graphics), then load the driver again";
+    if (!h->iommu_groups) return ": it needs the IOMMU; enable it in the BIOS and remove amd_iommu=off from the kernel command line";
+    if (*h->hypervisor) return ": in a virtual machine drivers from Linux 7 on refuse to";
+    return ": its firmware does not start, perhaps after an earlier hang or with a file that does not fit; reboot, or update linux-firmware";
 }
 
 ts_status ts_npu_host_node(const ts_npu_host *h, char *path, size_t len, ts_err *err) {
@@ -185,6 +195,9 @@ ts_status ts_npu_host_node(const ts_npu_host *h, char *path, size_t len, ts_err 
     if (!npu1->driver[0] && kernel_older(h, 6, 14))
         return ts_fail(err, TS_E_DEVICE, "NPU: kernel %s has no amdxdna driver: it needs Linux 6.14 or newer",
                        h->kernel);
+    if (!npu1->driver[0] && h->loaded)
+        return ts_fail(err, TS_E_DEVICE, "NPU: the amdxdna driver is loaded, but has not taken %s%s (sudo dmesg | grep amdxdna says more)",
+                       npu1->slot, why_refused(h));
     if (!npu1->driver[0])
         return ts_fail(
             err, TS_E_DEVICE,
@@ -220,9 +233,8 @@ const char *ts_npu_host_warning(const ts_npu_host *h, uint64_t locked_bytes, int
             h->amd_iommu_off ? " (kernel command line)" : "");
         return buf;
     }
-    if (h->iommu_pt && n++ == i) {
-        put(buf, len,
-            "iommu=pt is on the kernel command line: with older drivers opening the NPU fails; remove it");
+    if (h->iommu_pt && kernel_older(h, 6, 18) && n++ == i) { /* 6.18.15 and 7.3.4 do with it */
+        put(buf, len, "iommu=pt is on the command line of kernel %s: with drivers before 6.18 opening the NPU fails; remove it", h->kernel);
         return buf;
     }
     if (!h->firmware && n++ == i) {

@@ -22,6 +22,7 @@ typedef struct ts_npu_host {
     int n_chips;
     char kernel[64];
     int kernel_major, kernel_minor;
+    bool loaded;   /* the amdxdna driver is, whether it has taken a chip or not */
     bool firmware; /* a firmware file for npu1 is there */
     char firmware_version[24]; /* of that file, where its name tells ("1.5.5.391"), else empty */
     int iommu_groups;

@@ -48,7 +48,8 @@ static void put_link(const char *path, const char *target) {
 
 typedef struct machine {
     const char *device, *driver, *node, *kernel, *cmdline;
-    bool firmware, iommu;
+    bool firmware, iommu, loaded;
+    const char *vendor; /* of the machine's firmware */
 } machine;
 
 static void build(const machine *m) {
@@ -76,6 +77,8 @@ static void build(const machine *m) {
     put_file("proc/cmdline", m->cmdline ? m->cmdline : "BOOT_IMAGE=/vmlinuz quiet\n");
     if (m->firmware) put_file("lib/firmware/amdnpu/1502_00/npu.sbin.xz", "x");
     if (m->iommu) make_dirs("sys/kernel/iommu_groups/0");
+    if (m->loaded) make_dirs("sys/bus/pci/drivers/amdxdna");
+    if (m->vendor) put_file("sys/class/dmi/id/sys_vendor", m->vendor);
 }
 
 static void demolish(void) {
@@ -103,6 +106,12 @@ static void test_machines(void **state) {
          TS_E_DEVICE,
          "no driver is bound to 0000:c4:00.1: try modprobe amdxdna"},
         {{"0x1502\n", NULL, NULL, "6.18.2\n", NULL, false, true}, TS_E_DEVICE, "the firmware is missing too"},
+        {{"0x1502\n", NULL, NULL, "7.3.4\n", NULL, true, true, true},
+         TS_E_DEVICE,
+         "the amdxdna driver is loaded, but has not taken 0000:c4:00.1: its firmware does not start, perhaps after an earlier hang"},
+        {{"0x1502\n", NULL, NULL, "7.3.4\n", NULL, false, true, true}, TS_E_DEVICE, "has not taken 0000:c4:00.1: the firmware is missing; install"},
+        {{"0x1502\n", NULL, NULL, "7.3.4\n", NULL, true, false, true}, TS_E_DEVICE, "has not taken 0000:c4:00.1: it needs the IOMMU"},
+        {{"0x1502\n", NULL, NULL, "7.3.4\n", NULL, true, true, true, "QEMU\n"}, TS_E_DEVICE, "in a virtual machine drivers from Linux 7 on refuse to"},
         {{"0x1502\n", "vfio-pci", NULL, "6.18.2\n", NULL, true, true},
          TS_E_DEVICE,
          "bound to the driver vfio-pci, not to amdxdna"},
@@ -142,7 +151,8 @@ static void test_warnings(void **state) {
          1,
          "the IOMMU is off (kernel command line)"},
         {{"0x1502\n", "amdxdna", "accel1", "7.3.4\n", "quiet\n", true, false}, 0, 1, "the IOMMU is off:"},
-        {{"0x1502\n", "amdxdna", "accel1", "7.3.4\n", "iommu=pt quiet\n", true, true}, 0, 1, "iommu=pt"},
+        {{"0x1502\n", "amdxdna", "accel1", "7.3.4\n", "iommu=pt quiet\n", true, true}, 0, 0, NULL},
+        {{"0x1502\n", "amdxdna", "accel1", "6.17.8\n", "iommu=pt quiet\n", true, true}, 0, 1, "iommu=pt is on the command line of kernel 6.17.8"},
         {{"0x1502\n", "amdxdna", "accel1", "7.3.4\n", "amd_iommu=offset xiommu=pt\n", true, true},
          0,
          0,
