@@ -26,7 +26,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = HERE.parent.parent
 MEMORY = "1G"
 # The jobs of one boot in their order. NAME-WORD is jobs/NAME with an argument.
-JOBS = ["selftest", "model-q4_0", "model-q8_0"]
+JOBS = ["differ", "selftest", "model-q4_0", "model-q8_0"]
 TYPES = ["q4_0", "q8_0"]
 PROMPT, MESSAGE, TEXT = "Once upon a time", "Hello! Who are you?\n", "The cat sat on the mat and looked at the moon."
 # What the CPU answers here, which the guest's NPU must equal: /expect/NAME and the arguments, with TYPE, PROMPT and OUT filled in.
@@ -219,6 +219,8 @@ def first_files(args, kernel: pathlib.Path, busybox: pathlib.Path, programs: dic
         archive.file(f"models/tessera-tiny-{kind}.gguf", SOURCE / f"models/tessera-tiny-{kind}.gguf")
     for name, path in answers(programs["tessera"], folder).items():
         archive.file(f"expect/{name}", path)
+    for path in sorted((HERE / "answers").glob("*.txt")):
+        archive.file(f"expect/answers/{path.name}", path)
     return archive.bytes()
 
 
@@ -255,10 +257,11 @@ class Guest:
         sock, qmp, control = (str(self.folder / n) for n in ("npu", "qmp", "control"))
         tessera = self.args.build / "src/cli/tessera"
         server = self.args.server or self.args.build / "tests/qemu/npu1-server"
-        for program in tessera, server:
+        differ = self.args.build / "tests/qemu/differ"
+        for program in tessera, server, differ:
             if not program.is_file():
                 raise Failure(f"there is no {program}; build it: ninja -C {self.args.build}")
-        data = first_files(self.args, self.kernel, self.busybox, {"tessera": tessera}, self.settings(), self.folder)
+        data = first_files(self.args, self.kernel, self.busybox, {"tessera": tessera, "differ": differ}, self.settings(), self.folder)
         sva = self.args.road == "sva"
         (self.folder / "initrd").write_bytes((initramfs.acpi_archive() if sva else b"") + data)
         words = f"console=ttyS0 panic=-1 quiet mitigations=off nokaslr audit=0 apparmor=0 tsc=reliable {self.road.kernel}"
