@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,18 +14,21 @@
 
 enum { EXIT_FAILED = 1, EXIT_WRONG_USAGE = 2 };
 
-static const char usage[] =
-    "usage: npu1-server [--protocol MINOR] [--qmp SOCKET [--bdf N]] [--control SOCKET] [--verbose] SOCKET\n";
+static const char usage[] = "usage: npu1-server [--protocol MINOR] [--qmp SOCKET [--bdf N]]\n"
+                            "                   [--control SOCKET] [--verbose] SOCKET\n";
 static const char help[] =
     "\n"
-    "An npu1 behind a vfio-user socket, for one QEMU (vfio-user-pci) whose guest runs the amdxdna driver.\n"
-    "It ends when QEMU hangs up and prints its counts on stderr.\n"
+    "An npu1 behind a vfio-user socket, for one QEMU (vfio-user-pci) whose guest\n"
+    "runs the amdxdna driver. It ends when QEMU hangs up and prints its counts on\n"
+    "stderr.\n"
     "\n"
-    "  --protocol MINOR   minor number of the firmware's mailbox protocol 5, 7 or 8 (8)\n"
-    "  --qmp SOCKET       QEMU's QMP socket: the device then can do PASIDs, by the tables of QEMU's AMD IOMMU\n"
-    "  --bdf N            bus << 8 | device << 3 | function of the NPU in the guest (0x10)\n"
-    "  --control SOCKET   listen here for orders, one a line (tests/qemu/control.h)\n"
-    "  --verbose          every message and command on stderr\n";
+    "  --protocol MINOR  of the firmware's mailbox protocol 5: 7 or 8 (8)\n"
+    "  --qmp SOCKET      QEMU's QMP socket: the device can do PASIDs then, by the\n"
+    "                    tables of QEMU's AMD IOMMU\n"
+    "  --bdf N           bus << 8 | device << 3 | function in the guest (0x10)\n"
+    "  --control SOCKET  listen here for orders, one a line (tests/qemu/control.h)\n"
+    "  --verbose         every message and command on stderr\n"
+    "  --help            this\n";
 
 typedef struct arguments {
     npu1_options device;
@@ -135,7 +139,8 @@ int main(int argc, char **argv) {
     arguments a;
     int rc = parse(argc, argv, &a);
     if (rc >= 0) return rc;
-    if ((a.qmp && !fits(a.qmp))) return EXIT_FAILED;
+    if (a.qmp && !fits(a.qmp)) return EXIT_FAILED;
+    signal(SIGPIPE, SIG_IGN); /* what the client gives for an interrupt may be a pipe that nobody reads */
     vfu *v = vfu_new();
     if (v && a.qmp) a.device.pasid = pasid_new(vfu_memory(v), a.qmp, a.bdf);
     npu1 *n = v && (!a.qmp || a.device.pasid) ? npu1_new(v, &a.device) : NULL;

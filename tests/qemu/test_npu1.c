@@ -701,6 +701,36 @@ static void asynchronous_errors(void **state) {
     stop(&e);
 }
 
+/* Without an order: what a command waits for never comes. The columns tell of it, and the heap's message can fail as well. */
+static void deadlock(void **state) {
+    (void)state;
+    env e = start();
+    uint32_t id, core, bytes;
+    ts_buf pdi = loop_pdi(1), b = {0};
+    ts_txn t = {0};
+    ts_err err;
+    ring ch = context(&e, 1, 1, &pdi, &id);
+    ts_txn_wait(&t, ts_tile_at(0, 0), TS_S2MM, 0);
+    assert_ok(ts_txn_finish(&t, 1, &b, &err));
+    start_cu s = start_of(0, put_stream(&e, 0, &b), 0, 0);
+    give(&e, &ch, 0, &s);
+    for (int i = 0; i < 2000 && !count(&e, "hung"); i++) usleep(1000);
+    assert_int_equal(count(&e, "hung"), 1);
+    assert_false(answers_within(&e, &ch, 10));
+    assert_int_equal(column_status(&e, 1 << 1, 1, 8192, &bytes), 0);
+    memcpy(&core, e.c->ram + ASYNC_OFF + 4 * 80, 4); /* S2MM 0 of the memtile: it waits for words */
+    assert_int_equal(core >> 4 & 1, 1);
+    assert_int_equal(destroy(&e, id), 0);
+    assert_int_equal(create(&e, 1, 1, 0, &ch, &id), 0);
+    order(&e, "refuse 0x106 0x2000004", "ok");
+    assert_int_equal(map_heap(&e, id, RAM_AT, HEAP_BYTES), 0x2000004);
+    assert_int_equal(destroy(&e, id), 0);
+    ts_txn_free(&t);
+    ts_buf_free(&b);
+    ts_buf_free(&pdi);
+    stop(&e);
+}
+
 /* ---- a command that runs on ----------------------------------------------------------------------------------------------------------- */
 
 /* A core that never stops, and a wait for what never comes: the simulator has work for hours. */
@@ -944,7 +974,8 @@ int main(void) {
         cmocka_unit_test(firmware_starts),   cmocka_unit_test(queries),             cmocka_unit_test(commands),
         cmocka_unit_test(bad_configuration), cmocka_unit_test(heaps),               cmocka_unit_test(status_of_columns),
         cmocka_unit_test(shared_columns),    cmocka_unit_test(all_contexts),        cmocka_unit_test(hanging),
-        cmocka_unit_test(faults_and_delays), cmocka_unit_test(asynchronous_errors), cmocka_unit_test(busy_contexts),
+        cmocka_unit_test(faults_and_delays), cmocka_unit_test(asynchronous_errors), cmocka_unit_test(deadlock),
+        cmocka_unit_test(busy_contexts),
         cmocka_unit_test(memory_goes_away),  cmocka_unit_test(wild_rings),          cmocka_unit_test(failing_allocations),
         cmocka_unit_test(control_channel),
     };
