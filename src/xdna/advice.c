@@ -13,6 +13,7 @@ static const char *const step_texts[TS_NPU_STEPS] = {
     [TS_NPU_QUERY] = "asking the NPU driver failed",
     [TS_NPU_HEAP] = "setting up the NPU's 64 MiB heap failed",
     [TS_NPU_BUFFER] = "creating an NPU buffer failed",
+    [TS_NPU_MEMORY] = "creating an NPU buffer failed",
     [TS_NPU_CONTEXT] = "creating an NPU context failed",
     [TS_NPU_CONFIG] = "configuring the NPU failed",
     [TS_NPU_SUBMIT] = "handing a command to the NPU failed",
@@ -48,15 +49,19 @@ static const struct {
     {TS_NPU_HEAP, ENOMEM, "not enough memory for 64 MiB of device heap: close other programs"},
     {TS_NPU_HEAP, EAGAIN,
      "pages could not be locked: raise the memlock limit (ulimit -l unlimited, or limits.conf)"},
-    {TS_NPU_HEAP, ENOSPC, "the memory that is set aside for the NPU (carveout) has no 64 MiB left: close other programs, or set more aside"},
+    {TS_NPU_HEAP, ENOSPC, /* of the host's memory too [doc: 7.3] */
+     "not enough memory for 64 MiB of device heap, or what is set aside for the NPU (carveout) is used up: close other programs"},
     {TS_NPU_HEAP, EBUSY, "this program has a heap already"},
     {TS_NPU_HEAP, EEXIST, "no aligned 64 MiB of address space were free"},
-    {TS_NPU_BUFFER, ENOMEM,
+    {TS_NPU_BUFFER, EAGAIN, "the device heap is not mapped: please report it"},
+    {TS_NPU_BUFFER, ENOSPC, "the device heap is full"},
+    {TS_NPU_MEMORY, ENOSPC,
+     "not enough memory, or what is set aside for the NPU (carveout) is used up: close other programs, or use a smaller model"},
+    {TS_NPU_MEMORY, ENOMEM,
      "not enough memory: close other programs, use a smaller model, or raise the memlock limit (ulimit -l)"},
-    {TS_NPU_BUFFER, EAGAIN,
+    {TS_NPU_MEMORY, EAGAIN,
      "pages could not be locked: raise the memlock limit (ulimit -l unlimited, or limits.conf)"},
-    {TS_NPU_BUFFER, ENOSPC, "the device heap, or the memory that is set aside for the NPU (carveout), is full: use a smaller model"},
-    {TS_NPU_BUFFER, EPERM,
+    {TS_NPU_MEMORY, EPERM,
      "pages could not be locked: raise the memlock limit (ulimit -l unlimited, or limits.conf)"},
     {TS_NPU_CONTEXT, ENOENT, "there is no device heap yet"},
     {TS_NPU_CONTEXT, EAGAIN, "the device heap is not mapped: please report it with the kernel log (dmesg | grep amdxdna)"},
@@ -103,7 +108,8 @@ const char *ts_npu_advice(ts_npu_step step, int os_errno) {
 }
 
 ts_status ts_npu_fail(ts_err *err, ts_npu_step step, int result) {
-    ts_status code = result == -ENOMEM ? TS_E_NOMEM : TS_E_DEVICE;
+    const bool memory = result == -ENOMEM || (result == -ENOSPC && (step == TS_NPU_HEAP || step == TS_NPU_MEMORY));
+    ts_status code = memory ? TS_E_NOMEM : TS_E_DEVICE;
     ts_fail(err, code, "NPU: %s (%s): %s", ts_npu_step_text(step), strerror(-result),
             ts_npu_advice(step, -result));
     if (err) err->os_errno = -result;

@@ -13,7 +13,8 @@ typedef enum ts_npu_step {
     TS_NPU_OPEN,    /* opening the node */
     TS_NPU_QUERY,   /* GET_INFO and the driver's version */
     TS_NPU_HEAP,    /* creating or mapping the device heap */
-    TS_NPU_BUFFER,  /* creating or mapping a buffer */
+    TS_NPU_BUFFER,  /* creating a buffer in the device heap */
+    TS_NPU_MEMORY,  /* creating or mapping one of the host's memory */
     TS_NPU_CONTEXT, /* creating a hardware context */
     TS_NPU_CONFIG,  /* loading a configuration into it */
     TS_NPU_SUBMIT,  /* handing over a command */
@@ -25,8 +26,8 @@ typedef enum ts_npu_step {
 const char *ts_npu_step_text(ts_npu_step step);
 /* What that error means at that step and what to do; never NULL. os_errno > 0. */
 const char *ts_npu_advice(ts_npu_step step, int os_errno);
-/* Fill err with "NPU: <what failed> (<errno>): <advice>" and return TS_E_DEVICE, or TS_E_NOMEM for ENOMEM.
- * result: the -errno of an io call. */
+/* Fill err with "NPU: <what failed> (<errno>): <advice>" and return TS_E_DEVICE, or TS_E_NOMEM for ENOMEM, and for
+ * ENOSPC of host memory. result: the -errno of an io call. */
 ts_status ts_npu_fail(ts_err *err, ts_npu_step step, int result);
 
 /* "TIMEOUT", and what it means, for the state of a command packet. */

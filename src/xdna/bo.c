@@ -55,7 +55,7 @@ ts_status ts_npu_bo_init(ts_npu_bo *bo, ts_npu_dev *dev, ts_npu_bo_kind kind, si
         r = kind == TS_NPU_DEVICE ? find_in_heap(bo) : map_shared(bo);
     }
     if (r == 0) return TS_OK;
-    ts_status s = ts_npu_fail(err, TS_NPU_BUFFER, r);
+    ts_status s = ts_npu_fail(err, kind == TS_NPU_DEVICE ? TS_NPU_BUFFER : TS_NPU_MEMORY, r);
     s = ts_err_prefix(err, s, "%s (%zu bytes)", what, bytes);
     ts_npu_bo_fini(bo);
     return s;

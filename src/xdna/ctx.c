@@ -5,6 +5,7 @@
 #include "xdna/advice.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -102,11 +103,6 @@ static ts_status configure(ts_npu_ctx *ctx, ts_err *err) {
     return r < 0 ? ts_npu_fail(err, TS_NPU_CONFIG, r) : TS_OK;
 }
 
-static ts_status create_configured(ts_npu_ctx *ctx, ts_err *err) {
-    TS_TRY(create(ctx, ts_npu_config_cols(ctx->config), err));
-    return configure(ctx, err);
-}
-
 static void destroy(ts_npu_ctx *ctx) {
     if (ctx->handle)
         ts_npu_ioctl(ctx->dev, TS_IOCTL_DESTROY_HWCTX,
@@ -116,6 +112,83 @@ static void destroy(ts_npu_ctx *ctx) {
                      &(struct ts_uapi_syncobj_destroy){.handle = ctx->syncobj});
     ctx->handle = ctx->syncobj = 0;
     ctx->carried = (ts_carried){0};
+}
+
+/* ---- who else is on the columns ------------------------------------------------------------------------ */
+
+enum { LISTED = 32 };
+
+/* All contexts, *n of them, and which is ours; NULL: the driver does not say clearly. */
+static const struct ts_uapi_hwctx_entry *find_own(const ts_npu_ctx *ctx, struct ts_uapi_hwctx_entry e[LISTED], size_t *n) {
+    const struct ts_uapi_hwctx_entry *own = NULL;
+    size_t alike = 0;
+    if (!ctx->handle || ts_npu_users(ctx->dev, e, LISTED, n, NULL) != TS_OK || *n > LISTED) return NULL;
+    /* numbers of contexts are told anew for each process, and in a container the process has another number there [doc] */
+    for (size_t i = 0; i < *n; i++) {
+        if (e[i].context_id != ctx->handle || e[i].num_col != (uint32_t)ts_npu_config_cols(ctx->config)) continue;
+        alike++;
+        if (!own || e[i].pid == getpid()) own = &e[i];
+    }
+    return alike > 1 && own->pid != getpid() ? NULL : own;
+}
+
+static bool shares(const struct ts_uapi_hwctx_entry *a, const struct ts_uapi_hwctx_entry *b) {
+    return a != b && a->start_col < b->start_col + b->num_col && b->start_col < a->start_col + a->num_col;
+}
+
+int ts_npu_ctx_sharers(const ts_npu_ctx *ctx) {
+    struct ts_uapi_hwctx_entry e[LISTED];
+    size_t n = 0;
+    int sharers = 0;
+    const struct ts_uapi_hwctx_entry *own = find_own(ctx, e, &n);
+    for (size_t i = 0; own && i < n; i++) sharers += shares(&e[i], own);
+    return own ? sharers : -1;
+}
+
+/* Is there no such process any more, or only its exit code? */
+static bool has_ended(int64_t pid) {
+    char path[40], line[300] = "";
+    if (pid <= 0 || pid > INT32_MAX) return false;
+    if (kill((pid_t)pid, 0) != 0) return errno == ESRCH;
+    snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);
+    FILE *f = fopen(path, "re");
+    if (!f) return false;
+    const char *state = fgets(line, sizeof line, f) ? strrchr(line, ')') : NULL; /* proc(5): "PID (NAME) S ..." */
+    fclose(f);
+    return state && (state[2] == 'Z' || state[2] == 'X');
+}
+
+/* A process that shares our columns and has ended, 0: none that is seen. Only where the driver's numbers of processes are ours. */
+static int64_t find_ended(const ts_npu_ctx *ctx) {
+    struct ts_uapi_hwctx_entry e[LISTED];
+    size_t n = 0;
+    const struct ts_uapi_hwctx_entry *own = find_own(ctx, e, &n);
+    for (size_t i = 0; own && own->pid == getpid() && i < n; i++)
+        if (shares(&e[i], own) && has_ended(e[i].pid)) return e[i].pid;
+    return 0;
+}
+
+/* The driver destroys the context of a program that was killed when its last command has ended or was given up. Until then a command of
+ * ours would stand behind that one, and be given up in its place, for the driver keeps one time for all [doc: 7.3]. */
+static ts_status let_ended_go(ts_npu_ctx *ctx, ts_err *err) {
+    const ts_npu_io *io = ctx->dev->io;
+    const uint64_t begin = io->now_ns(io->ud);
+    int64_t pid;
+    for (bool told = false; (pid = find_ended(ctx)) != 0 && io->now_ns(io->ud) - begin < ROOM_NS; told = true) {
+        if (!told) ts_log(TS_LOG_INFO, "NPU: waiting up to 3 s for the last command of process %lld, which has ended", (long long)pid);
+        if (ts_npu_dev_stopped(ctx->dev))
+            return ts_fail(err, TS_E_CANCELLED, "NPU: stopped while process %lld, which has ended, had a command under way", (long long)pid);
+        (void)io->pause(io->ud, LOOK_NS);
+    }
+    return TS_OK;
+}
+
+/* ---- contexts ------------------------------------------------------------------------------------------ */
+
+static ts_status create_configured(ts_npu_ctx *ctx, ts_err *err) {
+    TS_TRY(create(ctx, ts_npu_config_cols(ctx->config), err));
+    TS_TRY(configure(ctx, err));
+    return let_ended_go(ctx, err);
 }
 
 ts_status ts_npu_ctx_new(ts_npu_ctx **out, ts_npu_dev *dev, const ts_npu_config *config, ts_err *err) {
@@ -136,24 +209,6 @@ ts_status ts_npu_ctx_new(ts_npu_ctx **out, ts_npu_dev *dev, const ts_npu_config 
     }
     *out = ctx;
     return TS_OK;
-}
-
-int ts_npu_ctx_sharers(const ts_npu_ctx *ctx) {
-    struct ts_uapi_hwctx_entry e[32];
-    const struct ts_uapi_hwctx_entry *own = NULL;
-    size_t n = 0, alike = 0;
-    int sharers = 0;
-    if (!ctx->handle || ts_npu_users(ctx->dev, e, 32, &n, NULL) != TS_OK || n > 32) return -1;
-    /* numbers of contexts are told anew for each process, and in a container the process has another number there [doc] */
-    for (size_t i = 0; i < n; i++) {
-        if (e[i].context_id != ctx->handle || e[i].num_col != (uint32_t)ts_npu_config_cols(ctx->config)) continue;
-        alike++;
-        if (!own || e[i].pid == getpid()) own = &e[i];
-    }
-    if (!own || (alike > 1 && own->pid != getpid())) return -1;
-    for (size_t i = 0; i < n; i++)
-        sharers += &e[i] != own && e[i].start_col < own->start_col + own->num_col && own->start_col < e[i].start_col + e[i].num_col;
-    return sharers;
 }
 
 ts_status ts_npu_ctx_try(ts_npu_dev *dev, int n_cols, ts_err *err) {

@@ -18,7 +18,8 @@ typedef struct ts_npu_ctx {
 
 /* A context of as many columns as the configuration has, with it loaded. The configuration must outlive it. Where columns or
  * contexts are taken it is tried for 3 s, which a line on the log says: those of a program that has ended are held until the driver
- * gives its last command up. Errors: TS_E_DEVICE with advice; where something is taken, the programs that have it are named.
+ * gives its last command up. So long it also waits for contexts of programs that have ended on the columns that it shares: a command would
+ * stand behind theirs. Errors: TS_E_DEVICE with advice; where something is taken, the programs that have it are named.
  * TS_E_CANCELLED: ts_npu_dev_stopped. */
 TS_NODISCARD ts_status ts_npu_ctx_new(ts_npu_ctx **out, ts_npu_dev *dev, const ts_npu_config *config,
                                       ts_err *err);

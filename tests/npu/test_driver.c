@@ -10,6 +10,8 @@
 #include "xdna/cmd.h"
 
 #include <errno.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { WORDS = 1024 }; /* a column */
 
@@ -280,6 +282,7 @@ static struct {
     int destroyed, created, lines, asked;
     int stop_after;         /* questions, 0: never */
     rig *leaver;            /* brought down in the pause number leave_in */
+    int64_t ended;          /* its contexts are hidden from pause number leave_in on */
     int pauses, leave_in;
     const char *line;       /* lines with this are counted */
 } gate;
@@ -291,11 +294,19 @@ static int gate_ioctl(void *ud, int fd, uint32_t request, void *arg) {
     if (request == TS_IOCTL_EXEC_CMD) gate.submitted = gate.fake->now_ns(ud);
     if (request == TS_IOCTL_CREATE_HWCTX && gate.refusal) return -gate.refusal;
     if (request == TS_IOCTL_SYNCOBJ_WAIT && gate.old && w->timeout_nsec - (int64_t)gate.submitted < INT64_C(59000000000)) return -ETIME;
-    return gate.fake->ioctl(ud, fd, request, arg);
+    int r = gate.fake->ioctl(ud, fd, request, arg);
+    const struct ts_uapi_get_info *g = arg;
+    if (request == TS_IOCTL_GET_INFO && g->param == TS_UAPI_INFO_HW_CONTEXTS && gate.leave_in && gate.pauses >= gate.leave_in) {
+        struct ts_uapi_hwctx_entry *to = (struct ts_uapi_hwctx_entry *)(uintptr_t)g->buffer;
+        for (const struct ts_uapi_hwctx_entry *from = to; from->num_col; from++)
+            if (from->pid != gate.ended) *to++ = *from;
+        to->num_col = 0;
+    }
+    return r;
 }
 
 static int gate_pause(void *ud, uint64_t ns) {
-    if (++gate.pauses == gate.leave_in) bring_down(gate.leaver);
+    if (++gate.pauses == gate.leave_in && gate.leaver) bring_down(gate.leaver);
     return gate.pauses % 7 ? gate.fake->pause(ud, ns) : -EINTR; /* a signal that nobody has asked for */
 }
 
@@ -466,6 +477,49 @@ static void test_sharers(void **state) {
         assert_clean(&r);
         ts_fake_free(r.fake);
     }
+    unplan(&p);
+}
+
+/* A program that was killed has a command under way on the columns that this one gets: its context is waited for, not the living ones'. */
+static void test_ended(void **state) {
+    (void)state;
+    rig p = {0};
+    plan(&p, 4);
+    const pid_t zombie = fork(), gone = fork();
+    assert_true(zombie >= 0 && gone >= 0);
+    if (zombie == 0 || gone == 0) _exit(0);
+    assert_int_equal(waitpid(gone, NULL, 0), gone);
+    siginfo_t info;
+    assert_int_equal(waitid(P_PID, (id_t)zombie, &info, WEXITED | WNOWAIT), 0);
+    const struct {
+        int64_t pid;
+        int leave_in, stop_after, lines;
+        ts_status status;
+    } k[] = {{gone, 0, 0, 1, TS_OK}, {gone, 9, 0, 1, TS_OK}, {zombie, 9, 0, 1, TS_OK}, {gone, 0, 4, 1, TS_E_CANCELLED}, {getppid(), 0, 0, 0, TS_OK}, {0, 0, 0, 0, TS_OK}};
+    for (size_t i = 0; i < 3 * (sizeof k / sizeof k[0]); i++) {
+        ts_err err;
+        rig r = p;
+        const size_t c = i / 3;
+        ts_fake_options o = {.profile = (ts_fake_profile)(i % 3), .n_users = 1, .users = {{.pid = k[c].pid, .start_col = 1, .n_cols = 4}}};
+        assert_ok(node(&r, o, &err));
+        gate_open(r.fake, "waiting up to 3 s for the last command of process ");
+        gate.ended = k[c].pid;
+        gate.leave_in = k[c].leave_in;
+        gate.stop_after = k[c].stop_after;
+        const uint64_t begin = gate.io.now_ns(gate.io.ud);
+        assert_ok(ts_npu_dev_open(&r.dev, &gate.io, "/dev/accel/accel0", &err));
+        ts_npu_dev_stop_by(r.dev, (ts_npu_stop){gate_stop, NULL});
+        assert_status(ts_npu_ctx_new(&r.ctx, r.dev, r.config, &err), k[c].status);
+        assert_int_equal(gate.lines, k[c].lines);
+        if (k[c].leave_in) assert_int_equal(gate.pauses, k[c].leave_in);
+        else if (k[c].lines && !k[c].stop_after) assert_true(gate.io.now_ns(gate.io.ud) - begin >= UINT64_C(3000000000));
+        else assert_true(gate.pauses < 5);
+        ts_log_sink(NULL, NULL, TS_LOG_INFO);
+        bring_down(&r);
+        assert_clean(&r);
+        ts_fake_free(r.fake);
+    }
+    assert_int_equal(waitpid(zombie, NULL, 0), zombie);
     unplan(&p);
 }
 
@@ -701,6 +755,7 @@ static void test_messages(void **state) {
         int error;
         ts_status status;
         const char *text;
+        int nth; /* of that request; 0: the first */
     } k[] = {
         {{.driver_name = "ivpu"}, 0, 0, TS_E_UNSUPP, "belongs to the driver \"ivpu\""},
         {{.cols = 8}, 0, 0, TS_E_UNSUPP, "8 columns and 6 rows; Tessera runs on XDNA1"},
@@ -742,7 +797,9 @@ static void test_messages(void **state) {
         {{0}, TS_IOCTL_CREATE_HWCTX, EIO, TS_E_DEVICE, "reboot"},
         {{0}, TS_IOCTL_CONFIG_HWCTX, EINVAL, TS_E_DEVICE, "dmesg | grep amdxdna"},
         {{0}, TS_IOCTL_CREATE_HWCTX, EINVAL, TS_E_DEVICE, "After an earlier hang of the NPU it does until you reboot"},
-        {{0}, TS_IOCTL_CREATE_BO, ENOSPC, TS_E_DEVICE, "(carveout) has no 64 MiB left"},
+        {{0}, TS_IOCTL_CREATE_BO, ENOSPC, TS_E_NOMEM, "heap failed (No space left on device): not enough memory for 64 MiB of device heap"},
+        {{0}, TS_IOCTL_CREATE_BO, ENOSPC, TS_E_NOMEM, "input (8192 bytes): NPU: creating an NPU buffer failed (No space left on device): not enough memory", 2},
+        {{0}, TS_IOCTL_CREATE_BO, ENOSPC, TS_E_DEVICE, "bytes): NPU: creating an NPU buffer failed (No space left on device): the device heap is full", 4},
         {{0}, TS_IOCTL_EXEC_CMD, EFAULT, TS_E_DEVICE, "memory of its buffers is gone"},
         {{0}, TS_IOCTL_CREATE_BO, ENODEV, TS_E_DEVICE, "the NPU is gone"},
         {{0}, TS_FAKE_MMAP, ENOMEM, TS_E_NOMEM, "not enough memory for 64 MiB"},
@@ -756,7 +813,7 @@ static void test_messages(void **state) {
         ts_fake_options o = k[i / 3].o;
         o.profile = (ts_fake_profile)(i % 3);
         assert_ok(node(&r, o, &err));
-        if (k[i / 3].request) ts_fake_fail(r.fake, k[i / 3].request, 1, k[i / 3].error);
+        if (k[i / 3].request) ts_fake_fail(r.fake, k[i / 3].request, k[i / 3].nth ? k[i / 3].nth : 1, k[i / 3].error);
         ts_status s = bring_up(&r, &err);
         if (s == TS_OK && k[i / 3].error) s = loop_once(&r, 1, &err);
         if (s != k[i / 3].status || !strstr(err.msg, k[i / 3].text))
@@ -779,7 +836,7 @@ static void test_advice(void **state) {
                     {TS_NPU_OPEN, EOPNOTSUPP}, {TS_NPU_OPEN, ENOSPC},    {TS_NPU_CONTEXT, ENOENT},
                     {TS_NPU_CONTEXT, EINVAL},  {TS_NPU_CONTEXT, ENOSPC}, {TS_NPU_CONTEXT, EBUSY},
                     {TS_NPU_CONFIG, EINVAL},   {TS_NPU_SUBMIT, EIO},     {TS_NPU_WAIT, ETIME},
-                    {TS_NPU_BUFFER, EAGAIN},   {TS_NPU_HEAP, EAGAIN},    {TS_NPU_QUERY, EOPNOTSUPP}};
+                    {TS_NPU_MEMORY, EAGAIN},   {TS_NPU_HEAP, EAGAIN},    {TS_NPU_QUERY, EOPNOTSUPP}};
     const char *general = ts_npu_advice(TS_NPU_WAIT, EPROTO);
     for (size_t i = 0; i < sizeof symptoms / sizeof symptoms[0]; i++)
         assert_string_not_equal(ts_npu_advice(symptoms[i].step, symptoms[i].error), general);
@@ -847,6 +904,7 @@ int main(void) {
         cmocka_unit_test(test_bad_calls),      cmocka_unit_test(test_every_call_fails),
         cmocka_unit_test(test_patience),       cmocka_unit_test(test_sharers),
         cmocka_unit_test(test_stop),           cmocka_unit_test(test_room),
+        cmocka_unit_test(test_ended),
         cmocka_unit_test(test_wide_answers),   cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_endings),        cmocka_unit_test(test_end_after_loss),
