@@ -208,7 +208,7 @@ static int run(const cli_command *self, int argc, char **argv) {
     cli_catch_interrupt();
     ts_log_sink(say_log, &r, TS_LOG_INFO);
     ts_status s = there == TS_OK ? ts_npu_ladder(&o, &res, &err) : there;
-    ts_log_sink(NULL, NULL, TS_LOG_INFO);
+    ts_log_sink(cli_progress_log, NULL, TS_LOG_INFO);
     if (!simulated) tell_firmware(&r, &h, &res.info);
     if (s == TS_E_CANCELLED) {
         sayf(&r, "Stopped; %d rungs were passed.", res.reached);

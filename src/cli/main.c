@@ -6,6 +6,7 @@
 #include "cli/help.h"
 #include "cli/nearest.h"
 #include "cli/output.h"
+#include "cli/progress.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -84,6 +85,7 @@ int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     cli_catch_bus_error();
+    ts_log_sink(cli_progress_log, NULL, TS_LOG_INFO);
     if (argc < 2) {
         print_help(stderr);
         return CLI_USAGE;

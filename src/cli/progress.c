@@ -157,6 +157,15 @@ void cli_progress_begin(cli_progress *p) {
     start(p);
 }
 
+void cli_progress_log(void *ud, ts_log_level level, const char *line) {
+    (void)ud;
+    pthread_mutex_lock(&ticker.lock);
+    if (ticker.shown) fprintf(stderr, "\r%*s\r", (int)ticker.shown, "");
+    ticker.shown = 0;
+    fprintf(stderr, "tessera: %s%s\n", level == TS_LOG_WARN ? "warning: " : "", line);
+    pthread_mutex_unlock(&ticker.lock);
+}
+
 bool cli_progress_step(void *ud, uint64_t done, uint64_t all) {
     cli_progress *p = ud;
     if (!p->ended) {

@@ -1,10 +1,13 @@
-/* progress.h - one line that says how far long work has come. Depends on: stdint.
+/* progress.h - one line that says how far long work has come. Depends on: log.h.
  *
  * Written to standard error by a thread of its own, so that it counts on while a step takes long. On a terminal: one line, from 0.3
  * s on, gone when the work is done. Elsewhere: a line every 10 s ($TESSERA_PROGRESS: seconds, 0: none), so that long work is not
- * mute in a log. Nothing is said about the time left before there is something to reckon it from. */
+ * mute in a log. Nothing is said about the time left before there is something to reckon it from. Messages of the libraries take the
+ * line away first. */
 #ifndef TS_CLI_PROGRESS_H
 #define TS_CLI_PROGRESS_H
+
+#include "base/log.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,6 +32,9 @@ void cli_progress_end(cli_progress *p);
 void cli_progress_begin(cli_progress *p);
 /* The line as it would be shown at that time. */
 void cli_progress_text(const cli_progress *p, uint64_t now_ns, char *out, size_t cap);
+
+/* A ts_log_fn: the message to standard error as a line of its own, also where the line of progress stands there. */
+void cli_progress_log(void *ud, ts_log_level level, const char *line);
 
 /* Count Ctrl-C instead of dying of it, from now on. The third that nobody has asked for (cli_interrupt_clear) ends the
  * program as usual. */

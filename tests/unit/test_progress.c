@@ -1,7 +1,11 @@
+#define _GNU_SOURCE /* posix_openpt */
 /* What a line of progress says, at any time. */
 #include "support/test.h"
 
 #include "cli/progress.h"
+
+#include <fcntl.h>
+#include <unistd.h>
 
 static const uint64_t second = 1000000000, begin = 5000000000;
 
@@ -62,10 +66,46 @@ static void test_life(void **state) {
     assert_int_equal(a.done, done);
 }
 
+/* A message while the line stands there is a line of its own. */
+static void test_log(void **state) {
+    (void)state;
+    char path[] = "/tmp/ts_log_XXXXXX", text[1000] = "";
+    const int file = mkstemp(path), saved = dup(2), tty = posix_openpt(O_RDWR | O_NOCTTY);
+    assert_true(file >= 0 && saved >= 0);
+    unlink(path);
+    dup2(file, 2);
+    cli_progress_log(NULL, TS_LOG_WARN, "first");
+    cli_progress_log(NULL, TS_LOG_INFO, "second");
+    dup2(saved, 2);
+    assert_true(pread(file, text, sizeof text - 1, 0) > 0);
+    assert_string_equal(text, "tessera: warning: first\ntessera: second\n");
+    close(file);
+    if (tty >= 0 && grantpt(tty) == 0 && unlockpt(tty) == 0) { /* a terminal: the line is there after 0.3 s */
+        const int end = open(ptsname(tty), O_RDWR | O_NOCTTY);
+        cli_progress p = {.what = "loading"};
+        assert_true(end >= 0);
+        setenv("TERM", "xterm", 1);
+        dup2(end, 2);
+        cli_progress_begin(&p);
+        usleep(600000);
+        cli_progress_log(NULL, TS_LOG_INFO, "third");
+        cli_progress_end(&p);
+        dup2(saved, 2);
+        memset(text, 0, sizeof text);
+        assert_true(read(tty, text, sizeof text - 1) > 0);
+        const char *line = strstr(text, "loading"), *third = strstr(text, "\rtessera: third\r\n");
+        if (line && !third) fail_msg("%s", text);
+        close(end);
+    }
+    close(saved);
+    if (tty >= 0) close(tty);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_life),
+        cmocka_unit_test(test_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
