@@ -186,12 +186,12 @@ static void wait_ms(npu1 *n, const npu1_context *x, uint32_t ms) {
     pthread_mutex_unlock(&n->lock);
 }
 
-/* Keep what the columns look like now, and tell the driver of a bus error. */
-static void after_run(npu1 *n, npu1_context *x, uint64_t ns) {
+/* Keep what the columns look like now, and tell the driver of a bus error, once: told says that it knows. */
+static void after_run(npu1 *n, npu1_context *x, uint64_t ns, bool told) {
     uint8_t record[TS_COLS][COLUMN_BYTES];
     ts_tile tile;
     ts_dma_dir dir;
-    bool bus = ts_array_bus_error(x->array, &tile, &dir);
+    bool bus = ts_array_bus_error(x->array, &tile, &dir) && !told;
     for (int c = 0; c < x->n_cols; c++) npu1_record_column(x->array, c, record[c]);
     pthread_mutex_lock(&n->lock);
     n->counts.busy_ns += ns;
@@ -223,6 +223,9 @@ static run_end start_cu(npu1 *n, npu1_context *x, const uint8_t *arg, uint32_t w
     *status = STATUS_PDI_FAILED;
     run_end end = RUN_FAILED;
     if (take_columns(n, x, lose)) {
+        ts_tile tile;
+        ts_dma_dir dir;
+        bool told = ts_array_bus_error(x->array, &tile, &dir); /* of a command before: the array takes no further one */
         uint64_t t = ts_now_ns();
         ts_status s = ts_array_run(x->array, stream, (size_t)bytes, args, n_args, &host, &outcome, &err);
         t = ts_now_ns() - t;
@@ -230,7 +233,7 @@ static run_end start_cu(npu1 *n, npu1_context *x, const uint8_t *arg, uint32_t w
         *status = s == TS_OK ? STATUS_OK : s == TS_E_DEVICE ? STATUS_DMA_ERROR : STATUS_INVALID_INSTR;
         if (s == TS_E_DEVICE && !x->gone && !n->o.quiet) fprintf(stderr, "npu1-server: context %d: %s", x->id, ts_array_report(x->array));
         else if (s != TS_OK) npu1_say(n, "context %d: %s", x->id, err.msg);
-        after_run(n, x, t);
+        after_run(n, x, t, told);
     }
     ts_free(stream);
     return end;

@@ -663,7 +663,7 @@ static void asynchronous_errors(void **state) {
     env e = start();
     uint32_t id;
     order(&e, "async dma 1 0", "error: the driver has left no buffer for it");
-    leave_buffers(&e, 5);
+    leave_buffers(&e, 6);
     assert_false(answers_within(&e, &e.mgmt, 10)); /* not before there is something to tell */
     order(&e, "async dma 1 0", "ok");
     assert_error(&e, 0, 0, 1, 2, 72);
@@ -687,10 +687,12 @@ static void asynchronous_errors(void **state) {
     assert_int_equal(execute(&e, &ch, &s), DMA_ERROR);
     assert_error(&e, 4, 0, 3, 2, 73);
     assert_true(count(&e, "unmapped") > 0);
-    assert_int_equal(execute(&e, &ch, &s), DMA_ERROR); /* the array takes nothing more until it is configured; no buffer is left */
+    assert_int_equal(execute(&e, &ch, &s), DMA_ERROR); /* the array takes nothing more until it is configured */
+    assert_false(answers_within(&e, &e.mgmt, 10));     /* and has said why */
+    assert_int_equal(count(&e, "async"), 5);
     assert_int_equal(destroy(&e, id), 0);
 
-    for (int i = 0; i < 16; i++) leave_buffers(&e, 1);
+    for (int i = 0; i < 15; i++) leave_buffers(&e, 1);
     leave_buffers(&e, 1); /* one too many */
     answer a;
     assert_true(driver_take(e.c, &e.mgmt, &a, CLIENT_TIMEOUT_MS));
