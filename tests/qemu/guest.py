@@ -26,13 +26,17 @@ HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = HERE.parent.parent
 MEMORY = "1G"
 # The jobs of one boot in their order. NAME-WORD is jobs/NAME with an argument.
-JOBS = ["differ", "selftest", "model-q4_0", "model-q8_0"]
+JOBS = ["selftest", "model-q4_0", "model-q8_0", "clients", "holder", "hang", "stop", "status", "kill", "suspend", "module",
+        "firmware", "memory", "lost", "wedged", "clock"]
+LONG_JOBS = ["differ", "patience"]  # with --long, too: they take minutes
+PROGRAMS = ["src/cli/tessera", "tests/qemu/hold", "tests/qemu/differ"]  # of the build, in the guest's /bin
 TYPES = ["q4_0", "q8_0"]
 PROMPT, MESSAGE, TEXT = "Once upon a time", "Hello! Who are you?\n", "The cat sat on the mat and looked at the moon."
 # What the CPU answers here, which the guest's NPU must equal: /expect/NAME and the arguments, with TYPE, PROMPT and OUT filled in.
 ANSWERS = {
-    "TYPE-2.txt": ["run", "-n", "2", "-f", "PROMPT"],
     "TYPE-24.txt": ["run", "-n", "24", "-f", "PROMPT"],
+    "TYPE-once.txt": ["run", "--raw", "-n", "2", "-p", "Once"],
+    "TYPE-cat.txt": ["run", "--raw", "-n", "2", "-p", "The cat"],
     "TYPE-chat.txt": ["chat", "-n", "8"],
     "TYPE.logits": ["eval", "-f", "TEXT", "--logits-out", "OUT"],
 }
@@ -55,6 +59,22 @@ ROADS = {
     "carveout": Road("physical addresses, out of memory set aside", INTEL, "intel_iommu=on iommu=pt memmap=256M$512M",
                      carveout="0x10000000@0x20000000"),
 }
+
+
+def script(job: str) -> pathlib.Path:
+    """Of a name in JOBS, or of a path to somebody's own."""
+    return pathlib.Path(job) if "/" in job else HERE / "jobs" / job.partition("-")[0]
+
+
+def said(job: str, key: str) -> str:
+    """What a job's script says of itself in a line "# key: words"."""
+    found = re.search(rf"^# {key}: (.+)$", script(job).read_text(), re.M)
+    return found[1] if found else ""
+
+
+def fits(job: str, kernel: str, road: str) -> bool:
+    """Is the job for this kernel and road? Its script can name the oldest kernel, and the roads."""
+    return fetch.numbers(kernel) >= fetch.numbers(said(job, "kernel") or "0") and road in (said(job, "roads") or road).split()
 
 
 class Failure(Exception):
@@ -188,7 +208,7 @@ def answers(tessera: pathlib.Path, folder: pathlib.Path) -> dict[str, pathlib.Pa
             filled = {"PROMPT": str(folder / "prompt"), "TEXT": str(folder / "text"), "OUT": str(folder / name)}
             argv = [str(tessera), words[0], "-m", str(SOURCE / f"models/tessera-tiny-{kind}.gguf"), "--device", "cpu",
                     *(filled.get(w, w) for w in words[1:]), *(["--temp", "0"] if words[0] != "eval" else [])]
-            r = subprocess.run(argv, input=MESSAGE.encode(), capture_output=True, timeout=120)
+            r = subprocess.run(argv, input=MESSAGE.encode() if words[0] == "chat" else b"", capture_output=True, timeout=120)
             if r.returncode:
                 raise Failure(f"{' '.join(argv)}: exit code {r.returncode}: {r.stderr.decode(errors='replace')[-300:]}")
             if "OUT" not in words:
@@ -211,7 +231,7 @@ def first_files(args, kernel: pathlib.Path, busybox: pathlib.Path, programs: dic
     archive.text("lib/firmware/amdnpu/1502_00/npu.sbin", "none\n")  # the driver loads it; the device does not look at it
     for path in sorted((kernel / "modules").iterdir()):
         archive.file(f"modules/{path.name}", path)
-    for path in sorted((HERE / "jobs").iterdir()):
+    for path in [*sorted((HERE / "jobs").iterdir()), *(pathlib.Path(job) for job in args.jobs if "/" in job)]:
         archive.file(f"jobs/{path.name}", path)
     for name, path in programs.items():
         archive.program(f"bin/{name}", path)
@@ -225,8 +245,8 @@ def first_files(args, kernel: pathlib.Path, busybox: pathlib.Path, programs: dic
 
 
 def seconds(job: str) -> int:
-    """How long a job may take, as it says itself, on a quiet machine ten times over."""
-    return int(re.search(r"^# seconds: (\d+)$", (HERE / "jobs" / job.partition("-")[0]).read_text(), re.M)[1])
+    """How long a job may take, as its script says, on a quiet machine several times over."""
+    return int(said(job, "seconds") or 600)
 
 
 # ---- one boot ----
@@ -239,7 +259,8 @@ class Guest:
         self.kernel = cache / "kernel" / version
         self.busybox = cache / "busybox" / fetch.versions(cache, "busybox")[0] / "busybox"
         self.lines: queue.Queue = queue.Queue()
-        self.report = Report(args.jobs)
+        self.limits = {os.path.basename(job): seconds(job) for job in args.jobs if fits(job, version, args.road)}
+        self.report = Report(list(self.limits))
         self.programs: list[Program] = []
         self.device_said: list[str] = []
 
@@ -249,19 +270,18 @@ class Guest:
         lost = [p for p in [*self.road.params, *self.args.params] if p.partition("=")[0] not in known]
         if lost:
             raise Failure(f"kernel {self.version}: its amdxdna has no parameter {', '.join(lost)}")
-        return {"road": self.args.road, "kernel": self.version.partition("+")[0], "jobs": " ".join(self.args.jobs),
+        return {"road": self.args.road, "kernel": self.version.partition("+")[0], "jobs": " ".join(self.limits),
                 "params": " ".join(p for p in params if p.partition("=")[0] in known), "carveout": self.road.carveout,
                 "slow": str(self.args.patience)}
 
     def start(self) -> None:
         sock, qmp, control = (str(self.folder / n) for n in ("npu", "qmp", "control"))
-        tessera = self.args.build / "src/cli/tessera"
         server = self.args.server or self.args.build / "tests/qemu/npu1-server"
-        differ = self.args.build / "tests/qemu/differ"
-        for program in tessera, server, differ:
+        programs = {p.name: p for p in (*(self.args.build / p for p in PROGRAMS), *self.args.program)}
+        for program in server, *programs.values():
             if not program.is_file():
-                raise Failure(f"there is no {program}; build it: ninja -C {self.args.build}")
-        data = first_files(self.args, self.kernel, self.busybox, {"tessera": tessera, "differ": differ}, self.settings(), self.folder)
+                raise Failure(f"there is no {program}" + ("" if program in self.args.program else f"; build it: ninja -C {self.args.build}"))
+        data = first_files(self.args, self.kernel, self.busybox, programs, self.settings(), self.folder)
         sva = self.args.road == "sva"
         (self.folder / "initrd").write_bytes((initramfs.acpi_archive() if sva else b"") + data)
         words = f"console=ttyS0 panic=-1 quiet mitigations=off nokaslr audit=0 apparmor=0 tsc=reliable {self.road.kernel}"
@@ -296,7 +316,7 @@ class Guest:
     def limit(self, now: float) -> float:
         """How long the next line may be in coming."""
         if self.report.job:
-            return self.report.began + seconds(self.report.job) * self.args.patience + 30 - now
+            return self.report.began + self.limits[self.report.job] * self.args.patience + 30 - now
         return 120 * self.args.patience
 
     def follow(self, show) -> None:
@@ -341,7 +361,7 @@ def indented(lines: list[str], most: int) -> str:
 
 def show(job: str, r: Result) -> None:
     if r.word == "SKIP":
-        print(f"skip: {job}: {r.why}; cure: another kernel or road", flush=True)
+        print(f"skip: {job}: {r.why}", flush=True)
         return
     print(f"{r.word} {job}: {r.why}, {r.seconds:.1f} s", flush=True)
     if r.word == "FAIL":
@@ -375,9 +395,11 @@ def boot(args, cache: pathlib.Path, version: str) -> int:
         else:
             shutil.rmtree(folder, ignore_errors=True)
     words = [r.word for r in guest.report.results.values()]
+    others = [job for job in args.jobs if os.path.basename(job) not in guest.limits]
     print(f"guest: kernel {version}, {args.road}, protocol 5.{args.protocol}{''.join(' ' + p for p in args.params)}: "
-          f"{words.count('PASS')} passed, {words.count('FAIL')} failed, {words.count('SKIP')} skipped in {time.monotonic() - begin:.0f} s; "
-          f"up after {guest.report.up} s, driver after {guest.report.loaded} s")
+          f"{words.count('PASS')} passed, {words.count('FAIL')} failed in {time.monotonic() - begin:.0f} s; "
+          f"up after {guest.report.up} s, driver after {guest.report.loaded} s"
+          + (f"; not for this kernel or road: {', '.join(others)}" if others else ""))
     return 1 if failed or "FAIL" in words else 0
 
 
@@ -386,7 +408,9 @@ def main() -> int:
                                      description="Run jobs in a guest with the real amdxdna driver.",
                                      epilog="jobs: " + " ".join(JOBS) + "\nExit code: 0 all passed, 1 something failed, 2 wrong usage, "
                                      "77 the guest cannot be had, 130 interrupted.")
-    parser.add_argument("jobs", nargs="*", metavar="JOB", help="default: all")
+    parser.add_argument("jobs", nargs="*", metavar="JOB", help="a name, or the path of a script of your own, with a slash (default: all names)")
+    parser.add_argument("--program", type=pathlib.Path, action="append", default=[], metavar="FILE",
+                        help="put this program of your own into the guest's /bin, with its libraries; repeatable")
     parser.add_argument("--kernel", metavar="V", help="a version in the cache or its beginning, as 6.18 (default: the newest)")
     parser.add_argument("--road", choices=ROADS, default="sva", help="; ".join(f"{k}: {r.what}" for k, r in ROADS.items()) + " (default: sva)")
     parser.add_argument("--protocol", type=int, choices=(7, 8), default=8, help="minor version of the firmware's messages (default: 8)")
@@ -394,13 +418,14 @@ def main() -> int:
     parser.add_argument("--build", type=pathlib.Path, default=SOURCE / "build", metavar="DIR", help="the build whose programs run (default: build)")
     parser.add_argument("--server", type=pathlib.Path, metavar="PROGRAM", help="another device program")
     parser.add_argument("--patience", type=float, default=1.0, metavar="X", help="factor for all limits of time (default: 1)")
+    parser.add_argument("--long", action="store_true", help=f"the jobs that take minutes, too: {', '.join(LONG_JOBS)}")
     parser.add_argument("--keep", action="store_true", help="keep initramfs and answers, and say where")
     parser.add_argument("--verbose", action="store_true", help="print all that guest and device say")
     args = parser.parse_args()
-    args.jobs = args.jobs or JOBS
+    args.jobs = args.jobs or JOBS + (LONG_JOBS if args.long else [])
     for job in args.jobs:
-        if job not in JOBS:
-            parser.error(f"there is no job {job}; there are {', '.join(JOBS)}")
+        if job not in JOBS + LONG_JOBS and not ("/" in job and os.path.isfile(job)):
+            parser.error(f"there is no {'script' if '/' in job else 'job'} {job}; there are {', '.join(JOBS + LONG_JOBS)}")
 
     def stop(_number, _frame):
         raise KeyboardInterrupt

@@ -13,9 +13,9 @@ fail() {
     exit 1
 }
 
-# skip WHY: this job says nothing on this kernel or road.
+# skip WHY CURE: this job cannot be tried.
 skip() {
-    echo "SKIP $JOB: $*"
+    echo "SKIP $JOB: $1; cure: $2"
     exit 0
 }
 
@@ -56,14 +56,43 @@ again() {
 
 newer() { [ "$(printf '%s\n%s\n' "$1" "$kernel" | sort -V | head -n 1)" = "$1" ]; } # newer VERSION: this kernel is that or newer
 
-model() { echo "/models/tessera-tiny-$1.gguf"; }
-
-# answer NAME DEVICE N OPTIONS...: N tokens to the prompt of /expect/prompt; /tmp/NAME.txt, /tmp/NAME.err; its exit code.
+# answer NAME TYPE OPTION...: an answer of the bundled model; /tmp/NAME.txt, /tmp/NAME.err; its exit code.
 answer() {
-    name=$1 device=$2 n=$3
-    shift 3
-    tessera run --temp 0 --ledger --device "$device" -n "$n" -f /expect/prompt "$@" >"/tmp/$name.txt" 2>"/tmp/$name.err"
+    name=$1 type=$2
+    shift 2
+    tessera run -m "/models/tessera-tiny-$type.gguf" --temp 0 --ledger "$@" >"/tmp/$name.txt" 2>"/tmp/$name.err"
 }
+
+# once NAME [OPTION...]: two tokens on the NPU.
+once() {
+    name=$1
+    shift
+    answer "$name" q4_0 --device npu --raw -n 2 -p Once "$@"
+}
+
+# well NAME COMMAND...: run what writes /tmp/NAME.err; fails where its exit code is not 0.
+well() {
+    name=$1
+    shift
+    "$@"
+    code=$?
+    [ $code = 0 ] || { cat "/tmp/$name.err" && fail "$name: exit code $code"; }
+}
+
+# badly NAME COMMAND...: the same, and it must end with 1, as what cannot be done does.
+badly() {
+    name=$1
+    shift
+    "$@"
+    code=$?
+    [ $code = 1 ] || { cat "/tmp/$name.err" && fail "$name: exit code $code, not 1"; }
+}
+
+# equal NAME EXPECTED: fails where the text is not the CPU's.
+equal() { cmp "/tmp/$1.txt" "/expect/$2.txt" || { cat "/tmp/$1.txt" "/tmp/$1.err" && fail "$1: another text than the CPU's"; }; }
+
+# told NAME WORDS: fails where the program did not say that on standard error.
+told() { grep -q -F -e "$2" "/tmp/$1.err" || { cat "/tmp/$1.err" && fail "$1: it does not say \"$2\""; }; }
 
 # on_npu NAME: how many commands the NPU ran for it; fails where the ledger does not say that it had all linear layers.
 on_npu() {
@@ -73,7 +102,7 @@ on_npu() {
 
 # right: a short answer has the CPU's text. After each fault.
 right() {
-    answer right npu 2 -m "$(model q4_0)" || { cat /tmp/right.err && fail "the run after it ends with $?"; }
-    cmp -s /tmp/right.txt /expect/q4_0-2.txt || { cat /tmp/right.txt && fail "the run after it has another text than the CPU"; }
+    well right once right "$@"
+    equal right q4_0-once
     on_npu right >/dev/null
 }

@@ -56,7 +56,7 @@ def main() -> int:
     parser.add_argument("--patience", type=float, default=1.0, metavar="X", help="factor for all limits of time (default: 1)")
     parser.add_argument("--verbose", action="store_true", help="print all that guest and device say")
     args = parser.parse_args()
-    args.jobs, args.server, args.protocol, args.params, args.keep = [JOB], None, 8, [], False
+    args.jobs, args.server, args.protocol, args.params, args.program, args.keep = [JOB], None, 8, [], [], False
     try:
         cache = fetch.cache_folder()
         version = fetch.kept_kernel(cache, args.kernel)

@@ -7,6 +7,7 @@ import io
 import os
 import pathlib
 import queue
+import re
 import stat
 import struct
 import subprocess
@@ -247,11 +248,12 @@ PASS d: and yet
 @@ job e
 @@ end e 137
 @@ job f
-SKIP f: not here
+SKIP f: not here; cure: there
 @@ end f 0
 @@ done""")
     same([(r.word, r.why) for r in got], [("PASS", "all of it"), ("FAIL", "why"), ("FAIL", "0 verdicts, exit code 0"),
-                                          ("FAIL", "exit code 3 after PASS"), ("FAIL", "it did not end in its time"), ("SKIP", "not here")])
+                                          ("FAIL", "exit code 3 after PASS"), ("FAIL", "it did not end in its time"),
+                                          ("SKIP", "not here; cure: there")])
     same((report.up, report.loaded, report.done, got[1].kernel, got[0].output), ("7.1", "9.2", True, ["amdxdna said"],
                                                                                 ["words", "PASS a: all of it"]))
     same(got[0].seconds, 3.0)
@@ -263,9 +265,16 @@ SKIP f: not here
 
 def test_jobs(tmp):
     """Every job has a script that says how long it may take, and every script is a job."""
-    names = {job.partition("-")[0] for job in guest.JOBS}
-    same(names, {p.name for p in (HERE / "jobs").iterdir()})
-    assert all(guest.seconds(job) > 0 for job in guest.JOBS)
+    jobs = guest.JOBS + guest.LONG_JOBS
+    same({job.partition("-")[0] for job in jobs}, {p.name for p in (HERE / "jobs").iterdir()})
+    for job in jobs:
+        assert re.search(r"^# seconds: [1-9]\d*$", guest.script(job).read_text(), re.M), job
+    own = pathlib.Path(tmp) / "own"
+    own.write_text("# kernel: 7.0\n# roads: sva iova\n")
+    same([guest.fits(str(own), *v) for v in (("7.3.4+deb13-amd64", "iova"), ("6.18.15+deb13-amd64", "sva"), ("7.3.4", "carveout"))],
+         [True, False, False])
+    own.write_text("")
+    same((guest.script(str(own)), guest.seconds(str(own)), guest.fits(str(own), "6.18", "carveout")), (own, 600, True))
 
 
 def test_programs(tmp):
