@@ -762,9 +762,9 @@ static void busy_contexts(void **state) {
     for (int end = 0; end < 4; end++) { /* how it is taken away */
         ring ch = context(&e, 1, 1, &endless, &id);
         start_cu s = start_of(0x4000, 4 + 4, 0, 0);
-        give(&e, &ch, 0, &s);
         uint64_t before = count(&e, "commands");
-        for (int i = 0; i < 200 && count(&e, "commands") == before; i++) usleep(1000);
+        give(&e, &ch, 0, &s);
+        for (int i = 0; i < 5000 && count(&e, "commands") == before; i++) usleep(1000);
         assert_false(answers_within(&e, &ch, 20));
         uint64_t t = ts_now_ns();
         assert_int_equal(ask(&e, &e.mgmt, 0x108, req, 4), 0); /* nobody waits for it */
@@ -773,7 +773,7 @@ static void busy_contexts(void **state) {
         if (end == 0) assert_int_equal(destroy(&e, id), 0);
         if (end == 1) assert_int_equal(driver_psp(e.c, 3), 0);
         if (end == 2) assert_int_equal(client_call(e.c, CMD_RESET, NULL, 0), 0);
-        assert_true(ts_now_ns() - t < 2000000000);
+        assert_true(ts_now_ns() - t < 10000000000); /* the command alone would take hours */
         if (end == 3) break; /* the client hangs up */
         if (end) assert_true(driver_start(e.c, &e.mgmt, &e.minor));
         assert_int_equal(count(&e, "contexts"), 0);
