@@ -184,7 +184,6 @@ void npu1_manage(npu1 *n, const npu1_message *m) {
         default: break; /* OP_ASSIGN_PASID, OP_SET_CONFIG, OP_GET_CONFIG: taken as they are */
         }
     }
-    if (status) memset(r, 0, sizeof r);
     r[m->op == OP_TELEMETRY ? 3 : 0] = status; /* the one answer with its status at the end */
     npu1_answer(n, 0, m->id, m->op, r, answer);
 }

@@ -663,6 +663,10 @@ static void asynchronous_errors(void **state) {
     env e = start();
     uint32_t id;
     order(&e, "async dma 1 0", "error: the driver has left no buffer for it");
+    const uint32_t small[3] = {RAM_AT + ASYNC_OFF, 0, 23};
+    driver_send(e.c, &e.mgmt, 0x10C, small, sizeof small);
+    assert_int_equal(ask(&e, &e.mgmt, 0x108, small, 4), 0); /* it has been taken */
+    order(&e, "async dma 1 0", "error: the driver has left no buffer for it");
     leave_buffers(&e, 6);
     assert_false(answers_within(&e, &e.mgmt, 10)); /* not before there is something to tell */
     order(&e, "async dma 1 0", "ok");
@@ -787,6 +791,38 @@ static void busy_contexts(void **state) {
     stop(&e);
 }
 
+/* Once the driver knows that a context is gone its memory may be another's: not a byte of it is written any more. */
+static void no_late_writes(void **state) {
+    (void)state;
+    enum { BIG = 128 * 1024, BYTES = 4 * BIG, TRIES = 10 };
+    env e = start();
+    uint32_t id;
+    ts_buf pdi = loop_pdi(1), b = {0};
+    ts_dispatch p;
+    ts_err err;
+    loopback_dispatch(&p, 1, BIG);
+    assert_ok(ts_dispatch_finish(&p, &b, &err));
+    start_cu s = loop_start(put_stream(&e, 0, &b));
+    volatile uint8_t *out = e.c->ram + OUT_OFF;
+    for (int i = 0; i < TRIES; i++) {
+        memset(e.c->ram + IN_OFF, 0x77, BYTES);
+        memset(e.c->ram + OUT_OFF, 0, BYTES);
+        ring ch = context(&e, 1, 1, &pdi, &id);
+        give(&e, &ch, 0, &s);
+        for (int k = 0; k < 200000 && !out[256 * i]; k++) usleep(100); /* it has begun to write */
+        assert_int_equal(out[256 * i], 0x77);
+        assert_int_equal(destroy(&e, id), 0);
+        memset(e.c->ram + OUT_OFF, 0x11, BYTES);
+        usleep(5000);
+        for (size_t k = 0; k < BYTES; k++)
+            if (out[k] != 0x11) fail_msg("byte %zu was written after the context's end", k);
+    }
+    ts_dispatch_free(&p);
+    ts_buf_free(&b);
+    ts_buf_free(&pdi);
+    stop(&e);
+}
+
 /* Memory goes away under commands: each ends, in one way or another, and none touches what is gone. */
 static void memory_goes_away(void **state) {
     (void)state;
@@ -829,6 +865,13 @@ static void wild_rings(void **state) {
         assert_false(answers_within(&e, &e.mgmt, 1));
         assert_true(driver_start(e.c, &e.mgmt, &e.minor));
     }
+    /* near the end of the ring: a message that would go on behind it */
+    while (e.mgmt.x2i_tail < 3500) assert_int_equal(ask(&e, &e.mgmt, 0x108, w, 4), 0);
+    w[0] = 1020, w[3] = 0x108;
+    driver_write_some(e.c, e.mgmt.x2i_buf + e.mgmt.x2i_tail, w, sizeof w);
+    driver_write(e.c, e.mgmt.x2i_tail_reg, 4);
+    assert_false(answers_within(&e, &e.mgmt, 1));
+    assert_true(driver_start(e.c, &e.mgmt, &e.minor));
     /* what is the device's cannot be written */
     driver_write(e.c, e.mgmt.x2i_head_reg, 0x12345);
     driver_write(e.c, e.mgmt.i2x_tail_reg, 0x54321);
@@ -973,13 +1016,12 @@ static void control_channel(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(firmware_starts),   cmocka_unit_test(queries),             cmocka_unit_test(commands),
-        cmocka_unit_test(bad_configuration), cmocka_unit_test(heaps),               cmocka_unit_test(status_of_columns),
-        cmocka_unit_test(shared_columns),    cmocka_unit_test(all_contexts),        cmocka_unit_test(hanging),
-        cmocka_unit_test(faults_and_delays), cmocka_unit_test(asynchronous_errors), cmocka_unit_test(deadlock),
-        cmocka_unit_test(busy_contexts),
-        cmocka_unit_test(memory_goes_away),  cmocka_unit_test(wild_rings),          cmocka_unit_test(failing_allocations),
-        cmocka_unit_test(control_channel),
+        cmocka_unit_test(firmware_starts),     cmocka_unit_test(queries),             cmocka_unit_test(commands),
+        cmocka_unit_test(bad_configuration),   cmocka_unit_test(heaps),               cmocka_unit_test(status_of_columns),
+        cmocka_unit_test(shared_columns),      cmocka_unit_test(all_contexts),        cmocka_unit_test(hanging),
+        cmocka_unit_test(faults_and_delays),   cmocka_unit_test(asynchronous_errors), cmocka_unit_test(deadlock),
+        cmocka_unit_test(busy_contexts),       cmocka_unit_test(no_late_writes),      cmocka_unit_test(memory_goes_away),
+        cmocka_unit_test(wild_rings),          cmocka_unit_test(failing_allocations), cmocka_unit_test(control_channel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
