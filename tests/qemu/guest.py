@@ -7,6 +7,7 @@ docs/npu/qemu.md tells how it fits together."""
 import argparse
 import ctypes
 import dataclasses
+import lzma
 import os
 import pathlib
 import queue
@@ -249,6 +250,15 @@ def seconds(job: str) -> int:
     return int(said(job, "seconds") or 600)
 
 
+def own_kernel(source: pathlib.Path, folder: pathlib.Path) -> str:
+    """Lay a kernel that is not of the cache, vmlinuz and modules anywhere below `source`, into folder/kernel; its version."""
+    try:
+        fetch.lay_kernel([], str(source), folder / "kernel", source)
+        return fetch.modinfo((folder / "kernel/modules" / f"{fetch.DRIVER}.ko").read_bytes(), "vermagic")[0].split()[0]
+    except (fetch.Skip, ValueError, IndexError, OSError, lzma.LZMAError) as e:
+        raise Failure(f"--kernel-dir {source}: {e.args[0] if isinstance(e, fetch.Skip) else e}") from None
+
+
 # ---- one boot ----
 
 class Guest:
@@ -256,7 +266,7 @@ class Guest:
         self.args, self.folder, self.version = args, folder, version
         self.road = ROADS[args.road]
         self.qemu = cache / "qemu" / fetch.versions(cache, "qemu")[0]
-        self.kernel = cache / "kernel" / version
+        self.kernel = folder / "kernel" if args.kernel_dir else cache / "kernel" / version
         self.busybox = cache / "busybox" / fetch.versions(cache, "busybox")[0] / "busybox"
         self.lines: queue.Queue = queue.Queue()
         self.limits = {os.path.basename(job): seconds(job) for job in args.jobs if fits(job, version, args.road)}
@@ -281,7 +291,10 @@ class Guest:
         for program in server, *programs.values():
             if not program.is_file():
                 raise Failure(f"there is no {program}" + ("" if program in self.args.program else f"; build it: ninja -C {self.args.build}"))
-        data = first_files(self.args, self.kernel, self.busybox, programs, self.settings(), self.folder)
+        try:
+            data = first_files(self.args, self.kernel, self.busybox, programs, self.settings(), self.folder)
+        except ValueError as e:  # a library that is not here
+            raise Failure(str(e)) from None
         sva = self.args.road == "sva"
         (self.folder / "initrd").write_bytes((initramfs.acpi_archive() if sva else b"") + data)
         words = f"console=ttyS0 panic=-1 quiet mitigations=off nokaslr audit=0 apparmor=0 tsc=reliable {self.road.kernel}"
@@ -370,6 +383,13 @@ def show(job: str, r: Result) -> None:
 
 def boot(args, cache: pathlib.Path, version: str) -> int:
     folder = scratch()
+    if args.kernel_dir:
+        try:
+            version = own_kernel(args.kernel_dir, folder)
+        except Failure as e:
+            shutil.rmtree(folder, ignore_errors=True)
+            print(f"guest: {e}", file=sys.stderr)
+            return 2
     guest = Guest(args, cache, version, folder)
     begin = time.monotonic()
     failed = None
@@ -412,6 +432,8 @@ def main() -> int:
     parser.add_argument("--program", type=pathlib.Path, action="append", default=[], metavar="FILE",
                         help="put this program of your own into the guest's /bin, with its libraries; repeatable")
     parser.add_argument("--kernel", metavar="V", help="a version in the cache or its beginning, as 6.18 (default: the newest)")
+    parser.add_argument("--kernel-dir", type=pathlib.Path, metavar="DIR",
+                        help="a kernel of your own instead: DIR/vmlinuz, and its modules anywhere below DIR, .ko or .ko.xz")
     parser.add_argument("--road", choices=ROADS, default="sva", help="; ".join(f"{k}: {r.what}" for k, r in ROADS.items()) + " (default: sva)")
     parser.add_argument("--protocol", type=int, choices=(7, 8), default=8, help="minor version of the firmware's messages (default: 8)")
     parser.add_argument("--params", type=str.split, default=[], metavar="WORDS", help="parameters of the module, as force_cmdlist=0")
@@ -434,7 +456,7 @@ def main() -> int:
     signal.signal(signal.SIGHUP, stop)
     try:
         cache = fetch.cache_folder()
-        version = fetch.kept_kernel(cache, args.kernel)
+        version = "own" if args.kernel_dir else fetch.kept_kernel(cache, args.kernel)
         if not version or not fetch.versions(cache, "qemu") or not fetch.versions(cache, "busybox"):
             how = "tests/qemu/fetch.py" + (f" --kernel {args.kernel}" if args.kernel else "")
             print(f"skip: the guest: no QEMU with {'kernel ' + args.kernel if args.kernel else 'a kernel'} in {cache}; cure: {how}")

@@ -57,6 +57,7 @@ def main() -> int:
     parser.add_argument("--verbose", action="store_true", help="print all that guest and device say")
     args = parser.parse_args()
     args.jobs, args.server, args.protocol, args.params, args.program, args.keep = [JOB], None, 8, [], [], False
+    args.kernel_dir = None
     try:
         cache = fetch.cache_folder()
         version = fetch.kept_kernel(cache, args.kernel)

@@ -4,10 +4,12 @@
 Usage: test_guest.py [TEST]        Exit code: 0 passed, 1 failed"""
 import contextlib
 import io
+import lzma
 import os
 import pathlib
 import queue
 import re
+import shutil
 import stat
 import struct
 import subprocess
@@ -168,6 +170,32 @@ def test_modules(tmp):
                "hid": elf(license="GPL")}
     same(fetch.load_order(modules.__getitem__, "npu", []), ["drm", "hid", "amd_pmf", "npu"])
     same(fetch.modinfo(modules["npu"], "parm"), ["tdr:ms"])
+
+
+def test_own_kernel(tmp):
+    """Modules lie in folders as they like, packed or not; what is missing is named."""
+    source, out = pathlib.Path(tmp) / "own", pathlib.Path(tmp) / "out"
+    (source / "lib/modules/kernel").mkdir(parents=True)
+
+    def refused() -> str:
+        try:
+            return guest.own_kernel(source, out)
+        except guest.Failure as e:
+            return str(e).removeprefix(f"--kernel-dir {source}: ")
+
+    assert "has no vmlinuz" in refused()
+    (source / "vmlinuz").write_bytes(b"kernel")
+    assert "has no module amdxdna" in refused()
+    (source / "lib/modules/amdxdna.ko").write_bytes(b"no module")
+    assert "ELF" in refused()
+    shutil.rmtree(out)
+    (source / "lib/modules/amdxdna.ko").write_bytes(elf(depends="amd-pmf", vermagic="9.8.7-own SMP"))
+    assert "module amd_pmf is in none" in refused()
+    shutil.rmtree(out)
+    (source / "lib/modules/kernel/amd-pmf.ko.xz").write_bytes(lzma.compress(elf(depends="")))
+    same((refused(), (out / "kernel/modules/order").read_text()), ("9.8.7-own", "amd_pmf\namdxdna\n"))
+    code, text, err = script("guest.py", "--kernel-dir", f"{tmp}/none", TESSERA_GUEST_CACHE=f"{tmp}/cache")
+    assert code == 77 and "no QEMU" in text, (code, text, err)
 
 
 def test_part(tmp):
