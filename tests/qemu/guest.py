@@ -299,7 +299,8 @@ class Guest:
         (self.folder / "initrd").write_bytes((initramfs.acpi_archive() if sva else b"") + data)
         words = f"console=ttyS0 panic=-1 quiet mitigations=off nokaslr audit=0 apparmor=0 tsc=reliable {self.road.kernel}"
         self.device = Program("device", [str(server), "--protocol", str(self.args.protocol), "--control", control,
-                                         *(["--qmp", qmp] if sva else []), sock], self.lines)
+                                         *(["--qmp", qmp] if sva else []), *(["--verbose"] if self.args.verbose else []), sock],
+                              self.lines)
         self.programs.append(self.device)
         begin = time.monotonic()
         while not (os.path.exists(sock) and os.path.exists(control)):

@@ -10,7 +10,9 @@ import shlex
 import subprocess
 import sys
 
-PAGES = ["README.md", "docs/guide.md", "docs/README.md", "docs/npu/silicon.md", "docs/speed.md", "models/README.md", "CONTRIBUTING.md"]
+PAGES = ["README.md", "docs/guide.md", "docs/README.md", "docs/npu/silicon.md", "docs/npu/qemu.md",
+         "docs/testing.md", "docs/speed.md", "models/README.md", "CONTRIBUTING.md"]
+GUEST = ["tests/qemu/guest.py", "tests/qemu/fetch.py", "tests/qemu/record.py", "tests/qemu/server.c", "check.sh"]  # options of qemu.md
 GRAMMAR = ["self.txt", "usage.txt", "concepts.txt"]
 OPTION = re.compile(r"^ {2}(?:-\w|    --).*", re.M)  # names with commas between, the value's name, then the words about it
 PROGRAM = re.compile(r"^(?:\./)?(?:build/src/cli/)?tessera$")
@@ -141,6 +143,9 @@ def main() -> int:
         for path in re.findall(r"\]\(([\w./-]+)(?:#[\w-]*)?\)", text):
             if not ((source / page).parent / path).exists():
                 bad.append(f"{page}: a link leads to {path}, which is not there")
+    options = set(re.findall(r"--[a-z][a-z-]*", "".join((source / path).read_text(encoding="utf-8") for path in GUEST)))
+    bad += [f"docs/npu/qemu.md: no program of the guest has an option {word}"
+            for word in sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", (source / "docs/npu/qemu.md").read_text(encoding="utf-8"))) - options)]
     for name in GRAMMAR:  # the answers, not the questions: people ask for what there is not
         lines = (source / "tools/demo_model" / name).read_text(encoding="utf-8").split("\n")
         answers = [piece for line in lines if line[:2] in ("a ", "p ", "m ", "s ") for piece in re.findall(r"`([^`]+)`", line)]
