@@ -1,6 +1,6 @@
 /* fake.h - the strict fake node: an amdxdna device for tests and for the simulator. Depends on: io.h, err.h.
  *
- * It answers the calls of a ts_npu_io as the kernel does (three eras of it), keeps buffers, contexts, queues and
+ * It answers the calls of a ts_npu_io as the kernel does (several of them), keeps buffers, contexts, queues and
  * fences, and takes command packets apart as driver and firmware do. Where the kernel would let a mistake through
  * that the device does not forgive, it refuses instead and says which rule was broken: order, size, flag,
  * address, handle, and the cache: memory exists twice, as the CPU sees it and as the device does, and only a
@@ -15,10 +15,12 @@
 
 #include <stdbool.h>
 
+/* Kernels. What the last three answer was recorded from the driver itself (tests/qemu/answers); the first is from its source. */
 typedef enum ts_fake_profile {
-    TS_FAKE_6_14, /* the first kernels with the driver */
+    TS_FAKE_7_3,      /* Linux 7.3, shared virtual addresses */
+    TS_FAKE_7_3_IOVA, /* the same with force_iova: buffers have addresses of their own */
     TS_FAKE_6_18,
-    TS_FAKE_7, /* the newest: PDI loaded with the first command, stricter heap and sync */
+    TS_FAKE_6_14,     /* the first with the driver */
     TS_FAKE_PROFILES,
 } ts_fake_profile;
 

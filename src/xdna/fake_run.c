@@ -19,18 +19,24 @@ static uint64_t packet_addr(const fake_job *job, size_t i) {
     return packet_word(job, i) | (uint64_t)packet_word(job, i + 1) << 32;
 }
 
-static void set_state(const fake_job *job, uint32_t state) {
-    uint32_t w = (packet_word(job, 0) & ~15u) | state;
-    memcpy(job->cmd->mem.cpu, &w, 4);
-    if (job->cmd->mem.dram != job->cmd->mem.cpu) memcpy(job->cmd->mem.dram, &w, 4);
+/* The driver writes through the CPU's mapping, too: both sides see it. */
+static void put_word(const fake_job *job, size_t i, uint32_t w) {
+    memcpy(job->cmd->mem.cpu + 4 * i, &w, 4);
+    if (job->cmd->mem.dram != job->cmd->mem.cpu) memcpy(job->cmd->mem.dram + 4 * i, &w, 4);
+}
+
+/* Newer drivers spoil the payload of a packet that has failed: it says what they know of the failure, or nothing. */
+static void set_state(const ts_fake *f, const fake_job *job, uint32_t state) {
+    put_word(job, 0, (packet_word(job, 0) & ~15u) | state);
+    for (size_t i = 1; fake_is_7_3(f) && state != TS_CMD_COMPLETED && i < job->cmd->size / 4; i++) put_word(job, i, UINT32_MAX);
 }
 
 /* The buffer of the client that covers [addr, addr + len) for the device; *off is where in it. */
 static fake_bo *find_by_address(const fake_client *c, uint64_t addr, uint64_t len, size_t *off) {
     for (size_t i = 0; i < c->n_bos; i++) {
         fake_bo *b = c->bos[i];
-        uint64_t base = b->type == TS_UAPI_BO_DEV ? b->dev_addr : (uint64_t)(uintptr_t)b->mem.user;
-        if (b->type == TS_UAPI_BO_DEV_HEAP || !b->handle || !base) continue;
+        const uint64_t base = fake_bo_addr(b);
+        if (b->type == TS_UAPI_BO_DEV_HEAP || b->own || !base) continue;
         if (addr < base || addr - base >= b->size || len > b->size - (addr - base)) continue;
         *off = (size_t)(addr - base);
         return b;
@@ -44,7 +50,7 @@ static bool is_listed(const fake_job *job, const fake_bo *b) {
     return false;
 }
 
-int fake_check_packet(ts_fake *f, fake_ctx *x, const fake_job *job) {
+int fake_check_packet(ts_fake *f, const fake_ctx *x, const fake_job *job) {
     uint32_t head = packet_word(job, 0), count = ts_cmd_count(head);
     if (ts_cmd_state(head) != TS_CMD_NEW)
         return fake_broken(f, TS_FAKE_RULE_CMD_STATE, EINVAL, "state %u", ts_cmd_state(head));
@@ -90,7 +96,7 @@ static fake_mem *reach(bus *u, uint64_t addr, size_t len, size_t *off) {
     uint64_t at = addr - TS_ARRAY_BIAS;
     fake_bo *b = NULL;
     if (addr >= TS_ARRAY_BIAS && u->last && u->last->type != TS_UAPI_BO_DEV) {
-        uint64_t base = (uint64_t)(uintptr_t)u->last->mem.user;
+        const uint64_t base = fake_bo_addr(u->last);
         if (at >= base && at - base < u->last->size && len <= u->last->size - (at - base)) {
             *off = (size_t)(at - base);
             return &u->last->mem;
@@ -197,20 +203,24 @@ static uint32_t run_stream(ts_fake *f, fake_ctx *x, const fake_job *job) {
     return state;
 }
 
-static void end_job(fake_ctx *x, uint32_t state) {
-    const fake_job *job = &x->jobs[0];
-    set_state(job, state);
-    job->cmd->busy--;
-    for (int i = 0; i < job->n_args; i++) job->args[i]->busy--;
-    x->n_done = job->seq + 1;
-    x->completed += state == TS_CMD_COMPLETED;
+static void end_job(ts_fake *f, fake_ctx *x, uint32_t state) {
+    const fake_job job = x->jobs[0];
+    set_state(f, &job, state);
+    x->n_done = job.seq + 1;
+    x->completed++;
     x->n_jobs--;
     memmove(&x->jobs[0], &x->jobs[1], (size_t)x->n_jobs * sizeof x->jobs[0]);
+    for (int i = 0; i < job.n_args; i++) {
+        job.args[i]->busy--;
+        fake_put_bo(x->client, job.args[i]);
+    }
+    job.cmd->busy--;
+    fake_put_bo(x->client, job.cmd);
 }
 
-void fake_drop_jobs(fake_ctx *x, uint32_t state) {
+void fake_drop_jobs(ts_fake *f, fake_ctx *x, uint32_t state) {
     x->lost = false;
-    while (x->n_jobs) end_job(x, state);
+    while (x->n_jobs) end_job(f, x, state);
 }
 
 /* Contexts that share columns take turns: what ran last is in the array. */
@@ -248,14 +258,18 @@ bool fake_run_one(ts_fake *f, fake_ctx *x) {
     }
     uint32_t state;
     if (e != TS_FAKE_END_WELL) state = states[e];
-    else if (!reload(f, x) || (!x->loaded && fake_load_pdi(f, x) < 0))
-        state = TS_CMD_ERROR; /* the newest driver finds out only now */
+    else if (!x->pdi || !reload(f, x) || (!x->loaded && fake_load_pdi(f, x) < 0))
+        state = TS_CMD_ERROR; /* the newer drivers find out only now */
     else state = run_stream(f, x, &x->jobs[0]);
     if (f->now.rule != TS_FAKE_OK && state == TS_CMD_COMPLETED) state = TS_CMD_ERROR;
-    end_job(x, state);
-    if (state == TS_CMD_TIMEOUT || state == TS_CMD_ABORT || state == TS_CMD_NORESPONSE) {
+    end_job(f, x, state);
+    if (state != TS_CMD_TIMEOUT && state != TS_CMD_ABORT && state != TS_CMD_NORESPONSE) return true;
+    fake_drop_jobs(f, x, TS_CMD_ABORT);
+    if (!fake_is_7_3(f) || state != TS_CMD_TIMEOUT) {
         x->dead = true;
-        fake_drop_jobs(x, TS_CMD_ABORT);
+        return true;
     }
+    if (x->loaded && f->o.array && f->o.array->unload) f->o.array->unload(f->o.array->ud, (int)(x - f->ctx));
+    x->loaded = false; /* the driver has made the context anew and configures it again */
     return true;
 }

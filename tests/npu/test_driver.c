@@ -131,7 +131,7 @@ static void test_pipeline(void **state) {
     ts_err err;
     rig r = {0};
     plan(&r, 1);
-    assert_ok(node(&r, (ts_fake_options){.profile = TS_FAKE_7}, &err));
+    assert_ok(node(&r, (ts_fake_options){.profile = TS_FAKE_7_3}, &err));
     assert_ok(bring_up(&r, &err));
     ts_npu_bo in, out;
     ts_npu_cmd *cmd[5];
@@ -692,7 +692,7 @@ static void test_end_after_loss(void **state) {
         ts_err err;
         rig r = {0};
         plan(&r, 1);
-        assert_ok(node(&r, (ts_fake_options){.profile = TS_FAKE_7}, &err));
+        assert_ok(node(&r, (ts_fake_options){.profile = TS_FAKE_7_3}, &err));
         assert_ok(bring_up(&r, &err));
         ts_fake_end_command(r.fake, 1, TS_FAKE_END_LOST);
         assert_ok(submit(&r, &err));
@@ -723,7 +723,7 @@ static void test_array_failures(void **state) {
     ts_err err;
     rig r = {0};
     plan(&r, 1);
-    assert_ok(node(&r, (ts_fake_options){.profile = TS_FAKE_6_18}, &err));
+    assert_ok(node(&r, (ts_fake_options){.profile = TS_FAKE_6_14}, &err)); /* later ones find out with the first command */
     r.array.refuse_pdi = true;
     assert_status(bring_up(&r, &err), TS_E_DEVICE);
     assert_non_null(strstr(err.msg, "the firmware refuses the configuration"));
@@ -883,7 +883,7 @@ static bool whole_run(void *ud) {
     (void)ud;
     rig r = alloc_plan;
     ts_err err;
-    if (node(&r, (ts_fake_options){.profile = TS_FAKE_7}, &err) != TS_OK) return false;
+    if (node(&r, (ts_fake_options){.profile = TS_FAKE_7_3}, &err) != TS_OK) return false;
     bool ok = bring_up(&r, &err) == TS_OK && loop_once(&r, 1, &err) == TS_OK;
     bring_down(&r);
     assert_clean(&r);

@@ -82,7 +82,7 @@ static void test_to(void **state) {
             loopback_init(&l);
             assert_ok(ts_fake_new(&f, &(ts_fake_options){.profile = (ts_fake_profile)profile, .array = &l.table}, &err));
             clocked chip;
-            const ts_ladder_options o = {.io = clocked_init(&chip, ts_fake_io(f)), .path = "x", .evidence = profile == TS_FAKE_7 ? TS_VIRTUAL : TS_MEASURED, .to = to,
+            const ts_ladder_options o = {.io = clocked_init(&chip, ts_fake_io(f)), .path = "x", .evidence = profile == TS_FAKE_7_3 ? TS_VIRTUAL : TS_MEASURED, .to = to,
                                          .say = keep, .ud = &text};
             assert_int_equal(ts_ladder_evidence(&o), o.evidence);
             assert_ok(ts_npu_ladder(&o, &r, &err));
@@ -117,7 +117,7 @@ static void test_clocks(void **state) {
     ts_ladder_result r;
     clocked chip;
     ts_buf text = {0};
-    assert_ok(ts_simnode_new(&n, &(ts_simnode_options){.profile = TS_FAKE_7}, &err));
+    assert_ok(ts_simnode_new(&n, &(ts_simnode_options){.profile = TS_FAKE_7_3}, &err));
     const ts_ladder_options o = {.io = clocked_init(&chip, ts_simnode_io(n)), .path = "x", .sim = n, .to = 8, .say = keep, .ud = &text};
     assert_ok(ts_npu_ladder(&o, &r, &err));
     assert_true(figure(&r, "clock_idle") == CLOCKED_IDLE && figure(&r, "clock") == CLOCKED_BUSY && figure(&r, "clock_busy") == CLOCKED_BUSY);
@@ -150,7 +150,7 @@ static void test_stops(void **state) {
         {.request = TS_IOCTL_CREATE_BO, .nth = 3, .error = ENOMEM, .reached = 1, .text = "rung 2, heap: a test buffer (4096 bytes)"},
         {.request = TS_IOCTL_CREATE_HWCTX, .nth = 1, .error = EIO, .reached = 1, .text = "rung 2, heap: NPU: creating an NPU context"},
         {.node = {.users = {{.pid = 4711, .start_col = 1, .n_cols = 4}}, .n_users = 1}, .reached = 1, .text = "process 4711"},
-        {.refuse = true, .reached = 2, .text = "rung 3, empty: NPU: configuring the NPU failed"},
+        {.refuse = true, .reached = 2, .text = "rung 3, empty: NPU: the command ended as ERROR"},
         {.ending = TS_FAKE_END_TIMEOUT, .nth = 1, .reached = 2, .text = "rung 3, empty: NPU: the command ended as TIMEOUT"},
         {.ending = TS_FAKE_END_ABORT, .nth = 1, .reached = 2, .text = "rung 3, empty: NPU: the command ended as ABORT"},
         {.ending = TS_FAKE_END_ERROR, .nth = 2, .reached = 3, .text = "rung 4, loop-back: NPU: the command ended as ERROR"},
@@ -237,7 +237,7 @@ static void test_shared(void **state) {
         ts_err err = {.msg = ""};
         ts_simnode *n;
         ts_ladder_result r;
-        assert_ok(ts_simnode_new(&n, &(ts_simnode_options){.profile = TS_FAKE_7}, &err));
+        assert_ok(ts_simnode_new(&n, &(ts_simnode_options){.profile = TS_FAKE_7_3}, &err));
         struct shared s = {.f = ts_simnode_fake(n), .come = come};
         const ts_ladder_options o = {.io = ts_simnode_io(n), .path = "x", .sim = n, .say = come_late, .ud = &s};
         ts_status st = ts_npu_ladder(&o, &r, &err);
@@ -284,7 +284,7 @@ static bool climb_sim(void *ud) {
     int to = *(const int *)ud;
     ts_simnode *n;
     ts_ladder_result r;
-    if (ts_simnode_new(&n, &(ts_simnode_options){.profile = TS_FAKE_7}, NULL) != TS_OK) return false;
+    if (ts_simnode_new(&n, &(ts_simnode_options){.profile = TS_FAKE_7_3}, NULL) != TS_OK) return false;
     const ts_ladder_options o = {.io = ts_simnode_io(n), .path = "x", .sim = n, .to = to};
     ts_status s = ts_npu_ladder(&o, &r, NULL);
     if (s == TS_OK) assert_clean(ts_simnode_fake(n)); /* else the array may not have come to be, which looks like a bad PDI */

@@ -1,7 +1,7 @@
 /* differ.c - the same questions to the real driver and to the strict fake node, one line an answer.
  *
  *   differ drm [NODE]          the driver behind NODE (default /dev/accel/accel0)
- *   differ fake 6.14|6.18|7.3  the fake node in that profile
+ *   differ fake 6.14|6.18|7.3|7.3-iova  the fake node in that profile
  *
  * What the real driver said is kept in answers/, and compare.py holds the fake node to it. Exit code 2: usage, 1: no node. */
 #define _GNU_SOURCE /* strerrorname_np */
@@ -289,7 +289,7 @@ bool forgotten(client *c, uint32_t handle) {
 /* ---- the program --------------------------------------------------------------------------------------- */
 
 static int usage(void) {
-    fputs("usage: differ drm [NODE] | differ fake 6.14|6.18|7.3\n", stderr);
+    fputs("usage: differ drm [NODE] | differ fake 6.14|6.18|7.3|7.3-iova\n", stderr);
     return 2;
 }
 
@@ -297,7 +297,7 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         ts_fake_profile profile;
-    } profiles[] = {{"6.14", TS_FAKE_6_14}, {"6.18", TS_FAKE_6_18}, {"7.3", TS_FAKE_7}};
+    } profiles[] = {{"6.14", TS_FAKE_6_14}, {"6.18", TS_FAKE_6_18}, {"7.3", TS_FAKE_7_3}, {"7.3-iova", TS_FAKE_7_3_IOVA}};
     ts_err err;
     ts_fake *fake = NULL;
     ts_cdo nothing = {0};

@@ -130,47 +130,56 @@ static void info_params(client *c) {
 
 static void info_values(client *c) {
     struct ts_uapi_aie_metadata m = {0};
-    struct ts_uapi_aie_version v = {0};
     struct ts_uapi_firmware f = {0};
     struct ts_uapi_power_mode p = {0};
     struct ts_uapi_clocks k = {0};
     uint32_t size = sizeof m;
     get_info(c, TS_UAPI_INFO_AIE_METADATA, &m, &size);
-    answer("columns, rows", "%u, %u, version %u.%u", m.cols, m.rows, m.version.major, m.version.minor);
+    answer("columns, rows", "%u, %u", m.cols, m.rows);
     answer("rows, first row, channels, locks", "core %u %u %u %u, memory %u %u %u %u, shim %u %u %u %u", m.core.row_count, m.core.row_start,
            m.core.dma_channel_count, m.core.lock_count, m.mem.row_count, m.mem.row_start, m.mem.dma_channel_count, m.mem.lock_count,
            m.shim.row_count, m.shim.row_start, m.shim.dma_channel_count, m.shim.lock_count);
-    get_info(c, TS_UAPI_INFO_AIE_VERSION, &v, (size = sizeof v, &size));
     get_info(c, TS_UAPI_INFO_FIRMWARE, &f, (size = sizeof f, &size));
     get_info(c, TS_UAPI_INFO_POWER_MODE, &p, (size = sizeof p, &size));
     get_info(c, TS_UAPI_INFO_CLOCKS, &k, (size = sizeof k, &size));
-    answer("versions", "array %u.%u, firmware %u.%u.%u.%u", v.major, v.minor, f.major, f.minor, f.patch, f.build);
+    answer("firmware", "%u.%u.%u.%u", f.major, f.minor, f.patch, f.build);
     answer("power mode", "%u", p.power_mode);
     answer("names of clocks", "%.16s, %.16s", (const char *)k.mp_npu.name, (const char *)k.h.name);
 }
 
-static void status_line(client *c, const char *name) {
-    uint8_t inner[4096] = {0};
+/* The status of all columns, as large as the metadata say that it is. */
+static void status_line(client *c, const char *name, bool somewhere) {
+    static uint8_t inner[1 << 20];
+    struct ts_uapi_aie_metadata m = {0};
     struct {
         uint64_t buffer;
         uint32_t size, columns;
-    } s = {.buffer = (uint64_t)(uintptr_t)inner, .size = sizeof inner, .columns = 99};
-    uint32_t size = sizeof s;
-    int r = get_info(c, TS_UAPI_INFO_AIE_STATUS, &s, &size);
-    answer(name, "%s, columns 0x%x, size then %u", name_of(r), s.columns, size);
+    } s = {.columns = 99};
+    uint32_t size = sizeof m;
+    int r = get_info(c, TS_UAPI_INFO_AIE_METADATA, &m, &size);
+    const uint64_t all = (uint64_t)m.cols * m.col_size;
+    s.size = (uint32_t)(all < sizeof inner ? all : sizeof inner);
+    s.buffer = somewhere ? (uint64_t)(uintptr_t)inner : 0;
+    size = sizeof s;
+    if (r == 0) r = get_info(c, TS_UAPI_INFO_AIE_STATUS, &s, &size);
+    if (r) result(name, r);
+    else answer(name, "ok, columns 0x%x, size then %u", s.columns, size);
 }
 
 static void info_status(client *c) {
-    status_line(c, "status of columns, no context");
+    status_line(c, "status of columns, no context", true);
     heap(c, true);
     context(c, 8);
-    status_line(c, "status of columns, a context of two");
-    struct {
-        uint64_t buffer;
-        uint32_t size, columns;
-    } s = {.buffer = 0, .size = 4096};
-    uint32_t size = sizeof s;
-    result("status of columns, no buffer", get_info(c, TS_UAPI_INFO_AIE_STATUS, &s, &size));
+    status_line(c, "status of columns, a context of two", true);
+    status_line(c, "status of columns, no buffer", false);
+}
+
+/* The stream becomes rubbish, or what it was. */
+static void spoil(client *c, bool bad) {
+    uint8_t *at = c->heap_at + (c->stream_addr - TS_HEAP_BASE);
+    if (bad) memset(at, 0x55, good_stream.len);
+    else memcpy(at, good_stream.data, good_stream.len);
+    flush(at, good_stream.len);
 }
 
 /* ---- contexts, as files see them ------------------------------------------------------------------------ */
@@ -196,8 +205,7 @@ static void list_one(client *c) {
     list(c, e, 8);
     entry_line("after a command", e);
     write_packet(c);
-    c->words[2] = 4;
-    flush(c->words, PAGE);
+    spoil(c, true);
     run(c, "a command that fails");
     list(c, e, 8);
     entry_line("after one that failed", e);
@@ -347,6 +355,7 @@ static void heap_of_context(client *c) {
     destroy(c, c->ctx);
     make(c, TS_UAPI_BO_DEV, PAGE, &h);
     answer("after its end", "%s", NAMED("0x%llx", device_addr(c, h)));
+    while (make(c, TS_UAPI_BO_DEV, MIB, NULL) == 0) {}
     while (make(c, TS_UAPI_BO_DEV, PAGE, NULL) == 0) {}
     result("a context in a full heap", context(c, 4));
 }
@@ -368,10 +377,10 @@ static void map_shared(client *c) {
     result("map shared", map_at(c, h, 2 * PAGE, NULL, &p));
     addresses(c, "shared, mapped", h, p);
     result("map it again", map_at(c, h, 2 * PAGE, NULL, &q));
-    addresses(c, "shared, mapped twice: of the first", h, p);
+    addresses(c, "of the first of two mappings", h, p);
     result("unmap the first", unmap(c, p));
-    addresses(c, "shared, the second left: of the second", h, q);
-    if (q) result("unmap the second", unmap(c, q));
+    addresses(c, "of the second, the first is gone", h, q);
+    result("unmap the second", unmap(c, q));
     answer("its address is forgotten", "%s", forgotten(c, h) ? "yes" : "no");
     make(c, TS_UAPI_BO_CMD, PAGE, &packet);
     addresses(c, "packet, not mapped", packet, NULL);
@@ -514,8 +523,8 @@ static void context_heap_closed(client *c) {
 
 static void context_misaligned(client *c) {
     void *p;
-    uint8_t *at = place(2 * (size_t)TS_HEAP_BYTES);
     heap(c, false);
+    uint8_t *at = place(2 * (size_t)TS_HEAP_BYTES);
     result("heap mapped at 1 MiB past", map_at(c, c->heap, TS_HEAP_BYTES, at + MIB, &p));
     result("heap misaligned", context(c, 4));
 }
@@ -738,6 +747,7 @@ static void command_good(client *c) {
 }
 
 static void command_again(client *c) {
+    write_packet(c);
     run(c, "once");
     run(c, "again, packet not made new");
     write_packet(c);
@@ -784,8 +794,7 @@ static void packet_error(client *c) {
     uint32_t before[PAGE / 4];
     uint64_t seq = 0;
     if (!renew(c)) return;
-    c->words[2] = 4;
-    flush(c->words, PAGE);
+    spoil(c, true);
     memcpy(before, c->words, PAGE);
     int r = exec(c, &seq);
     if (r) {
@@ -794,15 +803,14 @@ static void packet_error(client *c) {
     }
     wait_for(c, c->sync, seq, 8000, TO_ALL);
     words_line(c, "packet after an error", before, PAGE / 4);
+    spoil(c, false);
     write_packet(c);
     run(c, "a command after an error");
 }
 
-static void stream_rubbish(client *c) { /* the stream's buffer is spoilt then */
+static void stream_rubbish(client *c) {
     if (!renew(c)) return;
-    uint8_t *at = c->heap_at + (c->stream_addr - TS_HEAP_BASE);
-    memset(at, 0x55, good_stream.len);
-    flush(at, good_stream.len);
+    spoil(c, true);
     run(c, "a stream of rubbish");
 }
 
@@ -1111,7 +1119,7 @@ static void end_handles_closed(client *c) {
     context(&d, 4);
     close_handle(&d, d.heap);
     close_file(&d);
-    answer("heap closed, mapping left: contexts", "%d", list(c, e, 8));
+    answer("contexts, heap closed, a mapping left", "%d", list(c, e, 8));
     client_close(&d);
     answer("and after the mapping", "%d", list(c, e, 8));
 }
