@@ -1,12 +1,13 @@
 /* fake.h - the strict fake node: an amdxdna device for tests and for the simulator. Depends on: io.h, err.h.
  *
  * It answers the calls of a ts_npu_io as the kernel does (several of them), keeps buffers, contexts, queues and
- * fences, and takes command packets apart as driver and firmware do. Where the kernel would let a mistake through
- * that the device does not forgive, it refuses instead and says which rule was broken: order, size, flag,
- * address, handle, and the cache: memory exists twice, as the CPU sees it and as the device does, and only a
- * flush of the line carries bytes from one to the other. Commands run as late as they may, when they are waited
- * for. Its clock goes with the machine's, but to wait for nothing takes no time: the clock jumps. Behind it stands a ts_fake_array: the array simulator, or a few lines of a test. Source of the rules:
- * docs/npu/driver.md. */
+ * fences, and takes command packets apart as driver and firmware do. Each call leaves a verdict: which rule was
+ * broken, if any, about order, size, flag, address, handle. Where the kernel would let a mistake through that the
+ * device does not forgive, it refuses besides; tests/qemu/strictness.txt lists where. Memory exists twice, as the
+ * CPU sees it and as the device does, and only a flush of the line carries bytes from one to the other. Commands run
+ * as late as they may, when they are waited for. Its clock goes with the machine's, but to wait for nothing takes no
+ * time: the clock jumps. Behind it stands a ts_fake_array: the array simulator, or a few lines of a test. Source of
+ * the answers: tests/qemu/answers; of the rules: docs/npu/driver.md. */
 #ifndef TS_XDNA_FAKE_H
 #define TS_XDNA_FAKE_H
 
@@ -15,7 +16,7 @@
 
 #include <stdbool.h>
 
-/* Kernels. What the last three answer was recorded from the driver itself (tests/qemu/answers); the first is from its source. */
+/* Kernels. What the first three answer was recorded from the driver itself (tests/qemu/answers), the last is read in its source. */
 typedef enum ts_fake_profile {
     TS_FAKE_7_3,      /* Linux 7.3, shared virtual addresses */
     TS_FAKE_7_3_IOVA, /* the same with force_iova: buffers have addresses of their own */
@@ -63,7 +64,7 @@ typedef enum ts_fake_profile {
     RULE(PDI, "the PDI is one")                                                                              \
     RULE(EXEC_TYPE, "the command is one buffer")                                                             \
     RULE(EXEC_CMD, "it is a mapped command buffer")                                                          \
-    RULE(EXEC_ARGS, "its arguments are mapped buffers, no command buffers")                                  \
+    RULE(EXEC_ARGS, "its arguments are mapped buffers, no command buffers, each named once")                 \
     RULE(EXEC_CONFIGURED, "its context is configured")                                                       \
     RULE(EXEC_PENDING, "it is not under way already")                                                        \
     RULE(CMD_STATE, "a packet starts as new")                                                                \

@@ -238,7 +238,7 @@ static void test_every_call_fails(void **state) {
                 rig x = r;
                 bool hit = false;
                 assert_ok(node(&x,
-                               (ts_fake_options){.profile = (ts_fake_profile)((nth + (int)k) % 3),
+                               (ts_fake_options){.profile = (ts_fake_profile)((nth + (int)k) % TS_FAKE_PROFILES),
                                                  .on_verdict = note_injected,
                                                  .on_verdict_ud = &hit},
                                &err));
@@ -463,14 +463,14 @@ static void test_sharers(void **state) {
     } k[] = {{{4711, 3, 2}, 0}, {{4711, 3, 1}, 0}, {{4711, 1, 1}, 1}, {{4711, 1, 2}, 1}, {{4711, 2, 3}, 1}};
     rig p = {0};
     plan(&p, 2);
-    for (size_t i = 0; i < 3 * (sizeof k / sizeof k[0]); i++) {
+    for (size_t i = 0; i < TS_FAKE_PROFILES * (sizeof k / sizeof k[0]); i++) {
         ts_err err;
         rig r = p;
-        assert_ok(node(&r, (ts_fake_options){.profile = (ts_fake_profile)(i % 3)}, &err));
+        assert_ok(node(&r, (ts_fake_options){.profile = (ts_fake_profile)(i % TS_FAKE_PROFILES)}, &err));
         assert_ok(bring_up(&r, &err));
         assert_int_equal(ts_npu_ctx_sharers(r.ctx), 0);
-        ts_fake_add_user(r.fake, &k[i / 3].user);
-        assert_int_equal(ts_npu_ctx_sharers(r.ctx), k[i / 3].n);
+        ts_fake_add_user(r.fake, &k[i / TS_FAKE_PROFILES].user);
+        assert_int_equal(ts_npu_ctx_sharers(r.ctx), k[i / TS_FAKE_PROFILES].n);
         ts_fake_fail(r.fake, TS_IOCTL_GET_INFO, 1, EOPNOTSUPP);
         assert_int_equal(ts_npu_ctx_sharers(r.ctx), -1);
         bring_down(&r);
@@ -496,11 +496,11 @@ static void test_ended(void **state) {
         int leave_in, stop_after, lines;
         ts_status status;
     } k[] = {{gone, 0, 0, 1, TS_OK}, {gone, 9, 0, 1, TS_OK}, {zombie, 9, 0, 1, TS_OK}, {gone, 0, 4, 1, TS_E_CANCELLED}, {getppid(), 0, 0, 0, TS_OK}, {0, 0, 0, 0, TS_OK}};
-    for (size_t i = 0; i < 3 * (sizeof k / sizeof k[0]); i++) {
+    for (size_t i = 0; i < TS_FAKE_PROFILES * (sizeof k / sizeof k[0]); i++) {
         ts_err err;
         rig r = p;
-        const size_t c = i / 3;
-        ts_fake_options o = {.profile = (ts_fake_profile)(i % 3), .n_users = 1, .users = {{.pid = k[c].pid, .start_col = 1, .n_cols = 4}}};
+        const size_t c = i / TS_FAKE_PROFILES;
+        ts_fake_options o = {.profile = (ts_fake_profile)(i % TS_FAKE_PROFILES), .n_users = 1, .users = {{.pid = k[c].pid, .start_col = 1, .n_cols = 4}}};
         assert_ok(node(&r, o, &err));
         gate_open(r.fake, "waiting up to 3 s for the last command of process ");
         gate.ended = k[c].pid;
@@ -624,7 +624,7 @@ static void test_refusals(void **state) {
     for (size_t i = 0; i < sizeof k / sizeof k[0]; i++) {
         ts_err err;
         rig r = p;
-        ts_fake_options o = {.profile = (ts_fake_profile)(i % 3), .n_users = k[i].n_users};
+        ts_fake_options o = {.profile = (ts_fake_profile)(i % TS_FAKE_PROFILES), .n_users = k[i].n_users};
         for (int u = 0; u < o.n_users; u++) o.users[u] = (ts_fake_user){.pid = u + 1, .start_col = 1, .n_cols = 4};
         assert_ok(node(&r, o, &err));
         gate_open(r.fake, "waiting up to 3 s");
@@ -807,18 +807,18 @@ static void test_messages(void **state) {
     };
     rig p = {0};
     plan(&p, 2);
-    for (size_t i = 0; i < 3 * (sizeof k / sizeof k[0]); i++) {
+    for (size_t i = 0; i < TS_FAKE_PROFILES * (sizeof k / sizeof k[0]); i++) {
         ts_err err = {.msg = ""};
         rig r = p;
-        ts_fake_options o = k[i / 3].o;
-        o.profile = (ts_fake_profile)(i % 3);
+        ts_fake_options o = k[i / TS_FAKE_PROFILES].o;
+        o.profile = (ts_fake_profile)(i % TS_FAKE_PROFILES);
         assert_ok(node(&r, o, &err));
-        if (k[i / 3].request) ts_fake_fail(r.fake, k[i / 3].request, k[i / 3].nth ? k[i / 3].nth : 1, k[i / 3].error);
+        if (k[i / TS_FAKE_PROFILES].request) ts_fake_fail(r.fake, k[i / TS_FAKE_PROFILES].request, k[i / TS_FAKE_PROFILES].nth ? k[i / TS_FAKE_PROFILES].nth : 1, k[i / TS_FAKE_PROFILES].error);
         ts_status s = bring_up(&r, &err);
-        if (s == TS_OK && k[i / 3].error) s = loop_once(&r, 1, &err);
-        if (s != k[i / 3].status || !strstr(err.msg, k[i / 3].text))
+        if (s == TS_OK && k[i / TS_FAKE_PROFILES].error) s = loop_once(&r, 1, &err);
+        if (s != k[i / TS_FAKE_PROFILES].status || !strstr(err.msg, k[i / TS_FAKE_PROFILES].text))
             fail_msg("case %zu: status %d, \"%s\"", i, s, err.msg);
-        if (k[i / 3].error) assert_int_equal(err.os_errno, k[i / 3].error);
+        if (k[i / TS_FAKE_PROFILES].error) assert_int_equal(err.os_errno, k[i / TS_FAKE_PROFILES].error);
         bring_down(&r);
         assert_clean(&r);
         ts_fake_free(r.fake);
