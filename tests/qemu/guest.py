@@ -22,13 +22,14 @@ import time
 
 import fetch
 import initramfs
+import mutants
 
 HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = HERE.parent.parent
 MEMORY = "1G"
 # The jobs of one boot in their order. NAME-WORD is jobs/NAME with an argument.
 JOBS = ["selftest", "model-q4_0", "model-q8_0", "clients", "holder", "hang", "stop", "status", "kill", "suspend", "module",
-        "firmware", "memory", "lost", "wedged", "clock"]
+        "firmware", "memory", "lost", "wedged", "clock", "models", "mutants"]
 LONG_JOBS = ["differ", "patience"]  # with --long, too: they take minutes
 PROGRAMS = ["src/cli/tessera", "tests/qemu/hold", "tests/qemu/differ"]  # of the build, in the guest's /bin
 TYPES = ["q4_0", "q8_0"]
@@ -108,7 +109,7 @@ class Report:
     def feed(self, line: str, now: float) -> Result | None:
         """A result where the line ends a job."""
         self.last = [*self.last[-39:], line]
-        mark = re.match(r"@@ (\w+) ?(.*)", line)
+        mark = re.search(r"@@ (up|loaded|job|kernel|end|done)\b ?(.*)", line)  # behind what has no line's end, such as a program's last words
         if not mark:
             if self.job:
                 self.output.append(line)
@@ -235,10 +236,10 @@ def first_files(args, kernel: pathlib.Path, busybox: pathlib.Path, programs: dic
     for path in [*sorted((HERE / "jobs").iterdir()), *(pathlib.Path(job) for job in args.jobs if "/" in job)]:
         archive.file(f"jobs/{path.name}", path)
     for name, path in programs.items():
-        archive.program(f"bin/{name}", path)
+        archive.program(name, path)
     for kind in TYPES:
         archive.file(f"models/tessera-tiny-{kind}.gguf", SOURCE / f"models/tessera-tiny-{kind}.gguf")
-    for name, path in answers(programs["tessera"], folder).items():
+    for name, path in answers(programs["bin/tessera"], folder).items():
         archive.file(f"expect/{name}", path)
     for path in sorted((HERE / "answers").glob("*.txt")):
         archive.file(f"expect/answers/{path.name}", path)
@@ -287,13 +288,16 @@ class Guest:
     def start(self) -> None:
         sock, qmp, control = (str(self.folder / n) for n in ("npu", "qmp", "control"))
         server = self.args.server or self.args.build / "tests/qemu/npu1-server"
-        programs = {p.name: p for p in (*(self.args.build / p for p in PROGRAMS), *self.args.program)}
+        programs = {f"bin/{p.name}": p for p in (*(self.args.build / p for p in PROGRAMS), *self.args.program)}
         for program in server, *programs.values():
             if not program.is_file():
                 raise Failure(f"there is no {program}" + ("" if program in self.args.program else f"; build it: ninja -C {self.args.build}"))
         try:
+            if "mutants" in self.limits:
+                made = mutants.make(self.args.build.resolve(), self.folder / "mutants")
+                programs.update({f"mutants/{name}/tessera": path for name, path in made.items()})
             data = first_files(self.args, self.kernel, self.busybox, programs, self.settings(), self.folder)
-        except ValueError as e:  # a library that is not here
+        except (mutants.Failure, ValueError) as e:  # ValueError: a library is not here
             raise Failure(str(e)) from None
         sva = self.args.road == "sva"
         (self.folder / "initrd").write_bytes((initramfs.acpi_archive() if sva else b"") + data)

@@ -20,6 +20,7 @@ import time
 import fetch
 import guest
 import initramfs
+import mutants
 
 HERE = pathlib.Path(__file__).resolve().parent
 NAMES = ["linux-image-6.12.107+deb13-amd64", "linux-image-6.18.9+deb13-amd64", "linux-image-6.18.15+deb13-amd64",
@@ -305,14 +306,29 @@ def test_jobs(tmp):
     same((guest.script(str(own)), guest.seconds(str(own)), guest.fits(str(own), "6.18", "carveout")), (own, 600, True))
 
 
+def test_mutants(tmp):
+    """Each still finds the place that it changes, in a way that can be compiled, and a job to notice it."""
+    for name, (file, edits) in mutants.MUTANTS.items():
+        assert mutants.edited(name) != (mutants.SOURCE / file).read_text() and mutants.JOBS[name] in guest.JOBS, name
+    same(mutants.with_output("ccache cc -Iinc -MD -MQ a.o -MF a.o.d -o a.o -c ../a.c".split(), "b.o"), "ccache cc -Iinc -o b.o -c ../a.c".split())
+    mutants.MUTANTS["gone"] = "src/xdna/cmd.c", [("no such text", "")]
+    try:
+        mutants.edited("gone")
+        raise AssertionError("it is made")
+    except mutants.Failure as e:
+        assert "0 times, not once" in str(e), e
+    finally:
+        del mutants.MUTANTS["gone"]
+
+
 def test_programs(tmp):
     """One that is not there is a failure in words; one that is left is ended with us."""
     lines: queue.Queue = queue.Queue()
     try:
-        guest.Program("x", ["/nonexistent"], lines)
+        guest.Program("x", [f"{tmp}/none"], lines)
         raise AssertionError("it has started")
     except guest.Failure as e:
-        same(str(e), "/nonexistent: No such file or directory")
+        same(str(e), f"{tmp}/none: No such file or directory")
     p = guest.Program("x", ["/bin/sh", "-c", "printf 'a\\r\\nb'; exec sleep 100"], lines)
     same([lines.get(timeout=10), p.process.poll()], [("x", "a"), None])
     same(p.end(), -9)
