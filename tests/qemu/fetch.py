@@ -9,6 +9,8 @@ Source of the package names: Debian's kernel team splits the kernel into linux-b
 linux-image had both."""
 import argparse
 import contextlib
+import ctypes
+import errno
 import fcntl
 import fnmatch
 import lzma
@@ -17,6 +19,7 @@ import pathlib
 import platform
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -30,6 +33,7 @@ KERNEL_LEAST = (6, 18)  # the first that Debian built with amdxdna
 DRIVER = "amdxdna"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 DISK = 550 << 20  # bytes at the worst moment: packages of QEMU and of the larger kernel, and what is unpacked
+ROOM = "make room, or set TESSERA_GUEST_CACHE to a folder on another disk"
 SIZES = ("QEMU and its libraries: 38 MB to load, 63 MB on disk; kernel 7.3: 121 MB to load, 19 MB on disk; 6.18: 167 MB, 16 MB; "
          "lists of packages: 10 MB, removed at the end")
 
@@ -40,6 +44,18 @@ class Skip(Exception):
 
 def say(text: str) -> None:
     print(f"fetch: {text}", file=sys.stderr, flush=True)
+
+
+def tell(text: str, code: int) -> int:
+    """On standard output; the exit code, which is 1 where nobody takes it."""
+    try:
+        print(text, flush=True)
+        return code
+    except OSError as e:
+        if not isinstance(e, BrokenPipeError):  # of "| head" nobody wants the rest
+            say(f"standard output: {e.strerror}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
 
 
 def numbers(version: str) -> tuple[int, ...]:
@@ -78,10 +94,26 @@ def cache_folder() -> pathlib.Path:
     return pathlib.Path(path)
 
 
+def dies_with_us() -> None:
+    """In the child: killed when this process is gone, however it ends. Source: prctl(2), PR_SET_PDEATHSIG."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def whole(folder: pathlib.Path) -> bool:
+    """Is every file of a part of the cache there in its length, as the part's own list says?"""
+    try:
+        lines = (folder / "files").read_text().splitlines()
+        return bool(lines) and all(os.stat(folder / path).st_size == int(n) for n, _, path in (line.partition(" ") for line in lines))
+    except (OSError, ValueError):
+        return False
+
+
 def versions(cache: pathlib.Path, kind: str) -> list[str]:
-    """Complete ones in the cache, newest first; kind is qemu, kernel or busybox."""
-    folder = cache / kind
-    found = [p.name for p in folder.iterdir() if not p.name.startswith(".")] if folder.is_dir() else []
+    """Whole ones in the cache, newest first; kind is qemu, kernel or busybox."""
+    try:
+        found = [p.name for p in (cache / kind).iterdir() if whole(p)]
+    except OSError:
+        return []
     return sorted(found, key=lambda v: (numbers(v), v), reverse=True)
 
 
@@ -122,7 +154,8 @@ class Apt:
         options = self.own if own else self.private
         argv = [program, *(f"-o{k}={v}" for k, v in options.items()), *(["-oAPT::Status-Fd=1"] if what else []), *words]
         p = subprocess.Popen(argv, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                             errors="replace", env={**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"})
+                             errors="replace", env={**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"},
+                             preexec_fn=dies_with_us)  # or it would keep its locks
         out, told = [], time.monotonic()
         try:
             for line in p.stdout:
@@ -150,10 +183,15 @@ class Apt:
         code, text = self.run("apt-get", "-q", "update", what=f"list of packages of {pool[-1]}")
         if code == 0 and not re.search(r"^[EW]: .*(?:Failed to fetch|couldn't be verified|is not signed)", text, re.M):
             return ""
+        self.full(text)
         if network(text):
             raise Skip(f"the archive cannot be reached ({network(text)[:200]})", "try again with a network; what was complete is kept")
         errors = re.findall(r"^[EW]: (.+)$", text, re.M)
         return f"{pool[-1]}: {errors[0] if errors else f'apt-get update ended with {code}'}"
+
+    def full(self, text: str) -> None:
+        if "No space left on device" in text or shutil.disk_usage(self.folder).free < 1 << 20:
+            raise Skip("the disk is full", ROOM)
 
     def get(self, words: list[str], what: str, cwd: pathlib.Path | None = None) -> None:
         begin = time.monotonic()
@@ -162,8 +200,7 @@ class Apt:
             loaded = re.search(r"^Fetched (.+?) in", text, re.M)
             say(f"{what}: {loaded[1] if loaded else 'nothing'} loaded in {time.monotonic() - begin:.0f} s")
             return
-        if shutil.disk_usage(self.folder).free < 1 << 20:
-            raise Skip(f"{what}: the disk is full", "make room, or set TESSERA_GUEST_CACHE to a folder on another disk")
+        self.full(text)
         errors = re.findall(r"^E: (.+)$", text, re.M)
         why = next((e for e in errors if "404" in e), (errors or [f"apt-get ended with {code}"])[0])
         if " 404 " in why or "Unable to locate" in why or "has no installation candidate" in why:
@@ -195,13 +232,16 @@ def unpack(deb: pathlib.Path, to: pathlib.Path, patterns: list[str]) -> None:
 
 
 def modinfo(module: bytes, key: str) -> list[str]:
-    """Values of a key in a kernel module's section .modinfo. Source: the ELF specification; Linux include/linux/moduleinfo.h."""
+    """Values of a key in a kernel module's section .modinfo; ValueError where it is none. Source: the ELF specification; Linux include/linux/moduleinfo.h."""
     if module[:6] != b"\x7fELF\x02\x01":
         raise ValueError("no 64-bit little-endian ELF file")
-    shoff, = struct.unpack_from("<Q", module, 40)
-    shentsize, shnum, shstrndx = struct.unpack_from("<HHH", module, 58)
-    sections = [struct.unpack_from("<IIQQQQ", module, shoff + i * shentsize) for i in range(shnum)]  # name type flags addr offset size
-    names = sections[shstrndx][4]
+    try:
+        shoff, = struct.unpack_from("<Q", module, 40)
+        shentsize, shnum, shstrndx = struct.unpack_from("<HHH", module, 58)
+        sections = [struct.unpack_from("<IIQQQQ", module, shoff + i * shentsize) for i in range(shnum)]  # name type flags addr offset size
+        names = sections[shstrndx][4]
+    except (struct.error, IndexError):
+        raise ValueError("the ELF file is cut off") from None
     for name, _, _, _, offset, length in sections:
         if module[names + name:names + name + 9] == b".modinfo\0":
             fields = module[offset:offset + length].split(b"\0")
@@ -278,6 +318,8 @@ def part(cache: pathlib.Path, kind: str, version: str):
     (work / "target").mkdir()
     try:
         yield work / "target", work / "scratch"
+        files = [p for p in sorted((work / "target").rglob("*")) if p.is_file()]
+        (work / "target/files").write_text("".join(f"{p.stat().st_size} {p.relative_to(work / 'target')}\n" for p in files))
         (cache / kind).mkdir(exist_ok=True)
         shutil.rmtree(cache / kind / version, ignore_errors=True)
         (work / "target").rename(cache / kind / version)
@@ -321,16 +363,20 @@ def choose(apt: Apt, mirror: str | None, kernel: str | None) -> tuple[str, str, 
     raise Skip("; ".join(dict.fromkeys(whys))[:600], "name another Debian archive: --mirror URL" + (", or another --kernel" if kernel else ""))
 
 
+def complete(cache: pathlib.Path, kernel: str | None) -> str | None:
+    """The kernel's version where the cache has all that is asked for."""
+    return kept_kernel(cache, kernel) if versions(cache, "qemu") and versions(cache, "busybox") else None
+
+
 def fetch(cache: pathlib.Path, kernel: str | None, mirror: str | None, update: bool) -> str:
     """Fill the cache; the kernel's version."""
-    kept = kept_kernel(cache, kernel)
-    if kept and versions(cache, "qemu") and versions(cache, "busybox") and not update:
+    kept = complete(cache, kernel)  # by another fetch.py that was waited for
+    if kept and not update:
         return kept
     needed_here()
     free = shutil.disk_usage(cache).free
     if free < DISK:
-        raise Skip(f"{cache} has {free >> 20} MB of room, {DISK >> 20} are wanted",
-                   "make room, or set TESSERA_GUEST_CACHE to a folder on another disk")
+        raise Skip(f"{cache} has {free >> 20} MB of room, {DISK >> 20} are wanted", ROOM)
     apt = Apt(cache / "apt")
     suite, qemu, found = choose(apt, mirror, kernel)
     say(f"{suite}: QEMU {qemu}, kernel {found[0][0]}")
@@ -395,21 +441,19 @@ def main() -> int:
     try:
         cache = cache_folder()
         if args.list:
-            print(f"cache: {cache}")
-            for kind in "qemu", "kernel", "busybox":
-                for v in versions(cache, kind):
-                    print(f"{kind} {v}, {(size(cache / kind / v) >> 20) + 1} MB")
-            return 0
-        with locked(cache):
-            version = fetch(cache, args.kernel, args.mirror, args.update)
+            parts = [(kind, v) for kind in ("qemu", "kernel", "busybox") for v in versions(cache, kind)]
+            return tell("\n".join([f"cache: {cache}", *(f"{k} {v}, {(size(cache / k / v) >> 20) + 1} MB" for k, v in parts)]), 0)
+        version = complete(cache, args.kernel)
+        if not version or args.update:
+            with locked(cache):
+                version = fetch(cache, args.kernel, args.mirror, args.update)
         say(f"QEMU {versions(cache, 'qemu')[0]}, kernel {version}, busybox {versions(cache, 'busybox')[0]} are in {cache}")
         return 0
     except Skip as e:
-        print(f"skip: {e.args[0]}; cure: {e.args[1]}")
-        return 77
+        return tell(f"skip: {e.args[0]}; cure: {e.args[1]}", 77)
     except OSError as e:
-        print(f"skip: {e.filename or 'the cache'}: {e.strerror}; cure: set TESSERA_GUEST_CACHE to another folder")
-        return 77
+        return tell(f"skip: {e.filename or 'the cache'}: {e.strerror}; cure: "
+                    + (ROOM if e.errno == errno.ENOSPC else "set TESSERA_GUEST_CACHE to another folder"), 77)
     except KeyboardInterrupt:
         say("interrupted; what was complete is kept")
         return 130

@@ -5,7 +5,7 @@ One boot runs all the jobs given, a line each: "PASS name: words, seconds" or "F
 driver said; "skip: why; cure: how" for what could not be tried. QEMU, kernel and busybox come from the cache that fetch.py fills.
 docs/npu/qemu.md tells how it fits together."""
 import argparse
-import ctypes
+import contextlib
 import dataclasses
 import lzma
 import os
@@ -155,11 +155,6 @@ class Report:
 
 # ---- programs ----
 
-def dies_with_us() -> None:
-    """In the child: killed when this process is gone, however it ends. Source: prctl(2), PR_SET_PDEATHSIG."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
 class Program:
     """One that runs beside us; its output goes line by line to a queue as (name, line), at the end (name, None)."""
 
@@ -167,7 +162,7 @@ class Program:
         self.name = name
         try:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                            preexec_fn=dies_with_us)
+                                            preexec_fn=fetch.dies_with_us)
         except OSError as e:
             raise Failure(f"{argv[0]}: {e.strerror}") from None
         threading.Thread(target=self._read, args=(lines,), daemon=True).start()
@@ -187,14 +182,16 @@ class Program:
 
 
 def scratch() -> pathlib.Path:
-    """A folder with a short path (sockets' may have 107 bytes). Those of runs that were killed are removed."""
+    """A folder with a short path (sockets' may have 107 bytes) that QEMU's options can hold. Those of runs that were killed are removed."""
     for base in dict.fromkeys((tempfile.gettempdir(), "/tmp")):
         for old in pathlib.Path(base).glob("tessera-guest-*"):
             pid = old.name.split("-")[2]
-            if pid.isdigit() and not os.path.exists(f"/proc/{pid}") and old.stat().st_uid == os.getuid():
-                shutil.rmtree(old, ignore_errors=True)
+            with contextlib.suppress(OSError):  # another one is as quick as we
+                if pid.isdigit() and not os.path.exists(f"/proc/{pid}") and old.stat().st_uid == os.getuid():
+                    shutil.rmtree(old, ignore_errors=True)
     base = tempfile.gettempdir()
-    return pathlib.Path(tempfile.mkdtemp(prefix=f"tessera-guest-{os.getpid()}-", dir=base if len(base) < 60 else "/tmp"))
+    good = len(os.fsencode(base)) < 60 and not re.search(r'[,"\\]', base)
+    return pathlib.Path(tempfile.mkdtemp(prefix=f"tessera-guest-{os.getpid()}-", dir=base if good else "/tmp"))
 
 
 # ---- the guest's files ----
@@ -474,6 +471,10 @@ def main() -> int:
         print("guest: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # of "| head" nobody wants the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except OSError as e:  # a full disk, or a standard output that takes no more
+        print(f"guest: {e.filename or 'a file'}: {e.strerror}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
 

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from unittest import mock
 
 import fetch
 import guest
@@ -190,6 +191,9 @@ def test_own_kernel(tmp):
     (source / "lib/modules/amdxdna.ko").write_bytes(b"no module")
     assert "ELF" in refused()
     shutil.rmtree(out)
+    (source / "lib/modules/amdxdna.ko").write_bytes(elf(depends="")[:100])
+    assert "cut off" in refused()
+    shutil.rmtree(out)
     (source / "lib/modules/amdxdna.ko").write_bytes(elf(depends="amd-pmf", vermagic="9.8.7-own SMP"))
     assert "module amd_pmf is in none" in refused()
     shutil.rmtree(out)
@@ -212,6 +216,44 @@ def test_part(tmp):
     same(fetch.versions(cache, "kernel"), ["7.3.4+deb13-amd64", "6.18.15+deb13-amd64", "6.18.9+deb13-amd64"])
     same([fetch.kept_kernel(cache, w) for w in (None, "6.18", "7.2")], ["7.3.4+deb13-amd64", "6.18.15+deb13-amd64", None])
     same(sorted(os.listdir(tmp)), ["kernel"])
+
+
+def test_damage(tmp):
+    """What is not whole any more is not there: it is fetched again."""
+    cache = pathlib.Path(tmp)
+
+    def lay() -> pathlib.Path:
+        with fetch.part(cache, "kernel", "7.3.4") as (target, _):
+            (target / "modules").mkdir()
+            (target / "modules/a b.ko").write_text("module")
+            (target / "vmlinuz").write_text("kernel")
+        return cache / "kernel/7.3.4"
+
+    for damage in (lambda p: (p / "vmlinuz").write_text("kern"), lambda p: (p / "modules/a b.ko").unlink(), lambda p: (p / "files").unlink(),
+                   lambda p: (p / "files").write_text("x\n"), lambda p: (p / "files").write_text(""),
+                   lambda p: (shutil.rmtree(p), p.touch())):
+        kept = lay()
+        same(fetch.versions(cache, "kernel"), ["7.3.4"])
+        damage(kept)
+        same(fetch.versions(cache, "kernel"), [])
+        shutil.rmtree(cache / "kernel")
+
+
+def test_no_writer(tmp):
+    """A whole cache of somebody else is enough; standard output may be full or closed."""
+    cache = pathlib.Path(tmp) / "cache"
+    cache.mkdir()
+    for kind in "qemu", "kernel", "busybox":
+        with fetch.part(cache, kind, "7.3.4") as (target, _):
+            (target / "x").touch()
+    code, out, err = script("fetch.py", TESSERA_GUEST_CACHE=str(cache))
+    assert code == 0 and "7.3.4" in err and not (cache / "lock").exists(), (code, out, err)
+    with open("/dev/full", "w") as full:
+        r = subprocess.run([sys.executable, str(HERE / "fetch.py"), "--list"], stdout=full, stderr=subprocess.PIPE, text=True)
+    same((r.returncode, r.stderr), (1, "fetch: standard output: No space left on device\n"))
+    p = subprocess.Popen([sys.executable, str(HERE / "fetch.py"), "--list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    p.stdout.close()
+    same((p.stderr.read(), p.wait()), ("", 1))
 
 
 def script(name: str, *args: str, **env: str) -> tuple[int, str, str]:
@@ -355,6 +397,12 @@ def test_scratch(tmp):
         assert path.is_dir() and not old.exists() and len(str(path)) < 90, path
     finally:
         path.rmdir()
+    for name in "a,b", "x" * 60:  # what QEMU's options, and sockets, cannot hold
+        (pathlib.Path(tmp) / name).mkdir()
+        with mock.patch.object(tempfile, "tempdir", f"{tmp}/{name}"):
+            path = guest.scratch()
+        path.rmdir()
+        same(str(path.parent), "/tmp")
 
 
 def main() -> int:
