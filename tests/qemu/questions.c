@@ -887,7 +887,6 @@ static void command_shared(client *c) {
 }
 
 static void command_large(client *c) {
-    uint64_t seq = 0;
     void *p = NULL;
     if (!renew(c)) return;
     int r = make(c, TS_UAPI_BO_CMD, 32768, &c->packet);
@@ -899,15 +898,6 @@ static void command_large(client *c) {
     c->words = p;
     write_packet(c);
     run(c, "a packet buffer of 32 KiB");
-    r = make(c, TS_UAPI_BO_CMD, 64, &c->packet);
-    if (r == 0) r = map_at(c, c->packet, PAGE, NULL, &p);
-    if (r == 0) {
-        c->words = p;
-        write_packet(c);
-        r = exec(c, &seq);
-    }
-    if (r) result("a packet buffer of 64 bytes", r);
-    else answer("a packet buffer of 64 bytes", "taken, wait %s, state %u", name_of(wait_for(c, c->sync, seq, 8000, TO_ALL)), state_of(c));
 }
 
 static void command_deep(client *c) {
