@@ -147,7 +147,7 @@ class Apt:
         self.own = {**self.private, "Dir::Etc": folder / "etc", "Dir::Etc::sourcelist": folder / "etc/sources.list",
                     "Dir::Etc::sourceparts": "/dev/null", "APT::Architecture": "amd64", "APT::Architectures": "amd64",
                     "APT::Default-Release": "", "APT::Sandbox::User": "root", "Acquire::Languages": "none",
-                    "Acquire::Retries": 3, "Acquire::AllowReleaseInfoChange": "true", "APT::Get::AllowUnauthenticated": "false"}
+                    "Acquire::http::Timeout": 15, "Acquire::https::Timeout": 15, "Acquire::Retries": 3, "Acquire::AllowReleaseInfoChange": "true", "APT::Get::AllowUnauthenticated": "false"}
 
     def run(self, program: str, *words: str, own: bool = True, what: str = "", cwd: pathlib.Path | None = None) -> tuple[int, str]:
         """Exit code and output; `what`: progress is told under this name, every five seconds."""
@@ -180,7 +180,7 @@ class Apt:
     def update(self, mirror: str, pool: tuple[str, ...]) -> str:
         """Take this pool's lists. "" or why there are none."""
         (self.folder / "etc/sources.list").write_text("".join(f"deb [signed-by={KEYRING}] {mirror} {s} main\n" for s in pool))
-        code, text = self.run("apt-get", "-q", "update", what=f"list of packages of {pool[-1]}")
+        code, text = self.run("apt-get", "-q", "-oAcquire::Retries=0", "update", what=f"list of packages of {pool[-1]}")
         if code == 0 and not re.search(r"^[EW]: .*(?:Failed to fetch|couldn't be verified|is not signed)", text, re.M):
             return ""
         self.full(text)

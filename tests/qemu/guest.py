@@ -27,6 +27,7 @@ import mutants
 HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = HERE.parent.parent
 MEMORY = "1G"
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # The jobs of one boot in their order. NAME-WORD is jobs/NAME with an argument.
 JOBS = ["selftest", "model-q4_0", "model-q8_0", "clients", "holder", "hang", "stop", "status", "kill", "suspend", "module",
         "firmware", "memory", "lost", "wedged", "clock", "models", "mutants"]
@@ -207,7 +208,10 @@ def answers(tessera: pathlib.Path, folder: pathlib.Path) -> dict[str, pathlib.Pa
             filled = {"PROMPT": str(folder / "prompt"), "TEXT": str(folder / "text"), "OUT": str(folder / name)}
             argv = [str(tessera), words[0], "-m", str(SOURCE / f"models/tessera-tiny-{kind}.gguf"), "--device", "cpu",
                     *(filled.get(w, w) for w in words[1:]), *(["--temp", "0"] if words[0] != "eval" else [])]
-            r = subprocess.run(argv, input=MESSAGE.encode() if words[0] == "chat" else b"", capture_output=True, timeout=120)
+            try:
+                r = subprocess.run(argv, input=MESSAGE.encode() if words[0] == "chat" else b"", capture_output=True, timeout=120)
+            except subprocess.TimeoutExpired:
+                raise Failure(f"{' '.join(argv)}: no end after 120 s") from None
             if r.returncode:
                 raise Failure(f"{' '.join(argv)}: exit code {r.returncode}: {r.stderr.decode(errors='replace')[-300:]}")
             if "OUT" not in words:
@@ -230,7 +234,7 @@ def first_files(args, kernel: pathlib.Path, busybox: pathlib.Path, programs: dic
     archive.text("lib/firmware/amdnpu/1502_00/npu.sbin", "none\n")  # the driver loads it; the device does not look at it
     for path in sorted((kernel / "modules").iterdir()):
         archive.file(f"modules/{path.name}", path)
-    for path in [*sorted((HERE / "jobs").iterdir()), *(pathlib.Path(job) for job in args.jobs if "/" in job)]:
+    for path in [*(pathlib.Path(job) for job in args.jobs if "/" in job), *sorted((HERE / "jobs").iterdir())]:  # first come, first served
         archive.file(f"jobs/{path.name}", path)
     for name, path in programs.items():
         archive.program(name, path)
@@ -411,6 +415,8 @@ def boot(args, cache: pathlib.Path, version: str) -> int:
             print(f"guest: {failed}; its last lines:\n{indented(guest.report.last, 20)}  the device:\n{indented(guest.device_said, 10)}",
                   end="", flush=True)
     finally:
+        for number in STOPS:  # a second Ctrl-C leaves nothing behind either
+            signal.signal(number, signal.SIG_IGN)
         guest.end()
         if args.keep:
             print(f"guest: kept: {folder}")
@@ -446,16 +452,20 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="keep initramfs and answers, and say where")
     parser.add_argument("--verbose", action="store_true", help="print all that guest and device say")
     args = parser.parse_args()
+    if not 0 < args.patience < 1000:
+        parser.error(f"--patience {args.patience}: it is more than 0 and less than 1000")
     args.jobs = args.jobs or JOBS + (LONG_JOBS if args.long else [])
     for job in args.jobs:
+        if "/" in job and not re.fullmatch(r"[\w.+-]+", os.path.basename(job)):
+            parser.error(f"{job}: the name of a script has letters, digits and . _ + - only")
         if job not in JOBS + LONG_JOBS and not ("/" in job and os.path.isfile(job)):
             parser.error(f"there is no {'script' if '/' in job else 'job'} {job}; there are {', '.join(JOBS + LONG_JOBS)}")
 
     def stop(_number, _frame):
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGHUP, stop)
+    for number in STOPS:
+        signal.signal(number, stop)
     try:
         cache = fetch.cache_folder()
         version = "own" if args.kernel_dir else fetch.kept_kernel(cache, args.kernel)

@@ -280,6 +280,10 @@ def test_skips(tmp):
         same(script(name, "--frobnicate")[0], 2)
     code, _, err = script("guest.py", "nonsense")
     assert code == 2 and "there is no job nonsense" in err, err
+    (pathlib.Path(tmp) / "a job").touch()
+    for args, why in ((f"{tmp}/a job",), "letters, digits"), (("--patience", "0"), "more than 0"), (("--patience", "nan"), "more than 0"):
+        code, _, err = script("guest.py", *args)
+        assert code == 2 and why in err, err
 
 
 def test_lock(tmp):
