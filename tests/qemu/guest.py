@@ -40,7 +40,7 @@ ANSWERS = {
     "TYPE-24.txt": ["run", "-n", "24", "-f", "PROMPT"],
     "TYPE-once.txt": ["run", "--raw", "-n", "2", "-p", "Once"],
     "TYPE-cat.txt": ["run", "--raw", "-n", "2", "-p", "The cat"],
-    "TYPE-chat.txt": ["chat", "-n", "8"],
+    "TYPE-chat.txt": ["chat", "-n", "4"],
     "TYPE.logits": ["eval", "-f", "TEXT", "--logits-out", "OUT"],
 }
 
