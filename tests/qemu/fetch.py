@@ -211,24 +211,34 @@ class Apt:
 # ---- packages ----
 
 def unpack(deb: pathlib.Path, to: pathlib.Path, patterns: list[str]) -> None:
-    """Files and links of a package whose path (without "./") matches one of the patterns; owner and time are left out."""
-    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE) as p:
-        with tarfile.open(fileobj=p.stdout, mode="r|") as tar:
-            for m in tar:
-                name = m.name.removeprefix("./").lstrip("/")
-                if ".." in name.split("/") or not any(fnmatch.fnmatch(name, pattern) for pattern in patterns):
-                    continue
-                path = to / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                if m.isfile():
-                    with open(path, "wb") as f:
-                        shutil.copyfileobj(tar.extractfile(m), f)
-                    path.chmod(m.mode & 0o777)
-                elif m.issym():
-                    path.unlink(missing_ok=True)
-                    path.symlink_to(m.linkname)
-    if p.returncode:
-        raise Skip(f"dpkg-deb cannot read {deb.name}", "run it again")
+    """Files and links of a package whose path (without "./") matches one of the patterns; owner and time are left out. A damaged
+    package is removed: apt looks at the size alone, and would take it again."""
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as p:
+        try:
+            with tarfile.open(fileobj=p.stdout, mode="r|") as tar:
+                for m in tar:
+                    unpack_one(tar, m, to, patterns)
+            good = p.wait() == 0
+        except tarfile.TarError:
+            good = False
+    if not good:
+        deb.unlink(missing_ok=True)
+        raise Skip(f"the package {deb.name} is damaged", "run it again: that package is fetched anew")
+
+
+def unpack_one(tar: tarfile.TarFile, m: tarfile.TarInfo, to: pathlib.Path, patterns: list[str]) -> None:
+    name = m.name.removeprefix("./").lstrip("/")
+    if ".." in name.split("/") or not any(fnmatch.fnmatch(name, pattern) for pattern in patterns):
+        return
+    path = to / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if m.isfile():
+        with open(path, "wb") as f:
+            shutil.copyfileobj(tar.extractfile(m), f)
+        path.chmod(m.mode & 0o777)
+    elif m.issym():
+        path.unlink(missing_ok=True)
+        path.symlink_to(m.linkname)
 
 
 def modinfo(module: bytes, key: str) -> list[str]:

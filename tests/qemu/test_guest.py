@@ -239,6 +239,30 @@ def test_damage(tmp):
         shutil.rmtree(cache / "kernel")
 
 
+def test_unpack(tmp):
+    """Of a package what is wanted; one that is damaged is taken away, for apt would not fetch it again."""
+    if not shutil.which("dpkg-deb"):
+        print("skip: packages are not tried: dpkg-deb is not installed; cure: apt-get install dpkg")
+        return
+    source, deb, to = (pathlib.Path(tmp) / n for n in ("source", "x.deb", "to"))
+    (source / "DEBIAN").mkdir(parents=True)
+    (source / "DEBIAN/control").write_text("Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@localhost>\nDescription: x\n")
+    (source / "usr/lib").mkdir(parents=True)
+    (source / "usr/lib/x.so.1.2").write_bytes(os.urandom(300000))
+    (source / "usr/lib/x.so.1").symlink_to("x.so.1.2")
+    (source / "usr/other").touch()
+    os.chmod(source / "DEBIAN", 0o755)
+    subprocess.run(["dpkg-deb", "--root-owner-group", "--build", source, deb], check=True, capture_output=True)
+    fetch.unpack(deb, to, ["usr/lib/*.so*"])
+    same((to / "usr/lib/x.so.1").read_bytes(), (source / "usr/lib/x.so.1.2").read_bytes())
+    assert not (to / "usr/other").exists()
+    data = deb.read_bytes()
+    for bad in data[:len(data) // 2] + bytes(5000) + data[len(data) // 2 + 5000:], data[:200000], b"", b"<html>":
+        deb.write_bytes(bad)
+        assert "x.deb is damaged" in skipped(fetch.unpack, deb, to, ["usr/lib/*.so*"])
+        assert not deb.exists()
+
+
 def test_no_writer(tmp):
     """A whole cache of somebody else is enough; standard output may be full or closed."""
     cache = pathlib.Path(tmp) / "cache"
