@@ -29,7 +29,7 @@ TIMES = pathlib.Path("build/check-times.json")
 CPUS = len(os.sched_getaffinity(0))
 # Seconds of one step on two cores, for the first run's forecast; later ones know better.
 EXPECTED = {"build": 60, "build tests": 130, "build-clang": 55, "build-clang tests": 45, "build-san": 110, "build-san tests": 150,
-            "build-san tests without test data": 10, "build-fuzz": 30, "fuzz targets": 45, "lints": 10, "guest": 150,
+            "build-san tests without test data": 10, "build-fuzz": 30, "fuzz targets": 45, "lints": 10, "guest": 120,
             "guest, other roads": 900, "bare Debian": 900}
 # What guest.py is asked for: always, and with --long.
 GUEST = [[]]
@@ -582,7 +582,8 @@ class Check:
                 code, out = self.follow(f"{name}: fetching", [sys.executable, "tests/qemu/fetch.py", *kernel])
             if code == 0:
                 code, more = self.follow(name, [sys.executable, "tests/qemu/guest.py", "--build", folder,
-                                                "--patience", "10" if self.args.long else "4", *options])
+                                                "--patience", "10" if self.args.long else "4", "--boots", str(min(2, CPUS)),
+                                                *options])
                 out += more
             verdicts = re.findall(r"^(PASS|FAIL) (\S+): (.*)$", out, re.M)
             for word, job, why in verdicts:

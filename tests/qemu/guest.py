@@ -431,6 +431,43 @@ def boot(args, cache: pathlib.Path, version: str) -> int:
     return 1 if failed or "FAIL" in words else 0
 
 
+def groups(jobs: list[str], n: int) -> list[list[str]]:
+    """The jobs for n boots that end at about the same time, as their scripts say how long they take; in each the order stays."""
+    out: list[list[str]] = [[] for _ in range(min(n, len(jobs)))]
+    load = [0] * len(out)
+    for job in sorted(jobs, key=lambda j: -int(said(j, "takes") or 10)):
+        i = load.index(min(load))
+        out[i].append(job)
+        load[i] += int(said(job, "takes") or 10)
+    return [sorted(group, key=jobs.index) for group in out]
+
+
+def boots(args) -> int:
+    """Some guests at the same time, each a guest.py of its own with a part of the jobs; their lines as they come."""
+    options = ["--road", args.road, "--protocol", str(args.protocol), "--build", str(args.build), "--patience", str(args.patience),
+               *(f"--{k}={v}" for k, v in (("kernel", args.kernel), ("kernel-dir", args.kernel_dir), ("server", args.server)) if v),
+               *(f"--program={p}" for p in args.program), *([f"--params={' '.join(args.params)}"] if args.params else []),
+               *(["--keep"] if args.keep else []), *(["--verbose"] if args.verbose else [])]
+    lines: queue.Queue = queue.Queue()
+    running: list[Program] = []
+    try:
+        for i, jobs in enumerate(groups(args.jobs, args.boots)):
+            running.append(Program(str(i), [sys.executable, str(HERE / "guest.py"), *options, *jobs], lines))
+        left = len(running)
+        while left:
+            line = lines.get()[1]
+            left -= line is None
+            if line is not None:
+                print(line, flush=True)
+        codes = [p.end(10) for p in running]
+    finally:
+        for p in running:
+            p.process.terminate()
+        for p in running:
+            p.end(5)
+    return next((c for c in codes if c not in (0, 77)), max(codes))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="guest.py", formatter_class=argparse.RawDescriptionHelpFormatter,
                                      description="Run jobs in a guest with the real amdxdna driver.",
@@ -448,6 +485,7 @@ def main() -> int:
     parser.add_argument("--build", type=pathlib.Path, default=SOURCE / "build", metavar="DIR", help="the build whose programs run (default: build)")
     parser.add_argument("--server", type=pathlib.Path, metavar="PROGRAM", help="another device program")
     parser.add_argument("--patience", type=float, default=1.0, metavar="X", help="factor for all limits of time (default: 1)")
+    parser.add_argument("--boots", type=int, choices=range(1, 9), default=1, metavar="N", help="share the jobs among N guests at the same time")
     parser.add_argument("--long", action="store_true", help=f"the jobs that take minutes, too: {', '.join(LONG_JOBS)}")
     parser.add_argument("--keep", action="store_true", help="keep initramfs and answers, and say where")
     parser.add_argument("--verbose", action="store_true", help="print all that guest and device say")
@@ -473,7 +511,7 @@ def main() -> int:
             how = "tests/qemu/fetch.py" + (f" --kernel {args.kernel}" if args.kernel else "")
             print(f"skip: the guest: no QEMU with {'kernel ' + args.kernel if args.kernel else 'a kernel'} in {cache}; cure: {how}")
             return 77
-        return boot(args, cache, version)
+        return boots(args) if args.boots > 1 else boot(args, cache, version)
     except fetch.Skip as e:
         print(f"skip: {e.args[0]}; cure: {e.args[1]}")
         return 77

@@ -376,6 +376,17 @@ def test_jobs(tmp):
     same((guest.script(str(own)), guest.seconds(str(own)), guest.fits(str(own), "6.18", "carveout")), (own, 600, True))
 
 
+def test_groups(tmp):
+    """For two guests at once: each job once, in order, and none waits long for the other."""
+    for n in 1, 2, 3:
+        got = guest.groups(guest.JOBS, n)
+        same(sorted(sum(got, [])), sorted(guest.JOBS))
+        assert all(group == sorted(group, key=guest.JOBS.index) for group in got), got
+        loads = [sum(int(guest.said(job, "takes")) for job in group) for group in got]
+        assert max(loads) - min(loads) <= 20, loads
+    same(guest.groups(["clock"], 2), [["clock"]])
+
+
 def test_mutants(tmp):
     """Each still finds the place that it changes, in a way that can be compiled, and a job to notice it."""
     for name, (file, edits) in mutants.MUTANTS.items():

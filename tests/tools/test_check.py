@@ -124,7 +124,7 @@ def test_guest(tmp):
     code, lines, out = place.run()
     assert lines[-1] == f"{rest} passed, 2 failed, 0 skipped", out
     has(out, "failed: guest: exit code 3\n")
-    place.guest('print("PASS " + "".join(["job", *sys.argv[5:]]) + ": words")')
+    place.guest('print("PASS " + "".join(["job", *sys.argv[7:]]) + ": words")')
     out = place.run("--long")[2]
     for text in "PASS job: ", "PASS job--roadiova: ", "guest kernel 6.18:\n  PASS job--kernel6.18: ", "PASS job--protocol7: ":
         has(out, text)
