@@ -116,6 +116,8 @@ class Report:
                 self.output.append(line)
             return None
         word, rest = mark[1], mark[2]
+        if self.job and mark.start():
+            self.output.append(line[:mark.start()])
         if word == "job":
             self.job, self.began, self.output, self.kernel = rest, now, [], []
         elif word == "kernel":
@@ -125,7 +127,7 @@ class Report:
         elif word in ("up", "loaded"):
             setattr(self, word, rest)
         elif word == "done":
-            self.done = True
+            self.done = all(job in self.results for job in self.jobs)
         return None
 
     def _end(self, code: int, now: float) -> Result:
@@ -365,7 +367,8 @@ class Guest:
                     raise Failure(f"the guest's kernel: {line}")
         code = self.guest.end(5)
         if code or not self.report.done:
-            raise Failure(f"QEMU has ended with {code} before the guest was ready")
+            lost = [job for job in self.limits if job not in self.report.results]
+            raise Failure(f"QEMU has ended with {code} before the guest was ready" + (f": no end of {', '.join(lost)}" if lost else ""))
 
     def end(self) -> None:
         for p in reversed(self.programs):

@@ -357,6 +357,9 @@ SKIP f: not here; cure: there
                                                                                 ["words", "PASS a: all of it"]))
     same(got[0].seconds, 3.0)
     report = guest.Report(["a", "b"])
+    got = feed(report, "@@ job a\nPASS a: all of it\nhalf a line@@ end a 0\n@@ done")
+    same((got[0].word, got[0].output[1:], report.done), ("PASS", ["half a line"], False))  # b is lost
+    report = guest.Report(["a", "b"])
     feed(report, "@@ job a\nwords")
     report.broken("QEMU is gone", 9.0)
     same([(r.word, r.why) for r in report.results.values()], [("FAIL", "QEMU is gone"), ("FAIL", "it never began")])
