@@ -82,14 +82,34 @@ static bool fits(const char *path) {
     return false;
 }
 
-/* A listening socket; -1 with a line on stderr. What lay there is not replaced. */
-static int listen_at(const char *path) {
+/* Sockets that lie in the file system, for a signal that ends us. NULL: none. */
+static const char *volatile laid[2];
+
+static void end_by_signal(int number) {
+    for (int i = 0; i < 2; i++)
+        if (laid[i]) unlink(laid[i]);
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static void take_away(int i) {
+    const char *path = laid[i];
+    laid[i] = NULL;
+    if (path) unlink(path);
+}
+
+/* A listening socket, laid[i]; -1 with a line on stderr. What lay there is not replaced. */
+static int listen_at(const char *path, int i) {
     struct sockaddr_un sa = {.sun_family = AF_UNIX};
     if (!fits(path)) return -1;
     strcpy(sa.sun_path, path);
     int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (s >= 0 && !bind(s, (struct sockaddr *)&sa, sizeof sa) && !listen(s, 1)) return s;
+    if (s >= 0 && !bind(s, (struct sockaddr *)&sa, sizeof sa)) {
+        laid[i] = path;
+        if (!listen(s, 1)) return s;
+    }
     fprintf(stderr, "npu1-server: %s: %s\n", path, strerror(errno));
+    take_away(i);
     if (s >= 0) close(s);
     return -1;
 }
@@ -109,28 +129,28 @@ static int serve(const arguments *a, vfu *v, npu1 *n) {
     control *c = NULL;
     int s = -1;
     if (a->control) { /* first: who waits for the other socket finds both */
-        int listening = listen_at(a->control);
+        int listening = listen_at(a->control, 0);
         if (listening < 0) return EXIT_FAILED;
         c = control_start(n, listening);
         if (!c) {
             fprintf(stderr, "npu1-server: out of memory\n");
-            unlink(a->control);
+            take_away(0);
             return EXIT_FAILED;
         }
     }
-    int listening = listen_at(a->socket);
+    int listening = listen_at(a->socket, 1);
     if (listening >= 0) {
         s = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
         if (s < 0) fprintf(stderr, "npu1-server: %s: %s\n", a->socket, strerror(errno));
         close(listening);
-        unlink(a->socket);
+        take_away(1);
     }
     if (s >= 0) {
         vfu_serve(v, s);
         close(s);
     }
     control_stop(c);
-    if (a->control) unlink(a->control);
+    take_away(0);
     if (s >= 0) print_counts(v, n);
     return s >= 0 ? EXIT_SUCCESS : EXIT_FAILED;
 }
@@ -141,6 +161,8 @@ int main(int argc, char **argv) {
     if (rc >= 0) return rc;
     if (a.qmp && !fits(a.qmp)) return EXIT_FAILED;
     signal(SIGPIPE, SIG_IGN); /* what the client gives for an interrupt may be a pipe that nobody reads */
+    if (signal(SIGINT, SIG_IGN) != SIG_IGN) signal(SIGINT, end_by_signal); /* a shell's background ignores it */
+    signal(SIGTERM, end_by_signal);
     vfu *v = vfu_new();
     if (v && a.qmp) a.device.pasid = pasid_new(vfu_memory(v), a.qmp, a.bdf);
     npu1 *n = v && (!a.qmp || a.device.pasid) ? npu1_new(v, &a.device) : NULL;

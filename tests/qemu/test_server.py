@@ -4,6 +4,7 @@
 Usage: test_server.py PROGRAM        Exit code: 0 passed, 1 failed"""
 import os
 import pathlib
+import signal
 import socket
 import struct
 import subprocess
@@ -93,6 +94,30 @@ def session(folder: pathlib.Path) -> None:
 with tempfile.TemporaryDirectory() as name:
     options()
     sockets(pathlib.Path(name))
+def stopped(folder: pathlib.Path) -> None:
+    """Ctrl-C leaves no socket that would be in the way of the next one."""
+    main, control = folder / "main", folder / "control"
+    for number in signal.SIGINT, signal.SIGTERM:
+        server = subprocess.Popen([PROGRAM, "--control", str(control), str(main)], stderr=subprocess.DEVNULL,
+                                  preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+        try:
+            orders = joined(control)
+            client = joined(main) if number == signal.SIGTERM else None
+            end = time.monotonic() + PATIENCE
+            while main.exists() != (client is None):
+                assert time.monotonic() < end, os.listdir(folder)
+                time.sleep(0.01)
+            server.send_signal(number)
+            assert server.wait(PATIENCE) == -number
+            assert not os.listdir(folder), os.listdir(folder)
+        finally:
+            server.kill()
+            server.wait()
+        orders.close()
+
+
+with tempfile.TemporaryDirectory() as name:
+    stopped(pathlib.Path(name))
 with tempfile.TemporaryDirectory() as name:
     session(pathlib.Path(name))
-print("npu1-server: options, sockets, a session")
+print("npu1-server: options, sockets, a session, Ctrl-C")
