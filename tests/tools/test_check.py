@@ -126,7 +126,7 @@ def test_guest(tmp):
     has(out, "failed: guest: exit code 3\n")
     place.guest('print("PASS " + "".join(["job", *sys.argv[7:]]) + ": words")')
     out = place.run("--long")[2]
-    for text in "PASS job: ", "PASS job--roadiova: ", "guest kernel 6.18:\n  PASS job--kernel6.18: ", "PASS job--protocol7: ":
+    for text in "PASS job: ", "PASS job--roadiova--long: ", "guest kernel 6.18 long:\n  PASS job--kernel6.18--long: ", "PASS job--protocol7: ":
         has(out, text)
 
 
