@@ -288,6 +288,13 @@ class Guest:
                 "params": " ".join(p for p in params if p.partition("=")[0] in known), "carveout": self.road.carveout,
                 "slow": str(self.args.patience)}
 
+    def without(self, job: str, why: str) -> None:
+        """A job that cannot begin has failed."""
+        del self.limits[job]
+        self.report.jobs.remove(job)
+        self.report.results[job] = Result("FAIL", why, 0.0, [], [])
+        show(job, self.report.results[job])
+
     def start(self) -> None:
         sock, qmp, control = (str(self.folder / n) for n in ("npu", "qmp", "control"))
         server = self.args.server or self.args.build / "tests/qemu/npu1-server"
@@ -297,10 +304,13 @@ class Guest:
                 raise Failure(f"there is no {program}" + ("" if program in self.args.program else f"; build it: ninja -C {self.args.build}"))
         try:
             if "mutants" in self.limits:
-                made = mutants.make(self.args.build.resolve(), self.folder / "mutants")
-                programs.update({f"mutants/{name}/tessera": path for name, path in made.items()})
+                try:
+                    made = mutants.make(self.args.build.resolve(), self.folder / "mutants")
+                    programs.update({f"mutants/{name}/tessera": path for name, path in made.items()})
+                except mutants.Failure as e:  # the other jobs are none the worse
+                    self.without("mutants", str(e))
             data = first_files(self.args, self.kernel, self.busybox, programs, self.settings(), self.folder)
-        except (mutants.Failure, ValueError) as e:  # ValueError: a library is not here
+        except ValueError as e:  # a library is not here
             raise Failure(str(e)) from None
         sva = self.args.road == "sva"
         (self.folder / "initrd").write_bytes((initramfs.acpi_archive() if sva else b"") + data)
@@ -426,7 +436,7 @@ def boot(args, cache: pathlib.Path, version: str) -> int:
         else:
             shutil.rmtree(folder, ignore_errors=True)
     words = [r.word for r in guest.report.results.values()]
-    others = [job for job in args.jobs if os.path.basename(job) not in guest.limits]
+    others = [job for job in args.jobs if os.path.basename(job) not in (*guest.limits, *guest.report.results)]
     print(f"guest: kernel {version}, {args.road}, protocol 5.{args.protocol}{''.join(' ' + p for p in args.params)}: "
           f"{words.count('PASS')} passed, {words.count('FAIL')} failed in {time.monotonic() - begin:.0f} s; "
           f"up after {guest.report.up} s, driver after {guest.report.loaded} s"

@@ -47,7 +47,7 @@ def run(argv: list[str], folder: pathlib.Path) -> str:
     try:
         r = subprocess.run(argv, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     except OSError as e:
-        raise Failure(f"{argv[0]}: {e.strerror}") from None
+        raise Failure(f"{argv[0]} in {folder}: {e.strerror}") from None
     if r.returncode:
         raise Failure(f"{' '.join(argv[:2])} ... ends with {r.returncode}: {r.stdout[-400:].strip()}")
     return r.stdout

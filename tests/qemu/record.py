@@ -49,7 +49,8 @@ def record(args, cache: pathlib.Path, version: str) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="record.py", description="Record the real driver's answers to the questions of differ.",
-                                     epilog="Exit code: 0 recorded, 1 failed, 2 wrong usage, 77 the guest cannot be had.")
+                                     epilog="Exit code: 0 recorded, 1 failed, 2 wrong usage, 77 the guest cannot be had, "
+                                     "130 interrupted.")
     parser.add_argument("--kernel", metavar="V", help="a version in the cache or its beginning, as 6.18 (default: the newest)")
     parser.add_argument("--road", choices=guest.ROADS, default="sva", help="how the device reaches memory (default: sva)")
     parser.add_argument("--build", type=pathlib.Path, default=guest.SOURCE / "build", metavar="DIR", help="the build whose programs run")
@@ -68,6 +69,12 @@ def main() -> int:
     except fetch.Skip as e:
         print(f"skip: {e.args[0]}; cure: {e.args[1]}")
         return 77
+    except KeyboardInterrupt:
+        print("record: interrupted", file=sys.stderr)
+        return 130
+    except OSError as e:
+        print(f"record: {e.filename or 'a file'}: {e.strerror}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

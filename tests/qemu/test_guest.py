@@ -405,6 +405,18 @@ def test_mutants(tmp):
         del mutants.MUTANTS["gone"]
 
 
+def test_without(tmp):
+    """A job that cannot begin has failed, and the others go on."""
+    g = guest.Guest.__new__(guest.Guest)
+    g.limits, g.report = {"a": 1, "b": 1}, guest.Report(["a", "b"])
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        g.without("b", "no compiler")
+    same((g.limits, said.getvalue()), ({"a": 1}, "FAIL b: no compiler, 0.0 s\n"))
+    feed(g.report, "@@ job a\nPASS a: all of it\n@@ end a 0\n@@ done")
+    same((g.report.done, [r.word for r in g.report.results.values()]), (True, ["FAIL", "PASS"]))
+
+
 def test_programs(tmp):
     """One that is not there is a failure in words; one that is left is ended with us."""
     lines: queue.Queue = queue.Queue()
