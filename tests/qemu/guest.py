@@ -431,8 +431,8 @@ def boot(args, cache: pathlib.Path, version: str) -> int:
         for number in STOPS:  # a second Ctrl-C leaves nothing behind either
             signal.signal(number, signal.SIG_IGN)
         guest.end()
-        if args.keep:
-            print(f"guest: kept: {folder}")
+        if args.keep:  # under another name: those of runs that are gone are removed
+            print(f"guest: kept: {folder.rename(folder.with_name(folder.name.replace('guest', 'kept', 1)))}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
     words = [r.word for r in guest.report.results.values()]

@@ -263,13 +263,35 @@ def test_unpack(tmp):
         assert not deb.exists()
 
 
-def test_no_writer(tmp):
-    """A whole cache of somebody else is enough; standard output may be full or closed."""
+def a_cache(tmp: str) -> pathlib.Path:
+    """A whole one with nothing in it."""
     cache = pathlib.Path(tmp) / "cache"
     cache.mkdir()
     for kind in "qemu", "kernel", "busybox":
         with fetch.part(cache, kind, "7.3.4") as (target, _):
             (target / "x").touch()
+    return cache
+
+
+def test_keep(tmp):
+    """No build: every job has failed, in words; what is kept outlives the next run."""
+    own = pathlib.Path(tmp) / "own"
+    own.mkdir()
+    env = {"TESSERA_GUEST_CACHE": str(a_cache(tmp)), "TMPDIR": str(own) if len(str(own)) < 60 else "/tmp"}
+    code, out, err = script("guest.py", "--build", f"{tmp}/none", "--keep", "selftest", "hang", **env)
+    assert code == 1 and f"there is no {tmp}/none/tests/qemu/npu1-server; build it: ninja -C {tmp}/none" in out, (out, err)
+    same(re.findall(r"^FAIL (\w+): it never began", out, re.M), ["selftest", "hang"])
+    kept = pathlib.Path(re.search(r"^guest: kept: (.+)$", out, re.M)[1])
+    script("guest.py", "--build", f"{tmp}/none", "selftest", **env)
+    try:
+        same([p.name for p in kept.parent.glob(kept.name)], [kept.name])
+    finally:
+        shutil.rmtree(kept)
+
+
+def test_no_writer(tmp):
+    """A whole cache of somebody else is enough; standard output may be full or closed."""
+    cache = a_cache(tmp)
     code, out, err = script("fetch.py", TESSERA_GUEST_CACHE=str(cache))
     assert code == 0 and "7.3.4" in err and not (cache / "lock").exists(), (code, out, err)
     with open("/dev/full", "w") as full:
