@@ -474,6 +474,8 @@ def boots(args) -> int:
                 print(line, flush=True)
         codes = [p.end(10) for p in running]
     finally:
+        for number in STOPS:  # or they would not come to put away what is theirs
+            signal.signal(number, signal.SIG_IGN)
         for p in running:
             p.process.terminate()
         for p in running:
