@@ -314,7 +314,7 @@ class Guest:
             raise Failure(str(e)) from None
         sva = self.args.road == "sva"
         (self.folder / "initrd").write_bytes((initramfs.acpi_archive() if sva else b"") + data)
-        words = f"console=ttyS0 panic=-1 quiet mitigations=off nokaslr audit=0 apparmor=0 tsc=reliable {self.road.kernel}"
+        words = f"console=ttyS0 panic=-1 quiet mitigations=off nokaslr audit=0 apparmor=0 tsc=reliable no_timer_check {self.road.kernel}"
         self.device = Program("device", [str(server), "--protocol", str(self.args.protocol), "--control", control,
                                          *(["--qmp", qmp] if sva else []), *(["--verbose"] if self.args.verbose else []), sock],
                               self.lines)
