@@ -30,7 +30,7 @@ MEMORY = "1G"
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # The jobs of one boot in their order. NAME-WORD is jobs/NAME with an argument.
 JOBS = ["selftest", "model-q4_0", "model-q8_0", "clients", "holder", "hang", "stop", "status", "kill", "suspend", "module",
-        "firmware", "memory", "lost", "wedged", "clock", "models", "mutants"]
+        "firmware", "memory", "lost", "wedged", "clock", "async", "models", "mutants"]
 LONG_JOBS = ["differ", "patience"]  # with --long, too: they take minutes
 PROGRAMS = ["src/cli/tessera", "tests/qemu/hold", "tests/qemu/differ"]  # of the build, in the guest's /bin
 TYPES = ["q4_0", "q8_0"]
