@@ -2,8 +2,10 @@
 """The fake node answers as the recorded kernels do (answers/), but for what strictness.txt lists with its reasons: every difference
 must be listed, and every line of the list must be a difference.
 
-Usage: compare.py DIFFER [--show]      --show prints differences in the form of the list. Exit code: 0 as it should be, 1 not"""
+Usage: compare.py DIFFER [--show]      --show prints differences in the form of the list. Exit code: 0 as it should be, 1 not,
+2 for a wrong argument"""
 import fnmatch
+import os
 import pathlib
 import re
 import subprocess
@@ -57,7 +59,13 @@ def like(text: str, pattern: str) -> bool:
 
 
 def main() -> int:
-    differ, show = sys.argv[1], "--show" in sys.argv[2:]
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-") or sys.argv[2:] not in ([], ["--show"]):
+        print(__doc__[__doc__.index("Usage"):], file=sys.stderr)
+        return 2
+    differ, show = sys.argv[1], len(sys.argv) > 2
+    if not os.access(differ, os.X_OK):
+        print(f"compare: there is no program {differ}; build it: ninja -C build tests/qemu/differ", file=sys.stderr)
+        return 1
     entries = read_list(HERE / "strictness.txt")
     used: set[tuple[int, str]] = set()
     bad = []
