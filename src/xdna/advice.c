@@ -169,8 +169,8 @@ const char *ts_npu_firmware_text(uint32_t status) {
 static const struct {
     const char *pattern, *text;
 } log_lines[] = {
-    {"unning under hypervisor not supported", "this driver does not run in a virtual machine that it recognises"},
-    {"unning without IOMMU not supported", "the IOMMU is off: enable it in the BIOS, and remove amd_iommu=off from the kernel command line"},
+    {"under hypervisor not supported", "this driver does not run in a virtual machine that it recognises"},
+    {"without IOMMU not supported", "the IOMMU is off: enable it in the BIOS, and remove amd_iommu=off from the kernel command line"},
     {"PASID unavailable", "the IOMMU gives the NPU no PASID: enable it in the BIOS, or load the driver with force_iova=1"},
     {"SVA bind device failed", "the IOMMU gives the NPU no PASID: enable it in the BIOS, or load the driver with force_iova=1"},
     {"failed to request_firmware", "the firmware file is missing: install linux-firmware (Debian: firmware-amd-graphics) and, if the driver "
