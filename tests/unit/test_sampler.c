@@ -104,7 +104,7 @@ static void plain_probabilities(const ts_sampler_opts *o, const float *logits, i
 /* Draw many times and compare the counts with the plain probabilities: tokens with p = 0 never come, and chi-square
  * over the others stays below a bound that the fixed seeds keep. */
 static void check_distribution(const char *what, ts_sampler_opts o, const float *logits, int n, const ts_token *history, size_t n_history) {
-    enum { DRAWS = 20000 };
+    enum { DRAWS = 10000 };
     static double p[MAX_VOCAB];
     static int count[MAX_VOCAB];
     memset(count, 0, sizeof count);
