@@ -155,7 +155,7 @@ static bool has_ended(int64_t pid) {
     if (!f) return false;
     const char *state = fgets(line, sizeof line, f) ? strrchr(line, ')') : NULL; /* proc(5): "PID (NAME) S ..." */
     fclose(f);
-    return state && (state[2] == 'Z' || state[2] == 'X');
+    return state && state[1] == ' ' && (state[2] == 'Z' || state[2] == 'X');
 }
 
 /* A process that shares our columns and has ended, 0: none that is seen. Only where the driver's numbers of processes are ours. */
