@@ -122,6 +122,15 @@ def kept_kernel(cache: pathlib.Path, wanted: str | None) -> str | None:
     return next((v for v in versions(cache, "kernel") if not wanted or matches(v, wanted)), None)
 
 
+def needed_kernel(cache: pathlib.Path, wanted: str | None, own: bool = False) -> str:
+    """The same, or "own" where the caller brings one, when all else that a guest takes is there; Skip where not."""
+    version = "own" if own else kept_kernel(cache, wanted)
+    if not version or not versions(cache, "qemu") or not versions(cache, "busybox"):
+        raise Skip(f"the guest: no QEMU with {'kernel ' + wanted if wanted else 'a kernel'} in {cache}",
+                   "tests/qemu/fetch.py" + (f" --kernel {wanted}" if wanted else ""))
+    return version
+
+
 def size(path: pathlib.Path) -> int:
     return sum(p.lstat().st_size for p in path.rglob("*") if p.is_file())
 

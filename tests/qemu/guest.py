@@ -521,11 +521,7 @@ def main() -> int:
         signal.signal(number, stop)
     try:
         cache = fetch.cache_folder()
-        version = "own" if args.kernel_dir else fetch.kept_kernel(cache, args.kernel)
-        if not version or not fetch.versions(cache, "qemu") or not fetch.versions(cache, "busybox"):
-            how = "tests/qemu/fetch.py" + (f" --kernel {args.kernel}" if args.kernel else "")
-            print(f"skip: the guest: no QEMU with {'kernel ' + args.kernel if args.kernel else 'a kernel'} in {cache}; cure: {how}")
-            return 77
+        version = fetch.needed_kernel(cache, args.kernel, bool(args.kernel_dir))
         return boots(args) if args.boots > 1 else boot(args, cache, version)
     except fetch.Skip as e:
         print(f"skip: {e.args[0]}; cure: {e.args[1]}")

@@ -61,11 +61,7 @@ def main() -> int:
     args.kernel_dir = None
     try:
         cache = fetch.cache_folder()
-        version = fetch.kept_kernel(cache, args.kernel)
-        if not version or not fetch.versions(cache, "qemu") or not fetch.versions(cache, "busybox"):
-            print(f"skip: the guest: there is none in {cache}; cure: tests/qemu/fetch.py{f' --kernel {args.kernel}' if args.kernel else ''}")
-            return 77
-        return record(args, cache, version)
+        return record(args, cache, fetch.needed_kernel(cache, args.kernel))
     except fetch.Skip as e:
         print(f"skip: {e.args[0]}; cure: {e.args[1]}")
         return 77
