@@ -1,5 +1,6 @@
-/* llama_logits.c - the logits that llama.cpp computes for given tokens. Not part of the build: make_vectors.py compiles it
- * against an installed libllama (Debian: libllama-dev) and runs it when the stored vectors are made anew.
+/* llama_logits.c - the logits that llama.cpp computes for given tokens. Not part of the build: make_vectors.py
+ * compiles it against an installed libllama (Debian: libllama-dev) and runs it when the stored vectors are made
+ * anew.
  *
  * Usage: llama_logits MODEL.gguf 1,2,3 OUT.f32 f32|f16
  * One thread, no flash attention, KV cache of the given type; output f32 [position][vocabulary]. */

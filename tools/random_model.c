@@ -1,6 +1,6 @@
-/* random_model.c - write a model file of a known shape with random weights, for benchmarks beside other programs and for
- * tests. Run when a comparison needs a file: random_model SHAPE TYPE OUT.gguf [SEED]
- * SHAPE and TYPE as in `tessera bench --shape SHAPE -q TYPE`. */
+/* random_model.c - write a model file of a known shape with random weights, for benchmarks beside other programs and
+ * for tests. Run when a comparison needs a file: random_model SHAPE TYPE OUT.gguf [SEED] SHAPE and TYPE as in
+ * `tessera bench --shape SHAPE -q TYPE`. */
 #include "base/file.h"
 #include "model/shape.h"
 

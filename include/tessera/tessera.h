@@ -26,7 +26,7 @@ extern "C" {
 #    define TS_PRINTF(fmt, args)
 #endif
 
-/* ---- status ------------------------------------------------------------------------------------------------- */
+/* ---- status ------------------------------------------------------------------------------------------------------ */
 
 /* What kind of thing went wrong. A function that returns anything but TS_OK has left its out-parameters alone. */
 typedef enum ts_status {
@@ -69,33 +69,40 @@ typedef int32_t ts_token; /* an index into the vocabulary; -1: none */
 /* Told how far long work has come; returning false stops it with TS_E_CANCELLED. */
 typedef bool ts_progress_fn(void *ud, uint64_t done, uint64_t all);
 
-/* Asked about ten times a second while a device keeps the engine waiting; returning true ends the wait with TS_E_CANCELLED. */
+/* Asked about ten times a second while a device keeps the engine waiting; returning true ends the wait with
+ * TS_E_CANCELLED. */
 typedef bool ts_stop_fn(void *ud);
 
-/* A device can take the first weights of the next operation while the host still works on its input. Results are the same.
- * AUTO: a simulated NPU does; a real one does not until a chip has shown that it works, and where another program uses it. */
+/* A device can take the first weights of the next operation while the host still works on its input. Results are the
+ * same. AUTO: a simulated NPU does; a real one does not until a chip has shown that it works, and where another
+ * program uses it. */
 typedef enum ts_prefetch { TS_PREFETCH_AUTO, TS_PREFETCH_ON, TS_PREFETCH_OFF } ts_prefetch;
 
 typedef struct ts_engine_opts { /* zero-initialise: every 0 or NULL means the default */
-    const char *device;       /* "cpu" (default); "npu": linear layers on this machine's XDNA1 NPU; "npu-sim": on a simulated one */
+    /* "cpu" (default); "npu": linear layers on this machine's XDNA1 NPU; "npu-sim": on a simulated one */
+    const char *device;
     int n_threads;            /* default: all processors this process may use */
     ts_progress_fn *progress; /* while loading, in bytes */
     void *progress_ud;
-    ts_stop_fn *stop;         /* while the NPU has no room for this program, up to 3 s, or a command of it does not end, up to 70 s */
+    /* while the NPU has no room for this program, up to 3 s, or a command of it does not end, up to 70 s */
+    ts_stop_fn *stop;
     void *stop_ud;
-    bool allow_cpu_ops;       /* linear layers that the device cannot take run on the CPU; otherwise they are refused by name */
+    /* linear layers that the device cannot take run on the CPU; otherwise they are refused by name */
+    bool allow_cpu_ops;
     bool ledger;              /* keep account: ts_engine_ledger */
     bool ledger_check;        /* and compute everything that a device computes on the CPU too, and compare */
-    const char *pre;          /* how text is split into words, for files that do not say: "llama-bpe", "qwen2", "gpt-2", ... */
+    /* how text is split into words, for files that do not say: "llama-bpe", "qwen2", "gpt-2", ... */
+    const char *pre;
     ts_prefetch prefetch;     /* may a device take weights before their input is there? */
-    uint64_t sim_seed;        /* npu-sim: shakes the latencies of the simulated array and makes it strict, for tests; 0: nominal */
+    /* npu-sim: shakes the latencies of the simulated array and makes it strict, for tests; 0: nominal */
+    uint64_t sim_seed;
 } ts_engine_opts;
 
 /* Load the model file at `path` (GGUF; any part of a split model). Errors: TS_E_IO, TS_E_FORMAT, TS_E_UNSUPP,
  * TS_E_NOMEM, TS_E_INVAL (unknown device, bad TESSERA_CPU), TS_E_DEVICE (no NPU, or it refuses, with what to do).
- * The file must stay as it is until the engine is closed: parts of it are read when they are needed. Where it has been written to,
- * a session's next call is TS_E_IO; reading a part that has been cut off raises SIGBUS, which is for the program to handle. Replacing
- * the file by another of its name, or removing it, does no harm. */
+ * The file must stay as it is until the engine is closed: parts of it are read when they are needed. Where it has
+ * been written to, a session's next call is TS_E_IO; reading a part that has been cut off raises SIGBUS, which is
+ * for the program to handle. Replacing the file by another of its name, or removing it, does no harm. */
 TS_NODISCARD ts_status ts_engine_open(ts_engine **out, const char *path, const ts_engine_opts *opts, ts_err *err);
 /* The same from memory: the bytes of a whole file, borrowed until the engine is closed, 64-byte aligned. */
 TS_NODISCARD ts_status ts_engine_open_memory(ts_engine **out, const void *data, size_t len, const ts_engine_opts *opts,
@@ -112,17 +119,21 @@ typedef struct ts_model_info { /* borrowed strings: valid until the engine is cl
     uint64_t file_bytes;        /* of all parts */
     uint64_t weight_bytes;      /* packed weights in memory, the device's included */
     uint64_t token_bytes;       /* weights read for one token */
-    uint64_t layer_macs, head_macs; /* multiply-accumulates for one token: linear layers of the blocks; the output layer */
+    /* multiply-accumulates for one token: linear layers of the blocks; the output layer */
+    uint64_t layer_macs, head_macs;
     uint64_t load_ns;
-    uint32_t device_mhz, device_mhz_least, device_mhz_most; /* NPU: of its array while commands ran, the last time and at the extremes, as
-                                 * the driver says, or of the simulation; 0: it does not, or none has run */
-    ts_evidence evidence;       /* of times: TS_VIRTUAL where an NPU of a virtual machine has a part in them; npu-sim: they are the host's */
-    const char *chat_template;  /* the file's own in words: "jinja (297 bytes)"; NULL: none, or one that cannot be read */
+    /* NPU: of its array while commands ran, the last time and at the extremes, as the driver says, or of the
+     * simulation; 0: it does not, or none has run */
+    uint32_t device_mhz, device_mhz_least, device_mhz_most;
+    /* of times: TS_VIRTUAL where an NPU of a virtual machine has a part in them; npu-sim: they are the host's */
+    ts_evidence evidence;
+    /* the file's own in words: "jinja (297 bytes)"; NULL: none, or one that cannot be read */
+    const char *chat_template;
 } ts_model_info;
 void ts_engine_info(const ts_engine *e, ts_model_info *out);
 
-/* What ran where and what it cost: one row for each kind of operation ("attn_q+attn_k+attn_v" of all layers together), tensor
- * types and device. Kept only with ts_engine_opts.ledger. */
+/* What ran where and what it cost: one row for each kind of operation ("attn_q+attn_k+attn_v" of all layers
+ * together), tensor types and device. Kept only with ts_engine_opts.ledger. */
 typedef struct ts_ledger_row {
     char op[72], types[40], device[12];
     bool linear;                /* a linear layer; else a step of the host: norm, rope, attention, ... */
@@ -130,15 +141,18 @@ typedef struct ts_ledger_row {
     uint64_t calls, tokens;     /* of the operation; tokens in all of them */
     uint64_t commands;          /* given to the device */
     uint64_t macs;
-    /* Device: bytes moved between host memory and array, padding_bytes being part of weight_bytes. CPU: weights read. */
+    /* Device: bytes moved between host memory and array, padding_bytes being part of weight_bytes. CPU: weights
+     * read. */
     uint64_t weight_bytes, act_bytes, sum_bytes, padding_bytes;
     uint64_t cycles;            /* npu-sim: of the array's clock */
     uint64_t device_ns;         /* from submission to end; CPU: of the operation */
     uint64_t host_ns;           /* measured: the host's part, packing activations and combining sums */
-    uint64_t bound_ns;          /* derived: the slower of reading and writing at the memory bandwidth of 8 DMA channels */
+    /* derived: the slower of reading and writing at the memory bandwidth of 8 DMA channels */
+    uint64_t bound_ns;
     uint64_t checked, differ;   /* results compared with the CPU's, and those whose bits differ */
-    /* Each core of an NPU proves with each command which weights it has computed with: proofs looked at; wrong ones, whose commands
-     * were done again; commands that found the array configured anew since the one before, with nothing lost. */
+    /* Each core of an NPU proves with each command which weights it has computed with: proofs looked at; wrong ones,
+     * whose commands were done again; commands that found the array configured anew since the one before, with
+     * nothing lost. */
     uint64_t proofs, wrong_proofs, anew;
     uint64_t sum_device, sum_cpu; /* checksums of these results */
 } ts_ledger_row;
@@ -155,8 +169,8 @@ enum {
     TS_TOKENIZE_NO_PREFIX = 4, /* SentencePiece: do not put a space in front (a continuation of earlier text) */
 };
 /* Text to tokens: *out is allocated (ts_tokens_release), *n its length. Any bytes are accepted. */
-TS_NODISCARD ts_status ts_engine_tokenize(const ts_engine *e, const char *text, size_t len, unsigned flags, ts_token **out,
-                                          size_t *n, ts_err *err);
+TS_NODISCARD ts_status ts_engine_tokenize(const ts_engine *e, const char *text, size_t len, unsigned flags,
+                                          ts_token **out, size_t *n, ts_err *err);
 void ts_tokens_release(ts_token *tokens);
 /* Does this token end an answer? */
 bool ts_engine_is_end(const ts_engine *e, ts_token id);
@@ -165,8 +179,8 @@ typedef struct ts_message {
     const char *role;    /* "system", "user", "assistant" */
     const char *content; /* UTF-8, NUL-terminated */
 } ts_message;
-/* How a conversation becomes a prompt. Zero-initialise: the model's own template, with the variables that Hugging Face's
- * apply_chat_template gives it. */
+/* How a conversation becomes a prompt. Zero-initialise: the model's own template, with the variables that Hugging
+ * Face's apply_chat_template gives it. */
 typedef struct ts_chat_opts {
     const char *name;      /* a template that is built in ("chatml", ...), or one of the model's by name ("tool_use") */
     const char *text;      /* a Jinja template, NUL-terminated, instead of these */
@@ -182,25 +196,30 @@ typedef struct ts_text_range { /* bytes [begin, end) of a text */
 
 /* A prompt; free with ts_prompt_release. */
 typedef struct ts_prompt {
-    ts_token *token; /* [n] one BOS in front where the template or the model's file asks for it, no EOS but the template's */
+    /* [n] one BOS in front where the template or the model's file asks for it, no EOS but the template's */
+    ts_token *token;
     size_t n;
     char *text; /* what the template wrote, `len` bytes and a NUL; UTF-8 */
     size_t len;
-    ts_text_range *data; /* [n_data] ascending: what of `text` came from the messages and other variables, not from the template */
+    /* [n_data] ascending: what of `text` came from the messages and other variables, not from the template */
+    ts_text_range *data;
     size_t n_data;
 } ts_prompt;
 void ts_prompt_release(ts_prompt *p);
 
-/* The prompt of these messages, ending with the opening of the assistant's turn. Control tokens are where the template wrote
- * them: what the messages spell is text. Without a name a template "tool_use" of the model is taken where there are tools.
- * Errors: TS_E_UNSUPP: the model has no template; TS_E_FORMAT, TS_E_UNSUPP, TS_E_LIMIT: it cannot be read; TS_E_INVAL: it refuses
- * the conversation or fails, or an unknown name. Messages say which template, line and column. */
-TS_NODISCARD ts_status ts_engine_chat(const ts_engine *e, const ts_chat_opts *opts, const ts_message *msg, size_t n, ts_prompt *out,
-                                      ts_err *err);
+/* The prompt of these messages, ending with the opening of the assistant's turn. Control tokens are where the
+ * template wrote them: what the messages spell is text. Without a name a template "tool_use" of the model is taken
+ * where there are tools.
+ * Errors: TS_E_UNSUPP: the model has no template; TS_E_FORMAT, TS_E_UNSUPP, TS_E_LIMIT: it cannot be read;
+ * TS_E_INVAL: it refuses the conversation or fails, or an unknown name. Messages say which template, line and
+ * column. */
+TS_NODISCARD ts_status ts_engine_chat(const ts_engine *e, const ts_chat_opts *opts, const ts_message *msg, size_t n,
+                                      ts_prompt *out, ts_err *err);
 /* The same for a whole context, a JSON object that the template sees as it is: {"messages": [...], "tools": [...],
- * "documents": [...], "add_generation_prompt": true, ...}. Tool calls, parts of contents and reasoning are passed through. */
-TS_NODISCARD ts_status ts_engine_chat_json(const ts_engine *e, const ts_chat_opts *opts, const char *json, size_t len, ts_prompt *out,
-                                           ts_err *err);
+ * "documents": [...], "add_generation_prompt": true, ...}. Tool calls, parts of contents and reasoning are passed
+ * through. */
+TS_NODISCARD ts_status ts_engine_chat_json(const ts_engine *e, const ts_chat_opts *opts, const char *json, size_t len,
+                                           ts_prompt *out, ts_err *err);
 
 /* ---- session: one timeline ------------------------------------------------------------------------------------- */
 
@@ -220,20 +239,21 @@ TS_NODISCARD ts_status ts_session_new(ts_session **out, ts_engine *e, const ts_s
 void ts_session_free(ts_session *s); /* NULL-safe */
 uint32_t ts_session_n_ctx(const ts_session *s);
 
-/* Make the timeline exactly tokens[0..n): what it has in common with the present one is kept, the rest is dropped, the new
- * part is processed. Then ts_session_logits gives the prediction after token n - 1. n >= 1. After an error the timeline
- * is a prefix of `tokens`.
- * Errors: TS_E_LIMIT: n is larger than the context; TS_E_INVAL: a token outside the vocabulary; TS_E_UNSUPP: a key or value is larger
- * than an F16 cache can hold; TS_E_FORMAT: numbers stop being finite, with layer and position; TS_E_IO: the file has been written to;
- * TS_E_CANCELLED. */
+/* Make the timeline exactly tokens[0..n): what it has in common with the present one is kept, the rest is dropped,
+ * the new part is processed. Then ts_session_logits gives the prediction after token n - 1. n >= 1. After an error
+ * the timeline is a prefix of `tokens`.
+ * Errors: TS_E_LIMIT: n is larger than the context; TS_E_INVAL: a token outside the vocabulary; TS_E_UNSUPP: a key
+ * or value is larger than an F16 cache can hold; TS_E_FORMAT: numbers stop being finite, with layer and position;
+ * TS_E_IO: the file has been written to; TS_E_CANCELLED. */
 TS_NODISCARD ts_status ts_session_sync(ts_session *s, const ts_token *tokens, size_t n, ts_err *err);
-/* f32 [n_vocab], natural-log odds up to a constant; valid until the session is used again. NULL before the first sync. */
+/* f32 [n_vocab], natural-log odds up to a constant; valid until the session is used again. NULL before the first
+ * sync. */
 const float *ts_session_logits(const ts_session *s);
 /* The present timeline: borrowed. */
 const ts_token *ts_session_tokens(const ts_session *s, size_t *n);
 
-/* Like sync on an empty timeline, but hands out the logits after every position: fn(ud, pos, logits) with f32 [n_vocab].
- * fn returning false stops with TS_E_CANCELLED. */
+/* Like sync on an empty timeline, but hands out the logits after every position: fn(ud, pos, logits) with f32
+ * [n_vocab]. fn returning false stops with TS_E_CANCELLED. */
 typedef bool ts_logits_fn(void *ud, size_t pos, const float *logits);
 TS_NODISCARD ts_status ts_session_score(ts_session *s, const ts_token *tokens, size_t n, ts_logits_fn *fn, void *ud,
                                         ts_err *err);
@@ -254,9 +274,9 @@ typedef struct ts_logit_bias {
     float bias; /* added to the logit; -INFINITY forbids the token */
 } ts_logit_bias;
 
-/* Applied in this order: logit bias; repeat, frequency and presence penalties over the last `penalty_window` tokens; then,
- * unless temperature is 0 (which takes the largest logit, the lowest id first): top-k, typical, top-p, min-p, temperature,
- * and a draw from what is left. */
+/* Applied in this order: logit bias; repeat, frequency and presence penalties over the last `penalty_window` tokens;
+ * then, unless temperature is 0 (which takes the largest logit, the lowest id first): top-k, typical, top-p, min-p,
+ * temperature, and a draw from what is left. */
 typedef struct ts_sampler_opts {
     float temperature;       /* 0: greedy */
     int32_t top_k;           /* 0: off */
@@ -278,9 +298,11 @@ typedef struct ts_sampler ts_sampler;
 /* Errors: TS_E_INVAL naming the option that is out of range. */
 TS_NODISCARD ts_status ts_sampler_new(ts_sampler **out, const ts_sampler_opts *opts, uint32_t n_vocab, ts_err *err);
 void ts_sampler_free(ts_sampler *s); /* NULL-safe */
-/* The next token after `history` (for the penalties; what is no token of the vocabulary counts for nothing), from logits f32
- * [n_vocab]. -1 where there is none to choose: a logit is not a number, or all are -infinity, as biases can make them. Allocates
- * nothing. Deterministic: the same options, history, logits and number of draws so far give the same token on every machine. */
+/* The next token after `history` (for the penalties; what is no token of the vocabulary counts for nothing), from
+ * logits f32
+ * [n_vocab]. -1 where there is none to choose: a logit is not a number, or all are -infinity, as biases can make
+ * them. Allocates nothing. Deterministic: the same options, history, logits and number of draws so far give the same
+ * token on every machine. */
 ts_token ts_sampler_next(ts_sampler *s, const float *logits, const ts_token *history, size_t n_history);
 /* Start the draws over from a seed. */
 void ts_sampler_reseed(ts_sampler *s, uint64_t seed);
@@ -295,8 +317,8 @@ typedef enum ts_stop_reason {
     TS_STOP_CANCELLED, /* a callback said so */
 } ts_stop_reason;
 
-/* A piece of the answer: whole characters, never part of a stop string. `token` is the newest token and `logits` what it
- * was drawn from (before the sampler's changes); text may be empty. Returning false stops the answer. */
+/* A piece of the answer: whole characters, never part of a stop string. `token` is the newest token and `logits`
+ * what it was drawn from (before the sampler's changes); text may be empty. Returning false stops the answer. */
 typedef struct ts_piece {
     const char *text;
     size_t len;
@@ -322,8 +344,8 @@ typedef struct ts_generated {
     uint64_t total_ns;
 } ts_generated;
 
-/* Sync to the prompt and answer it. The session's timeline afterwards is the prompt and all tokens drawn but the last one
- * or two. Errors as ts_session_sync; TS_E_CANCELLED only where the prompt was not finished. */
+/* Sync to the prompt and answer it. The session's timeline afterwards is the prompt and all tokens drawn but the
+ * last one or two. Errors as ts_session_sync; TS_E_CANCELLED only where the prompt was not finished. */
 TS_NODISCARD ts_status ts_generate(ts_session *s, ts_sampler *sampler, const ts_token *prompt, size_t n_prompt,
                                    const ts_generate_opts *opts, ts_generated *out, ts_err *err);
 

@@ -12,7 +12,7 @@
 
 enum { MAX_STATEMENTS = 1 << 20, MAX_DATA_BYTES = 1 << 20, MAX_DEPTH = 16, MAX_ERRORS = 50 };
 
-/* ---- small growth helpers: out of memory is sticky and ends the run ------------------------------------------------ */
+/* ---- small growth helpers: out of memory is sticky and ends the run ---------------------------------------------- */
 
 #define APPEND(as, array, n, cap) append(as, (void **)&(array), &(n), &(cap), sizeof *(array))
 
@@ -406,7 +406,8 @@ static void put_floats(ts_asm *as, bool bf16) {
         const char *at = as->pos;
         char text[64];
         size_t n = 0;
-        while (as->pos < as->end && n < sizeof text - 1 && (ts_asm_ident(*as->pos) || *as->pos == '-' || *as->pos == '+'))
+        while (as->pos < as->end && n < sizeof text - 1 &&
+               (ts_asm_ident(*as->pos) || *as->pos == '-' || *as->pos == '+'))
             text[n++] = *as->pos++;
         text[n] = 0;
         char *end;

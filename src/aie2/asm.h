@@ -37,7 +37,8 @@ typedef struct ts_aie2_loop {
     uint32_t stalls;      /* further cycles a pass that accesses of one bank cost, as far as addresses are known */
     int64_t count;        /* LC when it is a constant, else -1 */
     bool zero_overhead;   /* LS and LE; else a branch back */
-    uint8_t live[(TS_REGS + 7) / 8]; /* registers that hold, somewhere in the loop, a value that is still read (bit per ts_aie2_reg) */
+    /* registers that hold, somewhere in the loop, a value that is still read (bit per ts_aie2_reg) */
+    uint8_t live[(TS_REGS + 7) / 8];
 } ts_aie2_loop;
 
 typedef struct ts_aie2_program {
@@ -83,6 +84,7 @@ TS_NODISCARD bool ts_aie2_listing(ts_buf *out, const ts_aie2_program *p);
 TS_NODISCARD bool ts_aie2_map(ts_buf *out, const ts_aie2_program *p);
 
 /* Add a message to p->messages at a source position (NULL: none). Used by the checker. */
-TS_PRINTF(4, 5) TS_NODISCARD bool ts_aie2_message(ts_aie2_program *p, const char *at, bool is_error, const char *fmt, ...);
+TS_PRINTF(4, 5)
+TS_NODISCARD bool ts_aie2_message(ts_aie2_program *p, const char *at, bool is_error, const char *fmt, ...);
 
 #endif

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- messages --------------------------------------------------------------------------------------------------- */
+/* ---- messages ---------------------------------------------------------------------------------------------------- */
 
 static const struct ts_asm_source *source_of(const ts_aie2_program *p, const char *at) {
     for (size_t i = 0; i < p->n_sources; i++) {
@@ -85,7 +85,7 @@ void ts_asm_error(ts_asm *as, const char *at, const char *fmt, ...) {
     }
 }
 
-/* ---- blanks and words ------------------------------------------------------------------------------------------- */
+/* ---- blanks and words -------------------------------------------------------------------------------------------- */
 
 void ts_asm_skip(ts_asm *as) {
     while (as->pos < as->end) {
@@ -133,7 +133,7 @@ ts_aie2_symbol *ts_asm_symbol(ts_asm *as, const char *name, size_t len) {
     return NULL;
 }
 
-/* ---- expressions: C's operators on 64-bit integers ----------------------------------------------------------------- */
+/* ---- expressions: C's operators on 64-bit integers --------------------------------------------------------------- */
 
 typedef struct expr {
     ts_asm *as;

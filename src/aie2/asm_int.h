@@ -50,7 +50,7 @@ typedef struct ts_asm {
     ts_err first; /* the first error */
 } ts_asm;
 
-/* ---- text and messages (asm_expr.c) ---- */
+/* ---- text and messages (asm_expr.c) ------------------------------------------------------------------------------ */
 TS_PRINTF(3, 4) void ts_asm_error(ts_asm *as, const char *at, const char *fmt, ...);
 void ts_asm_skip(ts_asm *as); /* blanks and comments, not line ends */
 bool ts_asm_at_end(ts_asm *as); /* at a line end or the end of the text */
@@ -62,7 +62,7 @@ bool ts_asm_ident(char c);
 bool ts_asm_expr(ts_asm *as, bool must, int64_t *value, bool *known);
 ts_aie2_symbol *ts_asm_symbol(ts_asm *as, const char *name, size_t len);
 
-/* ---- statements (asm.c) and layout (asm_layout.c) ---- */
+/* ---- statements (asm.c) and layout (asm_layout.c) ---------------------------------------------------------------- */
 bool ts_asm_run(ts_asm *as, const char *text, const char *end);
 bool ts_asm_layout(ts_asm *as);
 

@@ -20,7 +20,7 @@ typedef struct layout {
     const char **why;  /* [n_lines + 1] source position of the alignment */
 } layout;
 
-/* ---- labels and expressions --------------------------------------------------------------------------------------- */
+/* ---- labels and expressions -------------------------------------------------------------------------------------- */
 
 /* Give every code label the value of its place: real addresses, or while these are unknown the bundle's number << 8. */
 static void place_labels(layout *l, bool numbers) {
@@ -83,7 +83,7 @@ static bool find_loops(layout *l) {
     return true;
 }
 
-/* ---- sizes -------------------------------------------------------------------------------------------------------- */
+/* ---- sizes ------------------------------------------------------------------------------------------------------- */
 
 /* The next larger size that a format offers for the line's slots, 0: none. */
 static unsigned grown(const ts_aie2_line *line, unsigned size) {
@@ -182,7 +182,7 @@ static bool assign_addresses(layout *l) {
     return true;
 }
 
-/* ---- values and bytes --------------------------------------------------------------------------------------------- */
+/* ---- values and bytes -------------------------------------------------------------------------------------------- */
 
 static bool resolve(layout *l) {
     ts_asm *as = l->as;

@@ -38,9 +38,10 @@ bool ts_aie2_mnemonic_has(const ts_aie2_mnemonic *m, const char *part) {
 
 /* The bits that a scalar register has. */
 static uint32_t scalar_mask(const ts_aie2_reginfo *r) {
-    static const uint8_t cr_bits[12] = {[CR_VADD_SIGN] = 1, [CR_F2F_MASK] = 4,  [CR_F2I_MASK] = 4, [CR_FP_MASK] = 4,
-                                        [CR_MCD_EN] = 1,    [CR_PACK_SIGN] = 1, [CR_RND] = 4,      [CR_SCD_EN] = 1,
-                                        [CR_SRS_SIGN] = 1,  [CR_SAT] = 2,       [CR_UPS_SIGN] = 1, [CR_UNPACK_SIGN] = 1};
+    static const uint8_t cr_bits[12] = {
+        [CR_VADD_SIGN] = 1, [CR_F2F_MASK] = 4,  [CR_F2I_MASK] = 4, [CR_FP_MASK] = 4,
+        [CR_MCD_EN] = 1,    [CR_PACK_SIGN] = 1, [CR_RND] = 4,      [CR_SCD_EN] = 1,
+        [CR_SRS_SIGN] = 1,  [CR_SAT] = 2,       [CR_UPS_SIGN] = 1, [CR_UNPACK_SIGN] = 1};
     switch ((ts_aie2_regkind)r->kind) {
     case TS_K_P:
     case TS_K_M:
@@ -117,8 +118,8 @@ bool ts_aie2_bind(ts_aie2_op *op, const ts_aie2_inst *inst) {
         }
     }
     bind_address(op, inst, info);
-    return ts_aie2_bind_scalar(op, inst, &m) || ts_aie2_bind_memory(op, inst, &m) || ts_aie2_bind_vector(op, inst, &m) ||
-           ts_aie2_bind_convert(op, inst, &m) || ts_aie2_bind_mac(op, inst, &m);
+    return ts_aie2_bind_scalar(op, inst, &m) || ts_aie2_bind_memory(op, inst, &m) ||
+           ts_aie2_bind_vector(op, inst, &m) || ts_aie2_bind_convert(op, inst, &m) || ts_aie2_bind_mac(op, inst, &m);
 }
 
 bool ts_aie2_modelled(ts_aie2_insn insn) {
@@ -157,7 +158,8 @@ void ts_aie2_predecode(ts_aie2_dbundle *d, const uint8_t *bytes, size_t len) {
     if (ts_aie2_bundle_decode(&b, bytes, len, NULL) != TS_OK) return;
     d->bytes = b.bytes;
     /* loads before stores: within a bundle a load sees what was there before */
-    static const uint8_t order[] = {TS_SLOT_LDA, TS_SLOT_LDB, TS_SLOT_ALU, TS_SLOT_MV, TS_SLOT_LNG, TS_SLOT_VEC, TS_SLOT_ST};
+    static const uint8_t order[] = {TS_SLOT_LDA, TS_SLOT_LDB, TS_SLOT_ALU, TS_SLOT_MV,
+                                    TS_SLOT_LNG, TS_SLOT_VEC, TS_SLOT_ST};
     for (size_t i = 0; i < sizeof order; i++) {
         ts_aie2_slot s = order[i];
         if (!(b.set >> s & 1) || ts_aie2_is_nop(s, &b.inst[s])) continue;

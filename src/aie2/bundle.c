@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* ---- operands --------------------------------------------------------------------------------------------------- */
+/* ---- operands ---------------------------------------------------------------------------------------------------- */
 
 static unsigned field_bits(const ts_aie2_operand *op) {
     unsigned bits = 0;
@@ -44,7 +44,7 @@ bool ts_aie2_imm_fits(const ts_aie2_operand *op, int64_t value, int64_t *lo, int
     return value >= *lo && value <= *hi && value % step == 0;
 }
 
-/* ---- one slot --------------------------------------------------------------------------------------------------- */
+/* ---- one slot ---------------------------------------------------------------------------------------------------- */
 
 static bool operands_get(const ts_aie2_insninfo *info, uint64_t word, int32_t v[TS_MAX_OPERANDS]) {
     for (int i = 0; i < info->n_ops; i++) {
@@ -94,7 +94,7 @@ ts_status ts_aie2_inst_encode(const ts_aie2_inst *inst, uint64_t *word, ts_err *
     return TS_OK;
 }
 
-/* ---- bundles ---------------------------------------------------------------------------------------------------- */
+/* ---- bundles ----------------------------------------------------------------------------------------------------- */
 
 int ts_aie2_format_find(unsigned slot_set, int min_bytes) {
     int best = -1;
@@ -162,7 +162,7 @@ ts_status ts_aie2_bundle_encode(const ts_aie2_bundle *b, uint8_t out[TS_BUNDLE_B
     return TS_OK;
 }
 
-/* ---- text ------------------------------------------------------------------------------------------------------- */
+/* ---- text -------------------------------------------------------------------------------------------------------- */
 
 const char *ts_aie2_reg_print(ts_aie2_reg reg) {
     static const char *const pairs[8] = {"r17:r16", "r19:r18", "r21:r20", "r23:r22",

@@ -32,8 +32,8 @@ static bool fits(int64_t v, unsigned bits) {
     return bits == 64 || (v >= -((int64_t)1 << (bits - 1)) && v < (int64_t)1 << (bits - 1));
 }
 
-bool ts_aie2_ups(uint8_t *out, unsigned to, const uint8_t *in, unsigned from, unsigned n, uint32_t shift, bool is_signed,
-            unsigned sat) {
+bool ts_aie2_ups(uint8_t *out, unsigned to, const uint8_t *in, unsigned from, unsigned n, uint32_t shift,
+                 bool is_signed, unsigned sat) {
     unsigned s = shift & 63; /* no capture has a count out of range: 6 bits [guess] */
     bool any = false;
     for (unsigned i = 0; i < n; i++) {
@@ -66,8 +66,8 @@ static int64_t round_shift(int64_t x, unsigned s, unsigned rnd) {
     }
 }
 
-bool ts_aie2_srs(uint8_t *out, unsigned to, const uint8_t *in, unsigned from, unsigned n, uint32_t shift, bool is_signed,
-            unsigned sat, unsigned rnd) {
+bool ts_aie2_srs(uint8_t *out, unsigned to, const uint8_t *in, unsigned from, unsigned n, uint32_t shift,
+                 bool is_signed, unsigned sat, unsigned rnd) {
     unsigned s = shift & 63;
     bool over = false;
     for (unsigned i = 0; i < n; i++) {

@@ -8,7 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* ---- failures and undefined registers ------------------------------------------------------------------------------ */
+/* ---- failures and undefined registers ---------------------------------------------------------------------------- */
 
 void ts_aie2_fail(ts_aie2_core *core, const char *fmt, ...) {
     if (core->error.code) return; /* the first one counts */
@@ -56,7 +56,7 @@ void ts_aie2_note_read(ts_aie2_core *core, unsigned at, unsigned bytes) {
         report_undefined(core, reads);
 }
 
-/* ---- registers ----------------------------------------------------------------------------------------------------- */
+/* ---- registers --------------------------------------------------------------------------------------------------- */
 
 static inline void mark_valid(ts_aie2_core *core, unsigned at, unsigned bytes) {
     if (at < TS_RF_X) core->valid[at / 256] |= 1ull << at / 4 % 64;
@@ -122,7 +122,7 @@ bool ts_aie2_core_defined(const ts_aie2_core *core, ts_aie2_reg reg) {
     return !((u[0] & ~core->valid[0]) | (u[1] & ~core->valid[1]) | (u[2] & ~core->valid[2]));
 }
 
-/* ---- memory -------------------------------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 /* The banks of an access: 8 of 8 KiB, 128 bits wide, paired so that 16-byte lines alternate within 16 KiB. */
 static uint8_t banks_of(uint32_t addr, unsigned bytes) {
@@ -164,7 +164,7 @@ static unsigned bank_stalls(const ts_aie2_pipe *p) {
     return most - 1;
 }
 
-/* ---- program memory ------------------------------------------------------------------------------------------------ */
+/* ---- program memory ---------------------------------------------------------------------------------------------- */
 
 static const ts_aie2_dbundle *fetch_slow(ts_aie2_core *core, uint32_t pc) {
     ts_aie2_prog *p = core->prog;
@@ -192,7 +192,8 @@ static inline const ts_aie2_dbundle *fetch(ts_aie2_core *core, uint32_t pc) {
 
 const ts_aie2_bundle *ts_aie2_core_next(ts_aie2_core *core) {
     if (core->pc >= TS_AIE2_PM_BYTES) return NULL;
-    ts_status e = ts_aie2_bundle_decode(&core->pipe->next, core->prog->code + core->pc, TS_AIE2_PM_BYTES - core->pc, NULL);
+    ts_status e =
+        ts_aie2_bundle_decode(&core->pipe->next, core->prog->code + core->pc, TS_AIE2_PM_BYTES - core->pc, NULL);
     return e == TS_OK ? &core->pipe->next : NULL;
 }
 
@@ -221,7 +222,7 @@ uint32_t ts_aie2_return_address(ts_aie2_core *core) {
     return pc;
 }
 
-/* ---- the clock ----------------------------------------------------------------------------------------------------- */
+/* ---- the clock --------------------------------------------------------------------------------------------------- */
 
 static void run_later(ts_aie2_core *core, bucket *b) {
     for (unsigned i = 0; i < b->n_later; i++) b->later[i].fn(core, b->later[i].op, &b->later[i]);
@@ -305,7 +306,7 @@ void ts_aie2_core_drain(ts_aie2_core *core, unsigned cycles) {
     }
 }
 
-/* ---- life ---------------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------------------- */
 
 ts_status ts_aie2_core_init(ts_aie2_core *core, const ts_aie2_outside *out, ts_err *err) {
     memset(core, 0, sizeof *core);

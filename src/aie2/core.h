@@ -3,16 +3,16 @@
  *
  * One bundle a cycle. Registers are written at the exact cycle of the instruction table, so a program that reads too
  * early gets the old value, as on silicon. The memory accesses of an ordinary load or store happen when its bundle
- * issues; this is pipeline stage 5 shifted to 0, and later stages (stores of vst.srs, partial words) keep their distance
- * to it. A bundle that cannot have what it waits for (a lock, a stream word) does nothing and is tried again.
- * Deterministic; no globals; a core may be embedded any number of times, one thread at a time each. */
+ * issues; this is pipeline stage 5 shifted to 0, and later stages (stores of vst.srs, partial words) keep their
+ * distance to it. A bundle that cannot have what it waits for (a lock, a stream word) does nothing and is tried
+ * again. Deterministic; no globals; a core may be embedded any number of times, one thread at a time each. */
 #ifndef TS_AIE2_CORE_H
 #define TS_AIE2_CORE_H
 
 #include "aie2/isa.h"
 #include "base/err.h"
 
-/* ---- the outside ---------------------------------------------------------------------------------------------- */
+/* ---- the outside ------------------------------------------------------------------------------------------------- */
 
 enum { TS_AIE2_DM_BYTES = 65536 }; /* one tile's data memory */
 
@@ -44,7 +44,7 @@ typedef struct ts_aie2_outside {
     void (*undefined)(void *ud, uint32_t pc, ts_aie2_reg reg);
 } ts_aie2_outside;
 
-/* ---- the core ------------------------------------------------------------------------------------------------- */
+/* ---- the core ---------------------------------------------------------------------------------------------------- */
 
 typedef enum ts_aie2_event {
     TS_AIE2_RAN,   /* the cycles asked for have passed */
@@ -103,7 +103,8 @@ void ts_aie2_core_fini(ts_aie2_core *core); /* NULL-safe */
 void ts_aie2_core_share(ts_aie2_core *core, const ts_aie2_core *owner);
 
 /* Copy `len` bytes to program memory at `addr`. TS_E_LIMIT when they do not fit. */
-TS_NODISCARD ts_status ts_aie2_core_load(ts_aie2_core *core, uint32_t addr, const uint8_t *code, size_t len, ts_err *err);
+TS_NODISCARD ts_status ts_aie2_core_load(ts_aie2_core *core, uint32_t addr, const uint8_t *code, size_t len,
+                                         ts_err *err);
 
 /* Back to pc 0 with an empty pipeline. Registers are undefined, read as 0; control and status registers, lc and the
  * stack pointer are defined as 0. Keeps memory and program. */
@@ -116,7 +117,8 @@ ts_aie2_event ts_aie2_core_run(ts_aie2_core *core, uint64_t max_cycles);
 /* Let `cycles` cycles pass without fetching, so that results and stores on their way arrive. */
 void ts_aie2_core_drain(ts_aie2_core *core, unsigned cycles);
 
-/* Registers from outside. A 3D or sparse name is TS_REGS-like nonsense and asserts; pairs and vectors take all bytes. */
+/* Registers from outside. A 3D or sparse name is TS_REGS-like nonsense and asserts; pairs and vectors take all
+ * bytes. */
 void ts_aie2_core_get(const ts_aie2_core *core, ts_aie2_reg reg, void *value);
 void ts_aie2_core_set(ts_aie2_core *core, ts_aie2_reg reg, const void *value);
 bool ts_aie2_core_defined(const ts_aie2_core *core, ts_aie2_reg reg);

@@ -140,7 +140,7 @@ bool ts_aie2_bind_convert(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_aie
 bool ts_aie2_bind_mac(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_aie2_mnemonic *m);
 bool ts_aie2_mnemonic_has(const ts_aie2_mnemonic *m, const char *part);
 
-/* ---- access ----------------------------------------------------------------------------------------------------- */
+/* ---- access ------------------------------------------------------------------------------------------------------ */
 
 /* Byte offsets of scalars with a fixed place. */
 #define TS_AT(reg) (ts_aie2_regs[TS_R_##reg].at)
@@ -237,14 +237,14 @@ uint8_t *ts_aie2_memory(ts_aie2_core *core, uint32_t addr, unsigned bytes);
 /* The address of a memory operation; moves its pointer. */
 uint32_t ts_aie2_address(ts_aie2_core *core, const ts_aie2_op *op);
 
-/* ---- conversions (convert.c): lanes little-endian, buffers may not overlap ---- */
+/* ---- conversions (convert.c): lanes little-endian, buffers may not overlap --------------------------------------- */
 /* Up-shift: n lanes of `from` bits, sign- or zero-extended to `to` bits, shifted left, saturated when asked. Returns
  * whether a lane saturated or overflowed. A shift outside 0-63 counts as 0. */
-bool ts_aie2_ups(uint8_t *out, unsigned to, const uint8_t *in, unsigned from, unsigned n, uint32_t shift, bool is_signed,
-            unsigned sat);
+bool ts_aie2_ups(uint8_t *out, unsigned to, const uint8_t *in, unsigned from, unsigned n, uint32_t shift,
+                 bool is_signed, unsigned sat);
 /* Shift, round, saturate: n lanes of `from` bits to `to` bits. */
-bool ts_aie2_srs(uint8_t *out, unsigned to, const uint8_t *in, unsigned from, unsigned n, uint32_t shift, bool is_signed,
-            unsigned sat, unsigned rnd);
+bool ts_aie2_srs(uint8_t *out, unsigned to, const uint8_t *in, unsigned from, unsigned n, uint32_t shift,
+                 bool is_signed, unsigned sat, unsigned rnd);
 void ts_aie2_unpack(uint8_t out[64], const uint8_t in[32], unsigned from, bool is_signed);
 void ts_aie2_pack(uint8_t out[32], const uint8_t in[64], unsigned to, bool is_signed, unsigned sat);
 /* 16 lanes; flags of srF2FFlags are returned. */

@@ -60,7 +60,8 @@ static bool put_regs(ts_buf *out, const char *what, const uint8_t set[(TS_REGS +
         int last = r;
         if (!(set[r / 8] >> r % 8 & 1)) continue;
         while (last + 1 < TS_REGS && set[(last + 1) / 8] >> (last + 1) % 8 & 1 &&
-               ts_aie2_regs[last + 1].kind == ts_aie2_regs[r].kind && ts_aie2_regs[last + 1].num == ts_aie2_regs[last].num + 1)
+               ts_aie2_regs[last + 1].kind == ts_aie2_regs[r].kind &&
+               ts_aie2_regs[last + 1].num == ts_aie2_regs[last].num + 1)
             last++;
         ok = ts_buf_printf(out, last > r ? " %s-%s" : " %s", ts_aie2_regs[r].name, ts_aie2_regs[last].name);
         r = last;
@@ -98,7 +99,8 @@ bool ts_aie2_listing(ts_buf *out, const ts_aie2_program *p) {
     for (size_t k = 0; k < p->n_loops && ok; k++)
         ok = put_loop(out, p, &p->loop[k]) && put_regs(out, "  live in it:", p->loop[k].live);
     ok = ok && put_regs(out, "registers named:", p->named);
-    return ok && ts_buf_printf(out, "program: %zu bytes of %d, %zu bundles\n", p->code.len, TS_AIE2_PM_BYTES, p->n_lines);
+    return ok &&
+           ts_buf_printf(out, "program: %zu bytes of %d, %zu bundles\n", p->code.len, TS_AIE2_PM_BYTES, p->n_lines);
 }
 
 bool ts_aie2_map(ts_buf *out, const ts_aie2_program *p) {

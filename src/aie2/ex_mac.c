@@ -42,9 +42,10 @@ static unsigned signs_of(const ts_aie2_op *op, const config *c) {
 
 /* ---- integers ---------------------------------------------------------------------------------------------------- */
 
-/* Shapes. MATRIX: C[m][n] = sum over k of A[m][k] B[k][n]; all row by row, every element `ch` channels wide. ELEMENT:
- * C[i] = sum over k of A[i + n k] B[i + n k]. CONVOLUTION: C[i] = sum over k of A[i + k] B[k], again `ch` channels wide.
- * COMPLEX: n / 2 complex lanes, k / 2 products of each, C[i] = sum over j of A[i + n/2 j] B[i + n/2 j]. */
+/* Shapes. MATRIX: C[m][n] = sum over k of A[m][k] B[k][n]; all row by row, every element `ch` channels wide.
+ * ELEMENT: C[i] = sum over k of A[i + n k] B[i + n k]. CONVOLUTION: C[i] = sum over k of A[i + k] B[k], again `ch`
+ * channels wide. COMPLEX: n / 2 complex lanes, k / 2 products of each, C[i] = sum over j of A[i + n/2 j] B[i + n/2
+ * j]. */
 enum { MATRIX, ELEMENT, CONVOLUTION, COMPLEX };
 
 /* Which bit of the sub mask negates product k of lane i [silicon where a capture has such a mask]:
@@ -103,8 +104,8 @@ static int64_t element(const uint8_t *p, unsigned bits, unsigned i, bool is_sign
     return is_signed ? (int64_t)(v << (64 - bits)) >> (64 - bits) : (int64_t)v;
 }
 
-/* The same for the bfloat16 shapes: 4x8x4 matrices (variant 0), 16 lanes with two channels (variant 1); the bit of the sub
- * mask is 4 (i & 1) + (k & 3) [silicon]. */
+/* The same for the bfloat16 shapes: 4x8x4 matrices (variant 0), 16 lanes with two channels (variant 1); the bit of
+ * the sub mask is 4 (i & 1) + (k & 3) [silicon]. */
 static void float_factors(const config *c, unsigned i, unsigned k, unsigned *ix, unsigned *iy) {
     *ix = c->variant ? 16 * k + i : 8 * (i / 4) + k;
     *iy = c->variant ? 16 * k + i : 4 * k + i % 4;
@@ -147,8 +148,8 @@ static void products(int64_t out[32], const shape *s, const config *c, const uin
     }
 }
 
-/* An integer instruction with a floating-point code (amode 2 or 3) multiplies the lower bytes of the bfloat16s, unsigned,
- * keeps 14 bits of each product, and adds them to the lower 16 lanes only [silicon: all 27 captures]. */
+/* An integer instruction with a floating-point code (amode 2 or 3) multiplies the lower bytes of the bfloat16s,
+ * unsigned, keeps 14 bits of each product, and adds them to the lower 16 lanes only [silicon: all 27 captures]. */
 static void byte_products(int64_t out[32], const config *c, unsigned signs, const uint8_t *x, const uint8_t *y) {
     for (unsigned i = 0; i < 16; i++)
         for (unsigned k = 0; k < (c->variant ? 2u : 8u); k++) {
@@ -309,9 +310,9 @@ static int64_t round_even(int64_t man, int shift) {
 }
 
 /* All terms are brought to the largest exponent and rounded there one by one, added exactly, and normalised with a
- * second rounding. A result that is no normal number is +0 (less than the smallest) or an infinity. The mantissas of NaN
- * and infinity take part like any others: what they leave in the result's mantissa, with bit 0 set, is the payload of
- * a NaN [silicon: all 640 NaN lanes of the overflow captures]. */
+ * second rounding. A result that is no normal number is +0 (less than the smallest) or an infinity. The mantissas of
+ * NaN and infinity take part like any others: what they leave in the result's mantissa, with bit 0 set, is the
+ * payload of a NaN [silicon: all 640 NaN lanes of the overflow captures]. */
 static uint32_t float_sum(const term *t, unsigned n, const special *sp) {
     int top = 0;
     int64_t sum = 0;

@@ -69,8 +69,9 @@ FN(store_word) {
     if (m && core->out.stored) core->out.stored(core->out.ud, addr & ~3u, op->r[op->data], 4);
 }
 
-/* A partial word: the word is read in stage 5, the register in stage 7, the word written back in stage 11. The model's
- * memory accesses are four stages early, so the last two are one cycle here; a load of that same cycle reads the old word. */
+/* A partial word: the word is read in stage 5, the register in stage 7, the word written back in stage 11. The
+ * model's memory accesses are four stages early, so the last two are one cycle here; a load of that same cycle reads
+ * the old word. */
 FN(store_whole) {
     (void)op;
     uint8_t *m = ts_aie2_memory(core, now->a, 4);
@@ -138,7 +139,8 @@ FN(load_conv) {
 }
 FN(load_unpack) {
     if (now) {
-        ts_aie2_unpack(put_vec(core, 1, op->r[op->data], 64, TS_BYP_NONE), now->v.b, op->bits2, op_signed(core, op, CR_UNPACK_SIGN));
+        ts_aie2_unpack(put_vec(core, 1, op->r[op->data], 64, TS_BYP_NONE), now->v.b, op->bits2,
+                       op_signed(core, op, CR_UNPACK_SIGN));
         return;
     }
     const uint8_t *m = vector_memory(core, op, 32);
@@ -148,7 +150,8 @@ FN(load_unpack) {
 FN(load_ups_sat) {
     unsigned bytes = op->bytes;
     uint8_t *out = put_vec(core, 2, op->r[op->data], bytes, TS_BYP_NONE);
-    bool over = ts_aie2_ups(out, op->bits, now->v.b, op->bits2, 8u * bytes / op->bits, now->a, now->b, get_cr(core, CR_SAT));
+    bool over =
+        ts_aie2_ups(out, op->bits, now->v.b, op->bits2, 8u * bytes / op->bits, now->a, now->b, get_cr(core, CR_SAT));
     or32(core, 1, SR_UPS_OF, over);
 }
 FN(load_ups) {

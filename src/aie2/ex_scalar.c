@@ -276,7 +276,9 @@ static bool bind_stream_write(ts_aie2_op *op, const ts_aie2_inst *inst, const ts
     const ts_aie2_insninfo *info = &ts_aie2_insns[op->id];
     op->fn = run_stream_write;
     op->kind = OP_STREAM_WRITE;
-    op->bits2 = ts_aie2_mnemonic_has(m, "cph") ? MS_CONTROL_PACKET : ts_aie2_mnemonic_has(m, "ph") ? MS_PACKET : MS_WORD;
+    op->bits2 = ts_aie2_mnemonic_has(m, "cph")  ? MS_CONTROL_PACKET
+                : ts_aie2_mnemonic_has(m, "ph") ? MS_PACKET
+                                                : MS_WORD;
     op->sign = ts_aie2_mnemonic_has(m, "tlast") ? TLAST_YES : strstr(info->text, "r28") ? TLAST_R28 : TLAST_NO;
     op->shift = ts_aie2_mnemonic_has(m, "nb"); /* non-blocking */
     if (op->bits2 == MS_CONTROL_PACKET) {
@@ -325,7 +327,9 @@ bool ts_aie2_bind_scalar(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_aie2
         op->fn = m->part[0].kind == 's' ? (m->part[0].bits == 8 ? alu_extend_s8 : alu_extend_s16)
                                         : (m->part[0].bits == 8 ? alu_extend_u8 : alu_extend_u16);
     else if (!strcmp(b, "add"))
-        op->fn = ts_aie2_mnemonic_has(m, "nc") ? alu_add_nc : ts_aie2_insns[op->id].op[2].kind == TS_OP_IMM ? alu_add_imm : alu_add;
+        op->fn = ts_aie2_mnemonic_has(m, "nc")                   ? alu_add_nc
+                 : ts_aie2_insns[op->id].op[2].kind == TS_OP_IMM ? alu_add_imm
+                                                                 : alu_add;
     else if (!strcmp(b, "j")) op->fn = first_imm ? ctl_j : ctl_j_reg;
     else if (!strcmp(b, "jl")) op->fn = first_imm ? ctl_jl : ctl_jl_reg;
     else if (!strcmp(b, "acq")) return bind_lock(op, m, true);

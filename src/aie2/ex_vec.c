@@ -12,7 +12,7 @@ typedef int8_t i8a __attribute__((may_alias));
 typedef int16_t i16a __attribute__((may_alias));
 typedef int32_t i32a __attribute__((may_alias));
 
-/* ---- one result, no comparison ------------------------------------------------------------------------------------ */
+/* ---- one result, no comparison ----------------------------------------------------------------------------------- */
 
 /* d[i] = f(x, y) in lanes of op->bits; the result wraps, so unsigned lanes do for both signs */
 #define LANES2(name, f)                                                                                                \
@@ -41,7 +41,7 @@ LANES2(vec_sub, x - y)
 LANES2(vec_and, x &y)
 LANES2(vec_or, x | y)
 
-/* ---- lanes one by one, for what is not in the hot loops ------------------------------------------------------------- */
+/* ---- lanes one by one, for what is not in the hot loops ---------------------------------------------------------- */
 
 static int64_t lane(const uint8_t *p, unsigned bits, unsigned i, bool is_signed) {
     switch (bits) {
@@ -73,7 +73,8 @@ FN(vec_sel) {
     const uint8_t *a = src_vec(core, op, 1, 64), *b = src_vec(core, op, 2, 64);
     uint8_t *d = put_vec(core, op->lat, op->r[0], 64, op->byp_out);
     uint64_t mask = mask_get(core, op, 3);
-    for (unsigned i = 0; i < 512u / op->bits; i++) set_lane(d, op->bits, i, lane(mask >> i & 1 ? b : a, op->bits, i, false));
+    for (unsigned i = 0; i < 512u / op->bits; i++)
+        set_lane(d, op->bits, i, lane(mask >> i & 1 ? b : a, op->bits, i, false));
 }
 FN(vec_addsub) {
     (void)now;
@@ -86,7 +87,7 @@ FN(vec_addsub) {
     }
 }
 
-/* ---- comparisons -------------------------------------------------------------------------------------------------- */
+/* ---- comparisons ------------------------------------------------------------------------------------------------- */
 
 enum { LT, GE };
 
@@ -184,7 +185,7 @@ FN(vec_bneg_ltz) {
     mask_put(core, op, 1, mask);
 }
 
-/* ---- permutations ------------------------------------------------------------------------------------------------- */
+/* ---- permutations ------------------------------------------------------------------------------------------------ */
 
 /* bytes [r, r + 64) of s2:s1; a count past the end gives zeros */
 FN(vec_shift) {
@@ -284,7 +285,7 @@ FN(vec_push_hi) {
     memcpy(d + 64 - bytes, core->rf + op->r[2], bytes);
 }
 
-/* ---- moves and conversions ---------------------------------------------------------------------------------------- */
+/* ---- moves and conversions --------------------------------------------------------------------------------------- */
 
 FN(vec_mov) {
     (void)now;
@@ -357,7 +358,7 @@ FN(vec_floor) {
     or32(core, 2, SR_F2I_FLAGS, ts_aie2_bf16_floor(d, core->rf + op->r[1], get32(core, op->r[2])));
 }
 
-/* ---- choosing ----------------------------------------------------------------------------------------------------- */
+/* ---- choosing ---------------------------------------------------------------------------------------------------- */
 
 bool ts_aie2_bind_vector(ts_aie2_op *op, const ts_aie2_inst *inst, const ts_aie2_mnemonic *m) {
     static const struct {

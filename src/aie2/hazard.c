@@ -53,7 +53,7 @@ typedef struct checker {
     unsigned n_messages;
 } checker;
 
-/* ---- preparation --------------------------------------------------------------------------------------------------- */
+/* ---- preparation ------------------------------------------------------------------------------------------------- */
 
 static void add_access(access *list, uint8_t *n, unsigned reg, unsigned cycle, unsigned bypass) {
     access *a = &list[(*n)++];
@@ -83,7 +83,8 @@ static void add_unit(timing *t, ts_aie2_unituse u) {
         const ts_aie2_operand *o = &t->info->op[i];
         if (o->kind != TS_OP_REG || o->cls == TS_C_eP) continue;
         if (o->role == TS_ROLE_DEF && def == TS_REGS) def = (unsigned)t->inst->v[i];
-        if (o->role == TS_ROLE_USE && o->cls != TS_C_eM && o->cls != TS_C_eDJ && use == TS_REGS) use = (unsigned)t->inst->v[i];
+        if (o->role == TS_ROLE_USE && o->cls != TS_C_eM && o->cls != TS_C_eDJ && use == TS_REGS)
+            use = (unsigned)t->inst->v[i];
     }
     unsigned dk = def < TS_REGS ? ts_aie2_regs[def].kind : TS_K_R, uk = use < TS_REGS ? ts_aie2_regs[use].kind : TS_K_R;
     bool acc = dk == TS_K_AM || dk == TS_K_BM || dk == TS_K_CM, two = false;
@@ -166,7 +167,7 @@ static const char *mnemonic(const timing *t, char buf[40]) {
     return buf;
 }
 
-/* ---- control flow --------------------------------------------------------------------------------------------------- */
+/* ---- control flow ------------------------------------------------------------------------------------------------ */
 
 typedef struct edge {
     uint32_t from, to;
@@ -183,7 +184,8 @@ static void find_branches(checker *c) {
             if (!t->is_branch) continue;
             size_t last = i + DELAY_SLOTS;
             if (last >= p->n_lines) {
-                SAY(c, pos, true, "a branch needs five bundles behind it; the program ends after %zu", p->n_lines - 1 - i);
+                SAY(c, pos, true, "a branch needs five bundles behind it; the program ends after %zu",
+                    p->n_lines - 1 - i);
                 continue;
             }
             for (size_t d = i + 1; d <= last; d++)
@@ -199,7 +201,8 @@ static void find_branches(checker *c) {
                 if (t->info->op[m].kind == TS_OP_IMM) {
                     b->target = line_at(p, t->inst->v[m]);
                     if (b->target < 0)
-                        SAY(c, pos, true, "no bundle starts at 0x%05x, where this branch goes", (unsigned)t->inst->v[m]);
+                        SAY(c, pos, true, "no bundle starts at 0x%05x, where this branch goes",
+                            (unsigned)t->inst->v[m]);
                 }
         }
     }
@@ -213,20 +216,24 @@ static ts_aie2_loop *add_loop(checker *c, uint32_t first, uint32_t last, int64_t
         c->nomem = true;
         return NULL;
     }
-    p->loop[p->n_loops] = (ts_aie2_loop){.first = first, .last = last, .cycles = last - first + 1, .count = count, .zero_overhead = zero_overhead};
+    p->loop[p->n_loops] = (ts_aie2_loop){
+        .first = first, .last = last, .cycles = last - first + 1, .count = count, .zero_overhead = zero_overhead};
     return &p->loop[p->n_loops++];
 }
 
 /* The rules of a loop's place; `set` is the line that writes LE. */
 static void check_loop(checker *c, const ts_aie2_loop *loop, size_t set, const char *pos) {
     const ts_aie2_line *first = &c->p->line[loop->first], *last = &c->p->line[loop->last];
-    if (first->addr % 16) SAY(c, pos, true, "the loop's first bundle is at 0x%05x, not on a 16-byte boundary", first->addr);
-    if (last->addr % 16) SAY(c, pos, true, "the loop's last bundle is at 0x%05x, not on a 16-byte boundary", last->addr);
+    if (first->addr % 16)
+        SAY(c, pos, true, "the loop's first bundle is at 0x%05x, not on a 16-byte boundary", first->addr);
+    if (last->addr % 16)
+        SAY(c, pos, true, "the loop's last bundle is at 0x%05x, not on a 16-byte boundary", last->addr);
     if (last->b.bytes != TS_BUNDLE_BYTES)
         SAY(c, last->text, true, "the last bundle of a loop must be 16 bytes, this one is %d", last->b.bytes);
     uint32_t lead = last->addr - c->p->line[set].addr;
     if (set < loop->last && lead < LEAD_BYTES)
-        SAY(c, pos, true, "LE is set %u bytes before the loop's last bundle; the fetch unit needs %d", lead, LEAD_BYTES);
+        SAY(c, pos, true, "LE is set %u bytes before the loop's last bundle; the fetch unit needs %d", lead,
+            LEAD_BYTES);
     uint32_t body = last->addr + last->b.bytes - first->addr;
     for (int k = 0; k < c->b[loop->last].n; k++) {
         const timing *t = &c->b[loop->last].t[k];
@@ -278,7 +285,8 @@ static void find_loops(checker *c) {
         for (size_t i = 0; i < p->loop[l].first && p->loop[l].count < 0; i++)
             for (int k = 0; k < c->b[i].n; k++) {
                 const timing *t = &c->b[i].t[k];
-                if (t->n_writes && t->write[0].reg == TS_R_LC && t->info->n_ops == 2 && t->info->op[1].kind == TS_OP_IMM)
+                if (t->n_writes && t->write[0].reg == TS_R_LC && t->info->n_ops == 2 &&
+                    t->info->op[1].kind == TS_OP_IMM)
                     p->loop[l].count = t->inst->v[1];
             }
     for (size_t i = 0; i < p->n_lines && !c->nomem; i++) /* loops by branch */
@@ -322,10 +330,10 @@ nomem:
     return false;
 }
 
-/* ---- registers that are live ------------------------------------------------------------------------------------------- */
+/* ---- registers that are live ------------------------------------------------------------------------------------- */
 
-/* By the equations of every compiler: a register is live at a bundle when some way on from there reads it before it is written. A
- * write counts from the bundle that issues it. */
+/* By the equations of every compiler: a register is live at a bundle when some way on from there reads it before it
+ * is written. A write counts from the bundle that issues it. */
 static void find_live(checker *c) {
     ts_aie2_program *p = c->p;
     const size_t n = p->n_lines;
@@ -361,14 +369,15 @@ static void find_live(checker *c) {
             if (ts_aie2_regs[r].kind > TS_K_AM || ts_aie2_regs[r].kind == TS_K_X) continue; /* made of others */
             uint64_t u[3];
             ts_aie2_units_of((ts_aie2_reg)r, u);
-            if ((u[0] & all.u[0]) | (u[1] & all.u[1]) | (u[2] & all.u[2])) p->loop[l].live[r / 8] |= (uint8_t)(1u << r % 8);
+            if ((u[0] & all.u[0]) | (u[1] & all.u[1]) | (u[2] & all.u[2]))
+                p->loop[l].live[r / 8] |= (uint8_t)(1u << r % 8);
         }
     }
     ts_free(in);
     ts_free(out);
 }
 
-/* ---- pairs ----------------------------------------------------------------------------------------------------------- */
+/* ---- pairs ------------------------------------------------------------------------------------------------------- */
 
 static bool overlap(const access *a, const access *b) {
     return (a->units[0] & b->units[0]) | (a->units[1] & b->units[1]) | (a->units[2] & b->units[2]);
@@ -423,15 +432,16 @@ static void check_units(checker *c, const timing *early, const timing *late, uns
 
 /* A store that converts lands two cycles after an ordinary one: a load soon behind it may miss it. */
 static void check_memory(checker *c, const timing *early, const timing *late, unsigned d, size_t line) {
-    if (!(early->info->mem & TS_MEM_STORE) || early->info->mem_stage != 7 || late->info->mem != TS_MEM_LOAD || d > 2) return;
+    if (!(early->info->mem & TS_MEM_STORE) || early->info->mem_stage != 7 || late->info->mem != TS_MEM_LOAD || d > 2)
+        return;
     for (int i = 0; i < early->n_reads; i++)
         for (int k = 0; k < late->n_reads; k++) {
             unsigned reg = early->read[i].reg;
             if (reg != late->read[k].reg || ts_aie2_regs[reg].kind != TS_K_P) continue;
             char m1[40];
             SAY(c, c->p->line[line].pos[late->slot], false,
-                "this load is %u bundle%s behind %s through %s, whose data reach memory only for loads 3 bundles later", d,
-                d == 1 ? "" : "s", mnemonic(early, m1), ts_aie2_reg_print((ts_aie2_reg)reg));
+                "this load is %u bundle%s behind %s through %s, whose data reach memory only for loads 3 bundles later",
+                d, d == 1 ? "" : "s", mnemonic(early, m1), ts_aie2_reg_print((ts_aie2_reg)reg));
             return;
         }
 }
@@ -477,7 +487,7 @@ static void walk_back(checker *c, size_t line, uint32_t (*seen)[REACH + 1], uint
     }
 }
 
-/* ---- memory banks ---------------------------------------------------------------------------------------------------- */
+/* ---- memory banks ------------------------------------------------------------------------------------------------ */
 
 /* Pointers with a known value, followed in program order; within a loop the first pass counts. */
 typedef struct pointers {
@@ -540,7 +550,8 @@ static void check_banks(checker *c) {
             for (int w = 0; w < t->n_writes; w++) {
                 const ts_aie2_reginfo *r = &ts_aie2_regs[t->write[w].reg];
                 bool moved = t->info->mem || !strncmp(t->info->text, "padd", 4);
-                if ((r->kind != TS_K_P && r->kind != TS_K_M) || (moved && r->kind == TS_K_P && t->write[w].cycle == 1)) continue;
+                if ((r->kind != TS_K_P && r->kind != TS_K_M) || (moved && r->kind == TS_K_P && t->write[w].cycle == 1))
+                    continue;
                 bool constant = !moved && t->info->n_ops == 2 && t->info->op[1].kind == TS_OP_IMM;
                 if (r->kind == TS_K_P) ps.known[r->num] = constant, ps.p[r->num] = (uint32_t)t->inst->v[1];
                 else ps.known_m[r->num] = constant, ps.m[r->num] = (uint32_t)t->inst->v[1];
@@ -548,13 +559,14 @@ static void check_banks(checker *c) {
         }
         if (!twice) continue;
         SAY(c, p->line[i].pos[culprit->slot], false,
-            "two accesses of this bundle are in memory bank %d of 8: this costs a cycle each time", __builtin_ctz(twice));
+            "two accesses of this bundle are in memory bank %d of 8: this costs a cycle each time",
+            __builtin_ctz(twice));
         for (size_t l = 0; l < p->n_loops; l++)
             if (i >= p->loop[l].first && i <= p->loop[l].last) p->loop[l].stalls++;
     }
 }
 
-/* ---- the whole --------------------------------------------------------------------------------------------------------- */
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 bool ts_aie2_check_hazards(ts_aie2_program *p) {
     checker c = {.p = p};
@@ -572,7 +584,8 @@ bool ts_aie2_check_hazards(ts_aie2_program *p) {
         for (int s = 0; s < TS_SLOTS; s++)
             if (p->line[i].busy >> s & 1) prepare(&b->t[b->n++], &p->line[i].b.inst[s], (unsigned)s);
         for (int k = 0; k < b->n; k++) {
-            for (int r = 0; r < b->t[k].n_reads; r++) p->named[b->t[k].read[r].reg / 8] |= (uint8_t)(1u << b->t[k].read[r].reg % 8);
+            for (int r = 0; r < b->t[k].n_reads; r++)
+                p->named[b->t[k].read[r].reg / 8] |= (uint8_t)(1u << b->t[k].read[r].reg % 8);
             for (int w = 0; w < b->t[k].n_writes; w++)
                 p->named[b->t[k].write[w].reg / 8] |= (uint8_t)(1u << b->t[k].write[w].reg % 8);
         }

@@ -23,7 +23,7 @@ const ts_aie2_classinfo ts_aie2_classes[TS_CLASSES] = {
 
 #define S(slot, lsb) {TS_SLOT_##slot, lsb},
 const ts_aie2_format ts_aie2_formats[TS_FORMATS] = {
-#define TS_ISA_FORMAT(name, bytes, mask_hi, mask_lo, value_hi, value_lo, slot_set, n, slots)                            \
+#define TS_ISA_FORMAT(name, bytes, mask_hi, mask_lo, value_hi, value_lo, slot_set, n, slots) \
     {#name, bytes, n, {mask_lo, mask_hi}, {value_lo, value_hi}, {slots}, slot_set},
 #include "aie2/isa.def"
 #undef TS_ISA_FORMAT
@@ -63,18 +63,18 @@ const char *const ts_aie2_unit_names[TS_UNITS] = {
 };
 
 #define P(lsb, value_lsb, bits) {lsb, value_lsb, bits},
-#define R(cls, role, def, use, bypass, n, parts)                                                                        \
+#define R(cls, role, def, use, bypass, n, parts) \
     {TS_OP_REG, TS_ROLE_##role, def, use, TS_BYP_##bypass, TS_C_##cls, 0, 0, 0, 0, n, {parts}},
-#define I(is_signed, step, negative, n, parts)                                                                          \
+#define I(is_signed, step, negative, n, parts) \
     {TS_OP_IMM, TS_ROLE_USE, 0, 1, TS_BYP_NONE, 0, 0, is_signed, step, negative, n, {parts}},
 #define X(reg, role, def, use) {TS_OP_FIXED, TS_ROLE_##role, def, use, TS_BYP_NONE, 0, TS_R_##reg, 0, 0, 0, 0, {{0}}},
 #define IMP(reg, role, cycle) {TS_R_##reg, TS_ROLE_##role, cycle},
 #define U(unit, first, cycles, kind) {TS_U_##unit, first, cycles, U_##kind},
 enum { U_OWN = false, U_AVOID = true };
 const ts_aie2_insninfo ts_aie2_insns[TS_INSNS] = {
-#define TS_ISA_INSN(name, slot, text, mask, value, dont_care, mem, stage, n_ops, ops, n_imp, imps, n_units, units)      \
-    [TS_I_##name] = {#name, text,  mask,    value,      dont_care, TS_SLOT_##slot, TS_MEM_##mem,                        \
-                     stage, n_ops, n_imp,   n_units,    {ops{0}},  {imps{0}},      {units{0}}},
+#define TS_ISA_INSN(name, slot, text, mask, value, dont_care, mem, stage, n_ops, ops, n_imp, imps, n_units, units) \
+    [TS_I_##name] = {#name, text,  mask,  value,   dont_care, TS_SLOT_##slot, TS_MEM_##mem,                        \
+                     stage, n_ops, n_imp, n_units, {ops{0}},  {imps{0}},      {units{0}}},
 #include "aie2/isa.def"
 #undef TS_ISA_INSN
 };
@@ -110,7 +110,8 @@ static ts_aie2_reg find_pair(const char *name, size_t len) {
         unsigned *n = half ? &lo : &hi;
         if (i >= len || (name[i] != 'r' && name[i] != 'R')) return TS_REGS;
         size_t digits = ++i;
-        while (i < len && i < digits + 2 && name[i] >= '0' && name[i] <= '9') *n = *n * 10 + (unsigned)(name[i++] - '0');
+        while (i < len && i < digits + 2 && name[i] >= '0' && name[i] <= '9')
+            *n = *n * 10 + (unsigned)(name[i++] - '0');
         if (i == digits) return TS_REGS;
         if (!half && (i >= len || name[i++] != ':')) return TS_REGS;
     }

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* ---- slots ---------------------------------------------------------------------------------------------------- */
+/* ---- slots ------------------------------------------------------------------------------------------------------- */
 
 /* A bundle holds at most one instruction per slot. `lng` takes the place of alu and mv together. */
 typedef enum ts_aie2_slot {
@@ -17,7 +17,7 @@ typedef enum ts_aie2_slot {
     TS_SLOTS,
 } ts_aie2_slot;
 
-/* ---- registers ------------------------------------------------------------------------------------------------ */
+/* ---- registers --------------------------------------------------------------------------------------------------- */
 
 typedef enum ts_aie2_reg {
 #define TS_ISA_REG(reg, ...) TS_R_##reg,
@@ -97,7 +97,7 @@ static inline int ts_aie2_class_reg(ts_aie2_class cls, unsigned code) {
 /* The code of a register in a class, or -1 when it is no member. */
 int ts_aie2_class_code(ts_aie2_class cls, ts_aie2_reg reg);
 
-/* ---- instructions --------------------------------------------------------------------------------------------- */
+/* ---- instructions ------------------------------------------------------------------------------------------------ */
 
 typedef enum ts_aie2_insn {
 #define TS_ISA_INSN(name, ...) TS_I_##name,
@@ -207,7 +207,7 @@ typedef struct ts_aie2_slotinfo {
 } ts_aie2_slotinfo;
 extern const ts_aie2_slotinfo ts_aie2_slots[TS_SLOTS];
 
-/* ---- bundle formats ------------------------------------------------------------------------------------------- */
+/* ---- bundle formats ---------------------------------------------------------------------------------------------- */
 
 enum { TS_FORMATS = 78, TS_BUNDLE_BYTES = 16 };
 enum { TS_AIE2_PM_BYTES = 16384 }; /* program memory of a core */

@@ -138,7 +138,8 @@ static ts_status run_test(world *w, unsigned number, uint32_t end, ts_aie2_captu
         if (e != TS_AIE2_ERROR && e != TS_AIE2_STALL) continue;
         if (w->core.error.code == TS_E_NOMEM) return ts_fail(err, TS_E_NOMEM, "%s", w->core.error.msg);
         if (!c->why[0])
-            snprintf(c->why, sizeof c->why, "%s", e == TS_AIE2_STALL ? "waits for a stream or a lock" : w->core.error.msg);
+            snprintf(c->why, sizeof c->why, "%s",
+                     e == TS_AIE2_STALL ? "waits for a stream or a lock" : w->core.error.msg);
         step_over(w, number);
     }
     return TS_OK;
@@ -194,7 +195,8 @@ static void take_sources(world *to, const world *from, const ts_aie2_capture *c)
                 if (info->op[k].kind == TS_OP_IMM || !(info->op[k].role & TS_ROLE_USE)) continue;
                 const ts_aie2_reginfo *r = &ts_aie2_regs[b.inst[s].v[k]];
                 uint8_t *mine = to->core.rf + r->at;
-                if (r->kind == TS_K_P || r->kind == TS_K_D || r->kind == TS_K_D3) continue; /* addresses differ by right */
+                /* addresses differ by right */
+                if (r->kind == TS_K_P || r->kind == TS_K_D || r->kind == TS_K_D3) continue;
                 if (!memcmp(to->before + r->at, mine, r->bytes)) memcpy(mine, from->core.rf + r->at, r->bytes);
             }
         }

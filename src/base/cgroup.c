@@ -52,7 +52,8 @@ static void group_v2(ts_cgroup_limits *l, const char *dir) {
     char text[TEXT_CAP];
     double quota, period;
     uint64_t limit, used = 0;
-    if (read_text(dir, "cpu.max", text, sizeof text) && sscanf(text, "%lf %lf", &quota, &period) == 2) limit_cpus(l, quota, period);
+    if (read_text(dir, "cpu.max", text, sizeof text) && sscanf(text, "%lf %lf", &quota, &period) == 2)
+        limit_cpus(l, quota, period);
     static const char *const limits[] = {"memory.max", "memory.high"};
     for (int i = 0; i < 2; i++) {
         if (!read_number(dir, limits[i], &limit)) continue;
@@ -71,15 +72,17 @@ static void cpu_v1(ts_cgroup_limits *l, const char *dir) {
 static void memory_v1(ts_cgroup_limits *l, const char *dir) {
     char text[TEXT_CAP];
     uint64_t limit, used = 0;
-    if (!read_number(dir, "memory.limit_in_bytes", &limit) || limit >= INT64_MAX / 4096 * 4096) return; /* "unlimited" */
+    /* "unlimited" */
+    if (!read_number(dir, "memory.limit_in_bytes", &limit) || limit >= INT64_MAX / 4096 * 4096) return;
     (void)read_number(dir, "memory.usage_in_bytes", &used);
     if (!read_text(dir, "memory.stat", text, sizeof text)) text[0] = 0;
     limit_mem(l, limit, used, stat_value(text, "total_inactive_file") + stat_value(text, "total_active_file"));
 }
 
-/* Ask the group at mount/path and every one above it, the mount itself included: in a container without a namespace of its own,
- * /proc names groups of the host that are not visible, and the mount is the container's group. */
-static void walk(ts_cgroup_limits *l, const char *mount, const char *path, void (*group)(ts_cgroup_limits *, const char *)) {
+/* Ask the group at mount/path and every one above it, the mount itself included: in a container without a namespace
+ * of its own, /proc names groups of the host that are not visible, and the mount is the container's group. */
+static void walk(ts_cgroup_limits *l, const char *mount, const char *path,
+                 void (*group)(ts_cgroup_limits *, const char *)) {
     char dir[PATH_CAP];
     size_t base = strlen(mount);
     if (strstr(path, "..")) path = ""; /* outside of our name space */
@@ -96,10 +99,12 @@ static void walk(ts_cgroup_limits *l, const char *mount, const char *path, void 
 static void group_path(const char *self, const char *controller, char *out, size_t cap) {
     *out = 0;
     for (const char *line = self; line && *line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
-        const char *first = strchr(line, ':'), *second = first ? strchr(first + 1, ':') : NULL, *end = strchrnul(line, '\n');
+        const char *first = strchr(line, ':'), *second = first ? strchr(first + 1, ':') : NULL,
+                   *end = strchrnul(line, '\n');
         if (!second || second > end) continue;
         bool found = !controller && second == first + 1 && *line == '0';
-        for (const char *p = first + 1; controller && p < second; p = memchr(p, ',', (size_t)(second - p)), p = p ? p + 1 : second) {
+        for (const char *p = first + 1; controller && p < second;
+             p = memchr(p, ',', (size_t)(second - p)), p = p ? p + 1 : second) {
             size_t n = strlen(controller);
             found |= n <= (size_t)(second - p) && !strncmp(p, controller, n) && (p[n] == ',' || p[n] == ':');
         }

@@ -66,7 +66,8 @@ static ts_cgroup_limits own_cgroup(void) {
 
 /* Processors that the affinity mask (taskset, a cpuset) leaves. */
 static int affinity_count(void) {
-    for (int cpus = 1024; cpus <= 1 << 16; cpus *= 2) { /* the kernel refuses a mask that is too short for the machine */
+    /* the kernel refuses a mask that is too short for the machine */
+    for (int cpus = 1024; cpus <= 1 << 16; cpus *= 2) {
         cpu_set_t *set = CPU_ALLOC((size_t)cpus);
         if (!set) return 0;
         size_t bytes = CPU_ALLOC_SIZE((size_t)cpus);
@@ -110,23 +111,25 @@ void ts_cpu_model(char *buf, size_t len) {
     if (!find_line("/proc/cpuinfo", "model name", buf, len)) snprintf(buf, len, "unknown");
 }
 
-/* ---- a virtual machine ------------------------------------------------------------------------------------------------- */
+/* ---- a virtual machine ------------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *vendor, *name;
 } hypervisors[] = {
-    {"TCGTCGTCGTCG", "QEMU TCG"},    {"KVMKVMKVM", "KVM"},           {"Linux KVM Hv", "KVM"},        {"Microsoft Hv", "Hyper-V"},
-    {"VMwareVMware", "VMware"},      {"XenVMMXenVMM", "Xen"},        {"VBoxVBoxVBox", "VirtualBox"}, {"bhyve bhyve ", "bhyve"},
-    {" lrpepyh vr", "Parallels"},    {"prl hyperv  ", "Parallels"},  {"ACRNACRNACRN", "ACRN"},       {" QNXQVMBSQG ", "QNX"},
+    {"TCGTCGTCGTCG", "QEMU TCG"},   {"KVMKVMKVM", "KVM"},       {"Linux KVM Hv", "KVM"},
+    {"Microsoft Hv", "Hyper-V"},    {"VMwareVMware", "VMware"}, {"XenVMMXenVMM", "Xen"},
+    {"VBoxVBoxVBox", "VirtualBox"}, {"bhyve bhyve ", "bhyve"},  {" lrpepyh vr", "Parallels"},
+    {"prl hyperv  ", "Parallels"},  {"ACRNACRNACRN", "ACRN"},   {" QNXQVMBSQG ", "QNX"},
 };
 
 /* What a hypervisor's firmware calls the machine; the makers of laptops have other products. */
 static const struct {
     const char *file, *begin, *name;
 } virtual_machines[] = {
-    {"sys_vendor", "QEMU", "QEMU"},         {"product_name", "KVM", "KVM"},         {"product_name", "VMware", "VMware"},
-    {"product_name", "VirtualBox", "VirtualBox"}, {"product_name", "Virtual Machine", "Hyper-V"}, {"product_name", "HVM domU", "Xen"},
-    {"product_name", "Parallels", "Parallels"}, {"product_name", "Google Compute Engine", "KVM"}, {"sys_vendor", "Bochs", "Bochs"},
+    {"sys_vendor", "QEMU", "QEMU"}, {"product_name", "KVM", "KVM"}, {"product_name", "VMware", "VMware"},
+    {"product_name", "VirtualBox", "VirtualBox"}, {"product_name", "Virtual Machine", "Hyper-V"},
+    {"product_name", "HVM domU", "Xen"}, {"product_name", "Parallels", "Parallels"},
+    {"product_name", "Google Compute Engine", "KVM"}, {"sys_vendor", "Bochs", "Bochs"},
 };
 
 bool ts_cpu_hypervisor_of(const char *vendor, const char *root, char *buf, size_t len) {
@@ -167,9 +170,10 @@ size_t ts_mem_available(void) {
     ts_cgroup_limits l = own_cgroup();
     if (l.mem_limited && l.mem < bytes) bytes = l.mem;
     struct rlimit as; /* ulimit -v */
-    if (getrlimit(RLIMIT_AS, &as) == 0 && as.rlim_cur != RLIM_INFINITY && find_line("/proc/self/statm", "", buf, sizeof buf) &&
-        sscanf(buf, "%llu", &pages) == 1) {
-        unsigned long long used = pages * (unsigned long long)sysconf(_SC_PAGESIZE), left = as.rlim_cur > used ? as.rlim_cur - used : 0;
+    if (getrlimit(RLIMIT_AS, &as) == 0 && as.rlim_cur != RLIM_INFINITY &&
+        find_line("/proc/self/statm", "", buf, sizeof buf) && sscanf(buf, "%llu", &pages) == 1) {
+        unsigned long long used = pages * (unsigned long long)sysconf(_SC_PAGESIZE),
+                           left = as.rlim_cur > used ? as.rlim_cur - used : 0;
         if (left < bytes) bytes = left;
     }
     return bytes ? (size_t)bytes : 1;
@@ -179,7 +183,8 @@ size_t ts_mem_peak(void) {
     char buf[64];
     unsigned long long kib;
     struct rusage u;
-    if (find_line("/proc/self/status", "VmHWM", buf, sizeof buf) && sscanf(buf, "%llu", &kib) == 1) return (size_t)kib * 1024;
+    if (find_line("/proc/self/status", "VmHWM", buf, sizeof buf) && sscanf(buf, "%llu", &kib) == 1)
+        return (size_t)kib * 1024;
     return getrusage(RUSAGE_SELF, &u) == 0 ? (size_t)u.ru_maxrss * 1024 : 0;
 }
 

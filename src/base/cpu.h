@@ -24,8 +24,8 @@ ts_cpu_level ts_cpu_detect(void);
 /* min(detected, TESSERA_CPU). TS_E_INVAL for an unknown name or a level that this processor does not have. */
 TS_NODISCARD ts_status ts_cpu_choose(ts_cpu_level *level, ts_err *err);
 
-/* Processors this process may use: those of its affinity mask (taskset, a container's cpuset), fewer where a control group gives
- * it less time than that (rounded up). At least 1. */
+/* Processors this process may use: those of its affinity mask (taskset, a container's cpuset), fewer where a control
+ * group gives it less time than that (rounded up). At least 1. */
 int ts_cpu_count(void);
 
 /* The marketing name, for reports; "unknown" where the system does not tell. Static storage after first use. */
@@ -33,12 +33,13 @@ void ts_cpu_model(char *buf, size_t len);
 
 /* Is this a virtual machine? Then the hypervisor's name, "QEMU TCG", "KVM", ..., is in buf. */
 bool ts_cpu_hypervisor(char *buf, size_t len);
-/* The same from the name that the processor tells (the 12 bytes of CPUID leaf 0x40000000, and a NUL; NULL: it tells of no hypervisor, in
- * bit 31 of leaf 1's ECX), and, where that is none or unknown, from the firmware's names under `root`/sys/class/dmi/id. */
+/* The same from the name that the processor tells (the 12 bytes of CPUID leaf 0x40000000, and a NUL; NULL: it tells
+ * of no hypervisor, in bit 31 of leaf 1's ECX), and, where that is none or unknown, from the firmware's names under
+ * `root`/sys/class/dmi/id. */
 bool ts_cpu_hypervisor_of(const char *vendor, const char *root, char *buf, size_t len);
 
-/* Bytes of memory that can be had without swapping: MemAvailable, or less where a control group (or one above it) or ulimit -v
- * leaves less. 1 where nothing is left, 0 if unknown. */
+/* Bytes of memory that can be had without swapping: MemAvailable, or less where a control group (or one above it) or
+ * ulimit -v leaves less. 1 where nothing is left, 0 if unknown. */
 size_t ts_mem_available(void);
 /* The most resident memory this process has had, in bytes. */
 size_t ts_mem_peak(void);

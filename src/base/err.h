@@ -4,7 +4,8 @@
 
 #include "tessera/tessera.h"
 
-/* Write `code` and the formatted line to `err` (nullable) and return `code`: `return ts_fail(err, TS_E_FORMAT, ...)`. */
+/* Write `code` and the formatted line to `err` (nullable) and return `code`: `return ts_fail(err, TS_E_FORMAT,
+ * ...)`. */
 TS_PRINTF(3, 4) ts_status ts_fail(ts_err *err, ts_status code, const char *fmt, ...);
 
 /* The same for a failed system call: appends ": strerror(os_errno)" and keeps the number. */

@@ -43,8 +43,8 @@ static int64_t mtime_of(const struct stat *st) {
     return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
 }
 
-/* The mappings there are, for ts_map_path_at: entries are taken and given back by exchanging `state`, so that a signal handler may
- * read them at any time. Where all are taken, a mapping is just not known. */
+/* The mappings there are, for ts_map_path_at: entries are taken and given back by exchanging `state`, so that a
+ * signal handler may read them at any time. Where all are taken, a mapping is just not known. */
 enum { KNOWN_MAPS = 64, FREE = 0, CHANGING, KNOWN };
 static struct {
     atomic_int state;
@@ -59,7 +59,8 @@ static void remember(const ts_map *map, const char *path) {
         if (!atomic_compare_exchange_strong(&known[i].state, &was, CHANGING)) continue;
         known[i].begin = (uintptr_t)map->data;
         known[i].end = known[i].begin + map->len;
-        snprintf(known[i].path, sizeof known[i].path, "%s", n < sizeof known[i].path ? path : path + n - sizeof known[i].path + 1);
+        snprintf(known[i].path, sizeof known[i].path, "%s",
+                 n < sizeof known[i].path ? path : path + n - sizeof known[i].path + 1);
         atomic_store(&known[i].state, KNOWN);
         return;
     }
@@ -75,7 +76,8 @@ static void forget(const ts_map *map) {
 
 const char *ts_map_path_at(const void *addr) {
     for (int i = 0; i < KNOWN_MAPS; i++)
-        if (atomic_load(&known[i].state) == KNOWN && (uintptr_t)addr >= known[i].begin && (uintptr_t)addr < (known[i].end + 4095) / 4096 * 4096)
+        if (atomic_load(&known[i].state) == KNOWN && (uintptr_t)addr >= known[i].begin &&
+            (uintptr_t)addr < (known[i].end + 4095) / 4096 * 4096)
             return known[i].path;
     return NULL;
 }
@@ -97,7 +99,8 @@ ts_status ts_map_open(ts_map *map, const char *path, ts_err *err) {
     if (p == MAP_FAILED) {
         s = ts_fail_os(err, errno == ENOMEM ? TS_E_NOMEM : TS_E_IO, errno, "cannot map %s", path);
     } else {
-        *map = (ts_map){.data = p, .len = (size_t)st.st_size, .dev = st.st_dev, .ino = st.st_ino, .mtime_ns = mtime_of(&st)};
+        *map = (ts_map){
+            .data = p, .len = (size_t)st.st_size, .dev = st.st_dev, .ino = st.st_ino, .mtime_ns = mtime_of(&st)};
         remember(map, path);
     }
 out_close:
@@ -109,7 +112,8 @@ ts_status ts_map_check(const ts_map *map, const char *path, ts_err *err) {
     struct stat st;
     if (!map->data || stat(path, &st) < 0 || st.st_dev != map->dev || st.st_ino != map->ino) return TS_OK;
     if ((uint64_t)st.st_size == map->len && mtime_of(&st) == map->mtime_ns) return TS_OK;
-    return ts_fail(err, TS_E_IO, "%s has been written to while it was in use: start again with a file that stays as it is", path);
+    return ts_fail(err, TS_E_IO,
+                   "%s has been written to while it was in use: start again with a file that stays as it is", path);
 }
 
 void ts_map_close(ts_map *map) {
@@ -138,7 +142,8 @@ void ts_map_willneed(const ts_map *map, size_t offset, size_t len) {
 
 /* May `path`, open as `fd`, be read to its end? Then reads may wait from now on. */
 static ts_status prepare_read(int fd, const struct stat *st, const char *path, ts_buf *out, ts_err *err) {
-    if (S_ISBLK(st->st_mode) || S_ISSOCK(st->st_mode) || (S_ISCHR(st->st_mode) && !isatty(fd) && st->st_rdev != makedev(1, 3)))
+    if (S_ISBLK(st->st_mode) || S_ISSOCK(st->st_mode) ||
+        (S_ISCHR(st->st_mode) && !isatty(fd) && st->st_rdev != makedev(1, 3)))
         return ts_fail(err, TS_E_IO, "%s is %s, not a file", path, not_a_file(st));
     if (S_ISFIFO(st->st_mode)) { /* the end at once: nobody has it open for writing */
         ssize_t n = read(fd, out->data + out->len, 1);
@@ -146,7 +151,8 @@ static ts_status prepare_read(int fd, const struct stat *st, const char *path, t
         if (n == 1) out->len++;
     }
     int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0) return ts_fail_os(err, TS_E_IO, errno, "cannot read %s", path);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
+        return ts_fail_os(err, TS_E_IO, errno, "cannot read %s", path);
     return TS_OK;
 }
 

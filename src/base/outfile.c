@@ -36,15 +36,18 @@ ts_status ts_outfile_open(ts_outfile *f, const char *path, ts_err *err) {
         ts_buf_free(&tmp);
         return ts_fail_nomem(err, path, strlen(path) + 32);
     }
-    if (!*path || path[strlen(path) - 1] == '/') beside = false; /* no name, or a folder: open says what is wrong with it */
+    /* no name, or a folder: open says what is wrong with it */
+    if (!*path || path[strlen(path) - 1] == '/') beside = false;
     /* not waiting for somebody to read a pipe: without a reader that is an error */
-    int fd = open(beside ? tmp.data : name, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (beside ? O_CREAT : 0), 0666);
+    int fd = open(beside ? tmp.data : name,
+                  O_WRONLY | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (beside ? O_CREAT : 0), 0666);
     if (fd >= 0) (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
     if (fd < 0) {
         struct stat st;
         const bool lonely = errno == ENXIO && stat(name, &st) == 0 && S_ISFIFO(st.st_mode);
         ts_status s = lonely ? ts_fail(err, TS_E_IO, "%s is a pipe that nobody reads", path)
-                             : ts_fail_os(err, TS_E_IO, errno, "cannot write %s", path); /* the file beside it is nobody's business */
+                             /* the file beside it is nobody's business */
+                             : ts_fail_os(err, TS_E_IO, errno, "cannot write %s", path);
         ts_free(name);
         ts_buf_free(&tmp);
         return s;

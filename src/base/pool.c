@@ -103,7 +103,8 @@ ts_status ts_pool_new(ts_pool **out, int n_threads, ts_err *err) {
         ts_free(p);
         return ts_fail_nomem(err, "the thread pool", (size_t)n_threads * sizeof *p->workers);
     }
-    /* signals are the program's business: one that went to a worker would not wake a main thread that waits for input */
+    /* signals are the program's business: one that went to a worker would not wake a main thread that waits for
+     * input */
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
     sigset_t outside, before;
     sigfillset(&outside);

@@ -17,7 +17,7 @@
 
 enum { TEXT_LIMIT = 1 << 30, PATIENCE_MS = 2000 };
 
-/* ---- what is a model -------------------------------------------------------------------------------------------- */
+/* ---- what is a model --------------------------------------------------------------------------------------------- */
 
 #define NO_FILE "there is no file \"%s\": a model is the name of a GGUF file (nothing is downloaded)"
 
@@ -25,9 +25,9 @@ enum { TEXT_LIMIT = 1 << 30, PATIENCE_MS = 2000 };
 static const struct {
     const char *end, *what;
 } formats[] = {
-    {".safetensors", "safetensors"}, {".bin", "PyTorch"},       {".pt", "PyTorch"},        {".pth", "PyTorch"},   {".ckpt", "PyTorch"},
-    {".onnx", "ONNX"},               {".ggml", "old GGML"},     {".tflite", "TensorFlow"}, {".h5", "TensorFlow"}, {".npz", "NumPy"},
-    {".mlmodel", "Core ML"},         {".mlpackage", "Core ML"}, {".pte", "ExecuTorch"},    {".exl2", "EXL2"},
+    {".safetensors", "safetensors"}, {".bin", "PyTorch"}, {".pt", "PyTorch"}, {".pth", "PyTorch"},
+    {".ckpt", "PyTorch"}, {".onnx", "ONNX"}, {".ggml", "old GGML"}, {".tflite", "TensorFlow"}, {".h5", "TensorFlow"},
+    {".npz", "NumPy"}, {".mlmodel", "Core ML"}, {".mlpackage", "Core ML"}, {".pte", "ExecuTorch"}, {".exl2", "EXL2"},
 };
 
 static bool ends_in(const char *s, const char *end) {
@@ -41,7 +41,8 @@ static const char *format_of_name(const char *path) {
     return NULL;
 }
 
-/* A regular file that begins as neither GGUF nor something that the reader of GGUF knows by sight (not_gguf in format/gguf.c). */
+/* A regular file that begins as neither GGUF nor something that the reader of GGUF knows by sight (not_gguf in
+ * format/gguf.c). */
 static bool is_of_unknown_content(const char *path) {
     char b[9] = {0};
     struct stat st;
@@ -49,7 +50,8 @@ static bool is_of_unknown_content(const char *path) {
     if (fd < 0) return false;
     ssize_t n = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read(fd, b, sizeof b) : 0;
     close(fd);
-    static const char *const known[] = {"GGUF", "PK", "<", "{", "version ", "lmgg", "fmgg", "tjgg", "\x1f\x8b", "\x28\xb5"};
+    static const char *const known[] = {"GGUF", "PK",   "<",    "{",        "version ",
+                                        "lmgg", "fmgg", "tjgg", "\x1f\x8b", "\x28\xb5"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (!strncmp(b, known[i], strlen(known[i]))) return false;
     return n > 0 && b[8] != '{';
@@ -66,7 +68,8 @@ static bool is_address(const char *s) {
 
 static bool has_host(const char *s) {
     return !strncmp(s, "hf.co/", 6) || !strncmp(s, "huggingface.co/", 15) || !strncmp(s, "www.huggingface.co/", 19) ||
-           !strncmp(s, "registry.ollama.ai/", 19) || !strncmp(s, "ollama.com/", 11) || !strncmp(s, "modelscope.cn/", 14);
+           !strncmp(s, "registry.ollama.ai/", 19) || !strncmp(s, "ollama.com/", 11) ||
+           !strncmp(s, "modelscope.cn/", 14);
 }
 
 bool cli_looks_like_model(const char *arg) {
@@ -89,8 +92,8 @@ static bool look_into(const char *path, struct folder *f) {
         if (ends_in(e->d_name, ".gguf")) {
             if (!f->n_gguf++ || strcmp(e->d_name, f->first) < 0) snprintf(f->first, sizeof f->first, "%s", e->d_name);
         }
-        if (ends_in(e->d_name, ".safetensors") || !strcmp(e->d_name, "config.json") || !strcmp(e->d_name, "pytorch_model.bin") ||
-            !strcmp(e->d_name, "model.safetensors.index.json"))
+        if (ends_in(e->d_name, ".safetensors") || !strcmp(e->d_name, "config.json") ||
+            !strcmp(e->d_name, "pytorch_model.bin") || !strcmp(e->d_name, "model.safetensors.index.json"))
             f->hugging_face = true;
     }
     closedir(d);
@@ -114,10 +117,14 @@ static int refuse_folder(const char *path) {
     if (!look_into(path, &f)) return CLI_OK; /* opening tells why */
     const char *slash = path[strlen(path) - 1] == '/' ? "" : "/";
     if (f.n_gguf == 1) return refuse("%s is a folder; the model in it is %s%s%s", path, path, slash, f.first);
-    if (f.n_gguf) return refuse("%s is a folder with %d GGUF files; give one of them, for example %s%s%s", path, f.n_gguf, path, slash, f.first);
+    if (f.n_gguf)
+        return refuse("%s is a folder with %d GGUF files; give one of them, for example %s%s%s", path, f.n_gguf, path,
+                      slash, f.first);
     if (f.hugging_face)
-        return refuse("%s is a folder with a model as Hugging Face keeps it: make a GGUF file of it (llama.cpp's convert_hf_to_gguf.py) or fetch "
-                      "one that is made already", path);
+        return refuse("%s is a folder with a model as Hugging Face keeps it: make a GGUF file of it (llama.cpp's "
+                      "convert_hf_to_gguf.py) or fetch "
+                      "one that is made already",
+                      path);
     return CLI_OK;
 }
 
@@ -145,22 +152,28 @@ int cli_check_model_path(const char *path, bool tokenizer) {
         return refuse("%s: not a GGUF file but, by its name, one of %s; convert it to GGUF first", path, format);
     }
     if (is_address(path) || has_host(path))
-        return refuse("%s is an address, and nothing is downloaded here: fetch the GGUF file yourself (curl -LO ...) and give its name", path);
+        return refuse("%s is an address, and nothing is downloaded here: fetch the GGUF file yourself (curl -LO ...) "
+                      "and give its name",
+                      path);
     if (format) return refuse("cannot open %s: there is no such file, and Tessera reads GGUF, not %s", path, format);
-    if (!*path || ends_in(path, ".gguf") || strchr("/.~", *path) || folder_exists(path) || (tokenizer && ends_in(path, ".json")))
+    if (!*path || ends_in(path, ".gguf") || strchr("/.~", *path) || folder_exists(path) ||
+        (tokenizer && ends_in(path, ".json")))
         return CLI_OK; /* opening tells what is missing */
     if (is_plain_name(path)) return refuse(NO_FILE, path);
     if (strchr(path, '/') && !has_blank(path))
-        return refuse("there is no file %s; if it names a model on the net: nothing is downloaded, fetch a GGUF file of it yourself and give its name", path);
+        return refuse("there is no file %s; if it names a model on the net: nothing is downloaded, fetch a GGUF file "
+                      "of it yourself and give its name",
+                      path);
     return CLI_OK;
 }
 
-/* ---- plain arguments -------------------------------------------------------------------------------------------- */
+/* ---- plain arguments --------------------------------------------------------------------------------------------- */
 
 static int join(const cli_list *rest, size_t from, char **text) {
     ts_buf b = {0};
     bool ok = ts_buf_reserve(&b, 1);
-    for (size_t i = from; i < rest->n && ok; i++) ok = (i == from || ts_buf_putc(&b, ' ')) && ts_buf_puts(&b, rest->item[i]);
+    for (size_t i = from; i < rest->n && ok; i++)
+        ok = (i == from || ts_buf_putc(&b, ' ')) && ts_buf_puts(&b, rest->item[i]);
     if (ok) {
         *text = b.data;
         return CLI_OK;
@@ -171,21 +184,25 @@ static int join(const cli_list *rest, size_t from, char **text) {
     return cli_fail(&err);
 }
 
-int cli_take_plain(const cli_command *cmd, cli_plain what, const cli_list *rest, const char **model, const char *given, char **text) {
+int cli_take_plain(const cli_command *cmd, cli_plain what, const cli_list *rest, const char **model, const char *given,
+                   char **text) {
     size_t i = 0;
     if (!*model && rest->n) {
         const char *first = rest->item[0];
-        const bool unknown = what == CLI_PLAIN_TEXT && !given && !cli_looks_like_model(first), is_text = unknown && rest->n == 1;
+        const bool unknown = what == CLI_PLAIN_TEXT && !given && !cli_looks_like_model(first),
+                   is_text = unknown && rest->n == 1;
         if (unknown && !has_blank(first)) return refuse(NO_FILE "; a text stands behind -p", first);
         if (!is_text) *model = rest->item[i++];
     }
     if (i == rest->n) return CLI_OK;
-    if (what == CLI_PLAIN_MODEL) return cli_usage_error(cmd, "unexpected argument \"%s\": the only plain argument is the model", rest->item[i]);
-    if (given) return cli_usage_error(cmd, "unexpected argument \"%s\": %s gives the text already", rest->item[i], given);
+    if (what == CLI_PLAIN_MODEL)
+        return cli_usage_error(cmd, "unexpected argument \"%s\": the only plain argument is the model", rest->item[i]);
+    if (given)
+        return cli_usage_error(cmd, "unexpected argument \"%s\": %s gives the text already", rest->item[i], given);
     return join(rest, i, text);
 }
 
-/* ---- standard input --------------------------------------------------------------------------------------------- */
+/* ---- standard input ---------------------------------------------------------------------------------------------- */
 
 int cli_read_stdin(const cli_command *cmd, unsigned how, char **text, size_t *len) {
     struct stat st;

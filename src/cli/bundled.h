@@ -4,10 +4,10 @@
 
 #include <stdbool.h>
 
-/* The file to use without -m: $TESSERA_MODEL where it is set (empty: none); else the model that comes with Tessera, beside
- * the program as installed (../share/tessera), where the build was told to install it, or in the source folder that
- * the program was built in. NULL: there is none. *bundled (nullable) says whether it is Tessera's own. The string stays
- * valid until the next call; not for several threads. */
+/* The file to use without -m: $TESSERA_MODEL where it is set (empty: none); else the model that comes with Tessera,
+ * beside the program as installed (../share/tessera), where the build was told to install it, or in the source
+ * folder that the program was built in. NULL: there is none. *bundled (nullable) says whether it is Tessera's own.
+ * The string stays valid until the next call; not for several threads. */
 const char *cli_default_model(bool *bundled);
 
 #endif

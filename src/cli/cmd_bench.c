@@ -37,7 +37,8 @@ static int parse_list(const cli_command *cmd, const char *name, const char *text
         errno = 0;
         long v = strtol(p, &end, 10);
         if (end == p || errno || v < min || v > 1 << 24 || (*end && *end != ',') || out->n == MAX_LIST)
-            return cli_usage_error(cmd, "%s %s: expected up to %d numbers from %ld on, with commas between", name, text, MAX_LIST, min);
+            return cli_usage_error(cmd, "%s %s: expected up to %d numbers from %ld on, with commas between", name, text,
+                                   MAX_LIST, min);
         out->v[out->n++] = v;
         p = *end ? end + 1 : end;
     }
@@ -57,7 +58,8 @@ struct table {
 static void print_head(struct table *t) {
     if (t->a->json) printf("[");
     else if (t->a->csv)
-        printf("model,params,weight_bytes,device,cpu_level,threads,test,n,depth,tok_per_s,sd,min,max,reps,read_gbps,int8_gops,"
+        printf("model,params,weight_bytes,device,cpu_level,threads,test,n,depth,tok_per_s,sd,min,max,reps,read_gbps,"
+               "int8_gops,"
                "limit_read_gbps,limit_int8_gops,evidence\n");
     t->first = true;
 }
@@ -67,14 +69,16 @@ static void print_limits(const struct table *t) {
     char n[20], size[20], name[32], machine[64] = "";
     if (ts_cpu_hypervisor(name, sizeof name)) snprintf(machine, sizeof machine, "; a virtual machine: %s", name);
     ts_buf text = {0};
-    bool ok = ts_buf_printf(&text, "%s%s: %s parameters, %s of weights; KV cache %s\n", t->first ? "" : "\n", t->label,
-                            cli_count_text(n, (double)t->info.n_params), cli_bytes_text(size, (double)t->info.token_bytes),
-                            t->a->model.kv ? t->a->model.kv : "f16") &&
-              cli_stats_device(&text, &t->info) &&
-              ts_buf_printf(&text, "limits of the CPU's threads: read %.1f GB/s, int8 %.0f GOP/s (measured%s: median of %ld%s)\n\n",
-                            t->limits.read_gbps, t->limits.int8_gops, t->info.evidence == TS_MEASURED ? ", as all rates here" : "; rates", t->a->reps,
-                            machine) &&
-              ts_buf_printf(&text, "%-14s %9s %7s  %-21s %s", "test", "tok/s", "+-", "memory", "arithmetic");
+    bool ok =
+        ts_buf_printf(&text, "%s%s: %s parameters, %s of weights; KV cache %s\n", t->first ? "" : "\n", t->label,
+                      cli_count_text(n, (double)t->info.n_params), cli_bytes_text(size, (double)t->info.token_bytes),
+                      t->a->model.kv ? t->a->model.kv : "f16") &&
+        cli_stats_device(&text, &t->info) &&
+        ts_buf_printf(&text,
+                      "limits of the CPU's threads: read %.1f GB/s, int8 %.0f GOP/s (measured%s: median of %ld%s)\n\n",
+                      t->limits.read_gbps, t->limits.int8_gops,
+                      t->info.evidence == TS_MEASURED ? ", as all rates here" : "; rates", t->a->reps, machine) &&
+        ts_buf_printf(&text, "%-14s %9s %7s  %-21s %s", "test", "tok/s", "+-", "memory", "arithmetic");
     if (ok) cli_term_print(stdout, text.data, false);
     ts_buf_free(&text);
 }
@@ -91,20 +95,26 @@ static void print_result(struct table *t, const ts_bench_test *test, const ts_be
     if (test->depth) snprintf(name + strlen(name), sizeof name - strlen(name), " @ d%u", test->depth);
     if (t->a->json) {
         ts_buf label = {0};
-        printf("%s\n  {\"model\":%s,\"params\":%llu,\"weight_bytes\":%llu,\"device\":\"%s\",\"cpu_level\":\"%s\",\"threads\":%d,",
+        printf("%s\n  "
+               "{\"model\":%s,\"params\":%llu,\"weight_bytes\":%llu,\"device\":\"%s\",\"cpu_level\":\"%s\",\"threads\":"
+               "%d,",
                t->first ? "" : ",", cli_json_string(&label, t->label, strlen(t->label)) ? label.data : "\"\"",
-               (unsigned long long)t->info.n_params, (unsigned long long)t->info.token_bytes, t->info.device, t->info.cpu_level,
-               t->info.n_threads);
-        printf("\"test\":\"%s\",\"n\":%u,\"depth\":%u,\"tok_per_s\":%.4f,\"sd\":%.4f,\"min\":%.4f,\"max\":%.4f,\"reps\":%d,"
-               "\"read_gbps\":%.3f,\"int8_gops\":%.3f,\"limit_read_gbps\":%.3f,\"limit_int8_gops\":%.3f,\"evidence\":\"%s\",\"time_kind\":\"%s\"}",
-               test->decode ? "decode" : "prefill", test->n, test->depth, r->rate, r->sd, r->min, r->max, r->n_reps, r->gbps, r->gops,
-               t->limits.read_gbps, t->limits.int8_gops, ts_evidence_name(t->info.evidence), cli_time_kind(&t->info));
+               (unsigned long long)t->info.n_params, (unsigned long long)t->info.token_bytes, t->info.device,
+               t->info.cpu_level, t->info.n_threads);
+        printf("\"test\":\"%s\",\"n\":%u,\"depth\":%u,\"tok_per_s\":%.4f,\"sd\":%.4f,\"min\":%.4f,\"max\":%.4f,"
+               "\"reps\":%d,"
+               "\"read_gbps\":%.3f,\"int8_gops\":%.3f,\"limit_read_gbps\":%.3f,\"limit_int8_gops\":%.3f,\"evidence\":"
+               "\"%s\",\"time_kind\":\"%s\"}",
+               test->decode ? "decode" : "prefill", test->n, test->depth, r->rate, r->sd, r->min, r->max, r->n_reps,
+               r->gbps, r->gops, t->limits.read_gbps, t->limits.int8_gops, ts_evidence_name(t->info.evidence),
+               cli_time_kind(&t->info));
         ts_buf_free(&label);
     } else if (t->a->csv) {
         printf("\"%s\",%llu,%llu,%s,%s,%d,%s,%u,%u,%.4f,%.4f,%.4f,%.4f,%d,%.3f,%.3f,%.3f,%.3f,%s\n", t->label,
-               (unsigned long long)t->info.n_params, (unsigned long long)t->info.token_bytes, t->info.device, t->info.cpu_level,
-               t->info.n_threads, test->decode ? "decode" : "prefill", test->n, test->depth, r->rate, r->sd, r->min, r->max, r->n_reps,
-               r->gbps, r->gops, t->limits.read_gbps, t->limits.int8_gops, ts_evidence_name(t->info.evidence));
+               (unsigned long long)t->info.n_params, (unsigned long long)t->info.token_bytes, t->info.device,
+               t->info.cpu_level, t->info.n_threads, test->decode ? "decode" : "prefill", test->n, test->depth, r->rate,
+               r->sd, r->min, r->max, r->n_reps, r->gbps, r->gops, t->limits.read_gbps, t->limits.int8_gops,
+               ts_evidence_name(t->info.evidence));
     } else {
         const bool cpu = !strcmp(t->info.device, "cpu"); /* the limits are the CPU's */
         const double share = r->gbps / t->limits.read_gbps;
@@ -112,7 +122,8 @@ static void print_result(struct table *t, const ts_bench_test *test, const ts_be
         if (test->decode && !cpu) snprintf(mem, sizeof mem, "%5.1f GB/s", r->gbps);
         else if (test->decode && in_cache(t, share)) snprintf(mem, sizeof mem, "%5.1f GB/s (in cache)", r->gbps);
         else if (test->decode) snprintf(mem, sizeof mem, "%5.1f GB/s (%3.0f %%)", r->gbps, 100 * share);
-        snprintf(arithmetic, sizeof arithmetic, cpu ? "%6.1f GOP/s (%3.0f %%)" : "%6.1f GOP/s", r->gops, 100 * r->gops / t->limits.int8_gops);
+        snprintf(arithmetic, sizeof arithmetic, cpu ? "%6.1f GOP/s (%3.0f %%)" : "%6.1f GOP/s", r->gops,
+                 100 * r->gops / t->limits.int8_gops);
         printf("%-14s %9.2f %7.2f  %-21s %s\n", name, r->rate, r->sd, mem, arithmetic);
     }
     fflush(stdout);
@@ -125,13 +136,15 @@ static int run_tests(bench_args *a, ts_engine *e, struct table *t, const list *t
         for (int i = 0; i < tests->n; i++) {
             if (tests->v[i] == 0) continue;
             ts_bench_test test = {.decode = decode, .n = (uint32_t)tests->v[i], .depth = (uint32_t)depths->v[d]};
-            ts_session_opts so = {.n_ctx = (uint32_t)a->model.ctx, .kv = a->model.kv && !strcmp(a->model.kv, "f32") ? TS_KV_F32 : TS_KV_F16};
+            ts_session_opts so = {.n_ctx = (uint32_t)a->model.ctx,
+                                  .kv = a->model.kv && !strcmp(a->model.kv, "f32") ? TS_KV_F32 : TS_KV_F16};
             cli_progress progress = {.what = decode ? "decode" : "prefill", .unit = "tokens"};
             ts_bench_result r;
             cli_progress_begin(&progress);
             ts_status s = ts_bench_run(e, &so, &test, (int)a->reps, cli_progress_step, &progress, &r, &err);
             cli_progress_end(&progress);
-            if (s == TS_E_NOMEM) ts_err_add(&err, "; use smaller -p, -n and -d%s", so.kv == TS_KV_F32 ? ", or --kv f16" : "");
+            if (s == TS_E_NOMEM)
+                ts_err_add(&err, "; use smaller -p, -n and -d%s", so.kv == TS_KV_F32 ? ", or --kv f16" : "");
             if (s != TS_OK) return cli_fail(&err);
             print_result(t, &test, &r);
         }
@@ -157,7 +170,8 @@ static int bench(const cli_command *cmd, bench_args *a, ts_engine *e) {
         cli_progress progress = {.what = "measuring what this machine can do"};
         cli_progress_begin(&progress);
         t.peak = max(t.peak, ts_mem_peak());
-        bool done = ts_engine_use_threads(e, (int)threads.v[i], &err) == TS_OK && ts_bench_measure_limits(e, &t.limits, &err) == TS_OK;
+        bool done = ts_engine_use_threads(e, (int)threads.v[i], &err) == TS_OK &&
+                    ts_bench_measure_limits(e, &t.limits, &err) == TS_OK;
         t.peak_whole |= !ts_mem_peak_reset();
         cli_progress_end(&progress);
         if (!done) {
@@ -172,8 +186,8 @@ static int bench(const cli_command *cmd, bench_args *a, ts_engine *e) {
     }
     if (a->json && t.info.arch) printf("\n]\n");
     if (code == CLI_OK && !a->json && !a->csv)
-        printf("\nmodel loaded in %.2f s; peak memory %zu MiB%s (measured)\n", (double)t.info.load_ns * 1e-9, max(t.peak, ts_mem_peak()) >> 20,
-               t.peak_whole ? ", 512 of them to measure the limits" : "");
+        printf("\nmodel loaded in %.2f s; peak memory %zu MiB%s (measured)\n", (double)t.info.load_ns * 1e-9,
+               max(t.peak, ts_mem_peak()) >> 20, t.peak_whole ? ", 512 of them to measure the limits" : "");
     return code == CLI_OK ? cli_report_ledger(&a->model, e, true) : code;
 }
 
@@ -202,7 +216,9 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     bench_args a = {0};
     const cli_opt opts[] = {
         {CLI_STR, 'm', "model", "FILE", &a.model.path, 0, 0, CLI_MODEL_HELP, .values = "@model"},
-        {CLI_STR, 0, "shape", "NAME", &a.shape, 0, 0, "random weights in memory instead: llama-3-8b, llama-3.2-1b, llama-3.2-3b, tinyllama, qwen2.5-0.5b, qwen3-0.6b, tiny",
+        {CLI_STR, 0, "shape", "NAME", &a.shape, 0, 0,
+         "random weights in memory instead: llama-3-8b, llama-3.2-1b, llama-3.2-3b, tinyllama, qwen2.5-0.5b, "
+         "qwen3-0.6b, tiny",
          .values = "llama-3-8b llama-3.2-1b llama-3.2-3b tinyllama qwen2.5-0.5b qwen3-0.6b tiny"},
         {CLI_STR, 'q', "type", "TYPE", &a.type, 0, 0, "of the random weights: q4_0 (default), q4_k, q6_k, q8_0, ...",
          .values = "q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q3_k q4_k q5_k q6_k iq4_nl iq4_xs mxfp4 f16 bf16 f32 ..."},
@@ -225,11 +241,14 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     ts_prefetch prefetch;
     int code = cli_parse(cmd, opts, argc, argv, &rest);
     if (code == CLI_OK) code = cli_take_plain(cmd, CLI_PLAIN_MODEL, &rest, &a.model.path, NULL, NULL);
-    if (code == CLI_OK && a.model.path && a.shape) code = cli_usage_error(cmd, "give -m FILE or --shape NAME, not both");
+    if (code == CLI_OK && a.model.path && a.shape)
+        code = cli_usage_error(cmd, "give -m FILE or --shape NAME, not both");
     if (code == CLI_OK) code = cli_kv_type(cmd, &a.model, &kv);
     if (code == CLI_OK) code = cli_prefetch(cmd, &a.model, &prefetch);
-    if (code == CLI_OK && a.type && !a.shape) code = cli_usage_error(cmd, "--type is for --shape: a file has its own types");
-    if (code == CLI_OK && a.model.pre && a.shape) code = cli_usage_error(cmd, "--pre is about the tokenizer of a file, not for --shape");
+    if (code == CLI_OK && a.type && !a.shape)
+        code = cli_usage_error(cmd, "--type is for --shape: a file has its own types");
+    if (code == CLI_OK && a.model.pre && a.shape)
+        code = cli_usage_error(cmd, "--pre is about the tokenizer of a file, not for --shape");
     if (code == CLI_OK && a.json && a.csv) code = cli_usage_error(cmd, "--json and --csv exclude each other");
     if (!a.type) a.type = "q4_0";
     list threads = {0};
@@ -237,9 +256,12 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     for (int i = 0; i < threads.n && code == CLI_OK; i++) cli_warn_threads(threads.v[i]);
     cli_catch_interrupt();
     if (code == CLI_OK && a.shape && a.model.device && strcmp(a.model.device, "cpu") != 0) {
-        if (a.prefill || a.decode || a.depth || a.reps || a.csv || kv != TS_KV_F16 || a.model.ledger || a.model.ledger_check || a.model.allow_cpu_ops)
-            code = cli_usage_error(cmd, "with --shape on an NPU the layers of one token are run, and -p, -n, -d, -r, --csv, --kv, --ledger, "
-                                        "--ledger-check and --allow-cpu-ops have no meaning");
+        if (a.prefill || a.decode || a.depth || a.reps || a.csv || kv != TS_KV_F16 || a.model.ledger ||
+            a.model.ledger_check || a.model.allow_cpu_ops)
+            code = cli_usage_error(
+                cmd,
+                "with --shape on an NPU the layers of one token are run, and -p, -n, -d, -r, --csv, --kv, --ledger, "
+                "--ledger-check and --allow-cpu-ops have no meaning");
         if (code == CLI_OK && threads.n > 1) code = cli_usage_error(cmd, "with --shape on an NPU, -t takes one number");
         if (code == CLI_OK) code = cli_npu_token(cmd, &a.model, a.shape, a.type, threads.v[0], a.json);
         ts_free(rest.item);
@@ -258,13 +280,19 @@ const cli_command cmd_bench = {
     .args = "[MODEL]",
     .files = "@model",
     .summary = "measure prefill and decode speed",
-    .text = "ppN processes N tokens at once, tgN one by one, \"@ dM\" after M tokens. Memory is what the weights and the KV\n"
-            "cache amount to per token, arithmetic counts two operations per multiply-accumulate of the linear layers; both\n"
-            "stand beside the read bandwidth and the int8 peak that the same threads reached in the same run. \"in cache\": the weights\n"
+    .text = "ppN processes N tokens at once, tgN one by one, \"@ dM\" after M tokens. Memory is what the weights and "
+            "the KV\n"
+            "cache amount to per token, arithmetic counts two operations per multiply-accumulate of the linear layers; "
+            "both\n"
+            "stand beside the read bandwidth and the int8 peak that the same threads reached in the same run. \"in "
+            "cache\": the weights\n"
             "fit the processor's cache, and the memory's bandwidth is no limit.\n"
             "\n"
-            "With --shape and --device npu or npu-sim, the linear layers of one token are run at true size: one layer of each\n"
-            "kind and the output layer, their results compared with the CPU. From their times the tokens a second are derived\n"
-            "and set beside the bound of eight DMA channels. Options for tests of a whole model (-p, -n, -d, -r) are refused then.",
+            "With --shape and --device npu or npu-sim, the linear layers of one token are run at true size: one layer "
+            "of each\n"
+            "kind and the output layer, their results compared with the CPU. From their times the tokens a second are "
+            "derived\n"
+            "and set beside the bound of eight DMA channels. Options for tests of a whole model (-p, -n, -d, -r) are "
+            "refused then.",
     .run = run,
 };

@@ -14,10 +14,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- remarks ---------------------------------------------------------------------------------------------------- */
+/* ---- remarks ----------------------------------------------------------------------------------------------------- */
 
-/* On a terminal a remark may have several lines (a system prompt, the list of commands); in a pipe it is one line behind
- * the program's name, but for the lists that /help, /set and /stats print. */
+/* On a terminal a remark may have several lines (a system prompt, the list of commands); in a pipe it is one line
+ * behind the program's name, but for the lists that /help, /set and /stats print. */
 static void say(chat *c, const char *text, bool dim) {
     fflush(stdout);
     if (c->terminal) cli_term_print(c->screen, text, dim);
@@ -33,7 +33,8 @@ static void say_format(chat *c, bool failed, const char *fmt, va_list ap) {
     if (ok) {
         vsnprintf(raw.data, (size_t)n + 1, fmt, again);
         if (failed && !c->terminal) ok = ts_buf_puts(&shown, "tessera chat: ");
-        for (char *line = raw.data, *next; ok && line; line = next) { /* line by line: breaks stay, control characters do not */
+        /* line by line: breaks stay, control characters do not */
+        for (char *line = raw.data, *next; ok && line; line = next) {
             next = strchr(line, '\n');
             size_t len = next ? (size_t)(next++ - line) : strlen(line), room = 6 * len + 8;
             ok = (line == raw.data || ts_buf_putc(&shown, failed ? ' ' : '\n')) && ts_buf_reserve(&shown, room);
@@ -65,15 +66,15 @@ void chat_fail(chat *c, const ts_err *err) {
     chat_refuse(c, "%s", err->msg);
 }
 
-/* ---- the loop --------------------------------------------------------------------------------------------------- */
+/* ---- the loop ---------------------------------------------------------------------------------------------------- */
 
 static void banner(chat *c) {
     char name[100], n[20], size[20], device[100];
     const char *model = c->info.name && *c->info.name ? c->info.name : c->model.path;
     ts_printable(name, sizeof name, model, strlen(model));
-    chat_note(c, "%s: %s, %s parameters, %s; template %s; context %u", name, c->info.arch, cli_count_text(n, (double)c->info.n_params),
-              cli_bytes_text(size, (double)c->info.file_bytes), chat_template_name(c),
-              ts_session_n_ctx(c->s));
+    chat_note(c, "%s: %s, %s parameters, %s; template %s; context %u", name, c->info.arch,
+              cli_count_text(n, (double)c->info.n_params), cli_bytes_text(size, (double)c->info.file_bytes),
+              chat_template_name(c), ts_session_n_ctx(c->s));
     chat_note(c, "device: %s", cli_device_text(device, &c->info));
 }
 
@@ -104,13 +105,15 @@ static void take_line(chat *c, cli_input *in, cli_line got, const ts_buf *line, 
     case CLI_LINE_INTERRUPTED:
         cli_interrupt_clear();
         if (!c->terminal) c->leave = c->failed = true;
-        else if (in->state == CLI_INPUT_EMPTY && !cli_repl_dropped_text(c->repl)) chat_note(c, "(Ctrl-D or /bye leaves)");
+        else if (in->state == CLI_INPUT_EMPTY && !cli_repl_dropped_text(c->repl))
+            chat_note(c, "(Ctrl-D or /bye leaves)");
         cli_input_clear(in);
         break;
     case CLI_LINE_END:
         c->leave = true;
         if (c->terminal) cli_input_clear(in);
-        else if (cli_input_end(in)) fprintf(stderr, "tessera chat: the input ends within a message; it is taken as it is\n");
+        else if (cli_input_end(in))
+            fprintf(stderr, "tessera chat: the input ends within a message; it is taken as it is\n");
         break;
     case CLI_LINE_FAILED:
         chat_fail(c, err);
@@ -142,7 +145,7 @@ static int converse(chat *c) {
     return c->gone || (c->failed && !c->terminal) ? CLI_FAIL : CLI_OK;
 }
 
-/* ---- start and end ---------------------------------------------------------------------------------------------- */
+/* ---- start and end ----------------------------------------------------------------------------------------------- */
 
 /* Everything that can be wrong with the options is told before the first prompt. */
 static int check(chat *c) {
@@ -215,10 +218,11 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     const char *system = NULL;
     const cli_opt opts[] = {
         {CLI_STR, 0, "system", "TEXT", &system, 0, 0, "system prompt", .also = "-sys --system-prompt"},
-        {CLI_INT, 'n', "predict", "N", &c.settings.n_predict, -1, 1 << 24, "at most N tokens an answer (default 0 or -1: until it ends)",
-         .also = "--n-predict --max-tokens"},
+        {CLI_INT, 'n', "predict", "N", &c.settings.n_predict, -1, 1 << 24,
+         "at most N tokens an answer (default 0 or -1: until it ends)", .also = "--n-predict --max-tokens"},
         {CLI_FLAG, 'v', "verbose", NULL, &c.verbose, 0, 0, "statistics after every answer"},
-        {CLI_FLAG, 0, "auto-trim", NULL, &c.auto_trim, 0, 0, "when the context is full, forget the oldest exchanges and say so"},
+        {CLI_FLAG, 0, "auto-trim", NULL, &c.auto_trim, 0, 0,
+         "when the context is full, forget the oldest exchanges and say so"},
         {CLI_FLAG_OFF, 0, "no-history", NULL, &c.history, 0, 0, "neither read nor write the file of typed lines"},
         CLI_TEMPLATE_OPTS(c.template),
         CLI_MODEL_OPTS(c.model),
@@ -252,18 +256,20 @@ const cli_command cmd_chat = {
     .args = "[MODEL]",
     .files = "@model",
     .summary = "talk with a model",
-    .text = "Lines typed at the prompt are edited and kept in a history ($XDG_STATE_HOME/tessera/history, or\n"
-            "~/.local/state/tessera/history). Ctrl-C stops an answer, and what there is of it stays in the conversation;\n"
-            "at the prompt it clears the line. Ctrl-D leaves.\n"
-            "\n"
-            "Where standard input is not a terminal, every line (or block between \"\"\") is a message. Answers go to\n"
-            "standard output, everything else to standard error. Exit code: 0 at the end of the input, 1 where a message\n"
-            "got no whole answer or a command failed, 2 wrong usage.\n"
-            "\n"
-            "When the context is full, nothing is dropped behind your back: the answer ends, the next message is refused,\n"
-            "and both are told. /trim forgets the oldest exchanges, /reset all of them, --ctx N makes room from the start. With\n"
-            "--auto-trim the oldest exchanges make room until half of the context is free, and that is told.\n"
-            "\n"
-            "Commands:\n" CHAT_HELP,
+    .text =
+        "Lines typed at the prompt are edited and kept in a history ($XDG_STATE_HOME/tessera/history, or\n"
+        "~/.local/state/tessera/history). Ctrl-C stops an answer, and what there is of it stays in the conversation;\n"
+        "at the prompt it clears the line. Ctrl-D leaves.\n"
+        "\n"
+        "Where standard input is not a terminal, every line (or block between \"\"\") is a message. Answers go to\n"
+        "standard output, everything else to standard error. Exit code: 0 at the end of the input, 1 where a message\n"
+        "got no whole answer or a command failed, 2 wrong usage.\n"
+        "\n"
+        "When the context is full, nothing is dropped behind your back: the answer ends, the next message is refused,\n"
+        "and both are told. /trim forgets the oldest exchanges, /reset all of them, --ctx N makes room from the start. "
+        "With\n"
+        "--auto-trim the oldest exchanges make room until half of the context is free, and that is told.\n"
+        "\n"
+        "Commands:\n" CHAT_HELP,
     .run = run,
 };

@@ -49,8 +49,8 @@ bool chat_open_model(chat *c, const char *path);
 const char *chat_template_name(const chat *c);
 /* Is there a template, and does it take this system prompt? Also learns how the template treats answers. */
 TS_NODISCARD ts_status chat_check_template(chat *c, ts_err *err);
-/* Answer `user`: prints the answer as it comes and puts the exchange into the conversation. Without an answer (an error,
- * no room, stopped before it began), which has been told, the conversation is as it was: returns false. */
+/* Answer `user`: prints the answer as it comes and puts the exchange into the conversation. Without an answer (an
+ * error, no room, stopped before it began), which has been told, the conversation is as it was: returns false. */
 bool chat_answer(chat *c, const char *user);
 /* The tokens of the exchanges from `first` on as a prompt, with a new message (NULL: none). */
 TS_NODISCARD ts_status chat_count(chat *c, size_t first, const char *user, size_t *n, ts_err *err);

@@ -1,17 +1,17 @@
 /* cmd_chat_answer.c - one answer of a chat: the prompt's tokens, the stream of text, the counts.
  *
- * The prompt of every turn is what the template makes of all messages. What the model sees is thus a
- * function of the messages alone: a conversation that was saved and loaded, retried, or held by another program gives the
- * same tokens, hence the same logits. ts_session_sync then finds how far these tokens agree with those in the KV cache,
+ * The prompt of every turn is what the template makes of all messages. What the model sees is thus a function of the
+ * messages alone: a conversation that was saved and loaded, retried, or held by another program gives the same
+ * tokens, hence the same logits. ts_session_sync then finds how far these tokens agree with those in the KV cache,
  * and only the rest is processed.
  *
  * The tokens that the model drew are not put back into later prompts in the place of their text. Where drawing and
- * tokenising agree, which is the rule, that would change nothing; where they do not (a model may spell a word with other
- * pieces than the tokenizer does), it would show the model a prompt that its template never gives, and the cost of being
- * right is to process the rest of that answer again, once. What must not happen is that the *text* of an answer differs
- * from what was drawn, because then every turn would lose the cache. Two things see to that: the end token, which closes
- * the turn in the template just as the model did, and the space that templates of the Llama 2 kind write in front of
- * answers, which the model writes too (drop_space). */
+ * tokenising agree, which is the rule, that would change nothing; where they do not (a model may spell a word with
+ * other pieces than the tokenizer does), it would show the model a prompt that its template never gives, and the
+ * cost of being right is to process the rest of that answer again, once. What must not happen is that the *text* of
+ * an answer differs from what was drawn, because then every turn would lose the cache. Two things see to that: the
+ * end token, which closes the turn in the template just as the model did, and the space that templates of the Llama
+ * 2 kind write in front of answers, which the model writes too (drop_space). */
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "cli/cmd_chat.h"
@@ -61,7 +61,8 @@ static bool writes_space(chat *c, ts_message *msg, size_t n, const ts_prompt *qu
     bool space = false;
     for (size_t i = 0; i < answered.n_data; i++) {
         const char *s = answered.text + answered.data[i].begin;
-        if (answered.data[i].end - answered.data[i].begin < sizeof mark - 1 || memcmp(s, mark, sizeof mark - 1) != 0) continue;
+        if (answered.data[i].end - answered.data[i].begin < sizeof mark - 1 || memcmp(s, mark, sizeof mark - 1) != 0)
+            continue;
         space = s > answered.text && s[-1] == ' ' && question->len && question->text[question->len - 1] != ' ';
     }
     ts_prompt_release(&answered);
@@ -80,7 +81,7 @@ ts_status chat_check_template(chat *c, ts_err *err) {
     return TS_OK;
 }
 
-/* ---- the stream ------------------------------------------------------------------------------------------------- */
+/* ---- the stream -------------------------------------------------------------------------------------------------- */
 
 struct stream {
     chat *c;
@@ -102,7 +103,8 @@ static bool on_piece(void *ud, const ts_piece *p) {
     return !w->nomem && !c->gone && !cli_interrupted();
 }
 
-/* The answer's last line is ended: what follows begins at the left. In a pipe every answer has a line break of its own behind it. */
+/* The answer's last line is ended: what follows begins at the left. In a pipe every answer has a line break of its
+ * own behind it. */
 static void end_line(chat *c, const ts_buf *text) {
     bool ended = text->len && text->data[text->len - 1] == '\n';
     if (!c->gone) c->gone = !cli_put_end();
@@ -113,8 +115,9 @@ static void add_counts(chat *c, const ts_generated *g, size_t n_prompt) {
     ts_session_stats st;
     ts_session_get_stats(c->s, &st);
     /* one new token of a prompt is processed as a decoding step, and the last one drawn is not processed at all */
-    c->last = (cli_counts){.n_answers = 1, .n_prompt = n_prompt, .n_reused = st.n_reused, .n_read = n_prompt - st.n_reused,
-                           .n_drawn = g->n_tokens, .n_steps = g->n_tokens ? g->n_tokens - 1 : 0, .first_ns = g->first_ns};
+    c->last = (cli_counts){.n_answers = 1, .n_prompt = n_prompt, .n_reused = st.n_reused,
+                           .n_read = n_prompt - st.n_reused, .n_drawn = g->n_tokens,
+                           .n_steps = g->n_tokens ? g->n_tokens - 1 : 0, .first_ns = g->first_ns};
     c->last.read_ns = g->n_tokens ? g->first_ns : g->total_ns;
     c->last.draw_ns = c->last.n_steps ? g->total_ns - g->first_ns : 0;
     c->last_reason = g->reason;
@@ -122,7 +125,8 @@ static void add_counts(chat *c, const ts_generated *g, size_t n_prompt) {
     cli_counts_add(&c->all, &c->last);
 }
 
-static ts_status generate(chat *c, const ts_token *prompt, size_t n_prompt, struct stream *w, ts_generated *g, ts_err *err) {
+static ts_status generate(chat *c, const ts_token *prompt, size_t n_prompt, struct stream *w, ts_generated *g,
+                          ts_err *err) {
     ts_sampler *sampler;
     cli_sampling *sampling = &c->settings.sampling;
     TS_TRY(cli_sampler_new(sampling, c->info.n_vocab, &sampler, err));
@@ -147,10 +151,13 @@ static const char *more_room(const chat *c) {
 static void refuse_message(chat *c, size_t n) {
     const uint32_t n_ctx = ts_session_n_ctx(c->s), most = c->info.n_ctx_train;
     if (n >= most)
-        chat_refuse(c, "the message has %zu tokens with its template, the model's context only %u: shorten it", n, n_ctx > most ? n_ctx : most);
+        chat_refuse(c, "the message has %zu tokens with its template, the model's context only %u: shorten it", n,
+                    n_ctx > most ? n_ctx : most);
     else
-        chat_refuse(c, "the message has %zu tokens with its template, the context only %u: shorten it, or start with --ctx %zu or more", n, n_ctx,
-                    n + 512 < most ? n + 512 : most);
+        chat_refuse(c,
+                    "the message has %zu tokens with its template, the context only %u: shorten it, or start with "
+                    "--ctx %zu or more",
+                    n, n_ctx, n + 512 < most ? n + 512 : most);
 }
 
 /* No room for the prompt: what can be done about it. */
@@ -161,11 +168,17 @@ static void refuse_full(chat *c, size_t n_prompt, const char *user) {
     if (c->talk.n == 0 || chat_count(c, c->talk.n, user, &alone, &err) != TS_OK || alone > n_ctx)
         refuse_message(c, alone ? alone : n_prompt);
     else if (c->terminal)
-        chat_refuse(c, "the context is full: conversation and message have %zu tokens, it holds %u. /trim forgets the oldest exchanges; then "
-                    "Up brings your message back. /reset forgets all of them%s.", n_prompt, n_ctx, more_room(c));
+        chat_refuse(c,
+                    "the context is full: conversation and message have %zu tokens, it holds %u. /trim forgets the "
+                    "oldest exchanges; then "
+                    "Up brings your message back. /reset forgets all of them%s.",
+                    n_prompt, n_ctx, more_room(c));
     else
-        chat_refuse(c, "the context is full: conversation and message have %zu tokens, it holds %u; /trim drops the oldest "
-                    "exchanges, /reset all of them%s", n_prompt, n_ctx, more_room(c));
+        chat_refuse(
+            c,
+            "the context is full: conversation and message have %zu tokens, it holds %u; /trim drops the oldest "
+            "exchanges, /reset all of them%s",
+            n_prompt, n_ctx, more_room(c));
 }
 
 /* --auto-trim: the oldest exchanges make room for the message, until half of the context is free. */
@@ -188,7 +201,10 @@ static void warn_full(chat *c) {
     (void)ts_session_tokens(c->s, &used);
     const bool late = used >= n_ctx / 5 * 4;
     if (late && !c->warned && c->terminal && !c->auto_trim)
-        chat_note(c, "(%zu of %u tokens of the context are used. When it is full: /trim forgets the oldest exchanges, /reset all of them)", used, n_ctx);
+        chat_note(c,
+                  "(%zu of %u tokens of the context are used. When it is full: /trim forgets the oldest exchanges, "
+                  "/reset all of them)",
+                  used, n_ctx);
     c->warned = late;
 }
 
@@ -231,14 +247,17 @@ bool chat_answer(chat *c, const char *user) {
     else if (s != TS_OK) chat_fail(c, &err);
     else if (g.reason == TS_STOP_CANCELLED && !c->gone) chat_note(c, "(stopped)");
     else if (g.reason == TS_STOP_CONTEXT)
-        chat_refuse(c, "the context of %u tokens is full, the answer is cut off: /trim drops the oldest exchanges, /reset all of "
-                    "them%s", ts_session_n_ctx(c->s), more_room(c));
+        chat_refuse(
+            c,
+            "the context of %u tokens is full, the answer is cut off: /trim drops the oldest exchanges, /reset all of "
+            "them%s",
+            ts_session_n_ctx(c->s), more_room(c));
     if (kept && c->verbose) chat_print_last(c);
     if (kept && g.reason != TS_STOP_CONTEXT) warn_full(c);
     return kept;
 }
 
-/* ---- counts ----------------------------------------------------------------------------------------------------- */
+/* ---- counts ------------------------------------------------------------------------------------------------------ */
 
 static void print(chat *c, bool ok, ts_buf *lines) {
     if (ok) {
@@ -258,7 +277,10 @@ size_t chat_used(chat *c) {
 
 void chat_print_last(chat *c) {
     ts_buf out = {0};
-    print(c, cli_stats_counts(&out, &c->last, cli_stop_name(c->last_reason), c->last_seed) && cli_stats_device(&out, &c->info), &out);
+    print(c,
+          cli_stats_counts(&out, &c->last, cli_stop_name(c->last_reason), c->last_seed) &&
+              cli_stats_device(&out, &c->info),
+          &out);
 }
 
 void chat_print_stats(chat *c) {
@@ -266,10 +288,13 @@ void chat_print_stats(chat *c) {
     ts_session_stats st;
     ts_session_get_stats(c->s, &st);
     bool ok = true;
-    if (c->last.n_answers) ok = ts_buf_puts(&out, "the last answer\n") && cli_stats_counts(&out, &c->last, cli_stop_name(c->last_reason), c->last_seed);
+    if (c->last.n_answers)
+        ok = ts_buf_puts(&out, "the last answer\n") &&
+             cli_stats_counts(&out, &c->last, cli_stop_name(c->last_reason), c->last_seed);
     ok = ok && ts_buf_printf(&out, "the session: %zu answer%s\n", c->all.n_answers, c->all.n_answers == 1 ? "" : "s") &&
          cli_stats_counts(&out, &c->all, NULL, -1) &&
-         ts_buf_printf(&out, "context: %zu of %u tokens used, %.1f MiB of KV cache\n", chat_used(c), ts_session_n_ctx(c->s), (double)st.kv_bytes / 1048576) &&
+         ts_buf_printf(&out, "context: %zu of %u tokens used, %.1f MiB of KV cache\n", chat_used(c),
+                       ts_session_n_ctx(c->s), (double)st.kv_bytes / 1048576) &&
          ts_buf_printf(&out, "memory: %zu MiB peak\n", ts_mem_peak() >> 20) && cli_stats_device(&out, &c->info);
     print(c, ok, &out);
 }

@@ -13,7 +13,7 @@
 
 enum { FILE_LIMIT = 256 << 20 };
 
-/* ---- options ---------------------------------------------------------------------------------------------------- */
+/* ---- options ----------------------------------------------------------------------------------------------------- */
 
 /* The first word of s, cut off there; returns the rest without the blanks around it. */
 static char *split(char *s) {
@@ -44,7 +44,8 @@ static ts_status unquote(const char *value, char **text, ts_err *err) {
     json_error_t e;
     json_t *j = json_loads(value, JSON_DECODE_ANY, &e);
     ts_status s = TS_OK;
-    if (!json_is_string(j)) s = ts_fail(err, TS_E_INVAL, "%s is not a text in quotes: %s", value, j ? "no text" : e.text);
+    if (!json_is_string(j))
+        s = ts_fail(err, TS_E_INVAL, "%s is not a text in quotes: %s", value, j ? "no text" : e.text);
     else if (!(*text = ts_strdup(json_string_value(j)))) s = ts_fail_nomem(err, "a text", strlen(value));
     json_decref(j);
     return s;
@@ -78,10 +79,12 @@ static const char *our_name(const char *name) {
 
 /* What is decided when the chat starts: the option to start with. NULL: it is something else. */
 static const char *at_start(const char *name) {
-    static const char *const names[][2] = {{"ctx", "--ctx N"},        {"num-ctx", "--ctx N"},      {"n-ctx", "--ctx N"},
-                                           {"ctx-size", "--ctx N"},   {"context", "--ctx N"},      {"threads", "--threads N"},
-                                           {"num-thread", "--threads N"}, {"device", "--device NAME"}, {"kv", "--kv TYPE"},
-                                           {"template", "--chat-template NAME"}, {"chat-template", "--chat-template NAME"}};
+    static const char *const names[][2] = {{"ctx", "--ctx N"}, {"num-ctx", "--ctx N"}, {"n-ctx", "--ctx N"},
+                                           {"ctx-size", "--ctx N"}, {"context", "--ctx N"},
+                                           {"threads", "--threads N"}, {"num-thread", "--threads N"},
+                                           {"device", "--device NAME"}, {"kv", "--kv TYPE"},
+                                           {"template", "--chat-template NAME"},
+                                           {"chat-template", "--chat-template NAME"}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(name, names[i][0])) return names[i][1];
     return NULL;
@@ -100,7 +103,9 @@ static void refuse_setting(chat *c, const char *name) {
     for (const cli_opt *o = table; !cli_opt_is_end(o); o++)
         if (o->kind != CLI_GROUP) ok = ok && ts_buf_printf(&list, "%s%s", list.len ? ", " : "", o->name);
     const char *near = cli_opt_nearest(table, name, strlen(name));
-    if (near) chat_refuse(c, "there is no setting \"%s\"; did you mean %s? There are %s", name, near, ok ? list.data : "others");
+    if (near)
+        chat_refuse(c, "there is no setting \"%s\"; did you mean %s? There are %s", name, near,
+                    ok ? list.data : "others");
     else chat_refuse(c, "there is no setting \"%s\"; there are %s", name, ok ? list.data : "others");
     ts_buf_free(&list);
 }
@@ -180,7 +185,8 @@ static void system_prompt(chat *c, char *args) {
     char *old = c->talk.system;
     c->talk.system = NULL;
     ts_status s = TS_OK;
-    if (!chat_talk_set_system(&c->talk, strcmp(args, "\"\"") != 0 ? args : NULL)) s = ts_fail_nomem(&err, args, strlen(args));
+    if (!chat_talk_set_system(&c->talk, strcmp(args, "\"\"") != 0 ? args : NULL))
+        s = ts_fail_nomem(&err, args, strlen(args));
     if (s == TS_OK) s = chat_check_template(c, &err); /* some templates have no place for one */
     if (s == TS_OK) {
         ts_free(old);
@@ -192,7 +198,7 @@ static void system_prompt(chat *c, char *args) {
     chat_fail(c, &err);
 }
 
-/* ---- the conversation ------------------------------------------------------------------------------------------- */
+/* ---- the conversation -------------------------------------------------------------------------------------------- */
 
 static void reset(chat *c, char *args) {
     (void)args;
@@ -251,7 +257,9 @@ static void trim(chat *c, char *args) {
     }
     chat_talk_drop_first(&c->talk, n);
     if (chat_count(c, 0, NULL, &tokens, &err) != TS_OK) chat_fail(c, &err);
-    else chat_note(c, "%zu exchange%s forgotten, %zu left with %zu tokens of %u", n, n == 1 ? "" : "s", c->talk.n, tokens, ts_session_n_ctx(c->s));
+    else
+        chat_note(c, "%zu exchange%s forgotten, %zu left with %zu tokens of %u", n, n == 1 ? "" : "s", c->talk.n,
+                  tokens, ts_session_n_ctx(c->s));
 }
 
 static void save(chat *c, char *args) {
@@ -295,7 +303,8 @@ static void read_file(chat *c, char *args) {
         return;
     }
     ts_status s = ts_file_read(&text, args, FILE_LIMIT, &err);
-    if (s == TS_OK && text.len && memchr(text.data, 0, text.len)) s = ts_fail(&err, TS_E_FORMAT, "%s contains NUL bytes: it is no text", args);
+    if (s == TS_OK && text.len && memchr(text.data, 0, text.len))
+        s = ts_fail(&err, TS_E_FORMAT, "%s contains NUL bytes: it is no text", args);
     if (s == TS_OK && !text.len) s = ts_fail(&err, TS_E_FORMAT, "%s is empty", args);
     if (s == TS_OK && !cli_utf8_clean(&clean, text.data, text.len)) s = ts_fail_nomem(&err, args, text.len);
     if (s != TS_OK) chat_fail(c, &err);
@@ -304,7 +313,7 @@ static void read_file(chat *c, char *args) {
     ts_buf_free(&clean);
 }
 
-/* ---- what there is ---------------------------------------------------------------------------------------------- */
+/* ---- what there is ----------------------------------------------------------------------------------------------- */
 
 static void show_model(chat *c) {
     char n[20], size[20], device[100];
@@ -313,17 +322,20 @@ static void show_model(chat *c) {
     chat_note(c, "kind:     %s, %s parameters, %u layers, %u tokens in the vocabulary", c->info.arch,
               cli_count_text(n, (double)c->info.n_params), c->info.n_layer, c->info.n_vocab);
     chat_note(c, "template: %s", chat_template_name(c));
-    chat_note(c, "context:  %u tokens (%zu used); the model was trained with %u", ts_session_n_ctx(c->s), chat_used(c), c->info.n_ctx_train);
+    chat_note(c, "context:  %u tokens (%zu used); the model was trained with %u", ts_session_n_ctx(c->s), chat_used(c),
+              c->info.n_ctx_train);
     chat_note(c, "device:   %s", cli_device_text(device, &c->info));
 }
 
-/* The text that makes prompts: of a file that was named, or of the model. Templates that are built in have a name only. */
+/* The text that makes prompts: of a file that was named, or of the model. Templates that are built in have a name
+ * only. */
 static void show_template(chat *c) {
     ts_span text = {0};
     ts_err err;
     chat_note(c, "template: %s", chat_template_name(c));
     if (c->template.opts.text) chat_note(c, "%s", c->template.opts.text);
-    else if (!c->template.opts.name && ts_gguf_str(c->e->file, "tokenizer.chat_template", false, &text, &err) == TS_OK && text.len)
+    else if (!c->template.opts.name &&
+             ts_gguf_str(c->e->file, "tokenizer.chat_template", false, &text, &err) == TS_OK && text.len)
         chat_note(c, "%.*s", (int)(text.len < INT_MAX ? text.len : INT_MAX), (const char *)text.data);
 }
 
@@ -346,7 +358,7 @@ static void model(chat *c, char *args) {
     }
 }
 
-/* ---- the rest --------------------------------------------------------------------------------------------------- */
+/* ---- the rest ---------------------------------------------------------------------------------------------------- */
 
 static void stats(chat *c, char *args) {
     (void)args;
@@ -356,10 +368,11 @@ static void stats(chat *c, char *args) {
 static void help(chat *c, char *args) {
     (void)args;
 #define LINE(name, args, text, fn) {"/" name args, text},
-    static const char *const lines[][2] = {CHAT_COMMANDS(LINE){"\"\"\"", "begins a longer message; at the end of a line: ends it"},
-                                           {"\\", "at the end of a line: the message goes on in the next one"},
-                                           {"Tab, Up, Ctrl-R", "complete a command, earlier lines, search in them"},
-                                           {"Ctrl-C, Ctrl-D", "stop an answer, leave"}};
+    static const char *const lines[][2] = {
+        CHAT_COMMANDS(LINE){"\"\"\"", "begins a longer message; at the end of a line: ends it"},
+        {"\\", "at the end of a line: the message goes on in the next one"},
+        {"Tab, Up, Ctrl-R", "complete a command, earlier lines, search in them"},
+        {"Ctrl-C, Ctrl-D", "stop an answer, leave"}};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) chat_note(c, "  %-18s %s", lines[i][0], lines[i][1]);
 }
 
@@ -373,8 +386,8 @@ void chat_command(chat *c, char *line) {
     static const struct {
         const char *name;
         void (*run)(chat *c, char *args);
-    } commands[] = {CHAT_COMMANDS(ENTRY){"?", help}, {"exit", bye}, {"quit", bye}, {"q", bye}, {"clear", reset}, {"new", reset}, {"regen", retry},
-                    {"regenerate", retry}, {"info", show}};
+    } commands[] = {CHAT_COMMANDS(ENTRY){"?", help}, {"exit", bye}, {"quit", bye}, {"q", bye}, {"clear", reset},
+                    {"new", reset}, {"regen", retry}, {"regenerate", retry}, {"info", show}};
     char *args = split(line);
     for (size_t n = strlen(args); n && strchr(" \t", args[n - 1]);) args[--n] = 0;
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
@@ -383,12 +396,17 @@ void chat_command(chat *c, char *line) {
             return;
         }
     cli_nearest near = {.word = line + 1, .len = strlen(line + 1)};
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) cli_nearest_offer(&near, commands[i].name, strlen(commands[i].name));
-    if (near.found) chat_refuse(c, "unknown command %s; did you mean /%.*s? /help lists all", line, (int)near.found_len, near.found);
-    else chat_refuse(c, "unknown command %s; /help lists them, and a message that begins with / goes between \"\"\"", line);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        cli_nearest_offer(&near, commands[i].name, strlen(commands[i].name));
+    if (near.found)
+        chat_refuse(c, "unknown command %s; did you mean /%.*s? /help lists all", line, (int)near.found_len,
+                    near.found);
+    else
+        chat_refuse(c, "unknown command %s; /help lists them, and a message that begins with / goes between \"\"\"",
+                    line);
 }
 
-/* ---- Tab -------------------------------------------------------------------------------------------------------- */
+/* ---- Tab --------------------------------------------------------------------------------------------------------- */
 
 static void offer_settings(chat *c, const char *typed, cli_words *out) {
     static const char *const switches[] = {"system ", "verbose", "quiet", "wordwrap", "nowordwrap"};
@@ -418,11 +436,14 @@ void chat_complete(void *ud, const char *line, size_t *from, cli_words *out) {
     const size_t len = (size_t)(args - line);
     args += strspn(args, " ");
     *from = (size_t)(args - line);
-    static const char *const files[] = {"/save", "/load", "/read", "/model"}, *const shows[] = {"info", "system", "template", "parameters", "all"};
+    static const char *const files[] = {"/save", "/load", "/read", "/model"}, *const shows[] = {"info", "system",
+                                                                                                "template",
+                                                                                                "parameters", "all"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         if (len == strlen(files[i]) && !memcmp(line, files[i], len)) cli_words_add_files(out, args);
     if (strchr(args, ' ')) return; /* what follows the first word is free */
     if (len == 5 && !memcmp(line, "/show", 5))
         for (size_t i = 0; i < sizeof shows / sizeof *shows; i++) cli_words_add(out, shows[i], args);
-    if ((len == 4 && !memcmp(line, "/set", 4)) || (len == 6 && !memcmp(line, "/unset", 6))) offer_settings(c, args, out);
+    if ((len == 4 && !memcmp(line, "/set", 4)) || (len == 6 && !memcmp(line, "/unset", 6)))
+        offer_settings(c, args, out);
 }

@@ -7,7 +7,7 @@
 static const char FORMAT[] = "tessera-chat";
 enum { VERSION = 1 };
 
-/* ---- writing ---------------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 /* json_object_set_new, which releases the value on failure; NULL stands for one that could not be made. */
 static bool put(json_t *object, const char *key, json_t *value) {
@@ -56,15 +56,18 @@ static json_t *make_settings(const chat_settings *s) {
     return NULL;
 }
 
-static bool fill(json_t *root, const chat_talk *t, const chat_settings *s, const char *model, const char *template_name) {
+static bool fill(json_t *root, const chat_talk *t, const chat_settings *s, const char *model,
+                 const char *template_name) {
     if (!put(root, "format", json_string(FORMAT)) || !put(root, "version", json_integer(VERSION)) ||
         !put(root, "model", make_text(model)) || !put(root, "template", json_string(template_name)) ||
-        !put(root, "system", t->system ? json_string(t->system) : json_null()) || !put(root, "settings", make_settings(s)))
+        !put(root, "system", t->system ? json_string(t->system) : json_null()) ||
+        !put(root, "settings", make_settings(s)))
         return false;
     json_t *messages = json_array();
     if (!put(root, "messages", messages)) return false;
     for (size_t i = 0; i < t->n; i++)
-        if (!put_message(messages, "user", t->exchange[i].user) || !put_message(messages, "assistant", t->exchange[i].answer))
+        if (!put_message(messages, "user", t->exchange[i].user) ||
+            !put_message(messages, "assistant", t->exchange[i].answer))
             return false;
     return true;
 }
@@ -80,8 +83,8 @@ static int append(const char *text, size_t len, void *ud) {
     return k->failed ? -1 : 0;
 }
 
-ts_status chat_file_write(const chat_talk *t, const chat_settings *s, const char *model, const char *template_name, ts_buf *out,
-                          ts_err *err) {
+ts_status chat_file_write(const chat_talk *t, const chat_settings *s, const char *model, const char *template_name,
+                          ts_buf *out, ts_err *err) {
     json_t *root = json_object();
     struct sink sink = {.out = out};
     /* 9 digits tell every float apart, and 0.95 stays 0.95 */
@@ -92,10 +95,10 @@ ts_status chat_file_write(const chat_talk *t, const chat_settings *s, const char
     return ok ? TS_OK : ts_fail_nomem(err, "the conversation's file", out->len);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
-static ts_status read_setting(chat_settings *s, const cli_opt *o, const char *name, const json_t *value, uint32_t n_vocab,
-                              ts_err *err) {
+static ts_status read_setting(chat_settings *s, const cli_opt *o, const char *name, const json_t *value,
+                              uint32_t n_vocab, ts_err *err) {
     char number[64];
     if (!o) return ts_fail(err, TS_E_FORMAT, "settings: there is no setting \"%s\"", name);
     if (o->kind == CLI_LIST) {
@@ -108,7 +111,8 @@ static ts_status read_setting(chat_settings *s, const cli_opt *o, const char *na
         return TS_OK;
     }
     if (json_is_integer(value)) snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-    else if (o->kind == CLI_REAL && json_is_real(value)) snprintf(number, sizeof number, "%.17g", json_real_value(value));
+    else if (o->kind == CLI_REAL && json_is_real(value))
+        snprintf(number, sizeof number, "%.17g", json_real_value(value));
     else return ts_fail(err, TS_E_FORMAT, "settings: %s is not a %snumber", name, o->kind == CLI_INT ? "whole " : "");
     return chat_settings_set(s, name, number, n_vocab, err);
 }
@@ -138,7 +142,8 @@ static ts_status read_messages(chat_talk *t, const json_t *messages, ts_err *err
         }
         const char *wanted = waiting ? "assistant" : "user";
         if (strcmp(role, wanted) != 0)
-            return ts_fail(err, TS_E_FORMAT, "message %zu: from \"%s\", where one from \"%s\" belongs", i + 1, role, wanted);
+            return ts_fail(err, TS_E_FORMAT, "message %zu: from \"%s\", where one from \"%s\" belongs", i + 1, role,
+                           wanted);
         if (waiting && !chat_talk_push(t, ts_strdup(waiting), ts_strdup(content)))
             return ts_fail_nomem(err, "a message", strlen(content));
         waiting = waiting ? NULL : content;

@@ -56,11 +56,12 @@ size_t chat_talk_messages(const chat_talk *t, size_t first, const char *user, ts
     return n;
 }
 
-/* ---- settings --------------------------------------------------------------------------------------------------- */
+/* ---- settings ---------------------------------------------------------------------------------------------------- */
 
 void chat_settings_table(chat_settings *s, cli_opt out[CHAT_OPTIONS]) {
     const cli_opt table[] = {
-        {CLI_INT, 'n', "predict", "N", &s->n_predict, -1, 1 << 24, "at most N tokens an answer (default 0 or -1: until it ends)",
+        {CLI_INT, 'n', "predict", "N", &s->n_predict, -1, 1 << 24,
+         "at most N tokens an answer (default 0 or -1: until it ends)",
          .also = "--n-predict --max-tokens --num-predict"},
         CLI_SAMPLING_OPTS(s->sampling),
         {0},

@@ -40,7 +40,8 @@ void chat_settings_table(chat_settings *s, cli_opt out[CHAT_OPTIONS]);
 void chat_settings_free(chat_settings *s);
 /* Set one option by its long name, keeping a copy of `value`; the whole is checked against the vocabulary. Errors:
  * TS_E_INVAL naming the option, TS_E_NOMEM; *s is then as before. */
-TS_NODISCARD ts_status chat_settings_set(chat_settings *s, const char *name, const char *value, uint32_t n_vocab, ts_err *err);
+TS_NODISCARD ts_status chat_settings_set(chat_settings *s, const char *name, const char *value, uint32_t n_vocab,
+                                         ts_err *err);
 /* Back to the default; lists become empty. TS_E_INVAL for an unknown name. */
 TS_NODISCARD ts_status chat_settings_unset(chat_settings *s, const char *name, ts_err *err);
 
@@ -48,15 +49,17 @@ TS_NODISCARD ts_status chat_settings_unset(chat_settings *s, const char *name, t
  *
  * JSON: {"format": "tessera-chat", "version": 1, "model": "...", "template": "...", "system": "...",
  *        "settings": {"temp": 0.8, ..., "stop": ["..."]}, "messages": [{"role": "user", "content": "..."}, ...]}
- * Settings carry the names of the options. When reading, everything but "messages" may be missing, a first message of the
- * role "system" is taken for the system prompt, and members of other names are passed over. Without "settings" the present
- * ones stay; a setting that is missing among them gets its default. */
+ * Settings carry the names of the options. When reading, everything but "messages" may be missing, a first message
+ * of the role "system" is taken for the system prompt, and members of other names are passed over. Without
+ * "settings" the present ones stay; a setting that is missing among them gets its default. */
 
 /* Append the file's text. The conversation is UTF-8 (cmd_chat.c sees to that); the rest is made so. */
-TS_NODISCARD ts_status chat_file_write(const chat_talk *t, const chat_settings *s, const char *model, const char *template_name,
-                                       ts_buf *out, ts_err *err);
-/* *t and *s are replaced on success and untouched on failure. Errors: TS_E_FORMAT naming the place, TS_E_UNSUPP for another
+TS_NODISCARD ts_status chat_file_write(const chat_talk *t, const chat_settings *s, const char *model,
+                                       const char *template_name, ts_buf *out, ts_err *err);
+/* *t and *s are replaced on success and untouched on failure. Errors: TS_E_FORMAT naming the place, TS_E_UNSUPP for
+ * another
  * version, TS_E_INVAL for a setting out of range, TS_E_NOMEM. */
-TS_NODISCARD ts_status chat_file_read(const char *text, size_t len, uint32_t n_vocab, chat_talk *t, chat_settings *s, ts_err *err);
+TS_NODISCARD ts_status chat_file_read(const char *text, size_t len, uint32_t n_vocab, chat_talk *t, chat_settings *s,
+                                      ts_err *err);
 
 #endif

@@ -1,4 +1,5 @@
-/* cmd_completion.c - tessera completion: what a shell must know to complete a command line, made from the option tables. */
+/* cmd_completion.c - tessera completion: what a shell must know to complete a command line, made from the option
+ * tables. */
 #include "cli/commands.h"
 #include "cli/help.h"
 #include "cli/nearest.h"
@@ -55,7 +56,7 @@ static void put_values(const char *values) {
     printf("%.*s", (int)len, values);
 }
 
-/* ---- bash ---------------------------------------------------------------------------------------------------------- */
+/* ---- bash -------------------------------------------------------------------------------------------------------- */
 
 static void bash_values(const char *values) {
     if (!values) printf("kind=none");
@@ -90,7 +91,8 @@ static void bash_list(const char *name, const cli_command *const *list) {
 static void bash(void) {
     printf("# Completion of tessera for bash, made by tessera completion bash.\n"
            "_tessera() {\n"
-           "    local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command= options= words= kind= plain= i\n"
+           "    local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command= options= words= kind= "
+           "plain= i\n"
            "    # --name=value comes as three words\n"
            "    if [[ $cur == = ]]; then cur=\n"
            "    elif [[ $before == = ]]; then before=${COMP_WORDS[COMP_CWORD-2]}; fi\n"
@@ -111,26 +113,27 @@ static void bash(void) {
         for (const cli_command *const *p = (*c)->parts; p && *p; p++) cli_options_of(*p, bash_command, NULL);
         if (!(*c)->parts) cli_options_of(*c, bash_command, NULL);
     }
-    printf("    esac\n"
-           "    local IFS=$'\\n'\n"
-           "    COMPREPLY=()\n"
-           "    if [[ $cur == -* && ( -n $plain || -z $kind$words || -n $words && -n $options && -z $command ) ]]; then\n"
-           "        COMPREPLY=($(IFS=' '; compgen -W \"$options\" -- \"$cur\"))\n"
-           "    elif [[ -n $words ]]; then\n"
-           "        COMPREPLY=($(IFS=' '; compgen -W \"$words\" -- \"$cur\"))\n"
-           "    else\n"
-           "        case $kind in\n"
-           "        model) COMPREPLY=($(compgen -f -X '!*.[gG][gG][uU][fF]' -- \"$cur\"; compgen -d -- \"$cur\")) ;;\n"
-           "        file) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n"
-           "        dir) COMPREPLY=($(compgen -d -- \"$cur\")) ;;\n"
-           "        esac\n"
-           "        compopt -o filenames 2>/dev/null\n"
-           "    fi\n"
-           "}\n"
-           "complete -F _tessera tessera\n");
+    printf(
+        "    esac\n"
+        "    local IFS=$'\\n'\n"
+        "    COMPREPLY=()\n"
+        "    if [[ $cur == -* && ( -n $plain || -z $kind$words || -n $words && -n $options && -z $command ) ]]; then\n"
+        "        COMPREPLY=($(IFS=' '; compgen -W \"$options\" -- \"$cur\"))\n"
+        "    elif [[ -n $words ]]; then\n"
+        "        COMPREPLY=($(IFS=' '; compgen -W \"$words\" -- \"$cur\"))\n"
+        "    else\n"
+        "        case $kind in\n"
+        "        model) COMPREPLY=($(compgen -f -X '!*.[gG][gG][uU][fF]' -- \"$cur\"; compgen -d -- \"$cur\")) ;;\n"
+        "        file) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n"
+        "        dir) COMPREPLY=($(compgen -d -- \"$cur\")) ;;\n"
+        "        esac\n"
+        "        compopt -o filenames 2>/dev/null\n"
+        "    fi\n"
+        "}\n"
+        "complete -F _tessera tessera\n");
 }
 
-/* ---- zsh ----------------------------------------------------------------------------------------------------------- */
+/* ---- zsh --------------------------------------------------------------------------------------------------------- */
 
 static void zsh_values(const char *values) {
     if (!values) return;
@@ -142,7 +145,11 @@ static void zsh_values(const char *values) {
 
 static void zsh_option(const cli_opt *o) {
     for (names n = {.o = o}; next(&n);) {
-        printf("            '%s%s%s[", o->kind == CLI_LIST ? "*" : "", n.name, !o->arg ? "" : n.name[1] == '-' ? "=" : n.name[2] ? "" : "+");
+        printf("            '%s%s%s[", o->kind == CLI_LIST ? "*" : "", n.name,
+               !o->arg            ? ""
+               : n.name[1] == '-' ? "="
+               : n.name[2]        ? ""
+                                  : "+");
         put_quoted(o->help, "[]:\\");
         printf("]");
         if (o->arg) printf(":"), put_quoted(o->arg, ":\\"), printf(":"), zsh_values(o->values);
@@ -194,7 +201,7 @@ static void zsh(void) {
            "else compdef _tessera tessera; fi\n");
 }
 
-/* ---- fish ---------------------------------------------------------------------------------------------------------- */
+/* ---- fish -------------------------------------------------------------------------------------------------------- */
 
 static void fish_values(const char *values) {
     if (!values) printf(" -x");
@@ -240,14 +247,15 @@ static void fish_name(const cli_command *c, const char *after) {
 }
 
 static void fish(void) {
-    printf("# Completion of tessera for fish, made by tessera completion fish.\n"
-           "# Are these the command and its part, the words before the first option? Without words: is there none yet?\n"
-           "function __tessera_is\n"
-           "    set -l words\n"
-           "    for word in (commandline -opc)[2..-1]\n"
-           "        string match -q -- '-*' $word; and break\n"
-           "        set -a words $word\n"
-           "        contains -- $word");
+    printf(
+        "# Completion of tessera for fish, made by tessera completion fish.\n"
+        "# Are these the command and its part, the words before the first option? Without words: is there none yet?\n"
+        "function __tessera_is\n"
+        "    set -l words\n"
+        "    for word in (commandline -opc)[2..-1]\n"
+        "        string match -q -- '-*' $word; and break\n"
+        "        set -a words $word\n"
+        "        contains -- $word");
     for (const cli_command *const *c = cli_commands; *c; c++)
         if ((*c)->parts) printf(" %s", (*c)->name);
     printf("; or break\n"
@@ -271,7 +279,7 @@ static void fish(void) {
     printf("'\n");
 }
 
-/* ---- the command --------------------------------------------------------------------------------------------------- */
+/* ---- the command ------------------------------------------------------------------------------------------------- */
 
 static int run(const cli_command *cmd, int argc, char **argv) {
     static const struct {

@@ -47,7 +47,8 @@ static double nll_of(const float *logits, uint32_t n, ts_token id) {
 
 static bool on_logits(void *ud, size_t pos, const float *logits) {
     struct chunk *c = ud;
-    if (c->logits && pos >= c->repeated) c->written = ts_outfile_write(c->logits, logits, c->n_vocab * sizeof *logits, &c->err);
+    if (c->logits && pos >= c->repeated)
+        c->written = ts_outfile_write(c->logits, logits, c->n_vocab * sizeof *logits, &c->err);
     if (c->written != TS_OK) return false;
     ts_token next = pos + 1 < c->n ? c->token[pos + 1] : c->next;
     if (next >= 0) {
@@ -59,16 +60,18 @@ static bool on_logits(void *ud, size_t pos, const float *logits) {
     return !cli_interrupted();
 }
 
-/* A document in pieces of at most n_ctx tokens, every piece on an empty timeline. Every token but the text's first is predicted
- * once, whatever the context: a later piece's first token by BOS, which is put in front of it, or, where the text begins without
- * BOS, by the end of the piece before. */
-static int score(eval_args *a, ts_engine *e, ts_session *s, const ts_token *token, size_t n, bool bos, struct tally *t, ts_outfile *logits) {
+/* A document in pieces of at most n_ctx tokens, every piece on an empty timeline. Every token but the text's first
+ * is predicted once, whatever the context: a later piece's first token by BOS, which is put in front of it, or,
+ * where the text begins without BOS, by the end of the piece before. */
+static int score(eval_args *a, ts_engine *e, ts_session *s, const ts_token *token, size_t n, bool bos, struct tally *t,
+                 ts_outfile *logits) {
     ts_model_info info;
     ts_engine_info(e, &info);
     size_t ctx = ts_session_n_ctx(s);
     ts_err err;
     if (ctx < 2) {
-        (void)ts_fail(&err, TS_E_INVAL, "a context of one token predicts nothing from anything: use a --ctx of 2 or more");
+        (void)ts_fail(&err, TS_E_INVAL,
+                      "a context of one token predicts nothing from anything: use a --ctx of 2 or more");
         return cli_fail(&err);
     }
     ts_token *piece = ts_alloc(ctx, sizeof *piece);
@@ -82,8 +85,8 @@ static int score(eval_args *a, ts_engine *e, ts_session *s, const ts_token *toke
         if (repeated) piece[k++] = token[0];
         while (k < ctx && at < n) piece[k++] = token[at++];
         a->model.prompt.before = at - k, a->model.prompt.whole = n;
-        struct chunk c = {.token = piece, .n = k, .next = at < n && !bos && !a->truncate ? token[at] : -1, .repeated = repeated,
-                          .n_vocab = info.n_vocab, .tally = t, .logits = logits};
+        struct chunk c = {.token = piece, .n = k, .next = at < n && !bos && !a->truncate ? token[at] : -1,
+                          .repeated = repeated, .n_vocab = info.n_vocab, .tally = t, .logits = logits};
         ts_status st = ts_session_score(s, piece, k, on_logits, &c, &err);
         if (a->truncate) at = n;
         if (c.written != TS_OK) code = cli_fail(&c.err);
@@ -100,12 +103,13 @@ static void error_bar(const struct tally *t, double *mean, double *sd) {
 }
 
 /* Tokens of a text; *bos: is there a BOS in front of it? */
-static ts_status tokens_of(const eval_args *a, const ts_engine *e, const char *text, size_t len, ts_token **token, size_t *n, bool *bos,
-                           ts_err *err) {
+static ts_status tokens_of(const eval_args *a, const ts_engine *e, const char *text, size_t len, ts_token **token,
+                           size_t *n, bool *bos, ts_err *err) {
     ts_token *first = NULL;
     size_t n_first = 0;
     const unsigned flags = a->no_bos ? 0 : TS_TOKENIZE_BOS;
-    TS_TRY(ts_engine_tokenize(e, "", 0, flags, &first, &n_first, err)); /* what stands in front of an empty text is BOS */
+    /* what stands in front of an empty text is BOS */
+    TS_TRY(ts_engine_tokenize(e, "", 0, flags, &first, &n_first, err));
     ts_tokens_release(first);
     *bos = n_first > 0;
     return ts_engine_tokenize(e, text, len, flags | TS_TOKENIZE_EOS, token, n, err);
@@ -121,29 +125,39 @@ static int print_buf(ts_buf *out, bool ok) {
 
 static int print_document(size_t doc, const struct tally *t) {
     ts_buf out = {0};
-    return print_buf(&out, ts_buf_printf(&out, "{\"document\":%zu,\"tokens\":%llu,\"nll_sum\":", doc, (unsigned long long)t->n) &&
+    return print_buf(&out, ts_buf_printf(&out, "{\"document\":%zu,\"tokens\":%llu,\"nll_sum\":", doc,
+                                         (unsigned long long)t->n) &&
                                cli_json_number(&out, t->nll, 9) && ts_buf_puts(&out, "}\n"));
 }
 
-static int print_json(const eval_args *a, const ts_engine *e, const struct tally *total, double mean, double sd, double rate) {
+static int print_json(const eval_args *a, const ts_engine *e, const struct tally *total, double mean, double sd,
+                      double rate) {
     const struct {
         const char *key;
         double value;
         int decimals;
-    } number[] = {{"nll_mean", mean, 9}, {"nll_sd", sd, 9}, {"perplexity", exp(mean), 6}, {"perplexity_sd", exp(mean) * sd, 6}, {"tok_per_s", rate, 1}};
+    } number[] = {{"nll_mean", mean, 9}, {"nll_sd", sd, 9}, {"perplexity", exp(mean), 6},
+                  {"perplexity_sd", exp(mean) * sd, 6}, {"tok_per_s", rate, 1}};
     ts_buf out = {0};
     bool ok = ts_buf_printf(&out, "{\"tokens\":%llu", (unsigned long long)total->n);
     for (size_t i = 0; i < sizeof number / sizeof *number; i++)
-        ok = ok && ts_buf_printf(&out, ",\"%s\":", number[i].key) && cli_json_number(&out, number[i].value, number[i].decimals);
-    if (a->model.ledger || a->model.ledger_check) ok = ok && ts_buf_puts(&out, ",\"ledger\":") && cli_ledger_json(e, &out);
+        ok = ok && ts_buf_printf(&out, ",\"%s\":", number[i].key) &&
+             cli_json_number(&out, number[i].value, number[i].decimals);
+    if (a->model.ledger || a->model.ledger_check)
+        ok = ok && ts_buf_puts(&out, ",\"ledger\":") && cli_ledger_json(e, &out);
     ts_model_info info;
     ts_engine_info(e, &info);
-    return print_buf(&out, ok && ts_buf_printf(&out, ",\"device\":\"%s\",\"cpu_level\":\"%s\",\"threads\":%d,\"evidence\":\"%s\",\"time_kind\":\"%s\"}\n",
-                                               info.device, info.cpu_level, info.n_threads, ts_evidence_name(info.evidence), cli_time_kind(&info)));
+    return print_buf(
+        &out,
+        ok && ts_buf_printf(
+                  &out,
+                  ",\"device\":\"%s\",\"cpu_level\":\"%s\",\"threads\":%d,\"evidence\":\"%s\",\"time_kind\":\"%s\"}\n",
+                  info.device, info.cpu_level, info.n_threads, ts_evidence_name(info.evidence), cli_time_kind(&info)));
 }
 
 /* All documents of a text: pieces between lines that equal the separator. */
-static int eval_text(eval_args *a, ts_engine *e, ts_session *s, const char *text, size_t len, struct tally *total, ts_outfile *logits) {
+static int eval_text(eval_args *a, ts_engine *e, ts_session *s, const char *text, size_t len, struct tally *total,
+                     ts_outfile *logits) {
     ts_err err;
     size_t sep = a->separator ? strlen(a->separator) : 0, doc = 0;
     cli_progress progress = {.what = "text", .ended = !sep}; /* one text: its tokens are counted */
@@ -218,9 +232,9 @@ static int evaluate(const cli_command *cmd, eval_args *a, ts_engine *e, const st
             char device[100], evidence[100];
             ts_model_info info;
             ts_engine_info(e, &info);
-            printf("perplexity %.4f +- %.4f (mean NLL %.6f +- %.6f nats over %llu tokens, context %u; %s; %s)\n", exp(mean),
-                   exp(mean) * sd, mean, sd, (unsigned long long)total.n, ts_session_n_ctx(s), cli_device_text(device, &info),
-                   cli_evidence_text(evidence, info.evidence));
+            printf("perplexity %.4f +- %.4f (mean NLL %.6f +- %.6f nats over %llu tokens, context %u; %s; %s)\n",
+                   exp(mean), exp(mean) * sd, mean, sd, (unsigned long long)total.n, ts_session_n_ctx(s),
+                   cli_device_text(device, &info), cli_evidence_text(evidence, info.evidence));
         }
     }
     if (code == CLI_OK) code = cli_report_ledger(&a->model, e, !a->json);
@@ -234,9 +248,11 @@ static int run(const cli_command *cmd, int argc, char **argv) {
         {CLI_STR, 'f', "file", "FILE", &a.file, 0, 0, "the text; - is standard input", .values = "@file"},
         {CLI_STR, 'p', "prompt", "TEXT", &a.prompt, 0, 0, "the text itself"},
         {CLI_STR, 0, "ids", "LIST", &a.ids, 0, 0, "token numbers instead of text: 1,2,3 or @FILE"},
-        {CLI_STR, 0, "separator", "TEXT", &a.separator, 0, 0, "the text holds documents with this between them, each scored on its own"},
+        {CLI_STR, 0, "separator", "TEXT", &a.separator, 0, 0,
+         "the text holds documents with this between them, each scored on its own"},
         {CLI_FLAG, 0, "truncate", NULL, &a.truncate, 0, 0, "score only the first --ctx tokens of every document"},
-        {CLI_STR, 0, "logits-out", "FILE", &a.logits_out, 0, 0, "write the logits after every token, f32 [position][vocab]", .values = "@file"},
+        {CLI_STR, 0, "logits-out", "FILE", &a.logits_out, 0, 0,
+         "write the logits after every token, f32 [position][vocab]", .values = "@file"},
         {CLI_FLAG, 0, "no-bos", NULL, &a.no_bos, 0, 0, "do not begin with the BOS token"},
         {CLI_FLAG, 'q', "quiet", NULL, &a.model.quiet, 0, 0, "no notices"},
         {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "JSON: a line per document (with --separator), then the whole"},
@@ -253,8 +269,10 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     if (code == CLI_OK) code = cli_check_model(cmd, &a.model);
     if (code == CLI_OK && !given) code = cli_read_stdin(cmd, CLI_STDIN_EXACT, &in.text, &in.len);
     else if (code == CLI_OK)
-        code = a.ids ? cli_parse_ids(cmd, a.ids, &in.token, &in.n) : cli_read_text(cmd, a.prompt, a.file, &in.text, &in.len);
-    if (code == CLI_OK && !in.token && !in.text) code = cli_usage_error(cmd, "what text? Give -f FILE, -p TEXT, --ids LIST, or standard input");
+        code = a.ids ? cli_parse_ids(cmd, a.ids, &in.token, &in.n)
+                     : cli_read_text(cmd, a.prompt, a.file, &in.text, &in.len);
+    if (code == CLI_OK && !in.token && !in.text)
+        code = cli_usage_error(cmd, "what text? Give -f FILE, -p TEXT, --ids LIST, or standard input");
     cli_catch_interrupt();
     if (code == CLI_OK) code = cli_open_engine(cmd, &a.model, &e);
     if (code == CLI_OK) code = evaluate(cmd, &a, e, &in);
@@ -270,8 +288,10 @@ const cli_command cmd_eval = {
     .args = "[MODEL]",
     .files = "@model",
     .summary = "perplexity of a text, or its logits",
-    .text = "The text comes from -f, -p or standard input. It is cut into pieces of --ctx tokens. Every piece starts on an empty context, with BOS where the model uses\n"
-            "one. Every token of the text is predicted once: the first of a piece by its BOS, or without BOS by the end of the\n"
+    .text = "The text comes from -f, -p or standard input. It is cut into pieces of --ctx tokens. Every piece starts "
+            "on an empty context, with BOS where the model uses\n"
+            "one. Every token of the text is predicted once: the first of a piece by its BOS, or without BOS by the "
+            "end of the\n"
             "piece before; the very first of a text without BOS cannot be. Perplexity is exp of the mean negative\n"
             "log-likelihood; the error bar is one standard error of that mean.",
     .run = run,

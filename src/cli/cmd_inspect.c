@@ -139,10 +139,12 @@ static const char *kv_per_token(const report *r, uint64_t *bytes) {
 static bool add_context(report *r, uint64_t tokens, const char *what) {
     context *c = &r->context[r->n_context];
     *c = (context){.what = what, .tokens = tokens};
-    if (__builtin_mul_overflow(pad(tokens, TS_KV_TILE), r->kv_token_bytes, &c->kv[0]) || __builtin_mul_overflow(c->kv[0], 2, &c->kv[1]))
+    if (__builtin_mul_overflow(pad(tokens, TS_KV_TILE), r->kv_token_bytes, &c->kv[0]) ||
+        __builtin_mul_overflow(c->kv[0], 2, &c->kv[1]))
         return false;
     for (int i = 0; i < 2; i++)
-        if (__builtin_add_overflow(c->kv[i], r->all.bytes, &c->total[i]) || __builtin_add_overflow(c->total[i], r->working, &c->total[i]))
+        if (__builtin_add_overflow(c->kv[i], r->all.bytes, &c->total[i]) ||
+            __builtin_add_overflow(c->total[i], r->working, &c->total[i]))
             return false;
     r->n_context++;
     return true;
@@ -150,14 +152,18 @@ static bool add_context(report *r, uint64_t tokens, const char *what) {
 
 static void list_contexts(report *r, long asked) {
     uint64_t trained = 0, usual;
-    if (r->model) r->working = ts_session_working_bytes(&r->model->c, (uint32_t)(r->ctx > UINT32_MAX ? UINT32_MAX : r->ctx));
+    if (r->model)
+        r->working = ts_session_working_bytes(&r->model->c, (uint32_t)(r->ctx > UINT32_MAX ? UINT32_MAX : r->ctx));
     if (asked > 0) {
-        if (!add_context(r, (uint64_t)asked, "which --ctx asks for")) r->kv_unknown = "the numbers in the file are absurd";
+        if (!add_context(r, (uint64_t)asked, "which --ctx asks for"))
+            r->kv_unknown = "the numbers in the file are absurd";
         return;
     }
     trained = r->ctx;
     usual = ts_session_default_ctx(trained > UINT32_MAX ? UINT32_MAX : (uint32_t)trained);
-    bool ok = add_context(r, usual, usual == trained ? "which run and chat take, and all that the model was trained for" : "which run and chat take");
+    bool ok = add_context(r, usual,
+                          usual == trained ? "which run and chat take, and all that the model was trained for"
+                                           : "which run and chat take");
     if (ok && usual != trained) ok = add_context(r, trained, "all that the model was trained for");
     if (!ok) r->kv_unknown = "the numbers in the file are absurd";
 }
@@ -201,7 +207,7 @@ static void survey(report *r, long ctx) {
     if (!r->kv_unknown) list_contexts(r, ctx);
 }
 
-/* ---- the text form ------------------------------------------------------------------------------------------ */
+/* ---- the text form ----------------------------------------------------------------------------------------------- */
 
 /* The shortest decimal that reads back as the same float: 0.1 rather than 0.100000001. */
 static double shortest(float f) {
@@ -408,14 +414,16 @@ static const char *without_path(const report *r) {
 static const struct {
     ts_key_use use;
     const char *label, *json;
-} key_lists[] = {
-    {TS_KEY_REFUSED, "refused", "refused_keys"}, {TS_KEY_UNKNOWN, "unknown", "unknown_keys"}, {TS_KEY_IGNORED, "not followed", "ignored_keys"}};
+} key_lists[] = {{TS_KEY_REFUSED, "refused", "refused_keys"},
+                 {TS_KEY_UNKNOWN, "unknown", "unknown_keys"},
+                 {TS_KEY_IGNORED, "not followed", "ignored_keys"}};
 enum { N_KEY_LISTS = sizeof key_lists / sizeof *key_lists };
 
 static void print_verdict(const report *r) {
     char text[512];
     ts_printable(text, sizeof text, without_path(r), strlen(without_path(r)));
-    printf("Tessera\n  %-14s %s%s\n", "runs it", r->refusal.code == TS_OK ? "yes" : "no: ", r->refusal.code == TS_OK ? "" : text);
+    printf("Tessera\n  %-14s %s%s\n", "runs it",
+           r->refusal.code == TS_OK ? "yes" : "no: ", r->refusal.code == TS_OK ? "" : text);
     if (!r->model) return;
     const ts_tensor *t;
     for (size_t i = 0; (t = ts_model_unused(r->model, &i)) != NULL;) {
@@ -450,7 +458,7 @@ static void print_text(const report *r, bool metadata, bool tensors, bool summar
     print_verdict(r);
 }
 
-/* ---- the JSON form ------------------------------------------------------------------------------------------ */
+/* ---- the JSON form ----------------------------------------------------------------------------------------------- */
 
 /* jansson takes UTF-8 only: bytes that are not become U+FFFD. NULL: out of memory. */
 static json_t *json_text(const void *text, size_t len) {
@@ -603,7 +611,9 @@ static json_t *json_memory(const report *r, bool *ok) {
         json_t *e = json_object();
         set(e, "context", json_uint(c->tokens), ok);
         for (int kv = 0; kv < 2; kv++) {
-            static const char *const key[3][2] = {{"kv_f16_bytes", "kv_f32_bytes"}, {"total_f16_bytes", "total_f32_bytes"}, {"fits_f16", "fits_f32"}};
+            static const char *const key[3][2] = {{"kv_f16_bytes", "kv_f32_bytes"},
+                                                  {"total_f16_bytes", "total_f32_bytes"},
+                                                  {"fits_f16", "fits_f32"}};
             set(e, key[0][kv], json_uint(c->kv[kv]), ok);
             set(e, key[1][kv], json_uint(c->total[kv]), ok);
             set(e, key[2][kv], r->available ? json_boolean(c->total[kv] <= r->available) : json_null(), ok);
@@ -619,7 +629,8 @@ static void json_verdict(const report *r, json_t *root, bool *ok) {
     set(root, "refusal", r->refusal.code == TS_OK ? json_null() : json_cstr(without_path(r)), ok);
     json_t *tensors = json_array();
     const ts_tensor *t;
-    for (size_t i = 0; r->model && (t = ts_model_unused(r->model, &i)) != NULL;) append(tensors, json_cstr(t->name), ok);
+    for (size_t i = 0; r->model && (t = ts_model_unused(r->model, &i)) != NULL;)
+        append(tensors, json_cstr(t->name), ok);
     set(root, "unused_tensors", tensors, ok);
     for (int l = 0; l < N_KEY_LISTS; l++) {
         json_t *keys = json_array();
@@ -667,7 +678,7 @@ static int print_json(const report *r, bool metadata, bool tensors, bool summary
     return ok ? CLI_OK : CLI_FAIL;
 }
 
-/* ---- the command -------------------------------------------------------------------------------------------- */
+/* ---- the command ------------------------------------------------------------------------------------------------- */
 
 static int run(const cli_command *self, int argc, char **argv) {
     bool json = false, metadata_only = false, tensors_only = false;
@@ -680,7 +691,8 @@ static int run(const cli_command *self, int argc, char **argv) {
         {.kind = CLI_FLAG, .name = "json", .out = &json, .help = "print JSON (docs/formats/gguf.md describes it)"},
         {.kind = CLI_FLAG, .name = "metadata-only", .out = &metadata_only, .help = "only the metadata"},
         {.kind = CLI_FLAG, .name = "tensors", .out = &tensors_only, .help = "only the list of tensors"},
-        {.kind = CLI_INT, .letter = 'c', .name = "ctx", .also = "--ctx-size --num-ctx", .arg = "N", .out = &ctx, .min = 1, .max = 1 << 30,
+        {.kind = CLI_INT, .letter = 'c', .name = "ctx", .also = "--ctx-size --num-ctx", .arg = "N", .out = &ctx,
+         .min = 1, .max = 1 << 30,
          .help = "tokens to compute the KV cache for (default: what run and\nchat take, and the model's own context)"},
         {.kind = CLI_INT, .name = "items", .arg = "N", .out = &items, .min = 0, .max = 1e9,
          .help = "elements of an array to show (default: 8)"},
@@ -690,7 +702,8 @@ static int run(const cli_command *self, int argc, char **argv) {
     if (code == CLI_OK && metadata_only && tensors_only)
         code = cli_usage_error(self, "--metadata-only and --tensors exclude each other");
     if (code == CLI_OK) code = cli_take_plain(self, CLI_PLAIN_MODEL, &rest, &model, NULL, NULL);
-    if (code == CLI_OK && !model && !(model = cli_default_model(NULL))) code = cli_usage_error(self, "which model? Give a GGUF file");
+    if (code == CLI_OK && !model && !(model = cli_default_model(NULL)))
+        code = cli_usage_error(self, "which model? Give a GGUF file");
     if (code == CLI_OK) code = cli_check_model_path(model, false);
     if (code == CLI_OK) {
         ts_gguf *g = NULL;
@@ -719,18 +732,19 @@ const cli_command cmd_inspect = {
     .args = "[FILE]",
     .files = "@model",
     .summary = "show what a GGUF model file holds and the memory it needs to run",
-    .text = "FILE may be any part of a split model; all parts are read. Architectures that Tessera cannot run are shown\n"
-            "as well, as far as their metadata follows the common names.\n"
-            "\n"
-            "Memory to run = bytes of the tensors + KV cache + what a pass works in, where\n"
-            "  KV cache = context, rounded up to 64 tokens, x bytes per token\n"
-            "  bytes per token = sum over the layers of\n"
-            "                    KV heads x (key length + value length) x 2 (f16),\n"
-            "                    lengths rounded up to 16\n"
-            "It fits here where that is no more than the memory that is free now, limits of\n"
-            "containers counted. A sliding window does not make the cache smaller.\n"
-            "\n"
-            "At the end stands whether run and chat take the file, and what in it they would\n"
-            "refuse or not follow.",
+    .text =
+        "FILE may be any part of a split model; all parts are read. Architectures that Tessera cannot run are shown\n"
+        "as well, as far as their metadata follows the common names.\n"
+        "\n"
+        "Memory to run = bytes of the tensors + KV cache + what a pass works in, where\n"
+        "  KV cache = context, rounded up to 64 tokens, x bytes per token\n"
+        "  bytes per token = sum over the layers of\n"
+        "                    KV heads x (key length + value length) x 2 (f16),\n"
+        "                    lengths rounded up to 16\n"
+        "It fits here where that is no more than the memory that is free now, limits of\n"
+        "containers counted. A sliding window does not make the cache smaller.\n"
+        "\n"
+        "At the end stands whether run and chat take the file, and what in it they would\n"
+        "refuse or not follow.",
     .run = run,
 };

@@ -17,7 +17,8 @@ static const cli_command *const SUBCOMMANDS[] = {
 };
 
 static void print_help(FILE *out) {
-    fprintf(out, "Usage: tessera npu COMMAND [options]\n\n%c%s.\n\nCommands:\n", toupper(*cmd_npu.summary), cmd_npu.summary + 1);
+    fprintf(out, "Usage: tessera npu COMMAND [options]\n\n%c%s.\n\nCommands:\n", toupper(*cmd_npu.summary),
+            cmd_npu.summary + 1);
     for (const cli_command *const *c = SUBCOMMANDS; *c; c++)
         fprintf(out, "  %-12s %s\n", strchr((*c)->name, ' ') + 1, (*c)->summary);
     fprintf(out, "\n  tessera npu COMMAND --help tells more.\n");
@@ -39,8 +40,10 @@ static int run(const cli_command *self, int argc, char **argv) {
         if (!strcmp(argv[1], name)) return (*c)->run(*c, argc - 1, argv + 1);
         cli_nearest_offer(&near, name, strlen(name));
     }
-    if (argv[1][0] == '-') return cli_usage_error(self, "unknown option %s: options stand behind one of its commands", argv[1]);
-    return cli_usage_error(self, near.found ? "unknown command \"%s\"; did you mean %s?" : "unknown command \"%s\"", argv[1], near.found);
+    if (argv[1][0] == '-')
+        return cli_usage_error(self, "unknown option %s: options stand behind one of its commands", argv[1]);
+    return cli_usage_error(self, near.found ? "unknown command \"%s\"; did you mean %s?" : "unknown command \"%s\"",
+                           argv[1], near.found);
 }
 
 const cli_command cmd_npu = {

@@ -128,7 +128,8 @@ static int run_dis(const cli_command *self, int argc, char **argv) {
     }
     size_t unknown = 0;
     ts_status e = ts_map_open(&file, rest.item[0], &err);
-    if (e == TS_OK && file.len > 1 << 20) e = ts_fail(&err, TS_E_LIMIT, "%s: more than 1 MiB is no core program", rest.item[0]);
+    if (e == TS_OK && file.len > 1 << 20)
+        e = ts_fail(&err, TS_E_LIMIT, "%s: more than 1 MiB is no core program", rest.item[0]);
     if (e == TS_OK) e = ts_aie2_disassemble(&p, file.data, file.len, (uint32_t)base, &unknown, &err);
     bool ok = true;
     if (e == TS_OK && listing) ok = ts_aie2_listing(&text, &p);

@@ -20,7 +20,7 @@ typedef struct machine {
     unsigned n_undefined;
 } machine;
 
-/* ---- what the core sees: locks that start at 0, streams from and to files ------------------------------------------ */
+/* ---- what the core sees: locks that start at 0, streams from and to files ---------------------------------------- */
 
 static bool acquire(void *ud, unsigned lock, int32_t v) {
     machine *m = ud;
@@ -51,7 +51,7 @@ static void undefined(void *ud, uint32_t pc, ts_aie2_reg reg) {
         fprintf(stderr, "pc 0x%05x: %s is read, but was never written\n", pc, ts_aie2_reg_print(reg));
 }
 
-/* ---- arguments ------------------------------------------------------------------------------------------------------ */
+/* ---- arguments --------------------------------------------------------------------------------------------------- */
 
 /* "NAME=VALUE" or "ADDR=FILE": the left side's length, and the number on the right when there is one */
 static const char *split(const char *arg, size_t *left) {
@@ -74,8 +74,8 @@ static bool parse_u32(const char *s, size_t len, uint32_t *out) {
 static ts_status put_memory(machine *m, uint32_t addr, const void *data, size_t len, ts_err *err) {
     uint32_t window = (addr >> 16) - 4;
     if (window >= TS_AIE2_WINDOWS || len > TS_AIE2_DM_BYTES - (addr & 0xffff))
-        return ts_fail(err, TS_E_INVAL, "%zu bytes at 0x%05x do not fit a memory (0x40000 to 0x7ffff, 64 KiB each)", len,
-                       addr);
+        return ts_fail(err, TS_E_INVAL, "%zu bytes at 0x%05x do not fit a memory (0x40000 to 0x7ffff, 64 KiB each)",
+                       len, addr);
     if (len) memcpy(m->mem[window] + (addr & 0xffff), data, len);
     return TS_OK;
 }
@@ -136,7 +136,7 @@ static ts_status load_program(machine *m, const char *path, bool hazards, ts_err
     return e == TS_OK ? e : ts_err_prefix(err, e, "%s", path);
 }
 
-/* ---- running -------------------------------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 static void print_vector(const uint8_t *p, unsigned bytes) {
     for (unsigned i = bytes; i-- > 0;) printf("%02x%s", p[i], i && i % 4 == 0 ? "_" : "");
@@ -227,7 +227,8 @@ static int run(const cli_command *self, int argc, char **argv) {
     ts_buf in = {0};
     ts_err err = {0};
     const cli_opt opts[] = {
-        {CLI_LIST, 0, "mem", "ADDR=FILE", &mems, 0, 0, "put a file into memory before the run; own memory is at 0x70000"},
+        {CLI_LIST, 0, "mem", "ADDR=FILE", &mems, 0, 0,
+         "put a file into memory before the run; own memory is at 0x70000"},
         {CLI_LIST, 0, "reg", "REG=N", &regs, 0, 0, "set a scalar register, as p0=0x70000"},
         {CLI_LIST, 0, "lock", "N=V", &locks, 0, 0, "set a lock, 48-63 are the core's own; the others start at 0"},
         {CLI_STR, 0, "stream-in", "FILE", &stream_in, 0, 0, "32-bit words that the input stream delivers"},
@@ -236,7 +237,8 @@ static int run(const cli_command *self, int argc, char **argv) {
         {CLI_FLAG, 0, "trace", NULL, &trace, 0, 0, "a line for each bundle, with the registers that change"},
         {CLI_INT, 0, "max-cycles", "N", &max_cycles, 1, 1e15, "stop after this many cycles (10 million)"},
         {CLI_FLAG_OFF, 0, "no-hazards", NULL, &hazards, 0, 0, "a .s file: do not check its timing"},
-        {CLI_FLAG_OFF, 0, "no-undefined", NULL, &check, 0, 0, "do not tell of registers that are read but never written"},
+        {CLI_FLAG_OFF, 0, "no-undefined", NULL, &check, 0, 0,
+         "do not tell of registers that are read but never written"},
         {0},
     };
     int code = cli_parse(self, opts, argc, argv, &rest);
@@ -253,7 +255,8 @@ static int run(const cli_command *self, int argc, char **argv) {
                                .stream_write = stream_write,
                                .undefined = undefined};
     for (int i = 0; i < TS_AIE2_WINDOWS && e == TS_OK; i++)
-        if (!(outside.mem[i] = m->mem[i] = ts_calloc(TS_AIE2_DM_BYTES, 1))) e = ts_fail_nomem(&err, "memory", TS_AIE2_DM_BYTES);
+        if (!(outside.mem[i] = m->mem[i] = ts_calloc(TS_AIE2_DM_BYTES, 1)))
+            e = ts_fail_nomem(&err, "memory", TS_AIE2_DM_BYTES);
     if (e == TS_OK) e = ts_aie2_core_init(&m->core, &outside, &err);
     if (e == TS_OK) e = load_program(m, rest.item[0], hazards, &err);
     if (e == TS_OK) e = load_memory(m, &mems, &err);

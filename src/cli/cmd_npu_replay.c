@@ -11,7 +11,7 @@
 
 enum { MAX_FILE = 1 << 30 };
 
-/* ---- telling ------------------------------------------------------------------------------------------------------- */
+/* ---- telling ----------------------------------------------------------------------------------------------------- */
 
 /* The class of an instruction, as the table of results has it. */
 static const char *class_of(ts_aie2_insn id) {
@@ -27,7 +27,8 @@ static const char *class_of(ts_aie2_insn id) {
     if (!strncmp(t, "vsrs", 4)) return "srs";
     if (i->slot == TS_SLOT_VEC) {
         const char *space = strchr(t, ' ');
-        return space && space - t > 2 && space[-1] == 'f' && space[-2] == '.' ? "float multiply, add" : "integer multiply, add";
+        return space && space - t > 2 && space[-1] == 'f' && space[-2] == '.' ? "float multiply, add"
+                                                                              : "integer multiply, add";
     }
     if (!strncmp(t, "vpack", 5) || !strncmp(t, "vunpack", 7) || !strncmp(t, "vconv", 5) || !strncmp(t, "vfloor", 6))
         return "pack, unpack, convert";
@@ -125,7 +126,11 @@ static int run(const cli_command *self, int argc, char **argv) {
         code = cli_usage_error(self, "give one file of captures");
         goto out;
     }
-    int shown = !show ? -1 : !strcmp(show, "different") ? 1 : !strcmp(show, "unmodelled") ? 2 : !strcmp(show, "undefined") ? 3 : -2;
+    int shown = !show                         ? -1
+                : !strcmp(show, "different")  ? 1
+                : !strcmp(show, "unmodelled") ? 2
+                : !strcmp(show, "undefined")  ? 3
+                                              : -2;
     if (shown == -2) {
         code = cli_usage_error(self, "--show: \"%s\" is not one of different, undefined, unmodelled", show);
         goto out;
@@ -163,8 +168,8 @@ static int run(const cli_command *self, int argc, char **argv) {
         print_row("all", total);
     }
     if (code == CLI_OK && total[TS_REPLAY_DIFFERENT]) {
-        fprintf(stderr, "tessera: %u of %zu results differ from silicon (--show different)\n", total[TS_REPLAY_DIFFERENT],
-                rs.n);
+        fprintf(stderr, "tessera: %u of %zu results differ from silicon (--show different)\n",
+                total[TS_REPLAY_DIFFERENT], rs.n);
         code = CLI_FAIL;
     }
 out:

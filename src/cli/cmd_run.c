@@ -75,7 +75,8 @@ static bool on_piece(void *ud, const ts_piece *p) {
     w->n_drawn++;
     if (w->a->json) {
         (void)cli_progress_step(&w->drawing, w->n_drawn, w->a->n_predict > 0 ? (uint64_t)w->a->n_predict : 0);
-        w->nomem |= !ts_buf_append(&w->text, p->text, p->len) || !ts_buf_printf(&w->ids, "%s%d", w->ids.len ? "," : "", p->token);
+        w->nomem |= !ts_buf_append(&w->text, p->text, p->len) ||
+                    !ts_buf_printf(&w->ids, "%s%d", w->ids.len ? "," : "", p->token);
     } else if (p->len && !w->failed) {
         w->failed = !cli_put_text(p->text, p->len);
     }
@@ -91,18 +92,20 @@ struct prompt {
     size_t len;
 };
 
-/* The text behind -p or as an argument, then what comes on standard input, with a blank line between where there are both. */
+/* The text behind -p or as an argument, then what comes on standard input, with a blank line between where there are
+ * both. */
 static int read_given(const cli_command *cmd, const run_args *a, struct prompt *p) {
     char *in = NULL;
     size_t len, begin = a->prompt ? strlen(a->prompt) : 0;
     int code = cli_read_stdin(cmd, a->prompt ? CLI_STDIN_MORE : 0, &in, &len);
     if (code) return code;
     if (!a->prompt && !in)
-        return cli_usage_error(cmd, "what prompt? Give it as an argument, with -p TEXT, -f FILE or --ids LIST, or on standard input; tessera chat is a conversation");
+        return cli_usage_error(cmd, "what prompt? Give it as an argument, with -p TEXT, -f FILE or --ids LIST, or on "
+                                    "standard input; tessera chat is a conversation");
     ts_buf b = {0};
     ts_err err;
-    bool ok = ts_buf_reserve(&b, 1) && ts_buf_append(&b, a->prompt ? a->prompt : "", begin) && (!a->prompt || !in || ts_buf_puts(&b, "\n\n")) &&
-              ts_buf_append(&b, in ? in : "", len);
+    bool ok = ts_buf_reserve(&b, 1) && ts_buf_append(&b, a->prompt ? a->prompt : "", begin) &&
+              (!a->prompt || !in || ts_buf_puts(&b, "\n\n")) && ts_buf_append(&b, in ? in : "", len);
     ts_free(in);
     p->text = b.data, p->len = b.len; /* freed by the caller in any case */
     if (ok) return CLI_OK;
@@ -137,14 +140,16 @@ static int tokenize(const run_args *a, const ts_engine *e, struct prompt *p) {
         prompt.token = NULL;
         ts_prompt_release(&prompt);
     }
-    if (s == TS_OK && p->n == 0) s = ts_fail(&err, TS_E_INVAL, "the prompt has no tokens: this model needs at least one");
+    if (s == TS_OK && p->n == 0)
+        s = ts_fail(&err, TS_E_INVAL, "the prompt has no tokens: this model needs at least one");
     return s == TS_OK ? CLI_OK : cli_fail(&err);
 }
 
 static void print_stats(const run_args *a, const ts_model_info *info, const cli_counts *n, const ts_generated *g) {
     ts_buf out = {0};
     bool ok = cli_stats_counts(&out, n, cli_stop_name(g->reason), a->sampling.temp > 0 ? a->sampling.seed : -1) &&
-              ts_buf_printf(&out, "memory: %zu MiB peak; model loaded in %.2f s\n", ts_mem_peak() >> 20, (double)info->load_ns * 1e-9) &&
+              ts_buf_printf(&out, "memory: %zu MiB peak; model loaded in %.2f s\n", ts_mem_peak() >> 20,
+                            (double)info->load_ns * 1e-9) &&
               cli_stats_device(&out, info);
     if (ok) {
         out.data[out.len - 1] = 0; /* the line break is the printer's */
@@ -159,7 +164,8 @@ static int report(const run_args *a, struct answer *w, const ts_session *s, cons
     ts_model_info info;
     ts_engine_info(w->e, &info);
     /* a prompt of one token is processed alone: the time to the first token is its time */
-    cli_counts n = {.n_answers = 1, .n_prompt = n_prompt, .n_read = n_prompt, .n_drawn = g->n_tokens, .first_ns = g->first_ns};
+    cli_counts n = {
+        .n_answers = 1, .n_prompt = n_prompt, .n_read = n_prompt, .n_drawn = g->n_tokens, .first_ns = g->first_ns};
     n.read_ns = st.n_prefill ? st.prefill_ns : g->first_ns;
     n.n_steps = st.n_prefill ? st.n_decode : st.n_decode - 1;
     n.draw_ns = st.n_prefill ? st.decode_ns : g->total_ns - g->first_ns;
@@ -172,18 +178,21 @@ static int report(const run_args *a, struct answer *w, const ts_session *s, cons
     double prompt_rate = cli_rate(n_prompt, n.read_ns), gen_rate = n.n_steps ? cli_rate(n.n_steps, n.draw_ns) : 0;
     double first_ms = (double)g->first_ns * 1e-6;
     ts_buf out = {0};
-    bool ok = ts_buf_puts(&out, "{\"text\":") && cli_json_string(&out, w->text.data ? w->text.data : "", w->text.len) &&
-              ts_buf_printf(&out, ",\"tokens\":[%s],\"stop\":\"%s\",\"prompt_tokens\":%zu,\"generated_tokens\":%zu,",
-                            w->ids.data ? w->ids.data : "", cli_stop_name(g->reason), n_prompt, g->n_tokens) &&
-              ts_buf_printf(&out,
-                            "\"prompt_tok_per_s\":%.3f,\"generated_tok_per_s\":%.3f,\"first_token_ms\":%.3f,\"load_ms\":%.3f,"
-                            "\"peak_memory_bytes\":%zu,\"seed\":%ld,\"device\":\"%s\",\"cpu_level\":\"%s\",\"threads\":%d,"
-                            "\"evidence\":\"%s\",\"time_kind\":\"%s\"",
-                            prompt_rate, gen_rate, first_ms, (double)info.load_ns * 1e-6, ts_mem_peak(), a->sampling.seed,
-                            info.device, info.cpu_level, info.n_threads, ts_evidence_name(info.evidence), cli_time_kind(&info)) &&
-              (!a->logprobs || ts_buf_printf(&out, ",\"logprobs\":[%s]", w->probs.data ? w->probs.data : "")) &&
-              (!(a->model.ledger || a->model.ledger_check) || (ts_buf_puts(&out, ",\"ledger\":") && cli_ledger_json(w->e, &out))) &&
-              ts_buf_puts(&out, "}\n");
+    bool ok =
+        ts_buf_puts(&out, "{\"text\":") && cli_json_string(&out, w->text.data ? w->text.data : "", w->text.len) &&
+        ts_buf_printf(&out, ",\"tokens\":[%s],\"stop\":\"%s\",\"prompt_tokens\":%zu,\"generated_tokens\":%zu,",
+                      w->ids.data ? w->ids.data : "", cli_stop_name(g->reason), n_prompt, g->n_tokens) &&
+        ts_buf_printf(&out,
+                      "\"prompt_tok_per_s\":%.3f,\"generated_tok_per_s\":%.3f,\"first_token_ms\":%.3f,\"load_ms\":%.3f,"
+                      "\"peak_memory_bytes\":%zu,\"seed\":%ld,\"device\":\"%s\",\"cpu_level\":\"%s\",\"threads\":%d,"
+                      "\"evidence\":\"%s\",\"time_kind\":\"%s\"",
+                      prompt_rate, gen_rate, first_ms, (double)info.load_ns * 1e-6, ts_mem_peak(), a->sampling.seed,
+                      info.device, info.cpu_level, info.n_threads, ts_evidence_name(info.evidence),
+                      cli_time_kind(&info)) &&
+        (!a->logprobs || ts_buf_printf(&out, ",\"logprobs\":[%s]", w->probs.data ? w->probs.data : "")) &&
+        (!(a->model.ledger || a->model.ledger_check) ||
+         (ts_buf_puts(&out, ",\"ledger\":") && cli_ledger_json(w->e, &out))) &&
+        ts_buf_puts(&out, "}\n");
     if (ok) ok = fwrite(out.data, 1, out.len, stdout) == out.len;
     ts_buf_free(&out);
     return ok ? cli_report_ledger(&a->model, w->e, false) : CLI_FAIL;
@@ -196,11 +205,13 @@ static int answer(const cli_command *cmd, run_args *a, ts_engine *e, struct prom
     ts_sampler *sampler = NULL;
     ts_model_info info;
     ts_engine_info(e, &info);
-    struct answer w = {.a = a, .e = e, .prompt = &a->model.prompt, .drawing = {.what = "answer", .unit = "tokens"}, .n_vocab = info.n_vocab};
+    struct answer w = {.a = a, .e = e, .prompt = &a->model.prompt, .drawing = {.what = "answer", .unit = "tokens"},
+                       .n_vocab = info.n_vocab};
     code = cli_open_session(cmd, &a->model, e, &s);
     if (code == CLI_OK) code = cli_open_sampler(cmd, &a->sampling, e, &sampler);
     if (code == CLI_OK) {
-        ts_generate_opts opts = {.max_tokens = a->n_predict > 0 ? (size_t)a->n_predict : 0, .stop = a->sampling.stop.item, .n_stop = a->sampling.stop.n,
+        ts_generate_opts opts = {.max_tokens = a->n_predict > 0 ? (size_t)a->n_predict : 0,
+                                 .stop = a->sampling.stop.item, .n_stop = a->sampling.stop.n,
                                  .ignore_end = a->ignore_eos, .special = a->special, .on_piece = on_piece, .ud = &w};
         ts_generated g;
         ts_err err;
@@ -227,8 +238,13 @@ static int answer(const cli_command *cmd, run_args *a, ts_engine *e, struct prom
 
 /* An option about the template that was given, NULL: none. */
 static const char *has_template(const cli_template *t) {
-    return t->name ? "--chat-template" : t->file ? "--chat-template-file" : t->vars.n ? "--template-var" : t->now ? "--now"
-         : t->tools ? "--tools" : t->documents ? "--documents" : NULL;
+    return t->name        ? "--chat-template"
+           : t->file      ? "--chat-template-file"
+           : t->vars.n    ? "--template-var"
+           : t->now       ? "--now"
+           : t->tools     ? "--tools"
+           : t->documents ? "--documents"
+                          : NULL;
 }
 
 static int run(const cli_command *cmd, int argc, char **argv) {
@@ -237,8 +253,8 @@ static int run(const cli_command *cmd, int argc, char **argv) {
         {CLI_STR, 'p', "prompt", "TEXT", &a.prompt, 0, 0, "the prompt"},
         {CLI_STR, 'f', "file", "FILE", &a.file, 0, 0, "the prompt from a file; - is standard input", .values = "@file"},
         {CLI_STR, 0, "ids", "LIST", &a.ids, 0, 0, "the prompt as token numbers: 1,2,3 or @FILE"},
-        {CLI_INT, 'n', "predict", "N", &a.n_predict, -1, 1 << 24, "at most N tokens (default 0 or -1: until the answer ends)",
-         .also = "--n-predict --max-tokens"},
+        {CLI_INT, 'n', "predict", "N", &a.n_predict, -1, 1 << 24,
+         "at most N tokens (default 0 or -1: until the answer ends)", .also = "--n-predict --max-tokens"},
         {CLI_STR, 0, "system", "TEXT", &a.system, 0, 0, "system prompt", .also = "-sys --system-prompt"},
         {CLI_FLAG, 0, "raw", NULL, &a.raw, 0, 0, "continue the text as it is, without a chat template"},
         {CLI_FLAG, 0, "ignore-eos", NULL, &a.ignore_eos, 0, 0, "go on after the model's end token"},
@@ -259,10 +275,13 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     if (code == CLI_OK && a.prompt && a.file) code = cli_usage_error(cmd, "give -p or -f, not both");
     if (code == CLI_OK) code = cli_take_plain(cmd, CLI_PLAIN_TEXT, &rest, &a.model.path, given, &text);
     if (text) a.prompt = text;
-    if (code == CLI_OK && a.raw && a.system) code = cli_usage_error(cmd, "--system needs a chat template; it does not go with --raw");
-    if (code == CLI_OK && a.raw && has_template(&a.template)) code = cli_usage_error(cmd, "%s does not go with --raw", has_template(&a.template));
+    if (code == CLI_OK && a.raw && a.system)
+        code = cli_usage_error(cmd, "--system needs a chat template; it does not go with --raw");
+    if (code == CLI_OK && a.raw && has_template(&a.template))
+        code = cli_usage_error(cmd, "%s does not go with --raw", has_template(&a.template));
     if (code == CLI_OK && a.ids && (a.system || has_template(&a.template)))
-        code = cli_usage_error(cmd, "--ids are the whole prompt: %s does not go with them", a.system ? "--system" : has_template(&a.template));
+        code = cli_usage_error(cmd, "--ids are the whole prompt: %s does not go with them",
+                               a.system ? "--system" : has_template(&a.template));
     ts_engine *e = NULL;
     struct prompt prompt = {0};
     if (code == CLI_OK) code = cli_check_model(cmd, &a.model);
@@ -285,15 +304,19 @@ const cli_command cmd_run = {
     .name = "run",
     .args = "[MODEL] [TEXT]",
     .summary = "answer one prompt on standard output",
-    .text = "The first plain argument is the model, unless -m gives it; all others are the prompt. A single argument with blanks in it "
-            "that is not the name of a file is the prompt, for the default model. Without a prompt, standard input is the "
-            "prompt; with one, what comes on standard input follows it behind a blank line, as in "
-            "cat page | tessera run -p \"sum it up\". Either is read to its end (</dev/null: there is none), and one line break at "
-            "the end is left out; -f FILE takes all bytes and leaves standard input alone.\n"
-            "\n"
-            "The answer is printed as it comes, and its last line is ended; statistics follow on standard error. At a terminal "
-            "lines are broken between words. --json has the text exactly as the model made it.\n"
-            "Exit code: 0 answered, 1 failed or interrupted, 2 wrong usage.",
+    .text =
+        "The first plain argument is the model, unless -m gives it; all others are the prompt. A single argument with "
+        "blanks in it "
+        "that is not the name of a file is the prompt, for the default model. Without a prompt, standard input is the "
+        "prompt; with one, what comes on standard input follows it behind a blank line, as in "
+        "cat page | tessera run -p \"sum it up\". Either is read to its end (</dev/null: there is none), and one line "
+        "break at "
+        "the end is left out; -f FILE takes all bytes and leaves standard input alone.\n"
+        "\n"
+        "The answer is printed as it comes, and its last line is ended; statistics follow on standard error. At a "
+        "terminal "
+        "lines are broken between words. --json has the text exactly as the model made it.\n"
+        "Exit code: 0 answered, 1 failed or interrupted, 2 wrong usage.",
     .run = run,
     .files = "@model",
 };

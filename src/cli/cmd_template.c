@@ -45,17 +45,20 @@ static ts_status read_context(const char *path, json_t **out, ts_err *err) {
         return TS_OK;
     }
     json_decref(j);
-    return ts_fail(err, TS_E_FORMAT, "%s: neither a JSON object like {\"messages\": [...]} nor a list of messages", name);
+    return ts_fail(err, TS_E_FORMAT, "%s: neither a JSON object like {\"messages\": [...]} nor a list of messages",
+                   name);
 }
 
 /* {"text": "...", "data": [[begin, end], ...], "tokens": [...], "pieces": [...]} */
 static bool write_json(const ts_tokenizer *tok, const ts_jinja_out *text, const ts_tokens *ids, ts_buf *out) {
-    if (!ts_buf_puts(out, "{\"text\":") || !cli_json_string(out, text->text.data ? text->text.data : "", text->text.len) ||
+    if (!ts_buf_puts(out, "{\"text\":") ||
+        !cli_json_string(out, text->text.data ? text->text.data : "", text->text.len) ||
         !ts_buf_puts(out, ",\"data\":["))
         return false;
     for (size_t i = 0; i < text->n_data; i++)
         if (!ts_buf_printf(out, "%s[%zu,%zu]", i ? "," : "", text->data[i].begin, text->data[i].end)) return false;
-    return ts_buf_putc(out, ']') && (!ids || (ts_buf_putc(out, ',') && cli_pieces_json(tok, ids, out))) && ts_buf_puts(out, "}\n");
+    return ts_buf_putc(out, ']') && (!ids || (ts_buf_putc(out, ',') && cli_pieces_json(tok, ids, out))) &&
+           ts_buf_puts(out, "}\n");
 }
 
 static ts_status print(const args *a, const ts_tokenizer *tok, const ts_jinja_out *text, ts_err *err) {
@@ -63,10 +66,12 @@ static ts_status print(const args *a, const ts_tokenizer *tok, const ts_jinja_ou
     ts_buf out = {0};
     ts_status s = a->tokens ? ts_prompt_tokens(tok, text, &ids, err) : TS_OK;
     if (s == TS_OK) {
-        bool line = !a->tokens && isatty(STDOUT_FILENO) && text->text.len && text->text.data[text->text.len - 1] != '\n';
-        bool ok = a->json     ? write_json(tok, text, a->tokens ? &ids : NULL, &out)
-                  : a->tokens ? cli_pieces_lines(tok, &ids, &out) && ts_buf_putc(&out, '\n')
-                              : ts_buf_append(&out, text->text.data, text->text.len) && (!line || ts_buf_putc(&out, '\n'));
+        bool line =
+            !a->tokens && isatty(STDOUT_FILENO) && text->text.len && text->text.data[text->text.len - 1] != '\n';
+        bool ok = a->json ? write_json(tok, text, a->tokens ? &ids : NULL, &out)
+                  : a->tokens
+                      ? cli_pieces_lines(tok, &ids, &out) && ts_buf_putc(&out, '\n')
+                      : ts_buf_append(&out, text->text.data, text->text.len) && (!line || ts_buf_putc(&out, '\n'));
         if (!ok) s = ts_fail_nomem(err, "the prompt", text->text.len);
         else if (a->json || a->tokens) fwrite(out.data, 1, out.len, stdout); /* main tells of an output that is gone */
         else cli_put_text(out.data ? out.data : "", out.len);
@@ -81,13 +86,15 @@ static ts_status show(const args *a, const ts_tokenizer *tok, ts_err *err) {
     ts_templates *all = NULL;
     ts_jinja_out text = {0};
     const ts_chat_opts *o = &a->template.opts;
-    const ts_prompt_opts p = {.name = o->name, .text = o->text, .text_name = o->text_name, .has_now = o->has_now, .now = o->now};
+    const ts_prompt_opts p = {
+        .name = o->name, .text = o->text, .text_name = o->text_name, .has_now = o->has_now, .now = o->now};
     ts_status s = read_context(a->context, &context, err);
     if (s == TS_OK && json_object_update(context, a->template.all) != 0) s = ts_fail_nomem(err, "the variables", 0);
     if (s == TS_OK && tok) s = ts_templates_new(&all, tok, err);
     if (s == TS_OK) {
         s = ts_prompt_render(all, tok, context, &p, &text, err);
-        if (s == TS_E_UNSUPP && all && !ts_templates_describe(all) && !o->text) ts_err_add(err, "; give one with -f FILE");
+        if (s == TS_E_UNSUPP && all && !ts_templates_describe(all) && !o->text)
+            ts_err_add(err, "; give one with -f FILE");
     }
     if (s == TS_OK) s = print(a, tok, &text, err);
     ts_jinja_out_free(&text);
@@ -100,21 +107,30 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     args a = {0};
     const cli_opt opts[] = {
         {CLI_STR, 'm', "model", "PATH", &a.model, 0, 0,
-         "whose template and special tokens: a GGUF file, or a tokenizer as for tessera tokenize (default without -f: as for tessera run)", .values = "@file"},
-        {CLI_STR, 'f', "file", "FILE", &a.template.file, 0, 0, "a Jinja template; with -m in the place of the model's", .values = "@file"},
+         "whose template and special tokens: a GGUF file, or a tokenizer as for tessera tokenize (default without -f: "
+         "as for tessera run)",
+         .values = "@file"},
+        {CLI_STR, 'f', "file", "FILE", &a.template.file, 0, 0, "a Jinja template; with -m in the place of the model's",
+         .values = "@file"},
         {CLI_STR, 0, "context", "FILE", &a.context, 0, 0,
-         "the variables, a JSON object: {\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}], \"add_generation_prompt\": true}; or the list "
-         "of messages alone; - is standard input", .values = "@file"},
+         "the variables, a JSON object: {\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}], "
+         "\"add_generation_prompt\": true}; or the list "
+         "of messages alone; - is standard input",
+         .values = "@file"},
         {CLI_STR, 0, "chat-template", "NAME", &a.template.name, 0, 0,
          "one of the model's other templates (tool_use), or one that is built in, as for tessera run"},
         {CLI_STR, 0, "tools", "FILE", &a.template.tools, 0, 0, "the variable tools: a JSON list", .values = "@file"},
-        {CLI_STR, 0, "documents", "FILE", &a.template.documents, 0, 0, "the variable documents: a JSON list", .values = "@file"},
+        {CLI_STR, 0, "documents", "FILE", &a.template.documents, 0, 0, "the variable documents: a JSON list",
+         .values = "@file"},
         CLI_TEMPLATE_VAR_OPTS(a.template),
         {CLI_FLAG, 0, "tokens", NULL, &a.tokens, 0, 0, "print the model's tokens instead of the text"},
         {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0,
-         "print {\"text\": \"...\", \"data\": [[begin, end], ...]}, data being the bytes that came from the variables; with --tokens also "
+         "print {\"text\": \"...\", \"data\": [[begin, end], ...]}, data being the bytes that came from the variables; "
+         "with --tokens also "
          "\"tokens\" and \"pieces\""},
-        {CLI_STR, 0, "pre", "NAME", &a.pre, 0, 0, "how text is split, for files that do not say: llama-bpe, qwen2, gpt-2, smollm or tekken", .values = "llama-bpe qwen2 gpt-2 smollm tekken ..."},
+        {CLI_STR, 0, "pre", "NAME", &a.pre, 0, 0,
+         "how text is split, for files that do not say: llama-bpe, qwen2, gpt-2, smollm or tekken",
+         .values = "llama-bpe qwen2 gpt-2 smollm tekken ..."},
         {0},
     };
     cli_list rest = {0};
@@ -124,10 +140,13 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     if (code == CLI_OK) code = cli_take_plain(cmd, CLI_PLAIN_MODEL, &rest, &a.model, NULL, NULL);
     if (code == CLI_OK && a.model) code = cli_check_model_path(a.model, true);
     if (code == CLI_OK && !a.context) code = cli_usage_error(cmd, "what conversation? Give it with --context FILE");
-    if (code == CLI_OK && a.template.name && a.template.file) code = cli_usage_error(cmd, "give -f or --chat-template, not both");
+    if (code == CLI_OK && a.template.name && a.template.file)
+        code = cli_usage_error(cmd, "give -f or --chat-template, not both");
     if (code == CLI_OK && !a.model && !a.template.file) a.model = cli_default_model(NULL);
-    if (code == CLI_OK && !a.model && !a.template.file) code = cli_usage_error(cmd, "which template? Give -m PATH or -f FILE");
-    if (code == CLI_OK && !a.model && a.tokens) code = cli_usage_error(cmd, "--tokens needs a model's tokenizer: -m PATH");
+    if (code == CLI_OK && !a.model && !a.template.file)
+        code = cli_usage_error(cmd, "which template? Give -m PATH or -f FILE");
+    if (code == CLI_OK && !a.model && a.tokens)
+        code = cli_usage_error(cmd, "--tokens needs a model's tokenizer: -m PATH");
     if (code == CLI_OK && !a.model && a.pre) code = cli_usage_error(cmd, "--pre is about the model of -m PATH");
     if (code == CLI_OK) code = cli_template_read(cmd, &a.template);
     if (code == CLI_OK && a.model && ts_tokenizer_open(&tok, a.model, a.pre, &err) != TS_OK) code = cli_fail(&err);
@@ -146,11 +165,14 @@ const cli_command cmd_template = {
     .args = "[MODEL] --context FILE",
     .files = "@file",
     .summary = "show what a chat template makes of a conversation",
-    .text = "The template is a Jinja program, run as Hugging Face's apply_chat_template runs it. bos_token, eos_token and the\n"
-            "like are the model's where the context does not name them. Control tokens are recognised in what the template\n"
+    .text = "The template is a Jinja program, run as Hugging Face's apply_chat_template runs it. bos_token, eos_token "
+            "and the\n"
+            "like are the model's where the context does not name them. Control tokens are recognised in what the "
+            "template\n"
             "wrote, never in what came from the variables.\n"
             "\n"
-            "Exit code: 0 printed, 1 the template refused the context (the message says where: line and column) or something\n"
+            "Exit code: 0 printed, 1 the template refused the context (the message says where: line and column) or "
+            "something\n"
             "could not be read, 2 wrong usage.",
     .run = run,
 };

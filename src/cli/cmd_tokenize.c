@@ -53,7 +53,8 @@ static ts_status encode(const ts_tokenizer *t, const args *a, ts_tokens *ids, ts
     } else {
         s = ts_file_read(&text, a->file, TEXT_MAX, err);
     }
-    unsigned flags = (a->bos ? TS_TOKENIZE_BOS : 0) | (a->eos ? TS_TOKENIZE_EOS : 0) | (a->special ? TS_TOKENIZE_SPECIAL : 0);
+    unsigned flags =
+        (a->bos ? TS_TOKENIZE_BOS : 0) | (a->eos ? TS_TOKENIZE_EOS : 0) | (a->special ? TS_TOKENIZE_SPECIAL : 0);
     if (s == TS_OK) s = ts_tokenize(t, text.data, text.len, flags, ids, err);
     if (s == TS_OK) {
         bool ok = a->json  ? ts_buf_putc(out, '{') && cli_pieces_json(t, ids, out) && ts_buf_putc(out, '}')
@@ -70,15 +71,18 @@ static int run(const cli_command *self, int argc, char **argv) {
     const cli_opt opts[] = {
         {CLI_STR, 'm', "model", "PATH", &a.model, 0, 0,
          "GGUF file, tokenizer.json, tokenizer.model, or a folder that holds\none of these or a vocabulary with "
-         "its merges (default: as for tessera run)", .values = "@file"},
+         "its merges (default: as for tessera run)",
+         .values = "@file"},
         {CLI_STR, 'p', "prompt", "TEXT", &a.prompt, 0, 0, "the text"},
         {CLI_STR, 'f', "file", "FILE", &a.file, 0, 0, "the text's file; - is standard input", .values = "@file"},
         {CLI_FLAG_OFF, 0, "no-bos", NULL, &a.bos, 0, 0, "do not put the begin token in front"},
-        {CLI_FLAG_OFF, 0, "no-eos", NULL, &a.eos, 0, 0, "do not put the end token behind (few models' files ask for it)"},
+        {CLI_FLAG_OFF, 0, "no-eos", NULL, &a.eos, 0, 0,
+         "do not put the end token behind (few models' files ask for it)"},
         {CLI_FLAG, 0, "parse-special", NULL, &a.special, 0, 0,
          "the text of control tokens becomes those tokens;\nwith --decode: show them"},
         {CLI_STR, 0, "pre", "NAME", &a.pre, 0, 0,
-         "how text is split, for files that do not say:\nllama-bpe, qwen2, gpt-2, smollm or tekken", .values = "llama-bpe qwen2 gpt-2 smollm tekken ..."},
+         "how text is split, for files that do not say:\nllama-bpe, qwen2, gpt-2, smollm or tekken",
+         .values = "llama-bpe qwen2 gpt-2 smollm tekken ..."},
         {CLI_FLAG, 0, "ids", NULL, &a.ids, 0, 0, "print the ids alone, with commas"},
         {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "print {\"tokens\": [...], \"pieces\": [...]}"},
         {CLI_STR, 0, "decode", "IDS", &a.decode, 0, 0, "the way back: ids with commas to text"},
@@ -91,11 +95,14 @@ static int run(const cli_command *self, int argc, char **argv) {
         code = cli_usage_error(self, "give one of -p TEXT, -f FILE and --decode IDS");
     if (code == CLI_OK && a.ids && a.json) code = cli_usage_error(self, "--ids and --json exclude each other");
     if (code == CLI_OK) code = cli_take_plain(self, CLI_PLAIN_TEXT, &rest, &a.model, given, &a.text);
-    if (code == CLI_OK && !a.model && !(a.model = cli_default_model(NULL))) code = cli_usage_error(self, "-m PATH is missing: whose tokenizer?");
+    if (code == CLI_OK && !a.model && !(a.model = cli_default_model(NULL)))
+        code = cli_usage_error(self, "-m PATH is missing: whose tokenizer?");
     if (code == CLI_OK) code = cli_check_model_path(a.model, true);
     if (a.text) a.len = strlen(a.text);
     else if (code == CLI_OK && !given) code = cli_read_stdin(self, CLI_STDIN_EXACT, &a.text, &a.len);
-    if (code == CLI_OK && !given && !a.text) code = cli_usage_error(self, "what text? Give it as an argument, with -p TEXT or -f FILE, or on standard input");
+    if (code == CLI_OK && !given && !a.text)
+        code =
+            cli_usage_error(self, "what text? Give it as an argument, with -p TEXT or -f FILE, or on standard input");
     ts_free(rest.item);
     if (code) {
         ts_free(a.text);

@@ -25,14 +25,17 @@ int cli_kv_type(const cli_command *cmd, cli_model *m, ts_kv_type *out) {
     const char *keys = m->kv_keys ? m->kv_keys : both, *values = m->kv_values ? m->kv_values : both;
     *out = !strcmp(keys, "f32") ? TS_KV_F32 : TS_KV_F16;
     if (strcmp(keys, values) != 0)
-        return cli_usage_error(cmd, "keys in %s and values in %s: both parts of the KV cache have one type, give --kv f16 or --kv f32", keys, values);
+        return cli_usage_error(
+            cmd, "keys in %s and values in %s: both parts of the KV cache have one type, give --kv f16 or --kv f32",
+            keys, values);
     m->kv = keys;
     return CLI_OK;
 }
 
 /* -1: no such word, -2: the two options contradict each other */
 static int prefetch_of(const cli_model *m) {
-    static const char *const words[] = {[TS_PREFETCH_AUTO] = "auto", [TS_PREFETCH_ON] = "on", [TS_PREFETCH_OFF] = "off"};
+    static const char *const words[] = {
+        [TS_PREFETCH_AUTO] = "auto", [TS_PREFETCH_ON] = "on", [TS_PREFETCH_OFF] = "off"};
     if (!m->prefetch) return m->no_prefetch ? TS_PREFETCH_OFF : TS_PREFETCH_AUTO;
     for (int i = 0; i < 3; i++)
         if (!strcmp(m->prefetch, words[i])) return m->no_prefetch && i != TS_PREFETCH_OFF ? -2 : i;
@@ -49,17 +52,23 @@ int cli_prefetch(const cli_command *cmd, const cli_model *m, ts_prefetch *out) {
 
 void cli_warn_threads(long n) {
     if (n > ts_cpu_count())
-        fprintf(stderr, "tessera: %ld threads on %d processor%s: more threads than processors make it slower\n", n, ts_cpu_count(),
-                ts_cpu_count() == 1 ? "" : "s");
+        fprintf(stderr, "tessera: %ld threads on %d processor%s: more threads than processors make it slower\n", n,
+                ts_cpu_count(), ts_cpu_count() == 1 ? "" : "s");
 }
 
 /* Options that change nothing on this device. */
 static void warn_idle(const cli_model *m) {
     const bool npu = m->device && strcmp(m->device, "cpu") != 0;
-    const char *name = npu ? NULL : m->allow_cpu_ops ? "--allow-cpu-ops" : m->no_prefetch ? "--no-prefetch" : m->prefetch ? "--prefetch" : NULL;
-    if (name) fprintf(stderr, "tessera: %s is about the NPU: without --device npu or npu-sim it changes nothing\n", name);
+    const char *name = npu                ? NULL
+                       : m->allow_cpu_ops ? "--allow-cpu-ops"
+                       : m->no_prefetch   ? "--no-prefetch"
+                       : m->prefetch      ? "--prefetch"
+                                          : NULL;
+    if (name)
+        fprintf(stderr, "tessera: %s is about the NPU: without --device npu or npu-sim it changes nothing\n", name);
     if (m->sim_seed && !(npu && !strcmp(m->device, "npu-sim")))
-        fprintf(stderr, "tessera: --sim-seed is about the simulated NPU: without --device npu-sim it changes nothing\n");
+        fprintf(stderr,
+                "tessera: --sim-seed is about the simulated NPU: without --device npu-sim it changes nothing\n");
 }
 
 int cli_check_model(const cli_command *cmd, cli_model *m) {
@@ -99,8 +108,11 @@ int cli_open_engine(const cli_command *cmd, cli_model *m, ts_engine **out) {
     if (!m->quiet) cli_warn_threads(m->threads);
     if (!m->quiet) warn_idle(m);
     if (m->bundled && !m->quiet)
-        cli_term_print(stderr, "No -m: this is the tiny model that comes with Tessera. It knows Tessera, small sums and little stories; "
-                               "a real model: -m FILE.gguf", true);
+        cli_term_print(
+            stderr,
+            "No -m: this is the tiny model that comes with Tessera. It knows Tessera, small sums and little stories; "
+            "a real model: -m FILE.gguf",
+            true);
     m->loading = (cli_progress){.what = "loading", .unit = "MiB", .per_unit = 1 << 20};
     ts_engine_opts opts = cli_engine_opts(m);
     opts.progress = cli_progress_step;
@@ -118,21 +130,24 @@ int cli_open_session(const cli_command *cmd, cli_model *m, ts_engine *e, ts_sess
     int code = cli_kv_type(cmd, m, &kv);
     if (code) return code;
     m->prompt = (cli_progress){.what = "prompt", .unit = "tokens"};
-    ts_session_opts opts = {.n_ctx = (uint32_t)m->ctx, .kv = kv, .progress = cli_progress_step, .progress_ud = &m->prompt};
+    ts_session_opts opts = {.n_ctx = (uint32_t)m->ctx, .kv = kv, .progress = cli_progress_step,
+                            .progress_ud = &m->prompt};
     ts_err err;
     ts_status s = ts_session_new(out, e, &opts, &err);
     if (s == TS_E_NOMEM) ts_err_add(&err, "; use a smaller --ctx%s", kv == TS_KV_F32 ? " or --kv f16" : "");
     ts_model_info info;
     ts_engine_info(e, &info);
     if (s == TS_OK && !m->quiet && ts_session_n_ctx(*out) > info.n_ctx_train)
-        fprintf(stderr, "tessera: a context of %u tokens, but the model was trained with %u: do not trust what lies beyond\n",
+        fprintf(stderr,
+                "tessera: a context of %u tokens, but the model was trained with %u: do not trust what lies beyond\n",
                 ts_session_n_ctx(*out), info.n_ctx_train);
     return s == TS_OK ? CLI_OK : cli_fail(&err);
 }
 
 cli_sampling cli_sampling_defaults(void) {
     ts_sampler_opts d = ts_sampler_defaults();
-    return (cli_sampling){.temp = 0.8, .top_p = 0.95, .min_p = 0.05, .typical = 1, .repeat = 1, .top_k = d.top_k, .seed = -1,
+    return (cli_sampling){.temp = 0.8, .top_p = 0.95, .min_p = 0.05, .typical = 1, .repeat = 1, .top_k = d.top_k,
+                          .seed = -1,
                           .window = d.penalty_window};
 }
 
@@ -254,7 +269,8 @@ int cli_parse_ids(const cli_command *cmd, const char *text, ts_token **out, size
 int cli_read_text(const cli_command *cmd, const char *prompt, const char *file, char **text, size_t *len) {
     ts_buf b = {0};
     ts_err err;
-    if (!prompt == !file) return cli_usage_error(cmd, prompt ? "give -p or -f, not both" : "what text? Give -p TEXT or -f FILE");
+    if (!prompt == !file)
+        return cli_usage_error(cmd, prompt ? "give -p or -f, not both" : "what text? Give -p TEXT or -f FILE");
     ts_status s = file ? ts_file_read(&b, file, TEXT_LIMIT, &err) : TS_OK;
     if (prompt && !ts_buf_puts(&b, prompt)) s = ts_fail_nomem(&err, "the prompt", strlen(prompt));
     if (s == TS_OK && !ts_buf_reserve(&b, 1)) s = ts_fail_nomem(&err, "the prompt", b.len);

@@ -53,10 +53,11 @@ typedef struct cli_model {
 
 #define CLI_PRE_OPT(m)                                                                                                 \
     {CLI_STR, 0, "pre", "NAME", &(m).pre, 0, 0,                                                                        \
-     "how text is split, for files that do not say: llama-bpe, qwen2, gpt-2, smollm or tekken", .values = "llama-bpe qwen2 gpt-2 smollm tekken ..."}
+     "how text is split, for files that do not say: llama-bpe, qwen2, gpt-2, smollm or tekken",                        \
+     .values = "llama-bpe qwen2 gpt-2 smollm tekken ..."}
 
-/* Is there a model to open, with options that can be right? To be asked before input is read. Without -m, fills in the default
- * model (bundled.h). */
+/* Is there a model to open, with options that can be right? To be asked before input is read. Without -m, fills in
+ * the default model (bundled.h). */
 int cli_check_model(const cli_command *cmd, cli_model *m);
 /* One line to standard error where there are fewer processors than n. */
 void cli_warn_threads(long n);
@@ -75,8 +76,8 @@ void cli_warn_threads(long n);
 ts_engine_opts cli_engine_opts(const cli_model *m);
 /* The ledger to standard error where it was asked for; CLI_FAIL after a line where the check found a difference. */
 int cli_report_ledger(const cli_model *m, const ts_engine *e, bool print);
-/* Open the engine, showing progress; warns of more threads than processors, and says so where the model is Tessera's own for want of
- * another. CLI_OK, or an exit code after one line to standard error. */
+/* Open the engine, showing progress; warns of more threads than processors, and says so where the model is Tessera's
+ * own for want of another. CLI_OK, or an exit code after one line to standard error. */
 int cli_open_engine(const cli_command *cmd, cli_model *m, ts_engine **out);
 /* A session with the context and KV type asked for. */
 int cli_open_session(const cli_command *cmd, cli_model *m, ts_engine *e, ts_session **out);
@@ -100,7 +101,8 @@ void cli_sampling_free(cli_sampling *s);
          "add B to the logit of token ID; -inf forbids it; repeatable"},                                               \
         {CLI_REAL, 0, "repeat-penalty", "X", &(s).repeat, 0.01, 100, "on tokens of the last 64 (default 1: off)",      \
          .also = "--repetition-penalty"},                                                                              \
-        {CLI_REAL, 0, "frequency-penalty", "X", &(s).frequency, -100, 100, "times the count of the token (default 0: off)"}, \
+        {CLI_REAL, 0, "frequency-penalty", "X", &(s).frequency, -100, 100,                                             \
+         "times the count of the token (default 0: off)"},                                                             \
         {CLI_REAL, 0, "presence-penalty", "X", &(s).presence, -100, 100, "once per token seen (default 0: off)"},      \
         {CLI_INT, 0, "penalty-window", "N", &(s).window, -1, 1 << 24,                                                  \
          "tokens that penalties look back (default 64; -1: all)", .also = "--repeat-last-n"},                          \
@@ -117,14 +119,15 @@ void cli_sampling_free(cli_sampling *s);
          .also = "--reverse-prompt"}
 
 /* "ID=B" of --logit-bias; `shown` is what messages call it. TS_E_INVAL. */
-TS_NODISCARD ts_status cli_parse_bias(const char *shown, const char *text, uint32_t n_vocab, ts_logit_bias *out, ts_err *err);
+TS_NODISCARD ts_status cli_parse_bias(const char *shown, const char *text, uint32_t n_vocab, ts_logit_bias *out,
+                                      ts_err *err);
 /* Sets s->seed where it was -1. *s must outlive the sampler. */
 TS_NODISCARD ts_status cli_sampler_new(cli_sampling *s, uint32_t n_vocab, ts_sampler **out, ts_err *err);
 /* The same for a command: CLI_OK, or an exit code after one line to standard error. */
 int cli_open_sampler(const cli_command *cmd, cli_sampling *s, const ts_engine *e, ts_sampler **out);
 
-/* Can there be such a chat template (NULL: none is asked for): one of text/chat.c, or one that models have under a usual
- * name? To be asked before a model is loaded. */
+/* Can there be such a chat template (NULL: none is asked for): one of text/chat.c, or one that models have under a
+ * usual name? To be asked before a model is loaded. */
 int cli_check_template(const char *name);
 
 /* "1,2,3", or the numbers in @FILE (separated by commas or white space). *out is allocated (free). */

@@ -23,9 +23,10 @@ void cli_words_add(cli_words *w, const char *word, const char *typed) {
 static char *folder_of(const char *path, size_t len) {
     const char *home = getenv("HOME");
     ts_buf real = {0};
-    bool ok = len == 0                                       ? ts_buf_puts(&real, "./")
-              : home && len >= 2 && !strncmp(path, "~/", 2) ? ts_buf_printf(&real, "%s/%.*s", home, (int)(len - 2), path + 2)
-                                                             : ts_buf_append(&real, path, len);
+    bool ok = len == 0 ? ts_buf_puts(&real, "./")
+              : home && len >= 2 && !strncmp(path, "~/", 2)
+                  ? ts_buf_printf(&real, "%s/%.*s", home, (int)(len - 2), path + 2)
+                  : ts_buf_append(&real, path, len);
     if (!ok) ts_buf_free(&real);
     return real.data;
 }
@@ -40,7 +41,8 @@ void cli_words_add_files(cli_words *w, const char *path) {
         if (d->d_name[0] == '.' && *name != '.') continue;
         ts_buf full = {0}, shown = {0};
         struct stat st;
-        bool is_folder = ts_buf_printf(&full, "%s%s", folder, d->d_name) && stat(full.data, &st) == 0 && S_ISDIR(st.st_mode);
+        bool is_folder =
+            ts_buf_printf(&full, "%s%s", folder, d->d_name) && stat(full.data, &st) == 0 && S_ISDIR(st.st_mode);
         if (ts_buf_printf(&shown, "%.*s%s%s", (int)len, path, d->d_name, is_folder ? "/" : "")) add(w, shown.data);
         else ts_buf_free(&shown);
         ts_buf_free(&full);

@@ -11,14 +11,14 @@ typedef struct cli_words { /* zero-initialise; free with cli_words_free */
     size_t n, cap;
 } cli_words;
 
-/* Fill *out with the texts that may stand in the place of line[*from..]: *from is set too. Nothing to offer: leave *out empty. A word
- * that is complete may end in a space. */
+/* Fill *out with the texts that may stand in the place of line[*from..]: *from is set too. Nothing to offer: leave
+ * *out empty. A word that is complete may end in a space. */
 typedef void cli_complete_fn(void *ud, const char *line, size_t *from, cli_words *out);
 
 /* Add a copy where it begins with `typed`. Out of memory: it is left out. */
 void cli_words_add(cli_words *w, const char *word, const char *typed);
-/* Add the names of files that begin with `path`, folders with a slash behind; hidden ones where their dot was typed. "~/" is
- * the home. */
+/* Add the names of files that begin with `path`, folders with a slash behind; hidden ones where their dot was typed.
+ * "~/" is the home. */
 void cli_words_add_files(cli_words *w, const char *path);
 void cli_words_sort(cli_words *w);
 /* Bytes, of whole characters, that all words have in common. */

@@ -11,77 +11,100 @@ typedef struct foreign {
 
 #define NO_GPU      "there is no GPU code yet: layers run on the CPU, or on the NPU with --device npu"
 #define NO_DOWNLOAD "nothing is downloaded: fetch a GGUF file yourself (curl -LO URL) and give it with -m FILE.gguf"
-#define NO_SERVER   "there is no server yet: tessera chat and tessera run work at the terminal and in pipes, with --json for programs"
+#define NO_SERVER \
+    "there is no server yet: tessera chat and tessera run work at the terminal and in pipes, with --json for programs"
 #define NO_SAMPLER  "this sampler is not there; --help lists those that are, under Sampling"
 #define FROM_FILE   "this is read from the model file and cannot be changed"
 #define ONE_SPEED   "this does not need an option here: leave it out"
 
-/* ---- options: what an option of Tessera does too is an alias in that option's table, not a line here --------------------- */
+/* ---- options: what an option of Tessera does too is an alias in that option's table, not a line here ------------- */
 
 static const foreign options[] = {
-    {"ngl gpu-layers n-gpu-layers num-gpu mg main-gpu sm split-mode ts tensor-split ot override-tensor nkvo no-kv-offload kvo "
+    {"ngl gpu-layers n-gpu-layers num-gpu mg main-gpu sm split-mode ts tensor-split ot override-tensor nkvo "
+     "no-kv-offload kvo "
      "kv-offload cmoe cpu-moe ncmoe n-cpu-moe no-op-offload op-offload fit gpu",
      NO_GPU},
     {"fa flash-attn no-flash-attn", "attention needs no option: there is one way, which keeps no matrix of scores"},
-    {"b batch-size ub ubatch-size num-batch", "the prompt goes through up to 256 tokens at a time, which gives the same bits as any other batch: leave it out"},
+    {"b batch-size ub ubatch-size num-batch",
+     "the prompt goes through up to 256 tokens at a time, which gives the same bits as any other batch: leave it out"},
     {"tb threads-batch", "prompt and answer use the same threads: -t N"},
     {"mu model-url hf hfr hf-repo hff hf-file hft hf-token dr docker-repo hfd hfrd offline insecure", NO_DOWNLOAD},
     {"mmap mmp no-mmap mlock dio direct-io no-direct-io use-mmap use-mlock",
-     "weights are packed into memory of their own while the file is mapped, so there is nothing to choose: leave it out"},
+     "weights are packed into memory of their own while the file is mapped, so there is nothing to choose: leave it "
+     "out"},
     {"cnv conversation i interactive if interactive-first ins instruct",
      "tessera chat is a conversation and tessera run one answer: leave the option out"},
-    {"no-cnv no-conversation", "tessera run gives one answer; with --raw it continues the text without a chat template"},
+    {"no-cnv no-conversation",
+     "tessera run gives one answer; with --raw it continues the text without a chat template"},
     {"st single-turn", "tessera run -p TEXT answers one message and ends"},
     {"mli multiline-input", "in tessera chat, \"\"\" begins and ends a message of several lines"},
     {"color co colors", "colours come by themselves on a terminal that has them, unless NO_COLOR is set: leave it out"},
     {"v verbose verbosity lv log-verbosity verbose-prompt log-verbose stats",
-     "tessera run prints its statistics without asking, tessera chat with --verbose; tessera tokenize shows a prompt's tokens"},
-    {"q quiet silent simple-io log-disable no-perf perf no-display-prompt display-prompt log-file log-colors log-prefix log-timestamps "
+     "tessera run prints its statistics without asking, tessera chat with --verbose; tessera tokenize shows a prompt's "
+     "tokens"},
+    {"q quiet silent simple-io log-disable no-perf perf no-display-prompt display-prompt log-file log-colors "
+     "log-prefix log-timestamps "
      "ld logdir no-show-timings show-timings",
-     "the answer alone goes to standard output, everything else to standard error (2>FILE); tessera run -q leaves that out"},
-    {"warmup no-warmup", "there is no warm-up in run and chat, and bench leaves its first run out of the figures: leave it out"},
+     "the answer alone goes to standard output, everything else to standard error (2>FILE); tessera run -q leaves that "
+     "out"},
+    {"warmup no-warmup",
+     "there is no warm-up in run and chat, and bench leaves its first run out of the figures: leave it out"},
     {"num-predict max-new-tokens max-length", "the length of the answer is limited by -n N"},
     {"context-length ctx-len max-model-len max-seq-len", "the size of the context is --ctx N"},
-    {"jinja no-jinja", "chat templates are taken from the model file without an option; --chat-template NAME takes another"},
+    {"jinja no-jinja",
+     "chat templates are taken from the model file without an option; --chat-template NAME takes another"},
     {"cml chatml", "--chat-template chatml"},
     {"keep context-shift no-context-shift dt defrag-thold swa-full cram cache-ram ctxcp swa-checkpoints",
      "nothing is dropped from a full context: the answer ends and says so, and --ctx N makes room from the start"},
     {"prompt-cache prompt-cache-all prompt-cache-ro lcs lookup-cache-static lcd lookup-cache-dynamic",
      "tessera chat keeps the cache of its conversation, and /save FILE and /load FILE keep the conversation"},
-    {"e escape no-escape", "the prompt is taken as it is: let the shell write line breaks ($'one\\ntwo') or use -f FILE"},
+    {"e escape no-escape",
+     "the prompt is taken as it is: let the shell write line breaks ($'one\\ntwo') or use -f FILE"},
     {"bf binary-file", "-f FILE takes any bytes with --raw"},
-    {"in-prefix in-suffix in-prefix-bos", "what stands around a message is the chat template's: --chat-template NAME, or --raw for none"},
-    {"think hidethinking reasoning-format reasoning-budget reasoning", "whether a model thinks is decided by its chat template and your message"},
-    {"np parallel ns sequences cb cont-batching no-cont-batching nocb slots no-slots props metrics", "one conversation at a time is computed: start the program twice for two"},
-    {"port host path api-key api-key-file api-prefix no-webui webui timeout to threads-http alias a embeddings embedding reranking "
+    {"in-prefix in-suffix in-prefix-bos",
+     "what stands around a message is the chat template's: --chat-template NAME, or --raw for none"},
+    {"think hidethinking reasoning-format reasoning-budget reasoning",
+     "whether a model thinks is decided by its chat template and your message"},
+    {"np parallel ns sequences cb cont-batching no-cont-batching nocb slots no-slots props metrics",
+     "one conversation at a time is computed: start the program twice for two"},
+    {"port host path api-key api-key-file api-prefix no-webui webui timeout to threads-http alias a embeddings "
+     "embedding reranking "
      "rerank keepalive ttl",
      NO_SERVER},
     {"numa", "there is no NUMA control: numactl --cpunodebind=0 --membind=0 tessera ... does it from outside"},
-    {"C cpu-mask Cr cpu-range cpu-strict prio poll Cb cpu-mask-batch Crb cpu-range-batch cpu-strict-batch prio-batch poll-batch delay",
+    {"C cpu-mask Cr cpu-range cpu-strict prio poll Cb cpu-mask-batch Crb cpu-range-batch cpu-strict-batch prio-batch "
+     "poll-batch delay",
      "pin the program from outside: taskset -c 0-3 tessera ...; -t N sets the threads"},
-    {"lora lora-scaled lora-base lora-init-without-apply control-vector control-vector-scaled control-vector-layer-range adapter",
+    {"lora lora-scaled lora-base lora-init-without-apply control-vector control-vector-scaled "
+     "control-vector-layer-range adapter",
      "adapters are not applied: merge them into the model file first"},
     {"grammar grammar-file j json-schema jf json-schema-file format bnf",
      "there is no grammar or JSON mode yet; --json puts the answer and its statistics into one JSON object"},
-    {"mm mmproj mmproj-url image audio no-mmproj mmproj-offload no-mmproj-offload mv vocoder", "only text models run here"},
-    {"md model-draft draft draft-n draft-max draft-min draft-n-min draft-p-min ngld gpu-layers-draft devd device-draft cd ctx-size-draft "
+    {"mm mmproj mmproj-url image audio no-mmproj mmproj-offload no-mmproj-offload mv vocoder",
+     "only text models run here"},
+    {"md model-draft draft draft-n draft-max draft-min draft-n-min draft-p-min ngld gpu-layers-draft devd device-draft "
+     "cd ctx-size-draft "
      "speculative",
      "there is no speculative decoding yet"},
-    {"rope-scaling rope-scale rope-freq-base rope-freq-scale yarn-orig-ctx yarn-ext-factor yarn-attn-factor yarn-beta-slow "
+    {"rope-scaling rope-scale rope-freq-base rope-freq-scale yarn-orig-ctx yarn-ext-factor yarn-attn-factor "
+     "yarn-beta-slow "
      "yarn-beta-fast grp-attn-n gan grp-attn-w gaw override-kv rms-norm-eps",
      FROM_FILE},
     {"mirostat mirostat-lr mirostat-ent mirostat-eta mirostat-tau dynatemp-range dynatemp-exp dry-multiplier dry-base "
-     "dry-allowed-length dry-penalty-last-n dry-sequence-breaker xtc-probability xtc-threshold tfs top-n-sigma top-nsigma "
+     "dry-allowed-length dry-penalty-last-n dry-sequence-breaker xtc-probability xtc-threshold tfs top-n-sigma "
+     "top-nsigma "
      "adaptive-target adaptive-decay num-beams",
      NO_SAMPLER},
     {"samplers sampling-seq sampler-seq", "the order of the samplers is fixed; --help lists them in it"},
     {"do-sample greedy", "--temp 0 always takes the likeliest token, any other temperature draws"},
     {"n-probs num-logprobs", "--logprobs K gives the log-probabilities"},
-    {"ppl perplexity ppl-stride ppl-output-type hellaswag winogrande multiple-choice kl-divergence all-logits kl-divergence-base",
+    {"ppl perplexity ppl-stride ppl-output-type hellaswag winogrande multiple-choice kl-divergence all-logits "
+     "kl-divergence-base",
      "tessera eval computes perplexity, and with --logits-out FILE all logits"},
     {"chunks", "tessera eval --truncate scores the first --ctx tokens alone"},
     {"list-devices", "the devices are cpu, npu and npu-sim; tessera npu selftest --to 1 asks for the NPU"},
-    {"o output output-format", "tessera bench has --json and --csv, other results go where standard output goes (> FILE)"},
+    {"o output output-format",
+     "tessera bench has --json and --csv, other results go where standard output goes (> FILE)"},
     {"pg", "bench measures the prompt (-p N) and the answer (-n N) apart"},
     {"show-count no-parse-special", ONE_SPEED},
     {"stdin", "standard input is read where no text is given, or with -f -"},
@@ -91,23 +114,29 @@ static const foreign options[] = {
     {"grp batched mul-mat-q no-mul-mat-q ncpu low-vram", ONE_SPEED},
 };
 
-/* ---- commands ------------------------------------------------------------------------------------------------------- */
+/* ---- commands ---------------------------------------------------------------------------------------------------- */
 
 static const foreign commands[] = {
-    {"list ls models", "there is no store of models: ls *.gguf shows the files, and tessera inspect FILE.gguf what is in one"},
-    {"ps stop kill load unload status log top", "nothing runs in the background: a model is loaded by tessera run or chat and leaves with it"},
+    {"list ls models",
+     "there is no store of models: ls *.gguf shows the files, and tessera inspect FILE.gguf what is in one"},
+    {"ps stop kill load unload status log top",
+     "nothing runs in the background: a model is loaded by tessera run or chat and leaves with it"},
     {"pull get download push fetch search", NO_DOWNLOAD},
     {"import add", "there is no store of models: every command takes the file itself, -m FILE.gguf"},
     {"serve server start daemon api launch", NO_SERVER},
     {"show info", "show is called inspect: tessera inspect FILE.gguf"},
     {"gguf-dump gguf dump metadata hash gguf-hash", "what a file holds is told by tessera inspect FILE.gguf"},
     {"rm remove delete cp copy mv rename", "there is no store of models: they are files, rm and cp work on them"},
-    {"create convert", "models are used as they are: other programs make GGUF files, for example llama.cpp's convert_hf_to_gguf.py"},
-    {"quantize quantise imatrix export-lora merge split gguf-split", "model files are not changed here: llama.cpp's llama-quantize and llama-gguf-split do it"},
+    {"create convert",
+     "models are used as they are: other programs make GGUF files, for example llama.cpp's convert_hf_to_gguf.py"},
+    {"quantize quantise imatrix export-lora merge split gguf-split",
+     "model files are not changed here: llama.cpp's llama-quantize and llama-gguf-split do it"},
     {"finetune train", "models are not trained here"},
     {"perplexity ppl", "perplexity is called eval: tessera eval -m FILE.gguf -f TEXT"},
-    {"devices device list-devices gpus validate check doctor diagnose selftest probe test", "is there an NPU and does it work: tessera npu selftest; other devices are cpu and npu-sim"},
-    {"generate complete completion-text answer ask infer predict prompt cli main simple", "one answer is called run: tessera run -m FILE.gguf \"your question\""},
+    {"devices device list-devices gpus validate check doctor diagnose selftest probe test",
+     "is there an NPU and does it work: tessera npu selftest; other devices are cpu and npu-sim"},
+    {"generate complete completion-text answer ask infer predict prompt cli main simple",
+     "one answer is called run: tessera run -m FILE.gguf \"your question\""},
     {"talk interactive repl converse assistant", "a conversation is called chat: tessera chat FILE.gguf"},
     {"embed embedding embeddings rerank rank", "there are no embeddings: Tessera generates text"},
     {"benchmark batched-bench speed", "measuring speed is called bench: tessera bench -m FILE.gguf"},
@@ -115,18 +144,20 @@ static const foreign commands[] = {
     {"encode", "text becomes tokens with tessera tokenize -m FILE.gguf -p TEXT"},
     {"login logout signin signout", "there is no account and no network here"},
     {"update upgrade install uninstall", "Tessera comes from its source: git pull, then ninja -C build install"},
-    {"config set env", "there is no configuration file: options stand on the command line, TESSERA_MODEL names a model to use without -m"},
+    {"config set env", "there is no configuration file: options stand on the command line, TESSERA_MODEL names a model "
+                       "to use without -m"},
     {"tune gui tui web ui webui", "there is no such surface: tessera chat is the conversation at the terminal"},
     {"man manual docs", "the manual is man tessera once installed; tessera COMMAND --help tells the same"},
 };
 
-/* ---- values --------------------------------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------------------------------ */
 
 static const struct {
     const char *option;
     foreign value;
 } values[] = {
-    {"device", {"gpu cuda cuda0 cuda1 vulkan vulkan0 metal rocm rocm0 hip sycl opencl igpu dgpu mps amd nvidia", NO_GPU}},
+    {"device",
+     {"gpu cuda cuda0 cuda1 vulkan vulkan0 metal rocm rocm0 hip sycl opencl igpu dgpu mps amd nvidia", NO_GPU}},
     {"device", {"xdna xdna1 npu0 npu1 ryzenai ipu amdxdna", "the NPU is called npu, the simulated one npu-sim"}},
     {"kv", {"f64 q8-0 q4-0 q4-1 q5-0 q5-1 iq4-nl bf16 q8 q4 int8 fp8", "the KV cache has elements of type f16 or f32"}},
 };

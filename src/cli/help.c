@@ -90,7 +90,7 @@ void cli_help(const cli_command *cmd, const cli_opt *opts) {
     put_option(&help);
 }
 
-/* ---- the manual page -------------------------------------------------------------------------------------------- */
+/* ---- the manual page --------------------------------------------------------------------------------------------- */
 
 /* Text for roff: backslashes and hyphens escaped, no line begins with a control character. */
 static void put_roff(const char *s, size_t len, bool line_start) {

@@ -54,12 +54,16 @@ static int unknown(const char *first) {
         fprintf(stderr, "unknown command \"%s\": %s", shown, say);
     } else if (*first == '-') {
         fprintf(stderr, "unknown option \"%s\"", shown);
-        if (strcmp(first, "-") != 0) fprintf(stderr, ": options stand behind a command, as in tessera run -m FILE.gguf -p TEXT");
+        if (strcmp(first, "-") != 0)
+            fprintf(stderr, ": options stand behind a command, as in tessera run -m FILE.gguf -p TEXT");
     } else if ((dot && !strcasecmp(dot, ".gguf")) || strchr(first, '/')) {
-        fprintf(stderr, "\"%s\" is no command; for a model: tessera chat FILE.gguf, or tessera run FILE.gguf \"your question\"", shown);
+        fprintf(stderr,
+                "\"%s\" is no command; for a model: tessera chat FILE.gguf, or tessera run FILE.gguf \"your question\"",
+                shown);
     } else {
         cli_nearest near = {.word = first, .len = strlen(first)};
-        for (const cli_command *const *c = cli_commands; *c; c++) cli_nearest_offer(&near, (*c)->name, strlen((*c)->name));
+        for (const cli_command *const *c = cli_commands; *c; c++)
+            cli_nearest_offer(&near, (*c)->name, strlen((*c)->name));
         fprintf(stderr, "unknown command \"%s\"", shown);
         if (near.found) fprintf(stderr, "; did you mean %s?", near.found);
     }
@@ -93,7 +97,8 @@ int main(int argc, char **argv) {
     const char *first = argv[1];
     const cli_command *command = find(first);
     if (command) return run(command, argc - 1, argv + 1);
-    if (!strcmp(first, "--help") || !strcmp(first, "-h") || !strcmp(first, "help") || !strcmp(first, "-help")) return help(argc - 2, argv + 2);
+    if (!strcmp(first, "--help") || !strcmp(first, "-h") || !strcmp(first, "help") || !strcmp(first, "-help"))
+        return help(argc - 2, argv + 2);
     if (!strcmp(first, "--version") || !strcmp(first, "version") || !strcmp(first, "-V") || !strcmp(first, "-v")) {
         printf("tessera %s\n", TESSERA_VERSION);
         return cli_output_end(CLI_OK);

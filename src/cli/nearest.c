@@ -16,14 +16,16 @@ static size_t least(size_t a, size_t b) {
 
 size_t cli_distance(const char *a, size_t a_len, const char *b, size_t b_len) {
     if (a_len > WORD || b_len > WORD) return SIZE_MAX;
-    size_t rows[3][WORD + 1], *before = rows[0], *last = rows[1], *row = rows[2]; /* of prefixes of a against those of b */
+    /* of prefixes of a against those of b */
+    size_t rows[3][WORD + 1], *before = rows[0], *last = rows[1], *row = rows[2];
     for (size_t k = 0; k <= b_len; k++) last[k] = k;
     for (size_t i = 1; i <= a_len; i++) {
         row[0] = i;
         for (size_t k = 1; k <= b_len; k++) {
             char x = plain(a[i - 1]), y = plain(b[k - 1]);
             row[k] = least(last[k - 1] + (x != y), least(last[k], row[k - 1]) + 1);
-            if (i > 1 && k > 1 && x == plain(b[k - 2]) && y == plain(a[i - 2])) row[k] = least(row[k], before[k - 2] + 1);
+            if (i > 1 && k > 1 && x == plain(b[k - 2]) && y == plain(a[i - 2]))
+                row[k] = least(row[k], before[k - 2] + 1);
         }
         size_t *oldest = before;
         before = last, last = row, row = oldest;

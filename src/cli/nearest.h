@@ -4,13 +4,13 @@
 
 #include <stddef.h>
 
-/* Letters to insert, remove, replace or swap with their neighbour, to make the one word of the other (Damerau-Levenshtein
- * distance, in which no part is edited twice). Capital and small letters are equal, as are '_' and '-'. Words of more than 63 bytes
- * are as far apart as can be: SIZE_MAX. */
+/* Letters to insert, remove, replace or swap with their neighbour, to make the one word of the other
+ * (Damerau-Levenshtein distance, in which no part is edited twice). Capital and small letters are equal, as are '_'
+ * and '-'. Words of more than 63 bytes are as far apart as can be: SIZE_MAX. */
 size_t cli_distance(const char *a, size_t a_len, const char *b, size_t b_len);
 
-/* Offer all known words one after the other; `found` is then the nearest of those that are near enough for a typing error, or that
- * the typed word begins, NULL where there is none. Among equals the first one wins. */
+/* Offer all known words one after the other; `found` is then the nearest of those that are near enough for a typing
+ * error, or that the typed word begins, NULL where there is none. Among equals the first one wins. */
 typedef struct cli_nearest {
     const char *word; /* as typed; set these two, the rest is 0 */
     size_t len;

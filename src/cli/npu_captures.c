@@ -4,7 +4,10 @@
 #include <string.h>
 
 static int hex_digit(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 static ts_status get_hex(json_t *o, const char *key, ts_arena *a, const uint8_t **out, size_t *len, ts_err *err) {
@@ -33,7 +36,8 @@ static ts_status get_int(json_t *o, const char *key, long lo, long hi, long *out
 }
 
 static ts_status read_record(npu_captures *cs, json_t *o, size_t line, ts_err *err) {
-    if (!ts_grow((void **)&cs->r, &cs->cap, cs->n + 1, sizeof *cs->r)) return ts_fail_nomem(err, "records", sizeof *cs->r);
+    if (!ts_grow((void **)&cs->r, &cs->cap, cs->n + 1, sizeof *cs->r))
+        return ts_fail_nomem(err, "records", sizeof *cs->r);
     npu_capture *r = &cs->r[cs->n];
     long in_offset = 0, out_offset = 0;
     *r = (npu_capture){.line = line};

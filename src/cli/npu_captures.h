@@ -1,4 +1,5 @@
-/* npu_captures.h - files of captured silicon results, a JSON object a line (`tessera npu replay`). Depends on: aie2/replay.h. */
+/* npu_captures.h - files of captured silicon results, a JSON object a line (`tessera npu replay`). Depends on:
+ * aie2/replay.h. */
 #ifndef TS_CLI_NPU_CAPTURES_H
 #define TS_CLI_NPU_CAPTURES_H
 
@@ -20,9 +21,10 @@ typedef struct npu_captures {
     ts_arena arena;
 } npu_captures;
 
-/* Add the records of a text to an empty or filled *cs. `name` is what messages call the text. On an error *cs holds those before the
- * bad line. Errors: TS_E_FORMAT with name and line, or where there is no record at all; TS_E_NOMEM. */
-TS_NODISCARD ts_status npu_captures_parse(npu_captures *cs, const char *text, size_t len, const char *name, ts_err *err);
+/* Add the records of a text to an empty or filled *cs. `name` is what messages call the text. On an error *cs holds
+ * those before the bad line. Errors: TS_E_FORMAT with name and line, or where there is no record at all; TS_E_NOMEM. */
+TS_NODISCARD ts_status npu_captures_parse(npu_captures *cs, const char *text, size_t len, const char *name,
+                                          ts_err *err);
 /* Replay all, batch by batch (records of a batch stand together). Errors: as ts_aie2_replay, with the batch. */
 TS_NODISCARD ts_status npu_captures_replay(npu_captures *cs, const char *name, ts_err *err);
 void npu_captures_free(npu_captures *cs);

@@ -37,7 +37,8 @@ static void add(plan *p, const char *name, uint32_t count, int n, const ts_gemv_
     for (int i = 0; i < n; i++) {
         e->op.shape[i] = shape[i];
         if (i == 0 || shape[i].type != shape[0].type)
-            snprintf(e->name + strlen(e->name), sizeof e->name - strlen(e->name), "%c%s", i ? '+' : ' ', ts_dtype_get(shape[i].type)->name);
+            snprintf(e->name + strlen(e->name), sizeof e->name - strlen(e->name), "%c%s", i ? '+' : ' ',
+                     ts_dtype_get(shape[i].type)->name);
     }
 }
 
@@ -49,12 +50,13 @@ static void add_layer(plan *p, const ts_shape *s, ts_dtype base, ts_dtype more, 
     add(p, "ffn_down", count, 1, (ts_gemv_shape[]){{more, d, s->d_ff}});
 }
 
-/* In running order: the first op has nothing before it and is the first of a token; it comes again, prefetched, at the end of
- * the layers, for all the other times. */
+/* In running order: the first op has nothing before it and is the first of a token; it comes again, prefetched, at
+ * the end of the layers, for all the other times. */
 static void make_plan(plan *p, const ts_shape *s, const ts_mix *mix) {
     uint32_t more = 0;
     for (uint32_t i = 0; i < s->n_layer; i++) more += ts_shape_more_bits(i, s->n_layer);
-    const bool mixed = mix->more != mix->base && more > 0 && more < s->n_layer, first_more = ts_shape_more_bits(0, s->n_layer);
+    const bool mixed = mix->more != mix->base && more > 0 && more < s->n_layer,
+               first_more = ts_shape_more_bits(0, s->n_layer);
     const ts_dtype first = first_more ? mix->more : mix->base, second = first_more ? mix->base : mix->more;
     const uint32_t n_first = mixed ? (first_more ? more : s->n_layer - more) : s->n_layer;
     add_layer(p, s, mix->base, first, n_first);
@@ -99,8 +101,10 @@ static total add_up(const plan *p, double gap_us, uint32_t mhz) {
     return t;
 }
 
-static const cli_column op_columns[] = {{"operation", true, 0}, {"times", false, 5}, {"cmds", false, 3}, {"MMAC", false, 4},   {"weights", false, 2},
-                                        {"acts", false, 1},     {"sums", false, 1},  {"time", false, 0}, {"bound", false, 0},  {"share", false, 0}};
+static const cli_column op_columns[] = {{"operation", true, 0}, {"times", false, 5},   {"cmds", false, 3},
+                                        {"MMAC", false, 4},     {"weights", false, 2}, {"acts", false, 1},
+                                        {"sums", false, 1},     {"time", false, 0},    {"bound", false, 0},
+                                        {"share", false, 0}};
 
 static bool add_ops(ts_buf *out, const plan *p, int width) {
     cli_table t = {.column = op_columns, .n_columns = sizeof op_columns / sizeof *op_columns};
@@ -130,55 +134,78 @@ static bool add_share(ts_buf *out, const char *what, double us, double all) {
 
 static const char *clock_text(char out[40], const ts_gemv_dev *d) {
     const ts_npu_clock c = ts_gemv_dev_clock(d);
-    return cli_clock_text(out, &(ts_model_info){.device_mhz = c.mhz, .device_mhz_least = c.least, .device_mhz_most = c.most});
+    return cli_clock_text(out, &(ts_model_info){.device_mhz = c.mhz,
+                                                .device_mhz_least = c.least,
+                                                .device_mhz_most = c.most});
 }
 
-static void print_table(const plan *p, const total *t, const ts_shape *s, const char *type, const ts_gemv_dev *d, bool sim, double gap_us, int n_threads) {
+static void print_table(const plan *p, const total *t, const ts_shape *s, const char *type, const ts_gemv_dev *d,
+                        bool sim, double gap_us, int n_threads) {
     const ts_evidence evidence = ts_gemv_dev_evidence(d);
     char how[100], clock[40];
     const double all = t->device + t->gap;
     ts_buf out = {0};
-    bool ok = ts_buf_printf(&out, "%s %s, one token, linear layers on %s; clock %s%s\n", s->name, type, sim ? "npu-sim" : "npu",
-                            clock_text(clock, d), sim ? " (of the simulation)" : " (as the driver said meanwhile)") &&
-              ts_buf_printf(&out, "every result equals the CPU's, bit for bit; times in microseconds, %s; bound: bytes at %.1f GB/s, the slower of "
-                                  "read and write\n\n", cli_evidence_text(how, evidence), p->dma_rate * 1e-3) &&
-              add_ops(&out, p, cli_term_width(stdout)) &&
-              ts_buf_printf(&out, "\nbytes of a token: packed weights %llu + padding %llu + activations %llu + sums %llu = %llu\n",
-                            (unsigned long long)t->units, (unsigned long long)(t->weights - t->units), (unsigned long long)t->acts,
-                            (unsigned long long)t->sums, (unsigned long long)(t->weights + t->acts + t->sums)) &&
-              ts_buf_printf(&out, "\n%-58s %10s %7s\n", "where a token's time goes (derived)", "us", "share") &&
-              add_share(&out, "bound of 8 DMA channels: reading", t->read, all) && add_share(&out, "  (writing at the same time)", t->write, all);
+    bool ok =
+        ts_buf_printf(&out, "%s %s, one token, linear layers on %s; clock %s%s\n", s->name, type,
+                      sim ? "npu-sim" : "npu", clock_text(clock, d),
+                      sim ? " (of the simulation)" : " (as the driver said meanwhile)") &&
+        ts_buf_printf(&out,
+                      "every result equals the CPU's, bit for bit; times in microseconds, %s; bound: bytes at %.1f "
+                      "GB/s, the slower of "
+                      "read and write\n\n",
+                      cli_evidence_text(how, evidence), p->dma_rate * 1e-3) &&
+        add_ops(&out, p, cli_term_width(stdout)) &&
+        ts_buf_printf(&out,
+                      "\nbytes of a token: packed weights %llu + padding %llu + activations %llu + sums %llu = %llu\n",
+                      (unsigned long long)t->units, (unsigned long long)(t->weights - t->units),
+                      (unsigned long long)t->acts, (unsigned long long)t->sums,
+                      (unsigned long long)(t->weights + t->acts + t->sums)) &&
+        ts_buf_printf(&out, "\n%-58s %10s %7s\n", "where a token's time goes (derived)", "us", "share") &&
+        add_share(&out, "bound of 8 DMA channels: reading", t->read, all) &&
+        add_share(&out, "  (writing at the same time)", t->write, all);
     if (sim)
-        ok = ok && add_share(&out, "submission: host's and driver's part, not in the cycles", t->gap, all) &&
-             add_share(&out, "submission: launch by the firmware", t->launch, all) &&
-             add_share(&out, "tasks, ends of ops, less what prefetch hides", all - t->bound - t->gap - t->launch, all) &&
-             ts_buf_printf(&out, "%-58s %10.0f\n", "a command's fixed cost [silicon, others]: 160 us, outside", gap_us);
+        ok =
+            ok && add_share(&out, "submission: host's and driver's part, not in the cycles", t->gap, all) &&
+            add_share(&out, "submission: launch by the firmware", t->launch, all) &&
+            add_share(&out, "tasks, ends of ops, less what prefetch hides", all - t->bound - t->gap - t->launch, all) &&
+            ts_buf_printf(&out, "%-58s %10.0f\n", "a command's fixed cost [silicon, others]: 160 us, outside", gap_us);
     ok = ok && ts_buf_printf(&out, "%-58s %10.0f\n", "all", all) &&
-         ts_buf_printf(&out, "\n%.2f tokens/s (derived from %s times, %llu commands a token); the bound alone would be %.2f: %.1f %%\n", 1e6 / all, ts_evidence_name(evidence),
-                       (unsigned long long)t->commands, 1e6 / t->bound, 100 * t->bound / all) &&
-         ts_buf_printf(&out, "not included: the host's part of the linear layers, %.0f us on %d threads of this machine (measured), and attention",
+         ts_buf_printf(
+             &out,
+             "\n%.2f tokens/s (derived from %s times, %llu commands a token); the bound alone would be %.2f: %.1f %%\n",
+             1e6 / all, ts_evidence_name(evidence), (unsigned long long)t->commands, 1e6 / t->bound,
+             100 * t->bound / all) &&
+         ts_buf_printf(&out,
+                       "not included: the host's part of the linear layers, %.0f us on %d threads of this machine "
+                       "(measured), and attention",
                        t->host, n_threads);
     if (ok) cli_term_print(stdout, out.data, false);
     else fprintf(stderr, "tessera: out of memory\n");
     ts_buf_free(&out);
 }
 
-static void print_json(const plan *p, const total *t, const ts_shape *s, const char *type, const ts_gemv_dev *d, bool sim, double gap_us) {
+static void print_json(const plan *p, const total *t, const ts_shape *s, const char *type, const ts_gemv_dev *d,
+                       bool sim, double gap_us) {
     const double all = t->device + t->gap;
-    printf("{\"shape\":\"%s\",\"type\":\"%s\",\"device\":\"%s\",\"clock_mhz\":%u,\"evidence\":\"%s\",\"ops\":[", s->name, type, sim ? "npu-sim" : "npu",
-           ts_gemv_dev_clock(d).mhz, ts_evidence_name(ts_gemv_dev_evidence(d)));
+    printf("{\"shape\":\"%s\",\"type\":\"%s\",\"device\":\"%s\",\"clock_mhz\":%u,\"evidence\":\"%s\",\"ops\":[",
+           s->name, type, sim ? "npu-sim" : "npu", ts_gemv_dev_clock(d).mhz, ts_evidence_name(ts_gemv_dev_evidence(d)));
     for (int i = 0; i < p->n; i++) {
         const entry *e = &p->e[i];
         const ts_gemv_cost *c = &e->cost;
-        printf("%s\n {\"operation\":\"%s\",\"times\":%u,\"commands\":%llu,\"macs\":%llu,\"weight_bytes\":%llu,\"padding_bytes\":%llu,"
+        printf("%s\n "
+               "{\"operation\":\"%s\",\"times\":%u,\"commands\":%llu,\"macs\":%llu,\"weight_bytes\":%llu,\"padding_"
+               "bytes\":%llu,"
                "\"activation_bytes\":%llu,\"sum_bytes\":%llu,\"time_us\":%.3f,\"bound_us\":%.3f}",
-               i ? "," : "", e->name, e->count, (unsigned long long)c->commands, (unsigned long long)c->macs, (unsigned long long)c->unit_bytes,
-               (unsigned long long)(c->weight_bytes - c->unit_bytes), (unsigned long long)c->act_bytes, (unsigned long long)c->sum_bytes,
-               (double)c->device_ns / 1000, bound_us(p, c));
+               i ? "," : "", e->name, e->count, (unsigned long long)c->commands, (unsigned long long)c->macs,
+               (unsigned long long)c->unit_bytes, (unsigned long long)(c->weight_bytes - c->unit_bytes),
+               (unsigned long long)c->act_bytes, (unsigned long long)c->sum_bytes, (double)c->device_ns / 1000,
+               bound_us(p, c));
     }
-    printf("],\n\"commands\":%llu,\"macs\":%llu,\"device_us\":%.1f,\"submit_us\":%.1f,\"gap_us\":%.1f,\"bound_us\":%.1f,\"bound_share\":%.5f,"
+    printf("],\n\"commands\":%llu,\"macs\":%llu,\"device_us\":%.1f,\"submit_us\":%.1f,\"gap_us\":%.1f,\"bound_us\":%."
+           "1f,\"bound_share\":%.5f,"
            "\"tok_per_s\":%.4f,\"tok_per_s_evidence\":\"derived\",\"host_us\":%.1f}\n",
-           (unsigned long long)t->commands, (unsigned long long)t->macs, t->device, t->gap, gap_us, t->bound, t->bound / all, 1e6 / all, t->host);
+           (unsigned long long)t->commands, (unsigned long long)t->macs, t->device, t->gap, gap_us, t->bound,
+           t->bound / all, 1e6 / all, t->host);
 }
 
 /* The simulator's time goes with the multiply-accumulates: progress is told in them. */
@@ -205,16 +232,19 @@ static bool on_step(void *ud, uint64_t done, uint64_t all) {
 static void begin_steps(struct steps *s, const plan *p, bool sim, uint64_t width, const ts_kern *kern, ts_pool *pool) {
     double rate;
     ts_err err;
-    *s = (struct steps){.p = p, .progress = {.what = sim ? "simulating" : "running", .unit = "MMAC", .per_unit = 1000000}};
+    *s = (struct steps){.p = p,
+                        .progress = {.what = sim ? "simulating" : "running", .unit = "MMAC", .per_unit = 1000000}};
     for (int i = 0; i < p->n; i++) s->all += macs_of(&p->e[i]);
     if (sim && cli_sim_rate(width, kern, pool, &rate, &err) == TS_OK) {
         char text[300];
         const double seconds = (double)s->all / rate;
         s->progress.guess_ns = (uint64_t)(seconds * 1e9);
         snprintf(text, sizeof text,
-                 "npu-sim simulates the NPU cycle by cycle: about %.0f %s for %d ops (derived: %.1f million multiply-accumulates at %.1f million a "
-                 "second, measured on one layer)", seconds < 120 ? seconds : seconds / 60, seconds < 120 ? "s" : "min", p->n,
-                 (double)s->all * 1e-6, rate * 1e-6);
+                 "npu-sim simulates the NPU cycle by cycle: about %.0f %s for %d ops (derived: %.1f million "
+                 "multiply-accumulates at %.1f million a "
+                 "second, measured on one layer)",
+                 seconds < 120 ? seconds : seconds / 60, seconds < 120 ? "s" : "min", p->n, (double)s->all * 1e-6,
+                 rate * 1e-6);
         if (seconds > 2) cli_term_print(stderr, text, true);
     }
     cli_progress_begin(&s->progress);
@@ -234,7 +264,9 @@ static ts_status run_plan(plan *p, const cli_model *m, bool sim, int n_threads, 
     }
     TS_TRY(ts_cpu_choose(&level, err));
     ts_kern_init(&kern, level);
-    ts_gemv_dev_options o = {.simulated = sim, .sim = {.seed = (uint64_t)m->sim_seed, .gap = ts_sim_submit_gap()}, .prefetch = p->prefetch,
+    ts_gemv_dev_options o = {.simulated = sim,
+                             .sim = {.seed = (uint64_t)m->sim_seed, .gap = ts_sim_submit_gap()},
+                             .prefetch = p->prefetch,
                              .stop = {cli_interrupt_stop, NULL}};
     TS_TRY(ts_gemv_dev_open(d, &o, err));
     TS_TRY(ts_pool_new(&pool, n_threads, err));
@@ -247,7 +279,8 @@ static ts_status run_plan(plan *p, const cli_model *m, bool sim, int n_threads, 
     return s;
 }
 
-int cli_npu_token(const cli_command *cmd, const cli_model *m, const char *shape_name, const char *type, long threads, bool json) {
+int cli_npu_token(const cli_command *cmd, const cli_model *m, const char *shape_name, const char *type, long threads,
+                  bool json) {
     const ts_shape *shape = NULL;
     ts_mix mix;
     ts_err err;
@@ -265,7 +298,8 @@ int cli_npu_token(const cli_command *cmd, const cli_model *m, const char *shape_
         s = run_plan(&p, m, sim, n_threads, &d, &err);
     }
     if (s == TS_OK) {
-        const double gap_us = sim ? (double)ts_sim_submit_gap() / TS_SIM_CLOCK_MHZ : 0; /* a real device's times have it in them */
+        /* a real device's times have it in them */
+        const double gap_us = sim ? (double)ts_sim_submit_gap() / TS_SIM_CLOCK_MHZ : 0;
         p.dma_rate = ts_gemv_dma_bytes_per_us(ts_gemv_dev_clock(d).mhz);
         const total t = add_up(&p, gap_us, sim ? TS_SIM_CLOCK_MHZ : 0);
         if (json) print_json(&p, &t, shape, type, d, sim, gap_us);

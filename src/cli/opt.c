@@ -46,7 +46,7 @@ static bool is_flag(const cli_opt *o) {
     return o->kind == CLI_FLAG || o->kind == CLI_FLAG_OFF;
 }
 
-/* ---- names ------------------------------------------------------------------------------------------------------ */
+/* ---- names ------------------------------------------------------------------------------------------------------- */
 
 /* The next name of a list with blanks between, without its dashes; NULL at the end. */
 static const char *next_name(const char **list, size_t *len) {
@@ -97,7 +97,7 @@ static const cli_opt *find_letter(const cli_opt *opts, char letter) {
     return NULL;
 }
 
-/* ---- values ----------------------------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------------------------------ */
 
 /* A word that is none of those in the table: what is known, and what was probably meant. */
 static ts_status unknown_value(const cli_opt *o, const char *shown, const char *value, ts_err *err) {
@@ -107,11 +107,13 @@ static ts_status unknown_value(const cli_opt *o, const char *shown, const char *
     size_t n, used = 0;
     while ((word = next_name(&list, &n))) {
         cli_nearest_offer(&near, word, n);
-        if (used < sizeof known - 1) used += (size_t)snprintf(known + used, sizeof known - used, "%s%.*s", used ? ", " : "", (int)n, word);
+        if (used < sizeof known - 1)
+            used += (size_t)snprintf(known + used, sizeof known - used, "%s%.*s", used ? ", " : "", (int)n, word);
     }
     if (say) return ts_fail(err, TS_E_INVAL, "%s: \"%s\" is not known here: %s; known: %s", shown, value, say, known);
     if (near.found)
-        return ts_fail(err, TS_E_INVAL, "%s: \"%s\" is not known; did you mean %.*s? Known: %s", shown, value, (int)near.found_len, near.found, known);
+        return ts_fail(err, TS_E_INVAL, "%s: \"%s\" is not known; did you mean %.*s? Known: %s", shown, value,
+                       (int)near.found_len, near.found, known);
     return ts_fail(err, TS_E_INVAL, "%s: \"%s\" is not known; known: %s", shown, value, known);
 }
 
@@ -146,7 +148,8 @@ ts_status cli_opt_set(const cli_opt *o, const char *shown, const char *value, ts
     }
     case CLI_REAL: {
         double v = strtod(value, &end);
-        if (!*value || *end || !isfinite(v)) return ts_fail(err, TS_E_INVAL, "%s: \"%s\" is not a number", shown, value);
+        if (!*value || *end || !isfinite(v))
+            return ts_fail(err, TS_E_INVAL, "%s: \"%s\" is not a number", shown, value);
         if (v < o->min || v > o->max)
             return ts_fail(err, TS_E_INVAL, "%s: %s is outside %g to %g", shown, value, o->min, o->max);
         *(double *)o->out = v;
@@ -154,7 +157,8 @@ ts_status cli_opt_set(const cli_opt *o, const char *shown, const char *value, ts
     }
     case CLI_LIST: {
         cli_list *l = o->out;
-        if (!*value && o->arg) return ts_fail(err, TS_E_INVAL, "%s needs a value: %s", shown, o->arg); /* a plain argument has no arg */
+        /* a plain argument has no arg */
+        if (!*value && o->arg) return ts_fail(err, TS_E_INVAL, "%s needs a value: %s", shown, o->arg);
         if (!ts_grow((void **)&l->item, &l->cap, l->n + 1, sizeof *l->item))
             return ts_fail_nomem(err, shown, (l->n + 1) * sizeof *l->item);
         l->item[l->n++] = value;
@@ -171,7 +175,7 @@ static int store(const cli_command *cmd, const cli_opt *o, const char *shown, co
     return s == TS_E_INVAL ? cli_usage_error(cmd, "%s", err.msg) : cli_fail(&err);
 }
 
-/* ---- tables of other commands ----------------------------------------------------------------------------------- */
+/* ---- tables of other commands ------------------------------------------------------------------------------------ */
 
 static struct {
     cli_see *see;
@@ -206,7 +210,7 @@ static void find_owners(const cli_command *const *list, struct owners *w) {
         else cli_options_of(*list, see_owner, w);
 }
 
-/* ---- the command line ------------------------------------------------------------------------------------------- */
+/* ---- the command line -------------------------------------------------------------------------------------------- */
 
 /* An argument that begins with a dash, taken apart. */
 struct typed {
@@ -250,7 +254,8 @@ static int unknown_option(const cli_command *cmd, const cli_opt *opts, const str
     if (near) return cli_usage_error(cmd, "unknown option %s; did you mean --%s?", t->shown, near);
     const cli_opt *o = t->is_long ? find_letter(opts, *t->name) : NULL;
     if (o && !is_flag(o) && t->shown[1] != '-')
-        return cli_usage_error(cmd, "unknown option %s; a value stands apart: -%c %s", t->shown, *t->name, t->shown + 2);
+        return cli_usage_error(cmd, "unknown option %s; a value stands apart: -%c %s", t->shown, *t->name,
+                               t->shown + 2);
     return cli_usage_error(cmd, "unknown option %s", t->shown);
 }
 
@@ -274,7 +279,8 @@ int cli_parse(const cli_command *cmd, const cli_opt *opts, int argc, char **argv
         }
         struct typed t;
         const cli_opt *o = find_typed(opts, a, &t);
-        if (!o && (!strcmp(a, "-h") || !strcmp(a, "--help") || !strcmp(a, "-help") || !strcmp(a, "--usage") || !strcmp(a, "-?"))) {
+        if (!o && (!strcmp(a, "-h") || !strcmp(a, "--help") || !strcmp(a, "-help") || !strcmp(a, "--usage") ||
+                   !strcmp(a, "-?"))) {
             cli_help(cmd, opts);
             return -1;
         }

@@ -64,19 +64,22 @@ static bool out_of_memory(void) {
 bool cli_put_text(const char *text, size_t len) {
     if (!isatty(STDOUT_FILENO)) return put_bytes(text, len);
     int width = answer.as_it_comes ? 0 : cli_term_width(stdout);
-    if (answer.wrap.width && answer.wrap.width != width && width) answer.wrap.col %= width; /* so terminals fold what is there */
+    /* so terminals fold what is there */
+    if (answer.wrap.width && answer.wrap.width != width && width) answer.wrap.col %= width;
     answer.wrap.width = width;
     answer.wrap.markup = true;
     ts_buf_clear(&answer.escaped);
     ts_buf_clear(&answer.ready);
-    if (!escape(&answer.escaped, text, len) || !cli_wrap_put(&answer.wrap, answer.escaped.data, answer.escaped.len, &answer.ready))
+    if (!escape(&answer.escaped, text, len) ||
+        !cli_wrap_put(&answer.wrap, answer.escaped.data, answer.escaped.len, &answer.ready))
         return out_of_memory();
     return put_bytes(answer.ready.data, answer.ready.len);
 }
 
 bool cli_put_end(void) {
     ts_buf_clear(&answer.ready);
-    bool ok = cli_wrap_end(&answer.wrap, &answer.ready) ? put_bytes(answer.ready.data, answer.ready.len) : out_of_memory();
+    bool ok =
+        cli_wrap_end(&answer.wrap, &answer.ready) ? put_bytes(answer.ready.data, answer.ready.len) : out_of_memory();
     if (ok && answer.open) ok = put_bytes("\n", 1);
     answer.open = false;
     cli_wrap_free(&answer.wrap);

@@ -41,13 +41,15 @@ static bool quote_token(const ts_tokenizer *t, ts_token id, bool json, ts_buf *o
     ts_buf_clear(piece);
     if (!ts_token_bytes(t, id, true, piece)) return false;
     const char *text = piece->len ? piece->data : "";
-    return json ? cli_json_string(out, text, piece->len) : quote(out, text, piece->len); /* JSON knows only characters */
+    /* JSON knows only characters */
+    return json ? cli_json_string(out, text, piece->len) : quote(out, text, piece->len);
 }
 
 bool cli_pieces_json(const ts_tokenizer *t, const ts_tokens *ids, ts_buf *out) {
     ts_buf piece = {0};
     bool ok = ts_buf_puts(out, "\"tokens\":[") && cli_pieces_ids(ids, out) && ts_buf_puts(out, "],\"pieces\":[");
-    for (size_t i = 0; i < ids->n && ok; i++) ok = (i == 0 || ts_buf_putc(out, ',')) && quote_token(t, ids->id[i], true, out, &piece);
+    for (size_t i = 0; i < ids->n && ok; i++)
+        ok = (i == 0 || ts_buf_putc(out, ',')) && quote_token(t, ids->id[i], true, out, &piece);
     ts_buf_free(&piece);
     return ok && ts_buf_putc(out, ']');
 }
@@ -56,7 +58,8 @@ bool cli_pieces_lines(const ts_tokenizer *t, const ts_tokens *ids, ts_buf *out) 
     ts_buf piece = {0};
     bool ok = true;
     for (size_t i = 0; i < ids->n && ok; i++)
-        ok = ts_buf_printf(out, "%7d ", ids->id[i]) && quote_token(t, ids->id[i], false, out, &piece) && ts_buf_putc(out, '\n');
+        ok = ts_buf_printf(out, "%7d ", ids->id[i]) && quote_token(t, ids->id[i], false, out, &piece) &&
+             ts_buf_putc(out, '\n');
     ts_buf_free(&piece);
     return ok && ts_buf_printf(out, "%zu token%s", ids->n, ids->n == 1 ? "" : "s");
 }

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- Ctrl-C ----------------------------------------------------------------------------------------------------- */
+/* ---- Ctrl-C ------------------------------------------------------------------------------------------------------ */
 
 static volatile sig_atomic_t interrupts;
 
@@ -43,7 +43,7 @@ void cli_interrupt_clear(void) {
     interrupts = 0;
 }
 
-/* ---- the line --------------------------------------------------------------------------------------------------- */
+/* ---- the line ---------------------------------------------------------------------------------------------------- */
 
 static const double basis_ns = 1e9; /* a forecast from less than this would be a guess */
 static const double late_ns = 3e9;  /* and one that is as late as this is no forecast any more */
@@ -65,7 +65,8 @@ void cli_progress_text(const cli_progress *p, uint64_t now_ns, char *out, size_t
     if (!all && done && p->unit) snprintf(out, cap, "%s: %llu %s", p->what, (unsigned long long)(done / per), p->unit);
     else if (!all) snprintf(out, cap, "%s", p->what);
     else if (p->unit && all >= per)
-        snprintf(out, cap, "%s: %llu of %llu %s", p->what, (unsigned long long)(done / per), (unsigned long long)(all / per), p->unit);
+        snprintf(out, cap, "%s: %llu of %llu %s", p->what, (unsigned long long)(done / per),
+                 (unsigned long long)(all / per), p->unit);
     else snprintf(out, cap, "%s: %.0f %%", p->what, 100.0 * (double)done / (double)all);
     const double so_far = (double)(now_ns - p->begin_ns), at_step = (double)(p->step_ns - p->begin_ns);
     double left = -late_ns;
@@ -75,7 +76,7 @@ void cli_progress_text(const cli_progress *p, uint64_t now_ns, char *out, size_t
     else add_time(out, cap, so_far, "so far");
 }
 
-/* ---- the thread that shows it ----------------------------------------------------------------------------------- */
+/* ---- the thread that shows it ------------------------------------------------------------------------------------ */
 
 static const uint64_t second_ns = 1000000000, hidden_ns = 300000000, tick_ns = 100000000;
 

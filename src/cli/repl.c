@@ -43,7 +43,7 @@ struct cli_repl {
 #endif
 };
 
-/* ---- bytes ------------------------------------------------------------------------------------------------------ */
+/* ---- bytes ------------------------------------------------------------------------------------------------------- */
 
 #ifdef TS_HAVE_LIBEDIT
 /* Signals that matter while the editor has the terminal, as bits of their numbers. */
@@ -134,7 +134,7 @@ static cli_line stopped(cli_repl *r, bool typed, ts_err *err) {
     return r->why;
 }
 
-/* ---- without an editor ------------------------------------------------------------------------------------------ */
+/* ---- without an editor ------------------------------------------------------------------------------------------- */
 
 static cli_line read_plain(cli_repl *r, const char *prompt, ts_buf *line, ts_err *err) {
     if (r->terminal) {
@@ -158,7 +158,7 @@ static cli_line read_plain(cli_repl *r, const char *prompt, ts_buf *line, ts_err
     return CLI_LINE_TEXT;
 }
 
-/* ---- with libedit ----------------------------------------------------------------------------------------------- */
+/* ---- with libedit ------------------------------------------------------------------------------------------------ */
 
 #ifdef TS_HAVE_LIBEDIT
 
@@ -226,7 +226,8 @@ static unsigned char paste(EditLine *edit, wint_t key) {
 static bool put_utf8(ts_buf *out, const wchar_t *s, size_t n) {
     for (size_t i = 0; i < n; i++) {
         char seq[4];
-        if (!ts_buf_append(out, seq, (size_t)ts_utf8_encode((uint32_t)s[i] <= 0x10ffff ? (uint32_t)s[i] : 0xfffd, seq))) return false;
+        if (!ts_buf_append(out, seq, (size_t)ts_utf8_encode((uint32_t)s[i] <= 0x10ffff ? (uint32_t)s[i] : 0xfffd, seq)))
+            return false;
     }
     return true;
 }
@@ -288,9 +289,10 @@ static void open_editor(cli_repl *r) {
     el_wset(r->edit, EL_ADDFN, L"tessera-paste", L"insert a paste", paste);
     el_wset(r->edit, EL_ADDFN, L"tessera-complete", L"complete a command", complete); /* el_set leaks copies of both */
     static const char *const keys[][2] = {
-        {"\\e[200~", "tessera-paste"}, {"^I", "tessera-complete"}, {"^R", "em-inc-search-prev"},   {"\\e[3~", "ed-delete-next-char"},
-        {"\\e[1~", "ed-move-to-beg"},   {"\\e[4~", "ed-move-to-end"},   {"\\e[H", "ed-move-to-beg"},
-        {"\\e[F", "ed-move-to-end"},    {"\\e[1;5C", "em-next-word"},   {"\\e[1;5D", "ed-prev-word"},
+        {"\\e[200~", "tessera-paste"},     {"^I", "tessera-complete"},   {"^R", "em-inc-search-prev"},
+        {"\\e[3~", "ed-delete-next-char"}, {"\\e[1~", "ed-move-to-beg"}, {"\\e[4~", "ed-move-to-end"},
+        {"\\e[H", "ed-move-to-beg"},       {"\\e[F", "ed-move-to-end"},  {"\\e[1;5C", "em-next-word"},
+        {"\\e[1;5D", "ed-prev-word"},
     };
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) el_set(r->edit, EL_BIND, keys[i][0], keys[i][1], NULL);
     r->history = history_init();
@@ -329,7 +331,8 @@ static cli_line read_edited(cli_repl *r, const char *prompt, ts_buf *line, ts_er
     r->why = CLI_LINE_END;
     r->dropped_text = false;
     el_resize(r->edit); /* the window may have changed while nobody looked */
-    el_set(r->edit, EL_PREP_TERM, 1); /* before the prompt invites: libedit itself does it after, and keys in between are lost */
+    /* before the prompt invites: libedit itself does it after, and keys in between are lost */
+    el_set(r->edit, EL_PREP_TERM, 1);
     put_screen(r, PASTE_ON);
     int n = 0;
     const wchar_t *text = el_wgets(r->edit, &n);
@@ -393,7 +396,7 @@ static void close_editor(cli_repl *r) {
 
 #endif
 
-/* ---- both ------------------------------------------------------------------------------------------------------- */
+/* ---- both -------------------------------------------------------------------------------------------------------- */
 
 ts_status cli_repl_open(cli_repl **out, bool terminal, bool keep_history, ts_err *err) {
     cli_repl *r = ts_calloc(1, sizeof *r);

@@ -52,7 +52,8 @@ void cli_history_read(const char *path, void (*fn)(void *ud, const char *entry),
     ts_buf file = {0}, entry = {0};
     struct stat st;
     /* a pipe would keep us waiting */
-    if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) || ts_file_read(&file, path, FILE_LIMIT, NULL) != TS_OK || !file.len) {
+    if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) || ts_file_read(&file, path, FILE_LIMIT, NULL) != TS_OK ||
+        !file.len) {
         ts_buf_free(&file);
         return;
     }

@@ -1,8 +1,9 @@
 /* repl_history.h - what was typed at prompts, kept over sessions. Depends on: base/mem.h.
  *
- * A text file, one entry a line, oldest first; a line break within an entry is \n and a backslash \\. Entries are appended
- * as they come, so that sessions side by side do not lose each other's. The file and folders made for it are readable
- * by their owner alone. Nothing here fails: without a home, or where it cannot be written, there is no history. */
+ * A text file, one entry a line, oldest first; a line break within an entry is \n and a backslash \\. Entries are
+ * appended as they come, so that sessions side by side do not lose each other's. The file and folders made for it
+ * are readable by their owner alone. Nothing here fails: without a home, or where it cannot be written, there is no
+ * history. */
 #ifndef TS_CLI_REPL_HISTORY_H
 #define TS_CLI_REPL_HISTORY_H
 

@@ -15,13 +15,16 @@ typedef struct cli_input { /* zero-initialise; free with cli_input_free */
 
 /* Take in a line (without its line break). Where a message was whole, the line begins the next one.
  *
- *   """          at the start of a line, or behind "/system ": opens a block. It ends with """ at the end of a line, which
+ *   """          at the start of a line, or behind "/system ": opens a block. It ends with """ at the end of a line,
+ *   which
  *                may be the same one. A line break next to the marks is not part of the text.
- *   text \       the next line belongs to it: a line break takes the backslash's place. An even number of backslashes at
+ *   text \       the next line belongs to it: a line break takes the backslash's place. An even number of backslashes
+ *   at
  *                the end is text.
  *
- * A line that holds line breaks already (pasted, or recalled) is taken as those lines where it is written in one of these
- * forms, and otherwise as one literal message. After each call look at `state`. false: out of memory, the input is empty. */
+ * A line that holds line breaks already (pasted, or recalled) is taken as those lines where it is written in one of
+ * these forms, and otherwise as one literal message. After each call look at `state`. false: out of memory, the
+ * input is empty. */
 TS_NODISCARD bool cli_input_line(cli_input *in, const char *line, size_t len);
 /* The input ends: what is there becomes the message. true where something was unfinished. */
 bool cli_input_end(cli_input *in);

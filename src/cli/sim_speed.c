@@ -36,10 +36,12 @@ void cli_sim_notice(const ts_engine *e) {
     const double token = (double)(info.layer_macs + info.head_macs);
     if (cli_sim_rate(info.d_model, &e->kern, e->pool, &rate, &err) == TS_OK && rate > 0)
         snprintf(text, sizeof text,
-                 "npu-sim simulates the NPU cycle by cycle: about %.1f s a token here (derived: %.1f million multiply-accumulates at %.1f "
+                 "npu-sim simulates the NPU cycle by cycle: about %.1f s a token here (derived: %.1f million "
+                 "multiply-accumulates at %.1f "
                  "million a second, measured on one layer). It is not an NPU's speed.",
                  token / rate, token * 1e-6, rate * 1e-6);
     else
-        snprintf(text, sizeof text, "npu-sim simulates the NPU cycle by cycle, which is slow. It is not an NPU's speed.");
+        snprintf(text, sizeof text,
+                 "npu-sim simulates the NPU cycle by cycle, which is slow. It is not an NPU's speed.");
     cli_term_print(stderr, text, true);
 }

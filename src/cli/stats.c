@@ -22,9 +22,11 @@ static bool add_rate(ts_buf *out, size_t n, uint64_t ns) {
 }
 
 bool cli_stats_counts(ts_buf *out, const cli_counts *c, const char *end, long seed) {
-    bool ok = ts_buf_printf(out, "prompt: %zu tokens", c->n_prompt) && (!c->n_reused || ts_buf_printf(out, " (%zu from the cache)", c->n_reused)) &&
+    bool ok = ts_buf_printf(out, "prompt: %zu tokens", c->n_prompt) &&
+              (!c->n_reused || ts_buf_printf(out, " (%zu from the cache)", c->n_reused)) &&
               add_rate(out, c->n_read, c->read_ns) &&
-              (!c->n_answers || ts_buf_printf(out, ", first token after %.0f ms", (double)c->first_ns * 1e-6 / (double)c->n_answers));
+              (!c->n_answers ||
+               ts_buf_printf(out, ", first token after %.0f ms", (double)c->first_ns * 1e-6 / (double)c->n_answers));
     ok = ok && ts_buf_printf(out, "\nanswer: %zu tokens", c->n_drawn) && add_rate(out, c->n_steps, c->draw_ns);
     if (end) ok = ok && ts_buf_printf(out, ", ended by: %s", end);
     if (seed >= 0) ok = ok && ts_buf_printf(out, ", seed %ld", seed);
@@ -36,9 +38,11 @@ static bool simulated(const ts_model_info *info) {
 }
 
 const char *cli_device_text(char out[100], const ts_model_info *info) {
-    const char *device = simulated(info) ? "npu-sim, the simulated NPU, on " : !strcmp(info->device, "cpu") ? "" : info->device;
-    snprintf(out, 100, "%s%scpu %s, %d thread%s", device, *device && !simulated(info) ? " and " : "", info->cpu_level, info->n_threads,
-             info->n_threads == 1 ? "" : "s");
+    const char *device = simulated(info)                ? "npu-sim, the simulated NPU, on "
+                         : !strcmp(info->device, "cpu") ? ""
+                                                        : info->device;
+    snprintf(out, 100, "%s%scpu %s, %d thread%s", device, *device && !simulated(info) ? " and " : "", info->cpu_level,
+             info->n_threads, info->n_threads == 1 ? "" : "s");
     return out;
 }
 
@@ -62,8 +66,10 @@ bool cli_stats_device(ts_buf *out, const ts_model_info *info) {
     char text[100];
     char clock[40];
     bool ok = ts_buf_printf(out, "device: %s", cli_device_text(text, info));
-    if (info->device_mhz && !simulated(info)) ok = ok && ts_buf_printf(out, ", array at %s", cli_clock_text(clock, info));
-    if (info->evidence == TS_VIRTUAL) return ok && ts_buf_printf(out, "\n        speeds are %s\n", cli_evidence_text(text, info->evidence));
+    if (info->device_mhz && !simulated(info))
+        ok = ok && ts_buf_printf(out, ", array at %s", cli_clock_text(clock, info));
+    if (info->evidence == TS_VIRTUAL)
+        return ok && ts_buf_printf(out, "\n        speeds are %s\n", cli_evidence_text(text, info->evidence));
     if (!simulated(info)) return ok && ts_buf_printf(out, " (%s)\n", cli_evidence_text(text, info->evidence));
     return ok && ts_buf_puts(out, "\n        speeds are host time of the simulator (measured), not an NPU's\n");
 }

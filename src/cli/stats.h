@@ -15,9 +15,11 @@ typedef struct cli_counts {
 } cli_counts;
 void cli_counts_add(cli_counts *sum, const cli_counts *one);
 
-/* Append "prompt: ..." and "answer: ...", two lines. `end`: why the answer ended, NULL: several did; `seed` -1: none is told. */
+/* Append "prompt: ..." and "answer: ...", two lines. `end`: why the answer ended, NULL: several did; `seed` -1: none
+ * is told. */
 TS_NODISCARD bool cli_stats_counts(ts_buf *out, const cli_counts *c, const char *end, long seed);
-/* Append "device: ..." with what the figures are: measured, and for the simulated NPU of what; or an NPU's in a virtual machine. */
+/* Append "device: ..." with what the figures are: measured, and for the simulated NPU of what; or an NPU's in a
+ * virtual machine. */
 TS_NODISCARD bool cli_stats_device(ts_buf *out, const ts_model_info *info);
 /* "cpu avx2, 2 threads", "npu and cpu avx2, 2 threads", "npu-sim, the simulated NPU, on cpu avx2, 2 threads". */
 const char *cli_device_text(char out[100], const ts_model_info *info);

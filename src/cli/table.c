@@ -50,7 +50,8 @@ static bool put_row(ts_buf *out, const cli_table *t, char *const *row, const int
     bool ok = true, first = true;
     for (int i = 0; i < t->n_columns; i++) {
         if (!wide[i]) continue;
-        ok = ok && (first || ts_buf_puts(out, "  ")) && put_cell(out, row ? row[i] : t->column[i].head, &t->column[i], wide[i], false);
+        ok = ok && (first || ts_buf_puts(out, "  ")) &&
+             put_cell(out, row ? row[i] : t->column[i].head, &t->column[i], wide[i], false);
         first = false;
     }
     if (ok) cut_blanks(out);
@@ -75,7 +76,8 @@ bool cli_table_text(const cli_table *t, int width, ts_buf *out) {
             int cols = cols_of(t->cell[r * (size_t)t->n_columns + (size_t)i]);
             if (cols > most) most = cols;
         }
-        wide[i] = !most ? 0 : cols_of(t->column[i].head) > most ? cols_of(t->column[i].head) : most; /* an empty column is none */
+        /* an empty column is none */
+        wide[i] = !most ? 0 : cols_of(t->column[i].head) > most ? cols_of(t->column[i].head) : most;
     }
     while (width && all_cols(t, wide) > width) {
         int least = -1;

@@ -11,23 +11,28 @@ enum { FILE_MAX = 64 << 20 };
 /* NAME=VALUE into t->all. */
 static ts_status add_var(cli_template *t, const char *text, ts_err *err) {
     const char *eq = strchr(text, '=');
-    if (!eq || eq == text) return ts_fail(err, TS_E_INVAL, "--template-var %s: expected NAME=VALUE, for example enable_thinking=false", text);
+    if (!eq || eq == text)
+        return ts_fail(err, TS_E_INVAL, "--template-var %s: expected NAME=VALUE, for example enable_thinking=false",
+                       text);
     json_t *utf8 = json_stringn(text, (size_t)(eq - text));
     if (!utf8) return ts_fail(err, TS_E_INVAL, "--template-var %s: the name is not UTF-8", text);
     json_decref(utf8);
     if (!strcmp(eq + 1, "True") || !strcmp(eq + 1, "False") || !strcmp(eq + 1, "None"))
-        return ts_fail(err, TS_E_INVAL, "--template-var %s: as text it would always count as true; JSON has true, false and null", text);
+        return ts_fail(err, TS_E_INVAL,
+                       "--template-var %s: as text it would always count as true; JSON has true, false and null", text);
     char *name = ts_strndup(text, (size_t)(eq - text));
     json_error_t e;
     json_t *value = json_loads(eq + 1, JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
-    /* bare words are text ("26 Jul 2024"); what begins like a list, an object or a text in quotes and is none is a slip */
+    /* bare words are text ("26 Jul 2024"); what begins like a list, an object or a text in quotes and is none is a
+     * slip */
     bool bare = !value && eq[1] && !strchr("{[\"", eq[1]);
     if (bare) value = json_string(eq + 1);
     ts_status s = TS_OK;
     if (!value && json_error_code(&e) != json_error_out_of_memory && !bare)
         s = ts_fail(err, TS_E_INVAL, "--template-var %s: not JSON: column %d: %s", text, e.column, e.text);
     else if (bare && !value) s = ts_fail(err, TS_E_INVAL, "--template-var %s: not UTF-8", text);
-    else if (!name || json_object_set_new(t->all, name, value) != 0) value = NULL, s = ts_fail_nomem(err, "a variable", strlen(text));
+    else if (!name || json_object_set_new(t->all, name, value) != 0)
+        value = NULL, s = ts_fail_nomem(err, "a variable", strlen(text));
     else value = NULL;
     json_decref(value);
     ts_free(name);
@@ -66,8 +71,11 @@ static ts_status read_all(cli_template *t, ts_err *err) {
     if (t->file) {
         TS_TRY(ts_file_read(&t->text, t->file, FILE_MAX, err));
         if (!ts_buf_puts(&t->text, "")) return ts_fail_nomem(err, t->file, 1);
-        if (t->text.len == 0) return ts_fail(err, TS_E_FORMAT, "%s: the file is empty: a template without text drops the conversation", t->file);
-        if (memchr(t->text.data, 0, t->text.len)) return ts_fail(err, TS_E_FORMAT, "%s: a NUL byte: not a template", t->file);
+        if (t->text.len == 0)
+            return ts_fail(err, TS_E_FORMAT, "%s: the file is empty: a template without text drops the conversation",
+                           t->file);
+        if (memchr(t->text.data, 0, t->text.len))
+            return ts_fail(err, TS_E_FORMAT, "%s: a NUL byte: not a template", t->file);
         t->opts.text = t->text.data;
         t->opts.text_name = t->file;
     }
@@ -93,7 +101,8 @@ void cli_template_free(cli_template *t) {
 
 int cli_template_fail(ts_err *err, ts_status s, const char *more) {
     if (s == TS_E_UNSUPP || s == TS_E_FORMAT || s == TS_E_LIMIT)
-        ts_err_add(err, "; name one with --chat-template NAME or --chat-template-file FILE%s%s", more ? ", " : "", more ? more : "");
+        ts_err_add(err, "; name one with --chat-template NAME or --chat-template-file FILE%s%s", more ? ", " : "",
+                   more ? more : "");
     (void)cli_fail(err);
     return CLI_FAIL;
 }

@@ -25,8 +25,9 @@ int cli_text_cols(const char *text, size_t len) {
 
 /* Marks that must not begin a line, among those of scripts that break between any two characters. */
 static bool ends_word(uint32_t c) {
-    static const uint32_t marks[] = {0x2019, 0x201d, 0x2026, 0x3001, 0x3002, 0x3005, 0x3009, 0x300b, 0x300d, 0x300f, 0x3011, 0x3015,
-                                     0x30fb, 0x30fc, 0xff01, 0xff09, 0xff0c, 0xff0e, 0xff1a, 0xff1b, 0xff1f, 0xff3d, 0xff5d};
+    static const uint32_t marks[] = {0x2019, 0x201d, 0x2026, 0x3001, 0x3002, 0x3005, 0x3009, 0x300b,
+                                     0x300d, 0x300f, 0x3011, 0x3015, 0x30fb, 0x30fc, 0xff01, 0xff09,
+                                     0xff0c, 0xff0e, 0xff1a, 0xff1b, 0xff1f, 0xff3d, 0xff5d};
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
         if (marks[i] == c) return true;
     return false;
@@ -139,7 +140,8 @@ static bool put_char(cli_wrap *w, uint32_t c, const char *bytes, size_t n, ts_bu
     if (cols) w->wide = cols == 2;
     w->joiner = c == JOINER;
     if (!within && !begin_word(w, out)) return false;
-    if (!w->second && !w->on_line && w->n_first < (int)sizeof w->first) w->first[w->n_first++] = c < 0x80 ? (char)c : '?';
+    if (!w->second && !w->on_line && w->n_first < (int)sizeof w->first)
+        w->first[w->n_first++] = c < 0x80 ? (char)c : '?';
     if (!w->direct) {
         if (!ts_buf_append(&w->word, bytes, n)) return false;
         w->word_cols += cols;
@@ -147,7 +149,8 @@ static bool put_char(cli_wrap *w, uint32_t c, const char *bytes, size_t n, ts_bu
         w->direct = true; /* it does not fit: on the next line it need not wait */
         return put_word(w, out);
     }
-    if (cols && w->col + cols > w->width && w->col > w->hang && !put_hang(w, out)) return false; /* longer than a line */
+    /* longer than a line */
+    if (cols && w->col + cols > w->width && w->col > w->hang && !put_hang(w, out)) return false;
     w->col += cols;
     return ts_buf_append(out, bytes, n);
 }

@@ -5,13 +5,14 @@
 
 #include "base/mem.h"
 
-/* Zero-initialise, set the first two, free with cli_wrap_free. `width` may change between calls. What comes out depends on the
- * text alone, not on how it was cut into pieces: a word is held back until it is known whether it fits, except at the start of a
- * line, where it cannot move. */
+/* Zero-initialise, set the first two, free with cli_wrap_free. `width` may change between calls. What comes out
+ * depends on the text alone, not on how it was cut into pieces: a word is held back until it is known whether it
+ * fits, except at the start of a line, where it cannot move. */
 typedef struct cli_wrap {
     int width;   /* columns; 0: everything goes through as it is */
-    bool markup; /* Markdown: fenced code, lines indented by four or more and rows of tables stay as they are, text goes on under
-                    the text of its list item. Otherwise a line's own indentation is that of its continuations. */
+    /* Markdown: fenced code, lines indented by four or more and rows of tables stay as they are, text goes on under
+     * the text of its list item. Otherwise a line's own indentation is that of its continuations. */
+    bool markup;
     int col;     /* columns of the present line that are used */
     /* the rest is the wrapper's own */
     int hang, lead, run, n_first, gap_cols, word_cols;
@@ -20,8 +21,8 @@ typedef struct cli_wrap {
     ts_buf gap, word;
 } cli_wrap;
 
-/* Take `text` in (whole UTF-8 characters, no control characters but \n and \t) and append to *out what may be shown by now.
- * false: out of memory. */
+/* Take `text` in (whole UTF-8 characters, no control characters but \n and \t) and append to *out what may be shown
+ * by now. false: out of memory. */
 TS_NODISCARD bool cli_wrap_put(cli_wrap *w, const char *text, size_t len, ts_buf *out);
 /* The text ends: append what is still held back, and begin anew. */
 TS_NODISCARD bool cli_wrap_end(cli_wrap *w, ts_buf *out);

@@ -30,10 +30,11 @@ struct ts_accel {
     ts_exec_hook hook;
 };
 
-/* ---- the ledger ----------------------------------------------------------------------------------------------------- */
+/* ---- the ledger -------------------------------------------------------------------------------------------------- */
 
 /* The row of an operation; a scratch one where there is no ledger or no memory for it. */
-static ts_ledger_row *row_of(ts_accel *a, ts_ledger_row *scratch, const char *op, const char *types, const char *device) {
+static ts_ledger_row *row_of(ts_accel *a, ts_ledger_row *scratch, const char *op, const char *types,
+                             const char *device) {
     *scratch = (ts_ledger_row){0};
     if (!a->keep) return scratch;
     for (size_t i = 0; i < a->n_rows; i++) {
@@ -60,7 +61,8 @@ static void short_name(const char *tensor, char *buf, size_t len) {
     snprintf(buf, len, "%.*s", (int)(n < len ? n : len - 1), tensor);
 }
 
-static ts_ledger_row *row_of_layers(ts_accel *a, ts_ledger_row *scratch, const ts_linear *const *layer, int n, const char *device) {
+static ts_ledger_row *row_of_layers(ts_accel *a, ts_ledger_row *scratch, const ts_linear *const *layer, int n,
+                                    const char *device) {
     char op[sizeof scratch->op] = "", types[sizeof scratch->types] = "";
     for (int i = 0; i < n && a->keep; i++) {
         char name[24];
@@ -92,7 +94,7 @@ void ts_accel_ledger_reset(ts_accel *a) {
     if (a) a->n_rows = 0;
 }
 
-/* ---- running -------------------------------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 static void add_cost(ts_ledger_row *r, const ts_gemv_cost *c, const ts_gemv_dev *d) {
     uint64_t in = c->weight_bytes + c->act_bytes, slower = in > c->sum_bytes ? in : c->sum_bytes;
@@ -127,8 +129,8 @@ static uint64_t checksum(const float *y, size_t n, uint64_t h) {
 }
 
 /* The layers once more on the CPU, and whether the bits are the same. */
-static ts_status check(ts_accel *a, const ts_exec *ex, const ts_linear *const *layer, int n, const ts_qact *act, uint32_t n_tok,
-                       float *const *y, const size_t *ld, ts_ledger_row *r, ts_err *err) {
+static ts_status check(ts_accel *a, const ts_exec *ex, const ts_linear *const *layer, int n, const ts_qact *act,
+                       uint32_t n_tok, float *const *y, const size_t *ld, ts_ledger_row *r, ts_err *err) {
     const ts_exec plain = {.pool = ex->pool, .kern = ex->kern};
     (void)a;
     for (int i = 0; i < n; i++) {
@@ -148,11 +150,12 @@ static ts_status check(ts_accel *a, const ts_exec *ex, const ts_linear *const *l
     return TS_OK;
 }
 
-static ts_status run_op(ts_accel *a, const accel_op *o, const ts_exec *ex, const ts_linear *const *layer, const ts_qact *act,
-                        uint32_t n_tok, float *const *y, const size_t *ld, ts_err *err) {
+static ts_status run_op(ts_accel *a, const accel_op *o, const ts_exec *ex, const ts_linear *const *layer,
+                        const ts_qact *act, uint32_t n_tok, float *const *y, const size_t *ld, ts_err *err) {
     ts_gemv_cost cost = {0};
     ts_ledger_row scratch;
-    /* only a token alone is sure to go on with the next op at once: the layers before the head may be the end of a pass */
+    /* only a token alone is sure to go on with the next op at once: the layers before the head may be the end of a
+     * pass */
     const accel_op *next = o->next && (n_tok == 1 || o->next->next) ? o->next : NULL;
     ts_status s = ts_gemv_op_run(o->op, act, n_tok, y, ld, next ? next->op : NULL, ex->pool, &cost, err);
     add_proofs(row_of_layers(a, &scratch, layer, o->n, a->device), &cost); /* also of what failed */
@@ -182,8 +185,9 @@ static void run_cpu(ts_accel *a, const ts_exec *ex, const ts_linear *const *laye
 }
 
 /* The layers come in the order in which their ops were made: the device's, in runs of the same op, and the CPU's. */
-static ts_status on_linear(void *ud, const ts_exec *ex, const ts_linear *const *layer, int n, const float *x, size_t ld_x,
-                           const ts_qact *act, uint32_t n_tok, float *const *y, const size_t *ld, ts_err *err) {
+static ts_status on_linear(void *ud, const ts_exec *ex, const ts_linear *const *layer, int n, const float *x,
+                           size_t ld_x, const ts_qact *act, uint32_t n_tok, float *const *y, const size_t *ld,
+                           ts_err *err) {
     ts_accel *a = ud;
     for (int i = 0, k; i < n; i = k) {
         const accel_op *o = layer[i]->device_op;
@@ -194,7 +198,7 @@ static ts_status on_linear(void *ud, const ts_exec *ex, const ts_linear *const *
     return TS_OK;
 }
 
-/* ---- opening -------------------------------------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 static const char *const devices[] = {"cpu", "npu", "npu-sim"};
 
@@ -234,7 +238,8 @@ static ts_status add_group(ts_accel *a, const ts_engine_opts *o, ts_linear *cons
         k = i + 1;
         const char *why = ts_gemv_refusal(shape, 1);
         if (why && !o->allow_cpu_ops)
-            return ts_fail(err, TS_E_UNSUPP, "tensor %s (%s, %u x %u) cannot run on the NPU: %s; --allow-cpu-ops runs it on the CPU",
+            return ts_fail(err, TS_E_UNSUPP,
+                           "tensor %s (%s, %u x %u) cannot run on the NPU: %s; --allow-cpu-ops runs it on the CPU",
                            layer[i]->name, ts_dtype_get(layer[i]->type)->name, layer[i]->n_in, layer[i]->n_out, why);
         if (why) continue;
         for (; k < n; k++) {
@@ -249,7 +254,8 @@ static ts_status add_group(ts_accel *a, const ts_engine_opts *o, ts_linear *cons
 static ts_status assign(ts_accel *a, const ts_engine_opts *o, ts_err *err) {
     ts_model *m = a->m;
     a->cap_ops = (size_t)m->c.n_layer * 7 + 1;
-    if (!(a->op = ts_calloc(a->cap_ops, sizeof *a->op))) return ts_fail_nomem(err, "the NPU's ops", a->cap_ops * sizeof *a->op);
+    if (!(a->op = ts_calloc(a->cap_ops, sizeof *a->op)))
+        return ts_fail_nomem(err, "the NPU's ops", a->cap_ops * sizeof *a->op);
     for (uint32_t i = 0; i < m->c.n_layer; i++) {
         ts_layer *l = &m->layer[i];
         TS_TRY(add_group(a, o, (ts_linear *[]){&l->q, &l->k, &l->v}, 3, err));
@@ -293,7 +299,7 @@ void ts_accel_close(ts_accel *a) {
     ts_free(a);
 }
 
-/* ---- loading -------------------------------------------------------------------------------------------------------- */
+/* ---- loading ----------------------------------------------------------------------------------------------------- */
 
 struct packing {
     accel_op *o;
@@ -331,8 +337,8 @@ static ts_status check_scales(const accel_op *o, int mat, const ts_gguf *file, t
     const uint16_t *scale = ts_gemv_op_scales(o->op, mat, &n);
     for (size_t i = 0; i < n; i++)
         if ((scale[i] & 0x7c00) == 0x7c00)
-            return ts_fail(err, TS_E_FORMAT, "%s: tensor %s: a block scale is infinite or not a number", ts_gguf_path(file),
-                           o->layer[mat]->name);
+            return ts_fail(err, TS_E_FORMAT, "%s: tensor %s: a block scale is infinite or not a number",
+                           ts_gguf_path(file), o->layer[mat]->name);
     return TS_OK;
 }
 
@@ -346,7 +352,8 @@ ts_status ts_accel_load(ts_accel *a, ts_pool *pool, ts_load_progress progress, t
             pack_matrix(o, k, pool);
             TS_TRY(check_scales(o, k, a->m->file, err));
             done += (uint64_t)o->layer[k]->row_bytes * o->layer[k]->n_out;
-            if (progress.fn && !progress.fn(progress.ud, done, all)) return ts_fail(err, TS_E_CANCELLED, "loading was stopped");
+            if (progress.fn && !progress.fn(progress.ud, done, all))
+                return ts_fail(err, TS_E_CANCELLED, "loading was stopped");
         }
         ts_gemv_op_packed(o->op);
         a->weight_bytes += ts_gemv_op_bytes(o->op);

@@ -13,8 +13,8 @@ typedef struct ts_accel ts_accel;
 /* TS_E_INVAL naming the known devices. NULL: cpu. */
 TS_NODISCARD ts_status ts_accel_check_device(const char *name, ts_err *err);
 
-/* Open the device that `o` asks for, decide which layers of `m` it runs and mark them, make room for their weights. *out is
- * NULL for a plain CPU. Errors: those of the device; TS_E_UNSUPP naming a tensor that it cannot take. */
+/* Open the device that `o` asks for, decide which layers of `m` it runs and mark them, make room for their weights.
+ * *out is NULL for a plain CPU. Errors: those of the device; TS_E_UNSUPP naming a tensor that it cannot take. */
 TS_NODISCARD ts_status ts_accel_open(ts_accel **out, const ts_engine_opts *o, ts_model *m, ts_err *err);
 void ts_accel_close(ts_accel *a);
 /* Pack the weights of the device's layers; the file's pages are let go on the way. */

@@ -41,8 +41,8 @@ static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, ts_err *er
     TS_TRY(ts_accel_load(e->accel, e->pool, progress, err));
     TS_TRY(ts_tokenizer_from_gguf(&e->tok, e->file, opts->pre, err));
     if ((uint32_t)ts_tokenizer_size(e->tok) > e->model->c.n_vocab)
-        return ts_fail(err, TS_E_FORMAT, "%s: the vocabulary has %d tokens, but token_embd.weight only %u rows", ts_gguf_path(e->file),
-                       ts_tokenizer_size(e->tok), e->model->c.n_vocab);
+        return ts_fail(err, TS_E_FORMAT, "%s: the vocabulary has %d tokens, but token_embd.weight only %u rows",
+                       ts_gguf_path(e->file), ts_tokenizer_size(e->tok), e->model->c.n_vocab);
     TS_TRY(ts_templates_new(&e->templates, e->tok, err));
     return ts_gguf_check_unchanged(e->file, err); /* everything read so far came from one and the same file */
 }
@@ -72,7 +72,8 @@ ts_status ts_engine_open(ts_engine **out, const char *path, const ts_engine_opts
     return open_any(out, path, NULL, 0, opts, err);
 }
 
-ts_status ts_engine_open_memory(ts_engine **out, const void *data, size_t len, const ts_engine_opts *opts, ts_err *err) {
+ts_status ts_engine_open_memory(ts_engine **out, const void *data, size_t len, const ts_engine_opts *opts,
+                                ts_err *err) {
     return open_any(out, NULL, data, len, opts, err);
 }
 
@@ -126,8 +127,8 @@ void ts_engine_info(const ts_engine *e, ts_model_info *out) {
     for (int i = 0; i < ts_gguf_n_files(e->file); i++) out->file_bytes += ts_gguf_file(e->file, i)->len;
 }
 
-ts_status ts_engine_tokenize(const ts_engine *e, const char *text, size_t len, unsigned flags, ts_token **out, size_t *n,
-                             ts_err *err) {
+ts_status ts_engine_tokenize(const ts_engine *e, const char *text, size_t len, unsigned flags, ts_token **out,
+                             size_t *n, ts_err *err) {
     ts_tokens t = {0};
     ts_status s = ts_tokenize(e->tok, text, len, flags, &t, err);
     if (s != TS_OK) {
@@ -147,7 +148,7 @@ bool ts_engine_is_end(const ts_engine *e, ts_token id) {
     return ts_tokenizer_is_end(e->tok, id);
 }
 
-/* ---- conversations ---------------------------------------------------------------------------------------------- */
+/* ---- conversations ----------------------------------------------------------------------------------------------- */
 
 /* Parse a JSON object of the caller's. */
 static ts_status read_json(const char *what, const char *text, size_t len, json_t **out, ts_err *err) {
@@ -175,11 +176,13 @@ static ts_status chat(const ts_engine *e, const ts_chat_opts *opts, json_t *cont
     if (s == TS_OK && json_object_get(vars, "messages")) /* they would take the place of what is being said */
         s = ts_fail(err, TS_E_INVAL, "messages is no variable to be set: the conversation is in it");
     if (s == TS_OK && vars && json_object_update(context, vars) != 0) s = ts_fail_nomem(err, "the variables", 0);
-    const ts_prompt_opts p = {.name = opts->name, .text = opts->text, .text_name = opts->text_name, .has_now = opts->has_now, .now = opts->now};
+    const ts_prompt_opts p = {.name = opts->name, .text = opts->text, .text_name = opts->text_name,
+                              .has_now = opts->has_now, .now = opts->now};
     if (s == TS_OK) s = ts_prompt_render(e->templates, e->tok, context, &p, &text, err);
     const char *key;
     json_t *value;
-    json_object_foreach(vars, key, value) { /* what is given and cannot change anything was meant for another template */
+    /* what is given and cannot change anything was meant for another template */
+    json_object_foreach(vars, key, value) {
         if (s != TS_OK || json_is_null(value) || (json_is_array(value) && json_array_size(value) == 0)) continue;
         if (ts_prompt_names(e->templates, e->tok, context, &p, key)) continue;
         char shown[64];
@@ -194,7 +197,8 @@ static ts_status chat(const ts_engine *e, const ts_chat_opts *opts, json_t *cont
     json_decref(context);
     if (s == TS_OK) {
         for (size_t i = 0; i < text.n_data; i++) data[i] = (ts_text_range){text.data[i].begin, text.data[i].end};
-        *out = (ts_prompt){.token = tokens.id, .n = tokens.n, .text = text.text.data, .len = text.text.len, .data = data, .n_data = text.n_data};
+        *out = (ts_prompt){.token = tokens.id, .n = tokens.n, .text = text.text.data, .len = text.text.len,
+                           .data = data, .n_data = text.n_data};
         text.text = (ts_buf){0};
     } else {
         ts_tokens_free(&tokens);
@@ -203,11 +207,13 @@ static ts_status chat(const ts_engine *e, const ts_chat_opts *opts, json_t *cont
     return s;
 }
 
-ts_status ts_engine_chat(const ts_engine *e, const ts_chat_opts *opts, const ts_message *msg, size_t n, ts_prompt *out, ts_err *err) {
+ts_status ts_engine_chat(const ts_engine *e, const ts_chat_opts *opts, const ts_message *msg, size_t n, ts_prompt *out,
+                         ts_err *err) {
     return chat(e, opts, ts_prompt_context(msg, n, true), out, err);
 }
 
-ts_status ts_engine_chat_json(const ts_engine *e, const ts_chat_opts *opts, const char *json, size_t len, ts_prompt *out, ts_err *err) {
+ts_status ts_engine_chat_json(const ts_engine *e, const ts_chat_opts *opts, const char *json, size_t len,
+                              ts_prompt *out, ts_err *err) {
     json_t *context;
     TS_TRY(read_json("the context", json, len, &context, err));
     return chat(e, opts, context, out, err);

@@ -5,9 +5,9 @@
 
 #include <string.h>
 
-/* A stop string is looked for in two texts: in the one that is printed, and in the one that has the text of control tokens
- * too, so that "<|im_end|>" can be named although it prints nothing; there a control token is in it whole or not at all. Each byte
- * is looked at once (Knuth, Morris, Pratt). */
+/* A stop string is looked for in two texts: in the one that is printed, and in the one that has the text of control
+ * tokens too, so that "<|im_end|>" can be named although it prints nothing; there a control token is in it whole or
+ * not at all. Each byte is looked at once (Knuth, Morris, Pratt). */
 struct stop {
     const char *s;
     size_t len;
@@ -58,9 +58,9 @@ static size_t printed(const struct outlet *u, size_t n) {
     return count;
 }
 
-/* One more byte of the whole text, which is the byte at `pos` of the held text or, where it is not printed, comes before
- * that byte. `whole`: it is not followed by more of a control token. Where it completes a stop string, *pos becomes its
- * beginning in the held text. */
+/* One more byte of the whole text, which is the byte at `pos` of the held text or, where it is not printed, comes
+ * before that byte. `whole`: it is not followed by more of a control token. Where it completes a stop string, *pos
+ * becomes its beginning in the held text. */
 static bool complete(struct outlet *u, char c, bool show, bool whole, size_t *pos) {
     size_t end = *pos + show, first = end;
     bool found = false;
@@ -80,8 +80,8 @@ static bool complete(struct outlet *u, char c, bool show, bool whole, size_t *po
     return found;
 }
 
-/* Look at what a token has added: held[from..], or control text that is not printed. true: a stop string is complete, and
- * held is cut in front of it. Otherwise *decided is how much of held can be no part of one. */
+/* Look at what a token has added: held[from..], or control text that is not printed. true: a stop string is
+ * complete, and held is cut in front of it. Otherwise *decided is how much of held can be no part of one. */
 static bool find_stop(struct outlet *u, size_t from, size_t *decided, bool *nomem) {
     *decided = u->held.len;
     if (u->n == 0) return false;
@@ -132,8 +132,8 @@ static bool add_control(struct outlet *u, const ts_tokenizer *tok, ts_token id) 
            ts_token_bytes(tok, id, true, &u->control);
 }
 
-ts_status ts_generate(ts_session *s, ts_sampler *sampler, const ts_token *prompt, size_t n_prompt, const ts_generate_opts *opts,
-                      ts_generated *out, ts_err *err) {
+ts_status ts_generate(ts_session *s, ts_sampler *sampler, const ts_token *prompt, size_t n_prompt,
+                      const ts_generate_opts *opts, ts_generated *out, ts_err *err) {
     uint64_t begin = ts_now_ns();
     ts_generated r = {.reason = TS_STOP_LENGTH};
     struct outlet u = {.o = opts};

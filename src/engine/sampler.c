@@ -1,5 +1,5 @@
-/* sampler.c - from logits to a token. The arithmetic is double where it decides, and exp is our own, so that a seed gives
- * the same text on every machine. */
+/* sampler.c - from logits to a token. The arithmetic is double where it decides, and exp is our own, so that a seed
+ * gives the same text on every machine. */
 #include "base/mem.h"
 #include "base/rng.h"
 #include "kern/fmath.h"
@@ -54,7 +54,8 @@ static ts_status check(const ts_sampler_opts *o, uint32_t n_vocab, ts_err *err) 
     if (o->top_k < 0) return ts_fail(err, TS_E_INVAL, "top-k %d is negative", o->top_k);
     for (size_t i = 0; i < o->n_bias; i++)
         if (o->bias[i].token < 0 || (uint32_t)o->bias[i].token >= n_vocab || isnan(o->bias[i].bias))
-            return ts_fail(err, TS_E_INVAL, "logit bias for token %d: the vocabulary has %u", o->bias[i].token, n_vocab);
+            return ts_fail(err, TS_E_INVAL, "logit bias for token %d: the vocabulary has %u", o->bias[i].token,
+                           n_vocab);
     return TS_OK;
 }
 

@@ -22,21 +22,25 @@ ts_status ts_session_new(ts_session **out, ts_engine *e, const ts_session_opts *
     if (!opts) opts = &none;
     const ts_model_config *c = &e->model->c;
     uint32_t n_ctx = opts->n_ctx ? opts->n_ctx : ts_session_default_ctx(c->n_ctx_train);
-    size_t cache = ts_kv_bytes(c, n_ctx, opts->kv == TS_KV_F32 ? 4 : 2), there = ts_mem_available(), work = ts_session_working_bytes(c, n_ctx);
+    size_t cache = ts_kv_bytes(c, n_ctx, opts->kv == TS_KV_F32 ? 4 : 2), there = ts_mem_available(),
+           work = ts_session_working_bytes(c, n_ctx);
     if (!cache || (there && (cache > there || work > there - cache)))
-        return ts_fail(err, TS_E_NOMEM,
-                       "a context of %u tokens needs %zu MiB for its KV cache and %zu MiB to work in, but %zu MiB are free", n_ctx,
-                       cache ? cache >> 20 : SIZE_MAX >> 20, work >> 20, there >> 20);
+        return ts_fail(
+            err, TS_E_NOMEM,
+            "a context of %u tokens needs %zu MiB for its KV cache and %zu MiB to work in, but %zu MiB are free", n_ctx,
+            cache ? cache >> 20 : SIZE_MAX >> 20, work >> 20, there >> 20);
     ts_session *s = ts_calloc(1, sizeof *s);
     if (!s) return ts_fail_nomem(err, "the session", sizeof *s);
     s->e = e;
     s->n_ctx = n_ctx;
     s->progress = opts->progress;
     s->progress_ud = opts->progress_ud;
-    uint32_t most = ts_accel_on_device(e->accel) ? TS_PASS_TOKENS_DEVICE : TS_PASS_TOKENS, max_tok = n_ctx < most ? n_ctx : most;
+    uint32_t most = ts_accel_on_device(e->accel) ? TS_PASS_TOKENS_DEVICE : TS_PASS_TOKENS,
+             max_tok = n_ctx < most ? n_ctx : most;
     ts_status st = ts_kv_init(&s->kv, c, n_ctx, opts->kv, err);
     if (st == TS_OK) st = ts_scratch_init(&s->scratch, e->model, max_tok, ts_pool_threads(e->pool), err);
-    if (st == TS_OK && !(s->token = ts_alloc(n_ctx, sizeof *s->token))) st = ts_fail_nomem(err, "the timeline", n_ctx * sizeof *s->token);
+    if (st == TS_OK && !(s->token = ts_alloc(n_ctx, sizeof *s->token)))
+        st = ts_fail_nomem(err, "the timeline", n_ctx * sizeof *s->token);
     if (st == TS_OK && !(s->logits = ts_alloc_aligned((size_t)SCORE_ROWS * c->n_vocab, sizeof(float))))
         st = ts_fail_nomem(err, "logits", (size_t)SCORE_ROWS * c->n_vocab * sizeof(float));
     if (st != TS_OK) {
@@ -82,7 +86,8 @@ void ts_session_stats_reset(ts_session *s) {
 static bool stopped(void *ud) {
     ts_session *s = ud;
     const uint32_t n = s->e->model->c.n_layer, done = s->pass_layers < n ? s->pass_layers++ : n;
-    return s->progress && !s->progress(s->progress_ud, s->progress_done + (uint64_t)s->pass_tokens * done / n, s->progress_all);
+    return s->progress &&
+           !s->progress(s->progress_ud, s->progress_done + (uint64_t)s->pass_tokens * done / n, s->progress_all);
 }
 
 /* Process the next `n` tokens of the timeline (they follow s->n, which moves on) in one pass. */

@@ -54,7 +54,7 @@ struct ts_gguf {
     entry *by_name;
 };
 
-/* ---- messages ----------------------------------------------------------------------------------------------- */
+/* ---- messages ---------------------------------------------------------------------------------------------------- */
 
 /* The end of a long path: the name of the file is there, and room must stay for what is wrong with it. */
 static const char *tail_of(const char *path) {
@@ -98,7 +98,7 @@ static size_t type_bytes(uint32_t t) {
     return t < sizeof bytes ? bytes[t] : 0;
 }
 
-/* ---- one file: header and metadata -------------------------------------------------------------------------- */
+/* ---- one file: header and metadata ------------------------------------------------------------------------------- */
 
 /* A file that is something else: say what, if a look at its first bytes tells. */
 static ts_status not_gguf(const part *p, ts_err *err) {
@@ -233,7 +233,7 @@ static ts_status read_kv(ts_gguf *g, part *p, ts_reader *r, uint64_t index, ts_e
     return TS_OK;
 }
 
-/* ---- look-up ------------------------------------------------------------------------------------------------ */
+/* ---- look-up ----------------------------------------------------------------------------------------------------- */
 
 static int by_name(const void *va, const void *vb) {
     const entry *a = va, *b = vb;
@@ -287,7 +287,7 @@ static ts_status index_tensors(ts_gguf *g, ts_err *err) {
     return bad(&g->parts[t->file], err, TS_E_FORMAT, t->offset, "tensor \"%s\" is there twice", SHOW(t->name));
 }
 
-/* ---- values ------------------------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------------------------------ */
 
 int64_t ts_gguf_int(const ts_gguf_kv *kv, uint64_t i) {
     assert(i < kv->n);
@@ -400,7 +400,8 @@ ts_status ts_gguf_f32(const ts_gguf *g, const char *key, bool required, float *o
     if (!is_integer(kv) && kv->type != TS_GGUF_F32 && kv->type != TS_GGUF_F64)
         return wrong_type(&g->parts[0], kv, "a number", err);
     double v = ts_gguf_num(kv, 0);
-    if (!isfinite(v)) return bad(&g->parts[0], err, TS_E_FORMAT, kv->offset, "key \"%s\" is %g, no finite number", SHOW(key), v);
+    if (!isfinite(v))
+        return bad(&g->parts[0], err, TS_E_FORMAT, kv->offset, "key \"%s\" is %g, no finite number", SHOW(key), v);
     if (fabs(v) > (double)FLT_MAX)
         return bad(&g->parts[0], err, TS_E_FORMAT, kv->offset, "key \"%s\" is %g, too large for a float", SHOW(key), v);
     *out = (float)v;
@@ -425,7 +426,7 @@ ts_status ts_gguf_str(const ts_gguf *g, const char *key, bool required, ts_span 
     return TS_OK;
 }
 
-/* ---- one file: tensors -------------------------------------------------------------------------------------- */
+/* ---- one file: tensors ------------------------------------------------------------------------------------------- */
 
 /* Elements and bytes of a tensor; false on overflow. dim[0] is a multiple of the type's block. */
 static bool tensor_size(const ts_tensor *t, const ts_dtype_info *type, size_t *bytes) {
@@ -526,7 +527,7 @@ static ts_status parse_part(ts_gguf *g, part *p, ts_err *err) {
     return place_tensors(p, err);
 }
 
-/* ---- parts -------------------------------------------------------------------------------------------------- */
+/* ---- parts ------------------------------------------------------------------------------------------------------- */
 
 static ts_status open_part(ts_gguf *g, part *p, const char *path, ts_err *err) {
     p->path = ts_arena_strndup(&g->names, path, strlen(path));
@@ -549,7 +550,8 @@ static ts_status check_metadata(const part *first, const part *p, ts_err *err) {
         const ts_gguf_kv *other = find_kv(first, kv->key);
         if (!other || other->type != kv->type || other->elem != kv->elem || other->raw.len != kv->raw.len ||
             (kv->raw.len && memcmp(other->raw.data, kv->raw.data, kv->raw.len)))
-            return bad(p, err, TS_E_FORMAT, kv->offset, "key \"%s\" is not as in part 1, which has the model's metadata", SHOW(kv->key));
+            return bad(p, err, TS_E_FORMAT, kv->offset,
+                       "key \"%s\" is not as in part 1, which has the model's metadata", SHOW(kv->key));
     }
     return TS_OK;
 }
@@ -719,7 +721,7 @@ void ts_gguf_close(ts_gguf *g) {
     ts_free(g);
 }
 
-/* ---- access ------------------------------------------------------------------------------------------------- */
+/* ---- access ------------------------------------------------------------------------------------------------------ */
 
 const char *ts_gguf_path(const ts_gguf *g) { return g->path; }
 const char *ts_gguf_part_path(const ts_gguf *g, int i) {

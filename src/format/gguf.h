@@ -70,8 +70,9 @@ const ts_map *ts_gguf_file(const ts_gguf *g, int i);
 /* The bytes [first, first + len) of a tensor will not be read again soon: their pages leave our resident memory (they
  * come back from the file when touched). Nothing happens for a model opened from memory. */
 void ts_gguf_release(const ts_gguf *g, const ts_tensor *t, size_t first, size_t len);
-/* Are the files still as they were when they were opened? TS_E_IO naming the one that has been written to since: what was read
- * from it in the meantime may be anything. One stat() a part; always TS_OK for a model opened from memory. */
+/* Are the files still as they were when they were opened? TS_E_IO naming the one that has been written to since:
+ * what was read from it in the meantime may be anything. One stat() a part; always TS_OK for a model opened from
+ * memory. */
 TS_NODISCARD ts_status ts_gguf_check_unchanged(const ts_gguf *g, ts_err *err);
 uint64_t ts_gguf_data_offset(const ts_gguf *g, int i); /* where the tensor data of part i begins */
 

@@ -60,7 +60,7 @@ void ts_gguf_writer_free(ts_gguf_writer *w) {
     ts_free(w);
 }
 
-/* ---- metadata ----------------------------------------------------------------------------------------------- */
+/* ---- metadata ---------------------------------------------------------------------------------------------------- */
 
 static size_t scalar_bytes(ts_gguf_type t) {
     switch (t) {
@@ -163,7 +163,7 @@ void ts_gguf_put_kv(ts_gguf_writer *w, const ts_gguf_kv *kv) {
     end_entry(w, kv->key, ok && ts_buf_append(&w->kv, kv->raw.data, kv->raw.len), kv->raw.len);
 }
 
-/* ---- tensors ------------------------------------------------------------------------------------------------ */
+/* ---- tensors ----------------------------------------------------------------------------------------------------- */
 
 static uint64_t align_up(uint64_t v, uint64_t alignment) { return (v + alignment - 1) & ~(alignment - 1); }
 
@@ -210,7 +210,7 @@ void ts_gguf_add_tensor_fn(ts_gguf_writer *w, const char *name, ts_dtype type, u
         w->failed = add_tensor(w, (pending){.type = type, .n_dims = n_dims, .fn = fn, .ud = ud}, name, dim);
 }
 
-/* ---- saving ------------------------------------------------------------------------------------------------- */
+/* ---- saving ------------------------------------------------------------------------------------------------------ */
 
 /* Where the bytes go: a file, or a buffer. */
 typedef struct target {

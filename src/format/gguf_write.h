@@ -28,8 +28,8 @@ void ts_gguf_put_strings(ts_gguf_writer *w, const char *key, const ts_span *v, s
 /* An entry of another file as it is, nested arrays included, under its own key. general.alignment is left out. */
 void ts_gguf_put_kv(ts_gguf_writer *w, const ts_gguf_kv *kv);
 
-/* Rows [first, first + n) of a tensor, row r at out + (r - first) * row_bytes, in the tensor's type. Called in ascending
- * order while the file is written. A row has dim[0] elements. */
+/* Rows [first, first + n) of a tensor, row r at out + (r - first) * row_bytes, in the tensor's type. Called in
+ * ascending order while the file is written. A row has dim[0] elements. */
 typedef ts_status ts_gguf_rows_fn(void *ud, uint64_t first, uint64_t n, void *out, ts_err *err);
 
 /* A tensor from memory that is borrowed until the file is saved. `dim` has n_dims (1..4) sizes, dim[0] the row. */

@@ -9,7 +9,7 @@ const int8_t ts_iq4_nl_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1
 /* Twice the FP4 (E2M1) values: sign bit, two exponent bits, one mantissa bit. */
 const int8_t ts_mxfp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
-/* ---- scalars ------------------------------------------------------------------------------------------------ */
+/* ---- scalars ----------------------------------------------------------------------------------------------------- */
 
 static uint32_t bits_of(float f) {
     uint32_t u;
@@ -80,7 +80,7 @@ int ts_iq4xs_scale(const ts_block_iq4_xs *b, int j) {
     return (low | high << 4) - 32;
 }
 
-/* ---- blocks ------------------------------------------------------------------------------------------------- */
+/* ---- blocks ------------------------------------------------------------------------------------------------------ */
 
 /* Each function turns the block at p (any alignment) into floats. In the 32-element types byte j holds element j in its
  * low nibble and j + 16 in the high one. */
@@ -202,7 +202,8 @@ static void dequant_q5_k(const uint8_t *p, float *out) {
 }
 
 /* Q6_K: halves of 128 elements with 64 bytes ql and 32 bytes qh each. Quarter k (32 elements) of a half has its low
- * nibbles in ql[k % 2 * 32 + j], low ones for k < 2, high ones for the others, and its top 2 bits at bit 2k of qh[j]. */
+ * nibbles in ql[k % 2 * 32 + j], low ones for k < 2, high ones for the others, and its top 2 bits at bit 2k of
+ * qh[j]. */
 static void dequant_q6_k(const uint8_t *p, float *out) {
     ts_block_q6_k b;
     memcpy(&b, p, sizeof b);
@@ -268,7 +269,7 @@ void ts_dequant(ts_dtype type, const void *blocks, float *out, size_t n) {
     for (size_t i = 0; i < n; i += t->block, p += t->block_bytes) dequant_block[type](p, out + i);
 }
 
-/* ---- what is no number ---------------------------------------------------------------------------------------- */
+/* ---- what is no number ------------------------------------------------------------------------------------------- */
 
 /* Where a block's scale and minimum stand; the minimum again at the scale where there is none. */
 static void scales_at(ts_dtype type, size_t at[2]) {

@@ -51,16 +51,16 @@ void ts_q3k_scales(const uint8_t scales[12], int8_t out[16]);
 /* Scale of sub-block j (0..7) of IQ4_XS, -32..31. */
 int ts_iq4xs_scale(const ts_block_iq4_xs *b, int j);
 
-/* out[0..n) = the values of n elements (a multiple of the block). Any type of dtype.h. One rounding per operation in the
- * order of the goldens: exact without fma. `blocks` needs no alignment. */
+/* out[0..n) = the values of n elements (a multiple of the block). Any type of dtype.h. One rounding per operation in
+ * the order of the goldens: exact without fma. `blocks` needs no alignment. */
 void ts_dequant(ts_dtype type, const void *blocks, float *out, size_t n);
 
-/* The first of n elements (a multiple of the block) that is infinite or not a number, n: none. Blocks whose scale or minimum is, or
- * MXFP4's exponent 255, count from their first element on. `blocks` needs no alignment. */
+/* The first of n elements (a multiple of the block) that is infinite or not a number, n: none. Blocks whose scale or
+ * minimum is, or MXFP4's exponent 255, count from their first element on. `blocks` needs no alignment. */
 size_t ts_find_not_finite(ts_dtype type, const void *blocks, size_t n);
 
-/* The inverse, round to nearest as the reference quantisers do it: F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, and the
- * K-quants and others by a plain search (see quantize.c). `n` a multiple of the block. */
+/* The inverse, round to nearest as the reference quantisers do it: F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, and
+ * the K-quants and others by a plain search (see quantize.c). `n` a multiple of the block. */
 void ts_quantize(ts_dtype type, const float *in, void *blocks, size_t n);
 
 #endif

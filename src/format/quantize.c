@@ -53,7 +53,7 @@ static void range(const float *x, int n, float *min, float *max) {
     }
 }
 
-/* ---- by the reference method -------------------------------------------------------------------------------- */
+/* ---- by the reference method ------------------------------------------------------------------------------------- */
 
 static void quant_f16(const float *x, uint8_t *p) {
     uint16_t h = ts_f32_to_f16(*x);
@@ -195,7 +195,7 @@ static void quant_iq4_nl(const float *x, uint8_t *p) {
     memcpy(p, &b, sizeof b);
 }
 
-/* ---- by search: a super-block of 256 ------------------------------------------------------------------------- */
+/* ---- by search: a super-block of 256 ----------------------------------------------------------------------------- */
 
 /* A positive scale for the super-block: as to_f16, and not rounded down to zero, because integer codes multiply it. */
 static uint16_t to_f16_nonzero(float d) {
@@ -208,7 +208,8 @@ static float square(float v) { return v * v; }
 /* 0, -1, 1, -2, 2, ...: the plain candidate first, so that it wins a tie. */
 static int alternate(int i) { return i % 2 ? -(i + 1) / 2 : i / 2; }
 
-/* Types of the form x ~ d * scale[s] * q - dmin * min[s], q in 0..q_max, scale and min in 0..code_max: Q2_K, Q4_K, Q5_K. */
+/* Types of the form x ~ d * scale[s] * q - dmin * min[s], q in 0..q_max, scale and min in 0..code_max: Q2_K, Q4_K,
+ * Q5_K. */
 typedef struct affine {
     int n_sub, len; /* sub-blocks, elements of each */
     int q_max, code_max;

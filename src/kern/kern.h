@@ -22,8 +22,8 @@ enum { TS_KV_TILE = 64 };
     void name(const ts_qmat *w, const ts_qact *x, uint32_t n_tok, uint32_t t0, uint32_t t1, uint32_t g0, uint32_t g1, \
               float *y, size_t ld_y)
 
-/* Float linear layer: y[t * ld_y + r] = lanes over k of fma(w[r][k], x[t][k], lane), for rows [r0, r1), tokens [0, n_tok).
- * w: rows of K elements, f32, f16 or bf16, row_bytes apart, 2- or 4-byte aligned; x f32 [n_tok, ld_x]. */
+/* Float linear layer: y[t * ld_y + r] = lanes over k of fma(w[r][k], x[t][k], lane), for rows [r0, r1), tokens [0,
+ * n_tok). w: rows of K elements, f32, f16 or bf16, row_bytes apart, 2- or 4-byte aligned; x f32 [n_tok, ld_x]. */
 #define TS_GEMM_F(name)                                                                                                \
     void name(const void *w, size_t row_bytes, uint32_t K, const float *x, size_t ld_x, uint32_t n_tok, uint32_t r0,   \
               uint32_t r1, float *y, size_t ld_y)
@@ -42,8 +42,8 @@ enum { TS_KV_TILE = 64 };
 /* y[i] = y[i] + x[i] */
 #define TS_ADD(name) void name(float *y, const float *x, uint32_t n)
 
-/* Rotate the first n_rot elements of a head of hd by the angles of a table: cs is cos[n_rot/2] then sin[n_rot/2], pair i
- * is (2i, 2i+1), or (i, i + n_rot/2) for `halves`; the rest is copied. out may not be in.
+/* Rotate the first n_rot elements of a head of hd by the angles of a table: cs is cos[n_rot/2] then sin[n_rot/2],
+ * pair i is (2i, 2i+1), or (i, i + n_rot/2) for `halves`; the rest is copied. out may not be in.
  *   out0 = fma(in0, cos, -(in1 * sin));  out1 = fma(in0, sin, in1 * cos) */
 #define TS_ROPE(name) void name(const float *in, float *out, const float *cs, uint32_t n_rot, uint32_t hd, bool halves)
 
@@ -52,9 +52,10 @@ enum { TS_KV_TILE = 64 };
 /* f32 to f16, to nearest even. */
 #define TS_TO_F16(name) void name(const float *in, uint16_t *out, uint32_t n)
 
-/* Scores of nq (1..4) queries against one tile: s[i * TS_KV_TILE + p] = scale * lanes over d of fma(q_i[d], k[d][p], lane),
- * for all 64 positions. q f32, query i at q + i * ld_q, hd elements (a multiple of 16); k f32 [hd][64]. */
-#define TS_ATT_SCORES(name) void name(const float *q, size_t ld_q, int nq, const float *k, uint32_t hd, float scale, float *s)
+/* Scores of nq (1..4) queries against one tile: s[i * TS_KV_TILE + p] = scale * lanes over d of fma(q_i[d], k[d][p],
+ * lane), for all 64 positions. q f32, query i at q + i * ld_q, hd elements (a multiple of 16); k f32 [hd][64]. */
+#define TS_ATT_SCORES(name) \
+    void name(const float *q, size_t ld_q, int nq, const float *k, uint32_t hd, float scale, float *s)
 
 /* Soft-max weights of one query and tile, positions [lo, hi), 0 <= lo < hi <= 64: m = max s[p], NaN ignored, -inf if
  * there is nothing else; p = exp(s[p] - m) in
@@ -71,7 +72,8 @@ enum { TS_KV_TILE = 64 };
 #define TS_ATT_MERGE(name) void name(float *M, float *L, float *O, float m, float l, const float *o, uint32_t hd)
 
 /* For benchmarks: what this level could do at best. The first does `rounds` rounds of int8 multiply-accumulates on
- * registers and returns how many it did; the second reads memory. *sink keeps the compiler from leaving the work out. */
+ * registers and returns how many it did; the second reads memory. *sink keeps the compiler from leaving the work
+ * out. */
 #define TS_PROBE_INT8(name) uint64_t name(uint64_t rounds, uint64_t *sink)
 #define TS_PROBE_READ(name) void name(const void *data, size_t bytes, uint64_t *sink)
 
@@ -113,8 +115,8 @@ typedef struct ts_kern {
 /* Fill the table for a level: the reference first, then each level up to `level` over it. */
 void ts_kern_init(ts_kern *k, ts_cpu_level level);
 
-/* The levels' own parts, for ts_kern_init: everything of a level; and what the first calls for its quantised linear layers
- * (gemm_q_<level>.c) and probes. */
+/* The levels' own parts, for ts_kern_init: everything of a level; and what the first calls for its quantised linear
+ * layers (gemm_q_<level>.c) and probes. */
 void ts_kern_init_ref(ts_kern *k);
 void ts_kern_init_ref_q(ts_kern *k);
 void ts_kern_init_ref_probe(ts_kern *k);

@@ -1,9 +1,9 @@
 /* layout.h - how the CPU kernels want quantised weights and activations to lie. Depends on: format/dtype.h, base/mem.h.
  *
- * Weights. Sixteen output rows form a *group*, and inside a group the blocks of the file are interleaved by 4-byte words,
- * so that one 64-byte line holds the same word of 16 rows: rows in SIMD lanes, four consecutive K in the bytes of a
- * lane, which is what a 4-way int8 dot product wants. The bits inside a word stay as the file has them. Nothing is
- * widened: a packed tensor is as large as the file's (rows are padded to a multiple of 16).
+ * Weights. Sixteen output rows form a *group*, and inside a group the blocks of the file are interleaved by 4-byte
+ * words, so that one 64-byte line holds the same word of 16 rows: rows in SIMD lanes, four consecutive K in the
+ * bytes of a lane, which is what a 4-way int8 dot product wants. The bits inside a word stay as the file has them.
+ * Nothing is widened: a packed tensor is as large as the file's (rows are padded to a multiple of 16).
  *
  *   group  = head[n_block][head_bytes] padded to 64, main[n_block][64 * main_words]
  *   head   = the 16 rows' d (f16), then the second 16-bit field (m, dmin or scales_h) where the type has one;
@@ -22,8 +22,10 @@
  * that starts at token t holds, at offset t * (size for one token):
  *   q    int8  [K/4][n][4]
  *   d    f32   [n_block][n]
- * and for 32-element blocks   s f32 [n_block][n] = f32(sum q) * d,   off8/off16/off128 i32 [n_block][n] = -8|16|128 * sum q
- * and for 256-element blocks  sums: pairs of int16 in a u32, [n_block][12][n]: words 0..3 the sums over 32, words 4..11
+ * and for 32-element blocks   s f32 [n_block][n] = f32(sum q) * d,   off8/off16/off128 i32 [n_block][n] = -8|16|128 *
+ * sum q
+ * and for 256-element blocks  sums: pairs of int16 in a u32, [n_block][12][n]: words 0..3 the sums over 32, words
+ * 4..11
  * the sums over 16; inside every four sums the pairs are (0,2) and (1,3), which is how a byte shift of packed scales
  * falls out. */
 #ifndef TS_KERN_LAYOUT_H

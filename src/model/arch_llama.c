@@ -1,5 +1,6 @@
-/* arch_llama.c - Llama 1, 2, 3, 3.1, 3.2, Mistral, TinyLlama, SmolLM: pre-norm transformer with grouped-query attention,
- * rotary positions on neighbouring pairs, SwiGLU. Source: Touvron et al. 2023 (arXiv 2302.13971, 2307.09288). */
+/* arch_llama.c - Llama 1, 2, 3, 3.1, 3.2, Mistral, TinyLlama, SmolLM: pre-norm transformer with grouped-query
+ * attention, rotary positions on neighbouring pairs, SwiGLU. Source: Touvron et al. 2023 (arXiv 2302.13971,
+ * 2307.09288). */
 #include "model/pass.h"
 
 static ts_status forward(ts_pass *p) {

@@ -1,5 +1,6 @@
-/* arch_qwen.c - Qwen2 / Qwen2.5 (biases on q, k, v) and Qwen3 (RMSNorm on every head's q and k): otherwise like Llama, with
- * rotary positions on the two halves of a head. Source: Yang et al. 2024, 2025 (arXiv 2407.10671, 2505.09388). */
+/* arch_qwen.c - Qwen2 / Qwen2.5 (biases on q, k, v) and Qwen3 (RMSNorm on every head's q and k): otherwise like
+ * Llama, with rotary positions on the two halves of a head. Source: Yang et al. 2024, 2025 (arXiv 2407.10671,
+ * 2505.09388). */
 #include "model/pass.h"
 
 #include <string.h>

@@ -22,9 +22,10 @@ typedef struct ts_att_span {
 /* How many tokens one attention task takes. */
 enum { TS_ATT_TOKENS = 32 };
 
-/* out[t][head][0..head_pad) = softmax(scale * q k) v over the visible positions of token t: those up to its own, and with
- * a window w > 0 only the last w. q and out f32 [n_tok][n_head][head_pad]; q's padding is zero. Spans are in row order.
- * Result by rule 5 of docs/numerics.md. `scratch` has one entry per thread, max_q = TS_ATT_TOKENS * (n_head / n_kv_head). */
+/* out[t][head][0..head_pad) = softmax(scale * q k) v over the visible positions of token t: those up to its own, and
+ * with a window w > 0 only the last w. q and out f32 [n_tok][n_head][head_pad]; q's padding is zero. Spans are in
+ * row order. Result by rule 5 of docs/numerics.md. `scratch` has one entry per thread, max_q = TS_ATT_TOKENS *
+ * (n_head / n_kv_head). */
 void ts_attention(const ts_exec *ex, const ts_model_config *c, uint32_t layer, const ts_att_span *span, uint32_t n_span,
                   const float *q, float *out, float scale, const ts_att_scratch *scratch);
 

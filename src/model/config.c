@@ -67,13 +67,14 @@ static ts_status read_rope(ts_model_config *c, struct source *s) {
     c->n_rot = head_rot;
     const char *path = ts_gguf_path(s->g);
     if (c->n_rot == 0 || c->n_rot % 2 || c->n_rot > c->head_dim)
-        return ts_fail(s->err, TS_E_FORMAT, "%s: %s.rope.dimension_count is %u, but a head has %u elements", path, c->arch,
-                       c->n_rot, c->head_dim);
+        return ts_fail(s->err, TS_E_FORMAT, "%s: %s.rope.dimension_count is %u, but a head has %u elements", path,
+                       c->arch, c->n_rot, c->head_dim);
     if (c->rope_factor < 0 || linear < 0 || c->yarn_attn < 0 || c->yarn_beta_fast < 0 || c->yarn_beta_slow < 0)
-        return ts_fail(s->err, TS_E_FORMAT, "%s: %s.rope.scale_linear or a number of rope.scaling is negative", path, c->arch);
-    if (!(c->rope_base > 0) || !isfinite(c->rope_base) || !isfinite(c->rope_factor))
-        return ts_fail(s->err, TS_E_FORMAT, "%s: %s.rope.freq_base or rope.scaling.factor is not a positive number", path,
+        return ts_fail(s->err, TS_E_FORMAT, "%s: %s.rope.scale_linear or a number of rope.scaling is negative", path,
                        c->arch);
+    if (!(c->rope_base > 0) || !isfinite(c->rope_base) || !isfinite(c->rope_factor))
+        return ts_fail(s->err, TS_E_FORMAT, "%s: %s.rope.freq_base or rope.scaling.factor is not a positive number",
+                       path, c->arch);
     if (type.len == 0) {
         if (linear > 0) c->rope_factor = linear;
         c->rope_scaling = c->rope_factor != 1 ? TS_ROPE_LINEAR : TS_ROPE_NONE;
@@ -84,18 +85,20 @@ static ts_status read_rope(ts_model_config *c, struct source *s) {
     } else if (type.len == 4 && !memcmp(type.data, "yarn", 4)) {
         c->rope_scaling = TS_ROPE_YARN;
     } else {
-        return ts_fail(s->err, TS_E_UNSUPP, "%s: %s.rope.scaling.type is \"%.*s\"; known: none, linear, yarn", path, c->arch,
-                       (int)(type.len > 40 ? 40 : type.len), (const char *)type.data);
+        return ts_fail(s->err, TS_E_UNSUPP, "%s: %s.rope.scaling.type is \"%.*s\"; known: none, linear, yarn", path,
+                       c->arch, (int)(type.len > 40 ? 40 : type.len), (const char *)type.data);
     }
     if (c->rope_factor == 0) c->rope_factor = 1; /* files write 0 for "not set" */
     if (c->yarn_attn == 0) c->yarn_attn = 1;
     if (c->yarn_beta_fast == 0) c->yarn_beta_fast = 32;
     if (c->yarn_beta_slow == 0) c->yarn_beta_slow = 1;
     if (c->rope_scaling != TS_ROPE_YARN && c->yarn_attn != 1)
-        return ts_fail(s->err, TS_E_UNSUPP, "%s: %s.rope.scaling.attn_factor is %g without yarn, which Tessera does not do", path, c->arch,
+        return ts_fail(s->err, TS_E_UNSUPP,
+                       "%s: %s.rope.scaling.attn_factor is %g without yarn, which Tessera does not do", path, c->arch,
                        (double)c->yarn_attn);
     if (type.len && linear > 0 && linear != 1 && linear != c->rope_factor)
-        return ts_fail(s->err, TS_E_FORMAT, "%s: %s.rope.scale_linear is %g and rope.scaling.factor %g: which is meant?", path, c->arch,
+        return ts_fail(s->err, TS_E_FORMAT,
+                       "%s: %s.rope.scale_linear is %g and rope.scaling.factor %g: which is meant?", path, c->arch,
                        (double)linear, (double)c->rope_factor);
     if (c->rope_scaling == TS_ROPE_NONE) c->rope_factor = 1;
     if (c->yarn_ext < 0) c->yarn_ext = 1;
@@ -155,7 +158,8 @@ ts_status ts_model_config_read(ts_model_config *out, const ts_gguf *g, const cha
     if (c.head_dim > 1024)
         return ts_fail(err, TS_E_FORMAT, "%s: heads of %u elements (expected up to 1024)", path, c.head_dim);
     TS_TRY(get_f32(&s, "attention.scale", false, &c.att_scale));
-    if (c.att_scale < 0) return ts_fail(err, TS_E_FORMAT, "%s: %s.attention.scale is %g, not positive", path, arch, (double)c.att_scale);
+    if (c.att_scale < 0)
+        return ts_fail(err, TS_E_FORMAT, "%s: %s.attention.scale is %g, not positive", path, arch, (double)c.att_scale);
     if (c.att_scale == 0) c.att_scale = 1.0f / sqrtf((float)c.head_dim); /* files write 0 for "not set" */
     TS_TRY(read_rope(&c, &s));
     *out = c;

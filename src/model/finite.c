@@ -18,9 +18,11 @@ bool ts_beyond(const float *x, size_t n, float limit) {
 ts_status ts_fail_not_finite(const ts_gguf *g, const ts_tensor *t, size_t i, ts_err *err) {
     const ts_dtype_info *info = ts_dtype_get(t->type);
     const size_t row = i / (size_t)t->dim[0], column = i % (size_t)t->dim[0];
-    return ts_fail(err, TS_E_FORMAT, "%s: tensor %s: %s (row %zu, element %zu; byte %llu of the file)", ts_gguf_part_path(g, t->file), t->name,
-                   info->block > 1 ? "a block's scale is infinite, too large or not a number" : "a number is infinite or not a number", row,
-                   column, (unsigned long long)(t->offset + i / (size_t)info->block * (size_t)info->block_bytes));
+    return ts_fail(err, TS_E_FORMAT, "%s: tensor %s: %s (row %zu, element %zu; byte %llu of the file)",
+                   ts_gguf_part_path(g, t->file), t->name,
+                   info->block > 1 ? "a block's scale is infinite, too large or not a number"
+                                   : "a number is infinite or not a number",
+                   row, column, (unsigned long long)(t->offset + i / (size_t)info->block * (size_t)info->block_bytes));
 }
 
 enum { CHUNK = 1 << 18 }; /* elements, whole blocks of every type */

@@ -5,9 +5,11 @@
 #include "base/pool.h"
 #include "format/gguf.h"
 
-/* Read all of `t`. TS_E_FORMAT naming the tensor, the element and its byte in the file where something is infinite or not a number:
- * an element, or a scale or minimum of a quantised block. `release`: let the file's pages go behind us. */
-TS_NODISCARD ts_status ts_tensor_check_finite(const ts_gguf *g, const ts_tensor *t, ts_pool *pool, bool release, ts_err *err);
+/* Read all of `t`. TS_E_FORMAT naming the tensor, the element and its byte in the file where something is infinite
+ * or not a number: an element, or a scale or minimum of a quantised block. `release`: let the file's pages go behind
+ * us. */
+TS_NODISCARD ts_status ts_tensor_check_finite(const ts_gguf *g, const ts_tensor *t, ts_pool *pool, bool release,
+                                              ts_err *err);
 /* The message for element `i` (counted through all rows) of `t`. */
 ts_status ts_fail_not_finite(const ts_gguf *g, const ts_tensor *t, size_t i, ts_err *err);
 

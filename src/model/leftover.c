@@ -46,7 +46,8 @@ static const rule model_rules[] = {
     {"rope.scaling.yarn_attn_factor", TS_KEY_USED, ANY},
     {"rope.scaling.yarn_beta_fast", TS_KEY_USED, ANY},
     {"rope.scaling.yarn_beta_slow", TS_KEY_USED, ANY},
-    {"expert_count", TS_KEY_USED, ANY}, /* refused by config.c where there are any; without, the rest about experts says nothing */
+    /* refused by config.c where there are any; without, the rest about experts says nothing */
+    {"expert_count", TS_KEY_USED, ANY},
     {"expert_shared_count", TS_KEY_REFUSED, ZERO},
     {"expert_*", TS_KEY_HARMLESS, ANY},
     {"experts_per_group", TS_KEY_HARMLESS, ANY},
@@ -181,15 +182,19 @@ static bool matches(const char *pattern, const char *key) {
 static ts_key_use by_rules(const rule *rules, size_t n, const ts_gguf_kv *kv, const char *key) {
     for (size_t i = 0; i < n; i++)
         if (matches(rules[i].key, key))
-            return rules[i].neutral == ANY ? rules[i].use : is_neutral(kv, rules[i].neutral) ? TS_KEY_HARMLESS : rules[i].use;
+            return rules[i].neutral == ANY            ? rules[i].use
+                   : is_neutral(kv, rules[i].neutral) ? TS_KEY_HARMLESS
+                                                      : rules[i].use;
     return TS_KEY_UNKNOWN;
 }
 
 static ts_key_use use_of_tokenizer(const ts_gguf *g, const ts_gguf_kv *kv, const char *key) {
     ts_span model = {0};
-    bool bytes = ts_gguf_str(g, "tokenizer.ggml.model", false, &model, NULL) == TS_OK && model.data && string_is(model, "gpt2");
+    bool bytes =
+        ts_gguf_str(g, "tokenizer.ggml.model", false, &model, NULL) == TS_OK && model.data && string_is(model, "gpt2");
     if (bytes && (!strcmp(key, "ggml.add_space_prefix") || !strcmp(key, "ggml.remove_extra_whitespaces")))
-        return is_neutral(kv, ZERO) ? TS_KEY_HARMLESS : TS_KEY_IGNORED; /* nobody follows them for byte-level vocabularies */
+        /* nobody follows them for byte-level vocabularies */
+        return is_neutral(kv, ZERO) ? TS_KEY_HARMLESS : TS_KEY_IGNORED;
     return by_rules(tokenizer_rules, sizeof tokenizer_rules / sizeof *tokenizer_rules, kv, key);
 }
 
@@ -207,12 +212,14 @@ ts_key_use ts_key_use_of(const ts_gguf *g, const ts_gguf_kv *kv, const char *arc
     static const char tokenizer[] = "tokenizer.", sampling[] = "general.sampling.";
     const size_t n = strlen(arch);
     if (!strncmp(kv->key, arch, n) && kv->key[n] == '.') return use_of_model(g, kv, arch, kv->key + n + 1);
-    if (!strncmp(kv->key, tokenizer, sizeof tokenizer - 1)) return use_of_tokenizer(g, kv, kv->key + sizeof tokenizer - 1);
+    if (!strncmp(kv->key, tokenizer, sizeof tokenizer - 1))
+        return use_of_tokenizer(g, kv, kv->key + sizeof tokenizer - 1);
     if (!strncmp(kv->key, sampling, sizeof sampling - 1)) return TS_KEY_IGNORED;
     if (!strcmp(kv->key, "general.architecture") || !strcmp(kv->key, "general.alignment")) return TS_KEY_USED;
     if (!strcmp(kv->key, "general.type")) { /* an adapter or a projector is no model */
         ts_span s = {0};
-        return ts_gguf_str(g, kv->key, false, &s, NULL) == TS_OK && string_is(s, "model") ? TS_KEY_USED : TS_KEY_REFUSED;
+        return ts_gguf_str(g, kv->key, false, &s, NULL) == TS_OK && string_is(s, "model") ? TS_KEY_USED
+                                                                                          : TS_KEY_REFUSED;
     }
     if (!strcmp(kv->key, "general.quantization_version")) { /* of the block formats: 2 since before GGUF */
         uint32_t v = 0;
@@ -245,7 +252,8 @@ ts_status ts_keys_check(const ts_gguf *g, const char *arch, ts_err *err) {
         if (ts_key_use_of(g, kv, arch) != TS_KEY_REFUSED) continue;
         char shown[140];
         ts_key_show(kv, shown, sizeof shown);
-        return ts_fail(err, TS_E_UNSUPP, "%s: byte %llu: %s: Tessera does not do this, and without it the results would be others",
+        return ts_fail(err, TS_E_UNSUPP,
+                       "%s: byte %llu: %s: Tessera does not do this, and without it the results would be others",
                        ts_gguf_path(g), (unsigned long long)kv->offset, shown);
     }
     return TS_OK;

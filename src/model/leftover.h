@@ -1,8 +1,8 @@
 /* leftover.h - what a model file holds beyond what Tessera computes with. Depends on: format/gguf.h.
  *
- * A key or tensor that changes what a model computes and is not followed gives wrong results without a sign. So every key has one of
- * these uses, and every tensor that no layer has asked for is refused (model.c). Source of the names: ggml's GGUF documentation and the
- * constants of its converters (docs/formats/gguf.md). */
+ * A key or tensor that changes what a model computes and is not followed gives wrong results without a sign. So
+ * every key has one of these uses, and every tensor that no layer has asked for is refused (model.c). Source of the
+ * names: ggml's GGUF documentation and the constants of its converters (docs/formats/gguf.md). */
 #ifndef TS_MODEL_LEFTOVER_H
 #define TS_MODEL_LEFTOVER_H
 
@@ -25,7 +25,8 @@ void ts_key_show(const ts_gguf_kv *kv, char *out, size_t cap);
 /* TS_E_UNSUPP naming the first key that is TS_KEY_REFUSED and its value. */
 TS_NODISCARD ts_status ts_keys_check(const ts_gguf *g, const char *arch, ts_err *err);
 
-/* One line for people about the keys that are ignored or unknown: at most cap bytes, how many there are. Empty: none. */
+/* One line for people about the keys that are ignored or unknown: at most cap bytes, how many there are. Empty:
+ * none. */
 size_t ts_keys_warning(const ts_gguf *g, const char *arch, char *out, size_t cap);
 
 #endif

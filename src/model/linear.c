@@ -22,8 +22,8 @@ ts_status ts_linear_init(ts_linear *l, const ts_gguf *file, const ts_tensor *t, 
                        info->name ? info->name : "?");
     if (t->type == TS_F32 || t->type == TS_F16 || t->type == TS_BF16) return TS_OK;
     if (!ts_qmat_init(&l->q, t->type, l->n_out, l->n_in))
-        return ts_fail(err, TS_E_UNSUPP, "%s: tensor %s has type %s, which Tessera does not compute with", path, t->name,
-                       info->name ? info->name : "?");
+        return ts_fail(err, TS_E_UNSUPP, "%s: tensor %s has type %s, which Tessera does not compute with", path,
+                       t->name, info->name ? info->name : "?");
     return TS_OK;
 }
 
@@ -44,11 +44,15 @@ static void pack_task(void *arg, size_t task, int thread) {
     const ts_qmat *q = &p->l->q;
     uint32_t group = p->first + (uint32_t)task;
     uint8_t *dst = p->dst + group * q->group_bytes;
-    const size_t rows = p->l->n_out - (size_t)group * TS_GROUP_ROWS < TS_GROUP_ROWS ? p->l->n_out - (size_t)group * TS_GROUP_ROWS : TS_GROUP_ROWS;
+    const size_t rows = p->l->n_out - (size_t)group * TS_GROUP_ROWS < TS_GROUP_ROWS
+                            ? p->l->n_out - (size_t)group * TS_GROUP_ROWS
+                            : TS_GROUP_ROWS;
     const size_t n = rows * p->l->n_in, begin = (size_t)group * TS_GROUP_ROWS * p->l->n_in;
-    size_t bad = ts_find_not_finite(q->type, (const char *)p->l->raw + (size_t)group * TS_GROUP_ROWS * p->l->row_bytes, n);
+    size_t bad =
+        ts_find_not_finite(q->type, (const char *)p->l->raw + (size_t)group * TS_GROUP_ROWS * p->l->row_bytes, n);
     size_t first = atomic_load(&p->not_finite);
-    while (bad < n && begin + bad < first && !atomic_compare_exchange_weak(&p->not_finite, &first, begin + bad)) continue;
+    while (bad < n && begin + bad < first && !atomic_compare_exchange_weak(&p->not_finite, &first, begin + bad))
+        continue;
     ts_qmat_pack_group(q, p->l->raw, p->l->row_bytes, group, dst);
 }
 
@@ -62,12 +66,13 @@ ts_status ts_linear_pack(ts_linear *l, void *dst, ts_pool *pool, ts_err *err) {
         ts_pool_run(pool, n, pack_task, &p);
         ts_gguf_release(l->file, l->tensor, p.first * group_file_bytes, n * group_file_bytes);
     }
-    if (atomic_load(&p.not_finite) != SIZE_MAX) return ts_fail_not_finite(l->file, l->tensor, atomic_load(&p.not_finite), err);
+    if (atomic_load(&p.not_finite) != SIZE_MAX)
+        return ts_fail_not_finite(l->file, l->tensor, atomic_load(&p.not_finite), err);
     l->q.data = dst;
     return TS_OK;
 }
 
-/* ---- running -------------------------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 struct run {
     const ts_exec *ex;
@@ -105,8 +110,8 @@ static void run_task(void *arg, size_t task, int thread) {
         if (l->q.data)
             r->ex->kern->gemm_q[l->type](&l->q, r->act, r->n_tok, t0, t1, g0, g1, r->y[i], r->ld[i]);
         else
-            r->ex->kern->gemm_f[l->type](l->raw, l->row_bytes, l->n_in, r->x + t0 * r->ld_x, r->ld_x, t1 - t0, row0, row1,
-                                         r->y[i] + t0 * r->ld[i], r->ld[i]);
+            r->ex->kern->gemm_f[l->type](l->raw, l->row_bytes, l->n_in, r->x + t0 * r->ld_x, r->ld_x, t1 - t0, row0,
+                                         row1, r->y[i] + t0 * r->ld[i], r->ld[i]);
     }
     if (l->bias)
         for (uint32_t t = 0; t < r->n_tok; t++) {
@@ -115,10 +120,11 @@ static void run_task(void *arg, size_t task, int thread) {
         }
 }
 
-void ts_linear_run_cpu(const ts_exec *ex, const ts_linear *const *layer, int n, const float *x, size_t ld_x, const ts_qact *act,
-                       uint32_t n_tok, float *const *y, const size_t *ld) {
+void ts_linear_run_cpu(const ts_exec *ex, const ts_linear *const *layer, int n, const float *x, size_t ld_x,
+                       const ts_qact *act, uint32_t n_tok, float *const *y, const size_t *ld) {
     assert(n >= 1 && n <= MAX_LAYERS);
-    struct run r = {.ex = ex, .layer = layer, .n = n, .x = x, .ld_x = ld_x, .act = act, .n_tok = n_tok, .y = y, .ld = ld};
+    struct run r = {
+        .ex = ex, .layer = layer, .n = n, .x = x, .ld_x = ld_x, .act = act, .n_tok = n_tok, .y = y, .ld = ld};
     size_t all = 0;
     for (int i = 0; i < n; i++) all += n_groups(layer[i]);
     /* Slices are small enough to balance (a thread may be put aside by the system) and large enough that claiming them

@@ -1,4 +1,5 @@
-/* linear.h - a linear layer's weights and how to run one or several on the same input. Depends on: kern/kern.h, pool. */
+/* linear.h - a linear layer's weights and how to run one or several on the same input. Depends on: kern/kern.h,
+ * pool. */
 #ifndef TS_MODEL_LINEAR_H
 #define TS_MODEL_LINEAR_H
 
@@ -23,8 +24,8 @@ typedef struct ts_linear {
     int device_mat;
 } ts_linear;
 
-/* Describe tensor `t` as a layer. Errors: TS_E_UNSUPP for a type that no kernel takes; TS_E_FORMAT where the row is not a
- * whole number of blocks. */
+/* Describe tensor `t` as a layer. Errors: TS_E_UNSUPP for a type that no kernel takes; TS_E_FORMAT where the row is
+ * not a whole number of blocks. */
 TS_NODISCARD ts_status ts_linear_init(ts_linear *l, const ts_gguf *file, const ts_tensor *t, ts_err *err);
 /* Bytes of packed weights; 0 for float types. */
 size_t ts_linear_packed_bytes(const ts_linear *l);
@@ -39,7 +40,8 @@ typedef struct ts_exec {
     const struct ts_exec_hook *hook; /* NULL: everything on the CPU, no account of it */
 } ts_exec;
 
-/* Somebody who runs linear layers in another way, and is told what the rest costs: the engine, for a device or a ledger. */
+/* Somebody who runs linear layers in another way, and is told what the rest costs: the engine, for a device or a
+ * ledger. */
 typedef struct ts_exec_hook {
     void *ud;
     /* In place of ts_linear_run_cpu, with the same arguments; may use it. */
@@ -53,12 +55,13 @@ typedef struct ts_exec_hook {
 static inline bool ts_linear_wants32(const ts_linear *l) { return ts_act_block(l->type) == 32; }
 static inline bool ts_linear_wants256(const ts_linear *l) { return ts_act_block(l->type) == 256; }
 
-/* y[i][t * ld[i] + r] = (layer i of x)[r] for n layers with the same input of n_tok tokens: x f32 [n_tok, ld_x] for float
- * layers, its quantised form in `act` for the others. One parallel region. */
-void ts_linear_run_cpu(const ts_exec *ex, const ts_linear *const *layer, int n, const float *x, size_t ld_x, const ts_qact *act,
-                       uint32_t n_tok, float *const *y, const size_t *ld);
+/* y[i][t * ld[i] + r] = (layer i of x)[r] for n layers with the same input of n_tok tokens: x f32 [n_tok, ld_x] for
+ * float layers, its quantised form in `act` for the others. One parallel region. */
+void ts_linear_run_cpu(const ts_exec *ex, const ts_linear *const *layer, int n, const float *x, size_t ld_x,
+                       const ts_qact *act, uint32_t n_tok, float *const *y, const size_t *ld);
 /* The same by the hook where there is one. Errors: those of a device. */
-TS_NODISCARD ts_status ts_linear_run(const ts_exec *ex, const ts_linear *const *layer, int n, const float *x, size_t ld_x,
-                                     const ts_qact *act, uint32_t n_tok, float *const *y, const size_t *ld, ts_err *err);
+TS_NODISCARD ts_status ts_linear_run(const ts_exec *ex, const ts_linear *const *layer, int n, const float *x,
+                                     size_t ld_x, const ts_qact *act, uint32_t n_tok, float *const *y, const size_t *ld,
+                                     ts_err *err);
 
 #endif

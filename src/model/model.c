@@ -18,7 +18,7 @@ const ts_arch *ts_arch_find(const char *name, size_t len) {
     return NULL;
 }
 
-/* ---- tensors -------------------------------------------------------------------------------------------------- */
+/* ---- tensors ----------------------------------------------------------------------------------------------------- */
 
 static const char *tensor_name(char *buf, size_t len, int layer, const char *name, const char *suffix) {
     if (layer < 0)
@@ -56,7 +56,8 @@ static ts_status as_floats(ts_model *m, const ts_tensor *t, const float **out, t
     return TS_OK;
 }
 
-static ts_status vector_named(ts_model *m, const float **out, const char *name, uint32_t n, bool required, ts_err *err) {
+static ts_status vector_named(ts_model *m, const float **out, const char *name, uint32_t n, bool required,
+                              ts_err *err) {
     const ts_tensor *t = take(m, name);
     const char *path = ts_gguf_path(m->file);
     if (!t && required) return ts_fail(err, TS_E_FORMAT, "%s: tensor %s is missing", path, name);
@@ -108,7 +109,7 @@ ts_status ts_model_load_common(ts_model *m, uint32_t layer, ts_err *err) {
     return ts_model_linear(m, &l->down, i, "ffn_down", c->d_ff, c->d_model, err);
 }
 
-/* ---- opening -------------------------------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 static ts_status load_outside_layers(ts_model *m, ts_err *err) {
     const char *path = ts_gguf_path(m->file);
@@ -121,8 +122,8 @@ static ts_status load_outside_layers(ts_model *m, ts_err *err) {
                                   : "tensor token_embd.weight is missing");
     }
     if (m->embed->dim[0] != c->d_model || m->embed->dim[1] > INT32_MAX || m->embed->dim[2] != 1)
-        return ts_fail(err, TS_E_FORMAT, "%s: tensor token_embd.weight has shape %llu x %llu, expected rows of %u", path,
-                       (unsigned long long)m->embed->dim[0], (unsigned long long)m->embed->dim[1], c->d_model);
+        return ts_fail(err, TS_E_FORMAT, "%s: tensor token_embd.weight has shape %llu x %llu, expected rows of %u",
+                       path, (unsigned long long)m->embed->dim[0], (unsigned long long)m->embed->dim[1], c->d_model);
     if (c->n_vocab && c->n_vocab != m->embed->dim[1])
         return ts_fail(err, TS_E_FORMAT, "%s: vocab_size is %u, but token_embd.weight has %llu rows", path, c->n_vocab,
                        (unsigned long long)m->embed->dim[1]);
@@ -134,7 +135,8 @@ static ts_status load_outside_layers(ts_model *m, ts_err *err) {
     const float *factors = NULL;
     TS_TRY(vector_named(m, &factors, "rope_freqs.weight", c->n_rot / 2, false, err));
     for (uint32_t i = 0; factors && i < c->n_rot / 2; i++)
-        if (!(factors[i] > 0)) return ts_fail(err, TS_E_FORMAT, "%s: tensor rope_freqs.weight: element %u is not positive", path, i);
+        if (!(factors[i] > 0))
+            return ts_fail(err, TS_E_FORMAT, "%s: tensor rope_freqs.weight: element %u is not positive", path, i);
     ts_status s = ts_rope_init(&m->rope, c, factors, err);
     return s == TS_OK ? s : ts_err_prefix(err, s, "%s", path);
 }
@@ -181,11 +183,13 @@ struct packing {
 
 static ts_status step_on(struct packing *p, size_t bytes, ts_err *err) {
     p->done += bytes;
-    if (p->progress.fn && !p->progress.fn(p->progress.ud, p->done, p->all)) return ts_fail(err, TS_E_CANCELLED, "loading was stopped");
+    if (p->progress.fn && !p->progress.fn(p->progress.ud, p->done, p->all))
+        return ts_fail(err, TS_E_CANCELLED, "loading was stopped");
     return TS_OK;
 }
 
-/* Pack a layer, which also checks it; what the CPU takes as it stands in the file, or a device packs later, is only checked. */
+/* Pack a layer, which also checks it; what the CPU takes as it stands in the file, or a device packs later, is only
+ * checked. */
 static ts_status pack_one(ts_linear *l, void *ud, ts_err *err) {
     struct packing *p = ud;
     if (packed_size(l)) {
@@ -206,7 +210,8 @@ ts_status ts_model_survey(ts_model **out, const ts_gguf *g, ts_err *err) {
         char shown[48] = {0};
         for (size_t i = 0; i < name.len && i < sizeof shown - 1; i++)
             shown[i] = name.data[i] >= 32 && name.data[i] < 127 ? (char)name.data[i] : '?';
-        return ts_fail(err, TS_E_UNSUPP, "%s: architecture \"%s\" is not supported; Tessera runs llama, qwen2 and qwen3", path, shown);
+        return ts_fail(err, TS_E_UNSUPP,
+                       "%s: architecture \"%s\" is not supported; Tessera runs llama, qwen2 and qwen3", path, shown);
     }
     ts_model *m = ts_calloc(1, sizeof *m);
     if (!m) return ts_fail_nomem(err, "the model", sizeof *m);
@@ -250,10 +255,12 @@ static ts_status refuse_unused(const ts_model *m, ts_err *err) {
     ts_printable(name, sizeof name, first->name, strlen(first->name));
     if (n > 1) snprintf(more, sizeof more, " (and %zu more like it: see tessera inspect)", n - 1);
     if (layer_of(first, &layer) && layer >= m->c.n_layer)
-        return ts_fail(err, TS_E_UNSUPP, "%s: tensor %s belongs to no layer: %s.block_count is %u%s", ts_gguf_path(m->file), name, m->c.arch,
-                       m->c.n_layer, more);
-    return ts_fail(err, TS_E_UNSUPP, "%s: tensor %s is no part of the %s models that Tessera computes; without it the results would be others%s",
-                   ts_gguf_path(m->file), name, m->c.arch, more);
+        return ts_fail(err, TS_E_UNSUPP, "%s: tensor %s belongs to no layer: %s.block_count is %u%s",
+                       ts_gguf_path(m->file), name, m->c.arch, m->c.n_layer, more);
+    return ts_fail(
+        err, TS_E_UNSUPP,
+        "%s: tensor %s is no part of the %s models that Tessera computes; without it the results would be others%s",
+        ts_gguf_path(m->file), name, m->c.arch, more);
 }
 
 ts_status ts_model_describe(ts_model **out, const ts_gguf *g, ts_err *err) {
@@ -276,8 +283,8 @@ ts_status ts_model_pack(ts_model *m, ts_pool *pool, ts_load_progress progress, t
     const bool tied = m->head.tensor == m->embed;
     if (!tied) w.read += m->embed->bytes;
     if (there && w.packed > there)
-        return ts_fail(err, TS_E_NOMEM, "%s: the weights need %zu MiB of memory, but %zu MiB are free", ts_gguf_path(m->file), w.packed >> 20,
-                       there >> 20);
+        return ts_fail(err, TS_E_NOMEM, "%s: the weights need %zu MiB of memory, but %zu MiB are free",
+                       ts_gguf_path(m->file), w.packed >> 20, there >> 20);
     if (w.packed) TS_TRY(ts_big_alloc(&m->packed, w.packed, true, "the weights", err));
     struct packing p = {.m = m, .pool = pool, .progress = progress, .all = w.read};
     TS_TRY(each_linear(m, pack_one, &p, err));

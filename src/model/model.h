@@ -51,13 +51,16 @@ typedef struct ts_load_progress {
     void *ud;
 } ts_load_progress;
 
-/* Recognise the family, check every tensor's presence and shape, refuse what would be left out (leftover.h), then pack the weights, all of
- * which must be finite. `g` must outlive the model.
- * Errors: TS_E_UNSUPP naming the architecture or tensor type, TS_E_FORMAT, TS_E_NOMEM with the bytes wanted and there. */
-TS_NODISCARD ts_status ts_model_open(ts_model **out, const ts_gguf *g, ts_pool *pool, ts_load_progress progress, ts_err *err);
+/* Recognise the family, check every tensor's presence and shape, refuse what would be left out (leftover.h), then
+ * pack the weights, all of which must be finite. `g` must outlive the model.
+ * Errors: TS_E_UNSUPP naming the architecture or tensor type, TS_E_FORMAT, TS_E_NOMEM with the bytes wanted and
+ * there. */
+TS_NODISCARD ts_status ts_model_open(ts_model **out, const ts_gguf *g, ts_pool *pool, ts_load_progress progress,
+                                     ts_err *err);
 /* The same in two steps: everything but packing; then packing what is not `elsewhere`. */
 TS_NODISCARD ts_status ts_model_describe(ts_model **out, const ts_gguf *g, ts_err *err);
-/* The same, but without refusing tensors that are left over and keys that are not followed: to look at a file, not to run it. */
+/* The same, but without refusing tensors that are left over and keys that are not followed: to look at a file, not
+ * to run it. */
 TS_NODISCARD ts_status ts_model_survey(ts_model **out, const ts_gguf *g, ts_err *err);
 /* The tensors that no layer has asked for, one at a time: *i is 0 at first. NULL: no more. */
 const ts_tensor *ts_model_unused(const ts_model *m, size_t *i);

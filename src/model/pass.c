@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- memory --------------------------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 /* Hand out 64-byte aligned pieces of one allocation; with base NULL only the sizes are added up. */
 struct carve {
@@ -21,8 +21,8 @@ struct carve {
 
 static float *take(struct carve *c, size_t rows, size_t cols) {
     size_t bytes;
-    if (!ts_size_mul(rows, cols, &bytes) || !ts_size_mul(bytes, sizeof(float), &bytes) || !ts_size_add(bytes, 63, &bytes) ||
-        !ts_size_add(c->used, bytes & ~(size_t)63, &bytes)) {
+    if (!ts_size_mul(rows, cols, &bytes) || !ts_size_mul(bytes, sizeof(float), &bytes) ||
+        !ts_size_add(bytes, 63, &bytes) || !ts_size_add(c->used, bytes & ~(size_t)63, &bytes)) {
         c->overflow = true;
         return NULL;
     }
@@ -32,7 +32,8 @@ static float *take(struct carve *c, size_t rows, size_t cols) {
 }
 
 static void carve_all(struct carve *cv, ts_scratch *s, const ts_model_config *c, ts_att_scratch *thread) {
-    size_t T = s->max_tok, hd = ts_head_pad(c), d_q = (size_t)c->n_head * c->head_dim, d_kv = (size_t)c->n_kv_head * c->head_dim;
+    size_t T = s->max_tok, hd = ts_head_pad(c), d_q = (size_t)c->n_head * c->head_dim,
+           d_kv = (size_t)c->n_kv_head * c->head_dim;
     size_t widest = c->d_model > d_q ? c->d_model : d_q, group = c->n_head / c->n_kv_head;
     s->x = take(cv, T, c->d_model);
     s->norm = take(cv, T, widest);
@@ -62,7 +63,8 @@ ts_status ts_scratch_init(ts_scratch *out, const ts_model *m, uint32_t max_tok, 
     if (!s.thread) return ts_fail_nomem(err, "scratch memory", (size_t)n_threads * sizeof *s.thread);
     struct carve cv = {0};
     carve_all(&cv, &s, &m->c, s.thread);
-    ts_status st = cv.overflow ? ts_fail_nomem(err, "scratch memory", SIZE_MAX) : ts_big_alloc(&s.mem, cv.used, true, "scratch memory", err);
+    ts_status st = cv.overflow ? ts_fail_nomem(err, "scratch memory", SIZE_MAX)
+                               : ts_big_alloc(&s.mem, cv.used, true, "scratch memory", err);
     if (st == TS_OK) {
         cv = (struct carve){.base = s.mem.ptr};
         carve_all(&cv, &s, &m->c, s.thread);
@@ -84,11 +86,11 @@ void ts_scratch_fini(ts_scratch *s) {
     *s = (ts_scratch){0};
 }
 
-/* ---- steps ---------------------------------------------------------------------------------------------------- */
+/* ---- steps ------------------------------------------------------------------------------------------------------- */
 
-/* A number that is infinite or none does not always stay visible: quantised activations make 0 of a NaN, and a mean of squares that
- * overflows makes 0 of everything. So each step looks at what it is about to lose. The earliest place is kept: layer, then the order
- * of these, then position. */
+/* A number that is infinite or none does not always stay visible: quantised activations make 0 of a NaN, and a mean
+ * of squares that overflows makes 0 of everything. So each step looks at what it is about to lose. The earliest
+ * place is kept: layer, then the order of these, then position. */
 enum fault {
     FAULT_HEAD,      /* squares of a head's query or key overflow before its norm */
     FAULT_CACHE,     /* a key or value is not finite */
@@ -121,8 +123,8 @@ static ts_status fail_fault(const ts_pass *p, ts_err *err) {
     };
     uint64_t f = atomic_load(&p->fault);
     enum fault kind = (enum fault)(f >> 32 & 255);
-    return ts_fail(err, kind == FAULT_F16 ? TS_E_UNSUPP : TS_E_FORMAT, "%s: layer %" PRIu64 ", position %u: %s%s", ts_gguf_path(p->m->file),
-                   f >> 40, position_of(p->batch, (uint32_t)f), what[kind],
+    return ts_fail(err, kind == FAULT_F16 ? TS_E_UNSUPP : TS_E_FORMAT, "%s: layer %" PRIu64 ", position %u: %s%s",
+                   ts_gguf_path(p->m->file), f >> 40, position_of(p->batch, (uint32_t)f), what[kind],
                    kind == FAULT_F16 ? "" : "; the file's weights are damaged, or its metadata does not fit them");
 }
 
@@ -142,7 +144,8 @@ static void end_step(const ts_exec *ex, const char *name, uint32_t n_tok, uint64
     if (ex->hook) ex->hook->step(ex->hook->ud, name, n_tok, ts_now_ns() - begin);
 }
 
-static void linear(ts_pass *p, const ts_linear *const *layer, int n, const float *x, size_t ld_x, float *const *y, const size_t *ld) {
+static void linear(ts_pass *p, const ts_linear *const *layer, int n, const float *x, size_t ld_x, float *const *y,
+                   const size_t *ld) {
     if (p->failed == TS_OK) p->failed = ts_linear_run(&p->ex, layer, n, x, ld_x, &p->s->act, p->n_tok, y, ld, p->err);
 }
 
@@ -314,10 +317,11 @@ void ts_step_ffn(ts_pass *p, const ts_layer *l) {
 }
 
 bool ts_pass_cancelled(const ts_pass *p) {
-    return p->failed != TS_OK || atomic_load(&p->fault) != UINT64_MAX || (p->batch->cancelled && p->batch->cancelled(p->batch->ud));
+    return p->failed != TS_OK || atomic_load(&p->fault) != UINT64_MAX ||
+           (p->batch->cancelled && p->batch->cancelled(p->batch->ud));
 }
 
-/* ---- the pass ------------------------------------------------------------------------------------------------- */
+/* ---- the pass ---------------------------------------------------------------------------------------------------- */
 
 /* A token's embedding and its angles. */
 static void embed_task(void *arg, size_t t, int thread) {
@@ -344,7 +348,8 @@ ts_status ts_forward(const ts_model *m, ts_exec ex, ts_scratch *s, const ts_batc
     return st == TS_E_CANCELLED ? ts_fail(err, st, "stopped") : st;
 }
 
-ts_status ts_forward_logits(const ts_model *m, ts_exec ex, ts_scratch *s, uint32_t row0, uint32_t n, float *out, ts_err *err) {
+ts_status ts_forward_logits(const ts_model *m, ts_exec ex, ts_scratch *s, uint32_t row0, uint32_t n, float *out,
+                            ts_err *err) {
     const ts_linear *const head[] = {&m->head};
     ts_pass p = {.m = m, .ex = ex, .s = s, .n_tok = n, .layer = m->c.n_layer - 1, .fault = UINT64_MAX};
     struct norm_args a = {&p, m->out_norm, s->x + (size_t)row0 * m->c.d_model, false, wants_of(head, 1), n};
@@ -355,12 +360,17 @@ ts_status ts_forward_logits(const ts_model *m, ts_exec ex, ts_scratch *s, uint32
     const size_t ld[] = {m->c.n_vocab};
     const char *path = ts_gguf_path(m->file);
     if (atomic_load(&p.fault) != UINT64_MAX)
-        return ts_fail(err, TS_E_FORMAT, "%s: behind the last layer the sum of squares of the activations overflows; the file's weights are "
-                       "damaged, or its metadata does not fit them", path);
+        return ts_fail(
+            err, TS_E_FORMAT,
+            "%s: behind the last layer the sum of squares of the activations overflows; the file's weights are "
+            "damaged, or its metadata does not fit them",
+            path);
     TS_TRY(ts_linear_run(&ex, head, 1, s->norm, m->c.d_model, &s->act, n, y, ld, err));
     for (uint32_t i = 0; i < n; i++)
         if (ts_beyond(out + (size_t)i * m->c.n_vocab, m->c.n_vocab, FLT_MAX))
-            return ts_fail(err, TS_E_FORMAT, "%s: the logits are not finite; the file's weights are damaged, or its metadata does not fit them",
-                           path);
+            return ts_fail(
+                err, TS_E_FORMAT,
+                "%s: the logits are not finite; the file's weights are damaged, or its metadata does not fit them",
+                path);
     return TS_OK;
 }

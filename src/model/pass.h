@@ -47,18 +47,20 @@ struct ts_pass {
     ts_err *err;
 };
 
-/* Run the layers: stores keys and values, leaves the residual stream of every token in s->x. TS_E_CANCELLED when asked
- * to stop, TS_E_DEVICE; TS_E_FORMAT where a value is not finite any more, TS_E_UNSUPP where a key or value is too large for an F16
- * cache, both with layer and position. (The KV cache then holds entries of these positions that must not be used.) */
+/* Run the layers: stores keys and values, leaves the residual stream of every token in s->x. TS_E_CANCELLED when
+ * asked to stop, TS_E_DEVICE; TS_E_FORMAT where a value is not finite any more, TS_E_UNSUPP where a key or value is
+ * too large for an F16 cache, both with layer and position. (The KV cache then holds entries of these positions that
+ * must not be used.) */
 TS_NODISCARD ts_status ts_forward(const ts_model *m, ts_exec ex, ts_scratch *s, const ts_batch *b, ts_err *err);
-/* Logits of rows [row0, row0 + n) of the last pass: out f32 [n, n_vocab], finite. Errors: those of a device; TS_E_FORMAT: they would
- * not be finite. */
-TS_NODISCARD ts_status ts_forward_logits(const ts_model *m, ts_exec ex, ts_scratch *s, uint32_t row0, uint32_t n, float *out,
-                                         ts_err *err);
+/* Logits of rows [row0, row0 + n) of the last pass: out f32 [n, n_vocab], finite. Errors: those of a device;
+ * TS_E_FORMAT: they would not be finite. */
+TS_NODISCARD ts_status ts_forward_logits(const ts_model *m, ts_exec ex, ts_scratch *s, uint32_t row0, uint32_t n,
+                                         float *out, ts_err *err);
 
 /* ---- steps, for arch_*.c: each is one parallel region over tokens, rows or heads ------------------------------- */
 
-/* s->norm = rmsnorm(s->x, weight), and its quantised forms as the consumers want them. With `add`, first s->x += s->y. */
+/* s->norm = rmsnorm(s->x, weight), and its quantised forms as the consumers want them. With `add`, first s->x +=
+ * s->y. */
 void ts_step_norm(ts_pass *p, bool add, const float *weight, const ts_linear *const *consumer, int n);
 /* s->q, s->k, s->v = the three layers of s->norm */
 void ts_step_qkv(ts_pass *p, const ts_layer *l);

@@ -3,7 +3,8 @@
 
 #include <math.h>
 
-/* Radians per position: 1 at most where nothing is scaled. With 2^30 positions the angle stays what ts_sincos_d takes. */
+/* Radians per position: 1 at most where nothing is scaled. With 2^30 positions the angle stays what ts_sincos_d
+ * takes. */
 #define MAX_FREQ 1024.0
 
 /* The (fractional) pair whose wavelength turns `rotations` times within the original context. */
@@ -36,7 +37,8 @@ ts_status ts_rope_init(ts_rope *r, const ts_model_config *c, const float *factor
         }
         if (!(squeezed >= 0 && squeezed <= MAX_FREQ)) {
             ts_free(freq);
-            return ts_fail(err, TS_E_FORMAT, "rope pair %u turns by %g radians per position: the file's rope settings are nonsense", i,
+            return ts_fail(err, TS_E_FORMAT,
+                           "rope pair %u turns by %g radians per position: the file's rope settings are nonsense", i,
                            squeezed);
         }
         freq[i] = squeezed;

@@ -41,7 +41,8 @@ ts_status ts_mix_find(ts_mix *out, const char *name, ts_err *err) {
     else if (ts_dtype_find(name, &type))
         *out = (ts_mix){type, type, type};
     else
-        return ts_fail(err, TS_E_INVAL, "unknown type \"%s\"; for example q4_0, q4_k, q6_k, q8_0, f16, bf16, f32", name);
+        return ts_fail(err, TS_E_INVAL, "unknown type \"%s\"; for example q4_0, q4_k, q6_k, q8_0, f16, bf16, f32",
+                       name);
     return TS_OK;
 }
 
@@ -71,8 +72,8 @@ static void random_blocks(struct maker *m, uint8_t *p, size_t n_block) {
         memcpy(p + i, &r, 8);
     }
     for (size_t i = n_block * bytes / 8 * 8; i < n_block * bytes; i++) p[i] = (uint8_t)ts_rng_u32(&m->rng);
-    /* deviation of the block's integers (times a typical sub-scale), where d and the minimum stand, and the minimum that
-     * makes the mean zero, in units of d */
+    /* deviation of the block's integers (times a typical sub-scale), where d and the minimum stand, and the minimum
+     * that makes the mean zero, in units of d */
     float sd;
     size_t d_at = 0, m_at = 0;
     float mean = 0;
@@ -112,7 +113,8 @@ static ts_status make_rows(void *ud, uint64_t first, uint64_t n, void *out, ts_e
     w->done += n * ts_dtype_row_bytes(m->type, m->cols);
     if (ts_dtype_get(m->type)->block > 1) { /* row by row: how many are asked for at a time must not show */
         size_t row_bytes = ts_dtype_row_bytes(m->type, m->cols);
-        for (uint64_t r = 0; r < n; r++) random_blocks(m, (uint8_t *)out + r * row_bytes, (size_t)(m->cols / ts_dtype_get(m->type)->block));
+        for (uint64_t r = 0; r < n; r++)
+            random_blocks(m, (uint8_t *)out + r * row_bytes, (size_t)(m->cols / ts_dtype_get(m->type)->block));
         return TS_OK;
     }
     for (size_t i = 0; i < n * m->cols; i++) {
@@ -137,7 +139,11 @@ static void add(struct factory *f, const char *name, ts_dtype type, uint64_t col
     if (cols % info->block) type = info->block == 256 && cols % 32 == 0 ? TS_Q8_0 : TS_F16;
     struct maker *m = &f->maker[f->n];
     *m = (struct maker){.rng = ts_rng_seed(f->seed + f->n), .type = type, .cols = cols,
-                        .deviation = norm ? 0.05f : rows == 0 ? 0.2f : 0.7f / sqrtf((float)(cols ? cols : 1)), .norm = norm, .watch = &f->watch};
+                        .deviation = norm        ? 0.05f
+                                     : rows == 0 ? 0.2f
+                                                 : 0.7f / sqrtf((float)(cols ? cols : 1)),
+                        .norm = norm,
+                        .watch = &f->watch};
     f->n++;
     f->watch.all += (rows ? rows : 1) * ts_dtype_row_bytes(type, cols);
     const uint64_t dim[2] = {cols, rows};
@@ -188,9 +194,10 @@ static ts_status put_vocabulary(ts_gguf_writer *w, uint32_t n, ts_err *err) {
     ts_gguf_put_strings(w, "tokenizer.ggml.merges", token, 0);
     ts_gguf_put_u32(w, "tokenizer.ggml.bos_token_id", 256);
     ts_gguf_put_u32(w, "tokenizer.ggml.eos_token_id", 256);
-    ts_gguf_put_str(w, "tokenizer.chat_template", "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + "
-                                                   "'<|im_end|>' + '\\n' }}{% endfor %}{% if add_generation_prompt %}"
-                                                   "{{ '<|im_start|>assistant\\n' }}{% endif %}");
+    ts_gguf_put_str(w, "tokenizer.chat_template",
+                    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + "
+                    "'<|im_end|>' + '\\n' }}{% endfor %}{% if add_generation_prompt %}"
+                    "{{ '<|im_start|>assistant\\n' }}{% endif %}");
     ts_free(token), ts_free(kind), ts_free(text);
     return TS_OK;
 }
@@ -267,9 +274,12 @@ ts_status ts_shape_make(const ts_shape *shape, const ts_mix *mix, uint64_t seed,
 }
 
 ts_status ts_shape_make_watched(const ts_shape *shape, const ts_mix *mix, uint64_t seed,
-                                bool (*step)(void *ud, uint64_t done, uint64_t all), void *ud, ts_buf *out, ts_err *err) {
+                                bool (*step)(void *ud, uint64_t done, uint64_t all), void *ud, ts_buf *out,
+                                ts_err *err) {
     size_t most = 3 + 14 * (size_t)shape->n_layer;
-    struct factory f = {.seed = seed * 1000003, .watch = {.step = step, .ud = ud}, .maker = ts_calloc(most, sizeof *f.maker)};
+    struct factory f = {.seed = seed * 1000003,
+                        .watch = {.step = step, .ud = ud},
+                        .maker = ts_calloc(most, sizeof *f.maker)};
     if (!f.maker) return ts_fail_nomem(err, "a random model", most * sizeof *f.maker);
     ts_status s = ts_gguf_writer_new(&f.w, 64, err);
     if (s == TS_OK) s = fill(&f, shape, mix, err);

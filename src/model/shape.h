@@ -1,8 +1,8 @@
 /* shape.h - models of well-known shapes with random weights, for benchmarks and tests. Depends on: format/gguf_write.h.
  *
- * A shape is written as a complete GGUF file in memory: metadata, a small byte vocabulary, tensors in the mix of types that
- * the usual quantisers choose. Its weights are random with a deviation that keeps activations finite; what it says is
- * noise, how long it takes is not. */
+ * A shape is written as a complete GGUF file in memory: metadata, a small byte vocabulary, tensors in the mix of
+ * types that the usual quantisers choose. Its weights are random with a deviation that keeps activations finite;
+ * what it says is noise, how long it takes is not. */
 #ifndef TS_MODEL_SHAPE_H
 #define TS_MODEL_SHAPE_H
 
@@ -25,8 +25,9 @@ typedef struct ts_shape {
 /* By name: llama-3-8b, llama-3.2-1b, llama-3.2-3b, tinyllama, qwen2.5-0.5b, qwen3-0.6b, tiny. TS_E_INVAL lists them. */
 TS_NODISCARD ts_status ts_shape_find(const ts_shape **out, const char *name, ts_err *err);
 
-/* What weights are made of: the name of a mix, "f32", "f16", "bf16", "q8_0", "q4_0", "q4_k" (= "q4_k_m": Q6_K for the head and
- * half of attn_v and ffn_down), "q6_k", or any other type by its name for all matrices. TS_E_INVAL for an unknown name. */
+/* What weights are made of: the name of a mix, "f32", "f16", "bf16", "q8_0", "q4_0", "q4_k" (= "q4_k_m": Q6_K for
+ * the head and half of attn_v and ffn_down), "q6_k", or any other type by its name for all matrices. TS_E_INVAL for
+ * an unknown name. */
 typedef struct ts_mix {
     ts_dtype base, head, more; /* more: attn_v and ffn_down of some layers */
 } ts_mix;
@@ -38,8 +39,10 @@ bool ts_shape_more_bits(uint32_t layer, uint32_t n_layer);
 /* The file, appended to `out`. Rows that are not whole blocks of a type fall back: 256-element types to Q8_0, others to
  * F16. `seed` makes the weights. */
 TS_NODISCARD ts_status ts_shape_make(const ts_shape *shape, const ts_mix *mix, uint64_t seed, ts_buf *out, ts_err *err);
-/* The same, and `step` (NULL: nobody) is called now and then with bytes of weights done of all; false stops it with TS_E_CANCELLED. */
+/* The same, and `step` (NULL: nobody) is called now and then with bytes of weights done of all; false stops it with
+ * TS_E_CANCELLED. */
 TS_NODISCARD ts_status ts_shape_make_watched(const ts_shape *shape, const ts_mix *mix, uint64_t seed,
-                                             bool (*step)(void *ud, uint64_t done, uint64_t all), void *ud, ts_buf *out, ts_err *err);
+                                             bool (*step)(void *ud, uint64_t done, uint64_t all), void *ud, ts_buf *out,
+                                             ts_err *err);
 
 #endif

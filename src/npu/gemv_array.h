@@ -2,11 +2,12 @@
  *
  *     shim (c,0)  --weights-->  memtile (c,1)  --->  core (c,2)  --sums-->  shim (c,0)      stream 2c, channel 0
  *                               a ring each    --->  core (c,3)                              stream 2c + 1, channel 1
- *     shim (0,0) channel 0 also sends the activation packets: memtile (0,1) keeps them in a ring of their own and sends
+ *     shim (0,0) channel 0 also sends the activation packets: memtile (0,1) keeps them in a ring of their own and
+ *     sends
  *     them to all eight cores.
  *
- * Every buffer is filled by a static descriptor of fixed length, so what a command sends is made of whole buffers: weights in
- * multiples of ts_gemv_ring_bytes, activations in whole packets, and it takes sums in whole chunks. */
+ * Every buffer is filled by a static descriptor of fixed length, so what a command sends is made of whole buffers:
+ * weights in multiples of ts_gemv_ring_bytes, activations in whole packets, and it takes sums in whole chunks. */
 #ifndef TS_NPU_GEMV_ARRAY_H
 #define TS_NPU_GEMV_ARRAY_H
 
@@ -23,8 +24,8 @@ enum {
 static inline int ts_gemv_stream_col(int stream) { return stream / 2; }
 static inline int ts_gemv_stream_channel(int stream) { return stream % 2; }
 
-/* The buffers in the memtile that a stream passes: size, count, and how many weight buffers each holds, one behind the other; what
- * is behind these, up to the next multiple of 64 bytes, comes in and does not go on to the core. */
+/* The buffers in the memtile that a stream passes: size, count, and how many weight buffers each holds, one behind
+ * the other; what is behind these, up to the next multiple of 64 bytes, comes in and does not go on to the core. */
 uint32_t ts_gemv_ring_bytes(int stream);
 uint32_t ts_gemv_ring_count(int stream);
 uint32_t ts_gemv_ring_holds(int stream);

@@ -11,7 +11,8 @@
 
 enum { ARG_WEIGHTS, ARG_ACTS, ARG_SUMS, ARG_NEXT, ARGS };
 
-/* Descriptors of the transfers for the next op, two a column, in turn with two others: the ones before are still in use. */
+/* Descriptors of the transfers for the next op, two a column, in turn with two others: the ones before are still in
+ * use. */
 enum { AHEAD_BD = 12 };
 
 enum { LOOK_EVERY = 16 }; /* commands: a look is a system call */
@@ -67,9 +68,10 @@ struct ts_gemv_op {
     uint64_t macs, unit_bytes;                                 /* for one token */
 };
 
-/* ---- the device ----------------------------------------------------------------------------------------------------- */
+/* ---- the device -------------------------------------------------------------------------------------------------- */
 
-static ts_status find_node(ts_gemv_dev *d, const ts_gemv_dev_options *o, const ts_npu_io **io, char *path, size_t len, ts_err *err) {
+static ts_status find_node(ts_gemv_dev *d, const ts_gemv_dev_options *o, const ts_npu_io **io, char *path, size_t len,
+                           ts_err *err) {
     if (o->simulated) {
         TS_TRY(ts_simnode_new(&d->sim, &o->sim, err));
         *io = ts_simnode_io(d->sim);
@@ -84,7 +86,8 @@ static ts_status find_node(ts_gemv_dev *d, const ts_gemv_dev_options *o, const t
         ts_npu_host_probe(&host, "");
         TS_TRY(ts_npu_host_node(&host, path, len, err));
         const char *w;
-        for (int i = 0; (w = ts_npu_host_warning(&host, 0, i, line, sizeof line)) != NULL; i++) ts_log(TS_LOG_WARN, "%s", w);
+        for (int i = 0; (w = ts_npu_host_warning(&host, 0, i, line, sizeof line)) != NULL; i++)
+            ts_log(TS_LOG_WARN, "%s", w);
         d->evidence = *host.hypervisor ? TS_VIRTUAL : TS_MEASURED;
         *io = ts_npu_io_drm();
         return TS_OK;
@@ -107,7 +110,8 @@ ts_status ts_gemv_dev_open(ts_gemv_dev **out, const ts_gemv_dev_options *o, ts_e
     if (s == TS_OK) s = find_node(d, o, &io, path, sizeof path, err);
     if (s == TS_OK) s = ts_npu_dev_open(&d->dev, io, path, err);
     if (s == TS_OK) ts_npu_dev_stop_by(d->dev, o->stop);
-    if (s == TS_OK) s = ts_npu_bo_init(&d->acts, d->dev, TS_NPU_SHARED, TS_GEMV_PACKETS * TS_GEMV_A_BYTES, "activations", err);
+    if (s == TS_OK)
+        s = ts_npu_bo_init(&d->acts, d->dev, TS_NPU_SHARED, TS_GEMV_PACKETS * TS_GEMV_A_BYTES, "activations", err);
     if (s == TS_OK) s = ts_npu_ctx_new(&d->ctx, d->dev, d->config, err);
     if (s != TS_OK) {
         ts_gemv_dev_close(d);
@@ -158,7 +162,7 @@ double ts_gemv_dma_bytes_per_us(uint32_t mhz) {
     return 27.5 * (mhz ? mhz : 1000);
 }
 
-/* ---- ops ------------------------------------------------------------------------------------------------------------ */
+/* ---- ops --------------------------------------------------------------------------------------------------------- */
 
 static uint32_t packets_of(const ts_gemv_mat *mat, int n, uint32_t n_tok) {
     uint32_t p = 0;
@@ -178,7 +182,8 @@ const char *ts_gemv_refusal(const ts_gemv_shape *shape, int n) {
     return NULL;
 }
 
-/* Tags for all buffers: no two of a process have the same, and none has 0. They would begin anew after 28 TB of weights. */
+/* Tags for all buffers: no two of a process have the same, and none has 0. They would begin anew after 28 TB of
+ * weights. */
 static void take_tags(ts_gemv_op *op) {
     uint64_t n = 0;
     for (int c = 0; c < TS_GEMV_CORES; c++) n += op->buffers[c];
@@ -226,7 +231,8 @@ ts_status ts_gemv_op_new(ts_gemv_op **out, ts_gemv_dev *d, const ts_gemv_shape *
     unsigned turn = 0; /* what does not come out even goes round */
     for (int m = 0; m < n && s == TS_OK; m++) {
         ts_gemv_mat *mat = &op->mat[m];
-        if (!ts_gemv_mat_init(mat, shape[m].type, shape[m].n_rows, shape[m].K, turn)) s = ts_fail(err, TS_E_UNSUPP, "the matrix is too large");
+        if (!ts_gemv_mat_init(mat, shape[m].type, shape[m].n_rows, shape[m].K, turn))
+            s = ts_fail(err, TS_E_UNSUPP, "the matrix is too large");
         turn += mat->n_group;
         op->macs += shape[m].n_rows * shape[m].K;
         op->unit_bytes += ts_gemv_unit_bytes(mat);
@@ -295,7 +301,7 @@ void ts_gemv_cost_add(ts_gemv_cost *sum, const ts_gemv_cost *c) {
     sum->proofs += c->proofs, sum->wrong_proofs += c->wrong_proofs, sum->anew += c->anew;
 }
 
-/* ---- commands ------------------------------------------------------------------------------------------------------- */
+/* ---- commands ---------------------------------------------------------------------------------------------------- */
 
 /* How much of a stream may go ahead of its activations: what a ring in the memtile holds. */
 static uint32_t words_ahead(const ts_gemv_op *op, int c) {
@@ -334,8 +340,10 @@ static void describe(ts_dispatch *p, const layout *k) {
     ts_carried before = {0};
     for (int c = 0; c < TS_GEMV_CORES; c++)
         if (k->sent[c])
-            before.task[before.n++] = (ts_carry){.col = (uint8_t)ts_gemv_stream_col(c), .channel = (uint8_t)ts_gemv_stream_channel(c),
-                                                 .bd = ahead_bd(k->turn, c), .packet = c == 0, .packet_id = TS_GEMV_PACKET_WEIGHTS,
+            before.task[before.n++] = (ts_carry){.col = (uint8_t)ts_gemv_stream_col(c),
+                                                 .channel = (uint8_t)ts_gemv_stream_channel(c),
+                                                 .bd = ahead_bd(k->turn, c), .packet = c == 0,
+                                                 .packet_id = TS_GEMV_PACKET_WEIGHTS,
                                                  .words = k->sent[c]};
     ts_dispatch_begin(p, &before);
     for (int c = 0; c < TS_GEMV_CORES; c++) {
@@ -348,13 +356,16 @@ static void describe(ts_dispatch *p, const layout *k) {
                                         .packet = true, .packet_id = TS_GEMV_PACKET_ACTS});
     for (int c = TS_GEMV_CORES - 1; c >= 0; c--)
         if (k->weights[c] > k->sent[c])
-            ts_dispatch_task(p, &(ts_shim_task){.col = ts_gemv_stream_col(c), .channel = ts_gemv_stream_channel(c), .dir = TS_MM2S,
-                                                .arg = ARG_WEIGHTS, .offset = 4 * (uint64_t)(k->at[c] + k->sent[c]), .words = k->weights[c] - k->sent[c],
-                                                .packet = c == 0, .packet_id = TS_GEMV_PACKET_WEIGHTS});
+            ts_dispatch_task(p, &(ts_shim_task){.col = ts_gemv_stream_col(c), .channel = ts_gemv_stream_channel(c),
+                                                .dir = TS_MM2S, .arg = ARG_WEIGHTS,
+                                                .offset = 4 * (uint64_t)(k->at[c] + k->sent[c]),
+                                                .words = k->weights[c] - k->sent[c], .packet = c == 0,
+                                                .packet_id = TS_GEMV_PACKET_WEIGHTS});
     for (int c = 0; c < TS_GEMV_CORES; c++)
         if (k->next[c])
-            ts_dispatch_task(p, &(ts_shim_task){.col = ts_gemv_stream_col(c), .channel = ts_gemv_stream_channel(c), .dir = TS_MM2S,
-                                                .arg = ARG_NEXT, .offset = 4 * (uint64_t)k->next_at[c], .words = k->next[c],
+            ts_dispatch_task(p, &(ts_shim_task){.col = ts_gemv_stream_col(c), .channel = ts_gemv_stream_channel(c),
+                                                .dir = TS_MM2S, .arg = ARG_NEXT,
+                                                .offset = 4 * (uint64_t)k->next_at[c], .words = k->next[c],
                                                 .packet = c == 0, .packet_id = TS_GEMV_PACKET_WEIGHTS, .ahead = true,
                                                 .bd = ahead_bd(k->turn ^ 1, c)});
     for (int c = 0; c < TS_GEMV_CORES; c++)
@@ -404,7 +415,7 @@ static ts_status reserve_sums(ts_gemv_dev *d, size_t bytes, ts_err *err) {
     return TS_OK;
 }
 
-/* ---- running -------------------------------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 struct combine {
     const ts_gemv_op *op;
@@ -423,14 +434,15 @@ static void combine_task(void *arg, size_t task, int thread) {
     int m = 0;
     while (task >= c->first[m + 1]) m++;
     const ts_gemv_mat *mat = &c->op->mat[m];
-    uint32_t g = (uint32_t)(task - c->first[m]) * TASK_GROUPS, end = mat->n_group - g < TASK_GROUPS ? mat->n_group : g + TASK_GROUPS;
+    uint32_t g = (uint32_t)(task - c->first[m]) * TASK_GROUPS,
+             end = mat->n_group - g < TASK_GROUPS ? mat->n_group : g + TASK_GROUPS;
     for (; g < end; g++)
-        ts_gemv_combine_group(mat, c->op->scales[m], c->results[m][ts_gemv_stream_of(mat, g)], c->x, c->all_tok, c->t0, c->n_tok, g,
-                              false, c->y[m], c->ld[m]);
+        ts_gemv_combine_group(mat, c->op->scales[m], c->results[m][ts_gemv_stream_of(mat, g)], c->x, c->all_tok, c->t0,
+                              c->n_tok, g, false, c->y[m], c->ld[m]);
 }
 
-static void combine_all(const ts_gemv_op *op, const layout *k, const ts_qact *x, uint32_t all_tok, uint32_t t0, uint32_t n_tok,
-                        float *const *y, const size_t *ld, ts_pool *pool) {
+static void combine_all(const ts_gemv_op *op, const layout *k, const ts_qact *x, uint32_t all_tok, uint32_t t0,
+                        uint32_t n_tok, float *const *y, const size_t *ld, ts_pool *pool) {
     struct combine c = {.op = op, .x = x, .all_tok = all_tok, .t0 = t0, .n_tok = n_tok, .y = y, .ld = ld};
     const uint8_t *at = (const uint8_t *)op->d->sums.ptr;
     for (int s = 0; s < TS_GEMV_CORES; s++) {
@@ -464,8 +476,9 @@ static void number_packets(ts_gemv_dev *d, uint32_t packets) {
     ts_npu_bo_flush(&d->acts, 0, (size_t)packets * TS_GEMV_A_BYTES);
 }
 
-/* Do the proofs of all cores say that they have done this command, as the next one since the configuration was loaded, with the
- * weights that were due? Where nothing was taken ahead, an array that was configured anew in between has lost nothing. */
+/* Do the proofs of all cores say that they have done this command, as the next one since the configuration was
+ * loaded, with the weights that were due? Where nothing was taken ahead, an array that was configured anew in
+ * between has lost nothing. */
 static ts_status check_proofs(ts_gemv_dev *d, const ts_gemv_op *op, const layout *k, ts_gemv_cost *cost, ts_err *err) {
     ts_gemv_proof proof[TS_GEMV_CORES];
     const uint8_t *end = (const uint8_t *)d->sums.ptr;
@@ -482,8 +495,10 @@ static ts_status check_proofs(ts_gemv_dev *d, const ts_gemv_op *op, const layout
         if (!memcmp(p, &want, sizeof want)) continue;
         cost->wrong_proofs++;
         return ts_fail(err, TS_E_DEVICE,
-                       "NPU: the array has not computed with the weights that it was given (core %u: command %u for %u, number %u and %u "
-                       "since the configuration for %u, next tag 0x%x for 0x%x, tags differ in 0x%x): it was configured anew, or lost data",
+                       "NPU: the array has not computed with the weights that it was given (core %u: command %u for "
+                       "%u, number %u and %u "
+                       "since the configuration for %u, next tag 0x%x for 0x%x, tags differ in 0x%x): it was "
+                       "configured anew, or lost data",
                        s, p->number, want.number, p->started, p->loaded, job, p->tag, want.tag, p->wrong);
     }
     cost->anew += fresh && d->jobs;
@@ -498,8 +513,8 @@ static void end_prefetch(ts_gemv_dev *d, const char *why) {
     ts_log(TS_LOG_INFO, "NPU: no weights are taken ahead of time any more: %s", why);
 }
 
-/* May the next command leave weights of the one behind it in the array? Who shares the columns is asked about once a token: the
- * guard would notice what is lost, this saves the repetition. */
+/* May the next command leave weights of the one behind it in the array? Who shares the columns is asked about once a
+ * token: the guard would notice what is lost, this saves the repetition. */
 static bool may_prefetch(ts_gemv_dev *d) {
     enum { ASK_EVERY = 128 };
     if (d->prefetch && d->asked++ % ASK_EVERY == 0 && ts_npu_ctx_sharers(d->ctx) != 0)
@@ -508,7 +523,8 @@ static bool may_prefetch(ts_gemv_dev *d) {
 }
 
 /* Submit and wait, and look at the clock now and then: the driver may change it at any time. */
-static ts_status carry_out(ts_gemv_dev *d, const ts_gemv_op *op, const ts_gemv_op *next, const command *c, ts_err *err) {
+static ts_status carry_out(ts_gemv_dev *d, const ts_gemv_op *op, const ts_gemv_op *next, const command *c,
+                           ts_err *err) {
     const ts_npu_arg args[ARGS] = {[ARG_WEIGHTS] = {.bo = &op->weights},
                                    [ARG_ACTS] = {.bo = &d->acts},
                                    [ARG_SUMS] = {.bo = &d->sums},
@@ -521,7 +537,8 @@ static ts_status carry_out(ts_gemv_dev *d, const ts_gemv_op *op, const ts_gemv_o
 }
 
 /* One command for n_tok tokens, whose packets are written. A failure is answered by a second try in a new context. */
-static ts_status run_command(ts_gemv_op *op, uint32_t n_tok, const ts_gemv_op *next, command **out, ts_gemv_cost *cost, ts_err *err) {
+static ts_status run_command(ts_gemv_op *op, uint32_t n_tok, const ts_gemv_op *next, command **out, ts_gemv_cost *cost,
+                             ts_err *err) {
     ts_gemv_dev *d = op->d;
     for (int attempt = 0;; attempt++) {
         if (d->ctx->dead) d->jobs = 0, d->ahead = NULL;
@@ -539,7 +556,8 @@ static ts_status run_command(ts_gemv_op *op, uint32_t n_tok, const ts_gemv_op *n
         }
         if (s == TS_OK) return TS_OK;
         if (s != TS_E_DEVICE) {
-            if (d->ctx->dead) ts_npu_ctx_drop(d->ctx); /* a command may still be under way, and whoever stops frees what it uses */
+            /* a command may still be under way, and whoever stops frees what it uses */
+            if (d->ctx->dead) ts_npu_ctx_drop(d->ctx);
             return s;
         }
         d->ctx->dead = true; /* what is in the array is not known any more */
@@ -556,8 +574,9 @@ static ts_status run_command(ts_gemv_op *op, uint32_t n_tok, const ts_gemv_op *n
 }
 
 /* Up to four tokens. */
-static ts_status run_pass(ts_gemv_op *op, const ts_qact *x, uint32_t all_tok, uint32_t t0, uint32_t n_tok, float *const *y,
-                          const size_t *ld, const ts_gemv_op *next, ts_pool *pool, ts_gemv_cost *cost, ts_err *err) {
+static ts_status run_pass(ts_gemv_op *op, const ts_qact *x, uint32_t all_tok, uint32_t t0, uint32_t n_tok,
+                          float *const *y, const size_t *ld, const ts_gemv_op *next, ts_pool *pool, ts_gemv_cost *cost,
+                          ts_err *err) {
     ts_gemv_dev *d = op->d;
     command *c = NULL;
     uint64_t begin = ts_now_ns();

@@ -41,8 +41,8 @@ int main(int argc, char **argv) {
         perror(argv[2]);
         return 1;
     }
-    fprintf(f, "/* gemv.s, assembled: %zu bytes of %d. Made by gemv_embed. */\n#include \"npu/gemv_code.h\"\n\n", p.code.len,
-            TS_AIE2_PM_BYTES);
+    fprintf(f, "/* gemv.s, assembled: %zu bytes of %d. Made by gemv_embed. */\n#include \"npu/gemv_code.h\"\n\n",
+            p.code.len, TS_AIE2_PM_BYTES);
     fprintf(f, "const uint32_t ts_gemv_code_bytes = %zu;\nconst uint8_t ts_gemv_code[] = {", p.code.len);
     for (size_t i = 0; i < p.code.len; i++) fprintf(f, "%s%u,", i % 24 ? "" : "\n", (unsigned char)p.code.data[i]);
     fputs("\n};\n", f);

@@ -10,7 +10,7 @@
 
 enum { RING_WORDS = 256, REPEATS = 64, KEPT_WORDS = 2048, CALL_WORDS = 16 };
 
-/* ---- telling ------------------------------------------------------------------------------------------------------- */
+/* ---- telling ----------------------------------------------------------------------------------------------------- */
 
 void climb_say(const climb *c, const char *fmt, ...) {
     char line[400];
@@ -42,7 +42,7 @@ double climb_simulated_us(const climb *c) {
     return (double)(ts_simnode_stats(c->o->sim)->cycles + ts_sim_submit_gap()) / TS_SIM_CLOCK_MHZ;
 }
 
-/* ---- from a description to a command that runs --------------------------------------------------------------------- */
+/* ---- from a description to a command that runs ------------------------------------------------------------------- */
 
 void climb_let_go(climb *c) {
     ts_npu_cmd_free(c->cmd);
@@ -54,7 +54,8 @@ void climb_let_go(climb *c) {
     c->cmd = NULL, c->ctx = NULL, c->command = NULL, c->config = NULL;
 }
 
-ts_status climb_plan(climb *c, ts_design *d, int n_cols, ts_dispatch *p, const uint64_t *bytes, int n_args, ts_err *err) {
+ts_status climb_plan(climb *c, ts_design *d, int n_cols, ts_dispatch *p, const uint64_t *bytes, int n_args,
+                     ts_err *err) {
     ts_buf pdi = {0};
     ts_status s = ts_design_finish(d, &pdi, NULL, err);
     if (s == TS_OK) s = ts_npu_config_check(&c->config, pdi.data, pdi.len, n_cols, NULL, 0, NULL, err);
@@ -99,7 +100,7 @@ ts_status climb_wait(climb *c, double *us, ts_err *err) {
     return TS_OK;
 }
 
-/* ---- designs and commands ------------------------------------------------------------------------------------------ */
+/* ---- designs and commands ---------------------------------------------------------------------------------------- */
 
 /* Locks and nothing else, and a stream that does nothing. */
 static ts_status plan_quiet(climb *c, ts_err *err) {
@@ -167,7 +168,8 @@ static ts_status plan_loop(climb *c, int n_cols, int channel, ts_err *err) {
 int climb_sharers(climb *c) {
     const int n = ts_npu_ctx_sharers(c->ctx);
     if (n > 0)
-        climb_say(c, "    %d other context%s on these columns: the firmware takes turns, and times have them in them", n, n == 1 ? "" : "s");
+        climb_say(c, "    %d other context%s on these columns: the firmware takes turns, and times have them in them",
+                  n, n == 1 ? "" : "s");
     return n > 0 ? n : 0;
 }
 
@@ -182,12 +184,12 @@ ts_status climb_trip(climb *c, uint32_t seed, uint32_t times, double *us, ts_err
     ts_npu_bo_invalidate(&c->out, 0, bytes);
     for (size_t i = 0; i < bytes / 4; i++)
         if (out[i] != times * in[i])
-            return ts_fail(err, TS_E_DEVICE, "NPU: word %zu of %zu came back as 0x%08x, not 0x%08x", i, bytes / 4, out[i],
-                           times * in[i]);
+            return ts_fail(err, TS_E_DEVICE, "NPU: word %zu of %zu came back as 0x%08x, not 0x%08x", i, bytes / 4,
+                           out[i], times * in[i]);
     return TS_OK;
 }
 
-/* ---- rungs --------------------------------------------------------------------------------------------------------- */
+/* ---- rungs ------------------------------------------------------------------------------------------------------- */
 
 /* The clocks of this moment. */
 static void tell_clocks(climb *c, const char *when, const char *figure) {
@@ -205,8 +207,8 @@ static ts_status rung_queries(climb *c, ts_err *err) {
     ts_npu_dev_stop_by(c->dev, c->o->stop);
     const ts_npu_info *i = &c->dev->info;
     c->result->info = *i;
-    climb_say(c, "    driver %d.%d, firmware %u.%u.%u.%u", i->driver_major, i->driver_minor, i->firmware[0], i->firmware[1], i->firmware[2],
-              i->firmware[3]);
+    climb_say(c, "    driver %d.%d, firmware %u.%u.%u.%u", i->driver_major, i->driver_minor, i->firmware[0],
+              i->firmware[1], i->firmware[2], i->firmware[3]);
     climb_say(c, "    array %u columns, %u rows, version %u.%u", i->array.cols, i->array.rows, i->array.version.major,
               i->array.version.minor);
     struct ts_uapi_hwctx_entry users[8];
@@ -240,8 +242,10 @@ static ts_status rung_empty(climb *c, ts_err *err) {
     climb_say(c, "    configuration of %zu bytes loaded", ts_npu_config_pdi(c->config).len);
     ts_status s = climb_run(c, 0, &us, err);
     if (s != TS_OK && c->cmd->pending + (c->cmd->state == TS_CMD_TIMEOUT) + (c->cmd->state == TS_CMD_NORESPONSE))
-        climb_say(c, "    A command without an end right here: where the kernel's amdxdna has the parameter force_cmdlist, load it with "
-                     "amdxdna.force_cmdlist=0 (modprobe.d or kernel command line) and try again: some firmware loses chained commands.");
+        climb_say(c, "    A command without an end right here: where the kernel's amdxdna has the parameter "
+                     "force_cmdlist, load it with "
+                     "amdxdna.force_cmdlist=0 (modprobe.d or kernel command line) and try again: some firmware loses "
+                     "chained commands.");
     TS_TRY(s);
     climb_say(c, "    %.0f us from submission to completion of the first command (%s)", us, climb_source(c));
     climb_figure(c, "first_command", us, "us");
@@ -274,12 +278,13 @@ static int by_size(const void *a, const void *b) {
 
 static void tell_latency(climb *c, const char *what, const char *figure, double us[REPEATS]) {
     qsort(us, REPEATS, sizeof us[0], by_size);
-    climb_say(c, "    %s: %.0f us least, %.0f us median, %.0f us most (%s)", what, us[0], us[REPEATS / 2], us[REPEATS - 1],
-              climb_source(c));
+    climb_say(c, "    %s: %.0f us least, %.0f us median, %.0f us most (%s)", what, us[0], us[REPEATS / 2],
+              us[REPEATS - 1], climb_source(c));
     climb_figure(c, figure, us[REPEATS / 2], "us");
 }
 
-/* A wait for S2MM 1 and nothing else: that its token carries the number that the firmware looks for is read in one table only. */
+/* A wait for S2MM 1 and nothing else: that its token carries the number that the firmware looks for is read in one
+ * table only. */
 static ts_status rung_second_channel(climb *c, ts_err *err) {
     double us;
     TS_TRY(plan_loop(c, 1, 1, err));
@@ -298,7 +303,8 @@ static ts_status plan_kept(climb *c, uint32_t *at, ts_err *err) {
     ts_tile_buf b = ts_design_buffer(d, mem, "kept", 4 * (CALL_WORDS + KEPT_WORDS), TS_ANY_BANK);
     ts_tile_lock empty = ts_design_lock(d, mem, "empty", 1), full = ts_design_lock(d, mem, "full", 0);
     ts_end to_mem = ts_end_dma(mem, 0), to_shim = ts_end_dma(shim, 0);
-    ts_design_dma(d, mem, TS_S2MM, 0, &(ts_ring_step){.buffer = b, .bytes = 4 * CALL_WORDS, .acquire = empty, .release = full}, 1);
+    ts_design_dma(d, mem, TS_S2MM, 0,
+                  &(ts_ring_step){.buffer = b, .bytes = 4 * CALL_WORDS, .acquire = empty, .release = full}, 1);
     ts_design_dma(d, mem, TS_MM2S, 0, &(ts_ring_step){.buffer = b, .acquire = full, .release = empty}, 1);
     ts_design_flow(d, ts_end_dma(shim, 0), &to_mem, 1);
     ts_design_flow(d, ts_end_dma(mem, 0), &to_shim, 1);
@@ -310,7 +316,8 @@ static ts_status plan_kept(climb *c, uint32_t *at, ts_err *err) {
     return s;
 }
 
-/* Is memory in the array the same after a command that has nothing to do? Weights that are taken ahead of time count on it. */
+/* Is memory in the array the same after a command that has nothing to do? Weights that are taken ahead of time count
+ * on it. */
 static ts_status rung_kept(climb *c, ts_err *err) {
     const uint64_t in = 4 * CALL_WORDS, out = 4 * (CALL_WORDS + KEPT_WORDS);
     uint32_t word[KEPT_WORDS], at = 0;
@@ -343,14 +350,18 @@ static ts_status rung_kept(climb *c, ts_err *err) {
     ts_npu_bo_invalidate(&c->out, 0, out);
     const uint32_t *got = (const uint32_t *)(const void *)c->out.ptr + CALL_WORDS;
     if (memcmp(got, word, sizeof word) != 0 && climb_sharers(c)) {
-        climb_say(c, "    a memtile has not kept its words, as must be where columns are shared: nothing is known of the firmware by it");
+        climb_say(c, "    a memtile has not kept its words, as must be where columns are shared: nothing is known of "
+                     "the firmware by it");
         return TS_OK;
     }
     for (uint32_t i = 0; i < KEPT_WORDS; i++)
         if (got[i] != word[i])
-            return ts_fail(err, TS_E_DEVICE, "NPU: word %u of the memtile, at 0x%x, is 0x%08x after a command that did nothing, not 0x%08x", i,
-                           at + 4 * i, got[i], word[i]);
-    climb_say(c, "    %d words of a memtile, from 0x%x on, are the same after a command with nothing to do", KEPT_WORDS, at);
+            return ts_fail(
+                err, TS_E_DEVICE,
+                "NPU: word %u of the memtile, at 0x%x, is 0x%08x after a command that did nothing, not 0x%08x", i,
+                at + 4 * i, got[i], word[i]);
+    climb_say(c, "    %d words of a memtile, from 0x%x on, are the same after a command with nothing to do", KEPT_WORDS,
+              at);
     return TS_OK;
 }
 
@@ -372,14 +383,15 @@ static ts_status rung_latency(climb *c, ts_err *err) {
     return rung_kept(c, err);
 }
 
-/* ---- the climb ----------------------------------------------------------------------------------------------------- */
+/* ---- the climb --------------------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *name;
     ts_status (*climb)(climb *c, ts_err *err);
 } rungs[TS_LADDER_RUNGS] = {
-    {"queries", rung_queries}, {"heap", rung_heap}, {"empty", rung_empty}, {"loop-back", rung_loop}, {"columns", rung_columns},
-    {"core", rung_core},       {"gemv", rung_gemv}, {"read", rung_read},   {"latency", rung_latency},
+    {"queries", rung_queries}, {"heap", rung_heap},       {"empty", rung_empty},
+    {"loop-back", rung_loop},  {"columns", rung_columns}, {"core", rung_core},
+    {"gemv", rung_gemv},       {"read", rung_read},       {"latency", rung_latency},
 };
 
 const char *ts_ladder_rung_name(int rung) {
@@ -403,7 +415,8 @@ ts_status ts_npu_ladder(const ts_ladder_options *o, ts_ladder_result *result, ts
             result->reached = i + 1;
         } else {
             s = ts_err_prefix(err, s, "rung %d, %s", i + 1, rungs[i].name);
-            climb_say(&c, "%d %s: %s", i + 1, rungs[i].name, s == TS_E_CANCELLED ? "stopped." : "FAILED. Nothing more is tried.");
+            climb_say(&c, "%d %s: %s", i + 1, rungs[i].name,
+                      s == TS_E_CANCELLED ? "stopped." : "FAILED. Nothing more is tried.");
         }
     }
     ts_npu_dev_close(c.dev);

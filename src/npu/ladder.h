@@ -1,5 +1,5 @@
-/* ladder.h - the first contact with an NPU, step by step: each rung risks a little more than the one before, and the first
- * that fails ends the climb. Depends on: sim/simnode.h, xdna/dev.h.
+/* ladder.h - the first contact with an NPU, step by step: each rung risks a little more than the one before, and the
+ * first that fails ends the climb. Depends on: sim/simnode.h, xdna/dev.h.
  *
  *   1 queries    driver, chip, firmware, clocks, other users
  *   2 heap       the 64 MiB heap, a buffer of each kind, a context of one column without a configuration
@@ -9,11 +9,12 @@
  *   6 core       one core with a program: what comes back is twice what went in
  *   7 gemv       the program of the linear layers, each type of weight, compared with the CPU bit for bit
  *   8 read       bandwidth of reading host memory with 1, 2, 4 and 8 channels
- *   9 latency    of a submission: nothing to do, and 4 KiB round, 64 times each; a wait for the second channel alone; words of a
+ *   9 latency    of a submission: nothing to do, and 4 KiB round, 64 times each; a wait for the second channel alone;
+ *   words of a
  *                memtile that a command with nothing to do must leave alone
  *
- * It runs on any ts_npu_io. Nothing is tried twice but a context whose columns others hold (xdna/ctx.h), nothing goes out that the static checker has not passed, and nothing that
- * docs/npu/driver.md warns of is ever issued. */
+ * It runs on any ts_npu_io. Nothing is tried twice but a context whose columns others hold (xdna/ctx.h), nothing
+ * goes out that the static checker has not passed, and nothing that docs/npu/driver.md warns of is ever issued. */
 #ifndef TS_NPU_LADDER_H
 #define TS_NPU_LADDER_H
 
@@ -55,8 +56,8 @@ const char *ts_ladder_rung_name(int rung);
 /* What the figures of such a climb are. */
 ts_evidence ts_ladder_evidence(const ts_ladder_options *o);
 
-/* Climb. *result (not nullable) is filled in as far as it went. Errors: that of the rung that failed, with its name in front;
- * TS_E_CANCELLED: options.stop. */
+/* Climb. *result (not nullable) is filled in as far as it went. Errors: that of the rung that failed, with its name
+ * in front; TS_E_CANCELLED: options.stop. */
 TS_NODISCARD ts_status ts_npu_ladder(const ts_ladder_options *o, ts_ladder_result *result, ts_err *err);
 
 #endif

@@ -26,13 +26,15 @@ TS_PRINTF(2, 3) void climb_say(const climb *c, const char *fmt, ...);
 void climb_figure(climb *c, const char *name, double value, const char *unit);
 /* "measured", "simulated", "in a virtual machine" */
 const char *climb_source(const climb *c);
-/* Of the last command on a simulated array: its cycles, and the host's side of it as it was measured on a real machine. */
+/* Of the last command on a simulated array: its cycles, and the host's side of it as it was measured on a real
+ * machine. */
 double climb_simulated_us(const climb *c);
 
 /* Everything but the device, in the order that the kernel wants. */
 void climb_let_go(climb *c);
 
-/* Configuration and first command from a design and a dispatch, both checked; frees them. bytes: sizes of the arguments. */
+/* Configuration and first command from a design and a dispatch, both checked; frees them. bytes: sizes of the
+ * arguments. */
 TS_NODISCARD ts_status climb_plan(climb *c, ts_design *d, int n_cols, ts_dispatch *p, const uint64_t *bytes, int n_args,
                                   ts_err *err);
 /* The buffers, each of a command's two arguments; then the context with what was planned. */

@@ -11,43 +11,46 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- one core ------------------------------------------------------------------------------------------------------ */
+/* ---- one core ---------------------------------------------------------------------------------------------------- */
 
 enum { CORE_WORDS = 256 };
 
 /* For each pair of buffers in turn: wait for a full and an empty one, write twice the words, hand both on. Loads take 7
  * cycles, lock instructions and zero-overhead loops want room behind them: the assembler checks the distances. */
-static ts_status double_program(ts_buf *code, const ts_design *d, ts_tile core, const ts_tile_buf in[2], const ts_tile_buf out[2],
-                                const ts_tile_lock in_lock[2], const ts_tile_lock out_lock[2], ts_err *err) {
+static ts_status double_program(ts_buf *code, const ts_design *d, ts_tile core, const ts_tile_buf in[2],
+                                const ts_tile_buf out[2], const ts_tile_lock in_lock[2], const ts_tile_lock out_lock[2],
+                                ts_err *err) {
     ts_buf text = {0};
     ts_aie2_program p = {0};
     bool ok = ts_buf_puts(&text, "        mova r0, #-1\n        mova r1, #1\ntop:\n");
     for (int i = 0; i < 2; i++)
-        ok = ok && ts_buf_printf(&text,
-                                 "        movxm p0, #0x%x\n"
-                                 "        movxm p1, #0x%x\n"
-                                 "        movxm ls, #first%d\n"
-                                 "        movxm le, #last%d\n"
-                                 "        movxm lc, #%d\n"
-                                 "        acq #%d, r0\n"
-                                 "        .rept 4\n        nop\n        .endr\n"
-                                 "        acq #%d, r0\n"
-                                 "        .rept 4\n        nop\n        .endr\n"
-                                 "first%d: lda r4, [p0], #4\n"
-                                 "        .rept 6\n        nop\n        .endr\n"
-                                 "        add r4, r4, r4\n"
-                                 "last%d:  st r4, [p1], #4\n"
-                                 "        .rept 4\n        nop\n        .endr\n"
-                                 "        rel #%d, r1\n"
-                                 "        .rept 4\n        nop\n        .endr\n"
-                                 "        rel #%d, r1\n",
-                                 ts_design_core_addr(d, in[i], core), ts_design_core_addr(d, out[i], core), i, i, CORE_WORDS,
-                                 ts_design_core_lock(d, in_lock[1], core), ts_design_core_lock(d, out_lock[0], core), i, i,
-                                 ts_design_core_lock(d, in_lock[0], core), ts_design_core_lock(d, out_lock[1], core));
+        ok = ok &&
+             ts_buf_printf(&text,
+                           "        movxm p0, #0x%x\n"
+                           "        movxm p1, #0x%x\n"
+                           "        movxm ls, #first%d\n"
+                           "        movxm le, #last%d\n"
+                           "        movxm lc, #%d\n"
+                           "        acq #%d, r0\n"
+                           "        .rept 4\n        nop\n        .endr\n"
+                           "        acq #%d, r0\n"
+                           "        .rept 4\n        nop\n        .endr\n"
+                           "first%d: lda r4, [p0], #4\n"
+                           "        .rept 6\n        nop\n        .endr\n"
+                           "        add r4, r4, r4\n"
+                           "last%d:  st r4, [p1], #4\n"
+                           "        .rept 4\n        nop\n        .endr\n"
+                           "        rel #%d, r1\n"
+                           "        .rept 4\n        nop\n        .endr\n"
+                           "        rel #%d, r1\n",
+                           ts_design_core_addr(d, in[i], core), ts_design_core_addr(d, out[i], core), i, i, CORE_WORDS,
+                           ts_design_core_lock(d, in_lock[1], core), ts_design_core_lock(d, out_lock[0], core), i, i,
+                           ts_design_core_lock(d, in_lock[0], core), ts_design_core_lock(d, out_lock[1], core));
     ok = ok && ts_buf_puts(&text, "        j #top\n        .rept 5\n        nop\n        .endr\n");
     ts_status s = ok ? ts_aie2_assemble(&p, "the ladder's core program", text.data, text.len, NULL, err)
                      : ts_fail_nomem(err, "a core program", text.len);
-    if (s == TS_OK && !ts_buf_append(code, p.code.data, p.code.len)) s = ts_fail_nomem(err, "a core program", p.code.len);
+    if (s == TS_OK && !ts_buf_append(code, p.code.data, p.code.len))
+        s = ts_fail_nomem(err, "a core program", p.code.len);
     ts_aie2_program_free(&p);
     ts_buf_free(&text);
     return s;
@@ -99,10 +102,10 @@ ts_status rung_core(climb *c, ts_err *err) {
     return TS_OK;
 }
 
-/* ---- reading -------------------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
-/* Each of the eight channels fills a ring of blocks in its memtile; of each block the first words go back as a proof that it
- * arrived, so a command's end is the arrival of everything. */
+/* Each of the eight channels fills a ring of blocks in its memtile; of each block the first words go back as a proof
+ * that it arrived, so a command's end is the arrival of everything. */
 enum {
     BLOCK_WORDS = 8192,
     PROOF_WORDS = 16,
@@ -130,8 +133,10 @@ static void describe_read(ts_design *d) {
         ts_tile_lock empty = ts_design_lock(d, mem, "empty", BLOCKS), full = ts_design_lock(d, mem, "full", 0);
         ts_ring_step in[BLOCKS], out[BLOCKS];
         for (uint32_t i = 0; i < BLOCKS; i++) {
-            in[i] = (ts_ring_step){.buffer = b, .offset = i * 4 * BLOCK_WORDS, .bytes = 4 * BLOCK_WORDS, .acquire = empty, .release = full};
-            out[i] = (ts_ring_step){.buffer = b, .offset = i * 4 * BLOCK_WORDS, .bytes = 4 * PROOF_WORDS, .acquire = full, .release = empty};
+            in[i] = (ts_ring_step){.buffer = b, .offset = i * 4 * BLOCK_WORDS, .bytes = 4 * BLOCK_WORDS,
+                                   .acquire = empty, .release = full};
+            out[i] = (ts_ring_step){.buffer = b, .offset = i * 4 * BLOCK_WORDS, .bytes = 4 * PROOF_WORDS,
+                                    .acquire = full, .release = empty};
         }
         ts_design_dma(d, mem, TS_S2MM, ch, in, BLOCKS);
         ts_design_dma(d, mem, TS_MM2S, ch, out, BLOCKS);
@@ -147,7 +152,8 @@ static ts_status read_command(climb *c, int n, uint32_t blocks, ts_err *err) {
     ts_dispatch_init(&p, TS_COLS);
     for (int k = 0; k < n; k++)
         ts_dispatch_task(&p, &(ts_shim_task){.col = read_col(k), .channel = read_channel(k), .dir = TS_S2MM, .arg = 1,
-                                             .offset = out * (unsigned)k, .words = PROOF_WORDS * blocks, .token = true});
+                                             .offset = out * (unsigned)k, .words = PROOF_WORDS * blocks,
+                                             .token = true});
     for (int k = 0; k < n; k++)
         ts_dispatch_task(&p, &(ts_shim_task){.col = read_col(k), .channel = read_channel(k), .dir = TS_MM2S, .arg = 0,
                                              .offset = in * (unsigned)k, .words = BLOCK_WORDS * blocks});
@@ -178,8 +184,8 @@ static ts_status read_time(climb *c, int n, uint32_t blocks, double *best, uint3
         for (size_t i = 0; i < words; i++) {
             size_t at = i / PROOF_WORDS * BLOCK_WORDS + i % PROOF_WORDS;
             if (out[i] != read_word(at))
-                return ts_fail(err, TS_E_DEVICE, "NPU: %d channels: word %zu arrived as 0x%08x, not 0x%08x", n, at, out[i],
-                               read_word(at));
+                return ts_fail(err, TS_E_DEVICE, "NPU: %d channels: word %zu arrived as 0x%08x, not 0x%08x", n, at,
+                               out[i], read_word(at));
         }
         if (us < *best) *best = us;
     }
@@ -191,7 +197,8 @@ ts_status rung_read(climb *c, ts_err *err) {
         int n;
         const char *figure;
     } rows[] = {{1, "read_1"}, {2, "read_2"}, {4, "read_4"}, {8, "read_8"}};
-    const uint32_t few = c->o->sim ? BLOCKS_SHORT_SIM : BLOCKS_SHORT_REAL, many = c->o->sim ? BLOCKS_LONG_SIM : BLOCKS_LONG_REAL;
+    const uint32_t few = c->o->sim ? BLOCKS_SHORT_SIM : BLOCKS_SHORT_REAL,
+                   many = c->o->sim ? BLOCKS_LONG_SIM : BLOCKS_LONG_REAL;
     const size_t in = 4 * (size_t)BLOCK_WORDS * many * CHANNELS, out = 4 * (size_t)PROOF_WORDS * many * CHANNELS;
     ts_design *d;
     ts_buf pdi = {0};
@@ -214,16 +221,20 @@ ts_status rung_read(climb *c, ts_err *err) {
         TS_TRY(read_time(c, rows[r].n, few, &small, &mhz, err));
         TS_TRY(read_time(c, rows[r].n, many, &large, &mhz, err));
         /* bytes per us are MB/s */
-        double whole = block * many / large / 1000, marginal = large > small ? block * (many - few) / (large - small) / 1000 : 0;
-        climb_say(c, "    %d channel%s: %.2f GB/s without the fixed costs of a command, %.2f GB/s with them at %.0f MiB, array at %u MHz (%s)",
-                  rows[r].n, rows[r].n == 1 ? "" : "s", marginal, whole, block * many / (1 << 20), mhz, climb_source(c));
+        double whole = block * many / large / 1000,
+               marginal = large > small ? block * (many - few) / (large - small) / 1000 : 0;
+        climb_say(c,
+                  "    %d channel%s: %.2f GB/s without the fixed costs of a command, %.2f GB/s with them at %.0f MiB, "
+                  "array at %u MHz (%s)",
+                  rows[r].n, rows[r].n == 1 ? "" : "s", marginal, whole, block * many / (1 << 20), mhz,
+                  climb_source(c));
         climb_figure(c, rows[r].figure, marginal, "GB/s");
         if (rows[r].n == CHANNELS) climb_figure(c, "clock_busy", mhz, "MHz");
     }
     return TS_OK;
 }
 
-/* ---- linear layers -------------------------------------------------------------------------------------------------- */
+/* ---- linear layers ----------------------------------------------------------------------------------------------- */
 
 enum { GEMV_ROWS = 520, GEMV_K = 2048, GEMV_TOKENS = 4 };
 
@@ -259,7 +270,8 @@ static ts_status layer_reference(layer *l, const ts_kern *k, ts_dtype type, ts_e
     if (!ts_qmat_init(&q, type, GEMV_ROWS, GEMV_K)) return ts_fail(err, TS_E_INVAL, "a matrix of the self-test");
     l->packed = ts_alloc_aligned(1, ts_qmat_bytes(&q));
     if (!l->packed) return ts_fail_nomem(err, "a matrix", ts_qmat_bytes(&q));
-    for (uint32_t g = 0; g < q.n_group; g++) ts_qmat_pack_group(&q, l->rows, l->row_bytes, g, l->packed + g * q.group_bytes);
+    for (uint32_t g = 0; g < q.n_group; g++)
+        ts_qmat_pack_group(&q, l->rows, l->row_bytes, g, l->packed + g * q.group_bytes);
     q.data = l->packed;
     k->gemm_q[type](&q, &l->act, GEMV_TOKENS, 0, GEMV_TOKENS, 0, q.n_group, l->want, GEMV_ROWS);
     return TS_OK;
@@ -276,10 +288,12 @@ static ts_status layer_make(layer *l, ts_gemv_dev *d, const ts_kern *k, ts_dtype
     random_rows(l->rows, type, GEMV_ROWS * l->row_bytes, rng);
     for (size_t i = 0; i < GEMV_TOKENS * GEMV_K; i++) l->x[i] = (float)ts_rng_gauss(rng);
     for (uint32_t t = 0; t < GEMV_TOKENS; t++)
-        (ts_act_block(type) == 32 ? k->quant32 : k->quant256)(l->x + (size_t)t * GEMV_K, GEMV_K, GEMV_TOKENS, t, &l->act);
+        (ts_act_block(type) == 32 ? k->quant32 : k->quant256)(l->x + (size_t)t * GEMV_K, GEMV_K, GEMV_TOKENS, t,
+                                                              &l->act);
     TS_TRY(layer_reference(l, k, type, err));
     TS_TRY(ts_gemv_op_new(&l->op, d, &(ts_gemv_shape){type, GEMV_ROWS, GEMV_K}, 1, err));
-    for (uint32_t g = 0; g < ts_gemv_op_mat(l->op, 0)->n_group; g++) ts_gemv_op_pack(l->op, 0, l->rows, l->row_bytes, g);
+    for (uint32_t g = 0; g < ts_gemv_op_mat(l->op, 0)->n_group; g++)
+        ts_gemv_op_pack(l->op, 0, l->rows, l->row_bytes, g);
     ts_gemv_op_packed(l->op);
     return TS_OK;
 }
@@ -291,12 +305,12 @@ static ts_status layer_run(climb *c, layer *l, ts_dtype type, ts_pool *pool, ts_
     TS_TRY(ts_gemv_op_run(l->op, &l->act, GEMV_TOKENS, &l->got, (size_t[]){GEMV_ROWS}, NULL, pool, &cost, err));
     for (size_t i = 0; i < GEMV_TOKENS * GEMV_ROWS; i++)
         if (memcmp(&l->got[i], &l->want[i], sizeof l->got[i]) != 0)
-            return ts_fail(err, TS_E_DEVICE, "NPU: %s: token %zu row %zu is %.9g, the CPU has %.9g", name, i / GEMV_ROWS,
-                           i % GEMV_ROWS, (double)l->got[i], (double)l->want[i]);
+            return ts_fail(err, TS_E_DEVICE, "NPU: %s: token %zu row %zu is %.9g, the CPU has %.9g", name,
+                           i / GEMV_ROWS, i % GEMV_ROWS, (double)l->got[i], (double)l->want[i]);
     double us = (double)cost.device_ns / 1000;
     if (c->o->sim) us = climb_simulated_us(c);
-    climb_say(c, "    %s: %d rows of %d, %d tokens: the CPU's bits, %.0f us (%s)", name, GEMV_ROWS, GEMV_K, GEMV_TOKENS, us,
-              climb_source(c));
+    climb_say(c, "    %s: %d rows of %d, %d tokens: the CPU's bits, %.0f us (%s)", name, GEMV_ROWS, GEMV_K, GEMV_TOKENS,
+              us, climb_source(c));
     snprintf(figure, sizeof figure, "gemv_%s", name);
     climb_figure(c, figure, us, "us");
     return TS_OK;
@@ -310,7 +324,8 @@ ts_status rung_gemv(climb *c, ts_err *err) {
     ts_rng rng = ts_rng_seed(1);
     ts_kern_init(&k, TS_CPU_REF);
     TS_TRY(ts_pool_new(&pool, 1, err));
-    ts_status s = ts_gemv_dev_open(&d, &(ts_gemv_dev_options){.io = c->o->io, .path = c->o->path, .stop = c->o->stop}, err);
+    ts_status s =
+        ts_gemv_dev_open(&d, &(ts_gemv_dev_options){.io = c->o->io, .path = c->o->path, .stop = c->o->stop}, err);
     for (size_t i = 0; i < sizeof types / sizeof types[0] && s == TS_OK; i++) {
         layer l = {0};
         s = ts_npu_dev_stopped(c->dev) ? ts_fail(err, TS_E_CANCELLED, "stopped") : TS_OK;

@@ -31,7 +31,7 @@ static uint32_t ceil_div(uint32_t a, uint32_t b) {
     return a / b + (a % b != 0);
 }
 
-/* ---- sizes and places ----------------------------------------------------------------------------------------------- */
+/* ---- sizes and places -------------------------------------------------------------------------------------------- */
 
 bool ts_gemv_mat_init(ts_gemv_mat *m, ts_dtype type, uint64_t n_rows, uint64_t K, unsigned turn) {
     const ts_gemv_type *info = ts_gemv_type_of(type);
@@ -109,7 +109,7 @@ size_t ts_gemv_result_bytes(const ts_gemv_mat *m, int stream, uint32_t n_tok) {
     return (size_t)((n + TS_GEMV_O_BYTES - 1) / TS_GEMV_O_BYTES * TS_GEMV_O_BYTES);
 }
 
-/* ---- weights -------------------------------------------------------------------------------------------------------- */
+/* ---- weights ----------------------------------------------------------------------------------------------------- */
 
 static void put32(uint8_t *at, int offset, uint32_t v) {
     memcpy(at + offset, &v, 4);
@@ -210,13 +210,13 @@ void ts_gemv_tag_buffers(const ts_gemv_stream *s, uint32_t n, uint32_t tag) {
     for (uint32_t i = 0; i < n; i++) put32(ts_gemv_buffer(s, i), TS_GEMV_W_TAG, tag + i);
 }
 
-void ts_gemv_pack_group(const ts_gemv_mat *m, const void *rows, size_t row_bytes, uint32_t g, const ts_gemv_stream *stream,
-                        uint16_t *scales) {
+void ts_gemv_pack_group(const ts_gemv_mat *m, const void *rows, size_t row_bytes, uint32_t g,
+                        const ts_gemv_stream *stream, uint16_t *scales) {
     ts_gemv_pack_rows(m, (const uint8_t *)rows + (size_t)g * ROWS * row_bytes, row_bytes, g, stream, scales);
 }
 
-void ts_gemv_pack_rows(const ts_gemv_mat *m, const void *rows, size_t row_bytes, uint32_t g, const ts_gemv_stream *stream,
-                       uint16_t *scales) {
+void ts_gemv_pack_rows(const ts_gemv_mat *m, const void *rows, size_t row_bytes, uint32_t g,
+                       const ts_gemv_stream *stream, uint16_t *scales) {
     /* a row past the end: all integers 0. For Q4_0 that is the nibble 8, and a file block of zeros means -8; its scale
      * is 0, so it does not matter */
     static const union {
@@ -261,7 +261,7 @@ void ts_gemv_pack_rows(const ts_gemv_mat *m, const void *rows, size_t row_bytes,
     }
 }
 
-/* ---- activations ---------------------------------------------------------------------------------------------------- */
+/* ---- activations ------------------------------------------------------------------------------------------------- */
 
 /* Where the quantised activations of a token lie. */
 struct token {
@@ -291,7 +291,8 @@ static int32_t sum_of(const struct token *tok, uint32_t b, uint32_t j) {
     return (int16_t)(j % 4 < 2 ? w & 0xffff : w >> 16);
 }
 
-/* One slice's blocks of 8 bytes for one token, `stride` bytes apart: operands, and for 256-blocks the digits of the sums. */
+/* One slice's blocks of 8 bytes for one token, `stride` bytes apart: operands, and for 256-blocks the digits of the
+ * sums. */
 static void fill_slice(const ts_gemv_mat *m, const struct token *tok, uint32_t s, uint8_t *dst, size_t stride) {
     uint32_t k0 = s * TS_GEMV_SLICE_K, k1 = m->K - k0 < TS_GEMV_SLICE_K ? m->K : k0 + TS_GEMV_SLICE_K;
     for (uint32_t k = k0; k < k1; k += 8, dst += stride) {
@@ -308,7 +309,8 @@ static void fill_slice(const ts_gemv_mat *m, const struct token *tok, uint32_t s
 }
 
 void ts_gemv_fill_packets(const ts_gemv_mat *m, const ts_qact *x, uint32_t all_tok, uint32_t t0, uint32_t n_tok,
-                          const ts_gemv_guard *guard, bool begin, bool end, const uint8_t skip[TS_GEMV_CORES], uint8_t *dst) {
+                          const ts_gemv_guard *guard, bool begin, bool end, const uint8_t skip[TS_GEMV_CORES],
+                          uint8_t *dst) {
     assert(n_tok >= 1 && n_tok <= TS_GEMV_TOKENS);
     const bool spread = n_tok == 1;
     const uint32_t per_packet = spread ? TS_GEMV_TOKENS : 1, n = ts_gemv_packets(m, n_tok);
@@ -349,10 +351,11 @@ ts_gemv_proof ts_gemv_proof_read(const uint8_t chunk[TS_GEMV_O_BYTES]) {
                            .wrong = get32(chunk, TS_GEMV_P_WRONG)};
 }
 
-/* ---- results -------------------------------------------------------------------------------------------------------- */
+/* ---- results ----------------------------------------------------------------------------------------------------- */
 
 /* A run of blocks of one row group and token: b ascending, row r
- *     acc[r] = fma((float)isum * d, scale, acc[r]), then for types with minimums fma(-((float)msum * d), scale', acc[r])
+ *     acc[r] = fma((float)isum * d, scale, acc[r]), then for types with minimums fma(-((float)msum * d), scale',
+ *     acc[r])
  * in one of two ways with the same bits. */
 typedef struct block_run {
     const uint8_t *sums;   /* of the first unit: isum[8] int32 */
@@ -414,7 +417,8 @@ static bool has_avx2(void) {
 #endif
 
 void ts_gemv_combine_group(const ts_gemv_mat *m, const uint16_t *scales, const void *results, const ts_qact *x,
-                           uint32_t all_tok, uint32_t t0, uint32_t n_tok, uint32_t g, bool plain, float *y, size_t ld_y) {
+                           uint32_t all_tok, uint32_t t0, uint32_t n_tok, uint32_t g, bool plain, float *y,
+                           size_t ld_y) {
     const ts_gemv_type *info = m->info;
     const int c = ts_gemv_stream_of(m, g);
     const uint32_t out = unit_out(m, n_tok), parts = info->unit_k / info->block_k, step = info->block_bytes / 2 * ROWS;
@@ -425,7 +429,8 @@ void ts_gemv_combine_group(const ts_gemv_mat *m, const uint16_t *scales, const v
         float acc[ROWS] = {0};
         for (uint32_t s = 0; s < m->n_slice; s++) {
             const uint32_t b = s * per_slice, n = m->n_block - b < per_slice ? m->n_block - b : per_slice;
-            combine(&(block_run){.sums = (const uint8_t *)results + unit_index(m, c, g - m->first[c], s) * out + 32 * (size_t)t,
+            combine(&(block_run){.sums = (const uint8_t *)results + unit_index(m, c, g - m->first[c], s) * out +
+                                         32 * (size_t)t,
                                  .step = out,
                                  .min_at = info->out_rows == 2 ? 32 * (size_t)n_tok : 0,
                                  .pairs = parts == 2,
@@ -435,6 +440,7 @@ void ts_gemv_combine_group(const ts_gemv_mat *m, const uint16_t *scales, const v
                                  .n = n},
                     acc);
         }
-        for (uint32_t r = 0; r < ROWS && g * ROWS + r < m->n_rows; r++) y[(size_t)(t0 + t) * ld_y + g * ROWS + r] = acc[r];
+        for (uint32_t r = 0; r < ROWS && g * ROWS + r < m->n_rows; r++)
+            y[(size_t)(t0 + t) * ld_y + g * ROWS + r] = acc[r];
     }
 }

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- limits ----------------------------------------------------------------------------------------------------- */
+/* ---- limits ------------------------------------------------------------------------------------------------------ */
 
 struct probe {
     const ts_engine *e;
@@ -62,7 +62,7 @@ ts_status ts_bench_measure_limits(ts_engine *e, ts_bench_limits *out, ts_err *er
     return TS_OK;
 }
 
-/* ---- tests ------------------------------------------------------------------------------------------------------ */
+/* ---- tests ------------------------------------------------------------------------------------------------------- */
 
 static int by_value(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
@@ -100,18 +100,20 @@ static ts_status process(ts_session *s, const ts_token *token, size_t n, size_t 
     return TS_OK;
 }
 
-/* Bring the timeline to `depth` tokens, untimed, then time the rest. Tokens differ from repetition to repetition, so that
- * nothing is found in the cache but the prefix. */
-static ts_status one(ts_session *s, ts_token *token, const ts_bench_test *t, struct told *told, double *rate, ts_err *err) {
+/* Bring the timeline to `depth` tokens, untimed, then time the rest. Tokens differ from repetition to repetition, so
+ * that nothing is found in the cache but the prefix. */
+static ts_status one(ts_session *s, ts_token *token, const ts_bench_test *t, struct told *told, double *rate,
+                     ts_err *err) {
     if (t->depth) TS_TRY(process(s, token, t->depth, told->done ? 0 : t->depth, told, err));
     uint64_t begin = ts_now_ns();
-    for (uint32_t i = t->decode ? 1 : t->n; i <= t->n; i++) TS_TRY(process(s, token, t->depth + i, t->decode ? 1 : t->n, told, err));
+    for (uint32_t i = t->decode ? 1 : t->n; i <= t->n; i++)
+        TS_TRY(process(s, token, t->depth + i, t->decode ? 1 : t->n, told, err));
     *rate = (double)t->n * 1e9 / (double)(ts_now_ns() - begin);
     return TS_OK;
 }
 
-static ts_status repeat(ts_session *s, const ts_engine *e, const ts_bench_test *t, int n_reps, struct told *told, ts_token *token, double *rate,
-                        ts_err *err) {
+static ts_status repeat(ts_session *s, const ts_engine *e, const ts_bench_test *t, int n_reps, struct told *told,
+                        ts_token *token, double *rate, ts_err *err) {
     ts_rng rng = ts_rng_seed(1);
     uint32_t n_vocab = e->model->c.n_vocab;
     for (uint32_t i = 0; i < t->depth; i++) token[i] = (ts_token)ts_rng_below(&rng, n_vocab);
@@ -125,8 +127,8 @@ static ts_status repeat(ts_session *s, const ts_engine *e, const ts_bench_test *
     return TS_OK;
 }
 
-ts_status ts_bench_run(ts_engine *e, const ts_session_opts *opts, const ts_bench_test *test, int n_reps, ts_progress_fn *step,
-                       void *step_ud, ts_bench_result *out, ts_err *err) {
+ts_status ts_bench_run(ts_engine *e, const ts_session_opts *opts, const ts_bench_test *test, int n_reps,
+                       ts_progress_fn *step, void *step_ud, ts_bench_result *out, ts_err *err) {
     if (test->n == 0 || n_reps < 1 || n_reps > TS_BENCH_MAX_REPS) return ts_fail(err, TS_E_INVAL, "nothing to measure");
     ts_session_opts so = *opts;
     if (!so.n_ctx) so.n_ctx = test->depth + test->n;
@@ -136,7 +138,8 @@ ts_status ts_bench_run(ts_engine *e, const ts_session_opts *opts, const ts_bench
     ts_session *s = NULL;
     ts_token *token = ts_alloc((size_t)test->depth + test->n, sizeof *token);
     double *rate = ts_alloc((size_t)n_reps, sizeof *rate);
-    ts_status st = token && rate ? ts_session_new(&s, e, &so, err) : ts_fail_nomem(err, "the benchmark", test->n * sizeof *token);
+    ts_status st =
+        token && rate ? ts_session_new(&s, e, &so, err) : ts_fail_nomem(err, "the benchmark", test->n * sizeof *token);
     if (st == TS_OK) st = repeat(s, e, test, n_reps, &told, token, rate, err);
     if (st == TS_OK) {
         ts_bench_result r = {0};
@@ -144,7 +147,8 @@ ts_status ts_bench_run(ts_engine *e, const ts_session_opts *opts, const ts_bench
         const ts_model_config *c = &e->model->c;
         /* decode: all weights, and keys and values of every position so far (of the middle of the test) */
         double kv = (double)ts_kv_bytes(c, 1, so.kv == TS_KV_F32 ? 4 : 2) / TS_KV_TILE * (test->depth + test->n / 2.0);
-        double macs = (double)ts_model_layer_macs(e->model) * test->n + (double)ts_model_head_macs(e->model) * (test->decode ? test->n : 1);
+        double macs = (double)ts_model_layer_macs(e->model) * test->n +
+                      (double)ts_model_head_macs(e->model) * (test->decode ? test->n : 1);
         if (test->decode) r.gbps = r.rate * ((double)ts_model_token_bytes(e->model) + kv) * 1e-9;
         r.gops = 2 * macs / test->n * r.rate * 1e-9;
         *out = r;

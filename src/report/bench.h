@@ -13,8 +13,8 @@ typedef struct ts_bench_limits {
 
 enum { TS_BENCH_MAX_REPS = 1000 };
 
-/* One line of the table: `n` tokens processed at once (prefill) or one by one (decode), after `depth` tokens that are not
- * timed. */
+/* One line of the table: `n` tokens processed at once (prefill) or one by one (decode), after `depth` tokens that
+ * are not timed. */
 typedef struct ts_bench_test {
     bool decode;
     uint32_t n, depth;
@@ -31,8 +31,8 @@ typedef struct ts_bench_result {
 /* Measure the limits with the engine's threads and kernels: about a second. */
 TS_NODISCARD ts_status ts_bench_measure_limits(ts_engine *e, ts_bench_limits *out, ts_err *err);
 
-/* Run a test `n_reps` times after a warm-up. `step` (nullable) is told the tokens done, often; false stops (TS_E_CANCELLED). It takes
- * the place of the progress in *opts. */
+/* Run a test `n_reps` times after a warm-up. `step` (nullable) is told the tokens done, often; false stops
+ * (TS_E_CANCELLED). It takes the place of the progress in *opts. */
 TS_NODISCARD ts_status ts_bench_run(ts_engine *e, const ts_session_opts *opts, const ts_bench_test *test, int n_reps,
                                     ts_progress_fn *step, void *step_ud, ts_bench_result *out, ts_err *err);
 

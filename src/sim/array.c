@@ -4,7 +4,7 @@
 
 #include <assert.h>
 
-/* ---- making ------------------------------------------------------------------------------------------------------------------ */
+/* ---- making ------------------------------------------------------------------------------------------------------ */
 
 static void add_comp(ts_array *a, sim_comp *c, sim_comp_kind kind, ts_tile at) {
     c->kind = (uint8_t)kind;
@@ -26,7 +26,8 @@ static uint32_t count_comps(const ts_array *a) {
 static ts_status make_channels(ts_array *a, sim_tile *t, ts_err *err) {
     uint8_t n = ts_tile_infos[t->kind].n_channels;
     for (int d = 0; d < 2; d++) {
-        if (!(t->ch[d] = ts_calloc(n, sizeof *t->ch[d]))) return ts_fail_nomem(err, "DMA channels", n * sizeof *t->ch[d]);
+        if (!(t->ch[d] = ts_calloc(n, sizeof *t->ch[d])))
+            return ts_fail_nomem(err, "DMA channels", n * sizeof *t->ch[d]);
         for (int i = 0; i < n; i++) {
             sim_channel *ch = &t->ch[d][i];
             ch->dir = (ts_dma_dir)d;
@@ -37,7 +38,8 @@ static ts_status make_channels(ts_array *a, sim_tile *t, ts_err *err) {
             if (!(ch->burst = ts_calloc(SIM_BURSTS, sizeof *ch->burst)))
                 return ts_fail_nomem(err, "DMA bursts", SIM_BURSTS * sizeof *ch->burst);
             if (d == TS_S2MM) continue;
-            if (!(ch->fetch = ts_calloc(1, sizeof *ch->fetch))) return ts_fail_nomem(err, "a DMA channel", sizeof *ch->fetch);
+            if (!(ch->fetch = ts_calloc(1, sizeof *ch->fetch)))
+                return ts_fail_nomem(err, "a DMA channel", sizeof *ch->fetch);
             ch->fetch->ch = ch;
             add_comp(a, &ch->fetch->c, SIM_FETCH, t->at);
         }
@@ -139,7 +141,7 @@ void ts_array_free(ts_array *a) {
     ts_free(a);
 }
 
-/* ---- reset ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- reset ------------------------------------------------------------------------------------------------------- */
 
 /* The order at equal times, a permutation that the seed gives; the firmware is part of it. */
 static void shuffle(ts_array *a, ts_rng *r) {
@@ -238,7 +240,7 @@ void ts_array_reset(ts_array *a) {
     a->fabric_changed = true;
 }
 
-/* ---- loading and running ---------------------------------------------------------------------------------------------------------- */
+/* ---- loading and running ----------------------------------------------------------------------------------------- */
 
 ts_status ts_array_load(ts_array *a, const void *pdi, size_t len, ts_err *err) {
     ts_array_reset(a);
@@ -281,8 +283,8 @@ static ts_status read_through(const ts_array *a, const void *txn, size_t len, ts
     return TS_OK;
 }
 
-ts_status ts_array_run(ts_array *a, const void *txn, size_t len, const uint64_t *args, int n_args, const ts_array_host *host,
-                       ts_array_outcome *outcome, ts_err *err) {
+ts_status ts_array_run(ts_array *a, const void *txn, size_t len, const uint64_t *args, int n_args,
+                       const ts_array_host *host, ts_array_outcome *outcome, ts_err *err) {
     if (outcome) *outcome = TS_ARRAY_FAULT;
     if (a->ended_badly)
         return ts_fail(err, TS_E_DEVICE, "the array takes nothing more after what happened before: load it again");
@@ -349,7 +351,7 @@ bool ts_array_bus_error(const ts_array *a, ts_tile *tile, ts_dma_dir *dir) {
     return true;
 }
 
-/* ---- looking in --------------------------------------------------------------------------------------------------------------------- */
+/* ---- looking in -------------------------------------------------------------------------------------------------- */
 
 ts_status ts_array_write(ts_array *a, uint32_t addr, uint32_t value, ts_err *err) {
     sim_write(a, addr, value);

@@ -1,11 +1,11 @@
 /* array.h - the array simulator: a partition of an npu1 with its firmware; PDI and instruction streams in, host memory
  * out. Depends on: timing.h, aie2/core.h, xdna/tile.h.
  *
- * Every tile, DMA channel, stream switch and lock is modelled from its registers, and the cores run their programs in
- * the model of aie2/core.h. Time is kept in cycles of the array's clock. The same options, bytes and host memory give the
- * same run, cycle by cycle; another seed shakes the latencies, and a result that then changes is a mistake of the
- * design. What the array would do silently and a design should not (a fifth task in a queue, a descriptor rewritten while
- * it is used) happens as on the array and is noted as a mishap. docs/npu/simulator.md has the rest. */
+ * Every tile, DMA channel, stream switch and lock is modelled from its registers, and the cores run their programs
+ * in the model of aie2/core.h. Time is kept in cycles of the array's clock. The same options, bytes and host memory
+ * give the same run, cycle by cycle; another seed shakes the latencies, and a result that then changes is a mistake
+ * of the design. What the array would do silently and a design should not (a fifth task in a queue, a descriptor
+ * rewritten while it is used) happens as on the array and is noted as a mishap. docs/npu/simulator.md has the rest. */
 #ifndef TS_SIM_ARRAY_H
 #define TS_SIM_ARRAY_H
 
@@ -21,7 +21,8 @@ typedef struct ts_array_host {
     void *ud;
     int (*read)(void *ud, uint64_t addr, void *data, size_t len);
     int (*write)(void *ud, uint64_t addr, const void *data, size_t len);
-    /* Nullable. Asked now and then while a command runs: true ends it, as a hang. For a device whose context is taken away. */
+    /* Nullable. Asked now and then while a command runs: true ends it, as a hang. For a device whose context is
+     * taken away. */
     bool (*stop)(void *ud);
 } ts_array_host;
 
@@ -51,14 +52,15 @@ void ts_array_free(ts_array *a); /* NULL-safe */
  * depend on the seed, time 0, no mishaps. */
 void ts_array_reset(ts_array *a);
 
-/* Reset, then carry out the commands of a PDI, as the firmware does for a new context. Cores stay idle until the first
- * run. Errors: those of ts_pdi_open and ts_cdo_next; TS_E_DEVICE naming the register of a write that the array refuses. */
+/* Reset, then carry out the commands of a PDI, as the firmware does for a new context. Cores stay idle until the
+ * first run. Errors: those of ts_pdi_open and ts_cdo_next; TS_E_DEVICE naming the register of a write that the array
+ * refuses. */
 TS_NODISCARD ts_status ts_array_load(ts_array *a, const void *pdi, size_t len, ts_err *err);
 
-/* Carry out one instruction stream; args are device addresses, without bias. State is kept for the next run, work that
- * nobody waited for goes on there. TS_OK: *outcome is DONE. TS_E_DEVICE: *outcome (nullable) says how it ended, err has one
- * line and ts_array_report all; the array takes nothing more until it is loaded or reset. Other errors: a malformed stream,
- * TS_E_NOMEM. */
+/* Carry out one instruction stream; args are device addresses, without bias. State is kept for the next run, work
+ * that nobody waited for goes on there. TS_OK: *outcome is DONE. TS_E_DEVICE: *outcome (nullable) says how it ended,
+ * err has one line and ts_array_report all; the array takes nothing more until it is loaded or reset. Other errors:
+ * a malformed stream, TS_E_NOMEM. */
 TS_NODISCARD ts_status ts_array_run(ts_array *a, const void *txn, size_t len, const uint64_t *args, int n_args,
                                     const ts_array_host *host, ts_array_outcome *outcome, ts_err *err);
 
@@ -74,7 +76,7 @@ enum { TS_MISHAPS_KEPT = 16 };
 size_t ts_array_mishaps(const ts_array *a);
 const char *ts_array_mishap(const ts_array *a, size_t i);
 
-/* ---- registers ------------------------------------------------------------------------------------------------------ */
+/* ---- registers --------------------------------------------------------------------------------------------------- */
 
 /* Registers and memories by their addresses (tile.h), as the firmware reaches them; nothing moves in between. Errors:
  * TS_E_DEVICE naming what the address is. */
@@ -90,7 +92,7 @@ const ts_aie2_core *ts_array_core(const ts_array *a, ts_tile tile);
  * the host of a run only for as long as this call takes (nullable). */
 TS_NODISCARD ts_status ts_array_idle(ts_array *a, uint64_t cycles, const ts_array_host *host, ts_err *err);
 
-/* ---- what it cost --------------------------------------------------------------------------------------------------- */
+/* ---- what it cost ------------------------------------------------------------------------------------------------ */
 
 /* Why a part of the array stood still. */
 #define TS_WAITS(W)                                                                                                    \

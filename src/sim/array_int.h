@@ -2,10 +2,11 @@
  * route.h, bd.h, txn.h, rng.h.
  *
  * A component (core, DMA channel, packet port, firmware ...) has its own time `t`, the cycle of its next action. The
- * scheduler takes the component with the smallest time; it may then run ahead of the others by a window, but what others
- * can see happens in order of time: locks, arbiters, tokens and register writes only when no other component could act
- * earlier. Streams need no such care: one writer, one reader, and every word carries the cycle from which it can be read,
- * every free place the cycle from which it can be written, so both ends compute exact times in any order. */
+ * scheduler takes the component with the smallest time; it may then run ahead of the others by a window, but what
+ * others can see happens in order of time: locks, arbiters, tokens and register writes only when no other component
+ * could act earlier. Streams need no such care: one writer, one reader, and every word carries the cycle from which
+ * it can be read, every free place the cycle from which it can be written, so both ends compute exact times in any
+ * order. */
 #ifndef TS_SIM_ARRAY_INT_H
 #define TS_SIM_ARRAY_INT_H
 
@@ -27,7 +28,7 @@ enum {
     SIM_MAX_CYCLES = 20,    /* default of a run, in thousand millions */
 };
 
-/* ---- components ----------------------------------------------------------------------------------------------------- */
+/* ---- components -------------------------------------------------------------------------------------------------- */
 
 typedef struct sim_comp sim_comp;
 typedef enum sim_comp_kind { SIM_CORE, SIM_CHANNEL, SIM_FETCH, SIM_PACKETS, SIM_FIRMWARE } sim_comp_kind;
@@ -45,10 +46,10 @@ struct sim_comp {
     ts_rng rng;
 };
 
-/* ---- streams -------------------------------------------------------------------------------------------------------- */
+/* ---- streams ----------------------------------------------------------------------------------------------------- */
 
-/* The way into a reader: a ring of words. when[i] is the first cycle in which word i can be read, or, in a free place, the
- * cycle in which it was read. */
+/* The way into a reader: a ring of words. when[i] is the first cycle in which word i can be read, or, in a free
+ * place, the cycle in which it was read. */
 typedef struct sim_fifo {
     uint32_t *word;
     uint64_t *when;
@@ -72,16 +73,17 @@ typedef struct sim_link {
     sim_comp *waits; /* its writer, waiting for a route */
 } sim_link;
 
-/* ---- locks ---------------------------------------------------------------------------------------------------------- */
+/* ---- locks ------------------------------------------------------------------------------------------------------- */
 
 typedef struct sim_lock {
     int32_t value;
     sim_comp *waiters;
 } sim_lock;
 
-/* ---- DMA ------------------------------------------------------------------------------------------------------------ */
+/* ---- DMA --------------------------------------------------------------------------------------------------------- */
 
-/* Which words a descriptor moves, in order. With padding the index of a dimension also runs over the zeros around it. */
+/* Which words a descriptor moves, in order. With padding the index of a dimension also runs over the zeros around
+ * it. */
 typedef struct sim_walk {
     uint64_t base; /* bytes, iteration included */
     uint32_t step[TS_BD_DIMS], size[TS_BD_DIMS]; /* size: indices until the next dimension advances, 0: no end */
@@ -104,7 +106,9 @@ typedef struct sim_task {
     uint64_t pushed;
 } sim_task;
 
-typedef enum sim_step { SIM_IDLE, SIM_START, SIM_ACQUIRE, SIM_MOVE, SIM_RELEASE, SIM_FINISH, SIM_TOKEN, SIM_DEAD } sim_step;
+typedef enum sim_step {
+    SIM_IDLE, SIM_START, SIM_ACQUIRE, SIM_MOVE, SIM_RELEASE, SIM_FINISH, SIM_TOKEN, SIM_DEAD
+} sim_step;
 
 typedef struct sim_channel sim_channel;
 
@@ -142,7 +146,7 @@ struct sim_channel {
     uint64_t b_addr, b_done; /* writes: of the burst being filled; when the last one is acknowledged */
 };
 
-/* ---- packets -------------------------------------------------------------------------------------------------------- */
+/* ---- packets ----------------------------------------------------------------------------------------------------- */
 
 typedef struct sim_arbiter {
     struct sim_packets *owner;
@@ -161,7 +165,7 @@ typedef struct sim_packets {
     char stuck[80]; /* why the packet at its head goes nowhere */
 } sim_packets;
 
-/* ---- cores ---------------------------------------------------------------------------------------------------------- */
+/* ---- cores ------------------------------------------------------------------------------------------------------- */
 
 typedef struct sim_cascade {
     uint8_t value[8][64];
@@ -186,7 +190,7 @@ typedef struct sim_core {
     uint32_t cascade_ctrl;
 } sim_core;
 
-/* ---- tiles ---------------------------------------------------------------------------------------------------------- */
+/* ---- tiles ------------------------------------------------------------------------------------------------------- */
 
 typedef struct sim_tile {
     ts_tile at;
@@ -257,7 +261,7 @@ static inline sim_tile *sim_tile_at(const ts_array *a, ts_tile t) {
     return t.col < a->o.n_cols && t.row < TS_ROWS ? &a->tile[t.col * TS_ROWS + t.row] : NULL;
 }
 
-/* ---- sched.c: events, figures, names, mishaps ------------------------------------------------------------------------ */
+/* ---- sched.c: events, figures, names, mishaps -------------------------------------------------------------------- */
 
 /* Its next event is at `t` or earlier. */
 void sim_wake(ts_array *a, sim_comp *c, uint64_t t);
@@ -294,7 +298,7 @@ sim_text sim_name(const sim_comp *c); /* "shim(0,0) MM2S 1" */
 sim_text sim_tile_name(ts_tile t);
 sim_text sim_port_name(ts_tile t, ts_port p);
 
-/* ---- net.c: links and packet ports ------------------------------------------------------------------------------------ */
+/* ---- net.c: links and packet ports ------------------------------------------------------------------------------- */
 
 /* Work out all links again if a switch has changed. */
 void sim_net_update(ts_array *a);
@@ -361,7 +365,7 @@ static inline uint64_t sim_pop(ts_array *a, sim_fifo *f, uint64_t t, uint32_t *w
     return t;
 }
 
-/* ---- lock.c ----------------------------------------------------------------------------------------------------------- */
+/* ---- lock.c ------------------------------------------------------------------------------------------------------ */
 
 /* The lock that `number` means for a core or a DMA of the tile; NULL: none. */
 sim_lock *sim_core_lock(ts_array *a, ts_tile t, unsigned number, ts_tile *of, unsigned *own_number);
@@ -373,13 +377,13 @@ void sim_wait_lock(sim_lock *l, sim_comp *c);
 void sim_release(ts_array *a, ts_tile t, unsigned number, int32_t value);
 void sim_lock_set(ts_array *a, ts_tile t, unsigned number, uint32_t value);
 
-/* ---- walk.c ----------------------------------------------------------------------------------------------------------- */
+/* ---- walk.c ------------------------------------------------------------------------------------------------------ */
 
 void sim_walk_start(sim_walk *w, const ts_bd *bd);
 /* The next words: up to `max` at consecutive addresses from *addr on, or zeros (*zero). Returns their number, >= 1. */
 uint32_t sim_walk_take(sim_walk *w, uint32_t max, uint64_t *addr, bool *zero);
 
-/* ---- channel.c, hostmem.c --------------------------------------------------------------------------------------------- */
+/* ---- channel.c, hostmem.c ---------------------------------------------------------------------------------------- */
 
 void sim_channel_run(ts_array *a, sim_channel *ch);
 void sim_channel_pull(ts_array *a, sim_channel *ch); /* move words, if that is what it is at */
@@ -399,7 +403,7 @@ bool sim_shim_out(ts_array *a, sim_channel *ch);
 bool sim_shim_in(ts_array *a, sim_channel *ch);
 void sim_shim_clear(sim_channel *ch);
 
-/* ---- tilecore.c ------------------------------------------------------------------------------------------------------- */
+/* ---- tilecore.c -------------------------------------------------------------------------------------------------- */
 
 ts_status sim_core_init(ts_array *a, sim_core *k, ts_tile t, ts_err *err);
 void sim_core_run(ts_array *a, sim_core *k);
@@ -407,7 +411,7 @@ void sim_core_control(ts_array *a, sim_core *k, uint32_t value);
 uint32_t sim_core_status(const sim_core *k);
 void sim_core_launch(ts_array *a); /* the first dispatch: enabled cores leave reset */
 
-/* ---- regfile.c -------------------------------------------------------------------------------------------------------- */
+/* ---- regfile.c --------------------------------------------------------------------------------------------------- */
 
 void sim_write(ts_array *a, uint32_t addr, uint32_t value);
 void sim_mask_write(ts_array *a, uint32_t addr, uint32_t mask, uint32_t value);
@@ -415,14 +419,14 @@ void sim_block_write(ts_array *a, uint32_t addr, ts_span data);
 /* false: cannot be read; *why says so */
 bool sim_read(const ts_array *a, uint32_t addr, uint32_t *value, const char **why);
 
-/* ---- firmware.c ------------------------------------------------------------------------------------------------------- */
+/* ---- firmware.c -------------------------------------------------------------------------------------------------- */
 
 void sim_firmware_run(ts_array *a);
 void sim_token(ts_array *a, sim_tile *t, sim_channel *ch);
 ts_status sim_configure(ts_array *a, const void *pdi, size_t len, ts_err *err);
 uint32_t sim_token_word(ts_tile t, ts_dma_dir dir, int channel, uint32_t controller);
 
-/* ---- explain.c -------------------------------------------------------------------------------------------------------- */
+/* ---- explain.c --------------------------------------------------------------------------------------------------- */
 
 void sim_explain(ts_array *a, const char *first_line);
 

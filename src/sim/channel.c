@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-/* ---- memory ------------------------------------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 uint8_t *sim_dma_memory(ts_array *a, ts_tile at, uint64_t addr, uint32_t *words) {
     ts_tile_kind kind = ts_tile_kind_of(at);
@@ -30,7 +30,7 @@ static uint8_t *reach(ts_array *a, const sim_channel *ch, uint64_t addr, uint32_
     return NULL;
 }
 
-/* ---- moving words --------------------------------------------------------------------------------------------------------- */
+/* ---- moving words ------------------------------------------------------------------------------------------------ */
 
 /* The link can take words now; else the channel waits. */
 static bool has_room(ts_array *a, sim_channel *ch, uint32_t *room) {
@@ -124,7 +124,7 @@ static bool move_in(ts_array *a, sim_channel *ch) {
     return true;
 }
 
-/* ---- descriptors ----------------------------------------------------------------------------------------------------------- */
+/* ---- descriptors ------------------------------------------------------------------------------------------------- */
 
 static void load_bd(ts_array *a, sim_channel *ch) {
     const sim_tile *t = sim_tile_at(a, ch->c.tile);
@@ -140,8 +140,10 @@ static void load_bd(ts_array *a, sim_channel *ch) {
     else if (!ts_bd_fits_channel(t->kind, (int)ch->bd_no, ch->index)) why = "belongs to the other half of the channels";
     else if (bd->compress) why = "asks for compression, which is not modelled";
     else if (padded && ch->dir == TS_S2MM) why = "asks for zeros on the way in";
-    else if (bd->acq_enable && !sim_dma_lock(a, ch->c.tile, bd->acq_lock, &of, &number)) why = "takes a lock that is not there";
-    else if (bd->rel_value && !sim_dma_lock(a, ch->c.tile, bd->rel_lock, &of, &number)) why = "gives a lock that is not there";
+    else if (bd->acq_enable && !sim_dma_lock(a, ch->c.tile, bd->acq_lock, &of, &number))
+        why = "takes a lock that is not there";
+    else if (bd->rel_value && !sim_dma_lock(a, ch->c.tile, bd->rel_lock, &of, &number))
+        why = "gives a lock that is not there";
     if (why) {
         ch->invalid = true;
         ch->step = SIM_DEAD;
@@ -150,7 +152,8 @@ static void load_bd(ts_array *a, sim_channel *ch) {
     }
     if (a->o.trace) {
         char text[160];
-        SIM_TRACE(a, ch->c.t, "%s BD %u: %s", sim_name(&ch->c).s, ch->bd_no, ts_bd_print(t->kind, bd, text, sizeof text));
+        SIM_TRACE(a, ch->c.t, "%s BD %u: %s", sim_name(&ch->c).s, ch->bd_no,
+                  ts_bd_print(t->kind, bd, text, sizeof text));
     }
     ch->step = SIM_ACQUIRE;
 }
@@ -215,7 +218,7 @@ static void release(ts_array *a, sim_channel *ch) {
     }
 }
 
-/* ---- tasks -------------------------------------------------------------------------------------------------------------------- */
+/* ---- tasks ------------------------------------------------------------------------------------------------------- */
 
 static void begin_task(ts_array *a, sim_channel *ch) {
     const sim_task *task = &ch->queue[0];
@@ -319,7 +322,7 @@ void sim_channel_push(ts_array *a, sim_channel *ch, uint32_t word) {
     if (ch->step == SIM_IDLE) sim_wake(a, &ch->c, a->now);
 }
 
-/* ---- control ------------------------------------------------------------------------------------------------------------------ */
+/* ---- control ----------------------------------------------------------------------------------------------------- */
 
 /* Forget everything under way; words in the stream stay there. */
 static void reset(ts_array *a, sim_channel *ch) {
@@ -370,7 +373,7 @@ uint32_t sim_channel_status(const ts_array *a, const sim_channel *ch) {
            ts_put(TS_SHIM_DMA_S2MM_STATUS_CUR_BD, busy ? ch->bd_no : 0);
 }
 
-/* ---- descriptors in use --------------------------------------------------------------------------------------------------------- */
+/* ---- descriptors in use ------------------------------------------------------------------------------------------ */
 
 static uint64_t chain_of(const sim_tile *t, uint32_t bd) {
     uint64_t seen = 0;

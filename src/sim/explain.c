@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-/* ---- who waits for what --------------------------------------------------------------------------------------------------- */
+/* ---- who waits for what ------------------------------------------------------------------------------------------ */
 
 static bool lock_line(ts_array *a, ts_buf *out, const sim_comp *c, unsigned number, bool by_core, int32_t value) {
     ts_tile of;
@@ -36,7 +36,8 @@ static bool room_line(ts_buf *out, const sim_link *l) {
 static bool channel_line(ts_array *a, ts_buf *out, const sim_channel *ch) {
     if (ch->step == SIM_IDLE) return true;
     if (!ts_buf_printf(out, "  %s: BD %u", sim_name(&ch->c).s, ch->bd_no)) return false;
-    if (ch->step == SIM_MOVE && !ts_buf_printf(out, ", %u of %u words", ch->bd.words - ch->left, ch->bd.words)) return false;
+    if (ch->step == SIM_MOVE && !ts_buf_printf(out, ", %u of %u words", ch->bd.words - ch->left, ch->bd.words))
+        return false;
     if (ch->n_queue > 1 && !ts_buf_printf(out, ", %d more tasks in its queue", ch->n_queue - 1)) return false;
     if (!ts_buf_puts(out, ", ")) return false;
     bool ok = true;
@@ -86,7 +87,8 @@ static bool token_line(ts_array *a, ts_buf *out, ts_tile at, ts_dma_dir dir, int
     if (t->token.dead[0]) return ts_buf_printf(out, "    tokens have no way out of this tile: %s\n", t->token.dead);
     if (a->fw.lost[at.col][at.row]) return ts_buf_puts(out, "    tokens of this tile were lost\n");
     if (ch->n_queue) return ts_buf_puts(out, "    its tasks were started without a token\n");
-    if (ch->n_tasks) return ts_buf_puts(out, "    its tasks have ended; their tokens were taken, or none was asked for\n");
+    if (ch->n_tasks)
+        return ts_buf_puts(out, "    its tasks have ended; their tokens were taken, or none was asked for\n");
     return ts_buf_puts(out, "    it was given no task\n");
 }
 
@@ -95,7 +97,8 @@ static bool firmware_lines(ts_array *a, ts_buf *out) {
     const ts_txn_op *op = &fw->op;
     if (fw->step == SIM_FW_OFF || fw->step == SIM_FW_END) return true;
     if (fw->step == SIM_FW_LAUNCH) return ts_buf_puts(out, "  firmware: prepares the command\n");
-    if (!ts_buf_printf(out, "  firmware: operation %llu, at offset %zu, ", (unsigned long long)fw->n_ops, op->offset)) return false;
+    if (!ts_buf_printf(out, "  firmware: operation %llu, at offset %zu, ", (unsigned long long)fw->n_ops, op->offset))
+        return false;
     if (fw->step == SIM_FW_WAIT) {
         ts_tile at = ts_tile_at(op->tile.col + fw->n_tokens / op->n_rows, op->tile.row + fw->n_tokens % op->n_rows);
         return ts_buf_printf(out, "waits for a token of %s %s %u\n", sim_tile_name(at).s,
@@ -116,11 +119,13 @@ static bool explain(ts_array *a, const char *first_line) {
             const sim_tile *t = &a->tile[i];
             if (t->core) ok = core_line(a, out, t->core);
             for (int d = 0; d < 2; d++)
-                for (int c = 0; ok && c < ts_tile_infos[t->kind].n_channels; c++) ok = channel_line(a, out, &t->ch[d][c]);
+                for (int c = 0; ok && c < ts_tile_infos[t->kind].n_channels; c++)
+                    ok = channel_line(a, out, &t->ch[d][c]);
             for (int s = 0; ok && s < ts_port_count(t->kind, TS_SLAVE); s++) ok = packets_line(a, out, &t->packets[s]);
         }
     }
-    for (size_t i = 0; ok && i < a->n_mishaps && i < TS_MISHAPS_KEPT; i++) ok = ts_buf_printf(out, "  mishap, %s\n", a->mishap[i]);
+    for (size_t i = 0; ok && i < a->n_mishaps && i < TS_MISHAPS_KEPT; i++)
+        ok = ts_buf_printf(out, "  mishap, %s\n", a->mishap[i]);
     if (ok && a->n_mishaps > TS_MISHAPS_KEPT)
         ok = ts_buf_printf(out, "  and %zu mishaps more\n", a->n_mishaps - TS_MISHAPS_KEPT);
     return ok;
@@ -131,7 +136,7 @@ void sim_explain(ts_array *a, const char *first_line) {
     if (!explain(a, first_line)) ts_buf_clear(&a->report); /* out of memory: err still says what happened */
 }
 
-/* ---- what it cost --------------------------------------------------------------------------------------------------------- */
+/* ---- what it cost ------------------------------------------------------------------------------------------------ */
 
 void ts_array_get_stats(const ts_array *a, ts_array_stats *s) {
     memset(s, 0, sizeof *s);
@@ -173,25 +178,29 @@ bool ts_array_print_costs(const ts_array *a, ts_buf *out) {
     ts_array_stats s;
     ts_array_get_stats(a, &s);
     double us = (double)s.cycles / TS_SIM_CLOCK_MHZ;
-    bool ok = ts_buf_printf(out,
-                            "%llu cycles (%.1f us at %d MHz), simulated; launch %llu, firmware %llu operations in %llu "
-                            "cycles, waiting %llu\n"
-                            "host memory: %llu bytes read (%.2f bytes a cycle), %llu written (%.2f)\n",
-                            (unsigned long long)s.cycles, us, TS_SIM_CLOCK_MHZ, (unsigned long long)s.launch,
-                            (unsigned long long)s.fw_ops, (unsigned long long)s.fw_busy, (unsigned long long)s.fw_wait,
-                            (unsigned long long)s.read_bytes, (double)s.read_bytes / (double)(s.cycles ? s.cycles : 1),
-                            (unsigned long long)s.write_bytes, (double)s.write_bytes / (double)(s.cycles ? s.cycles : 1)) &&
-              ts_buf_puts(out, "core        bundles   busy%   banks%   lock%  words%   room%  cascade%\n");
+    bool ok =
+        ts_buf_printf(out,
+                      "%llu cycles (%.1f us at %d MHz), simulated; launch %llu, firmware %llu operations in %llu "
+                      "cycles, waiting %llu\n"
+                      "host memory: %llu bytes read (%.2f bytes a cycle), %llu written (%.2f)\n",
+                      (unsigned long long)s.cycles, us, TS_SIM_CLOCK_MHZ, (unsigned long long)s.launch,
+                      (unsigned long long)s.fw_ops, (unsigned long long)s.fw_busy, (unsigned long long)s.fw_wait,
+                      (unsigned long long)s.read_bytes, (double)s.read_bytes / (double)(s.cycles ? s.cycles : 1),
+                      (unsigned long long)s.write_bytes, (double)s.write_bytes / (double)(s.cycles ? s.cycles : 1)) &&
+        ts_buf_puts(out, "core        bundles   busy%   banks%   lock%  words%   room%  cascade%\n");
     for (int c = 0; ok && c < a->o.n_cols; c++)
         for (int r = TS_ROW_CORE; ok && r < TS_ROWS; r++) {
             const ts_core_stats *x = &s.core[c][r];
             if (!x->running && !x->bundles) continue;
             ok = ts_buf_printf(out, "(%d,%d) %12llu %7.1f  %7.1f %7.1f %7.1f %7.1f   %7.1f\n", c, r,
-                               (unsigned long long)x->bundles, percent(x->bundles, s.cycles), percent(x->bank_stalls, s.cycles),
-                               percent(x->waited[TS_WAIT_LOCK], s.cycles), percent(x->waited[TS_WAIT_WORDS], s.cycles),
-                               percent(x->waited[TS_WAIT_ROOM], s.cycles), percent(x->waited[TS_WAIT_CASCADE], s.cycles));
+                               (unsigned long long)x->bundles, percent(x->bundles, s.cycles),
+                               percent(x->bank_stalls, s.cycles), percent(x->waited[TS_WAIT_LOCK], s.cycles),
+                               percent(x->waited[TS_WAIT_WORDS], s.cycles), percent(x->waited[TS_WAIT_ROOM], s.cycles),
+                               percent(x->waited[TS_WAIT_CASCADE], s.cycles));
         }
-    ok = ok && ts_buf_puts(out, "channel              words  tasks      BDs   busy%   idle%   lock%  words%   room%   host%\n");
+    ok = ok &&
+         ts_buf_puts(out,
+                     "channel              words  tasks      BDs   busy%   idle%   lock%  words%   room%   host%\n");
     for (int i = 0; ok && i < a->o.n_cols * TS_ROWS; i++) {
         const sim_tile *t = &a->tile[i];
         for (int d = 0; d < 2; d++)
@@ -199,10 +208,12 @@ bool ts_array_print_costs(const ts_array *a, ts_buf *out) {
                 const ts_channel_stats *x = &s.channel[t->at.col][t->at.row][d][c];
                 if (!x->words) continue;
                 ok = ts_buf_printf(out, "%-14s %11llu %6llu %8llu %7.1f %7.1f %7.1f %7.1f %7.1f %7.1f\n",
-                                   sim_name(&t->ch[d][c].c).s, (unsigned long long)x->words, (unsigned long long)x->tasks,
-                                   (unsigned long long)x->bds, percent(x->words, s.cycles),
-                                   percent(x->waited[TS_WAIT_TASK], s.cycles), percent(x->waited[TS_WAIT_LOCK], s.cycles),
-                                   percent(x->waited[TS_WAIT_WORDS], s.cycles), percent(x->waited[TS_WAIT_ROOM], s.cycles),
+                                   sim_name(&t->ch[d][c].c).s, (unsigned long long)x->words,
+                                   (unsigned long long)x->tasks, (unsigned long long)x->bds,
+                                   percent(x->words, s.cycles), percent(x->waited[TS_WAIT_TASK], s.cycles),
+                                   percent(x->waited[TS_WAIT_LOCK], s.cycles),
+                                   percent(x->waited[TS_WAIT_WORDS], s.cycles),
+                                   percent(x->waited[TS_WAIT_ROOM], s.cycles),
                                    percent(x->waited[TS_WAIT_HOST], s.cycles));
             }
     }

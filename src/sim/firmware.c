@@ -3,7 +3,7 @@
 #include "xdna/pdi.h"
 #include "xdna/regs.h"
 
-/* ---- completion tokens ----------------------------------------------------------------------------------------------------- */
+/* ---- completion tokens ------------------------------------------------------------------------------------------- */
 
 /* The shim's actor numbers are the vendor's (ts_token_word); those of the other rows are read from the same table by
  * others and not confirmed [guess]. */
@@ -13,7 +13,8 @@ uint32_t sim_token_word(ts_tile t, ts_dma_dir dir, int channel, uint32_t control
     ts_tile_kind kind = ts_tile_kind_of(t);
     if (kind == TS_TILE_SHIM) return ts_token_word(t, dir, channel, controller);
     uint32_t actor = kind == TS_TILE_MEM ? mem[dir][channel] : core[dir][channel];
-    uint32_t w = (controller & 31) | actor << 8 | TS_PACKET_TYPE_TOKEN << 12 | (uint32_t)t.row << 16 | (uint32_t)t.col << 21;
+    uint32_t w =
+        (controller & 31) | actor << 8 | TS_PACKET_TYPE_TOKEN << 12 | (uint32_t)t.row << 16 | (uint32_t)t.col << 21;
     return w | (__builtin_parity(w) ? 0 : 1u << 31);
 }
 
@@ -78,7 +79,7 @@ static void expect_tokens(ts_array *a) {
     sim_sleep(&a->fw.c, TS_WAIT_TOKEN);
 }
 
-/* ---- operations -------------------------------------------------------------------------------------------------------------- */
+/* ---- operations -------------------------------------------------------------------------------------------------- */
 
 static void patch(ts_array *a, const ts_txn_op *op) {
     ts_place p = ts_locate(op->addr);
@@ -99,17 +100,19 @@ static bool poll_ok(ts_array *a) {
     const char *why;
     char name[64];
     const ts_txn_op *op = &a->fw.op;
-    if (!sim_read(a, op->addr, &v, &why)) sim_fault(a, "a poll of %s: %s", ts_reg_name(op->addr, name, sizeof name), why);
+    if (!sim_read(a, op->addr, &v, &why))
+        sim_fault(a, "a poll of %s: %s", ts_reg_name(op->addr, name, sizeof name), why);
     return (v & op->mask) == (op->value & op->mask);
 }
 
 static bool wait_ok(ts_array *a, const ts_txn_op *op) {
-    bool ok = op->n_cols && op->n_rows && op->tile.col + op->n_cols <= a->o.n_cols && op->tile.row + op->n_rows <= TS_ROWS;
+    bool ok =
+        op->n_cols && op->n_rows && op->tile.col + op->n_cols <= a->o.n_cols && op->tile.row + op->n_rows <= TS_ROWS;
     for (int r = 0; ok && r < op->n_rows; r++)
         ok = op->channel < ts_tile_info_of(ts_tile_at(op->tile.col, op->tile.row + r))->n_channels;
     if (!ok)
-        sim_fault(a, "a wait for tokens of channel %u of %u by %u tiles from (%u,%u) on, which are not there", op->channel,
-                  op->n_cols, op->n_rows, op->tile.col, op->tile.row);
+        sim_fault(a, "a wait for tokens of channel %u of %u by %u tiles from (%u,%u) on, which are not there",
+                  op->channel, op->n_cols, op->n_rows, op->tile.col, op->tile.row);
     return ok;
 }
 
@@ -190,7 +193,7 @@ void sim_firmware_run(ts_array *a) {
     }
 }
 
-/* ---- configuration ------------------------------------------------------------------------------------------------------------ */
+/* ---- configuration ----------------------------------------------------------------------------------------------- */
 
 /* Let everything else go on for so long. */
 static void pass(ts_array *a, uint64_t cycles) {

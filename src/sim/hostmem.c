@@ -1,4 +1,5 @@
-/* hostmem.c - the shim's bursts to and from host memory: requests ahead of the stream, the shared bandwidth, bus errors. */
+/* hostmem.c - the shim's bursts to and from host memory: requests ahead of the stream, the shared bandwidth, bus
+ * errors. */
 #include "sim/array_int.h"
 
 enum { DDR_GRAIN = 64 }; /* bytes; a shorter burst costs as much [guess] */
@@ -24,8 +25,9 @@ static uint32_t burst_words(const ts_bd *bd) {
 
 static void bus_error(ts_array *a, const sim_channel *ch, uint64_t addr, uint32_t words) {
     if (a->fault.code == TS_OK) a->bus_error = ch;
-    sim_fault(a, "%s: BD %u: bus error, %u bytes at 0x%llx are in no buffer%s", sim_name(&ch->c).s, ch->bd_no, 4 * words,
-              (unsigned long long)addr, addr < TS_ARRAY_BIAS ? " (addresses of the array are 0x80000000 higher)" : "");
+    sim_fault(a, "%s: BD %u: bus error, %u bytes at 0x%llx are in no buffer%s", sim_name(&ch->c).s, ch->bd_no,
+              4 * words, (unsigned long long)addr,
+              addr < TS_ARRAY_BIAS ? " (addresses of the array are 0x80000000 higher)" : "");
 }
 
 /* One word more has gone through the shim. */
@@ -37,7 +39,7 @@ static uint64_t step(sim_channel *ch, uint64_t t) {
     return t;
 }
 
-/* ---- reads --------------------------------------------------------------------------------------------------------------- */
+/* ---- reads ------------------------------------------------------------------------------------------------------- */
 
 void sim_fetch_start(ts_array *a, sim_channel *ch) {
     sim_fetch *f = ch->fetch;
@@ -118,7 +120,9 @@ bool sim_shim_out(ts_array *a, sim_channel *ch) {
         uint64_t t = ch->c.t, stalled = 0;
         uint32_t n = b->n - b->at < room ? b->n - b->at : room;
         if (ch->header) {
-            const ts_packet p = {.id = (uint8_t)ch->bd.packet_id, .type = (uint8_t)ch->bd.packet_type, .col = ch->c.tile.col};
+            const ts_packet p = {.id = (uint8_t)ch->bd.packet_id,
+                                 .type = (uint8_t)ch->bd.packet_type,
+                                 .col = ch->c.tile.col};
             uint64_t sent = sim_push(a, &ch->out, t, ts_packet_encode(p), false);
             stalled = sent - t;
             t = step(ch, sent);
@@ -144,10 +148,10 @@ bool sim_shim_out(ts_array *a, sim_channel *ch) {
     return true;
 }
 
-/* ---- writes -------------------------------------------------------------------------------------------------------------- */
+/* ---- writes ------------------------------------------------------------------------------------------------------ */
 
-/* Send the burst that has been filled, in order of time with those of the other channels; at most so many are under way.
- * false: its event comes. */
+/* Send the burst that has been filled, in order of time with those of the other channels; at most so many are under
+ * way. false: its event comes. */
 static bool flush(ts_array *a, sim_channel *ch) {
     sim_burst *b = &ch->burst[ch->b_in];
     if (!b->n) return true;

@@ -69,7 +69,8 @@ void sim_release(ts_array *a, ts_tile at, unsigned number, int32_t value) {
 void sim_lock_set(ts_array *a, ts_tile at, unsigned number, uint32_t value) {
     sim_lock *l = &sim_tile_at(a, at)->lock[number];
     if (value > TS_LOCK_VALUE_MAX)
-        sim_mishap(a, "lock %u of %s is set to %u, it holds 0 to %d", number, sim_tile_name(at).s, value, TS_LOCK_VALUE_MAX);
+        sim_mishap(a, "lock %u of %s is set to %u, it holds 0 to %d", number, sim_tile_name(at).s, value,
+                   TS_LOCK_VALUE_MAX);
     l->value = (int32_t)(value & TS_LOCK_VALUE_MAX);
     changed(a, l);
 }

@@ -1,11 +1,12 @@
-/* net.c - stream switches: circuits become links from a writer to its readers, packet ports forward packet by packet. */
+/* net.c - stream switches: circuits become links from a writer to its readers, packet ports forward packet by
+ * packet. */
 #include "sim/array_int.h"
 
 #include <stdio.h>
 
 enum { INBOX_WORDS = 256 }; /* what the firmware's side takes without being asked [guess] */
 
-/* ---- FIFOs --------------------------------------------------------------------------------------------------------------- */
+/* ---- FIFOs ------------------------------------------------------------------------------------------------------- */
 
 void sim_fifo_free(sim_fifo *f) {
     ts_free(f->word);
@@ -35,7 +36,7 @@ static bool fifo_size(sim_fifo *f, uint32_t cap) {
     return f->word && f->when && f->last;
 }
 
-/* ---- building links ------------------------------------------------------------------------------------------------------- */
+/* ---- building links ---------------------------------------------------------------------------------------------- */
 
 typedef struct builder {
     ts_array *a;
@@ -56,7 +57,8 @@ static void add_sink(builder *b, sim_fifo *f, ts_tile t, ts_port p, uint32_t cap
     }
     bool same = f->from == l && f->cap == cap && f->word;
     if (!same && f->n)
-        sim_mishap(b->a, "the route to %s is changed while %u words are on it: they are lost", sim_port_name(t, p).s, f->n);
+        sim_mishap(b->a, "the route to %s is changed while %u words are on it: they are lost", sim_port_name(t, p).s,
+                   f->n);
     if (!same) {
         latency += sim_draw(b->a, f->reader, b->a->timing.route_extra);
         if (!fifo_size(f, cap)) {
@@ -214,7 +216,7 @@ void sim_net_update(ts_array *a) {
     wake_all(a);
 }
 
-/* ---- packets --------------------------------------------------------------------------------------------------------------- */
+/* ---- packets ----------------------------------------------------------------------------------------------------- */
 
 /* Where the packet with this header goes; 0 masters: nowhere, p->stuck says why. */
 static uint32_t match(ts_array *a, sim_packets *p, uint32_t header) {
@@ -236,7 +238,8 @@ static uint32_t match(ts_array *a, sim_packets *p, uint32_t header) {
     }
     if (!found) snprintf(p->stuck, sizeof p->stuck, "no slot matches packet id %u (header 0x%08x)", id, header);
     else if (!masters) snprintf(p->stuck, sizeof p->stuck, "no master port takes packet id %u", id);
-    if (!ts_packet_parity_ok(header)) sim_mishap(a, "%s: packet header 0x%08x has even parity", sim_name(&p->c).s, header);
+    if (!ts_packet_parity_ok(header))
+        sim_mishap(a, "%s: packet header 0x%08x has even parity", sim_name(&p->c).s, header);
     return masters;
 }
 
@@ -258,7 +261,8 @@ static bool head(ts_array *a, sim_packets *p) {
     for (int m = 0; m < TS_MASTERS_MAX; m++) {
         if (!(p->masters >> m & 1)) continue;
         if (!ts_port_legal(t->kind, sp, ts_port_at(t->kind, TS_MASTER, m)))
-            snprintf(p->stuck, sizeof p->stuck, "the switch cannot lead it to %s", sim_port_name(t->at, ts_port_at(t->kind, TS_MASTER, m)).s);
+            snprintf(p->stuck, sizeof p->stuck, "the switch cannot lead it to %s",
+                     sim_port_name(t->at, ts_port_at(t->kind, TS_MASTER, m)).s);
         else if (t->master[m].dead[0]) snprintf(p->stuck, sizeof p->stuck, "%.78s", t->master[m].dead);
         else continue;
         p->masters = 0;
@@ -313,7 +317,8 @@ static bool body(ts_array *a, sim_packets *p) {
         uint32_t w;
         uint64_t got = sim_pop(a, f, when, &w, &last);
         for (int m = 0; m < TS_MASTERS_MAX; m++)
-            if (p->masters >> m & 1 && !(p->first && sw->master[m].drop_header)) sim_push(a, &t->master[m], got, w, last);
+            if (p->masters >> m & 1 && !(p->first && sw->master[m].drop_header))
+                sim_push(a, &t->master[m], got, w, last);
         p->first = false;
         p->c.t = got + 1;
     }

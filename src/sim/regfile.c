@@ -7,7 +7,7 @@ static void refuse(ts_array *a, uint32_t addr, const char *what) {
     sim_fault(a, "%s (0x%08x): %s", ts_reg_name(addr, name, sizeof name), addr, what);
 }
 
-/* ---- descriptors ------------------------------------------------------------------------------------------------------------- */
+/* ---- descriptors ------------------------------------------------------------------------------------------------- */
 
 static void write_bd(ts_array *a, sim_tile *t, const ts_place *p, uint32_t value) {
     const sim_channel *user = sim_bd_user(t, p->index);
@@ -21,15 +21,16 @@ static void write_bd(ts_array *a, sim_tile *t, const ts_place *p, uint32_t value
     t->bd[p->index][p->word] = value;
 }
 
-/* ---- programs ----------------------------------------------------------------------------------------------------------------- */
+/* ---- programs ---------------------------------------------------------------------------------------------------- */
 
 static void load_program(ts_array *a, sim_tile *t, uint32_t off, const uint8_t *code, size_t len) {
     ts_err err;
     if (t->core->runs) sim_mishap(a, "the program of %s is written while it runs", sim_tile_name(t->at).s);
-    if (ts_aie2_core_load(&t->core->core, off, code, len, &err) != TS_OK) sim_fault(a, "%s: %s", sim_tile_name(t->at).s, err.msg);
+    if (ts_aie2_core_load(&t->core->core, off, code, len, &err) != TS_OK)
+        sim_fault(a, "%s: %s", sim_tile_name(t->at).s, err.msg);
 }
 
-/* ---- the other registers ------------------------------------------------------------------------------------------------------- */
+/* ---- the other registers ----------------------------------------------------------------------------------------- */
 
 static void write_other(ts_array *a, sim_tile *t, const ts_place *p, uint32_t addr, uint32_t value) {
     uint32_t bytes = ts_tile_infos[t->kind].data_bytes, off = p->off;
@@ -41,7 +42,8 @@ static void write_other(ts_array *a, sim_tile *t, const ts_place *p, uint32_t ad
         if (value & 1) load_program(a, t, 0, zeros, sizeof zeros);
     } else if ((core && off == TS_CORE_LOCKS_OVERFLOW) || (t->kind == TS_TILE_SHIM && off == TS_SHIM_LOCKS_OVERFLOW)) {
         t->lock_over &= ~(uint64_t)value; /* a 1 clears its bit */
-    } else if ((core && off == TS_CORE_LOCKS_UNDERFLOW) || (t->kind == TS_TILE_SHIM && off == TS_SHIM_LOCKS_UNDERFLOW)) {
+    } else if ((core && off == TS_CORE_LOCKS_UNDERFLOW) ||
+               (t->kind == TS_TILE_SHIM && off == TS_SHIM_LOCKS_UNDERFLOW)) {
         t->lock_under &= ~(uint64_t)value;
     } else if (mem && off - TS_MEM_LOCKS_OVERFLOW < 8) {
         t->lock_over &= ~((uint64_t)value << 32 * p->index);
@@ -114,10 +116,11 @@ void sim_block_write(ts_array *a, uint32_t addr, ts_span data) {
         load_program(a, t, p.off, data.data, data.len);
         return;
     }
-    for (size_t i = 0; i < data.len / 4 && a->fault.code == TS_OK; i++) sim_write(a, addr + 4 * (uint32_t)i, ts_word(data, i));
+    for (size_t i = 0; i < data.len / 4 && a->fault.code == TS_OK; i++)
+        sim_write(a, addr + 4 * (uint32_t)i, ts_word(data, i));
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 static bool read_core(const ts_array *a, const sim_core *k, const ts_place *p, uint32_t *v) {
     (void)a;
@@ -161,8 +164,10 @@ bool sim_read(const ts_array *a, uint32_t addr, uint32_t *value, const char **wh
     }
     if (t->core && read_core(a, t->core, &p, value)) return true;
     uint32_t over = p.off, half = t->kind == TS_TILE_MEM ? 32 * p.index : 0;
-    static const uint32_t overs[TS_TILE_KINDS] = {TS_SHIM_LOCKS_OVERFLOW, TS_MEM_LOCKS_OVERFLOW, TS_CORE_LOCKS_OVERFLOW};
-    static const uint32_t unders[TS_TILE_KINDS] = {TS_SHIM_LOCKS_UNDERFLOW, TS_MEM_LOCKS_UNDERFLOW, TS_CORE_LOCKS_UNDERFLOW};
+    static const uint32_t overs[TS_TILE_KINDS] = {TS_SHIM_LOCKS_OVERFLOW, TS_MEM_LOCKS_OVERFLOW,
+                                                  TS_CORE_LOCKS_OVERFLOW};
+    static const uint32_t unders[TS_TILE_KINDS] = {TS_SHIM_LOCKS_UNDERFLOW, TS_MEM_LOCKS_UNDERFLOW,
+                                                   TS_CORE_LOCKS_UNDERFLOW};
     if (over - overs[t->kind] < 8) *value = (uint32_t)(t->lock_over >> half);
     else if (over - unders[t->kind] < 8) *value = (uint32_t)(t->lock_under >> half);
     else *value = 0; /* memory control: its bits clear themselves */

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-/* ---- the heap --------------------------------------------------------------------------------------------------------- */
+/* ---- the heap ---------------------------------------------------------------------------------------------------- */
 
 static inline bool before(const sim_comp *x, const sim_comp *y) {
     return x->when < y->when || (x->when == y->when && x->order < y->order);
@@ -152,14 +152,14 @@ void sim_run_events(ts_array *a, uint64_t end) {
     }
 }
 
-/* ---- figures ------------------------------------------------------------------------------------------------------------ */
+/* ---- figures ----------------------------------------------------------------------------------------------------- */
 
 uint32_t sim_draw(ts_array *a, sim_comp *c, ts_sim_range r) {
     if (!a->o.seed || r.high <= r.low) return r.nominal;
     return r.low + (uint32_t)ts_rng_below(&c->rng, r.high - r.low + 1);
 }
 
-/* ---- names -------------------------------------------------------------------------------------------------------------- */
+/* ---- names ------------------------------------------------------------------------------------------------------- */
 
 sim_text sim_tile_name(ts_tile t) {
     sim_text x;
@@ -170,7 +170,8 @@ sim_text sim_tile_name(ts_tile t) {
 sim_text sim_port_name(ts_tile t, ts_port p) {
     sim_text x;
     char port[16];
-    snprintf(x.s, sizeof x.s, "%s(%u,%u) %s", ts_tile_info_of(t)->name, t.col, t.row, ts_port_name(p, port, sizeof port));
+    snprintf(x.s, sizeof x.s, "%s(%u,%u) %s", ts_tile_info_of(t)->name, t.col, t.row,
+             ts_port_name(p, port, sizeof port));
     return x;
 }
 
@@ -198,7 +199,7 @@ const char *ts_wait_text(ts_wait w) {
     return w < TS_WAIT_COUNT ? wait_texts[w] : "?";
 }
 
-/* ---- what goes wrong ------------------------------------------------------------------------------------------------------ */
+/* ---- what goes wrong --------------------------------------------------------------------------------------------- */
 
 void sim_mishap(ts_array *a, const char *fmt, ...) {
     char text[sizeof a->mishap[0]];

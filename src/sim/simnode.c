@@ -24,7 +24,8 @@ static bool load(void *ud, int slot, int n_cols, const void *pdi, size_t len, ch
     if (slot < 0 || slot >= SLOTS) return false;
     ts_array_free(n->array[slot]);
     n->array[slot] = NULL;
-    if (ts_array_new(&n->array[slot], &o, &err) == TS_OK && ts_array_load(n->array[slot], pdi, len, &err) == TS_OK) return true;
+    if (ts_array_new(&n->array[slot], &o, &err) == TS_OK && ts_array_load(n->array[slot], pdi, len, &err) == TS_OK)
+        return true;
     snprintf(why, why_len, "%s", err.msg);
     return false;
 }
@@ -61,7 +62,8 @@ ts_status ts_simnode_new(ts_simnode **out, const ts_simnode_options *o, ts_err *
     if (o->timing) n->timing = *o->timing;
     else ts_sim_timing_init(&n->timing);
     n->table = (ts_fake_array){.ud = n, .load = load, .run = run, .unload = unload};
-    ts_fake_options f = {.profile = o->profile, .array = &n->table, .coherent = !o->strict, .h_clock_mhz = TS_SIM_CLOCK_MHZ};
+    ts_fake_options f = {.profile = o->profile, .array = &n->table, .coherent = !o->strict,
+                         .h_clock_mhz = TS_SIM_CLOCK_MHZ};
     ts_status s = ts_fake_new(&n->fake, &f, err);
     if (s != TS_OK) {
         ts_simnode_free(n);

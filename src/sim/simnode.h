@@ -15,7 +15,8 @@ typedef struct ts_simnode_options { /* zero-initialise */
     uint64_t seed;               /* of the array's latencies, 0: nominal */
     const ts_sim_timing *timing; /* NULL: the table; copied */
     bool strict;                 /* memory exists twice and mishaps end a command: for tests, slower */
-    uint64_t gap;                /* cycles that the array is left to itself before each command: the host's side of it */
+    /* cycles that the array is left to itself before each command: the host's side of it */
+    uint64_t gap;
 } ts_simnode_options;
 
 TS_NODISCARD ts_status ts_simnode_new(ts_simnode **out, const ts_simnode_options *o, ts_err *err);

@@ -1,4 +1,5 @@
-/* tilecore.c - a core in its tile: what the core model sees of locks, streams, cascade and registers, and when it runs. */
+/* tilecore.c - a core in its tile: what the core model sees of locks, streams, cascade and registers, and when it
+ * runs. */
 #include "aie2/bundle.h"
 #include "sim/array_int.h"
 #include "xdna/regs.h"
@@ -30,7 +31,7 @@ static void stop_waiting(sim_core *k) {
     k->c.wait = TS_WAIT_NONE;
 }
 
-/* ---- locks ----------------------------------------------------------------------------------------------------------------- */
+/* ---- locks ------------------------------------------------------------------------------------------------------- */
 
 static bool lock_acquire(void *ud, unsigned number, int32_t value) {
     sim_core *k = ud;
@@ -72,7 +73,7 @@ static bool lock_release(void *ud, unsigned number, int32_t value) {
     return true;
 }
 
-/* ---- streams --------------------------------------------------------------------------------------------------------------- */
+/* ---- streams ----------------------------------------------------------------------------------------------------- */
 
 static bool stream_read(void *ud, uint32_t *word, bool *tlast) {
     sim_core *k = ud;
@@ -113,7 +114,7 @@ static bool stream_write(void *ud, uint32_t word, bool tlast) {
     return true;
 }
 
-/* ---- cascade ---------------------------------------------------------------------------------------------------------------- */
+/* ---- cascade ----------------------------------------------------------------------------------------------------- */
 
 /* In: 0 from the north, 1 from the west. Out: 0 to the south, 1 to the east [doc] AM025. */
 static sim_core *cascade_to(ts_array *a, const sim_core *k) {
@@ -177,7 +178,7 @@ static bool cascade_write(void *ud, const uint8_t data[64]) {
     return true;
 }
 
-/* ---- registers and the rest -------------------------------------------------------------------------------------------------- */
+/* ---- registers and the rest -------------------------------------------------------------------------------------- */
 
 static uint32_t bus_read(void *ud, uint32_t addr) {
     sim_core *k = ud;
@@ -199,7 +200,7 @@ static void undefined(void *ud, uint32_t pc, ts_aie2_reg reg) {
     sim_mishap(k->a, "%s: pc 0x%05x reads %s, which was never written", sim_name(&k->c).s, pc, ts_aie2_reg_print(reg));
 }
 
-/* ---- running ----------------------------------------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 void sim_core_run(ts_array *a, sim_core *k) {
     if (!k->runs) {
@@ -249,7 +250,8 @@ void sim_core_run(ts_array *a, sim_core *k) {
 
 /* Runs when it is enabled, out of reset, and the first command has come. */
 static void start_or_stop(ts_array *a, sim_core *k) {
-    bool reset = ts_get(k->control, TS_CORE_CORE_CONTROL_RESET), enabled = ts_get(k->control, TS_CORE_CORE_CONTROL_ENABLE);
+    bool reset = ts_get(k->control, TS_CORE_CORE_CONTROL_RESET),
+         enabled = ts_get(k->control, TS_CORE_CORE_CONTROL_ENABLE);
     bool runs = enabled && !reset && a->launched && !k->is_done;
     if (runs == k->runs) return;
     k->runs = runs;

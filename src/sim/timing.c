@@ -15,7 +15,8 @@ enum { TABLE_LEN = sizeof table / sizeof *table };
 static_assert(sizeof(ts_sim_timing) == TABLE_LEN * sizeof(ts_sim_range), "the struct is the table");
 
 void ts_sim_timing_init(ts_sim_timing *t) {
-    for (size_t i = 0; i < TABLE_LEN; i++) memcpy((char *)t + i * sizeof table[i].range, &table[i].range, sizeof table[i].range);
+    for (size_t i = 0; i < TABLE_LEN; i++)
+        memcpy((char *)t + i * sizeof table[i].range, &table[i].range, sizeof table[i].range);
 }
 
 ts_status ts_sim_timing_set(ts_sim_timing *t, const char *name, uint32_t value, ts_err *err) {
@@ -43,6 +44,7 @@ bool ts_sim_timing_print(const ts_sim_timing *t, ts_buf *out) {
 uint64_t ts_sim_submit_gap(void) {
     ts_sim_timing t;
     ts_sim_timing_init(&t);
-    uint64_t all = (uint64_t)TS_SIM_SUBMIT_NS * TS_SIM_CLOCK_MHZ / 1000, inside = t.fw_launch.nominal + t.fw_cold.nominal;
+    uint64_t all = (uint64_t)TS_SIM_SUBMIT_NS * TS_SIM_CLOCK_MHZ / 1000,
+             inside = t.fw_launch.nominal + t.fw_cold.nominal;
     return all > inside ? all - inside : 0;
 }

@@ -1,7 +1,7 @@
 /* timing.h - the simulator's table of times (timing.def). Depends on: base/mem.h.
  *
- * Cycles are those of the array's clock; a figure that was measured on another clock stands as measured. What is a guess
- * and what was seen on silicon is said in the table itself and in docs/npu/simulator.md. */
+ * Cycles are those of the array's clock; a figure that was measured on another clock stands as measured. What is a
+ * guess and what was seen on silicon is said in the table itself and in docs/npu/simulator.md. */
 #ifndef TS_SIM_TIMING_H
 #define TS_SIM_TIMING_H
 
@@ -21,8 +21,10 @@ typedef struct ts_sim_timing {
 } ts_sim_timing;
 
 enum {
-    TS_SIM_CLOCK_MHZ = 1000,   /* [doc] AM020; the measured channels of an npu1 behave like it [silicon] ryzenai-npu-lab */
-    TS_SIM_SUBMIT_NS = 160000, /* fixed cost of a command as the host sees it, its launch included [silicon] ryzenai-npu-lab */
+    /* [doc] AM020; the measured channels of an npu1 behave like it [silicon] ryzenai-npu-lab */
+    TS_SIM_CLOCK_MHZ = 1000,
+    /* fixed cost of a command as the host sees it, its launch included [silicon] ryzenai-npu-lab */
+    TS_SIM_SUBMIT_NS = 160000,
 };
 
 /* The table as it stands. */

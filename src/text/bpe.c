@@ -37,7 +37,7 @@ void ts_bpe_free(ts_bpe *b) {
     *b = (ts_bpe){0};
 }
 
-/* ---- the table of merges ------------------------------------------------------------------------------------- */
+/* ---- the table of merges ----------------------------------------------------------------------------------------- */
 
 static inline uint64_t pair_hash(ts_token left, ts_token right) {
     uint64_t h = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * 0x9E3779B97F4A7C15u;
@@ -85,7 +85,8 @@ bool ts_bpe_reserve(ts_bpe *b, size_t n) {
     b->slot = slot;
     b->mask = slots - 1;
     for (uint32_t rank = 0; rank < b->n_pairs; rank++)
-        if (pair_rank(b, b->pair[rank].left, b->pair[rank].right) == TS_RANK_NONE && !pair_insert(b, rank)) return false;
+        if (pair_rank(b, b->pair[rank].left, b->pair[rank].right) == TS_RANK_NONE && !pair_insert(b, rank))
+            return false;
     return true;
 }
 
@@ -149,7 +150,7 @@ ts_status ts_bpe_queue_merge(ts_bpe *b, ts_merge_queue *q, size_t begin, size_t 
     return q->n == TS_VOCAB_BATCH / 2 ? ts_bpe_flush_merges(b, q, err) : TS_OK;
 }
 
-/* ---- joining ------------------------------------------------------------------------------------------------- */
+/* ---- joining ----------------------------------------------------------------------------------------------------- */
 
 /* The rank of joining the tokens `left` and `right`, whose joint text is s[0..len); TS_RANK_NONE: not to be joined. */
 static inline uint32_t join_rank(const ts_bpe *b, ts_token left, ts_token right, const char *s, size_t len,

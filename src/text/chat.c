@@ -122,7 +122,7 @@ ts_status ts_chat_find(ts_chat_template *out, const char *name, ts_err *err) {
     return ts_fail(err, TS_E_INVAL, "chat template \"%s\" is not known; known are %s", shown, list);
 }
 
-/* ---- the order of messages -------------------------------------------------------------------------------------- */
+/* ---- the order of messages --------------------------------------------------------------------------------------- */
 
 static ts_status role_of(const ts_message *m, enum role *out, ts_err *err) {
     for (int r = 0; r < ROLES; r++)
@@ -161,7 +161,7 @@ static ts_status check_order(const format *f, const ts_message *msg, size_t n, t
     return TS_OK;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 typedef struct text {
     const char *s;
@@ -319,8 +319,8 @@ static bool write_all(const writer *w, const ts_message *msg, size_t n, bool ans
     return !answer || !f->answer || put_own(w, f->answer);
 }
 
-ts_status ts_chat_apply(ts_chat_template t, const ts_message *msg, size_t n, const char *bos, const char *eos, bool answer,
-                        ts_jinja_out *out, ts_err *err) {
+ts_status ts_chat_apply(ts_chat_template t, const ts_message *msg, size_t n, const char *bos, const char *eos,
+                        bool answer, ts_jinja_out *out, ts_err *err) {
     if (t <= TS_CHAT_NONE || t >= TS_CHAT_TEMPLATES) return ts_fail(err, TS_E_INVAL, "there is no such chat template");
     TS_TRY(check_order(&formats[t], msg, n, err));
     size_t begin = out->text.len, n_data = out->n_data, last_end = n_data ? out->data[n_data - 1].end : 0;

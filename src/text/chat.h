@@ -1,7 +1,7 @@
 /* chat.h - chat templates written out in C, for files that have none. Depends on: text/jinja/jinja.h (marked text).
  *
- * A file's own template is a Jinja program and is interpreted (prompt.h). docs/models/chat-templates.md shows what each of
- * these writes, and which Jinja templates they are equal to. */
+ * A file's own template is a Jinja program and is interpreted (prompt.h). docs/models/chat-templates.md shows what
+ * each of these writes, and which Jinja templates they are equal to. */
 #ifndef TS_TEXT_CHAT_H
 #define TS_TEXT_CHAT_H
 
@@ -33,11 +33,11 @@ typedef enum ts_chat_template {
 const char *ts_chat_name(ts_chat_template t); /* "llama3", ...; "none" */
 /* By --chat-template name; TS_E_INVAL listing the names. */
 TS_NODISCARD ts_status ts_chat_find(ts_chat_template *out, const char *name, ts_err *err);
-/* Append the prompt to out->text, with what comes from the messages listed in out->data; the control tokens in it are
- * named by their text. `bos`, `eos`: the text of the begin and the end token, "" where the model has none. `answer`: end
- * with the opening of the assistant's turn. Errors: TS_E_INVAL for no messages, an unknown role or an order that the
- * template refuses; `out` is then as before. */
-TS_NODISCARD ts_status ts_chat_apply(ts_chat_template t, const ts_message *msg, size_t n, const char *bos, const char *eos,
-                                     bool answer, ts_jinja_out *out, ts_err *err);
+/* Append the prompt to out->text, with what comes from the messages listed in out->data; the control tokens in it
+ * are named by their text. `bos`, `eos`: the text of the begin and the end token, "" where the model has none.
+ * `answer`: end with the opening of the assistant's turn. Errors: TS_E_INVAL for no messages, an unknown role or an
+ * order that the template refuses; `out` is then as before. */
+TS_NODISCARD ts_status ts_chat_apply(ts_chat_template t, const ts_message *msg, size_t n, const char *bos,
+                                     const char *eos, bool answer, ts_jinja_out *out, ts_err *err);
 
 #endif

@@ -18,9 +18,9 @@ static bool may_go_on(const char *s, size_t n) {
            !(u[0] == 0xF4 && u[1] >= 0x90);
 }
 
-/* Put the characters of s[0..len) at the end of `out`; an offending byte, with what belongs to it, becomes one U+FFFD. What
- * may still become a character is left in d->held, unless `last`. `out` has room; s may be its own memory as long as the
- * writing, which adds at most two bytes to each, cannot overtake the reading. */
+/* Put the characters of s[0..len) at the end of `out`; an offending byte, with what belongs to it, becomes one
+ * U+FFFD. What may still become a character is left in d->held, unless `last`. `out` has room; s may be its own
+ * memory as long as the writing, which adds at most two bytes to each, cannot overtake the reading. */
 static void put(ts_detok *d, const char *s, size_t len, bool last, ts_buf *out) {
     d->n_held = 0;
     for (size_t i = 0; i < len;) {
@@ -47,10 +47,12 @@ static void put(ts_detok *d, const char *s, size_t len, bool last, ts_buf *out) 
 }
 
 /* The raw bytes go to the end of `out` first, with room for three times as many, and are turned into characters from
- * there: no memory of its own is needed, so that a text can be decoded without allocating once `out` is large enough. */
+ * there: no memory of its own is needed, so that a text can be decoded without allocating once `out` is large
+ * enough. */
 bool ts_detok_push(ts_detok *d, ts_token id, ts_buf *out) {
     const size_t start = out->len, n = (size_t)d->n_held;
-    if (!ts_buf_append(out, d->held, n) || !ts_token_bytes(d->tok, id, d->special, out) || !ts_buf_reserve(out, 2 * (out->len - start))) {
+    if (!ts_buf_append(out, d->held, n) || !ts_token_bytes(d->tok, id, d->special, out) ||
+        !ts_buf_reserve(out, 2 * (out->len - start))) {
         out->len = start;
         if (out->data) out->data[start] = 0;
         return false;
@@ -62,8 +64,8 @@ bool ts_detok_push(ts_detok *d, ts_token id, ts_buf *out) {
         return true;
     }
     /* what the tokenizer put in front of the text does not belong to it */
-    bool drop = n == 0 && !d->started && !d->keep_space && out->data[start] == ' ' && ts_tokenizer_adds_prefix(d->tok) &&
-                ts_token_kind_of(d->tok, id) == TS_TOKEN_NORMAL;
+    bool drop = n == 0 && !d->started && !d->keep_space && out->data[start] == ' ' &&
+                ts_tokenizer_adds_prefix(d->tok) && ts_token_kind_of(d->tok, id) == TS_TOKEN_NORMAL;
     if (ts_token_kind_of(d->tok, id) != TS_TOKEN_CONTROL) d->started = true;
     char *raw = out->data + start + 2 * len;
     memmove(raw, out->data + start, len);

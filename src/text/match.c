@@ -43,7 +43,8 @@ static bool grow(struct build *b, size_t n) {
 
 static ts_status add_node(struct build *b, struct span words, uint8_t label, ts_err *err) {
     ts_matcher *m = b->m;
-    if (m->n == NODES_MAX) return ts_fail(err, TS_E_LIMIT, "the special tokens have more than %d bytes together", NODES_MAX);
+    if (m->n == NODES_MAX)
+        return ts_fail(err, TS_E_LIMIT, "the special tokens have more than %d bytes together", NODES_MAX);
     if (!grow(b, m->n + 1u)) return ts_fail_nomem(err, "the special tokens", m->n * sizeof *m->first);
     m->fail[m->n] = 0;
     m->token[m->n] = -1;

@@ -1,10 +1,10 @@
 /* match.h - where a text spells one of many fixed strings, in time linear in the text whatever the strings are.
  * Depends on: vocab.h.
  *
- * Special tokens are looked for at every place of a text, and a place may agree with a long string up to its last byte.
- * Trying one place after the other would cost the length of the strings each time, so all places are tried at once: an
- * automaton (Aho and Corasick's) over the strings, read from the end, runs over the text from its end. Behind every byte
- * it knows the longest string that begins there. */
+ * Special tokens are looked for at every place of a text, and a place may agree with a long string up to its last
+ * byte. Trying one place after the other would cost the length of the strings each time, so all places are tried at
+ * once: an automaton (Aho and Corasick's) over the strings, read from the end, runs over the text from its end.
+ * Behind every byte it knows the longest string that begins there. */
 #ifndef TS_TEXT_MATCH_H
 #define TS_TEXT_MATCH_H
 
@@ -21,7 +21,8 @@ typedef struct ts_matcher {
     uint32_t top[256]; /* the root's children by byte; 0: none */
 } ts_matcher;
 
-/* Of the entries id[0..n), none of which is empty; of equal ones the lowest id counts. Errors: TS_E_NOMEM, TS_E_LIMIT. */
+/* Of the entries id[0..n), none of which is empty; of equal ones the lowest id counts. Errors: TS_E_NOMEM,
+ * TS_E_LIMIT. */
 TS_NODISCARD ts_status ts_matcher_init(ts_matcher *m, const ts_vocab *v, const ts_token *id, size_t n, ts_err *err);
 void ts_matcher_free(ts_matcher *m);
 

@@ -151,7 +151,7 @@ void ts_pretok_free(ts_pretok *p) {
     ts_free(p);
 }
 
-/* ---- ASCII by hand ------------------------------------------------------------------------------------------ */
+/* ---- ASCII by hand ----------------------------------------------------------------------------------------------- */
 
 enum { L = 1, N = 2, R = 4 /* \r \n */, W = 8 /* other white space */, O = 16, X = 32 /* not ASCII */ };
 
@@ -276,7 +276,7 @@ static inline size_t next_ascii(ts_pretok_kind kind, const char *s, size_t len, 
     return 0;
 }
 
-/* ---- the iteration ------------------------------------------------------------------------------------------ */
+/* ---- the iteration ----------------------------------------------------------------------------------------------- */
 
 void ts_split_init(ts_split *it, const ts_pretok *p, const char *s, size_t len) {
     *it = (ts_split){.p = p, .s = s, .len = len};

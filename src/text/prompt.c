@@ -53,9 +53,10 @@ const char *ts_templates_describe(const ts_templates *t) {
     return *t->description ? t->description : NULL;
 }
 
-/* ---- the context ------------------------------------------------------------------------------------------------ */
+/* ---- the context ------------------------------------------------------------------------------------------------- */
 
-static const char *const special_tokens[] = {"bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token"};
+static const char *const special_tokens[] = {"bos_token", "eos_token", "unk_token",
+                                             "pad_token", "sep_token", "cls_token"};
 enum { SPECIAL_TOKENS = sizeof special_tokens / sizeof *special_tokens };
 
 /* A JSON string of any bytes. */
@@ -99,14 +100,16 @@ static bool set_default(json_t *o, const char *key, json_t *value) {
 
 /* The context with what the model and the library add to it: a new object. */
 static ts_status complete(const json_t *context, const ts_tokenizer *tok, json_t **out, ts_err *err) {
-    if (!json_is_object(context)) return ts_fail(err, TS_E_INVAL, "the context of a chat template is not a JSON object");
+    if (!json_is_object(context))
+        return ts_fail(err, TS_E_INVAL, "the context of a chat template is not a JSON object");
     json_t *all = json_copy((json_t *)(uintptr_t)context);
     bool ok = all && set_default(all, "tools", json_null()) && set_default(all, "documents", json_null());
     for (int i = 0; i < SPECIAL_TOKENS && tok && ok; i++) {
         ts_token id = ts_tokenizer_named(tok, special_tokens[i]);
         ts_span text = ts_token_entry(tok, id);
         if (id >= 0) ok = set_default(all, special_tokens[i], json_of((const char *)text.data, text.len));
-        else if (i < 2) ok = set_default(all, special_tokens[i], json_string("")); /* templates name these without asking */
+        /* templates name these without asking */
+        else if (i < 2) ok = set_default(all, special_tokens[i], json_string(""));
     }
     if (ok) {
         *out = all;
@@ -121,7 +124,7 @@ static bool has_tools(const json_t *context) {
     return tools && !json_is_null(tools);
 }
 
-/* ---- templates in C --------------------------------------------------------------------------------------------- */
+/* ---- templates in C ---------------------------------------------------------------------------------------------- */
 
 /* The content of a message as one text: a string, or a list of parts that are texts. */
 static ts_status content_of(const json_t *m, size_t number, ts_buf *out, ts_err *err) {
@@ -137,7 +140,8 @@ static ts_status content_of(const json_t *m, size_t number, ts_buf *out, ts_err 
         if (!json_is_string(part)) return ts_fail(err, TS_E_INVAL, "message %zu: the content is not text", number);
         const char *s = json_string_value(part);
         if (strlen(s) != json_string_length(part))
-            return ts_fail(err, TS_E_INVAL, "message %zu contains a NUL character, which this template cannot carry", number);
+            return ts_fail(err, TS_E_INVAL, "message %zu contains a NUL character, which this template cannot carry",
+                           number);
         if (!ts_buf_puts(out, s)) return ts_fail_nomem(err, "a message", strlen(s));
     }
     return TS_OK;
@@ -160,16 +164,19 @@ static ts_status render_builtin(ts_chat_template t, const json_t *context, ts_ji
     const char *eos = json_string_value(json_object_get(context, "eos_token"));
     if (!json_is_array(list)) return ts_fail(err, TS_E_INVAL, "the context has no list of messages");
     if (has_tools(context))
-        return ts_fail(err, TS_E_UNSUPP, "the built-in template %s has no place for tools; a model that can use them has a "
-                       "template of its own", ts_chat_name(t));
+        return ts_fail(err, TS_E_UNSUPP,
+                       "the built-in template %s has no place for tools; a model that can use them has a "
+                       "template of its own",
+                       ts_chat_name(t));
     size_t n = json_array_size(list);
     ts_message *msg = ts_calloc(n, sizeof *msg);
     ts_buf *text = ts_calloc(n, sizeof *text);
     ts_jinja_out new = {0};
-    ts_status s = msg && text ? read_messages(list, msg, text, err) : ts_fail_nomem(err, "the messages", n * sizeof *msg);
+    ts_status s =
+        msg && text ? read_messages(list, msg, text, err) : ts_fail_nomem(err, "the messages", n * sizeof *msg);
     if (s == TS_OK)
-        s = ts_chat_apply(t, msg, n, bos ? bos : "", eos ? eos : "", json_is_true(json_object_get(context, "add_generation_prompt")),
-                          &new, err);
+        s = ts_chat_apply(t, msg, n, bos ? bos : "", eos ? eos : "",
+                          json_is_true(json_object_get(context, "add_generation_prompt")), &new, err);
     if (s == TS_OK && !new.text.data && !ts_buf_puts(&new.text, "")) s = ts_fail_nomem(err, "the prompt", 1);
     for (size_t i = 0; i < n && text; i++) ts_buf_free(&text[i]);
     ts_free(text);
@@ -191,10 +198,13 @@ int64_t ts_prompt_now(void) {
     return localtime_r(&t, &tm) ? (int64_t)timegm(&tm) : (int64_t)t;
 }
 
-static ts_status run(const ts_jinja *j, const json_t *context, const ts_prompt_opts *o, ts_jinja_out *out, ts_err *err) {
+static ts_status run(const ts_jinja *j, const json_t *context, const ts_prompt_opts *o, ts_jinja_out *out,
+                     ts_err *err) {
     static const char *const trusted[] = {"bos_token", "eos_token", "unk_token", "pad_token", "sep_token",
                                           "cls_token", "mask_token", NULL};
-    const ts_jinja_opts opts = {.now = o->has_now ? o->now : ts_prompt_now(), .max_steps = o->max_steps, .trusted = trusted};
+    const ts_jinja_opts opts = {.now = o->has_now ? o->now : ts_prompt_now(),
+                                .max_steps = o->max_steps,
+                                .trusted = trusted};
     return ts_jinja_render(j, context, &opts, out, err);
 }
 
@@ -213,8 +223,8 @@ static void blame_system(const ts_jinja *j, const json_t *context, const ts_prom
     json_decref(rest);
 }
 
-static ts_status render(const ts_jinja *j, const char *name, const json_t *context, const ts_prompt_opts *o, ts_jinja_out *out,
-                        ts_err *err) {
+static ts_status render(const ts_jinja *j, const char *name, const json_t *context, const ts_prompt_opts *o,
+                        ts_jinja_out *out, ts_err *err) {
     ts_status s = run(j, context, o, out, err);
     if (s == TS_OK) return TS_OK;
     (void)ts_err_prefix(err, s, "%s", name);
@@ -226,11 +236,13 @@ static ts_status render(const ts_jinja *j, const char *name, const json_t *conte
 static const char *title(const struct compiled *c, char *out, size_t cap) {
     char shown[40];
     ts_printable(shown, sizeof shown, c->name, strlen(c->name));
-    snprintf(out, cap, strcmp(c->name, "default") ? "the model's chat template \"%s\"" : "the model's chat template", shown);
+    snprintf(out, cap, strcmp(c->name, "default") ? "the model's chat template \"%s\"" : "the model's chat template",
+             shown);
     return out;
 }
 
-static ts_status choose(const ts_templates *t, const char *name, const json_t *context, const struct compiled **out, ts_err *err) {
+static ts_status choose(const ts_templates *t, const char *name, const json_t *context, const struct compiled **out,
+                        ts_err *err) {
     if (!t || t->n == 0) return ts_fail(err, TS_E_UNSUPP, "the model has no chat template");
     if (!name && has_tools(context)) {
         for (size_t i = 0; i < t->n; i++)
@@ -266,8 +278,8 @@ static ts_status render_text(const json_t *context, const ts_prompt_opts *o, ts_
     return s;
 }
 
-ts_status ts_prompt_render(const ts_templates *t, const ts_tokenizer *tok, const json_t *context, const ts_prompt_opts *o,
-                           ts_jinja_out *out, ts_err *err) {
+ts_status ts_prompt_render(const ts_templates *t, const ts_tokenizer *tok, const json_t *context,
+                           const ts_prompt_opts *o, ts_jinja_out *out, ts_err *err) {
     json_t *all = NULL;
     ts_chat_template builtin = TS_CHAT_NONE;
     TS_TRY(complete(context, tok, &all, err));
@@ -296,13 +308,15 @@ static bool has_word(ts_span text, const char *name) {
     return false;
 }
 
-bool ts_prompt_names(const ts_templates *t, const ts_tokenizer *tok, const json_t *context, const ts_prompt_opts *o, const char *name) {
+bool ts_prompt_names(const ts_templates *t, const ts_tokenizer *tok, const json_t *context, const ts_prompt_opts *o,
+                     const char *name) {
     static const char *const of_builtin[] = {"messages", "bos_token", "eos_token", "add_generation_prompt"};
     const struct compiled *c = NULL;
     const char *title;
     if (o->text) return has_word((ts_span){(const uint8_t *)o->text, strlen(o->text)}, name);
     ts_chat_template builtin = TS_CHAT_NONE;
-    if (!(o->name && ts_chat_find(&builtin, o->name, NULL) == TS_OK) && choose(t, o->name, context, &c, NULL) == TS_OK && tok)
+    if (!(o->name && ts_chat_find(&builtin, o->name, NULL) == TS_OK) &&
+        choose(t, o->name, context, &c, NULL) == TS_OK && tok)
         return has_word(ts_tokenizer_template(tok, (size_t)(c - t->item), &title), name);
     for (size_t i = 0; i < sizeof of_builtin / sizeof *of_builtin; i++)
         if (!strcmp(of_builtin[i], name)) return true;
@@ -320,7 +334,8 @@ ts_status ts_prompt_tokens(const ts_tokenizer *tok, const ts_jinja_out *text, ts
     size_t at = 0; /* white space in front does not matter */
     while (at < own && strchr(" \t\r\n", text->text.data[at])) at++;
     bool has_bos = bos.len > 0 && own - at >= bos.len && memcmp(text->text.data + at, bos.data, bos.len) == 0;
-    ts_status s = ts_tokenize_marked(tok, text->text.data, text->text.len, data, text->n_data, has_bos ? 0 : TS_TOKENIZE_BOS, out, err);
+    ts_status s = ts_tokenize_marked(tok, text->text.data, text->text.len, data, text->n_data,
+                                     has_bos ? 0 : TS_TOKENIZE_BOS, out, err);
     ts_free(data);
     return s;
 }
@@ -328,14 +343,15 @@ ts_status ts_prompt_tokens(const ts_tokenizer *tok, const ts_jinja_out *text, ts
 ts_status ts_prompt_parse_time(const char *s, int64_t *out, ts_err *err) {
     struct tm tm = {0};
     char rest = 0, sep = 'T';
-    int n = sscanf(s, "%4d-%2d-%2d%c%2d:%2d:%2d%c", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &sep, &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &rest);
-    struct tm same = {.tm_year = tm.tm_year - 1900, .tm_mon = tm.tm_mon - 1, .tm_mday = tm.tm_mday, .tm_hour = tm.tm_hour,
-                      .tm_min = tm.tm_min, .tm_sec = tm.tm_sec};
+    int n = sscanf(s, "%4d-%2d-%2d%c%2d:%2d:%2d%c", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &sep, &tm.tm_hour, &tm.tm_min,
+                   &tm.tm_sec, &rest);
+    struct tm same = {.tm_year = tm.tm_year - 1900, .tm_mon = tm.tm_mon - 1, .tm_mday = tm.tm_mday,
+                      .tm_hour = tm.tm_hour, .tm_min = tm.tm_min, .tm_sec = tm.tm_sec};
     int day = tm.tm_mday;
     int64_t t = (int64_t)timegm(&same); /* a day that the month lacks becomes one of the next month */
     if ((n == 3 || n == 6 || n == 7) && (sep == 'T' || sep == ' ') && tm.tm_mon >= 1 && tm.tm_mon <= 12 && day >= 1 &&
-        same.tm_mday == day && tm.tm_hour >= 0 && tm.tm_hour < 24 && tm.tm_min >= 0 && tm.tm_min < 60 && tm.tm_sec >= 0 &&
-        tm.tm_sec < 60) {
+        same.tm_mday == day && tm.tm_hour >= 0 && tm.tm_hour < 24 && tm.tm_min >= 0 && tm.tm_min < 60 &&
+        tm.tm_sec >= 0 && tm.tm_sec < 60) {
         *out = t;
         return TS_OK;
     }

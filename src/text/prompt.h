@@ -1,9 +1,9 @@
 /* prompt.h - from messages to tokens: a chat template applied to a conversation, and the tokens of what it writes.
  * Depends on: tokenizer.h, chat.h, text/jinja/jinja.h, jansson.
  *
- * A template sees what Hugging Face's apply_chat_template gives it: the members of the context (messages, tools, documents,
- * add_generation_prompt, and any others), `tools` and `documents` as none where they are missing, the texts of the
- * model's special tokens (bos_token, eos_token, ...), and strftime_now. */
+ * A template sees what Hugging Face's apply_chat_template gives it: the members of the context (messages, tools,
+ * documents, add_generation_prompt, and any others), `tools` and `documents` as none where they are missing, the
+ * texts of the model's special tokens (bos_token, eos_token, ...), and strftime_now. */
 #ifndef TS_TEXT_PROMPT_H
 #define TS_TEXT_PROMPT_H
 
@@ -19,7 +19,8 @@ void ts_templates_free(ts_templates *t); /* NULL-safe */
 const char *ts_templates_describe(const ts_templates *t);
 
 typedef struct ts_prompt_opts { /* zero-initialise */
-    const char *name;      /* one of chat.h's templates, or one of the model's ("tool_use"); NULL: the model's own choice */
+    /* one of chat.h's templates, or one of the model's ("tool_use"); NULL: the model's own choice */
+    const char *name;
     const char *text;      /* Jinja text instead of all these, NUL-terminated */
     const char *text_name; /* what messages call it: the path of its file; NULL: "the chat template" */
     bool has_now;
@@ -30,14 +31,15 @@ typedef struct ts_prompt_opts { /* zero-initialise */
 /* Write the prompt of a context (a JSON object) to `out`. Without a name the model's template "tool_use" is taken where
  * there is one and the context has tools, as transformers does, otherwise its default. `t` and `tok` may be NULL where
  * o->text is given: then special tokens are those that the context names.
- * Errors: TS_E_UNSUPP: the model has no template; TS_E_FORMAT, TS_E_UNSUPP, TS_E_LIMIT: it does not compile, TS_E_INVAL: it
- * refuses the context (raise_exception), an operation fails, or there is no such name. Messages of templates say where:
- * line and column. `out` is then untouched. */
+ * Errors: TS_E_UNSUPP: the model has no template; TS_E_FORMAT, TS_E_UNSUPP, TS_E_LIMIT: it does not compile,
+ * TS_E_INVAL: it refuses the context (raise_exception), an operation fails, or there is no such name. Messages of
+ * templates say where: line and column. `out` is then untouched. */
 TS_NODISCARD ts_status ts_prompt_render(const ts_templates *t, const ts_tokenizer *tok, const json_t *context,
                                         const ts_prompt_opts *o, ts_jinja_out *out, ts_err *err);
 
 /* Can the template that ts_prompt_render takes look at this variable? No: it does not name it. Arguments as there. */
-bool ts_prompt_names(const ts_templates *t, const ts_tokenizer *tok, const json_t *context, const ts_prompt_opts *o, const char *name);
+bool ts_prompt_names(const ts_templates *t, const ts_tokenizer *tok, const json_t *context, const ts_prompt_opts *o,
+                     const char *name);
 
 /* Append the tokens of a rendered prompt. What data spells stays text. One BOS: the template's where it begins
  * with one, otherwise the file's where it asks for one; no EOS but the template's. */

@@ -93,8 +93,10 @@ static ts_status load_ends(ts_tokenizer *t, const ts_gguf *g, ts_err *err) {
     for (uint64_t i = 0; list && i < list->n; i++) {
         int64_t id = ts_gguf_int(list, i);
         if (id < 0 || id >= t->vocab.n)
-            return ts_fail(err, TS_E_FORMAT, "%s: token %lld is outside the vocabulary of %d", list->key, (long long)id, t->vocab.n);
-        if (i == TS_TOK_LISTED_ENDS) return ts_fail(err, TS_E_LIMIT, "%s has more than %d tokens", list->key, TS_TOK_LISTED_ENDS);
+            return ts_fail(err, TS_E_FORMAT, "%s: token %lld is outside the vocabulary of %d", list->key, (long long)id,
+                           t->vocab.n);
+        if (i == TS_TOK_LISTED_ENDS)
+            return ts_fail(err, TS_E_LIMIT, "%s has more than %d tokens", list->key, TS_TOK_LISTED_ENDS);
         ts_tok_add_end(t, (ts_token)id);
     }
     return TS_OK;
@@ -166,7 +168,8 @@ static ts_status load_templates(ts_tokenizer *t, const ts_gguf *g, ts_err *err) 
         ts_span name = {(const uint8_t *)kv->key + len, strlen(kv->key + len)}, text = {0};
         if (name.len) name.data++, name.len--;
         TS_TRY(ts_gguf_str(g, kv->key, false, &text, err));
-        if (t->n_templates == TEMPLATES_MAX) return ts_fail(err, TS_E_LIMIT, "there are more than %d chat templates", TEMPLATES_MAX);
+        if (t->n_templates == TEMPLATES_MAX)
+            return ts_fail(err, TS_E_LIMIT, "there are more than %d chat templates", TEMPLATES_MAX);
         if (text.len) TS_TRY(ts_tok_add_template(t, name, text, err));
     }
     return TS_OK;

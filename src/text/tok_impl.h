@@ -27,7 +27,8 @@ struct ts_tokenizer {
     bool byte_level;    /* otherwise SentencePiece; set before ts_tok_seal */
     ts_pretok_kind pre; /* byte-level only */
     ts_pretok *pretok;
-    ts_matcher user, control; /* user-defined tokens, which any text may become; control and unknown ones. ts_tok_finish's */
+    /* user-defined tokens, which any text may become; control and unknown ones. ts_tok_finish's */
+    ts_matcher user, control;
     ts_spm spm; /* the four options are the loader's, the tables ts_tok_finish's */
     ts_token bos, eos;
     ts_token pad, sep, cls; /* as templates may name them; -1: none. The unknown token is bpe.unk */

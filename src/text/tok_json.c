@@ -465,7 +465,8 @@ static void config_template(ts_tokenizer *t, ts_json *j) {
         else if (ts_json_string(j, &s)) ts_buf_clear(out), ok = ok && ts_buf_append(out, s.data, s.len);
     }
     ok = ok && (j->bad || text.len == 0 ||
-                ts_tok_add_template(t, (ts_span){(uint8_t *)name.data, name.len}, (ts_span){(uint8_t *)text.data, text.len}, NULL) == TS_OK);
+                ts_tok_add_template(t, (ts_span){(uint8_t *)name.data, name.len},
+                                    (ts_span){(uint8_t *)text.data, text.len}, NULL) == TS_OK);
     if (!ok) ts_json_fail(j, "");
     ts_buf_free(&name);
     ts_buf_free(&text);
@@ -493,7 +494,8 @@ ts_status ts_tok_apply_config(ts_tokenizer *t, const char *s, size_t len, ts_err
             ts_json_array(&j);
             while (ts_json_item(&j)) add_end(t, ts_json_int(&j));
         } else if (ts_span_is(key, "chat_template") && type == TS_JSON_STRING) {
-            if (ts_json_string(&j, &text) && ts_tok_add_template(t, (ts_span){0}, text, NULL) != TS_OK) ts_json_fail(&j, "");
+            if (ts_json_string(&j, &text) && ts_tok_add_template(t, (ts_span){0}, text, NULL) != TS_OK)
+                ts_json_fail(&j, "");
         } else if (ts_span_is(key, "chat_template") && type == TS_JSON_ARRAY) {
             ts_json_array(&j);
             while (ts_json_item(&j)) config_template(t, &j);

@@ -27,7 +27,7 @@ void ts_tokenizer_free(ts_tokenizer *t) {
     ts_free(t);
 }
 
-/* ---- what the loaders share ----------------------------------------------------------------------------------- */
+/* ---- what the loaders share -------------------------------------------------------------------------------------- */
 
 /* "<0x0A>" to 10; -1: not of this form. */
 static int byte_of_entry(const char *s, size_t len) {
@@ -99,17 +99,19 @@ ts_status ts_tok_add_template(ts_tokenizer *t, ts_span name, ts_span text, ts_er
     return TS_OK;
 }
 
-/* A token that ends an answer is never what plain text becomes, whatever the file calls it. Bytes stay: text could not be
- * written without them. Control tokens between turns, which some conversions list as user-defined, are treated alike. */
+/* A token that ends an answer is never what plain text becomes, whatever the file calls it. Bytes stay: text could
+ * not be written without them. Control tokens between turns, which some conversions list as user-defined, are
+ * treated alike. */
 static bool shut_out(ts_tokenizer *t, ts_token id) {
     ts_vocab *v = &t->vocab;
-    if (id < 0 || !ts_vocab_is_plain(v, id) || v->entry[id].len < 2 || !(v->entry[id].flags & TS_ENTRY_SET)) return false;
+    if (id < 0 || !ts_vocab_is_plain(v, id) || v->entry[id].len < 2 || !(v->entry[id].flags & TS_ENTRY_SET))
+        return false;
     ts_vocab_make_control(v, id);
     return true;
 }
 
-/* The token of a name by which models end turns; -1 where the vocabulary has the name as ordinary text, made by its merges
- * ("</s>" is HTML too, and an entry of Qwen 2's). */
+/* The token of a name by which models end turns; -1 where the vocabulary has the name as ordinary text, made by its
+ * merges ("</s>" is HTML too, and an entry of Qwen 2's). */
 static ts_token find_mark(const ts_tokenizer *t, const char *name) {
     ts_token id = ts_tokenizer_find(t, name, strlen(name));
     if (id < 0 || !ts_vocab_is_plain(&t->vocab, id) || t->vocab.entry[id].kind == TS_TOKEN_USER) return id;
@@ -121,8 +123,8 @@ static ts_token find_mark(const ts_tokenizer *t, const char *name) {
 static ts_status find_ends(ts_tokenizer *t, ts_err *err) {
     /* Conversions seldom list all the tokens that end an answer, so their names count too. */
     static const char *const ends[] = {
-        "<|eot_id|>",    "<|eom_id|>",      "<|im_end|>",  "<|end|>", "<end_of_turn>", "<|endoftext|>",
-        "<|end_of_text|>", "<|end_of_turn|>", "<|eos|>", "</s>", "<eos>", "<EOT>", "<｜end▁of▁sentence｜>", "<|eot|>", "<|eom|>",
+        "<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>",
+        "<|end_of_turn|>", "<|eos|>", "</s>", "<eos>", "<EOT>", "<｜end▁of▁sentence｜>", "<|eot|>", "<|eom|>",
     };
     static const char *const marks[] = {
         "<|im_start|>", "<|start_header_id|>", "<|end_header_id|>", "<start_of_turn>", "<|begin_of_text|>",
@@ -278,7 +280,7 @@ ts_status ts_tok_add_llama3_specials(ts_tokenizer *t, ts_err *err) {
     return s;
 }
 
-/* ---- text to tokens ------------------------------------------------------------------------------------------- */
+/* ---- text to tokens ---------------------------------------------------------------------------------------------- */
 
 struct place { /* where a special token stands in the text */
     size_t pos;
@@ -391,13 +393,13 @@ ts_status ts_tokenize(const ts_tokenizer *t, const char *text, size_t len, unsig
     return tokenize(t, &in, flags, out, err);
 }
 
-ts_status ts_tokenize_marked(const ts_tokenizer *t, const char *text, size_t len, const ts_text_range *data, size_t n_data,
-                             unsigned flags, ts_tokens *out, ts_err *err) {
+ts_status ts_tokenize_marked(const ts_tokenizer *t, const char *text, size_t len, const ts_text_range *data,
+                             size_t n_data, unsigned flags, ts_tokens *out, ts_err *err) {
     const struct input in = {.s = text, .len = len, .control = true, .data = data, .n_data = n_data};
     return tokenize(t, &in, flags, out, err);
 }
 
-/* ---- questions ------------------------------------------------------------------------------------------------ */
+/* ---- questions --------------------------------------------------------------------------------------------------- */
 
 int32_t ts_tokenizer_size(const ts_tokenizer *t) {
     return t->vocab.n;

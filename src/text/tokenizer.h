@@ -27,8 +27,8 @@ typedef enum ts_token_kind { /* numbers as in tokenizer.ggml.token_type */
     TS_TOKEN_BYTE = 6,
 } ts_token_kind;
 
-/* From a model file's metadata. The ts_gguf may be closed afterwards. `pre` (nullable): see below. Errors: TS_E_FORMAT for a
- * bad vocabulary, TS_E_UNSUPP naming a tokenizer or pre-tokenizer that is not known. */
+/* From a model file's metadata. The ts_gguf may be closed afterwards. `pre` (nullable): see below. Errors:
+ * TS_E_FORMAT for a bad vocabulary, TS_E_UNSUPP naming a tokenizer or pre-tokenizer that is not known. */
 TS_NODISCARD ts_status ts_tokenizer_from_gguf(ts_tokenizer **out, const ts_gguf *g, const char *pre, ts_err *err);
 /* From a path: a .gguf file, a tokenizer.json, a tokenizer.model under any name (SentencePiece protobuf or tiktoken
  * text), or a folder that holds one of these or a vocab + merges pair under any names. `pre` (nullable): llama-bpe,
@@ -36,16 +36,17 @@ TS_NODISCARD ts_status ts_tokenizer_from_gguf(ts_tokenizer **out, const ts_gguf 
 TS_NODISCARD ts_status ts_tokenizer_open(ts_tokenizer **out, const char *path, const char *pre, ts_err *err);
 void ts_tokenizer_free(ts_tokenizer *t); /* NULL-safe */
 
-/* Append the tokens of text[0..len) to `out`. Any bytes are accepted, NUL and invalid UTF-8 included. Takes O(n log n) for
- * n bytes, whatever the vocabulary. flags: TS_TOKENIZE_* of tessera.h. */
+/* Append the tokens of text[0..len) to `out`. Any bytes are accepted, NUL and invalid UTF-8 included. Takes O(n log
+ * n) for n bytes, whatever the vocabulary. flags: TS_TOKENIZE_* of tessera.h. */
 TS_NODISCARD ts_status ts_tokenize(const ts_tokenizer *t, const char *text, size_t len, unsigned flags, ts_tokens *out,
                                    ts_err *err);
 
-/* The same for text of two origins: the author's of a template, and data put into it. Control tokens are recognised where
- * their text lies wholly outside of the `data` ranges (ascending, disjoint, not empty); what data spells is plain text.
- * Nothing else depends on the ranges: words and merges go across their borders. */
-TS_NODISCARD ts_status ts_tokenize_marked(const ts_tokenizer *t, const char *text, size_t len, const ts_text_range *data,
-                                          size_t n_data, unsigned flags, ts_tokens *out, ts_err *err);
+/* The same for text of two origins: the author's of a template, and data put into it. Control tokens are recognised
+ * where their text lies wholly outside of the `data` ranges (ascending, disjoint, not empty); what data spells is
+ * plain text. Nothing else depends on the ranges: words and merges go across their borders. */
+TS_NODISCARD ts_status ts_tokenize_marked(const ts_tokenizer *t, const char *text, size_t len,
+                                          const ts_text_range *data, size_t n_data, unsigned flags, ts_tokens *out,
+                                          ts_err *err);
 
 int32_t ts_tokenizer_size(const ts_tokenizer *t);
 ts_token ts_tokenizer_bos(const ts_tokenizer *t);
@@ -61,11 +62,11 @@ ts_token ts_tokenizer_find(const ts_tokenizer *t, const char *text, size_t len);
  * U+2581. Borrowed. */
 ts_span ts_token_entry(const ts_tokenizer *t, ts_token id);
 const char *ts_tokenizer_model_name(const ts_tokenizer *t); /* "llama-bpe", "gpt-2", "qwen2", "spm" */
-/* A token by its name in chat templates: "bos_token", "eos_token", "unk_token", "pad_token", "sep_token" or "cls_token"; -1:
- * the model has none. */
+/* A token by its name in chat templates: "bos_token", "eos_token", "unk_token", "pad_token", "sep_token" or
+ * "cls_token"; -1: the model has none. */
 ts_token ts_tokenizer_named(const ts_tokenizer *t, const char *name);
-/* The model's chat templates, as Jinja text: number 0 is the one that is used unless another is asked for. Borrowed; the
- * name ends with a NUL. */
+/* The model's chat templates, as Jinja text: number 0 is the one that is used unless another is asked for. Borrowed;
+ * the name ends with a NUL. */
 size_t ts_tokenizer_n_templates(const ts_tokenizer *t);
 ts_span ts_tokenizer_template(const ts_tokenizer *t, size_t i, const char **name);
 

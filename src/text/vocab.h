@@ -34,7 +34,8 @@ enum { /* ts_entry.flags */
 
 typedef struct ts_entry { /* small: looking up merges is bound by the cache */
     uint32_t off;         /* in ts_vocab.text */
-    uint32_t rank;        /* merge order where merges go by the joint text, lower first; TS_RANK_NONE: never a product */
+    /* merge order where merges go by the joint text, lower first; TS_RANK_NONE: never a product */
+    uint32_t rank;
     uint16_t len;
     uint8_t kind; /* ts_token_kind */
     uint8_t flags;
@@ -60,8 +61,8 @@ TS_NODISCARD ts_status ts_vocab_set(ts_vocab *v, int64_t id, const void *text, s
                                     ts_err *err);
 /* Build the index. Of equal entries the one that plain text may become is found, then the one of the lowest id. */
 TS_NODISCARD ts_status ts_vocab_seal(ts_vocab *v, ts_err *err);
-/* Make an entry of a sealed vocabulary a control token, which plain text does not become. ts_vocab_sort_special when all
- * are. */
+/* Make an entry of a sealed vocabulary a control token, which plain text does not become. ts_vocab_sort_special when
+ * all are. */
 void ts_vocab_make_control(ts_vocab *v, ts_token id);
 TS_NODISCARD ts_status ts_vocab_sort_special(ts_vocab *v, ts_err *err);
 void ts_vocab_free(ts_vocab *v);

@@ -36,10 +36,13 @@ static const struct {
      "the NPU needs the IOMMU with PASID: remove amd_iommu=off from the kernel command line, enable the "
      "IOMMU in the BIOS; a virtual machine hardly ever has one"},
     {TS_NPU_OPEN, EINVAL, /* 7.3, whatever the reason */
-     "the driver cannot let the NPU into this program's memory, for the IOMMU gives it no PASID: remove amd_iommu=off from the kernel "
-     "command line and enable the IOMMU in the BIOS, or load the driver with force_iova=1 (amdxdna.force_iova=1 there)"},
+     "the driver cannot let the NPU into this program's memory, for the IOMMU gives it no PASID: remove amd_iommu=off "
+     "from the kernel "
+     "command line and enable the IOMMU in the BIOS, or load the driver with force_iova=1 (amdxdna.force_iova=1 "
+     "there)"},
     {TS_NPU_OPEN, EOPNOTSUPP,
-     "this kernel has shared virtual addressing switched off (some 6.18 point releases), or is older and has iommu=pt on its command "
+     "this kernel has shared virtual addressing switched off (some 6.18 point releases), or is older and has iommu=pt "
+     "on its command "
      "line: remove that, or take a newer kernel"},
     {TS_NPU_OPEN, ENOSPC,
      "the IOMMU has no address space left for another program: close other programs that use the NPU, or "
@@ -47,26 +50,27 @@ static const struct {
     {TS_NPU_OPEN, EMFILE, "too many open files: raise the limit (ulimit -n)"},
     {TS_NPU_QUERY, EOPNOTSUPP, "this driver or chip does not answer that"},
     {TS_NPU_HEAP, ENOMEM, "not enough memory for 64 MiB of device heap: close other programs"},
-    {TS_NPU_HEAP, EAGAIN,
-     "pages could not be locked: raise the memlock limit (ulimit -l unlimited, or limits.conf)"},
+    {TS_NPU_HEAP, EAGAIN, "pages could not be locked: raise the memlock limit (ulimit -l unlimited, or limits.conf)"},
     {TS_NPU_HEAP, ENOSPC, /* of the host's memory too [doc: 7.3] */
-     "not enough memory for 64 MiB of device heap, or what is set aside for the NPU (carveout) is used up: close other programs"},
+     "not enough memory for 64 MiB of device heap, or what is set aside for the NPU (carveout) is used up: close other "
+     "programs"},
     {TS_NPU_HEAP, EBUSY, "this program has a heap already"},
     {TS_NPU_HEAP, EEXIST, "no aligned 64 MiB of address space were free"},
     {TS_NPU_BUFFER, EAGAIN, "the device heap is not mapped: please report it"},
     {TS_NPU_BUFFER, ENOSPC, "the device heap is full"},
     {TS_NPU_MEMORY, ENOSPC,
-     "not enough memory, or what is set aside for the NPU (carveout) is used up: close other programs, or use a smaller model"},
+     "not enough memory, or what is set aside for the NPU (carveout) is used up: close other programs, or use a "
+     "smaller model"},
     {TS_NPU_MEMORY, ENOMEM,
      "not enough memory: close other programs, use a smaller model, or raise the memlock limit (ulimit -l)"},
-    {TS_NPU_MEMORY, EAGAIN,
-     "pages could not be locked: raise the memlock limit (ulimit -l unlimited, or limits.conf)"},
-    {TS_NPU_MEMORY, EPERM,
-     "pages could not be locked: raise the memlock limit (ulimit -l unlimited, or limits.conf)"},
+    {TS_NPU_MEMORY, EAGAIN, "pages could not be locked: raise the memlock limit (ulimit -l unlimited, or limits.conf)"},
+    {TS_NPU_MEMORY, EPERM, "pages could not be locked: raise the memlock limit (ulimit -l unlimited, or limits.conf)"},
     {TS_NPU_CONTEXT, ENOENT, "there is no device heap yet"},
-    {TS_NPU_CONTEXT, EAGAIN, "the device heap is not mapped: please report it with the kernel log (dmesg | grep amdxdna)"},
+    {TS_NPU_CONTEXT, EAGAIN,
+     "the device heap is not mapped: please report it with the kernel log (dmesg | grep amdxdna)"},
     {TS_NPU_CONTEXT, EINVAL,
-     "the firmware refuses the context. After an earlier hang of the NPU it does until you " AFTER_A_HANG "; else firmware and kernel do not fit "
+     "the firmware refuses the context. After an earlier hang of the NPU it does until you " AFTER_A_HANG
+     "; else firmware and kernel do not fit "
      "each other: update the kernel and linux-firmware. The kernel log has its status (dmesg | grep amdxdna)"},
     {TS_NPU_CONTEXT, ENODEV,
      "there is no room for the columns: other programs hold some of them in another width; close them and try again"},
@@ -82,13 +86,12 @@ static const struct {
     {TS_NPU_SUBMIT, EINVAL,
      "the driver refuses the command: please report it with the kernel log (dmesg | grep amdxdna)"},
     {TS_NPU_SUBMIT, ENOENT, "a buffer of the command is gone"},
-    {TS_NPU_SUBMIT, ENOMEM,
-     "its buffers could not be pinned: raise the memlock limit (ulimit -l) or free memory"},
+    {TS_NPU_SUBMIT, ENOMEM, "its buffers could not be pinned: raise the memlock limit (ulimit -l) or free memory"},
     {TS_NPU_WAIT, ETIME,
-     "no answer in time, and the driver has not given the command up: newer ones do after 2 s, old ones after 60 s, unless "
+     "no answer in time, and the driver has not given the command up: newer ones do after 2 s, old ones after 60 s, "
+     "unless "
      "tdr_timeout_ms is 0; " AFTER_A_HANG},
-    {ANY_STEP, ENODEV,
-     "the NPU is gone: it was removed, suspended, or its driver was unloaded; see the kernel log"},
+    {ANY_STEP, ENODEV, "the NPU is gone: it was removed, suspended, or its driver was unloaded; see the kernel log"},
     {ANY_STEP, ENOTTY, "this is not the node of an amdxdna driver that Tessera knows"},
     {ANY_STEP, ENOMEM, "not enough memory"},
     {ANY_STEP, EINVAL, "the driver refuses it: please report it with the kernel log (dmesg | grep amdxdna)"},
@@ -116,7 +119,7 @@ ts_status ts_npu_fail(ts_err *err, ts_npu_step step, int result) {
     return code;
 }
 
-/* ---- packet states ------------------------------------------------------------------------------------- */
+/* ---- packet states ----------------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *name, *text;
@@ -125,13 +128,14 @@ static const struct {
     [TS_CMD_QUEUED] = {"QUEUED", "it was queued, but not begun"},
     [TS_CMD_RUNNING] = {"RUNNING", "it was begun, but not ended"},
     [TS_CMD_COMPLETED] = {"COMPLETED", "it is complete"},
-    [TS_CMD_ERROR] = {"ERROR",
-                      "the firmware reports an error in the command or on the array; see the kernel log"},
-    [TS_CMD_ABORT] = {"ABORT", "the driver gave it up with the context; if the kernel log has \"ret -22\" or \"Command bo size\", the "
-                               "firmware is older than the driver: update linux-firmware"},
+    [TS_CMD_ERROR] = {"ERROR", "the firmware reports an error in the command or on the array; see the kernel log"},
+    [TS_CMD_ABORT] =
+        {"ABORT",
+         "the driver gave it up with the context; if the kernel log has \"ret -22\" or \"Command bo size\", the "
+         "firmware is older than the driver: update linux-firmware"},
     [TS_CMD_SUBMITTED] = {"SUBMITTED", "it was handed over, but not ended"},
-    [TS_CMD_TIMEOUT] =
-        {"TIMEOUT", "it did not end in time: a transfer never completed; if the NPU stays unusable, " AFTER_A_HANG},
+    [TS_CMD_TIMEOUT] = {"TIMEOUT",
+                        "it did not end in time: a transfer never completed; if the NPU stays unusable, " AFTER_A_HANG},
     [TS_CMD_NORESPONSE] = {"NORESPONSE", "the firmware does not answer; if the NPU stays unusable, " AFTER_A_HANG},
 };
 
@@ -145,7 +149,7 @@ const char *ts_npu_state_text(uint32_t state) {
                                                                           : "the packet is damaged";
 }
 
-/* ---- firmware status, kernel log ----------------------------------------------------------------------- */
+/* ---- firmware status, kernel log --------------------------------------------------------------------------------- */
 
 static const struct {
     uint32_t first, last;
@@ -170,13 +174,19 @@ static const struct {
     const char *pattern, *text;
 } log_lines[] = {
     {"under hypervisor not supported", "this driver does not run in a virtual machine that it recognises"},
-    {"without IOMMU not supported", "the IOMMU is off: enable it in the BIOS, and remove amd_iommu=off from the kernel command line"},
-    {"PASID unavailable", "the IOMMU gives the NPU no PASID: enable it in the BIOS, or load the driver with force_iova=1"},
-    {"SVA bind device failed", "the IOMMU gives the NPU no PASID: enable it in the BIOS, or load the driver with force_iova=1"},
-    {"failed to request_firmware", "the firmware file is missing: install linux-firmware (Debian: firmware-amd-graphics) and, if the driver "
-                                   "loads early, rebuild the initramfs"},
-    {"failed to validate fw", "the processor refuses the firmware file: it is damaged or another chip's; install linux-firmware anew"},
-    {"failed to start fw", "the processor refuses the firmware file: it is damaged or another chip's; install linux-firmware anew"},
+    {"without IOMMU not supported",
+     "the IOMMU is off: enable it in the BIOS, and remove amd_iommu=off from the kernel command line"},
+    {"PASID unavailable",
+     "the IOMMU gives the NPU no PASID: enable it in the BIOS, or load the driver with force_iova=1"},
+    {"SVA bind device failed",
+     "the IOMMU gives the NPU no PASID: enable it in the BIOS, or load the driver with force_iova=1"},
+    {"failed to request_firmware",
+     "the firmware file is missing: install linux-firmware (Debian: firmware-amd-graphics) and, if the driver "
+     "loads early, rebuild the initramfs"},
+    {"failed to validate fw",
+     "the processor refuses the firmware file: it is damaged or another chip's; install linux-firmware anew"},
+    {"failed to start fw",
+     "the processor refuses the firmware file: it is damaged or another chip's; install linux-firmware anew"},
     {"TDR timeout detected", "a command did not end, and the driver has given up it and all others under way"},
     {"Allocate AIE resource failed, ret -19", "another program holds some of the columns in another width"},
     {"firmware is not alive",
@@ -190,9 +200,11 @@ static const struct {
     {"0x2000003", "the firmware is wedged by an earlier hang; " AFTER_A_HANG},
     {"0x2000006", "the firmware is wedged by an earlier hang; " AFTER_A_HANG},
     {"Command bo size", "the firmware is older than this driver: update linux-firmware"},
-    {"ret -22", "the firmware refused it; if commands end as ABORT, it is older than this driver: update linux-firmware"},
-    {"IO_PAGE_FAULT", "the NPU reached for memory that it was not given: at a low address a descriptor whose address was never "
-                      "filled in, else a buffer that the command does not list; please report it"},
+    {"ret -22",
+     "the firmware refused it; if commands end as ABORT, it is older than this driver: update linux-firmware"},
+    {"IO_PAGE_FAULT",
+     "the NPU reached for memory that it was not given: at a low address a descriptor whose address was never "
+     "filled in, else a buffer that the command does not list; please report it"},
     {"0x3000003", "a configuration (PDI) could not be loaded"},
     {"0x4000002", "an invalid command"},
     {"0x4000003", "an invalid parameter; for a new context: the heap is not mapped or not aligned"},

@@ -24,7 +24,7 @@ void ts_balance_free(ts_balance *b) {
     *b = (ts_balance){0};
 }
 
-/* ---- fractions; false when a result does not fit ------------------------------------------------------- */
+/* ---- fractions; false when a result does not fit ----------------------------------------------------------------- */
 
 static int64_t gcd(int64_t a, int64_t b) {
     while (b) {
@@ -63,7 +63,7 @@ static bool plus(ts_frac a, ts_frac b, ts_frac *out) {
            reduce(num, l, out);
 }
 
-/* ---- elimination --------------------------------------------------------------------------------------- */
+/* ---- elimination ------------------------------------------------------------------------------------------------- */
 
 /* Row r says: actor pivot[r] = at(r, 0) + sum over columns c >= 1 of at(r, c) * actor[c - 1]; pivots occur in no
  * row. */

@@ -23,8 +23,9 @@ static int map_shared(ts_npu_bo *bo) {
     info = (struct ts_uapi_get_bo_info){.handle = bo->handle};
     r = ts_npu_ioctl(bo->dev, TS_IOCTL_GET_BO_INFO, &info);
     if (r < 0) return r;
-    /* with shared virtual addressing it is the pointer itself, and kernels up to 6.18 leave it at "invalid"; else an address of the
-     * IOMMU or of memory, known from the start. None of these is 0: IOVAs are given out from the top down [doc] */
+    /* with shared virtual addressing it is the pointer itself, and kernels up to 6.18 leave it at "invalid"; else an
+     * address of the IOMMU or of memory, known from the start. None of these is 0: IOVAs are given out from the top
+     * down [doc] */
     bo->addr =
         info.xdna_addr == TS_UAPI_INVALID_ADDR || !info.xdna_addr ? (uint64_t)(uintptr_t)p : info.xdna_addr;
     return 0;

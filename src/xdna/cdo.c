@@ -16,7 +16,7 @@ enum {
     VERSION = 0x200,
 };
 
-/* ---- writing ------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 static void put(ts_cdo *c, const uint32_t *words, size_t n) {
     if (c->failed || !ts_buf_append(&c->words, words, 4 * n)) c->failed = true;
@@ -86,7 +86,7 @@ ts_status ts_cdo_finish(const ts_cdo *c, ts_buf *out, ts_err *err) {
     return TS_OK;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 ts_status ts_cdo_open(ts_cdo_reader *r, const void *data, size_t len, ts_err *err) {
     ts_reader in = ts_reader_of(data, len);

@@ -31,7 +31,7 @@ ts_status ts_rule_fail(ts_err *err, ts_rule *rule, ts_rule which, const char *fm
     return ts_fail(err, TS_E_INVAL, "rule %s: %s", rules[which].name, text);
 }
 
-/* ---- one register write of the configuration ----------------------------------------------------------- */
+/* ---- one register write of the configuration --------------------------------------------------------------------- */
 
 typedef struct checker {
     ts_npu_config *c;
@@ -215,7 +215,7 @@ static ts_status read_list(checker *ck) {
     }
 }
 
-/* ---- descriptors and rings ----------------------------------------------------------------------------- */
+/* ---- descriptors and rings --------------------------------------------------------------------------------------- */
 
 /* The memory that a BD of the tile may name: a memtile sees its western and eastern neighbours too. */
 static bool in_memory(const ts_npu_config *c, ts_tile t, uint64_t lo, uint64_t hi) {
@@ -265,8 +265,8 @@ ts_status ts_check_bd(const ts_npu_config *c, ts_tile t, const ts_bd_regs *regs,
         FAIL_BD(BD_RANGE, "%s touches 0x%llx to 0x%llx, outside the tile's memory", where,
                 (unsigned long long)lo, (unsigned long long)hi);
     if (k == TS_TILE_MEM && lo % ts_tile_infos[k].data_bytes < TS_MEM_LOW_BYTES)
-        FAIL_BD(BD_LOW, "%s touches 0x%llx to 0x%llx, among the first %d bytes of a memtile", where, (unsigned long long)lo,
-                (unsigned long long)hi, TS_MEM_LOW_BYTES);
+        FAIL_BD(BD_LOW, "%s touches 0x%llx to 0x%llx, among the first %d bytes of a memtile", where,
+                (unsigned long long)lo, (unsigned long long)hi, TS_MEM_LOW_BYTES);
     ts_tile lock_tile;
     uint32_t lock;
     if (bd->acq_enable && (!ts_check_lock_of_bd(c, t, bd->acq_lock, &lock_tile, &lock) ||
@@ -332,7 +332,7 @@ static ts_status check_tiles(checker *ck) {
     return TS_OK;
 }
 
-/* ---- stream switches ----------------------------------------------------------------------------------- */
+/* ---- stream switches --------------------------------------------------------------------------------------------- */
 
 typedef struct port_at {
     char text[64];
@@ -471,7 +471,7 @@ static ts_status check_switch(checker *ck, ts_tile t) {
     return TS_OK;
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------------- */
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 static ts_status check_uses(checker *ck, const ts_core_use *uses, size_t n) {
     for (size_t i = 0; i < n; i++) {

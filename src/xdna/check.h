@@ -14,37 +14,35 @@
 #include "xdna/route.h"
 
 /* name, what must hold */
-#define TS_RULES(RULE)                                                                                       \
-    RULE(FORMAT, "the bytes are a well-formed PDI or instruction stream")                                    \
-    RULE(COLUMNS, "addresses stay inside the partition's columns and the array's rows")                      \
-    RULE(REGISTER,                                                                                           \
-         "only registers that this kind of list may set are written, and only with values we know")          \
-    RULE(POLL, "nothing polls a register: there is no time-out")                                             \
-    RULE(PROGRAM, "a core's program is at most 16 KiB")                                                      \
-    RULE(CORE, "a core is enabled exactly when it has a program")                                            \
-    RULE(SHIM_START, "a configuration starts no shim channel, a command no other")                           \
-    RULE(RING,                                                                                               \
-         "a channel that the configuration starts runs one closed ring of descriptors, without tokens")      \
-    RULE(QUEUE, "no channel has more than 4 tasks under way")                                                \
-    RULE(BD_VALID, "a task uses descriptors that are completely written and valid, and ends")                \
-    RULE(BD_LIVE, "no descriptor is rewritten while a task may still read it")                               \
-    RULE(BD_HALF, "memtile descriptors 0-23 serve even channels, 24-47 odd ones")                            \
-    RULE(BD_RANGE, "a descriptor stays inside the memory it names")                                          \
-    RULE(BD_LOW, "a descriptor leaves the first 64 bytes of a memtile alone: firmware may keep marks there") \
-    RULE(BD_FEATURE,                                                                                         \
-         "descriptors use only what Tessera relies on: no compression, padding, out-of-order, secure")       \
-    RULE(LOCK_RANGE, "locks exist, are taken and given by counting, and cannot leave 0 to 63")               \
-    RULE(LOCK_TAKER, "a lock is taken by one channel or core only: between two takers chance decides")       \
-    RULE(LOCK_BALANCE, "what is given to a lock is taken from it")                                           \
-    RULE(ROUTE, "every stream connection is legal and every stream leads from a source to a sink")           \
-    RULE(PORT, "no stream port is set twice")                                                                \
-    RULE(TOKEN, "every wait has exactly one token before it, and every token its wait")                      \
-    RULE(TOKEN_ROUTE, "a token has a controller number and a route to the firmware that keeps its header")   \
-    RULE(WORDS, "words delivered are words consumed, in whole buffers")                                      \
-    RULE(ORDER, "between two waits, tasks that empty the array are started before tasks that fill it")       \
-    RULE(UNFINISHED, "at the end of a command everything it started is known to be complete")                \
-    RULE(AHEAD, "a transfer that outlives its command fits into the buffers that it fills, and the next command knows it") \
-    RULE(ARGS, "at most 5 buffer arguments, and every transfer lies inside its argument")                    \
+#define TS_RULES(RULE)                                                                                              \
+    RULE(FORMAT, "the bytes are a well-formed PDI or instruction stream")                                           \
+    RULE(COLUMNS, "addresses stay inside the partition's columns and the array's rows")                             \
+    RULE(REGISTER, "only registers that this kind of list may set are written, and only with values we know")       \
+    RULE(POLL, "nothing polls a register: there is no time-out")                                                    \
+    RULE(PROGRAM, "a core's program is at most 16 KiB")                                                             \
+    RULE(CORE, "a core is enabled exactly when it has a program")                                                   \
+    RULE(SHIM_START, "a configuration starts no shim channel, a command no other")                                  \
+    RULE(RING, "a channel that the configuration starts runs one closed ring of descriptors, without tokens")       \
+    RULE(QUEUE, "no channel has more than 4 tasks under way")                                                       \
+    RULE(BD_VALID, "a task uses descriptors that are completely written and valid, and ends")                       \
+    RULE(BD_LIVE, "no descriptor is rewritten while a task may still read it")                                      \
+    RULE(BD_HALF, "memtile descriptors 0-23 serve even channels, 24-47 odd ones")                                   \
+    RULE(BD_RANGE, "a descriptor stays inside the memory it names")                                                 \
+    RULE(BD_LOW, "a descriptor leaves the first 64 bytes of a memtile alone: firmware may keep marks there")        \
+    RULE(BD_FEATURE, "descriptors use only what Tessera relies on: no compression, padding, out-of-order, secure")  \
+    RULE(LOCK_RANGE, "locks exist, are taken and given by counting, and cannot leave 0 to 63")                      \
+    RULE(LOCK_TAKER, "a lock is taken by one channel or core only: between two takers chance decides")              \
+    RULE(LOCK_BALANCE, "what is given to a lock is taken from it")                                                  \
+    RULE(ROUTE, "every stream connection is legal and every stream leads from a source to a sink")                  \
+    RULE(PORT, "no stream port is set twice")                                                                       \
+    RULE(TOKEN, "every wait has exactly one token before it, and every token its wait")                             \
+    RULE(TOKEN_ROUTE, "a token has a controller number and a route to the firmware that keeps its header")          \
+    RULE(WORDS, "words delivered are words consumed, in whole buffers")                                             \
+    RULE(ORDER, "between two waits, tasks that empty the array are started before tasks that fill it")              \
+    RULE(UNFINISHED, "at the end of a command everything it started is known to be complete")                       \
+    RULE(AHEAD,                                                                                                     \
+         "a transfer that outlives its command fits into the buffers that it fills, and the next command knows it") \
+    RULE(ARGS, "at most 5 buffer arguments, and every transfer lies inside its argument")                           \
     RULE(PATCH, "the address of every shim task comes from an argument")
 
 typedef enum ts_rule {
@@ -85,12 +83,12 @@ TS_NODISCARD ts_status ts_npu_command_check(ts_npu_command **out, const ts_npu_c
                                             const void *txn, size_t len, const uint64_t *arg_bytes,
                                             int n_args, const ts_claim *claims, size_t n_claims,
                                             ts_rule *rule, ts_err *err);
-/* The same for a command that begins with transfers of the one before or leaves some behind (dispatch.h). ts_npu_cmd_submit
- * sees to it that they follow each other. */
+/* The same for a command that begins with transfers of the one before or leaves some behind (dispatch.h).
+ * ts_npu_cmd_submit sees to it that they follow each other. */
 TS_NODISCARD ts_status ts_npu_command_check_carried(ts_npu_command **out, const ts_npu_config *config, const void *txn,
-                                                    size_t len, const uint64_t *arg_bytes, int n_args, const ts_claim *claims,
-                                                    size_t n_claims, const ts_carried *before, const ts_carried *behind,
-                                                    ts_rule *rule, ts_err *err);
+                                                    size_t len, const uint64_t *arg_bytes, int n_args,
+                                                    const ts_claim *claims, size_t n_claims, const ts_carried *before,
+                                                    const ts_carried *behind, ts_rule *rule, ts_err *err);
 const ts_carried *ts_npu_command_before(const ts_npu_command *c);
 const ts_carried *ts_npu_command_behind(const ts_npu_command *c);
 void ts_npu_command_free(ts_npu_command *c);

@@ -64,7 +64,7 @@ static const char *dir_name(int dir) {
     return dir == TS_S2MM ? "S2MM" : "MM2S";
 }
 
-/* ---- tasks --------------------------------------------------------------------------------------------- */
+/* ---- tasks ------------------------------------------------------------------------------------------------------- */
 
 /* Bytes of its argument that the BD reaches; repeats beyond the iteration wrap start over. */
 static ts_status check_reach(player *p, uint32_t addr, const shim_bd *b, ts_bd *bd, uint32_t repeat) {
@@ -117,7 +117,8 @@ static bool is_ahead(const player *p, ts_tile t, uint32_t ch, uint32_t bd) {
 static ts_status carry(player *p, const ts_carry *c, int64_t times, int64_t *room) {
     ts_tile t = ts_tile_at(c->col, TS_ROW_SHIM);
     if (c->col >= p->c->n_cols || c->channel > 1 || c->bd > 15 || !c->words)
-        return FAIL(p, AHEAD, "column %u MM2S %u, descriptor %u, %u words: there is no such transfer", c->col, c->channel, c->bd, c->words);
+        return FAIL(p, AHEAD, "column %u MM2S %u, descriptor %u, %u words: there is no such transfer", c->col,
+                    c->channel, c->bd, c->words);
     uint32_t addr = ts_addr(t, ts_dma_queue(TS_TILE_SHIM, TS_MM2S, c->channel));
     const ts_bd bd = {.words = c->words, .packet = c->packet, .packet_id = c->packet_id};
     ts_sink sinks[TS_SINKS_MAX];
@@ -125,8 +126,8 @@ static ts_status carry(player *p, const ts_carry *c, int64_t times, int64_t *roo
     ts_err err;
     p->channel[c->col][TS_MM2S][c->channel].words += times * (int64_t)c->words;
     TS_TRY(send(p, addr, t, c->channel, &bd, times));
-    if (ts_route_trace(&p->c->fabric, t, ts_port_dma(TS_TILE_SHIM, TS_MM2S, c->channel), c->packet ? (int)c->packet_id : -1, sinks, &n,
-                       &err) != TS_OK)
+    if (ts_route_trace(&p->c->fabric, t, ts_port_dma(TS_TILE_SHIM, TS_MM2S, c->channel),
+                       c->packet ? (int)c->packet_id : -1, sinks, &n, &err) != TS_OK)
         return FAIL(p, ROUTE, "%s", err.msg);
     *room = 0;
     if (n != 1) return TS_OK; /* only a single ring is simple enough to be sure */
@@ -161,12 +162,14 @@ static ts_status leave_behind(player *p) {
         shim_channel *ch = &p->channel[c->col][TS_MM2S][c->channel];
         ts_bd bd;
         ts_bd_decode(TS_TILE_SHIM, p->bd[c->col][c->bd].regs.words, &bd);
-        if (ch->n != 1 || ch->task[0].bds != 1u << c->bd || !ch->task[0].ahead || bd.words != c->words || bd.packet != c->packet ||
-            (bd.packet && bd.packet_id != c->packet_id))
-            return FAIL(p, AHEAD, "column %u MM2S %u: what is under way at the end is not what the next command is told", c->col, c->channel);
+        if (ch->n != 1 || ch->task[0].bds != 1u << c->bd || !ch->task[0].ahead || bd.words != c->words ||
+            bd.packet != c->packet || (bd.packet && bd.packet_id != c->packet_id))
+            return FAIL(p, AHEAD,
+                        "column %u MM2S %u: what is under way at the end is not what the next command is told", c->col,
+                        c->channel);
         if ((int64_t)c->words > room)
-            return FAIL(p, AHEAD, "column %u MM2S %u: %u words go ahead of the next command, there is room for %lld", c->col, c->channel,
-                        c->words, (long long)room);
+            return FAIL(p, AHEAD, "column %u MM2S %u: %u words go ahead of the next command, there is room for %lld",
+                        c->col, c->channel, c->words, (long long)room);
         complete(p, c->col, ch, 1);
     }
     return TS_OK;
@@ -184,7 +187,7 @@ static bool token_arrives(const player *p, ts_tile t, uint32_t controller) {
            ts_port_eq(sinks[0].port, ts_port_of(TS_PORT_SOUTH, 0)) && sinks[0].header;
 }
 
-/* ---- words in time -------------------------------------------------------------------------------------- */
+/* ---- words in time ----------------------------------------------------------------------------------------------- */
 
 /* So many words of a ring, filled up to the end of the descriptor that they reach into. */
 static int64_t whole_buffers(const ts_npu_config *c, ts_tile t, const ts_ring *ring, int64_t words) {
@@ -275,7 +278,8 @@ static ts_status start(player *p, uint32_t addr, ts_place at, uint32_t value) {
             return fail_at(p, TS_RULE_BD_FEATURE, addr, "a header on a receiving channel");
         if (at.dir == TS_MM2S && is_ahead(p, t, at.index, number)) {
             if (s.token || s.repeat != 1 || bd.use_next || task.bds)
-                return fail_at(p, TS_RULE_AHEAD, addr, "a transfer for the next command is one descriptor, once, without a token");
+                return fail_at(p, TS_RULE_AHEAD, addr,
+                               "a transfer for the next command is one descriptor, once, without a token");
             task.ahead = true;
         }
         task.bds |= (uint16_t)(1u << number);
@@ -329,7 +333,7 @@ static ts_status wait_token(player *p, const ts_txn_op *op) {
     return TS_OK;
 }
 
-/* ---- register writes ----------------------------------------------------------------------------------- */
+/* ---- register writes --------------------------------------------------------------------------------------------- */
 
 static ts_status write_word(player *p, uint32_t addr, uint32_t mask, uint32_t value) {
     ts_place at = ts_locate(addr);
@@ -424,7 +428,7 @@ static ts_status play(player *p) {
     }
 }
 
-/* ---- the end ------------------------------------------------------------------------------------------- */
+/* ---- the end ----------------------------------------------------------------------------------------------------- */
 
 static ts_status check_end(player *p) {
     for (int col = 0; col < p->c->n_cols; col++)
@@ -519,7 +523,8 @@ static ts_status check_all(player *p) {
 ts_status ts_npu_command_check(ts_npu_command **out, const ts_npu_config *config, const void *txn, size_t len,
                                const uint64_t *arg_bytes, int n_args, const ts_claim *claims, size_t n_claims,
                                ts_rule *rule, ts_err *err) {
-    return ts_npu_command_check_carried(out, config, txn, len, arg_bytes, n_args, claims, n_claims, NULL, NULL, rule, err);
+    return ts_npu_command_check_carried(out, config, txn, len, arg_bytes, n_args, claims, n_claims, NULL, NULL, rule,
+                                        err);
 }
 
 ts_status ts_npu_command_check_carried(ts_npu_command **out, const ts_npu_config *config, const void *txn, size_t len,
@@ -587,8 +592,8 @@ ts_status ts_npu_command_from(ts_npu_command **out, const ts_npu_config *config,
     ts_buf txn = {0};
     ts_status s = ts_dispatch_finish(d, &txn, err);
     if (s == TS_OK)
-        s = ts_npu_command_check_carried(out, config, txn.data, txn.len, arg_bytes, n_args, d->claims, d->n_claims, &d->in, &d->out,
-                                         rule, err);
+        s = ts_npu_command_check_carried(out, config, txn.data, txn.len, arg_bytes, n_args, d->claims, d->n_claims,
+                                         &d->in, &d->out, rule, err);
     ts_buf_free(&txn);
     return s;
 }

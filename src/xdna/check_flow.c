@@ -4,7 +4,7 @@
 
 #define FAIL(which, ...) ts_rule_fail(err, rule, TS_RULE_##which, __VA_ARGS__)
 
-/* ---- streams ------------------------------------------------------------------------------------------- */
+/* ---- streams ----------------------------------------------------------------------------------------------------- */
 
 /* What one round of a source brings to an S2MM channel. */
 typedef struct stream {
@@ -114,7 +114,7 @@ static ts_status balance_streams(ts_npu_config *c, ts_rule *rule, ts_err *err) {
     return s;
 }
 
-/* ---- locks --------------------------------------------------------------------------------------------- */
+/* ---- locks ------------------------------------------------------------------------------------------------------- */
 
 /* Could a core whose use of locks is not declared touch the locks of this tile? */
 static bool unknown_core_near(const ts_npu_config *c, ts_tile t) {

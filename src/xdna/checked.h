@@ -47,7 +47,8 @@ static inline int ts_core_actor(ts_tile t) {
     return TS_CHANNEL_ACTORS + ts_tile_index(t);
 }
 
-/* Kinds of equations in a configuration's balance: id is an S2MM channel's actor number, or a lock (tile * 64 + number). */
+/* Kinds of equations in a configuration's balance: id is an S2MM channel's actor number, or a lock (tile * 64 +
+ * number). */
 enum { TS_EQ_STREAM, TS_EQ_LOCK };
 
 struct ts_npu_config {

@@ -131,7 +131,8 @@ static int wait_until(ts_npu_cmd *cmd, uint64_t deadline) {
     return ts_npu_ioctl(cmd->ctx->dev, TS_IOCTL_SYNCOBJ_WAIT, &w);
 }
 
-/* 0, or -errno: -ETIME when `timeout_ns` have passed, -ECANCELED when somebody wanted to stop. *waited_ns: so long it took. */
+/* 0, or -errno: -ETIME when `timeout_ns` have passed, -ECANCELED when somebody wanted to stop. *waited_ns: so long
+ * it took. */
 static int wait_for_end(ts_npu_cmd *cmd, uint64_t timeout_ns, uint64_t *waited_ns) {
     const ts_npu_dev *dev = cmd->ctx->dev;
     const uint64_t begin = dev->io->now_ns(dev->io->ud);
@@ -145,7 +146,8 @@ static int wait_for_end(ts_npu_cmd *cmd, uint64_t timeout_ns, uint64_t *waited_n
         if (r != -ETIME || at == end) return r;
         if (ts_npu_dev_stopped(dev)) return -ECANCELED;
         if (*waited_ns < PATIENCE_NS || told) continue;
-        ts_log(TS_LOG_WARN, "NPU: a command has no end after 10 s; the driver gives it up in time (newer ones after 2 s, old ones after 60 s)");
+        ts_log(TS_LOG_WARN, "NPU: a command has no end after 10 s; the driver gives it up in time (newer ones after 2 "
+                            "s, old ones after 60 s)");
         told = true;
     }
 }
@@ -163,7 +165,8 @@ ts_status ts_npu_cmd_wait(ts_npu_cmd *cmd, uint64_t timeout_ns, ts_err *err) {
     if (r < 0) {
         ctx->dead = true;
         if (r == -ECANCELED)
-            return ts_fail(err, TS_E_CANCELLED, "NPU: stopped; a command had no end after %.1f s", (double)waited_ns * 1e-9);
+            return ts_fail(err, TS_E_CANCELLED, "NPU: stopped; a command had no end after %.1f s",
+                           (double)waited_ns * 1e-9);
         return ts_npu_fail(err, TS_NPU_WAIT, r);
     }
     uint32_t head = __atomic_load_n((uint32_t *)(void *)cmd->packet.ptr, __ATOMIC_ACQUIRE);

@@ -14,7 +14,8 @@ enum { CONTEXTS = 6 }; /* that the firmware of an npu1 has */
 #define ROOM_NS UINT64_C(3000000000) /* a driver gives the command of a program that was killed up after 2 s */
 #define LOOK_NS UINT64_C(100000000)
 
-/* The contexts that are there: who has them, "columns 1-4: process 4711", for a person who wants to know whom to close. */
+/* The contexts that are there: who has them, "columns 1-4: process 4711", for a person who wants to know whom to
+ * close. */
 typedef struct holders {
     bool told; /* false: the driver does not answer */
     size_t n;
@@ -28,16 +29,17 @@ static holders find_holders(const ts_npu_dev *dev) {
     h.told = ts_npu_users(dev, e, 8, &h.n, NULL) == TS_OK;
     for (size_t i = 0; i < h.n && i < 8; i++) {
         uint32_t last = e[i].start_col + (e[i].num_col ? e[i].num_col - 1 : 0);
-        int w = snprintf(h.text + used, sizeof h.text - used, "%scolumns %u-%u: process %lld", used ? ", " : "", e[i].start_col, last,
-                         (long long)e[i].pid);
+        int w = snprintf(h.text + used, sizeof h.text - used, "%scolumns %u-%u: process %lld", used ? ", " : "",
+                         e[i].start_col, last, (long long)e[i].pid);
         if (w < 0 || (size_t)w >= sizeof h.text - used) break;
         used += (size_t)w;
     }
     return h;
 }
 
-/* Is something taken that may come free? Columns held in another width are ENODEV, and a context too many is what the firmware makes
- * of it, EINVAL [doc: Linux 7.3]; others had ENOSPC, EBUSY, EAGAIN. A device that is gone is ENODEV too, and does not answer. */
+/* Is something taken that may come free? Columns held in another width are ENODEV, and a context too many is what
+ * the firmware makes of it, EINVAL [doc: Linux 7.3]; others had ENOSPC, EBUSY, EAGAIN. A device that is gone is
+ * ENODEV too, and does not answer. */
 static bool is_taken(int result, const holders *h) {
     switch (-result) {
     case ENODEV:
@@ -55,11 +57,13 @@ static ts_status refused(int result, const holders *h, ts_err *err) {
     if (result == -ENODEV && !h->told) advice = ts_npu_advice(TS_NPU_QUERY, ENODEV);
     else if (is_taken(result, h) && h->n >= CONTEXTS) advice = ts_npu_advice(TS_NPU_CONTEXT, EBUSY);
     else if (result == -ENODEV && !h->n)
-        advice = "the driver has no columns for it, and names no program that holds any: perhaps its firmware has stopped; see the kernel log "
+        advice = "the driver has no columns for it, and names no program that holds any: perhaps its firmware has "
+                 "stopped; see the kernel log "
                  "(dmesg | grep amdxdna), or reboot";
-    ts_status s = ts_fail(err, result == -ENOMEM ? TS_E_NOMEM : TS_E_DEVICE, "NPU: %s (%s): %s%s%s%s", ts_npu_step_text(TS_NPU_CONTEXT),
-                          strerror(-result), advice, is_taken(result, h) && h->n ? " (" : "", is_taken(result, h) ? h->text : "",
-                          is_taken(result, h) && h->n ? ")" : "");
+    ts_status s =
+        ts_fail(err, result == -ENOMEM ? TS_E_NOMEM : TS_E_DEVICE, "NPU: %s (%s): %s%s%s%s",
+                ts_npu_step_text(TS_NPU_CONTEXT), strerror(-result), advice, is_taken(result, h) && h->n ? " (" : "",
+                is_taken(result, h) ? h->text : "", is_taken(result, h) && h->n ? ")" : "");
     if (err) err->os_errno = -result;
     return s;
 }
@@ -81,9 +85,12 @@ static ts_status create(ts_npu_ctx *ctx, int n_cols, ts_err *err) {
         }
         const holders h = find_holders(ctx->dev);
         if (!is_taken(r, &h) || io->now_ns(io->ud) - begin >= ROOM_NS) return refused(r, &h, err);
-        if (!told) ts_log(TS_LOG_INFO, "NPU: waiting up to 3 s for columns that others hold (%s)", h.n ? h.text : "the driver does not say who");
+        if (!told)
+            ts_log(TS_LOG_INFO, "NPU: waiting up to 3 s for columns that others hold (%s)",
+                   h.n ? h.text : "the driver does not say who");
         if (ts_npu_dev_stopped(ctx->dev))
-            return ts_fail(err, TS_E_CANCELLED, "NPU: stopped while others held the columns (%s)", h.n ? h.text : "the driver does not say who");
+            return ts_fail(err, TS_E_CANCELLED, "NPU: stopped while others held the columns (%s)",
+                           h.n ? h.text : "the driver does not say who");
         (void)io->pause(io->ud, LOOK_NS); /* a signal may mean that somebody wants to stop, which is asked next */
     }
 }
@@ -114,16 +121,18 @@ static void destroy(ts_npu_ctx *ctx) {
     ctx->carried = (ts_carried){0};
 }
 
-/* ---- who else is on the columns ------------------------------------------------------------------------ */
+/* ---- who else is on the columns ---------------------------------------------------------------------------------- */
 
 enum { LISTED = 32 };
 
 /* All contexts, *n of them, and which is ours; NULL: the driver does not say clearly. */
-static const struct ts_uapi_hwctx_entry *find_own(const ts_npu_ctx *ctx, struct ts_uapi_hwctx_entry e[LISTED], size_t *n) {
+static const struct ts_uapi_hwctx_entry *find_own(const ts_npu_ctx *ctx, struct ts_uapi_hwctx_entry e[LISTED],
+                                                  size_t *n) {
     const struct ts_uapi_hwctx_entry *own = NULL;
     size_t alike = 0;
     if (!ctx->handle || ts_npu_users(ctx->dev, e, LISTED, n, NULL) != TS_OK || *n > LISTED) return NULL;
-    /* numbers of contexts are told anew for each process, and in a container the process has another number there [doc] */
+    /* numbers of contexts are told anew for each process, and in a container the process has another number there
+     * [doc] */
     for (size_t i = 0; i < *n; i++) {
         if (e[i].context_id != ctx->handle || e[i].num_col != (uint32_t)ts_npu_config_cols(ctx->config)) continue;
         alike++;
@@ -158,7 +167,8 @@ static bool has_ended(int64_t pid) {
     return state && state[1] == ' ' && (state[2] == 'Z' || state[2] == 'X');
 }
 
-/* A process that shares our columns and has ended, 0: none that is seen. Only where the driver's numbers of processes are ours. */
+/* A process that shares our columns and has ended, 0: none that is seen. Only where the driver's numbers of
+ * processes are ours. */
 static int64_t find_ended(const ts_npu_ctx *ctx) {
     struct ts_uapi_hwctx_entry e[LISTED];
     size_t n = 0;
@@ -168,22 +178,26 @@ static int64_t find_ended(const ts_npu_ctx *ctx) {
     return 0;
 }
 
-/* The driver destroys the context of a program that was killed when its last command has ended or was given up. Until then a command of
- * ours would stand behind that one, and be given up in its place, for the driver keeps one time for all [doc: 7.3]. */
+/* The driver destroys the context of a program that was killed when its last command has ended or was given up.
+ * Until then a command of ours would stand behind that one, and be given up in its place, for the driver keeps one
+ * time for all [doc: 7.3]. */
 static ts_status let_ended_go(ts_npu_ctx *ctx, ts_err *err) {
     const ts_npu_io *io = ctx->dev->io;
     const uint64_t begin = io->now_ns(io->ud);
     int64_t pid;
     for (bool told = false; (pid = find_ended(ctx)) != 0 && io->now_ns(io->ud) - begin < ROOM_NS; told = true) {
-        if (!told) ts_log(TS_LOG_INFO, "NPU: waiting up to 3 s for the last command of process %lld, which has ended", (long long)pid);
+        if (!told)
+            ts_log(TS_LOG_INFO, "NPU: waiting up to 3 s for the last command of process %lld, which has ended",
+                   (long long)pid);
         if (ts_npu_dev_stopped(ctx->dev))
-            return ts_fail(err, TS_E_CANCELLED, "NPU: stopped while process %lld, which has ended, had a command under way", (long long)pid);
+            return ts_fail(err, TS_E_CANCELLED,
+                           "NPU: stopped while process %lld, which has ended, had a command under way", (long long)pid);
         (void)io->pause(io->ud, LOOK_NS);
     }
     return TS_OK;
 }
 
-/* ---- contexts ------------------------------------------------------------------------------------------ */
+/* ---- contexts ---------------------------------------------------------------------------------------------------- */
 
 static ts_status create_configured(ts_npu_ctx *ctx, ts_err *err) {
     TS_TRY(create(ctx, ts_npu_config_cols(ctx->config), err));

@@ -55,7 +55,7 @@ struct ts_design {
     ts_err err; /* the first error; code TS_OK: none */
 };
 
-/* ---- errors are kept ----------------------------------------------------------------------------------- */
+/* ---- errors are kept --------------------------------------------------------------------------------------------- */
 
 TS_PRINTF(3, 4) static void fail(ts_design *d, ts_status code, const char *fmt, ...);
 static void fail(ts_design *d, ts_status code, const char *fmt, ...) {
@@ -111,7 +111,7 @@ void ts_design_free(ts_design *d) {
     ts_free(d);
 }
 
-/* ---- the description ----------------------------------------------------------------------------------- */
+/* ---- the description --------------------------------------------------------------------------------------------- */
 
 /* The lowest free place of `bytes` in [lo, hi), or -1: first fit over the buffers of the tile. */
 static int64_t first_fit(const ts_design *d, ts_tile tile, uint32_t lo, uint32_t hi, uint32_t bytes) {
@@ -321,7 +321,7 @@ void ts_design_packets(ts_design *d, int id, ts_end src, const ts_end *dst, int 
     else add_flow(d, src, dst, n_dst, id, keep_header);
 }
 
-/* ---- where things lie ---------------------------------------------------------------------------------- */
+/* ---- where things lie -------------------------------------------------------------------------------------------- */
 
 uint32_t ts_design_addr(const ts_design *d, ts_tile_buf handle) {
     const buffer *b = buffer_of(d, handle);
@@ -356,7 +356,7 @@ int ts_design_core_lock(const ts_design *d, ts_tile_lock handle, ts_tile core) {
     return w < 0 ? -1 : 16 * w + l->number;
 }
 
-/* ---- the PDI ------------------------------------------------------------------------------------------- */
+/* ---- the PDI ----------------------------------------------------------------------------------------------------- */
 
 enum { CHANNEL_RESET = 2 }; /* bit 1 of a core's or memtile's channel control */
 

@@ -31,8 +31,8 @@ bool ts_npu_dev_stopped(const ts_npu_dev *dev) {
 
 enum { INFO_ROOM = 4096 };
 
-/* A structure of `len` bytes into *out. Kernels before 7 write all of theirs, whatever size they are told, and one may come with a
- * larger structure: the answer has room. */
+/* A structure of `len` bytes into *out. Kernels before 7 write all of theirs, whatever size they are told, and one
+ * may come with a larger structure: the answer has room. */
 static int query(const ts_npu_dev *dev, uint32_t param, void *out, uint32_t len) {
     char room[INFO_ROOM] = {0};
     struct ts_uapi_get_info g = {.param = param, .buffer_size = len, .buffer = (uint64_t)(uintptr_t)room};
@@ -163,7 +163,8 @@ void ts_npu_dev_close(ts_npu_dev *dev) {
 
 ts_status ts_npu_users(const ts_npu_dev *dev, struct ts_uapi_hwctx_entry *out, size_t cap, size_t *n,
                        ts_err *err) {
-    struct ts_uapi_hwctx_entry all[32]; /* a kernel's list has 6 at most, and ends where the room does, or is refused (before 6.18) */
+    /* a kernel's list has 6 at most, and ends where the room does, or is refused (before 6.18) */
+    struct ts_uapi_hwctx_entry all[32];
     int r = query(dev, TS_UAPI_INFO_HW_CONTEXTS, all, sizeof all);
     if (r < 0) return ts_npu_fail(err, TS_NPU_QUERY, r);
     /* What buffer_size says afterwards depends on the kernel: bytes written, or bytes left. An entry has columns. */

@@ -12,7 +12,8 @@ typedef struct ts_npu_info {
     struct ts_uapi_aie_metadata array;
 } ts_npu_info;
 
-/* Asked about ten times a second while the runtime waits for something that takes seconds; true: give up (TS_E_CANCELLED). */
+/* Asked about ten times a second while the runtime waits for something that takes seconds; true: give up
+ * (TS_E_CANCELLED). */
 typedef struct ts_npu_stop {
     ts_stop_fn *asked; /* NULL: nobody is asked */
     void *ud;
@@ -45,11 +46,12 @@ bool ts_npu_dev_stopped(const ts_npu_dev *dev);
 /* One request, repeated while a signal interrupts it. 0 or -errno. */
 int ts_npu_ioctl(const ts_npu_dev *dev, uint32_t request, void *arg);
 
-/* The clocks as they are now, in MHz: controller, array. false: the driver does not say. Without a context the chip runs slower, half
- * as fast in Linux 7.3 [doc]: whatever is said about a run needs the clock of the run. */
+/* The clocks as they are now, in MHz: controller, array. false: the driver does not say. Without a context the chip
+ * runs slower, half as fast in Linux 7.3 [doc]: whatever is said about a run needs the clock of the run. */
 bool ts_npu_clocks(const ts_npu_dev *dev, uint32_t *mp_mhz, uint32_t *h_mhz);
 
-/* The array's clock in MHz as it was seen while commands were under way: the last time, the least, the most. All 0: it was not. */
+/* The array's clock in MHz as it was seen while commands were under way: the last time, the least, the most. All 0:
+ * it was not. */
 typedef struct ts_npu_clock {
     uint32_t mhz, least, most;
 } ts_npu_clock;

@@ -55,7 +55,8 @@ void ts_dispatch_begin(ts_dispatch *p, const ts_carried *in) {
         ts_dispatch_channel *ch = channel_of(p, c->col, TS_MM2S, c->channel);
         if (!ch) return;
         if (ch->n || c->bd >= TS_SHIM_BDS || p->live[c->col] & 1u << c->bd) {
-            fail(p, TS_E_INVAL, "column %u MM2S %u: what was left behind is one transfer a channel", c->col, c->channel);
+            fail(p, TS_E_INVAL, "column %u MM2S %u: what was left behind is one transfer a channel", c->col,
+                 c->channel);
             return;
         }
         ch->task[ch->n++].bd = c->bd;
@@ -98,17 +99,17 @@ void ts_dispatch_task(ts_dispatch *p, const ts_shim_task *t) {
              dir_name(t->dir), t->channel, t->arg, (unsigned long long)t->offset, t->words, repeat);
         return;
     }
-    if (t->ahead && (t->dir != TS_MM2S || t->token || repeat > 1 || t->bd >= TS_SHIM_BDS || p->live[t->col] & 1u << t->bd ||
-                     p->out.n == 2 * TS_COLS)) {
-        fail(p, TS_E_INVAL, "column %d MM2S %d: a transfer ahead of time is plain, and its descriptor %u is free", t->col, t->channel,
-             t->bd);
+    if (t->ahead && (t->dir != TS_MM2S || t->token || repeat > 1 || t->bd >= TS_SHIM_BDS ||
+                     p->live[t->col] & 1u << t->bd || p->out.n == 2 * TS_COLS)) {
+        fail(p, TS_E_INVAL, "column %d MM2S %d: a transfer ahead of time is plain, and its descriptor %u is free",
+             t->col, t->channel, t->bd);
         return;
     }
     int bd = t->bd;
     if (t->ahead) {
         p->live[t->col] |= (uint16_t)(1u << bd);
-        p->out.task[p->out.n++] = (ts_carry){.col = (uint8_t)t->col, .channel = (uint8_t)t->channel, .bd = t->bd, .packet = t->packet,
-                                             .packet_id = t->packet_id, .words = t->words};
+        p->out.task[p->out.n++] = (ts_carry){.col = (uint8_t)t->col, .channel = (uint8_t)t->channel, .bd = t->bd,
+                                             .packet = t->packet, .packet_id = t->packet_id, .words = t->words};
     } else {
         bd = take_bd(p, t->col);
     }

@@ -9,7 +9,8 @@
  *     checker, which repeats the account, and the simulator tests it. The first error is kept and returned by
  *     ts_dispatch_finish;
  *   - a transfer may be started *ahead*, for the next command: it is still under way at the end. It must fit into the
- *     ring of buffers that it goes to, so that it ends whatever happens, and only a command that begins with it may follow. */
+ *     ring of buffers that it goes to, so that it ends whatever happens, and only a command that begins with it may
+ *     follow. */
 #ifndef TS_XDNA_DISPATCH_H
 #define TS_XDNA_DISPATCH_H
 

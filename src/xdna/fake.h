@@ -16,7 +16,8 @@
 
 #include <stdbool.h>
 
-/* Kernels. What the first three answer was recorded from the driver itself (tests/qemu/answers), the last is read in its source. */
+/* Kernels. What the first three answer was recorded from the driver itself (tests/qemu/answers), the last is read in
+ * its source. */
 typedef enum ts_fake_profile {
     TS_FAKE_7_3,      /* Linux 7.3, shared virtual addresses */
     TS_FAKE_7_3_IOVA, /* the same with force_iova: buffers have addresses of their own */
@@ -165,7 +166,7 @@ const ts_fake_verdict *ts_fake_first_violation(const ts_fake *f); /* rule TS_FAK
 const ts_fake_verdict *ts_fake_last(const ts_fake *f);
 void ts_fake_forgive(ts_fake *f); /* forget violations */
 
-/* ---- failures that real machines have ------------------------------------------------------------------ */
+/* ---- failures that real machines have ---------------------------------------------------------------------------- */
 
 enum { TS_FAKE_OPEN = 1, TS_FAKE_MMAP = 2 }; /* calls that are no ioctl, for ts_fake_fail */
 /* The nth call from now (1 = the next) with that request answers -error. */
@@ -183,9 +184,10 @@ typedef enum ts_fake_ending {
 void ts_fake_end_command(ts_fake *f, int nth, ts_fake_ending ending);
 /* Another program comes. */
 void ts_fake_add_user(ts_fake *f, const ts_fake_user *user);
-/* Before the nth command from now, and before each `every`th after that (0: no more), the array is configured anew, in silence:
- * what was in it is lost. So do the driver after runtime suspend (5 s without a command), after the system's sleep and after any
- * program's time-out, and the firmware where contexts of equal width share columns [doc]. nth 0: not any more. */
+/* Before the nth command from now, and before each `every`th after that (0: no more), the array is configured anew,
+ * in silence: what was in it is lost. So do the driver after runtime suspend (5 s without a command), after the
+ * system's sleep and after any program's time-out, and the firmware where contexts of equal width share columns
+ * [doc]. nth 0: not any more. */
 void ts_fake_reconfigure(ts_fake *f, int nth, int every);
 uint64_t ts_fake_reconfigured(const ts_fake *f); /* how often so far */
 /* From now on every call answers -ENODEV. */

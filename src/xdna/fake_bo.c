@@ -1,5 +1,6 @@
-/* Buffers of the fake node: the heap and its pieces, what is shared, where it is mapped and for how long it lives. As in the
- * kernel a closed handle is only a handle less: mappings, commands, contexts and pieces of the heap keep what they need. */
+/* Buffers of the fake node: the heap and its pieces, what is shared, where it is mapped and for how long it lives.
+ * As in the kernel a closed handle is only a handle less: mappings, commands, contexts and pieces of the heap keep
+ * what they need. */
 #define _GNU_SOURCE /* MAP_FIXED_NOREPLACE */
 #include "xdna/fake_int.h"
 
@@ -12,7 +13,7 @@
 #define BROKEN(f, which, error, ...) fake_broken(f, TS_FAKE_RULE_##which, error, __VA_ARGS__)
 #define FIRST_OFFSET                 (UINT64_C(1) << 32) /* map offsets below are no buffer's */
 
-/* ---- objects ------------------------------------------------------------------------------------------- */
+/* ---- objects ----------------------------------------------------------------------------------------------------- */
 
 fake_bo *fake_find_bo(const fake_client *c, uint32_t handle) {
     for (size_t i = 0; handle && i < c->n_bos; i++)
@@ -83,7 +84,8 @@ static fake_bo *add_bo(fake_client *c, uint32_t type, uint64_t size) {
 static uint64_t next_piece(const fake_client *c, uint64_t at) {
     uint64_t next = TS_HEAP_BASE + TS_HEAP_BYTES;
     for (size_t i = 0; i < c->n_bos; i++)
-        if (c->bos[i]->type == TS_UAPI_BO_DEV && c->bos[i]->dev_addr >= at && c->bos[i]->dev_addr < next) next = c->bos[i]->dev_addr;
+        if (c->bos[i]->type == TS_UAPI_BO_DEV && c->bos[i]->dev_addr >= at && c->bos[i]->dev_addr < next)
+            next = c->bos[i]->dev_addr;
     return next;
 }
 
@@ -128,12 +130,15 @@ static int add_memory(ts_fake *f, fake_client *c, uint32_t type, uint64_t size, 
     return 0;
 }
 
-/* ---- calls --------------------------------------------------------------------------------------------- */
+/* ---- calls ------------------------------------------------------------------------------------------------------- */
 
 static int create_heap(ts_fake *f, fake_client *c, const struct ts_uapi_create_bo *a, fake_bo **out) {
     const bool is_7_3 = fake_is_7_3(f);
     if (a->size != TS_HEAP_BYTES)
-        return BROKEN(f, HEAP_SIZE, is_7_3 && a->size && a->size % TS_HEAP_BYTES == 0 ? ENOSPC : !is_7_3 && !a->size ? ENOSPC : EINVAL,
+        return BROKEN(f, HEAP_SIZE,
+                      is_7_3 && a->size && a->size % TS_HEAP_BYTES == 0 ? ENOSPC
+                      : !is_7_3 && !a->size                             ? ENOSPC
+                                                                        : EINVAL,
                       "%llu bytes", (unsigned long long)a->size);
     if (c->heap) return BROKEN(f, HEAP_ONCE, is_7_3 ? ENOSPC : EBUSY, "a second heap");
     int e = add_memory(f, c, a->type, a->size, out);
@@ -157,13 +162,15 @@ static int create_dev(ts_fake *f, fake_client *c, const struct ts_uapi_create_bo
 static int create_shared(ts_fake *f, fake_client *c, const struct ts_uapi_create_bo *a, fake_bo **out) {
     const bool is_packet = a->type == TS_UAPI_BO_CMD;
     if (!a->size) return BROKEN(f, BO_SIZE, is_packet && !fake_is_7_3(f) ? EINVAL : ENOSPC, "0 bytes");
-    if (is_packet && (a->size < 4 || a->size > TS_CMD_BO_MAX)) return BROKEN(f, CMD_SIZE, EINVAL, "%llu bytes", (unsigned long long)a->size);
+    if (is_packet && (a->size < 4 || a->size > TS_CMD_BO_MAX))
+        return BROKEN(f, CMD_SIZE, EINVAL, "%llu bytes", (unsigned long long)a->size);
     if (a->size > INT64_MAX - FAKE_PAGE) return -EINVAL;
     const uint64_t size = (a->size + FAKE_PAGE - 1) & ~(uint64_t)(FAKE_PAGE - 1);
     if (size > (UINT64_C(1) << 44)) return -ENOMEM;
     int e = add_memory(f, c, a->type, size, out);
     if (e < 0) return e;
-    if (fake_by_iova(f)) (*out)->dev_addr = f->next_iova -= size + FAKE_PAGE; /* the hole shows transfers that go too far */
+    /* the hole shows transfers that go too far */
+    if (fake_by_iova(f)) (*out)->dev_addr = f->next_iova -= size + FAKE_PAGE;
     return 0;
 }
 
@@ -226,13 +233,15 @@ int fake_gem_close(ts_fake *f, fake_client *c, const struct ts_uapi_gem_close *a
     if (a->pad) BROKEN(f, MUST_BE_ZERO, 0, "pad");
     if (b->busy) BROKEN(f, BUSY, 0, "buffer %u is closed while a command uses it", a->handle);
     if (b->mem.user) BROKEN(f, ORDER_OF_END, 0, "buffer %u is closed while it is mapped", a->handle);
-    if (b->pins) BROKEN(f, ORDER_OF_END, 0, "%s", b == c->heap ? "the heap is closed before its buffers" : "the PDI of a context is closed");
+    if (b->pins)
+        BROKEN(f, ORDER_OF_END, 0, "%s",
+               b == c->heap ? "the heap is closed before its buffers" : "the PDI of a context is closed");
     b->handle = 0;
     fake_put_bo(c, b);
     return 0;
 }
 
-/* ---- mappings ------------------------------------------------------------------------------------------ */
+/* ---- mappings ---------------------------------------------------------------------------------------------------- */
 
 static fake_bo *bo_at(const fake_client *c, uint64_t offset) {
     for (size_t i = 0; i < c->n_bos; i++)
@@ -285,7 +294,8 @@ int fake_unmap(ts_fake *f, fake_client **client, void *addr, size_t len) {
             while (f->ctx[i].client == *client && f->ctx[i].n_jobs && b->busy && fake_run_one(f, &f->ctx[i])) {}
         BROKEN(f, BUSY, 0, "buffer %u is unmapped while a command uses it", b->handle);
     }
-    if (b == (*client)->heap && fake_has_ctx(f, *client) && !f->unplugged) BROKEN(f, ORDER_OF_END, 0, "the heap is unmapped under a context");
+    if (b == (*client)->heap && fake_has_ctx(f, *client) && !f->unplugged)
+        BROKEN(f, ORDER_OF_END, 0, "the heap is unmapped under a context");
     munmap(addr, len);
     b->mem.user = NULL;
     if (f->o.profile == TS_FAKE_7_3) b->told = 0;

@@ -22,7 +22,7 @@ bool fake_has_ctx(const ts_fake *f, const fake_client *c) {
     return false;
 }
 
-/* ---- fences -------------------------------------------------------------------------------------------- */
+/* ---- fences ------------------------------------------------------------------------------------------------------ */
 
 static fake_fence *find_fence(const fake_client *c, uint32_t handle) {
     for (size_t i = 0; handle && i < c->n_fences; i++)
@@ -31,9 +31,11 @@ static fake_fence *find_fence(const fake_client *c, uint32_t handle) {
 }
 
 int fake_wait(ts_fake *f, fake_client *c, const struct ts_uapi_syncobj_timeline_wait *a) {
-    if (a->flags & ~(uint32_t)(TS_UAPI_WAIT_ALL | TS_UAPI_WAIT_FOR_SUBMIT)) return BROKEN(f, WAIT_FLAGS, EINVAL, "0x%x", a->flags);
+    if (a->flags & ~(uint32_t)(TS_UAPI_WAIT_ALL | TS_UAPI_WAIT_FOR_SUBMIT))
+        return BROKEN(f, WAIT_FLAGS, EINVAL, "0x%x", a->flags);
     if (a->pad) return BROKEN(f, MUST_BE_ZERO, EINVAL, "pad");
-    if (a->count_handles != 1) return BROKEN(f, WAIT_HANDLE, a->count_handles ? EINVAL : 0, "%u handles", a->count_handles);
+    if (a->count_handles != 1)
+        return BROKEN(f, WAIT_HANDLE, a->count_handles ? EINVAL : 0, "%u handles", a->count_handles);
     if (!a->handles || !a->points) return BROKEN(f, POINTER, EFAULT, "handles or points");
     uint32_t handle;
     uint64_t point;
@@ -50,7 +52,8 @@ int fake_wait(ts_fake *f, fake_client *c, const struct ts_uapi_syncobj_timeline_
         while (x && point >= x->n_done && alive) alive = fake_run_one(f, x);
         if (alive) return 0;
     }
-    const int64_t left = a->timeout_nsec - (int64_t)f->io.now_ns(f); /* nothing comes any more: wait as long as was asked */
+    /* nothing comes any more: wait as long as was asked */
+    const int64_t left = a->timeout_nsec - (int64_t)f->io.now_ns(f);
     if (left > 0) f->passed_ns += (uint64_t)left;
     return -ETIME;
 }
@@ -64,7 +67,7 @@ int fake_destroy_syncobj(ts_fake *f, fake_client *c, const struct ts_uapi_syncob
     return 0;
 }
 
-/* ---- columns ------------------------------------------------------------------------------------------- */
+/* ---- columns ----------------------------------------------------------------------------------------------------- */
 
 /* Some columns that are held, by another program or by a context of ours. */
 typedef struct held {
@@ -80,14 +83,16 @@ static int list_held(const ts_fake *f, held *out) {
     return n;
 }
 
-/* As the driver's solver: of columns 1 to 4 the first that are free; else those that are held in the same width, by the fewest
- * contexts and of these the oldest, which are shared; else, where others hold them in another width, none. */
+/* As the driver's solver: of columns 1 to 4 the first that are free; else those that are held in the same width, by
+ * the fewest contexts and of these the oldest, which are shared; else, where others hold them in another width,
+ * none. */
 static int place_columns(ts_fake *f, fake_ctx *x) {
     held h[FAKE_CTXS + 6];
     const int n = list_held(f, h);
     for (x->start_col = 1; x->start_col + x->n_cols <= 5; x->start_col++) {
         bool free_cols = true;
-        for (int i = 0; i < n; i++) free_cols &= x->start_col + x->n_cols <= h[i].start || x->start_col >= h[i].start + h[i].n;
+        for (int i = 0; i < n; i++)
+            free_cols &= x->start_col + x->n_cols <= h[i].start || x->start_col >= h[i].start + h[i].n;
         if (!free_cols) continue;
         x->partition = ++f->n_partitions;
         return 0;
@@ -97,7 +102,9 @@ static int place_columns(ts_fake *f, fake_ctx *x) {
     for (int i = 0; i < n; i++) {
         int sharers = 0;
         for (int k = 0; k < n; k++) sharers += h[k].start == h[i].start && h[k].n == h[i].n;
-        if (h[i].n != x->n_cols || (best && (sharers > fewest || (sharers == fewest && h[i].partition >= best->partition)))) continue;
+        if (h[i].n != x->n_cols ||
+            (best && (sharers > fewest || (sharers == fewest && h[i].partition >= best->partition))))
+            continue;
         best = &h[i];
         fewest = sharers;
     }
@@ -119,9 +126,10 @@ void fake_clocks(const ts_fake *f, uint32_t *npu_mhz, uint32_t *h_mhz) {
     *h_mhz = low ? idle : most;
 }
 
-/* ---- contexts ------------------------------------------------------------------------------------------ */
+/* ---- contexts ---------------------------------------------------------------------------------------------------- */
 
-/* Columns, buffers of the driver's own and the firmware's consent for a context; what was taken is given back on failure. */
+/* Columns, buffers of the driver's own and the firmware's consent for a context; what was taken is given back on
+ * failure. */
 static int set_up(ts_fake *f, fake_client *c, fake_ctx *x) {
     int e = 0, n_own = 0;
     for (; n_own < TS_CMDS_IN_FLIGHT && e == 0; n_own++) {
@@ -230,15 +238,17 @@ int fake_config_hwctx(ts_fake *f, fake_client *c, const struct ts_uapi_config_hw
     memcpy(&cu, (const char *)(uintptr_t)a->param_val + sizeof head, sizeof cu);
     fake_bo *b = fake_find_bo(c, cu.cu_bo);
     if (cu.pad[0] | cu.pad[1] | cu.pad[2]) return BROKEN(f, MUST_BE_ZERO, EINVAL, "pad of a CU");
-    if (!b || b->type != TS_UAPI_BO_DEV || cu.cu_func) return BROKEN(f, CFG_BO, EINVAL, "handle %u, function %u", cu.cu_bo, cu.cu_func);
+    if (!b || b->type != TS_UAPI_BO_DEV || cu.cu_func)
+        return BROKEN(f, CFG_BO, EINVAL, "handle %u, function %u", cu.cu_bo, cu.cu_func);
     x->pdi = b;
-    int e = f->o.profile == TS_FAKE_6_14 ? fake_load_pdi(f, x) : 0; /* the others do not wait for the firmware's answer */
+    /* the others do not wait for the firmware's answer */
+    int e = f->o.profile == TS_FAKE_6_14 ? fake_load_pdi(f, x) : 0;
     if (e < 0) x->pdi = NULL;
     else b->pins++;
     return e;
 }
 
-/* ---- queries ------------------------------------------------------------------------------------------- */
+/* ---- queries ----------------------------------------------------------------------------------------------------- */
 
 /* Our contexts in the order in which they are listed: by file, then by number. */
 static int in_order(const ts_fake *f, const fake_ctx **out) {
@@ -247,7 +257,9 @@ static int in_order(const ts_fake *f, const fake_ctx **out) {
         const fake_ctx *x = &f->ctx[i];
         if (!x->client) continue;
         int k = n++;
-        for (; k > 0 && (out[k - 1]->client->born > x->client->born || (out[k - 1]->client == x->client && out[k - 1]->handle > x->handle)); k--)
+        for (; k > 0 && (out[k - 1]->client->born > x->client->born ||
+                         (out[k - 1]->client == x->client && out[k - 1]->handle > x->handle));
+             k--)
             out[k] = out[k - 1];
         out[k] = x;
     }

@@ -1,5 +1,5 @@
-/* fake_int.h - the insides of the strict fake node; shared by fake_bo.c, fake_ctx.c, fake_mem.c, fake_run.c and io_fake.c
- * only. Depends on: fake.h, uapi.h, txn.h. */
+/* fake_int.h - the insides of the strict fake node; shared by fake_bo.c, fake_ctx.c, fake_mem.c, fake_run.c and
+ * io_fake.c only. Depends on: fake.h, uapi.h, txn.h. */
 #ifndef TS_XDNA_FAKE_INT_H
 #define TS_XDNA_FAKE_INT_H
 
@@ -103,7 +103,7 @@ struct ts_fake {
 /* Note that the call being answered breaks a rule (the first one stands); returns -error. */
 TS_PRINTF(4, 5) int fake_broken(ts_fake *f, ts_fake_rule rule, int error, const char *fmt, ...);
 
-/* ---- fake_mem.c ---------------------------------------------------------------------------------------- */
+/* ---- fake_mem.c -------------------------------------------------------------------------------------------------- */
 
 int fake_mem_new(fake_mem *m, size_t bytes, bool coherent); /* 0 or -errno */
 void fake_mem_free(fake_mem *m);
@@ -112,7 +112,7 @@ void fake_mem_flush(ts_fake *f, fake_mem *m, size_t off, size_t len);
 void fake_mem_read(ts_fake *f, const fake_mem *m, size_t off, void *data, size_t len);
 void fake_mem_write(ts_fake *f, fake_mem *m, size_t off, const void *data, size_t len);
 
-/* ---- io_fake.c ----------------------------------------------------------------------------------------- */
+/* ---- io_fake.c --------------------------------------------------------------------------------------------------- */
 
 /* Why this command ends otherwise than by being run, if a failure was asked for. */
 ts_fake_ending fake_take_ending(ts_fake *f);
@@ -127,7 +127,7 @@ static inline bool fake_by_iova(const ts_fake *f) {
     return f->o.profile == TS_FAKE_7_3_IOVA;
 }
 
-/* ---- fake_bo.c: buffers and mappings -------------------------------------------------------------------- */
+/* ---- fake_bo.c: buffers and mappings ----------------------------------------------------------------------------- */
 
 fake_bo *fake_find_bo(const fake_client *c, uint32_t handle);
 /* The memory behind a buffer and where in it the buffer begins. */
@@ -151,7 +151,7 @@ int fake_map(ts_fake *f, fake_client *c, void *want, size_t len, uint64_t offset
 fake_bo *fake_find_mapping(ts_fake *f, const void *addr, size_t len, fake_client **client);
 int fake_unmap(ts_fake *f, fake_client **client, void *addr, size_t len);
 
-/* ---- fake_ctx.c: columns, contexts, fences --------------------------------------------------------------- */
+/* ---- fake_ctx.c: columns, contexts, fences ----------------------------------------------------------------------- */
 
 fake_ctx *fake_find_ctx(ts_fake *f, const fake_client *c, uint32_t handle); /* NULL breaks a rule */
 bool fake_has_ctx(const ts_fake *f, const fake_client *c);
@@ -165,7 +165,7 @@ int fake_info_contexts(ts_fake *f, struct ts_uapi_get_info *g);
 int fake_info_status(ts_fake *f, const struct ts_uapi_get_info *g);
 void fake_clocks(const ts_fake *f, uint32_t *npu_mhz, uint32_t *h_mhz);
 
-/* ---- fake_run.c ---------------------------------------------------------------------------------------- */
+/* ---- fake_run.c -------------------------------------------------------------------------------------------------- */
 
 /* Is the packet in order? 0 or -errno. */
 int fake_check_packet(ts_fake *f, const fake_ctx *x, const fake_job *job);

@@ -28,7 +28,8 @@ static void put_word(const fake_job *job, size_t i, uint32_t w) {
 /* Newer drivers spoil the payload of a packet that has failed: it says what they know of the failure, or nothing. */
 static void set_state(const ts_fake *f, const fake_job *job, uint32_t state) {
     put_word(job, 0, (packet_word(job, 0) & ~15u) | state);
-    for (size_t i = 1; fake_is_7_3(f) && state != TS_CMD_COMPLETED && i < job->cmd->size / 4; i++) put_word(job, i, UINT32_MAX);
+    for (size_t i = 1; fake_is_7_3(f) && state != TS_CMD_COMPLETED && i < job->cmd->size / 4; i++)
+        put_word(job, i, UINT32_MAX);
 }
 
 /* The buffer of the client that covers [addr, addr + len) for the device; *off is where in it. */
@@ -83,7 +84,7 @@ int fake_check_packet(ts_fake *f, const fake_ctx *x, const fake_job *job) {
     return 0;
 }
 
-/* ---- the bus ------------------------------------------------------------------------------------------- */
+/* ---- the bus ----------------------------------------------------------------------------------------------------- */
 
 typedef struct bus {
     ts_fake *f;
@@ -133,7 +134,7 @@ static int bus_write(void *ud, uint64_t addr, const void *data, size_t len) {
     return 0;
 }
 
-/* ---- running ------------------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 /* Bytes of a device buffer as the device reads them. */
 static bool read_device(ts_fake *f, fake_ctx *x, fake_bo *b, size_t at, size_t len, ts_buf *out) {

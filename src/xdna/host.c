@@ -157,7 +157,8 @@ void ts_npu_host_probe(ts_npu_host *h, const char *root) {
     read_line(path, line, sizeof line);
     h->amd_iommu_off = has_word(line, "amd_iommu=off") || has_word(line, "iommu=off");
     h->iommu_pt = has_word(line, "iommu=pt");
-    if (*root ? !ts_cpu_hypervisor_of(NULL, root, h->hypervisor, sizeof h->hypervisor) : !ts_cpu_hypervisor(h->hypervisor, sizeof h->hypervisor))
+    if (*root ? !ts_cpu_hypervisor_of(NULL, root, h->hypervisor, sizeof h->hypervisor)
+              : !ts_cpu_hypervisor(h->hypervisor, sizeof h->hypervisor))
         h->hypervisor[0] = 0;
     struct rlimit r;
     h->memlock =
@@ -169,12 +170,17 @@ static bool kernel_older(const ts_npu_host *h, int major, int minor) {
            (h->kernel_major < major || (h->kernel_major == major && h->kernel_minor < minor));
 }
 
-/* Why a driver that is there has not taken the chip, as far as can be seen from here; its own words are in the kernel log. */
+/* Why a driver that is there has not taken the chip, as far as can be seen from here; its own words are in the
+ * kernel log. */
 static const char *why_refused(const ts_npu_host *h) {
-    if (!h->firmware) return ": the firmware is missing; install linux-firmware (Debian: firmware-amd-graphics), then load the driver again";
-    if (!h->iommu_groups) return ": it needs the IOMMU; enable it in the BIOS and remove amd_iommu=off from the kernel command line";
+    if (!h->firmware)
+        return ": the firmware is missing; install linux-firmware (Debian: firmware-amd-graphics), then load the "
+               "driver again";
+    if (!h->iommu_groups)
+        return ": it needs the IOMMU; enable it in the BIOS and remove amd_iommu=off from the kernel command line";
     if (*h->hypervisor) return ": in a virtual machine drivers from Linux 7 on refuse to";
-    return ": its firmware does not start, perhaps after an earlier hang or with a file that does not fit; reboot, or update linux-firmware";
+    return ": its firmware does not start, perhaps after an earlier hang or with a file that does not fit; reboot, or "
+           "update linux-firmware";
 }
 
 ts_status ts_npu_host_node(const ts_npu_host *h, char *path, size_t len, ts_err *err) {
@@ -196,8 +202,10 @@ ts_status ts_npu_host_node(const ts_npu_host *h, char *path, size_t len, ts_err 
         return ts_fail(err, TS_E_DEVICE, "NPU: kernel %s has no amdxdna driver: it needs Linux 6.14 or newer",
                        h->kernel);
     if (!npu1->driver[0] && h->loaded)
-        return ts_fail(err, TS_E_DEVICE, "NPU: the amdxdna driver is loaded, but has not taken %s%s (sudo dmesg | grep amdxdna says more)",
-                       npu1->slot, why_refused(h));
+        return ts_fail(
+            err, TS_E_DEVICE,
+            "NPU: the amdxdna driver is loaded, but has not taken %s%s (sudo dmesg | grep amdxdna says more)",
+            npu1->slot, why_refused(h));
     if (!npu1->driver[0])
         return ts_fail(
             err, TS_E_DEVICE,
@@ -234,7 +242,9 @@ const char *ts_npu_host_warning(const ts_npu_host *h, uint64_t locked_bytes, int
         return buf;
     }
     if (h->iommu_pt && kernel_older(h, 6, 18) && n++ == i) { /* 6.18.15 and 7.3.4 do with it */
-        put(buf, len, "iommu=pt is on the command line of kernel %s: with drivers before 6.18 opening the NPU fails; remove it", h->kernel);
+        put(buf, len,
+            "iommu=pt is on the command line of kernel %s: with drivers before 6.18 opening the NPU fails; remove it",
+            h->kernel);
         return buf;
     }
     if (!h->firmware && n++ == i) {
@@ -253,7 +263,7 @@ const char *ts_npu_host_warning(const ts_npu_host *h, uint64_t locked_bytes, int
     return NULL;
 }
 
-/* ---- the kernel log ------------------------------------------------------------------------------------ */
+/* ---- the kernel log ---------------------------------------------------------------------------------------------- */
 
 /* The line that begins at `at`, its end not included. */
 static size_t line_len(const char *at, const char *end) {
@@ -261,7 +271,8 @@ static size_t line_len(const char *at, const char *end) {
     return (size_t)((nl ? nl : end) - at);
 }
 
-/* Is a line of the log for a report? The IOMMU writes "IO_PAGE_FAULT device=c4:00.1", with or without "0000:" in front. */
+/* Is a line of the log for a report? The IOMMU writes "IO_PAGE_FAULT device=c4:00.1", with or without "0000:" in
+ * front. */
 static bool is_of_npu(const char *line, size_t len, const char *slot) {
     if (memmem(line, len, "amdxdna", 7)) return true;
     if (!strncmp(slot, "0000:", 5)) slot += 5;
@@ -278,7 +289,8 @@ bool ts_npu_log_pick(ts_buf *out, const char *text, size_t len, const char *slot
         if (!is_of_npu(p, l, slot) || seen++ < n - max) continue;
         put(line, sizeof line, "%.*s", (int)(l < sizeof line ? l : sizeof line - 1), p);
         const char *advice = ts_npu_log_advice(line);
-        if (!ts_buf_printf(out, "%s\n", line) || (advice && !ts_buf_printf(out, "    that is: %s\n", advice))) return false;
+        if (!ts_buf_printf(out, "%s\n", line) || (advice && !ts_buf_printf(out, "    that is: %s\n", advice)))
+            return false;
     }
     return true;
 }

@@ -43,10 +43,9 @@ TS_NODISCARD ts_status ts_npu_host_node(const ts_npu_host *h, char *path, size_t
  * that a run would keep pinned. buf: storage for it. */
 const char *ts_npu_host_warning(const ts_npu_host *h, uint64_t locked_bytes, int i, char *buf, size_t len);
 
-/* The last `max` lines of the kernel log that are about the driver, or about a page fault of the chip in `slot` ("0000:c4:00.1",
- * empty: none), appended to `out`, an end of line behind each; where
- * advice.h knows a line, what it means follows in a line of its own. 0, or -errno where the log cannot be read (-EPERM: it
- * is not for everyone). */
+/* The last `max` lines of the kernel log that are about the driver, or about a page fault of the chip in `slot`
+ * ("0000:c4:00.1", empty: none), appended to `out`, an end of line behind each; where advice.h knows a line, what it
+ * means follows in a line of its own. 0, or -errno where the log cannot be read (-EPERM: it is not for everyone). */
 int ts_npu_kernel_log(ts_buf *out, const char *slot, int max);
 /* The same from a text. false: out of memory. */
 TS_NODISCARD bool ts_npu_log_pick(ts_buf *out, const char *text, size_t len, const char *slot, int max);

@@ -35,7 +35,8 @@ static int drm_mmap(void *ud, int fd, void *want, size_t len, uint64_t offset, v
         munmap(p, len);
         return -EEXIST;
     }
-    /* a child that lived on with the mapping would keep the file open, and with it contexts and columns [doc: Linux 7.3] */
+    /* a child that lived on with the mapping would keep the file open, and with it contexts and columns [doc: Linux
+     * 7.3] */
     (void)madvise(p, len, MADV_DONTFORK);
     *out = p;
     return 0;

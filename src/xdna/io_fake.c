@@ -57,7 +57,7 @@ static fake_client *client_of(ts_fake *f, int fd) {
     return NULL;
 }
 
-/* ---- failures asked for -------------------------------------------------------------------------------- */
+/* ---- failures asked for ------------------------------------------------------------------------------------------ */
 
 void ts_fake_fail(ts_fake *f, uint32_t request, int nth, int error) {
     for (int i = 0; i < FAKE_FAULTS; i++)
@@ -104,7 +104,7 @@ static int take_fault(ts_fake *f, uint32_t request) {
     return error;
 }
 
-/* ---- queries ------------------------------------------------------------------------------------------- */
+/* ---- queries ----------------------------------------------------------------------------------------------------- */
 
 static int put_text(uint64_t dst, uint64_t *len, const char *text) {
     size_t n = strlen(text), room = (size_t)*len;
@@ -124,7 +124,8 @@ static int do_version(ts_fake *f, struct ts_uapi_version *v) {
 
 int fake_put_info(ts_fake *f, const struct ts_uapi_get_info *g, const void *data, size_t len) {
     if (!g->buffer) return BROKEN(f, POINTER, EFAULT, "no buffer");
-    if (g->buffer_size < len) BROKEN(f, INFO_SIZE, 0, "%u bytes, %zu needed", g->buffer_size, len); /* and the answer is cut short */
+    /* and the answer is cut short */
+    if (g->buffer_size < len) BROKEN(f, INFO_SIZE, 0, "%u bytes, %zu needed", g->buffer_size, len);
     memcpy((void *)(uintptr_t)g->buffer, data, g->buffer_size < len ? g->buffer_size : len);
     return 0; /* buffer_size stays as it was, as the kernel leaves it */
 }
@@ -170,7 +171,7 @@ static int do_get_info(ts_fake *f, struct ts_uapi_get_info *g) {
     }
 }
 
-/* ---- the clock ----------------------------------------------------------------------------------------- */
+/* ---- the clock --------------------------------------------------------------------------------------------------- */
 
 static uint64_t fake_now_ns(void *ud) {
     const ts_fake *f = ud;
@@ -183,7 +184,7 @@ static int fake_pause(void *ud, uint64_t ns) {
     return 0;
 }
 
-/* ---- commands ------------------------------------------------------------------------------------------ */
+/* ---- commands ---------------------------------------------------------------------------------------------------- */
 
 static int do_exec_cmd(ts_fake *f, fake_client *c, struct ts_uapi_exec_cmd *a) {
     if (a->ext || a->ext_flags) return BROKEN(f, MUST_BE_ZERO, EINVAL, "ext or ext_flags");
@@ -230,7 +231,7 @@ static int do_exec_cmd(ts_fake *f, fake_client *c, struct ts_uapi_exec_cmd *a) {
     return 0;
 }
 
-/* ---- the table ----------------------------------------------------------------------------------------- */
+/* ---- the table --------------------------------------------------------------------------------------------------- */
 
 static int fake_open(void *ud, const char *path) {
     ts_fake *f = ud;
@@ -327,7 +328,8 @@ static int fake_close(void *ud, int fd) {
     size_t n_left = 0;
     for (size_t i = 0; i < c->n_bos; i++) n_left += c->bos[i]->handle || c->bos[i]->mem.user;
     if (!f->unplugged && (n_left || fake_has_ctx(f, c) || c->n_fences))
-        BROKEN(f, LEFT_OVER, 0, "%zu buffers, %zu fences, %s", n_left, c->n_fences, fake_has_ctx(f, c) ? "a context" : "no context");
+        BROKEN(f, LEFT_OVER, 0, "%zu buffers, %zu fences, %s", n_left, c->n_fences,
+               fake_has_ctx(f, c) ? "a context" : "no context");
     c->fd = -1;
     if (!fake_is_7_3(f)) fake_end_ctxs(f, c);
     if (!fake_has_maps(c)) release(f, c);
@@ -344,7 +346,7 @@ static void fake_flush(void *ud, const void *addr, size_t len) {
     end(f, 0);
 }
 
-/* ---- the node ------------------------------------------------------------------------------------------ */
+/* ---- the node ---------------------------------------------------------------------------------------------------- */
 
 ts_status ts_fake_new(ts_fake **out, const ts_fake_options *options, ts_err *err) {
     if (options->n_users < 0 || options->n_users > 6 || (unsigned)options->profile >= TS_FAKE_PROFILES)

@@ -122,7 +122,7 @@ uint32_t ts_shim_mux_bits(ts_dma_dir dir, int channel) {
     return ts_put(channel ? TS_SHIM_DEMUX_SOUTH3 : TS_SHIM_DEMUX_SOUTH2, TO_DMA);
 }
 
-/* ---- registers: the same layout in all kinds of tile --------------------------------------------------- */
+/* ---- registers: the same layout in all kinds of tile ------------------------------------------------------------- */
 
 /* Configuration [6:0] of a packet-mode master: arbiter [2:0], selector mask [6:3]. */
 uint32_t ts_ss_master_encode(ts_ss_master m) {
@@ -185,7 +185,7 @@ uint32_t ts_ss_slot_off(ts_tile_kind kind, int slave_number, int slot) {
            4 * (uint32_t)slot;
 }
 
-/* ---- packets ------------------------------------------------------------------------------------------- */
+/* ---- packets ----------------------------------------------------------------------------------------------------- */
 
 static uint32_t with_parity(uint32_t w) {
     return w | (__builtin_parity(w) ? 0 : 1u << 31);

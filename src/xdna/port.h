@@ -72,7 +72,7 @@ int ts_port_dma_channel(ts_tile_kind kind, ts_port_role role, ts_port port);
 /* Shim mux (DMA to slave South) and demux (master South to DMA): the field of a channel is set to 1. */
 uint32_t ts_shim_mux_bits(ts_dma_dir dir, int channel);
 
-/* ---- registers ----------------------------------------------------------------------------------------- */
+/* ---- registers --------------------------------------------------------------------------------------------------- */
 
 typedef struct ts_ss_master {
     bool enable, packet, drop_header;
@@ -114,7 +114,7 @@ typedef struct ts_fabric {
     ts_switch sw[TS_COLS][TS_ROWS];
 } ts_fabric;
 
-/* ---- packets ------------------------------------------------------------------------------------------- */
+/* ---- packets ----------------------------------------------------------------------------------------------------- */
 
 /* The header word of a packet: id [4:0], type [14:12], source row [20:16], source column [27:21], odd parity [31]. */
 typedef struct ts_packet {

@@ -27,7 +27,7 @@ static const char *end_name(ts_end e, char *buf, size_t len) {
     return buf;
 }
 
-/* ---- nodes: a slave port of a tile --------------------------------------------------------------------- */
+/* ---- nodes: a slave port of a tile ------------------------------------------------------------------------------- */
 
 static int node_of(ts_tile t, int slave) {
     return (t.col * TS_ROWS + t.row) * TS_SLAVES_MAX + slave;
@@ -44,7 +44,7 @@ static ts_switch *switch_at(ts_fabric *f, ts_tile t) {
     return &f->sw[t.col][t.row];
 }
 
-/* ---- the search ---------------------------------------------------------------------------------------- */
+/* ---- the search -------------------------------------------------------------------------------------------------- */
 
 /* One flow being routed: the tree grows by one branch a destination. masters[] of a node are those that the flow uses
  * there, a bit each. */
@@ -173,7 +173,7 @@ ts_status ts_route_circuit(ts_fabric *f, ts_end src, const ts_end *dst, int n_ds
     return TS_OK;
 }
 
-/* ---- packets: slots, arbiters, selectors --------------------------------------------------------------- */
+/* ---- packets: slots, arbiters, selectors ------------------------------------------------------------------------- */
 
 /* The masters that an arbiter and selector reach. */
 static uint32_t reached(const ts_switch *sw, int arbiter, int msel) {
@@ -290,7 +290,7 @@ ts_status ts_route_packet(ts_fabric *f, int id, ts_end src, const ts_end *dst, i
     return TS_OK;
 }
 
-/* ---- following a configuration ------------------------------------------------------------------------- */
+/* ---- following a configuration ----------------------------------------------------------------------------------- */
 
 typedef struct tracer {
     const ts_fabric *f;
@@ -364,7 +364,7 @@ ts_status ts_route_trace(const ts_fabric *f, ts_tile tile, ts_port slave, int id
     return TS_OK;
 }
 
-/* ---- registers ----------------------------------------------------------------------------------------- */
+/* ---- registers --------------------------------------------------------------------------------------------------- */
 
 void ts_fabric_emit(const ts_fabric *f, ts_cdo *cdo) {
     for (int c = 0; c < f->n_cols; c++)

@@ -37,7 +37,7 @@ const ts_tile_info ts_tile_infos[TS_TILE_KINDS] = {
                       .status = {TS_CORE_DMA_S2MM_STATUS, TS_CORE_DMA_MM2S_STATUS}},
 };
 
-/* ---- the table of registers ---------------------------------------------------------------------------- */
+/* ---- the table of registers -------------------------------------------------------------------------------------- */
 
 #define TS_TILE_KIND_CORE                   TS_TILE_CORE
 #define TS_TILE_KIND_MEM                    TS_TILE_MEM
@@ -108,7 +108,7 @@ const char *ts_reg_fields(uint32_t addr, uint32_t value, char *buf, size_t len) 
     return buf;
 }
 
-/* ---- addresses ----------------------------------------------------------------------------------------- */
+/* ---- addresses --------------------------------------------------------------------------------------------------- */
 
 static bool in_array(uint32_t off, uint32_t base, uint32_t stride, uint32_t count, uint32_t *index,
                      uint32_t *rest) {

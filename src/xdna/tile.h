@@ -64,7 +64,8 @@ enum {
     TS_PROGRAM_BYTES = 16 * 1024,
     TS_CORE_OWN_BASE =
         0x70000, /* a core sees its own data memory here; south, west, north at 0x40000, 0x50000, 0x60000 */
-    TS_MEM_LOW_BYTES = 64, /* of a memtile: firmware is said to keep marks of its own in tile memory, nobody says where [guess] */
+    /* of a memtile: firmware is said to keep marks of its own in tile memory, nobody says where [guess] */
+    TS_MEM_LOW_BYTES = 64,
     TS_BANK_BYTES = 16 * 1024, /* logical banks of a core's data memory */
 };
 

@@ -5,7 +5,7 @@
 
 enum { WRITE_BYTES = 24, MASK_BYTES = 28, BLOCK_HEAD = 16, WAIT_BYTES = 16, PATCH_BYTES = 48 };
 
-/* ---- writing ------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 static void put(ts_txn *t, const uint32_t *words, size_t n) {
     if (t->failed || !ts_buf_append(&t->bytes, words, 4 * n)) t->failed = true;
@@ -75,7 +75,7 @@ void ts_txn_free(ts_txn *t) {
     *t = (ts_txn){0};
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 ts_status ts_txn_open(ts_txn_reader *r, const void *data, size_t len, ts_err *err) {
     ts_reader in = ts_reader_of(data, len);

@@ -14,7 +14,7 @@
 #define TS_UAPI_DRIVER_NAME  "amdxdna_accel_driver"
 #define TS_UAPI_INVALID_ADDR UINT64_MAX /* "not known yet": xdna_addr or vaddr of a buffer that has none */
 
-/* ---- requests ------------------------------------------------------------------------------------------ */
+/* ---- requests ---------------------------------------------------------------------------------------------------- */
 
 /* _IOWR and _IOW of linux/ioctl.h on x86: direction << 30 | size << 16 | type << 8 | number, type 'd'. */
 #define TS_UAPI_IOC(dir, number, type)                                                                       \
@@ -36,7 +36,7 @@
 #define TS_IOCTL_SYNCOBJ_DESTROY TS_UAPI_IOWR(0xC0, struct ts_uapi_syncobj_destroy)
 #define TS_IOCTL_SYNCOBJ_WAIT    TS_UAPI_IOWR(0xCA, struct ts_uapi_syncobj_timeline_wait)
 
-/* ---- amdxdna ------------------------------------------------------------------------------------------- */
+/* ---- amdxdna ----------------------------------------------------------------------------------------------------- */
 
 struct ts_uapi_qos_info { /* all zero asks for the highest clock */
     uint32_t gops, fps, dma_bandwidth, latency, frame_exec_time, priority;
@@ -93,7 +93,8 @@ struct ts_uapi_get_bo_info {
     uint32_t handle, pad;
     uint64_t map_offset; /* out: for mmap */
     uint64_t vaddr;      /* out: where it is mapped, TS_UAPI_INVALID_ADDR if nowhere */
-    uint64_t xdna_addr;  /* out: address for the device; of a shared buffer up to 6.18: TS_UAPI_INVALID_ADDR, its vaddr serves */
+    /* out: address for the device; of a shared buffer up to 6.18: TS_UAPI_INVALID_ADDR, its vaddr serves */
+    uint64_t xdna_addr;
 };
 
 enum { TS_UAPI_SYNC_TO_DEVICE = 0, TS_UAPI_SYNC_FROM_DEVICE = 1 };
@@ -167,7 +168,7 @@ struct ts_uapi_power_mode {
     uint8_t power_mode, pad[7];
 };
 
-/* ---- core DRM ------------------------------------------------------------------------------------------ */
+/* ---- core DRM ---------------------------------------------------------------------------------------------------- */
 
 struct ts_uapi_version {
     int32_t major, minor, patch;
@@ -192,7 +193,7 @@ struct ts_uapi_syncobj_timeline_wait {
     uint32_t count_handles, flags, first_signaled, pad;
 };
 
-/* ---- command packets ----------------------------------------------------------------------------------- */
+/* ---- command packets --------------------------------------------------------------------------------------------- */
 
 /* The first word of a packet: state [3:0], count of words that follow [22:12], operation [27:23], the rest 0. */
 enum ts_uapi_cmd_state {
@@ -240,7 +241,7 @@ enum {
     TS_CMDS_IN_FLIGHT = 4,
 };
 
-/* ---- layout, as measured on x86-64 --------------------------------------------------------------------- */
+/* ---- layout, as measured on x86-64 ------------------------------------------------------------------------------- */
 
 #define TS_UAPI_SIZE(type, size)      static_assert(sizeof(struct type) == (size), #type)
 #define TS_UAPI_AT(type, member, off) static_assert(offsetof(struct type, member) == (off), #type "." #member)

@@ -1,5 +1,5 @@
-/* How fast the core model runs the int8 GEMV loop, in bundles a second of processor time: machines are busy, and the model
- * uses one core. The figure that it must not fall below on an idle machine is 20 million. */
+/* How fast the core model runs the int8 GEMV loop, in bundles a second of processor time: machines are busy, and the
+ * model uses one core. The figure that it must not fall below on an idle machine is 20 million. */
 #include "support/test.h"
 
 #include "aie2/asm.h"
@@ -33,7 +33,8 @@ int main(void) {
         clock_t begin = clock();
         while (bundles < 2000000) {
             ts_aie2_core_reset(&core);
-            for (int i = 0; i < 4; i++) ts_aie2_core_set32(&core, (ts_aie2_reg)(TS_R_p0 + i), 0x70000 + 0x4000 * (uint32_t)i);
+            for (int i = 0; i < 4; i++)
+                ts_aie2_core_set32(&core, (ts_aie2_reg)(TS_R_p0 + i), 0x70000 + 0x4000 * (uint32_t)i);
             ts_aie2_core_set32(&core, TS_R_r4, PASSES);
             assert_int_equal(ts_aie2_core_run(&core, 10000), TS_AIE2_DONE);
             bundles += core.bundles;
@@ -42,7 +43,8 @@ int main(void) {
         printf("%.1f ", rate);
         if (rate > best) best = rate;
     }
-    printf("\nint8 GEMV on the core model: %.1f million bundles a second of processor time (the best of %d)\n", best, SAMPLES);
+    printf("\nint8 GEMV on the core model: %.1f million bundles a second of processor time (the best of %d)\n", best,
+           SAMPLES);
     ts_aie2_core_fini(&core);
     ts_aie2_program_free(&p);
     ts_buf_free(&text);

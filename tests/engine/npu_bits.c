@@ -1,8 +1,9 @@
-/* npu_bits.c - --device npu-sim gives the logits of --device cpu, bit for bit: random models of odd shapes in every type that
- * the NPU takes, mixed types and types that stay on the CPU, the shared stories260K; one to seven tokens at a time; for every
- * seed of the simulated array's latencies (strict: memory exists twice, mishaps are errors).
+/* npu_bits.c - --device npu-sim gives the logits of --device cpu, bit for bit: random models of odd shapes in every
+ * type that the NPU takes, mixed types and types that stay on the CPU, the shared stories260K; one to seven tokens
+ * at a time; for every seed of the simulated array's latencies (strict: memory exists twice, mishaps are errors).
  *
- * Usage: npu_bits SEEDS [MODELS]   seeds 1 to SEEDS, and 0, which is nominal time with the ledger's own check; MODELS: the
+ * Usage: npu_bits SEEDS [MODELS]   seeds 1 to SEEDS, and 0, which is nominal time with the ledger's own check;
+ * MODELS: the
  * folder of the bundled model, which is tried too */
 #include "base/mem.h"
 #include "model/shape.h"
@@ -14,10 +15,10 @@
 
 enum { VOCAB = 272, TOKENS = 13, MODELS = 9 };
 
-#define SHAPE(name_, arch_, layers, d, ff, heads, kv_heads, hd)                                                         \
-    {                                                                                                                  \
-        .name = name_, .arch = arch_, .n_layer = layers, .d_model = d, .d_ff = ff, .n_head = heads,                     \
-        .n_kv_head = kv_heads, .head_dim = hd, .n_vocab = VOCAB, .n_ctx = 64, .rope_base = 10000, .norm_eps = 1e-5f     \
+#define SHAPE(name_, arch_, layers, d, ff, heads, kv_heads, hd)                                                     \
+    {                                                                                                               \
+        .name = name_, .arch = arch_, .n_layer = layers, .d_model = d, .d_ff = ff, .n_head = heads,                 \
+        .n_kv_head = kv_heads, .head_dim = hd, .n_vocab = VOCAB, .n_ctx = 64, .rope_base = 10000, .norm_eps = 1e-5f \
     }
 
 static const struct {
@@ -45,7 +46,8 @@ static const uint8_t pieces[][TOKENS] = {{1, 2, 3, 4, 1, 2}, {7, 6}, {4, 4, 4, 1
 enum { MANNERS = sizeof pieces / sizeof *pieces };
 
 /* The logits after each piece; rows of others stay as they are. */
-static void run(const char *name, ts_engine *e, const uint8_t *piece, const ts_token *token, float *out, uint32_t n_vocab) {
+static void run(const char *name, ts_engine *e, const uint8_t *piece, const ts_token *token, float *out,
+                uint32_t n_vocab) {
     ts_session *s;
     ts_err err;
     if (ts_session_new(&s, e, &(ts_session_opts){.n_ctx = TOKENS}, &err) != TS_OK) die(name, "session", &err);
@@ -68,8 +70,8 @@ static void check_ledger(const char *name, const ts_engine *e, bool cpu_ops) {
         cpu += row[i].linear && !strcmp(row[i].device, "cpu");
     }
     if (checked && !differ && !cpu == !cpu_ops) return;
-    printf("FAILED: %s: ledger: %llu results checked, %llu differ, %llu kinds of layers on the CPU\n", name, (unsigned long long)checked,
-           (unsigned long long)differ, (unsigned long long)cpu);
+    printf("FAILED: %s: ledger: %llu results checked, %llu differ, %llu kinds of layers on the CPU\n", name,
+           (unsigned long long)checked, (unsigned long long)differ, (unsigned long long)cpu);
     exit(1);
 }
 
@@ -82,7 +84,8 @@ struct source {
 static ts_engine *open_engine(const char *name, const struct source *from, const ts_engine_opts *o) {
     ts_engine *e;
     ts_err err;
-    if ((from->path ? ts_engine_open(&e, from->path, o, &err) : ts_engine_open_memory(&e, from->file, from->len, o, &err)) != TS_OK)
+    if ((from->path ? ts_engine_open(&e, from->path, o, &err)
+                    : ts_engine_open_memory(&e, from->file, from->len, o, &err)) != TS_OK)
         die(name, o->device ? o->device : "cpu", &err);
     return e;
 }
@@ -102,8 +105,10 @@ static void compare(const char *name, const struct source *from, bool cpu_ops, u
     ts_engine_close(e);
     unsigned runs = 0;
     for (unsigned seed = 0; seed <= seeds; seed++) {
-        e = open_engine(name, from, &(ts_engine_opts){.device = "npu-sim", .n_threads = 2, .allow_cpu_ops = cpu_ops, .ledger_check = seed == 0,
-                                                      .sim_seed = seed, .prefetch = seed % 4 == 3 ? TS_PREFETCH_OFF : TS_PREFETCH_AUTO});
+        e = open_engine(name, from,
+                        &(ts_engine_opts){.device = "npu-sim", .n_threads = 2, .allow_cpu_ops = cpu_ops,
+                                          .ledger_check = seed == 0, .sim_seed = seed,
+                                          .prefetch = seed % 4 == 3 ? TS_PREFETCH_OFF : TS_PREFETCH_AUTO});
         for (size_t p = 0; p < MANNERS; p++) {
             if (seed && p != seed % MANNERS) continue; /* each seed one manner, seed 0 all */
             memcpy(got, want, bytes);
@@ -128,7 +133,8 @@ static void check_refusal(const char *name, const struct source *from) {
     ts_err err;
     ts_status s = ts_engine_open_memory(&e, from->file, from->len, &(ts_engine_opts){.device = "npu-sim"}, &err);
     if (s == TS_OK) printf("FAILED: %s: not refused\n", name), exit(1);
-    if (s != TS_E_UNSUPP || !strstr(err.msg, "tensor blk.") || !strstr(err.msg, "--allow-cpu-ops")) die(name, "refused with", &err);
+    if (s != TS_E_UNSUPP || !strstr(err.msg, "tensor blk.") || !strstr(err.msg, "--allow-cpu-ops"))
+        die(name, "refused with", &err);
 }
 
 int main(int argc, char **argv) {
@@ -150,7 +156,8 @@ int main(int argc, char **argv) {
     }
     const char *shared = getenv("TESSERA_SHARED");
     if (!shared || !*shared)
-        puts("skip: stories260K: no shared test data; cure: lay them beside the source tree as ../shared, or set TESSERA_SHARED");
+        puts("skip: stories260K: no shared test data; cure: lay them beside the source tree as ../shared, or set "
+             "TESSERA_SHARED");
     for (int i = 0; i < 2 && shared && *shared; i++) {
         char path[500];
         snprintf(path, sizeof path, "%s/assets/models/stories260K/stories260K.%s.gguf", shared, i ? "q4_0" : "q8_0");

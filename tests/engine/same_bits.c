@@ -1,6 +1,6 @@
-/* same_bits.c - the numeric contract, end to end: the logits of a model depend on the file, the tokens and the KV type, and
- * on nothing else. Compared are hashes of all bits, for every model of the zoo (every tensor type, every feature of
- * the families):
+/* same_bits.c - the numeric contract, end to end: the logits of a model depend on the file, the tokens and the KV
+ * type, and on nothing else. Compared are hashes of all bits, for every model of the zoo (every tensor type, every
+ * feature of the families):
  *   every level of TESSERA_CPU that this processor reaches; 1, 2 and 3 threads;
  *   the prompt as a whole (ts_session_score), token by token, in odd pieces;
  *   a prefix from the cache: sync to A, to B that begins like A, and to A again.
@@ -102,7 +102,8 @@ static void run(ts_engine *e, ts_kv_type kv, feed how, const ts_token *token, si
     *out = (seen){0};
     switch (how) {
     case WHOLE:
-        if (ts_session_score(s, token, n, on_logits, &(struct scoring){out, info.n_vocab}, &err) != TS_OK) die("score", &err);
+        if (ts_session_score(s, token, n, on_logits, &(struct scoring){out, info.n_vocab}, &err) != TS_OK)
+            die("score", &err);
         break;
     case ONE_BY_ONE:
         for (size_t i = 1; i <= n; i++) out->hash[i - 1] = sync_to(s, token, i, info.n_vocab);
@@ -139,8 +140,8 @@ static ts_engine *open_engine(const ts_buf *file, ts_cpu_level level, int n_thre
     ts_model_info info;
     ts_engine_info(e, &info);
     if (strcmp(info.cpu_level, ts_cpu_level_name(level)) || info.n_threads != n_threads) {
-        printf("FAILED: asked for %s and %d threads, got %s and %d\n", ts_cpu_level_name(level), n_threads, info.cpu_level,
-               info.n_threads);
+        printf("FAILED: asked for %s and %d threads, got %s and %d\n", ts_cpu_level_name(level), n_threads,
+               info.cpu_level, info.n_threads);
         exit(1);
     }
     return e;
@@ -163,7 +164,9 @@ static void compare(const seen *want, const seen *got, way w, size_t n) {
         failures++;
     }
     comparisons += (int)n_compared;
-    if (verbose) printf("  %s, %d threads, fed %s: %zu positions\n", ts_cpu_level_name(w.level), w.n_threads, feed_name[w.feed], n_compared);
+    if (verbose)
+        printf("  %s, %d threads, fed %s: %zu positions\n", ts_cpu_level_name(w.level), w.n_threads, feed_name[w.feed],
+               n_compared);
 }
 
 /* All positions' logits as one number, to be compared with that of bits.txt. */

@@ -1,9 +1,9 @@
-/* The array simulator on configurations and commands of any kind: it ends, one way or another. And what the static checker has
- * accepted must run to its end without a mishap, for there is no core in it that could do something unforeseen: a hang or a
- * mishap here is a hole in the checker, or a mistake of the simulator.
+/* The array simulator on configurations and commands of any kind: it ends, one way or another. And what the static
+ * checker has accepted must run to its end without a mishap, for there is no core in it that could do something
+ * unforeseen: a hang or a mishap here is a hole in the checker, or a mistake of the simulator.
  *
- * An input: a byte for the seed, one for the number of edits to the configuration (6 bytes each: which word, its new value),
- * then 9-byte records of operations. */
+ * An input: a byte for the seed, one for the number of edits to the configuration (6 bytes each: which word, its new
+ * value), then 9-byte records of operations. */
 #include "sim/array.h"
 #include "xdna/check.h"
 #include "xdna/design.h"
@@ -100,8 +100,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     /* what the last wait waits for cannot have come back before the input has gone in */
     ts_claim claim = {.wait = waits - 1, .dir = TS_MM2S};
     bool good = ts_npu_config_check(&config, pdi.data, pdi.len, 1, NULL, 0, NULL, &err) == TS_OK;
-    bool run = good && ts_npu_command_check(&command, config, out.data, out.len, bytes, 3, &claim, waits > 0, NULL, &err) == TS_OK;
-    if (ts_array_new(&a, &(ts_array_options){.n_cols = 1, .seed = seed, .max_cycles = 4000000, .strict = good}, &err) != TS_OK) abort();
+    bool run = good && ts_npu_command_check(&command, config, out.data, out.len, bytes, 3, &claim, waits > 0, NULL,
+                                            &err) == TS_OK;
+    if (ts_array_new(&a, &(ts_array_options){.n_cols = 1, .seed = seed, .max_cycles = 4000000, .strict = good}, &err) !=
+        TS_OK)
+        abort();
     ts_status s = ts_array_load(a, pdi.data, pdi.len, &why);
     if (good && s != TS_OK) {
         fprintf(stderr, "a checked configuration: %s\n", why.msg);

@@ -1,6 +1,6 @@
-/* From messages to tokens. The input is a Jinja template, a line "---", and lines "role content" as the conversation (s, u,
- * a: the usual roles). What must hold for every template, in C too: marks are in order, no control token stands where data
- * is, and an error is one line. */
+/* From messages to tokens. The input is a Jinja template, a line "---", and lines "role content" as the conversation
+ * (s, u, a: the usual roles). What must hold for every template, in C too: marks are in order, no control token
+ * stands where data is, and an error is one line. */
 #include "support/tiny_tokenizer.h"
 #include "text/prompt.h"
 #include "text/tok_impl.h"
@@ -17,7 +17,8 @@ static ts_tokenizer *tokenizer(void) {
     static ts_tokenizer *t;
     ts_buf json = {0};
     if (t) return t;
-    must(tiny_json(&json, false, false) && ts_tok_from_json(&t, json.data, json.len, NULL) == TS_OK && ts_tok_finish(t, NULL) == TS_OK);
+    must(tiny_json(&json, false, false) && ts_tok_from_json(&t, json.data, json.len, NULL) == TS_OK &&
+         ts_tok_finish(t, NULL) == TS_OK);
     ts_buf_free(&json);
     return t;
 }
@@ -26,13 +27,15 @@ static void check(const ts_tokenizer *t, const ts_jinja_out *out) {
     ts_tokens tokens = {0};
     size_t last = 0, n_data = 0, pos = 0;
     for (size_t i = 0; i < out->n_data; i++) {
-        must(out->data[i].begin < out->data[i].end && out->data[i].end <= out->text.len && (i == 0 || out->data[i].begin >= last));
+        must(out->data[i].begin < out->data[i].end && out->data[i].end <= out->text.len &&
+             (i == 0 || out->data[i].begin >= last));
         last = out->data[i].end;
     }
     must(ts_prompt_tokens(t, out, &tokens, NULL) == TS_OK);
     for (size_t i = 0; i < tokens.n; i++) {
         ts_span e = ts_token_entry(t, tokens.id[i]);
-        if (i == 0 && tokens.id[0] == ts_tokenizer_bos(t) && (out->text.len < e.len || memcmp(out->text.data, e.data, e.len) != 0))
+        if (i == 0 && tokens.id[0] == ts_tokenizer_bos(t) &&
+            (out->text.len < e.len || memcmp(out->text.data, e.data, e.len) != 0))
             continue; /* the one that the tokenizer has put in front */
         /* <|pad|> swallows white space on both sides: find it, and every other token where it must be */
         while (pos + e.len <= out->text.len && memcmp(out->text.data + pos, e.data, e.len) != 0) {
@@ -41,7 +44,8 @@ static void check(const ts_tokenizer *t, const ts_jinja_out *out) {
         }
         must(pos + e.len <= out->text.len);
         while (n_data < out->n_data && out->data[n_data].end <= pos) n_data++;
-        if (ts_token_kind_of(t, tokens.id[i]) == TS_TOKEN_CONTROL && n_data < out->n_data) must(out->data[n_data].begin >= pos + e.len);
+        if (ts_token_kind_of(t, tokens.id[i]) == TS_TOKEN_CONTROL && n_data < out->n_data)
+            must(out->data[n_data].begin >= pos + e.len);
         pos += e.len;
     }
     ts_tokens_free(&tokens);

@@ -1,6 +1,6 @@
-/* The engine's edge: a damaged model file, opened, given a conversation and eight tokens to say. The input is either a file ("GGUF"...)
- * or, which goes deeper, a list of changes to a small valid model: its first byte chooses the model and the cache, then 8 bytes each:
- * what to do, where (3 bytes), with what (4 bytes). */
+/* The engine's edge: a damaged model file, opened, given a conversation and eight tokens to say. The input is either
+ * a file ("GGUF"...) or, which goes deeper, a list of changes to a small valid model: its first byte chooses the
+ * model and the cache, then 8 bytes each: what to do, where (3 bytes), with what (4 bytes). */
 #include "base/log.h"
 #include "base/mem.h"
 #include "format/gguf.h"
@@ -15,15 +15,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 enum { N_MODELS = 6, N_CTX = 192 };
 
-#define TINY(...) {.name = "fuzz", .n_layer = 2, .d_model = 32, .d_ff = 64, .n_head = 2, .n_kv_head = 1, .head_dim = 16, \
-                          .n_vocab = 270, .n_ctx = 256, .rope_base = 10000, .norm_eps = 1e-5f, __VA_ARGS__}
+#define TINY(...)                                                                                             \
+    {                                                                                                         \
+        .name = "fuzz", .n_layer = 2, .d_model = 32, .d_ff = 64, .n_head = 2, .n_kv_head = 1, .head_dim = 16, \
+        .n_vocab = 270, .n_ctx = 256, .rope_base = 10000, .norm_eps = 1e-5f, __VA_ARGS__                      \
+    }
 static const struct {
     ts_shape shape;
     ts_mix mix;
 } models[N_MODELS] = {
-    {TINY(.arch = "llama"), {TS_Q4_0, TS_Q8_0, TS_Q4_0}},        {TINY(.arch = "llama", .tied = true, .linear = 2), {TS_F32, TS_F32, TS_F32}},
-    {TINY(.arch = "qwen2", .tied = true), {TS_F16, TS_F16, TS_BF16}}, {TINY(.arch = "qwen3", .yarn = 4, .rope_ctx_orig = 64), {TS_Q8_0, TS_Q8_0, TS_Q5_1}},
-    {TINY(.arch = "llama", .window = 7), {TS_MXFP4, TS_IQ4_NL, TS_Q4_1}}, {TINY(.arch = "llama", .rope_factor = 32), {TS_BF16, TS_Q8_0, TS_F32}},
+    {TINY(.arch = "llama"), {TS_Q4_0, TS_Q8_0, TS_Q4_0}},
+    {TINY(.arch = "llama", .tied = true, .linear = 2), {TS_F32, TS_F32, TS_F32}},
+    {TINY(.arch = "qwen2", .tied = true), {TS_F16, TS_F16, TS_BF16}},
+    {TINY(.arch = "qwen3", .yarn = 4, .rope_ctx_orig = 64), {TS_Q8_0, TS_Q8_0, TS_Q5_1}},
+    {TINY(.arch = "llama", .window = 7), {TS_MXFP4, TS_IQ4_NL, TS_Q4_1}},
+    {TINY(.arch = "llama", .rope_factor = 32), {TS_BF16, TS_Q8_0, TS_F32}},
 };
 
 /* The models, made once; where their tensor data begins. */
@@ -34,7 +40,9 @@ static bool make(int i) {
     ts_gguf *g;
     if (made[i].len) return true;
     if (ts_shape_make(&models[i].shape, &models[i].mix, 1 + (uint64_t)i, &made[i], NULL) != TS_OK) return false;
-    if (ts_gguf_open_mem(&g, (ts_span){.data = (const uint8_t *)made[i].data, .len = made[i].len}, "fuzz", 0, NULL) != TS_OK) abort();
+    if (ts_gguf_open_mem(&g, (ts_span){.data = (const uint8_t *)made[i].data, .len = made[i].len}, "fuzz", 0, NULL) !=
+        TS_OK)
+        abort();
     data_at[i] = (size_t)ts_gguf_data_offset(g, 0);
     ts_gguf_close(g);
     return true;
@@ -50,7 +58,8 @@ static size_t change(uint8_t *file, size_t len, size_t data_begin, const uint8_t
     static const uint16_t halves[] = {0x7c00, 0xfc00, 0x7e00, 0x7bff, 0xfbff, 0x0001, 0x7f80, 0xff80};
     uint32_t where = op[1] | (uint32_t)op[2] << 8 | (uint32_t)op[3] << 16, what;
     memcpy(&what, op + 4, 4);
-    const size_t in_data = data_begin < len ? data_begin + where % (len - data_begin) : where % len, in_head = where % (data_begin < len ? data_begin : len);
+    const size_t in_data = data_begin < len ? data_begin + where % (len - data_begin) : where % len,
+                 in_head = where % (data_begin < len ? data_begin : len);
     switch (op[0] % 10) {
     case 0: file[in_head] = op[4]; break;
     case 1: file[in_head] ^= (uint8_t)(1u << op[4] % 8); break;
@@ -115,7 +124,9 @@ static void talk(ts_engine *e, ts_kv_type kv) {
     ts_sampler_opts so = ts_sampler_defaults();
     if (st == TS_OK) st = ts_sampler_new(&sampler, &so, info.n_vocab, &err);
     ts_generated out = {0};
-    if (st == TS_OK) st = ts_generate(s, sampler, prompt.token, prompt.n, &(ts_generate_opts){.max_tokens = 8, .on_piece = finite_logits, .ud = &info}, &out, &err);
+    if (st == TS_OK)
+        st = ts_generate(s, sampler, prompt.token, prompt.n,
+                         &(ts_generate_opts){.max_tokens = 8, .on_piece = finite_logits, .ud = &info}, &out, &err);
     if (st != TS_OK) check_message(st, &err);
     if (out.n_tokens > 8) abort();
     ts_sampler_free(sampler);

@@ -1,4 +1,5 @@
-/* Chat templates: the input up to a line "---" is the template, the rest the context as JSON (without it: a small conversation). */
+/* Chat templates: the input up to a line "---" is the template, the rest the context as JSON (without it: a small
+ * conversation). */
 #include "text/jinja/jinja.h"
 
 #include <stdlib.h>
@@ -6,9 +7,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-static const char usual[] = "{\"messages\": [{\"role\": \"system\", \"content\": \" Be brief. \"}, {\"role\": \"user\", \"content\": \"H\xC3\xA9llo <b>\"},"
-                            "{\"role\": \"assistant\", \"content\": \"a\\nb\", \"tool_calls\": [{\"function\": {\"name\": \"f\", \"arguments\": {\"x\": 1.5, \"y\": [null, true]}}}]}],"
-                            "\"tools\": null, \"bos_token\": \"<s>\", \"x\": [3, 1, 2], \"d\": {\"b\": 1, \"a\": \"two\"}, \"add_generation_prompt\": true}";
+static const char usual[] = "{\"messages\": [{\"role\": \"system\", \"content\": \" Be brief. \"}, {\"role\": "
+                            "\"user\", \"content\": \"H\xC3\xA9llo <b>\"},"
+                            "{\"role\": \"assistant\", \"content\": \"a\\nb\", \"tool_calls\": [{\"function\": "
+                            "{\"name\": \"f\", \"arguments\": {\"x\": 1.5, \"y\": [null, true]}}}]}],"
+                            "\"tools\": null, \"bos_token\": \"<s>\", \"x\": [3, 1, 2], \"d\": {\"b\": 1, \"a\": "
+                            "\"two\"}, \"add_generation_prompt\": true}";
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     static const char *const trusted[] = {"bos_token", NULL};
@@ -20,13 +24,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     ts_jinja *t = NULL;
     ts_err err = {0};
     if (ts_jinja_parse(&t, text, cut ? (size_t)(cut - text) : len, &err) == TS_OK) {
-        ts_jinja_opts opts = {.now = 1722000000, .max_steps = 200000, .max_output = 1 << 18, .max_memory = 16 << 20, .trusted = trusted};
+        ts_jinja_opts opts = {
+            .now = 1722000000, .max_steps = 200000, .max_output = 1 << 18, .max_memory = 16 << 20, .trusted = trusted};
         ts_jinja_out out = {0};
         ts_status s = ts_jinja_render(t, context, &opts, &out, &err);
         if (s == TS_OK) {
             size_t end = 0;
             for (size_t i = 0; i < out.n_data; i++) {
-                if (out.data[i].begin >= out.data[i].end || out.data[i].end > out.text.len || (i && out.data[i].begin <= end)) abort();
+                if (out.data[i].begin >= out.data[i].end || out.data[i].end > out.text.len ||
+                    (i && out.data[i].begin <= end))
+                    abort();
                 end = out.data[i].end;
             }
             json_t *s8 = json_stringn(out.text.len ? out.text.data : "", out.text.len); /* NULL: not UTF-8 */

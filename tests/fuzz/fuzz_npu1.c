@@ -1,8 +1,8 @@
-/* The device behind vfio-user, from a client and a guest of any kind: nothing that they send, write or order brings it down, and
- * nothing is left when they have gone.
+/* The device behind vfio-user, from a client and a guest of any kind: nothing that they send, write or order brings
+ * it down, and nothing is left when they have gone.
  *
- * An input whose first byte is even is sent as it is. Else the rest are records: a byte that says what, and its numbers (below); they
- * begin with the firmware alive and a context of one column with a loop-back configuration. */
+ * An input whose first byte is even is sent as it is. Else the rest are records: a byte that says what, and its
+ * numbers (below); they begin with the firmware alive and a context of one column with a loop-back configuration. */
 #define _GNU_SOURCE /* memfd_create */
 #include "qemu/driver.h"
 
@@ -68,7 +68,8 @@ static bool context(client *c, ring *mgmt, ring *ch) {
     if (!driver_ask(c, mgmt, 2, create, sizeof create, &a) || a.word[0]) return false;
     const uint32_t *w = a.word, heap[5] = {w[1], RAM_AT, 0, RAM / 2, 0}, cu[33] = {1, 0x4000000 >> 15};
     *ch = (ring){w[4], w[3], w[5], w[6], w[8], w[7], w[9], w[10], w[2] & 15, 0, 0, 0};
-    return driver_ask(c, mgmt, 0x106, heap, sizeof heap, &a) && driver_ask(c, ch, 0x11, cu, sizeof cu, &a) && !a.word[0];
+    return driver_ask(c, mgmt, 0x106, heap, sizeof heap, &a) && driver_ask(c, ch, 0x11, cu, sizeof cu, &a) &&
+           !a.word[0];
 }
 
 static void records(npu1 *n, client *c, input *in) {
@@ -77,7 +78,8 @@ static void records(npu1 *n, client *c, input *in) {
     uint8_t b[1024];
     char reply[512];
     answer a;
-    if (client_version(c) || client_map(c, RAM_AT, RAM, 0, 3) || !driver_irqs(c) || !driver_start(c, &r[0], &minor)) abort();
+    if (client_version(c) || client_map(c, RAM_AT, RAM, 0, 3) || !driver_irqs(c) || !driver_start(c, &r[0], &minor))
+        abort();
     uint32_t words = prepare(c);
     if (!context(c, &r[0], &r[1])) abort();
     for (int i = 0; in->len && i < RECORDS_MAX; i++) {
@@ -105,7 +107,8 @@ static void records(npu1 *n, client *c, input *in) {
             break;
         case 4: /* the command that is good, its words changed */
         {
-            uint32_t w[20] = {0, 3, 0, 0x4000000 + STREAM_OFF, 0, words, RAM_AT + RAM / 2, 0, RAM_AT + RAM / 2 + 4096, 0};
+            uint32_t w[20] = {0, 3, 0, 0x4000000 + STREAM_OFF, 0, words, RAM_AT + RAM / 2, 0, RAM_AT + RAM / 2 + 4096,
+                              0};
             x = take(in, 1);
             if (x < 20) w[x] ^= take(in, 4);
             driver_send(c, &r[1], 0xC, w, sizeof w);
@@ -117,7 +120,10 @@ static void records(npu1 *n, client *c, input *in) {
             x = take_some(in, b, 64);
             if (y + x <= RAM) memcpy(c->ram + y, b, x);
             break;
-        case 6: client_map(c, (uint64_t)take(in, 2) << 12, (uint64_t)take(in, 1) << 12, (uint64_t)take(in, 1) << 12, take(in, 1) & 7); break;
+        case 6:
+            client_map(c, (uint64_t)take(in, 2) << 12, (uint64_t)take(in, 1) << 12, (uint64_t)take(in, 1) << 12,
+                       take(in, 1) & 7);
+            break;
         case 7: client_unmap(c, (uint64_t)take(in, 3) << 12, (uint64_t)take(in, 2) << 12, take(in, 1) & 3); break;
         case 8: /* an order */
             x = take_some(in, b, 60);

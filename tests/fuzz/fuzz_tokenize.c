@@ -99,7 +99,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
         }
     } else if (t == tok[1] && flags == TS_TOKENIZE_NO_PREFIX && len && !memchr(s, '<', len)) {
         ts_bpe_scratch scratch = {0};
-        must(ts_spm_unescape(&back, s, len) && ts_bpe_word(&t->bpe, back.data, back.len, &scratch, &whole, NULL) == TS_OK);
+        must(ts_spm_unescape(&back, s, len) &&
+             ts_bpe_word(&t->bpe, back.data, back.len, &scratch, &whole, NULL) == TS_OK);
         must(whole.n == out.n && memcmp(whole.id, out.id, out.n * sizeof *out.id) == 0);
         ts_bpe_scratch_free(&scratch);
     }

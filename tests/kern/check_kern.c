@@ -166,8 +166,8 @@ static void quantise_all(const ts_kern *k, ts_qact *a, const float *x, uint32_t 
     }
 }
 
-/* An element of the packed product against the file's own blocks, in double: catches a mistake that all variants and the
- * packing share. */
+/* An element of the packed product against the file's own blocks, in double: catches a mistake that all variants and
+ * the packing share. */
 static void check_meaning(const struct matrix *w, const float *x, uint32_t n_tok, const float *y) {
     uint32_t K = w->m.n_cols;
     float *row = malloc(K * sizeof *row);
@@ -201,7 +201,8 @@ static void check_gemm_q(const ts_kern *ref, const ts_kern *lev, const char *lev
         if (only && !strstr(name, only)) continue;
         for (int round = 0; round < 12; round++) {
             uint32_t rows = (uint32_t)(1 + ts_rng_below(&rng, 70)), n_tok = toks[ts_rng_below(&rng, 10)];
-            uint32_t unit = (uint32_t)ts_act_block(type), K = unit * (uint32_t)(1 + ts_rng_below(&rng, unit == 32 ? 9 : 3));
+            uint32_t unit = (uint32_t)ts_act_block(type),
+                     K = unit * (uint32_t)(1 + ts_rng_below(&rng, unit == 32 ? 9 : 3));
             struct matrix w = make_matrix(type, rows, K);
             size_t nx = (size_t)n_tok * K, ny = (size_t)n_tok * rows;
             float *x = guarded(nx * 4), *want = guarded(ny * 4), *got = guarded(ny * 4);
@@ -400,7 +401,8 @@ static void run_bench(const ts_kern *lev, const char *level) {
     }
     if (!only || strstr("attention", only)) {
         enum { HD = 128 };
-        float *q = guarded(4 * HD * 4), *kv = guarded(HD * 64 * 4), *s = guarded(4 * 64 * 4), *o = guarded(4 * HD * 4), m, l;
+        float *q = guarded(4 * HD * 4), *kv = guarded(HD * 64 * 4), *s = guarded(4 * 64 * 4), *o = guarded(4 * HD * 4),
+              m, l;
         fill_floats(q, 4 * HD, 0), fill_floats(kv, HD * 64, 0);
         double ns = TIME(lev->att_scores(q, HD, 4, kv, HD, 0.1f, s));
         printf("%-14s %-11s  4 q    %9.0f ns  %7.1f GFLOP/s\n", "att_scores", level, ns, 2.0 * 4 * HD * 64 / ns);
@@ -419,7 +421,8 @@ int main(int argc, char **argv) {
         else if (!strcmp(argv[i], "--seed") && i + 1 < argc) seed = strtoull(argv[++i], NULL, 0);
         else if (!strcmp(argv[i], "--only") && i + 1 < argc) only = argv[++i];
         else if (!strcmp(argv[i], "--levels")) {
-            for (int level = TS_CPU_REF; level <= (int)ts_cpu_detect(); level++) puts(ts_cpu_level_name((ts_cpu_level)level));
+            for (int level = TS_CPU_REF; level <= (int)ts_cpu_detect(); level++)
+                puts(ts_cpu_level_name((ts_cpu_level)level));
             levels_here();
             return 0;
         } else return fprintf(stderr, "check_kern: unknown option %s\n", argv[i]), 2;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The layer rule of docs/architecture.md, checked on the #include lines: a folder of src/ includes only itself and the
-folders below it. Also: file names are unique in src/, and a header guard names its folder and file.
+folders below it. Also: file names are unique in src/, a header guard names its folder and file, and no line of C is wider
+than 120 columns.
 
 Usage: layers.py SOURCE_ROOT. Prints the lines that break a rule; exit code 1 if there are any."""
 import pathlib
@@ -25,10 +26,23 @@ BELOW = {
             "server"],
 }
 
+COLUMNS = 120
+
+
+def too_wide(root: pathlib.Path) -> int:
+    bad = 0
+    for folder in ("include", "src", "tests"):
+        for path in sorted((root / folder).rglob("*.[ch]")):
+            for number, line in enumerate(path.read_text().splitlines(), 1):
+                if len(line) > COLUMNS:
+                    print(f"{path.relative_to(root)}:{number}: {len(line)} columns; {COLUMNS} are the most")
+                    bad += 1
+    return bad
+
 
 def main() -> int:
     root = pathlib.Path(sys.argv[1])
-    bad = 0
+    bad = too_wide(root)
     seen: dict[str, pathlib.Path] = {}
     for path in sorted((root / "src").rglob("*.[ch]")):
         rel = path.relative_to(root / "src")

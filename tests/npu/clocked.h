@@ -1,4 +1,5 @@
-/* clocked.h - a gate in front of another whose clocks are those of a chip: half as fast while there is no context. Depends on: io.h. */
+/* clocked.h - a gate in front of another whose clocks are those of a chip: half as fast while there is no context.
+ * Depends on: io.h. */
 #ifndef TS_TESTS_CLOCKED_H
 #define TS_TESTS_CLOCKED_H
 
@@ -50,8 +51,9 @@ static int clocked_pause(void *ud, uint64_t ns) {
 
 static inline const ts_npu_io *clocked_init(clocked *c, const ts_npu_io *behind) {
     *c = (clocked){.behind = behind, .busy_mhz = CLOCKED_BUSY};
-    c->io = (ts_npu_io){.name = "clocked", .ud = c, .open = clocked_open, .ioctl = clocked_ioctl, .mmap = clocked_mmap, .munmap = clocked_munmap,
-                        .close = clocked_close, .flush = clocked_flush, .now_ns = clocked_now_ns, .pause = clocked_pause};
+    c->io = (ts_npu_io){.name = "clocked", .ud = c, .open = clocked_open, .ioctl = clocked_ioctl,
+                        .mmap = clocked_mmap, .munmap = clocked_munmap, .close = clocked_close,
+                        .flush = clocked_flush, .now_ns = clocked_now_ns, .pause = clocked_pause};
     return &c->io;
 }
 

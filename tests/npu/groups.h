@@ -1,5 +1,5 @@
-/* groups.h - ops with random weights for the tests of the NPU's linear layers: made, run, compared with the reference kernel bit for
- * bit. The test fills in `ref` and `pool`. Depends on: mats.h, npu/gemv_dev.h. */
+/* groups.h - ops with random weights for the tests of the NPU's linear layers: made, run, compared with the
+ * reference kernel bit for bit. The test fills in `ref` and `pool`. Depends on: mats.h, npu/gemv_dev.h. */
 #ifndef TS_TESTS_GROUPS_H
 #define TS_TESTS_GROUPS_H
 
@@ -32,7 +32,8 @@ static inline void group_init(group *g, ts_gemv_dev *d, const ts_gemv_shape *sha
         l->row_bytes = ts_dtype_row_bytes(shape[m].type, shape[m].K);
         l->rows = ts_alloc(shape[m].n_rows, l->row_bytes);
         fill_rows(l->rows, shape[m].type, shape[m].n_rows * l->row_bytes, RANDOM, rng);
-        for (uint32_t i = 0; i < ts_gemv_op_mat(g->op, m)->n_group; i++) ts_gemv_op_pack(g->op, m, l->rows, l->row_bytes, i);
+        for (uint32_t i = 0; i < ts_gemv_op_mat(g->op, m)->n_group; i++)
+            ts_gemv_op_pack(g->op, m, l->rows, l->row_bytes, i);
     }
     ts_gemv_op_packed(g->op);
 }
@@ -43,7 +44,8 @@ static inline void group_fini(group *g) {
 }
 
 /* Run the group with random input and compare. */
-static inline ts_status group_run(group *g, uint32_t n_tok, const group *next, ts_gemv_cost *cost, ts_rng *rng, ts_err *err) {
+static inline ts_status group_run(group *g, uint32_t n_tok, const group *next, ts_gemv_cost *cost, ts_rng *rng,
+                                  ts_err *err) {
     uint32_t K = (uint32_t)g->l[0].shape.K;
     ts_qact x;
     float *in = ts_alloc((size_t)n_tok * K, 4), *y[TS_GEMV_MATS], *want[TS_GEMV_MATS];

@@ -39,7 +39,8 @@ static inline void fill_x(float *x, size_t n, fill how, ts_rng *rng) {
 }
 
 /* Rows through the reference kernel. */
-static inline void reference(const ts_kern *ref, const ts_gemv_mat *m, const uint8_t *rows, size_t row_bytes, const ts_qact *x, uint32_t n_tok, float *y) {
+static inline void reference(const ts_kern *ref, const ts_gemv_mat *m, const uint8_t *rows, size_t row_bytes,
+                             const ts_qact *x, uint32_t n_tok, float *y) {
     ts_qmat q;
     assert_true(ts_qmat_init(&q, m->type, m->n_rows, m->K));
     uint8_t *packed = ts_alloc_aligned(1, ts_qmat_bytes(&q));

@@ -25,7 +25,8 @@ static inline void put_bd(ts_array *a, ts_tile t, int n, const ts_bd *bd) {
     for (uint32_t i = 0; i < ts_tile_infos[k].bd_words; i++) put(a, ts_addr(t, ts_bd_off(k, n)) + 4 * i, w[i]);
 }
 static inline void start(ts_array *a, ts_tile t, ts_dma_dir dir, int ch, uint32_t bd, uint32_t repeat) {
-    put(a, ts_addr(t, ts_dma_queue(ts_tile_kind_of(t), dir, ch)), ts_dma_start_encode((ts_dma_start){.bd = bd, .repeat = repeat}));
+    put(a, ts_addr(t, ts_dma_queue(ts_tile_kind_of(t), dir, ch)),
+        ts_dma_start_encode((ts_dma_start){.bd = bd, .repeat = repeat}));
 }
 static inline void set_lock(ts_array *a, ts_tile t, int n, uint32_t v) {
     put(a, ts_addr(t, ts_lock_off(ts_tile_kind_of(t), n)), v);
@@ -42,7 +43,8 @@ static inline void connect(ts_array *a, ts_tile t, ts_port from, ts_port to) {
     int s = ts_port_number(k, TS_SLAVE, from), m = ts_port_number(k, TS_MASTER, to);
     assert_true(s >= 0 && m >= 0);
     put(a, ts_addr(t, ts_ss_slave_off(k, s)), ts_ss_slave_encode((ts_ss_slave){.enable = true}));
-    put(a, ts_addr(t, ts_ss_master_off(k, m)), ts_ss_master_encode((ts_ss_master){.enable = true, .slave = (uint8_t)s}));
+    put(a, ts_addr(t, ts_ss_master_off(k, m)),
+        ts_ss_master_encode((ts_ss_master){.enable = true, .slave = (uint8_t)s}));
 }
 /* What MM2S ch sends comes back on S2MM ch of the same tile. */
 static inline void loop(ts_array *a, ts_tile t, int ch) {

@@ -1,5 +1,5 @@
-/* sims.h - what the tests of the array simulator share: host memory as a block, designs with small core programs, one call
- * to run them. Depends on: designs.h, sim/array.h, aie2/asm.h. */
+/* sims.h - what the tests of the array simulator share: host memory as a block, designs with small core programs,
+ * one call to run them. Depends on: designs.h, sim/array.h, aie2/asm.h. */
 #ifndef TS_TESTS_SIMS_H
 #define TS_TESTS_SIMS_H
 
@@ -89,7 +89,7 @@ static inline void fill_words(uint8_t *p, size_t words, uint32_t seed) {
     }
 }
 
-/* ---- a core that doubles -------------------------------------------------------------------------------------------- */
+/* ---- a core that doubles ----------------------------------------------------------------------------------------- */
 
 /* The tile's core doubles every word of a stream: S2MM 0 fills two buffers, the core writes twice their contents to two
  * others, MM2S 0 sends those; four locks keep them apart. packet_id 0: without headers. */
@@ -106,26 +106,29 @@ static inline void add_doubler_packets(ts_design *d, ts_tile tile, uint32_t word
                                    {.buffer = in[1], .acquire = in_empty, .release = in_full}},
                   2);
     ts_design_dma(d, tile, TS_MM2S, 0,
-                  (ts_ring_step[]){{.buffer = out[0], .acquire = out_full, .release = out_empty, .packet = packet_id > 0,
+                  (ts_ring_step[]){{.buffer = out[0], .acquire = out_full, .release = out_empty,
+                                    .packet = packet_id > 0,
                                     .packet_id = (uint8_t)packet_id},
-                                   {.buffer = out[1], .acquire = out_full, .release = out_empty, .packet = packet_id > 0,
+                                   {.buffer = out[1], .acquire = out_full, .release = out_empty,
+                                    .packet = packet_id > 0,
                                     .packet_id = (uint8_t)packet_id}},
                   2);
     ts_buf text = {0};
     assert_true(ts_buf_puts(&text, "        mova r0, #-1\n        mova r1, #1\ntop:\n"));
     for (int i = 0; i < 2; i++)
-        assert_true(ts_buf_printf(&text,
-                                  "        movxm p0, #0x%x\n        movxm p1, #0x%x\n"
-                                  "        movxm ls, #first%d\n        movxm le, #last%d\n        movxm lc, #%u\n"
-                                  "        acq #%d, r0\n        .rept 4\n        nop\n        .endr\n        acq #%d, r0\n"
-                                  "        .rept 4\n        nop\n        .endr\n"
-                                  "first%d: lda r4, [p0], #4\n        .rept 6\n        nop\n        .endr\n"
-                                  "        add r4, r4, r4\nlast%d:  st r4, [p1], #4\n"
-                                  "        .rept 4\n        nop\n        .endr\n        rel #%d, r1\n"
-                                  "        .rept 4\n        nop\n        .endr\n        rel #%d, r1\n",
-                                  ts_design_core_addr(d, in[i], tile), ts_design_core_addr(d, out[i], tile), i, i, words,
-                                  ts_design_core_lock(d, in_full, tile), ts_design_core_lock(d, out_empty, tile), i, i,
-                                  ts_design_core_lock(d, in_empty, tile), ts_design_core_lock(d, out_full, tile)));
+        assert_true(
+            ts_buf_printf(&text,
+                          "        movxm p0, #0x%x\n        movxm p1, #0x%x\n"
+                          "        movxm ls, #first%d\n        movxm le, #last%d\n        movxm lc, #%u\n"
+                          "        acq #%d, r0\n        .rept 4\n        nop\n        .endr\n        acq #%d, r0\n"
+                          "        .rept 4\n        nop\n        .endr\n"
+                          "first%d: lda r4, [p0], #4\n        .rept 6\n        nop\n        .endr\n"
+                          "        add r4, r4, r4\nlast%d:  st r4, [p1], #4\n"
+                          "        .rept 4\n        nop\n        .endr\n        rel #%d, r1\n"
+                          "        .rept 4\n        nop\n        .endr\n        rel #%d, r1\n",
+                          ts_design_core_addr(d, in[i], tile), ts_design_core_addr(d, out[i], tile), i, i, words,
+                          ts_design_core_lock(d, in_full, tile), ts_design_core_lock(d, out_empty, tile), i, i,
+                          ts_design_core_lock(d, in_empty, tile), ts_design_core_lock(d, out_full, tile)));
     assert_true(ts_buf_puts(&text, "        j #top\n        .rept 5\n        nop\n        .endr\n"));
     ts_buf code = assemble(text.data);
     ts_design_program(d, tile, code.data, code.len);

@@ -1,5 +1,5 @@
-/* Transfers that outlive their command: what the checker takes and what it refuses, and that the driver only lets commands
- * follow each other that fit. */
+/* Transfers that outlive their command: what the checker takes and what it refuses, and that the driver only lets
+ * commands follow each other that fit. */
 #include "designs.h"
 #include "loopback.h"
 
@@ -46,7 +46,8 @@ static ts_rule verdict(uint32_t before, uint32_t in, uint32_t out, uint32_t ahea
     assert_ok(ts_dispatch_finish(&p, &txn, &err));
     lists l = {p.in, p.out};
     if (spoil) spoil(&l);
-    ts_status s = ts_npu_command_check_carried(&cmd, c, txn.data, txn.len, bytes, 2, p.claims, p.n_claims, &l.before, &l.behind, &rule, &err);
+    ts_status s = ts_npu_command_check_carried(&cmd, c, txn.data, txn.len, bytes, 2, p.claims, p.n_claims, &l.before,
+                                               &l.behind, &rule, &err);
     assert_int_equal(s == TS_OK, rule == TS_RULE_NONE);
     ts_npu_command_free(cmd);
     ts_npu_config_free(c);
@@ -117,7 +118,8 @@ static void test_order(void **state) {
     ts_npu_bo in, out;
     ts_npu_command *checked[3];
     ts_npu_cmd *cmd[3];
-    static const uint32_t plans[3][4] = {{0, RING, RING, W}, {W, W, RING, 0}, {0, RING, RING, 0}}; /* first, second, plain */
+    /* first, second, plain */
+    static const uint32_t plans[3][4] = {{0, RING, RING, W}, {W, W, RING, 0}, {0, RING, RING, 0}};
     loopback_init(&l);
     assert_ok(ts_fake_new(&f, &(ts_fake_options){.profile = TS_FAKE_6_18, .array = &l.table}, &err));
     ts_npu_config *c = config_of(loopback_design(1, TS_ROW_MEM, W), 1);
@@ -137,7 +139,8 @@ static void test_order(void **state) {
     static const struct {
         int cmd;
         ts_status want;
-    } steps[] = {{1, TS_E_INVAL}, {0, TS_OK}, {0, TS_E_INVAL}, {2, TS_E_INVAL}, {1, TS_OK}, {1, TS_E_INVAL}, {2, TS_OK}, {0, TS_OK}};
+    } steps[] = {{1, TS_E_INVAL}, {0, TS_OK},      {0, TS_E_INVAL}, {2, TS_E_INVAL},
+                 {1, TS_OK},      {1, TS_E_INVAL}, {2, TS_OK},      {0, TS_OK}};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         assert_status(ts_npu_cmd_submit(cmd[steps[i].cmd], args, 2, &err), steps[i].want);
         if (steps[i].want == TS_OK) assert_ok(ts_npu_cmd_wait(cmd[steps[i].cmd], 1000000000, &err));

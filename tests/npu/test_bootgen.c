@@ -1,6 +1,5 @@
-/* Our PDIs against those of Debian's bootgen, byte for byte: random lists of commands, and all designs that Tessera sends to
- * an NPU. Argument: number of lists.
- * Exit code 77 (skipped) where there is no bootgen. */
+/* Our PDIs against those of Debian's bootgen, byte for byte: random lists of commands, and all designs that Tessera
+ * sends to an NPU. Argument: number of lists. Exit code 77 (skipped) where there is no bootgen. */
 #include "bootgen.h"
 #include "designs.h"
 

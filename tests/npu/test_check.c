@@ -3,7 +3,7 @@
 
 #include "xdna/regs.h"
 
-/* ---- editing a configuration --------------------------------------------------------------------------- */
+/* ---- editing a configuration ------------------------------------------------------------------------------------- */
 
 typedef struct edit_op {
     ts_cdo_kind kind;
@@ -98,7 +98,7 @@ static void add_block(edit *e, uint32_t addr, uint32_t n) {
     assert_non_null(e->op[e->n - 1].data);
 }
 
-/* ---- the bases and what is done to them ---------------------------------------------------------------- */
+/* ---- the bases and what is done to them -------------------------------------------------------------------------- */
 
 #define SHIM(off) ts_addr(ts_tile_at(0, 0), off)
 #define MEM(off)  ts_addr(ts_tile_at(0, 1), off)
@@ -399,7 +399,7 @@ static void test_config_format(void **state) {
     ts_design_free(d);
 }
 
-/* ---- commands ------------------------------------------------------------------------------------------ */
+/* ---- commands ---------------------------------------------------------------------------------------------------- */
 
 /* A loop-back command for one column written out by hand, so that each step can be left out or changed. */
 typedef struct steps {
@@ -744,15 +744,16 @@ static void test_gather_words(void **state) {
     ts_design_free(d);
 }
 
-/* A wait stands between what it needs and what sends that. Columns of the table: words that are emptied and filled before the
- * first wait, and after it. */
+/* A wait stands between what it needs and what sends that. Columns of the table: words that are emptied and filled
+ * before the first wait, and after it. */
 static void test_words_in_time(void **state) {
     (void)state;
     static const struct {
         uint32_t out[2], in[2];
         ts_rule rule;
     } k[] = {
-        {{256, 256}, {256, 256}, TS_RULE_NONE},  {{256, 512}, {512, 256}, TS_RULE_NONE}, /* more may wait in the memtile */
+        /* more may wait in the memtile */
+        {{256, 256}, {256, 256}, TS_RULE_NONE},  {{256, 512}, {512, 256}, TS_RULE_NONE},
         {{512, 256}, {256, 512}, TS_RULE_WORDS}, {{512, 256}, {512, 256}, TS_RULE_NONE},
         {{128, 128}, {128, 128}, TS_RULE_WORDS}, /* a buffer goes on when it is full */
         {{128, 384}, {256, 256}, TS_RULE_NONE},
@@ -792,8 +793,8 @@ static void test_left_behind(void **state) {
     ts_npu_command *cmd = NULL;
     loopback_dispatch(&p, 1, 256);
     assert_ok(ts_dispatch_finish(&p, &txn, &err));
-    assert_status(ts_npu_command_check_carried(&cmd, config, txn.data, txn.len, (uint64_t[]){1024, 1024}, 2, p.claims, p.n_claims,
-                                               NULL, &behind, &rule, &err),
+    assert_status(ts_npu_command_check_carried(&cmd, config, txn.data, txn.len, (uint64_t[]){1024, 1024}, 2, p.claims,
+                                               p.n_claims, NULL, &behind, &rule, &err),
                   TS_E_INVAL);
     assert_int_equal(rule, TS_RULE_AHEAD);
     broken[rule] = true;
@@ -828,7 +829,8 @@ int main(void) {
         cmocka_unit_test(test_configs),        cmocka_unit_test(test_config_format),
         cmocka_unit_test(test_commands),       cmocka_unit_test(test_queue),
         cmocka_unit_test(test_token_route),    cmocka_unit_test(test_gather_words),
-        cmocka_unit_test(test_words_in_time), cmocka_unit_test(test_left_behind), cmocka_unit_test(test_command_format), cmocka_unit_test(test_every_rule_was_broken),
+        cmocka_unit_test(test_words_in_time),  cmocka_unit_test(test_left_behind),
+        cmocka_unit_test(test_command_format), cmocka_unit_test(test_every_rule_was_broken),
     };
     return cmocka_run_group_tests_name("check", tests, NULL, NULL);
 }

@@ -222,7 +222,7 @@ static void test_order(void **state) {
     ts_design_free(d);
 }
 
-/* ---- dispatch ------------------------------------------------------------------------------------------ */
+/* ---- dispatch ---------------------------------------------------------------------------------------------------- */
 
 static void expect_failure(ts_dispatch *p, const char *text) {
     ts_err err = {.msg = ""};

@@ -271,8 +271,8 @@ static void test_every_call_fails(void **state) {
     unplan(&r);
 }
 
-/* A gate in front of the fake node: an old driver, whose waits end 60 s after the submission; a person who stops after a while; a
- * program whose context goes while this one waits for room. */
+/* A gate in front of the fake node: an old driver, whose waits end 60 s after the submission; a person who stops
+ * after a while; a program whose context goes while this one waits for room. */
 static struct {
     ts_npu_io io;
     const ts_npu_io *fake;
@@ -293,10 +293,13 @@ static int gate_ioctl(void *ud, int fd, uint32_t request, void *arg) {
     gate.created += request == TS_IOCTL_CREATE_HWCTX;
     if (request == TS_IOCTL_EXEC_CMD) gate.submitted = gate.fake->now_ns(ud);
     if (request == TS_IOCTL_CREATE_HWCTX && gate.refusal) return -gate.refusal;
-    if (request == TS_IOCTL_SYNCOBJ_WAIT && gate.old && w->timeout_nsec - (int64_t)gate.submitted < INT64_C(59000000000)) return -ETIME;
+    if (request == TS_IOCTL_SYNCOBJ_WAIT && gate.old &&
+        w->timeout_nsec - (int64_t)gate.submitted < INT64_C(59000000000))
+        return -ETIME;
     int r = gate.fake->ioctl(ud, fd, request, arg);
     const struct ts_uapi_get_info *g = arg;
-    if (request == TS_IOCTL_GET_INFO && g->param == TS_UAPI_INFO_HW_CONTEXTS && gate.leave_in && gate.pauses >= gate.leave_in) {
+    if (request == TS_IOCTL_GET_INFO && g->param == TS_UAPI_INFO_HW_CONTEXTS && gate.leave_in &&
+        gate.pauses >= gate.leave_in) {
         struct ts_uapi_hwctx_entry *to = (struct ts_uapi_hwctx_entry *)(uintptr_t)g->buffer;
         for (const struct ts_uapi_hwctx_entry *from = to; from->num_col; from++)
             if (from->pid != gate.ended) *to++ = *from;
@@ -362,8 +365,8 @@ static void test_patience(void **state) {
     unplan(&r);
 }
 
-/* Whoever does not want to wait for a command that does not end need not: the context goes, then all that it used, and another can be
- * made. A command that takes its time is not given up because of it. */
+/* Whoever does not want to wait for a command that does not end need not: the context goes, then all that it used,
+ * and another can be made. A command that takes its time is not given up because of it. */
 static void test_stop(void **state) {
     (void)state;
     for (int profile = 0; profile < TS_FAKE_PROFILES; profile++)
@@ -384,7 +387,8 @@ static void test_stop(void **state) {
             if (how < 2) {
                 uint64_t begin = gate.io.now_ns(gate.io.ud);
                 assert_status(ts_npu_cmd_wait(r.cmd, TS_NPU_TIMEOUT_NS, &err), TS_E_CANCELLED);
-                assert_string_equal(err.msg, how ? "NPU: stopped; a command had no end after 12.9 s" : "NPU: stopped; a command had no end after 2.1 s");
+                assert_string_equal(err.msg, how ? "NPU: stopped; a command had no end after 12.9 s"
+                                                 : "NPU: stopped; a command had no end after 2.1 s");
                 assert_true(gate.io.now_ns(gate.io.ud) - begin < UINT64_C(13500000000));
                 assert_int_equal(gate.lines, how);
             } else {
@@ -404,7 +408,8 @@ static void test_stop(void **state) {
         }
 }
 
-/* Columns that another program holds in another width: it is waited for up to 3 s, and told; when it goes, there is room. */
+/* Columns that another program holds in another width: it is waited for up to 3 s, and told; when it goes, there is
+ * room. */
 static void test_room(void **state) {
     (void)state;
     rig p = {0};
@@ -435,7 +440,9 @@ static void test_room(void **state) {
                 assert_ok(loop_once(&r, 1, &err));
             } else if (how == 1) {
                 assert_status(s, TS_E_DEVICE);
-                assert_non_null(strstr(err.msg, "hold some of them in another width; close them and try again (columns 1-1: process "));
+                assert_non_null(
+                    strstr(err.msg,
+                           "hold some of them in another width; close them and try again (columns 1-1: process "));
                 assert_int_equal(err.os_errno, ENODEV);
                 assert_true(ns >= UINT64_C(3000000000) && ns < UINT64_C(3500000000));
             } else {
@@ -480,7 +487,8 @@ static void test_sharers(void **state) {
     unplan(&p);
 }
 
-/* A program that was killed has a command under way on the columns that this one gets: its context is waited for, not the living ones'. */
+/* A program that was killed has a command under way on the columns that this one gets: its context is waited for,
+ * not the living ones'. */
 static void test_ended(void **state) {
     (void)state;
     rig p = {0};
@@ -495,12 +503,15 @@ static void test_ended(void **state) {
         int64_t pid;
         int leave_in, stop_after, lines;
         ts_status status;
-    } k[] = {{gone, 0, 0, 1, TS_OK}, {gone, 9, 0, 1, TS_OK}, {zombie, 9, 0, 1, TS_OK}, {gone, 0, 4, 1, TS_E_CANCELLED}, {getppid(), 0, 0, 0, TS_OK}, {0, 0, 0, 0, TS_OK}};
+    } k[] = {{gone, 0, 0, 1, TS_OK},          {gone, 9, 0, 1, TS_OK},      {zombie, 9, 0, 1, TS_OK},
+             {gone, 0, 4, 1, TS_E_CANCELLED}, {getppid(), 0, 0, 0, TS_OK}, {0, 0, 0, 0, TS_OK}};
     for (size_t i = 0; i < TS_FAKE_PROFILES * (sizeof k / sizeof k[0]); i++) {
         ts_err err;
         rig r = p;
         const size_t c = i / TS_FAKE_PROFILES;
-        ts_fake_options o = {.profile = (ts_fake_profile)(i % TS_FAKE_PROFILES), .n_users = 1, .users = {{.pid = k[c].pid, .start_col = 1, .n_cols = 4}}};
+        ts_fake_options o = {.profile = (ts_fake_profile)(i % TS_FAKE_PROFILES),
+                             .n_users = 1,
+                             .users = {{.pid = k[c].pid, .start_col = 1, .n_cols = 4}}};
         assert_ok(node(&r, o, &err));
         gate_open(r.fake, "waiting up to 3 s for the last command of process ");
         gate.ended = k[c].pid;
@@ -512,7 +523,8 @@ static void test_ended(void **state) {
         assert_status(ts_npu_ctx_new(&r.ctx, r.dev, r.config, &err), k[c].status);
         assert_int_equal(gate.lines, k[c].lines);
         if (k[c].leave_in) assert_int_equal(gate.pauses, k[c].leave_in);
-        else if (k[c].lines && !k[c].stop_after) assert_true(gate.io.now_ns(gate.io.ud) - begin >= UINT64_C(3000000000));
+        else if (k[c].lines && !k[c].stop_after)
+            assert_true(gate.io.now_ns(gate.io.ud) - begin >= UINT64_C(3000000000));
         else assert_true(gate.pauses < 5);
         ts_log_sink(NULL, NULL, TS_LOG_INFO);
         bring_down(&r);
@@ -554,7 +566,8 @@ static void test_wide_answers(void **state) {
     unplan(&r);
 }
 
-/* Where a shared buffer is for the device: what the driver says, before it is mapped or after; the pointer where it does not. */
+/* Where a shared buffer is for the device: what the driver says, before it is mapped or after; the pointer where it
+ * does not. */
 static struct {
     uint64_t before, after;
     void *mapped;
@@ -562,7 +575,8 @@ static struct {
 
 static int told_ioctl(void *ud, int fd, uint32_t request, void *arg) {
     int r = gate.fake->ioctl(ud, fd, request, arg);
-    if (r == 0 && request == TS_IOCTL_GET_BO_INFO && ((struct ts_uapi_get_bo_info *)arg)->map_offset != TS_UAPI_INVALID_ADDR)
+    if (r == 0 && request == TS_IOCTL_GET_BO_INFO &&
+        ((struct ts_uapi_get_bo_info *)arg)->map_offset != TS_UAPI_INVALID_ADDR)
         ((struct ts_uapi_get_bo_info *)arg)->xdna_addr = told.mapped ? told.after : told.before;
     return r;
 }
@@ -579,7 +593,10 @@ static void test_addresses(void **state) {
     const struct {
         uint64_t before, after;
         bool pointer;
-    } k[] = {{none, none, true} /* 6.18 and before */, {none, 0, true}, {iova, iova, false} /* 7.3 with force_iova or a carveout */, {none, iova, false}};
+    } k[] = {{none, none, true} /* 6.18 and before */,
+             {none, 0, true},
+             {iova, iova, false} /* 7.3 with force_iova or a carveout */,
+             {none, iova, false}};
     for (size_t i = 0; i < sizeof k / sizeof k[0]; i++) {
         ts_err err;
         rig r = {0};
@@ -601,7 +618,8 @@ static void test_addresses(void **state) {
     }
 }
 
-/* What a kernel says where there is no context to be had, who is named, and whether it is tried again: not where nothing can come free. */
+/* What a kernel says where there is no context to be had, who is named, and whether it is tried again: not where
+ * nothing can come free. */
 static void test_refusals(void **state) {
     (void)state;
     static const struct {
@@ -610,9 +628,15 @@ static void test_refusals(void **state) {
     } k[] = {
         {ENOSPC, 1, 35, "all columns are taken by other programs: close them and try again (columns 1-4: process 1)"},
         {EBUSY, 1, 35, "all 6 contexts of the NPU are taken: close some and try again (columns 1-4: process 1)"},
-        {ENODEV, 2, 35, "other programs hold some of them in another width; close them and try again (columns 1-4: process 1, columns 1-4: process 2)"},
-        {ENODEV, 0, 35, "the driver has no columns for it, and names no program that holds any: perhaps its firmware has stopped; see the kernel log "},
-        {EINVAL, 6, 35, "(Invalid argument): all 6 contexts of the NPU are taken: close some and try again (columns 1-4: process 1, columns 1-4: process 2, columns 1-4: process 3, "},
+        {ENODEV, 2, 35,
+         "other programs hold some of them in another width; close them and try again (columns 1-4: process 1, columns "
+         "1-4: process 2)"},
+        {ENODEV, 0, 35,
+         "the driver has no columns for it, and names no program that holds any: perhaps its firmware has stopped; see "
+         "the kernel log "},
+        {EINVAL, 6, 35,
+         "(Invalid argument): all 6 contexts of the NPU are taken: close some and try again (columns 1-4: process 1, "
+         "columns 1-4: process 2, columns 1-4: process 3, "},
         {EINVAL, 5, 1, "(Invalid argument): the firmware refuses the context. After an earlier hang "},
         {EAGAIN, 1, 35, "(Resource temporarily unavailable): "},
         {EAGAIN, 0, 17, "(Resource temporarily unavailable): "},
@@ -723,7 +747,8 @@ static void test_array_failures(void **state) {
     ts_err err;
     rig r = {0};
     plan(&r, 1);
-    assert_ok(node(&r, (ts_fake_options){.profile = TS_FAKE_6_14}, &err)); /* later ones find out with the first command */
+    /* later ones find out with the first command */
+    assert_ok(node(&r, (ts_fake_options){.profile = TS_FAKE_6_14}, &err));
     r.array.refuse_pdi = true;
     assert_status(bring_up(&r, &err), TS_E_DEVICE);
     assert_non_null(strstr(err.msg, "the firmware refuses the configuration"));
@@ -759,11 +784,7 @@ static void test_messages(void **state) {
     } k[] = {
         {{.driver_name = "ivpu"}, 0, 0, TS_E_UNSUPP, "belongs to the driver \"ivpu\""},
         {{.cols = 8}, 0, 0, TS_E_UNSUPP, "8 columns and 6 rows; Tessera runs on XDNA1"},
-        {{.firmware = {1, 4, 9, 100}},
-         0,
-         0,
-         TS_E_UNSUPP,
-         "firmware 1.4.9.100 is too old: update linux-firmware"},
+        {{.firmware = {1, 4, 9, 100}}, 0, 0, TS_E_UNSUPP, "firmware 1.4.9.100 is too old: update linux-firmware"},
         {{.firmware = {1, 5, 1, 999}}, 0, 0, TS_E_UNSUPP, "too old"},
         {{.firmware = {1, 5, 2, 380}}, 0, 0, TS_OK, ""},
         {{.users = {{.pid = 4711, .start_col = 1, .n_cols = 4}}, .n_users = 1},
@@ -771,12 +792,14 @@ static void test_messages(void **state) {
          0,
          TS_E_DEVICE,
          "hold some of them in another width; close them and try again (columns 1-4: process 4711)"},
-        {{.users = {{.pid = 4712, .start_col = 1, .n_cols = 1}, {.pid = 4713, .start_col = 3, .n_cols = 1}}, .n_users = 2},
+        {{.users = {{.pid = 4712, .start_col = 1, .n_cols = 1}, {.pid = 4713, .start_col = 3, .n_cols = 1}},
+          .n_users = 2},
          0,
          0,
          TS_E_DEVICE,
          "(columns 1-1: process 4712, columns 3-3: process 4713)"},
-        {{.users = {{.pid = 4711, .start_col = 1, .n_cols = 2}, {.pid = 4712, .start_col = 3, .n_cols = 2}}, .n_users = 2},
+        {{.users = {{.pid = 4711, .start_col = 1, .n_cols = 2}, {.pid = 4712, .start_col = 3, .n_cols = 2}},
+          .n_users = 2},
          0,
          0,
          TS_OK, /* of the width that we want: shared */
@@ -797,9 +820,12 @@ static void test_messages(void **state) {
         {{0}, TS_IOCTL_CREATE_HWCTX, EIO, TS_E_DEVICE, "reboot"},
         {{0}, TS_IOCTL_CONFIG_HWCTX, EINVAL, TS_E_DEVICE, "dmesg | grep amdxdna"},
         {{0}, TS_IOCTL_CREATE_HWCTX, EINVAL, TS_E_DEVICE, "After an earlier hang of the NPU it does until you reboot"},
-        {{0}, TS_IOCTL_CREATE_BO, ENOSPC, TS_E_NOMEM, "heap failed (No space left on device): not enough memory for 64 MiB of device heap"},
-        {{0}, TS_IOCTL_CREATE_BO, ENOSPC, TS_E_NOMEM, "input (8192 bytes): NPU: creating an NPU buffer failed (No space left on device): not enough memory", 2},
-        {{0}, TS_IOCTL_CREATE_BO, ENOSPC, TS_E_DEVICE, "bytes): NPU: creating an NPU buffer failed (No space left on device): the device heap is full", 4},
+        {{0}, TS_IOCTL_CREATE_BO, ENOSPC, TS_E_NOMEM,
+         "heap failed (No space left on device): not enough memory for 64 MiB of device heap"},
+        {{0}, TS_IOCTL_CREATE_BO, ENOSPC, TS_E_NOMEM,
+         "input (8192 bytes): NPU: creating an NPU buffer failed (No space left on device): not enough memory", 2},
+        {{0}, TS_IOCTL_CREATE_BO, ENOSPC, TS_E_DEVICE,
+         "bytes): NPU: creating an NPU buffer failed (No space left on device): the device heap is full", 4},
         {{0}, TS_IOCTL_EXEC_CMD, EFAULT, TS_E_DEVICE, "memory of its buffers is gone"},
         {{0}, TS_IOCTL_CREATE_BO, ENODEV, TS_E_DEVICE, "the NPU is gone"},
         {{0}, TS_FAKE_MMAP, ENOMEM, TS_E_NOMEM, "not enough memory for 64 MiB"},
@@ -813,7 +839,9 @@ static void test_messages(void **state) {
         ts_fake_options o = k[i / TS_FAKE_PROFILES].o;
         o.profile = (ts_fake_profile)(i % TS_FAKE_PROFILES);
         assert_ok(node(&r, o, &err));
-        if (k[i / TS_FAKE_PROFILES].request) ts_fake_fail(r.fake, k[i / TS_FAKE_PROFILES].request, k[i / TS_FAKE_PROFILES].nth ? k[i / TS_FAKE_PROFILES].nth : 1, k[i / TS_FAKE_PROFILES].error);
+        if (k[i / TS_FAKE_PROFILES].request)
+            ts_fake_fail(r.fake, k[i / TS_FAKE_PROFILES].request,
+                         k[i / TS_FAKE_PROFILES].nth ? k[i / TS_FAKE_PROFILES].nth : 1, k[i / TS_FAKE_PROFILES].error);
         ts_status s = bring_up(&r, &err);
         if (s == TS_OK && k[i / TS_FAKE_PROFILES].error) s = loop_once(&r, 1, &err);
         if (s != k[i / TS_FAKE_PROFILES].status || !strstr(err.msg, k[i / TS_FAKE_PROFILES].text))

@@ -206,7 +206,7 @@ static int unmap(env *e, void *p, size_t n) {
     return e->result = e->io->munmap(e->io->ud, p, n);
 }
 
-/* ---- the good sequence --------------------------------------------------------------------------------- */
+/* ---- the good sequence ------------------------------------------------------------------------------------------- */
 
 static void test_good(void **state) {
     (void)state;
@@ -241,7 +241,7 @@ static void test_good(void **state) {
     }
 }
 
-/* ---- every rule ---------------------------------------------------------------------------------------- */
+/* ---- every rule -------------------------------------------------------------------------------------------------- */
 
 #define CASE(name) static void name(env *e)
 
@@ -628,7 +628,9 @@ CASE(wait_point) {
 CASE(wait_point_now) {
     uint64_t p = 5;
     call(e, TS_IOCTL_SYNCOBJ_WAIT,
-         &(struct ts_uapi_syncobj_timeline_wait){.handles = (uint64_t)(uintptr_t)&e->syncobj, .points = (uint64_t)(uintptr_t)&p, .count_handles = 1});
+         &(struct ts_uapi_syncobj_timeline_wait){.handles = (uint64_t)(uintptr_t)&e->syncobj,
+                                                 .points = (uint64_t)(uintptr_t)&p,
+                                                 .count_handles = 1});
 }
 CASE(wait_none) {
     call(e, TS_IOCTL_SYNCOBJ_WAIT, &(struct ts_uapi_syncobj_timeline_wait){0});
@@ -657,8 +659,8 @@ CASE(end_left_over) {
     e->result = e->io->close(e->io->ud, e->fd);
 }
 
-/* How a call that breaks a rule ends: with an error; OK: it passes, and is noted; FAILS: it passes, and the packet says ERROR; FINE: there is
- * nothing wrong with it in this profile. */
+/* How a call that breaks a rule ends: with an error; OK: it passes, and is noted; FAILS: it passes, and the packet
+ * says ERROR; FINE: there is nothing wrong with it in this profile. */
 enum { FAILS = 0, OK = -1, FINE = -2 };
 
 static const struct {
@@ -724,8 +726,10 @@ static const struct {
     {"a flush of something else", TS_FAKE_RULE_FLUSH_RANGE, OPEN, flush_unknown, ALL(OK)},
     {"a flush past the end", TS_FAKE_RULE_FLUSH_RANGE, BUFFERS, flush_past, ALL(OK)},
     {"a context before the heap", TS_FAKE_RULE_CTX_HEAP, OPEN, ctx_no_heap, ALL(ENOENT)},
-    {"a context before the heap is mapped", TS_FAKE_RULE_CTX_HEAP, OPEN, ctx_unmapped_heap, {EAGAIN, EAGAIN, EINVAL, EINVAL}},
-    {"a context with a heap at an odd place", TS_FAKE_RULE_CTX_HEAP, OPEN, ctx_misaligned_heap, {EINVAL, FINE, EINVAL, EINVAL}},
+    {"a context before the heap is mapped", TS_FAKE_RULE_CTX_HEAP, OPEN, ctx_unmapped_heap,
+     {EAGAIN, EAGAIN, EINVAL, EINVAL}},
+    {"a context with a heap at an odd place", TS_FAKE_RULE_CTX_HEAP, OPEN, ctx_misaligned_heap,
+     {EINVAL, FINE, EINVAL, EINVAL}},
     {"a context without tiles", TS_FAKE_RULE_CTX_TILES, HEAP, ctx_no_tiles, ALL(EINVAL)},
     {"a column and a half", TS_FAKE_RULE_CTX_TILES, HEAP, ctx_odd_tiles, ALL(EINVAL)},
     {"five columns", TS_FAKE_RULE_CTX_TILES, HEAP, ctx_five_columns, ALL(EINVAL)},
@@ -784,8 +788,7 @@ static const struct {
     {"a wait for a command never given", TS_FAKE_RULE_WAIT_POINT, READY, wait_point, ALL(ETIME)},
     {"the same, not for its submission", TS_FAKE_RULE_WAIT_POINT, READY, wait_point_now, ALL(EINVAL)},
     {"unknown wait flags", TS_FAKE_RULE_WAIT_FLAGS, READY, wait_flags, ALL(EINVAL)},
-    {"the heap unmapped under a context", TS_FAKE_RULE_ORDER_OF_END, CONTEXT, end_heap_unmapped_first,
-     ALL(OK)},
+    {"the heap unmapped under a context", TS_FAKE_RULE_ORDER_OF_END, CONTEXT, end_heap_unmapped_first, ALL(OK)},
     {"the heap closed while mapped", TS_FAKE_RULE_ORDER_OF_END, HEAP, end_heap_first, ALL(OK)},
     {"the PDI closed under its context", TS_FAKE_RULE_ORDER_OF_END, READY, end_pdi_first, ALL(OK)},
     {"a buffer closed while mapped", TS_FAKE_RULE_ORDER_OF_END, BUFFERS, end_mapped, ALL(OK)},
@@ -804,9 +807,10 @@ static void test_rules(void **state) {
             cases[i].fn(e);
             const ts_fake_verdict *v = ts_fake_first_violation(e->fake);
             if (v->rule != rule)
-                fail_msg("%s, profile %d: rule %s, not %s (%s)", cases[i].name, profile, ts_fake_rule_name(v->rule), ts_fake_rule_name(rule),
-                         v->text);
-            if (e->result != want) fail_msg("%s, profile %d: result %d, not %d", cases[i].name, profile, e->result, want);
+                fail_msg("%s, profile %d: rule %s, not %s (%s)", cases[i].name, profile, ts_fake_rule_name(v->rule),
+                         ts_fake_rule_name(rule), v->text);
+            if (e->result != want)
+                fail_msg("%s, profile %d: result %d, not %d", cases[i].name, profile, e->result, want);
             if (error == FAILS) assert_int_equal(ts_cmd_state(e->packet_ptr[0]), TS_CMD_ERROR);
             broken[v->rule] = true;
             env_free(e);
@@ -817,7 +821,7 @@ static void test_rules(void **state) {
                      ts_fake_rule_text((ts_fake_rule)r));
 }
 
-/* ---- the rest ------------------------------------------------------------------------------------------ */
+/* ---- the rest ---------------------------------------------------------------------------------------------------- */
 
 static void test_profiles_differ(void **state) {
     (void)state;
@@ -825,7 +829,8 @@ static void test_profiles_differ(void **state) {
         env *e = env_new((ts_fake_profile)profile, BUFFERS);
         struct ts_uapi_get_bo_info a = info(e, e->in);
         assert_int_equal(a.vaddr, (uint64_t)(uintptr_t)e->in_ptr);
-        assert_int_equal(a.xdna_addr, profile == TS_FAKE_6_14 || profile == TS_FAKE_6_18 ? TS_UAPI_INVALID_ADDR : e->in_addr);
+        assert_int_equal(a.xdna_addr,
+                         profile == TS_FAKE_6_14 || profile == TS_FAKE_6_18 ? TS_UAPI_INVALID_ADDR : e->in_addr);
         assert_int_equal(a.xdna_addr == a.vaddr, profile == TS_FAKE_7_3);
         a = info(e, e->stream);
         assert_int_equal(a.map_offset, TS_UAPI_INVALID_ADDR);
@@ -913,7 +918,8 @@ static void test_columns(void **state) {
     struct ts_uapi_get_info g = {
         .param = TS_UAPI_INFO_HW_CONTEXTS, .buffer_size = sizeof list, .buffer = (uint64_t)(uintptr_t)list};
     assert_int_equal(call(&second, TS_IOCTL_GET_INFO, &g), 0);
-    assert_int_equal(g.buffer_size, sizeof list - 3 * sizeof list[0]); /* what is left; the first kernels: what was written */
+    /* what is left; the first kernels: what was written */
+    assert_int_equal(g.buffer_size, sizeof list - 3 * sizeof list[0]);
     assert_true(list[0].start_col == 1 && list[1].start_col == 4 && list[2].pid == 4711);
     a.num_tiles = 8; /* columns 1 and 4 are taken: the two of process 4711 are shared */
     assert_int_equal(call(&second, TS_IOCTL_CREATE_HWCTX, &a), 0);
@@ -980,7 +986,9 @@ static void test_closed(void **state) {
 static uint32_t h_clock(env *e) {
     struct ts_uapi_clocks c = {0};
     call(e, TS_IOCTL_GET_INFO,
-         &(struct ts_uapi_get_info){.param = TS_UAPI_INFO_CLOCKS, .buffer_size = sizeof c, .buffer = (uint64_t)(uintptr_t)&c});
+         &(struct ts_uapi_get_info){.param = TS_UAPI_INFO_CLOCKS,
+                                    .buffer_size = sizeof c,
+                                    .buffer = (uint64_t)(uintptr_t)&c});
     return c.h.freq_mhz;
 }
 
@@ -1022,7 +1030,8 @@ static void test_endings(void **state) {
         assert_int_equal(wait_for(e, e->seq, 3000000), k[i % 5].wait);
         if (k[i % 5].wait) assert_true(e->io->now_ns(e->io->ud) - begin >= 3000000);
         assert_int_equal(ts_cmd_state(e->packet_ptr[0]), k[i % 5].state);
-        assert_int_equal(e->packet_ptr[3], is_7_3 && !k[i % 5].wait ? UINT32_MAX : payload); /* newer drivers spoil it */
+        /* newer drivers spoil it */
+        assert_int_equal(e->packet_ptr[3], is_7_3 && !k[i % 5].wait ? UINT32_MAX : payload);
         assert_int_equal(e->array.runs, 0);
         make_packet(e);
         if (is_7_3 && k[i % 5].ending == TS_FAKE_END_TIMEOUT) { /* the driver has made the context anew */
@@ -1140,9 +1149,10 @@ static void test_alloc(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),    cmocka_unit_test(test_rules), cmocka_unit_test(test_profiles_differ),
-        cmocka_unit_test(test_queries), cmocka_unit_test(test_heap),  cmocka_unit_test(test_columns),
-        cmocka_unit_test(test_endings), cmocka_unit_test(test_file_lives_on), cmocka_unit_test(test_closed), cmocka_unit_test(test_clocks), cmocka_unit_test(test_lazy),  cmocka_unit_test(test_coherent),
+        cmocka_unit_test(test_good),    cmocka_unit_test(test_rules),         cmocka_unit_test(test_profiles_differ),
+        cmocka_unit_test(test_queries), cmocka_unit_test(test_heap),          cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_endings), cmocka_unit_test(test_file_lives_on), cmocka_unit_test(test_closed),
+        cmocka_unit_test(test_clocks),  cmocka_unit_test(test_lazy),          cmocka_unit_test(test_coherent),
         cmocka_unit_test(test_faults),  cmocka_unit_test(test_alloc),
     };
     return cmocka_run_group_tests_name("fake", tests, NULL, NULL);

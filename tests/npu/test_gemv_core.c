@@ -6,7 +6,7 @@
 #include "aie2/core.h"
 #include "npu/gemv_code.h"
 
-/* ---- one core and what surrounds it --------------------------------------------------------------------------------- */
+/* ---- one core and what surrounds it ------------------------------------------------------------------------------ */
 
 typedef struct machine {
     ts_aie2_core core;
@@ -124,7 +124,7 @@ static uint64_t machine_run(machine *m, const uint8_t *packets, uint32_t n_packe
     return m->core.cycle - begin - quiet;
 }
 
-/* ---- layers ---------------------------------------------------------------------------------------------------------- */
+/* ---- layers ------------------------------------------------------------------------------------------------------ */
 
 static ts_kern ref;
 
@@ -133,8 +133,8 @@ typedef struct cost {
 } cost;
 
 /* A whole linear layer on eight cores, one after the other; `wait_1_in` as in machine. */
-static cost layer(ts_dtype type, uint32_t n_rows, uint32_t K, uint32_t n_tok, fill weights, fill acts, unsigned wait_1_in,
-                  uint64_t seed) {
+static cost layer(ts_dtype type, uint32_t n_rows, uint32_t K, uint32_t n_tok, fill weights, fill acts,
+                  unsigned wait_1_in, uint64_t seed) {
     static machine m;
     ts_rng rng = ts_rng_seed(seed);
     ts_gemv_mat mat;
@@ -183,7 +183,9 @@ static cost layer(ts_dtype type, uint32_t n_rows, uint32_t K, uint32_t n_tok, fi
             c.cycles += machine_run(&m, packets, np, stream[s].data, n_buffers, results, bytes + TS_GEMV_O_BYTES);
             const ts_gemv_proof proof = ts_gemv_proof_read(results + bytes);
             job++;
-            assert_memory_equal(&proof, (&(ts_gemv_proof){guard.number, (uint32_t)s, job, job, guard.tag[s] + n_buffers, 0}), sizeof proof);
+            assert_memory_equal(&proof,
+                                (&(ts_gemv_proof){guard.number, (uint32_t)s, job, job, guard.tag[s] + n_buffers, 0}),
+                                sizeof proof);
             for (uint32_t g = mat.first[s]; g < mat.first[s + 1]; g++)
                 ts_gemv_combine_group(&mat, scales, results, &x, n_tok, t0, n, g, seed % 2, got, n_rows);
             c.units += (uint64_t)(mat.first[s + 1] - mat.first[s]) * ((mat.n_slice - 1) * mat.units + mat.units_last);
@@ -203,7 +205,7 @@ static cost layer(ts_dtype type, uint32_t n_rows, uint32_t K, uint32_t n_tok, fi
     return c;
 }
 
-/* ---- tests ---------------------------------------------------------------------------------------------------------- */
+/* ---- tests ------------------------------------------------------------------------------------------------------- */
 
 static void test_units(void **state) {
     (void)state;
@@ -227,9 +229,9 @@ static void test_shapes(void **state) {
         for (uint32_t k = 32; k < 1200; k += 224) layer(all_types[i], 30, k, k % 5 + 1, RANDOM, RANDOM, 0, seed + k);
 }
 
-/* Other weights than the header says never pass: a stream that is a buffer too far on or too far back, two buffers that have
- * changed places, one of another job, one that is all zero; in the units and in the padding behind them; in the first job and in a
- * later one. And the counts: memory or program as new. */
+/* Other weights than the header says never pass: a stream that is a buffer too far on or too far back, two buffers
+ * that have changed places, one of another job, one that is all zero; in the units and in the padding behind them;
+ * in the first job and in a later one. And the counts: memory or program as new. */
 static void test_guard(void **state) {
     (void)state;
     enum { RIGHT, AHEAD, BACK, SWAPPED, FOREIGN, ZERO, PADDING, MEMORY, HOWS };
@@ -260,12 +262,15 @@ static void test_guard(void **state) {
                             memcpy(ts_gemv_buffer(&s, 2), ts_gemv_buffer(&s, 3), sizeof buffer);
                             memcpy(ts_gemv_buffer(&s, 3), buffer, sizeof buffer);
                         }
-                        if (how == FOREIGN) ts_gemv_tag_buffers(&(ts_gemv_stream){ts_gemv_buffer(&s, 4), 1, TS_GEMV_W_BYTES, 0}, 1, 5000);
+                        if (how == FOREIGN)
+                            ts_gemv_tag_buffers(&(ts_gemv_stream){ts_gemv_buffer(&s, 4), 1, TS_GEMV_W_BYTES, 0}, 1,
+                                                5000);
                         if (how == ZERO) memset(ts_gemv_buffer(&s, n), 0, TS_GEMV_W_BYTES); /* the last with units */
                         if (how == PADDING) memset(ts_gemv_buffer(&s, n + 1), 0, TS_GEMV_W_BYTES);
                         if (how == MEMORY) memset(at(&m, TS_GEMV_PARAMS + 4), 0, 4);
                     }
-                    ts_gemv_fill_packets(&mat, NULL, 1, 0, 1, &(ts_gemv_guard){.number = 77, .tag = {1000}}, true, true, skip, packets);
+                    ts_gemv_fill_packets(&mat, NULL, 1, 0, 1, &(ts_gemv_guard){.number = 77, .tag = {1000}}, true, true,
+                                         skip, packets);
                     machine_run(&m, packets, np, from, all, results, bytes);
                     p = ts_gemv_proof_read(results + bytes - TS_GEMV_O_BYTES);
                     if (job < late) assert_int_equal(p.wrong, 0);
@@ -290,8 +295,8 @@ static void test_cycles(void **state) {
             assert_true(ts_gemv_mat_init(&m, all_types[i], 256, 4096, 0));
             cost c = layer(all_types[i], 256, 4096, t, RANDOM, RANDOM, 0, 3);
             double per_unit = (double)c.cycles / (double)c.units, stream = m.info->unit_bytes / 4.0;
-            print_message("%s, %u token%s: %.1f cycles a unit, %.0f words of weights\n", ts_dtype_get(all_types[i])->name, t,
-                          t > 1 ? "s" : "", per_unit, stream);
+            print_message("%s, %u token%s: %.1f cycles a unit, %.0f words of weights\n",
+                          ts_dtype_get(all_types[i])->name, t, t > 1 ? "s" : "", per_unit, stream);
             assert_true(per_unit < stream);
         }
 }

@@ -1,5 +1,5 @@
-/* Whole linear layers on the simulated NPU, through driver, strict node and array: results against the reference kernel bit
- * for bit, bytes that add up, failures of the device. */
+/* Whole linear layers on the simulated NPU, through driver, strict node and array: results against the reference
+ * kernel bit for bit, bytes that add up, failures of the device. */
 #include "clocked.h"
 #include "groups.h"
 #include "support/alloc_fail.h"
@@ -9,7 +9,8 @@
 static ts_gemv_dev *open_sim(uint64_t seed, bool prefetch) {
     ts_gemv_dev *d;
     ts_err err;
-    ts_gemv_dev_options o = {.simulated = true, .sim = {.strict = true, .seed = seed, .profile = (ts_fake_profile)(seed % 3), .gap = 1000},
+    ts_gemv_dev_options o = {.simulated = true,
+                             .sim = {.strict = true, .seed = seed, .profile = (ts_fake_profile)(seed % 3), .gap = 1000},
                              .prefetch = prefetch ? TS_PREFETCH_ON : TS_PREFETCH_OFF};
     assert_ok(ts_gemv_dev_open(&d, &o, &err));
     return d;
@@ -66,7 +67,8 @@ static void test_groups(void **state) {
     ts_gemv_dev_close(d);
 }
 
-/* Ops in the order that was told and in others, one to six tokens, every seed another array; ends while weights are ahead. */
+/* Ops in the order that was told and in others, one to six tokens, every seed another array; ends while weights are
+ * ahead. */
 static void test_prefetch(void **state) {
     (void)state;
     static const ts_gemv_shape shapes[][2] = {
@@ -85,7 +87,8 @@ static void test_prefetch(void **state) {
         ts_gemv_cost c = {0};
         for (int i = 0; i < OPS; i++) group_init(&g[i], d, shapes[i], i % 3 == 0 ? 2 : 1, &rng);
         for (int step = 0; step < 14; step++) {
-            int now = step < 8 ? step % OPS : (int)ts_rng_below(&rng, OPS), told = step < 8 ? (step + 1) % OPS : (int)ts_rng_below(&rng, OPS);
+            int now = step < 8 ? step % OPS : (int)ts_rng_below(&rng, OPS),
+                told = step < 8 ? (step + 1) % OPS : (int)ts_rng_below(&rng, OPS);
             uint32_t n_tok = step < 4 ? 1 : 1 + (uint32_t)ts_rng_below(&rng, 6);
             assert_ok(group_run(&g[now], n_tok, &g[told], &c, &rng, &err));
             if (step < 4) read += ts_simnode_stats(ts_gemv_dev_sim(d))->read_bytes;
@@ -109,7 +112,9 @@ static void test_prefetch_helps(void **state) {
         ts_rng rng = ts_rng_seed(3);
         ts_err err;
         ts_gemv_dev *d;
-        ts_gemv_dev_options o = {.simulated = true, .sim = {.gap = 100000}, .prefetch = ahead ? TS_PREFETCH_ON : TS_PREFETCH_OFF};
+        ts_gemv_dev_options o = {.simulated = true,
+                                 .sim = {.gap = 100000},
+                                 .prefetch = ahead ? TS_PREFETCH_ON : TS_PREFETCH_OFF};
         ts_gemv_cost c = {0};
         group g[2];
         assert_ok(ts_gemv_dev_open(&d, &o, &err));
@@ -120,7 +125,8 @@ static void test_prefetch_helps(void **state) {
         for (int i = 0; i < 2; i++) group_fini(&g[i]);
         ts_gemv_dev_close(d);
     }
-    print_message("2 MiB: %llu cycles, with prefetch %llu\n", (unsigned long long)cycles[0], (unsigned long long)cycles[1]);
+    print_message("2 MiB: %llu cycles, with prefetch %llu\n", (unsigned long long)cycles[0],
+                  (unsigned long long)cycles[1]);
     assert_true(cycles[1] + 20000 < cycles[0]);
 }
 
@@ -128,8 +134,8 @@ static void drop_line(void *ud, ts_log_level level, const char *line) {
     (void)ud, (void)level, (void)line;
 }
 
-/* Who may leave weights in the array: a simulated NPU, a real one only where it was asked for; none after a failure, and none
- * where another program's context is on the same columns. */
+/* Who may leave weights in the array: a simulated NPU, a real one only where it was asked for; none after a failure,
+ * and none where another program's context is on the same columns. */
 static void test_prefetch_policy(void **state) {
     (void)state;
     static const struct {
@@ -166,23 +172,27 @@ static void test_prefetch_policy(void **state) {
     ts_log_sink(NULL, NULL, TS_LOG_INFO);
 }
 
-/* A command that fails in any way is done again in a new context; one that fails twice, or a device that is gone, is an error
- * of one line, and what was wrong is forgotten afterwards where the device can. */
+/* A command that fails in any way is done again in a new context; one that fails twice, or a device that is gone, is
+ * an error of one line, and what was wrong is forgotten afterwards where the device can. */
 static void test_failures(void **state) {
     (void)state;
-    static const ts_fake_ending endings[] = {TS_FAKE_END_ERROR, TS_FAKE_END_ABORT, TS_FAKE_END_TIMEOUT, TS_FAKE_END_NORESPONSE, TS_FAKE_END_LOST};
+    static const ts_fake_ending endings[] = {TS_FAKE_END_ERROR, TS_FAKE_END_ABORT, TS_FAKE_END_TIMEOUT,
+                                             TS_FAKE_END_NORESPONSE, TS_FAKE_END_LOST};
     ts_log_sink(drop_line, NULL, TS_LOG_DEBUG);
     for (int profile = 0; profile < TS_FAKE_PROFILES; profile++) {
         ts_rng rng = ts_rng_seed(5);
         ts_err err;
         ts_gemv_dev *d;
-        ts_gemv_dev_options o = {.simulated = true, .sim = {.strict = true, .profile = (ts_fake_profile)profile, .gap = 1000}, .timeout_ns = 1000000};
+        ts_gemv_dev_options o = {.simulated = true,
+                                 .sim = {.strict = true, .profile = (ts_fake_profile)profile, .gap = 1000},
+                                 .timeout_ns = 1000000};
         group g[2];
         assert_ok(ts_gemv_dev_open(&d, &o, &err));
         ts_fake *f = ts_simnode_fake(ts_gemv_dev_sim(d));
         for (int i = 0; i < 2; i++) group_init(&g[i], d, &(ts_gemv_shape){TS_Q4_0, 72, 512}, 1, &rng);
         for (size_t e = 0; e < sizeof endings / sizeof *endings; e++) {
-            assert_ok(group_run(&g[0], 1, &g[1], NULL, &rng, &err)); /* g[1]'s weights are in the array when it happens */
+            /* g[1]'s weights are in the array when it happens */
+            assert_ok(group_run(&g[0], 1, &g[1], NULL, &rng, &err));
             ts_fake_end_command(f, 1, endings[e]);
             assert_ok(group_run(&g[1], 2, &g[0], NULL, &rng, &err));
             assert_ok(group_run(&g[0], 1, NULL, NULL, &rng, &err));
@@ -213,7 +223,8 @@ static void test_clock(void **state) {
     clocked chip;
     group g;
     assert_ok(ts_simnode_new(&sim, &(ts_simnode_options){.strict = true}, &err));
-    assert_ok(ts_gemv_dev_open(&d, &(ts_gemv_dev_options){.io = clocked_init(&chip, ts_simnode_io(sim)), .evidence = TS_VIRTUAL}, &err));
+    assert_ok(ts_gemv_dev_open(
+        &d, &(ts_gemv_dev_options){.io = clocked_init(&chip, ts_simnode_io(sim)), .evidence = TS_VIRTUAL}, &err));
     assert_int_equal(ts_gemv_dev_evidence(d), TS_VIRTUAL);
     assert_int_equal(ts_gemv_dev_clock(d).mhz, 0);
     group_init(&g, d, &(ts_gemv_shape){TS_Q4_0, 72, 512}, 1, &rng);
@@ -229,7 +240,8 @@ static void test_clock(void **state) {
     ts_simnode_free(sim);
     assert_ok(ts_gemv_dev_open(&d, &(ts_gemv_dev_options){.simulated = true}, &err));
     c = ts_gemv_dev_clock(d);
-    assert_true(c.mhz == TS_SIM_CLOCK_MHZ && c.least == c.mhz && c.most == c.mhz && ts_gemv_dev_evidence(d) == TS_SIMULATED);
+    assert_true(c.mhz == TS_SIM_CLOCK_MHZ && c.least == c.mhz && c.most == c.mhz &&
+                ts_gemv_dev_evidence(d) == TS_SIMULATED);
     ts_gemv_dev_close(d);
     assert_true(ts_gemv_dma_bytes_per_us(0) == 27500 && ts_gemv_dma_bytes_per_us(1600) == 44000);
 }
@@ -239,8 +251,8 @@ static bool stop_at_once(void *ud) {
     return true;
 }
 
-/* A command that does not end, and somebody who does not want to wait: it is not tried again, and whatever is asked for next is right, the
- * same op too, whose weights were in the array. */
+/* A command that does not end, and somebody who does not want to wait: it is not tried again, and whatever is asked
+ * for next is right, the same op too, whose weights were in the array. */
 static void test_stopped(void **state) {
     (void)state;
     ts_log_sink(drop_line, NULL, TS_LOG_DEBUG);
@@ -250,7 +262,8 @@ static void test_stopped(void **state) {
             ts_err err;
             ts_gemv_dev *d;
             int asked = 0;
-            ts_gemv_dev_options o = {.simulated = true, .sim = {.strict = true, .profile = (ts_fake_profile)profile, .gap = 1000},
+            ts_gemv_dev_options o = {.simulated = true,
+                                     .sim = {.strict = true, .profile = (ts_fake_profile)profile, .gap = 1000},
                                      .stop = {next < 3 ? stop_at_once : NULL, &asked}};
             group g[2];
             assert_ok(ts_gemv_dev_open(&d, &o, &err));
@@ -261,7 +274,8 @@ static void test_stopped(void **state) {
             assert_status(group_run(&g[1], 1, &g[next % 2], NULL, &rng, &err), next < 3 ? TS_E_CANCELLED : TS_E_DEVICE);
             if (next < 3) assert_string_equal(err.msg, "NPU: stopped; a command had no end after 1.0 s");
             assert_int_equal(asked, next < 3);
-            for (int i = 0; next < 2 && i < 2; i++) assert_ok(group_run(&g[(next + i) % 2], 1, &g[next], NULL, &rng, &err));
+            for (int i = 0; next < 2 && i < 2; i++)
+                assert_ok(group_run(&g[(next + i) % 2], 1, &g[next], NULL, &rng, &err));
             assert_int_equal(asked, next < 3);
             for (int i = 0; i < 2; i++) group_fini(&g[i]); /* of all that the command used nothing is freed under it */
             assert_clean(d);

@@ -1,6 +1,6 @@
-/* The array is configured anew between two commands, in silence, as drivers do on runtime suspend, sleep, another program's time-out
- * and in turns where columns are shared: whatever was in it is lost. Results must be right all the same, and the proofs say when a
- * command was done again. */
+/* The array is configured anew between two commands, in silence, as drivers do on runtime suspend, sleep, another
+ * program's time-out and in turns where columns are shared: whatever was in it is lost. Results must be right all
+ * the same, and the proofs say when a command was done again. */
 #include "groups.h"
 
 #include "base/log.h"
@@ -33,12 +33,14 @@ static void groups_fini(group g[OPS]) {
     for (int i = 0; i < OPS; i++) group_fini(&g[i]);
 }
 
-/* Two rounds of the ops in the order of a token, each with 1 to 7 tokens, then some in any order with a wrong guess of the next. */
+/* Two rounds of the ops in the order of a token, each with 1 to 7 tokens, then some in any order with a wrong guess
+ * of the next. */
 static void rounds(group g[OPS], ts_gemv_cost *cost, ts_rng *rng) {
     ts_err err;
     for (int step = 0; step < 2 * OPS + 4; step++) {
         const bool known = step < 2 * OPS;
-        int now = known ? step % OPS : (int)ts_rng_below(rng, OPS), told = known ? (step + 1) % OPS : (int)ts_rng_below(rng, OPS);
+        int now = known ? step % OPS : (int)ts_rng_below(rng, OPS),
+            told = known ? (step + 1) % OPS : (int)ts_rng_below(rng, OPS);
         uint32_t n_tok = step < OPS ? 1 : 1 + (uint32_t)ts_rng_below(rng, 7);
         ts_status s = group_run(&g[now], n_tok, &g[told], cost, rng, &err);
         if (s != TS_OK) fail_msg("step %d: %s", step, err.msg);
@@ -50,7 +52,8 @@ typedef enum manner { OFF, ON, KEPT, MANNERS } manner; /* of taking weights ahea
 static ts_gemv_dev *open_dev(uint64_t seed, manner how, const ts_npu_io *io) {
     ts_gemv_dev *d;
     ts_err err;
-    ts_gemv_dev_options o = {.simulated = !io, .io = io, .sim = {.strict = true, .seed = seed, .profile = (ts_fake_profile)(seed % 3), .gap = 1000},
+    ts_gemv_dev_options o = {.simulated = !io, .io = io,
+                             .sim = {.strict = true, .seed = seed, .profile = (ts_fake_profile)(seed % 3), .gap = 1000},
                              .prefetch = how == OFF ? TS_PREFETCH_OFF : TS_PREFETCH_ON, .keep_prefetch = how == KEPT};
     assert_ok(ts_gemv_dev_open(&d, &o, &err));
     return d;
@@ -73,7 +76,8 @@ static void test_configured_anew(void **state) {
             rounds(g, &c, &rng);
             const uint64_t n = ts_fake_reconfigured(f);
             assert_true(n >= 3);
-            if (how == OFF) { /* nothing to lose, and it was noticed every time; the first command configures the array anyway */
+            /* nothing to lose, and it was noticed every time; the first command configures the array anyway */
+            if (how == OFF) {
                 assert_int_equal(c.wrong_proofs, 0);
                 assert_int_equal(c.anew, n);
                 assert_int_equal(c.proofs, 8 * c.commands);
@@ -90,8 +94,8 @@ static void test_configured_anew(void **state) {
     assert_true(all[KEPT].wrong_proofs >= 10);
 }
 
-/* Once, before each command of a sequence in turn: just when weights lie in the array, just when not, in the settling of a wrong guess,
- * in the repetition after a failure. */
+/* Once, before each command of a sequence in turn: just when weights lie in the array, just when not, in the
+ * settling of a wrong guess, in the repetition after a failure. */
 static void test_at_each_command(void **state) {
     (void)state;
     for (int nth = 1; nth <= 16; nth++) {
@@ -124,7 +128,8 @@ static void test_shared(void **state) {
             ts_gemv_dev *d[2];
             group g[2][OPS];
             ts_gemv_cost c = {0};
-            assert_ok(ts_simnode_new(&sim, &(ts_simnode_options){.strict = true, .profile = (ts_fake_profile)profile, .gap = 1000}, &err));
+            assert_ok(ts_simnode_new(
+                &sim, &(ts_simnode_options){.strict = true, .profile = (ts_fake_profile)profile, .gap = 1000}, &err));
             for (int i = 0; i < 2; i++) {
                 d[i] = open_dev(0, how, ts_simnode_io(sim));
                 groups_init(g[i], d[i], &rng);
@@ -135,7 +140,8 @@ static void test_shared(void **state) {
                 if (s != TS_OK) fail_msg("step %d: %s", step, err.msg);
             }
             assert_int_equal(c.wrong_proofs > 0, how == KEPT);
-            assert_int_equal(ts_gemv_dev_prefetch(d[0]) || ts_gemv_dev_prefetch(d[1]), how == KEPT); /* seen in the list of contexts */
+            /* seen in the list of contexts */
+            assert_int_equal(ts_gemv_dev_prefetch(d[0]) || ts_gemv_dev_prefetch(d[1]), how == KEPT);
             assert_true(ts_fake_reconfigured(ts_simnode_fake(sim)) > 10);
             for (int i = 0; i < 2; i++) {
                 groups_fini(g[i]);

@@ -108,16 +108,21 @@ static void test_machines(void **state) {
         {{"0x1502\n", NULL, NULL, "6.18.2\n", NULL, false, true}, TS_E_DEVICE, "the firmware is missing too"},
         {{"0x1502\n", NULL, NULL, "7.3.4\n", NULL, true, true, true},
          TS_E_DEVICE,
-         "the amdxdna driver is loaded, but has not taken 0000:c4:00.1: its firmware does not start, perhaps after an earlier hang"},
-        {{"0x1502\n", NULL, NULL, "7.3.4\n", NULL, false, true, true}, TS_E_DEVICE, "has not taken 0000:c4:00.1: the firmware is missing; install"},
-        {{"0x1502\n", NULL, NULL, "7.3.4\n", NULL, true, false, true}, TS_E_DEVICE, "has not taken 0000:c4:00.1: it needs the IOMMU"},
-        {{"0x1502\n", NULL, NULL, "7.3.4\n", NULL, true, true, true, "QEMU\n"}, TS_E_DEVICE, "in a virtual machine drivers from Linux 7 on refuse to"},
+         "the amdxdna driver is loaded, but has not taken 0000:c4:00.1: its firmware does not start, perhaps after an "
+         "earlier hang"},
+        {{"0x1502\n", NULL, NULL, "7.3.4\n", NULL, false, true, true},
+         TS_E_DEVICE,
+         "has not taken 0000:c4:00.1: the firmware is missing; install"},
+        {{"0x1502\n", NULL, NULL, "7.3.4\n", NULL, true, false, true},
+         TS_E_DEVICE,
+         "has not taken 0000:c4:00.1: it needs the IOMMU"},
+        {{"0x1502\n", NULL, NULL, "7.3.4\n", NULL, true, true, true, "QEMU\n"},
+         TS_E_DEVICE,
+         "in a virtual machine drivers from Linux 7 on refuse to"},
         {{"0x1502\n", "vfio-pci", NULL, "6.18.2\n", NULL, true, true},
          TS_E_DEVICE,
          "bound to the driver vfio-pci, not to amdxdna"},
-        {{"0x1502\n", "amdxdna", NULL, "6.18.2\n", NULL, true, true},
-         TS_E_DEVICE,
-         "offers no node for 0000:c4:00.1"},
+        {{"0x1502\n", "amdxdna", NULL, "6.18.2\n", NULL, true, true}, TS_E_DEVICE, "offers no node for 0000:c4:00.1"},
         {{"0x1502\n", "amdxdna", NULL, "6.18.2\n", NULL, false, true},
          TS_E_DEVICE,
          "the firmware is missing: install linux-firmware"},
@@ -152,11 +157,11 @@ static void test_warnings(void **state) {
          "the IOMMU is off (kernel command line)"},
         {{"0x1502\n", "amdxdna", "accel1", "7.3.4\n", "quiet\n", true, false}, 0, 1, "the IOMMU is off:"},
         {{"0x1502\n", "amdxdna", "accel1", "7.3.4\n", "iommu=pt quiet\n", true, true}, 0, 0, NULL},
-        {{"0x1502\n", "amdxdna", "accel1", "6.17.8\n", "iommu=pt quiet\n", true, true}, 0, 1, "iommu=pt is on the command line of kernel 6.17.8"},
-        {{"0x1502\n", "amdxdna", "accel1", "7.3.4\n", "amd_iommu=offset xiommu=pt\n", true, true},
+        {{"0x1502\n", "amdxdna", "accel1", "6.17.8\n", "iommu=pt quiet\n", true, true},
          0,
-         0,
-         NULL},
+         1,
+         "iommu=pt is on the command line of kernel 6.17.8"},
+        {{"0x1502\n", "amdxdna", "accel1", "7.3.4\n", "amd_iommu=offset xiommu=pt\n", true, true}, 0, 0, NULL},
         {{"0x1502\n", "amdxdna", "accel1", "7.3.4\n", NULL, false, true}, 0, 1, "no firmware file"},
         {{"0x1502\n", "amdxdna", "accel1", "6.1.0\n", "iommu=pt\n", false, false}, 0, 4, "kernel 6.1.0"},
     };
@@ -189,7 +194,8 @@ static void test_firmware(void **state) {
         const char *file, *target, *version;
     } k[] = {
         {"npu.sbin.xz", "npu.sbin.1.5.5.391.xz", "1.5.5.391"}, {"npu.sbin", "npu.sbin.1.5.2.380", "1.5.2.380"},
-        {"npu_7.sbin.zst", "npu_7.sbin.1.5.6.399.zst", "1.5.6.399"}, {"npu.sbin", "npu.sbin.new", ""}, {"npu.sbin", "npu_7.sbin", ""},
+        {"npu_7.sbin.zst", "npu_7.sbin.1.5.6.399.zst", "1.5.6.399"}, {"npu.sbin", "npu.sbin.new", ""},
+        {"npu.sbin", "npu_7.sbin", ""},
     };
     for (size_t i = 0; i < sizeof k / sizeof k[0]; i++) {
         ts_npu_host h;
@@ -232,24 +238,29 @@ static void test_this_machine(void **state) {
 /* The lines of the kernel log that a report needs: the last of the driver's, with what they mean. */
 static void test_kernel_log(void **state) {
     (void)state;
-    static const char log[] = "<6>[    1.0] usb 1-1: new device\n"
-                              "<6>[    2.0] amdxdna 0000:c4:00.1: enabling device\n"
-                              "<3>[    3.0] amdxdna 0000:c4:00.1: [drm] *ERROR* Incompatible firmware protocol major 5 minor 5\n"
-                              "<6>[    4.0] eth0: link is up\n"
-                              "<4>[    4.5] AMD-Vi: Event logged [IO_PAGE_FAULT device=01:00.0 domain=0x0002 address=0x1000 flags=0x0000]\n"
-                              "<4>[    4.6] AMD-Vi: Event logged [IO_PAGE_FAULT device=c4:00.1 domain=0x0010 address=0x80000000 flags=0x0020]\n"
-                              "<3>[    5.0] amdxdna 0000:c4:00.1: create context failed, status 0x2000003";
+    static const char log[] =
+        "<6>[    1.0] usb 1-1: new device\n"
+        "<6>[    2.0] amdxdna 0000:c4:00.1: enabling device\n"
+        "<3>[    3.0] amdxdna 0000:c4:00.1: [drm] *ERROR* Incompatible firmware protocol major 5 minor 5\n"
+        "<6>[    4.0] eth0: link is up\n"
+        "<4>[    4.5] AMD-Vi: Event logged [IO_PAGE_FAULT device=01:00.0 domain=0x0002 address=0x1000 flags=0x0000]\n"
+        "<4>[    4.6] AMD-Vi: Event logged [IO_PAGE_FAULT device=c4:00.1 domain=0x0010 address=0x80000000 "
+        "flags=0x0020]\n"
+        "<3>[    5.0] amdxdna 0000:c4:00.1: create context failed, status 0x2000003";
     ts_buf out = {0};
     assert_true(ts_npu_log_pick(&out, log, sizeof log - 1, "0000:c4:00.1", 3));
-    assert_string_equal(out.data,
-                        "<3>[    3.0] amdxdna 0000:c4:00.1: [drm] *ERROR* Incompatible firmware protocol major 5 minor 5\n"
-                        "    that is: the firmware is too old for this kernel: update linux-firmware\n"
-                        "<4>[    4.6] AMD-Vi: Event logged [IO_PAGE_FAULT device=c4:00.1 domain=0x0010 address=0x80000000 flags=0x0020]\n"
-                        "    that is: the NPU reached for memory that it was not given: at a low address a descriptor whose address was "
-                        "never filled in, else a buffer that the command does not list; please report it\n"
-                        "<3>[    5.0] amdxdna 0000:c4:00.1: create context failed, status 0x2000003\n"
-                        "    that is: the firmware is wedged by an earlier hang; reboot (drivers from August 2026 on cycle the NPU's "
-                        "power by themselves: then try again)\n");
+    assert_string_equal(
+        out.data,
+        "<3>[    3.0] amdxdna 0000:c4:00.1: [drm] *ERROR* Incompatible firmware protocol major 5 minor 5\n"
+        "    that is: the firmware is too old for this kernel: update linux-firmware\n"
+        "<4>[    4.6] AMD-Vi: Event logged [IO_PAGE_FAULT device=c4:00.1 domain=0x0010 address=0x80000000 "
+        "flags=0x0020]\n"
+        "    that is: the NPU reached for memory that it was not given: at a low address a descriptor whose address "
+        "was "
+        "never filled in, else a buffer that the command does not list; please report it\n"
+        "<3>[    5.0] amdxdna 0000:c4:00.1: create context failed, status 0x2000003\n"
+        "    that is: the firmware is wedged by an earlier hang; reboot (drivers from August 2026 on cycle the NPU's "
+        "power by themselves: then try again)\n");
     ts_buf_clear(&out);
     assert_true(ts_npu_log_pick(&out, log, sizeof log - 1, "", 20));
     assert_non_null(strstr(out.data, "enabling device\n<3>[    3.0]")); /* no advice for what is no error */
@@ -301,7 +312,9 @@ static void test_drm(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_machines), cmocka_unit_test(test_warnings), cmocka_unit_test(test_kernel_log), cmocka_unit_test(test_firmware), cmocka_unit_test(test_virtual),
-                                       cmocka_unit_test(test_this_machine), cmocka_unit_test(test_drm)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_machines),   cmocka_unit_test(test_warnings),
+                                       cmocka_unit_test(test_kernel_log), cmocka_unit_test(test_firmware),
+                                       cmocka_unit_test(test_virtual),    cmocka_unit_test(test_this_machine),
+                                       cmocka_unit_test(test_drm)};
     return cmocka_run_group_tests_name("host", tests, NULL, NULL);
 }

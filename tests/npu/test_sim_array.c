@@ -62,7 +62,7 @@ static void doubler(void **state) {
     }
 }
 
-/* ---- everything at once ---------------------------------------------------------------------------------------------------- */
+/* ---- everything at once ------------------------------------------------------------------------------------------ */
 
 /* In each column: blocks from the host through the memtile to four cores in turn, doubled there, back as packets, the
  * header in front, through shared ports into one shim channel. */
@@ -96,10 +96,11 @@ static void crowd_dispatch(ts_dispatch *p, int n_cols) {
     ts_dispatch_init(p, n_cols);
     uint32_t in = CROWD_BLOCKS * CROWD_WORDS, out = CROWD_BLOCKS * (CROWD_WORDS + 1);
     for (int col = 0; col < n_cols; col++)
-        ts_dispatch_task(p, &(ts_shim_task){.col = col, .channel = 1, .dir = TS_S2MM, .arg = 1, .offset = 4ull * out * (unsigned)col,
-                                            .words = out, .token = true});
+        ts_dispatch_task(p, &(ts_shim_task){.col = col, .channel = 1, .dir = TS_S2MM, .arg = 1,
+                                            .offset = 4ull * out * (unsigned)col, .words = out, .token = true});
     for (int col = 0; col < n_cols; col++)
-        ts_dispatch_task(p, &(ts_shim_task){.col = col, .dir = TS_MM2S, .arg = 0, .offset = 4ull * in * (unsigned)col, .words = in});
+        ts_dispatch_task(
+            p, &(ts_shim_task){.col = col, .dir = TS_MM2S, .arg = 0, .offset = 4ull * in * (unsigned)col, .words = in});
     for (int col = 0; col < n_cols; col++) {
         ts_dispatch_wait(p, col, TS_S2MM, 1);
         ts_dispatch_implies(p, col, TS_MM2S, 0);
@@ -128,7 +129,8 @@ typedef struct crowd_result {
 static crowd_result crowd_run(int n_cols, uint64_t seed, uint32_t window) {
     host_block h;
     ts_dispatch p;
-    size_t in = 4 * (size_t)CROWD_BLOCKS * CROWD_WORDS * n_cols, out = 4 * (size_t)CROWD_BLOCKS * (CROWD_WORDS + 1) * n_cols;
+    size_t in = 4 * (size_t)CROWD_BLOCKS * CROWD_WORDS * n_cols,
+           out = 4 * (size_t)CROWD_BLOCKS * (CROWD_WORDS + 1) * n_cols;
     host_block_init(&h, in + out);
     fill_words(h.data, in / 4, 11);
     ts_array *a = array_of(crowd_design(n_cols, CROWD_WORDS),
@@ -143,8 +145,8 @@ static crowd_result crowd_run(int n_cols, uint64_t seed, uint32_t window) {
     return r;
 }
 
-/* Every seed gives the right data; a run can be repeated, and how far parts run ahead of each other changes not one cycle
- * and not one byte, though the order of packets depends on both times and arbitration. */
+/* Every seed gives the right data; a run can be repeated, and how far parts run ahead of each other changes not one
+ * cycle and not one byte, though the order of packets depends on both times and arbitration. */
 static void crowd(void **state) {
     (void)state;
     for (uint64_t seed = 0; seed < 6; seed++) {
@@ -160,7 +162,7 @@ static void crowd(void **state) {
     }
 }
 
-/* ---- loading ------------------------------------------------------------------------------------------------------------------- */
+/* ---- loading ----------------------------------------------------------------------------------------------------- */
 
 /* A configuration replaces the one before it, and what was left of it. */
 static void load_again(void **state) {
@@ -182,9 +184,12 @@ static void load_again(void **state) {
     ts_array_outcome o;
     assert_status(run_dispatch(a, &p, &h, (uint64_t[]){0, 4 * WORDS}, 2, &o, &err), TS_E_DEVICE);
     assert_int_equal(o, TS_ARRAY_HANG);
-    assert_non_null(strstr(ts_array_report(a), "shim(0,0) S2MM 0: BD 0, 512 of 1024 words, waits for words from mem(0,1) DMA0"));
-    assert_non_null(strstr(ts_array_report(a), "mem(0,1) S2MM 0: BD 0, 5 of 64 words, waits for words from shim(0,0) South3"));
-    assert_non_null(strstr(ts_array_report(a), "mem(0,1) MM2S 0: BD 2, waits for lock 1 of mem(0,1) to be 1 or more; it is 0"));
+    assert_non_null(
+        strstr(ts_array_report(a), "shim(0,0) S2MM 0: BD 0, 512 of 1024 words, waits for words from mem(0,1) DMA0"));
+    assert_non_null(
+        strstr(ts_array_report(a), "mem(0,1) S2MM 0: BD 0, 5 of 64 words, waits for words from shim(0,0) South3"));
+    assert_non_null(
+        strstr(ts_array_report(a), "mem(0,1) MM2S 0: BD 2, waits for lock 1 of mem(0,1) to be 1 or more; it is 0"));
     ts_design *d = doubler_design(1, 32);
     assert_ok(ts_design_finish(d, &pdi, NULL, &err));
     assert_ok(ts_array_load(a, pdi.data, pdi.len, &err));
@@ -236,7 +241,7 @@ static void refused_configurations(void **state) {
     assert_status(ts_array_new(&a, &(ts_array_options){.n_cols = 5}, &err), TS_E_INVAL);
 }
 
-/* ---- the table of times ------------------------------------------------------------------------------------------------------------ */
+/* ---- the table of times ------------------------------------------------------------------------------------------ */
 
 static void timing_table(void **state) {
     (void)state;

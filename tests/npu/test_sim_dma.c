@@ -3,9 +3,10 @@
 
 #include "base/rng.h"
 
-/* ---- addresses ------------------------------------------------------------------------------------------------------------ */
+/* ---- addresses --------------------------------------------------------------------------------------------------- */
 
-/* The plain model: the byte address of word i of run r, worked out from the meaning of the fields alone; UINT64_MAX: a zero. */
+/* The plain model: the byte address of word i of run r, worked out from the meaning of the fields alone; UINT64_MAX:
+ * a zero. */
 static uint64_t plain_address(const ts_bd *bd, uint32_t i, uint32_t run) {
     uint64_t word = 0, step[4], wrap[4];
     bool zero = false;
@@ -98,8 +99,8 @@ static void addresses(void **state) {
         assert_int_equal(ts_get(status(a, t, TS_S2MM, ch), TS_SHIM_DMA_S2MM_STATUS_CHANNEL_RUNNING), 0);
         if (memcmp(want, mem, HOST)) {
             char x[160], y[160];
-            fail_msg("round %d, %s: %s -> %s, %u runs", round, ts_tile_infos[k].name, ts_bd_print(k, &from, x, sizeof x),
-                     ts_bd_print(k, &to, y, sizeof y), runs);
+            fail_msg("round %d, %s: %s -> %s, %u runs", round, ts_tile_infos[k].name,
+                     ts_bd_print(k, &from, x, sizeof x), ts_bd_print(k, &to, y, sizeof y), runs);
         }
         free(want);
         free(h.data);
@@ -118,14 +119,16 @@ static void memtile_windows(void **state) {
     fill_words(ts_array_memory(a, mid), 64, 5);
     /* 128 words across the border from the west tile to the own one, to the east */
     put_bd(a, mid, 0, &(ts_bd){.base = 0x7ff00, .words = 128, .valid = 1});
-    put_bd(a, mid, 1, &(ts_bd){.base = 0x100000 + 0x1000, .words = 128, .valid = 1, .acq_enable = 1, .acq_lock = 128 + 7, .acq_value = -1,
-                               .rel_lock = 3, .rel_value = 1});
+    put_bd(a, mid, 1,
+           &(ts_bd){.base = 0x100000 + 0x1000, .words = 128, .valid = 1, .acq_enable = 1, .acq_lock = 128 + 7,
+                    .acq_value = -1, .rel_lock = 3, .rel_value = 1});
     loop(a, mid, 0);
     set_lock(a, ts_tile_at(2, 1), 7, 1);
     start(a, mid, TS_S2MM, 0, 1, 1);
     start(a, mid, TS_MM2S, 0, 0, 1);
     go_on(a, 2000, NULL);
-    assert_memory_equal(ts_array_memory(a, ts_tile_at(2, 1)) + 0x1000, ts_array_memory(a, ts_tile_at(0, 1)) + 0x7ff00, 256);
+    assert_memory_equal(ts_array_memory(a, ts_tile_at(2, 1)) + 0x1000, ts_array_memory(a, ts_tile_at(0, 1)) + 0x7ff00,
+                        256);
     assert_memory_equal(ts_array_memory(a, ts_tile_at(2, 1)) + 0x1100, ts_array_memory(a, mid), 256);
     assert_int_equal(lock_value(a, ts_tile_at(2, 1), 7), 0);
     assert_int_equal(lock_value(a, ts_tile_at(0, 1), 3), 1);
@@ -139,7 +142,7 @@ static void memtile_windows(void **state) {
     ts_array_free(a);
 }
 
-/* ---- queues ----------------------------------------------------------------------------------------------------------------- */
+/* ---- queues ------------------------------------------------------------------------------------------------------ */
 
 static void fifth_task(void **state) {
     (void)state;
@@ -155,7 +158,8 @@ static void fifth_task(void **state) {
     loop(a, t, 1);
     for (uint32_t i = 0; i < 6; i++) start(a, t, TS_S2MM, 1, 8 + i, 1); /* two of six are lost */
     assert_int_equal(ts_array_mishaps(a), 2);
-    assert_non_null(strstr(ts_array_mishap(a, 0), "core(0,2) S2MM 1 has 4 tasks already, a further one (BD 12) is lost"));
+    assert_non_null(
+        strstr(ts_array_mishap(a, 0), "core(0,2) S2MM 1 has 4 tasks already, a further one (BD 12) is lost"));
     uint32_t s = status(a, t, TS_S2MM, 1);
     assert_int_equal(ts_get(s, TS_CORE_DMA_S2MM_STATUS_TASK_QUEUE_OVERFLOW), 1);
     assert_int_equal(ts_get(s, TS_CORE_DMA_S2MM_STATUS_TASK_QUEUE_SIZE), 4);
@@ -184,7 +188,8 @@ static void reset_channel(void **state) {
     ts_array *a = one_column(0);
     ts_tile t = {0, 3};
     uint8_t *m = ts_array_memory(a, t);
-    ts_bd out = {.base = 0, .words = 8, .valid = 1, .acq_enable = 1, .acq_lock = 2, .acq_value = -1, .use_next = 1, .next = 0};
+    ts_bd out = {
+        .base = 0, .words = 8, .valid = 1, .acq_enable = 1, .acq_lock = 2, .acq_value = -1, .use_next = 1, .next = 0};
     ts_bd in = {.base = 0x100, .words = 8, .valid = 1, .rel_lock = 5, .rel_value = 1, .use_next = 1, .next = 1};
     fill_words(m, 8, 1);
     put_bd(a, t, 0, &out);
@@ -211,7 +216,7 @@ static void reset_channel(void **state) {
     ts_array_free(a);
 }
 
-/* ---- descriptors in use ------------------------------------------------------------------------------------------------------ */
+/* ---- descriptors in use ------------------------------------------------------------------------------------------ */
 
 static void live_descriptor(void **state) {
     (void)state;
@@ -231,7 +236,8 @@ static void live_descriptor(void **state) {
     assert_int_equal(ts_array_mishaps(a), 0);
     for (int i = 3; i < 6; i++) put_bd(a, t, i, &bd);
     assert_int_equal(ts_array_mishaps(a), 2); /* 4 no longer leads to 5 */
-    assert_non_null(strstr(ts_array_mishap(a, 0), "BD 3 of mem(0,1) is rewritten while mem(0,1) MM2S 0 may still read it"));
+    assert_non_null(
+        strstr(ts_array_mishap(a, 0), "BD 3 of mem(0,1) is rewritten while mem(0,1) MM2S 0 may still read it"));
     put_bd(a, t, 1, &(ts_bd){.base = TS_MEM_OWN_BASE + 4096, .words = 128, .valid = 1});
     start(a, t, TS_S2MM, 0, 1, 1);
     go_on(a, 1000, NULL);
@@ -240,7 +246,7 @@ static void live_descriptor(void **state) {
     ts_array_free(a);
 }
 
-/* ---- locks ------------------------------------------------------------------------------------------------------------------ */
+/* ---- locks ------------------------------------------------------------------------------------------------------- */
 
 static void locks(void **state) {
     (void)state;
@@ -251,7 +257,9 @@ static void locks(void **state) {
     loop(a, t, 0);
     /* -3: at least 3; 2: exactly 2 */
     put_bd(a, t, 0, &(ts_bd){.base = 0, .words = 4, .valid = 1, .acq_enable = 1, .acq_lock = 1, .acq_value = -3});
-    put_bd(a, t, 1, &(ts_bd){.base = 64, .words = 4, .valid = 1, .acq_enable = 1, .acq_lock = 2, .acq_value = 2, .rel_lock = 2, .rel_value = 60});
+    put_bd(a, t, 1,
+           &(ts_bd){.base = 64, .words = 4, .valid = 1, .acq_enable = 1, .acq_lock = 2, .acq_value = 2, .rel_lock = 2,
+                    .rel_value = 60});
     start(a, t, TS_S2MM, 0, 1, 1);
     start(a, t, TS_MM2S, 0, 0, 1);
     set_lock(a, t, 1, 2);
@@ -288,7 +296,7 @@ static void locks(void **state) {
     ts_array_free(a);
 }
 
-/* ---- what is refused --------------------------------------------------------------------------------------------------------- */
+/* ---- what is refused --------------------------------------------------------------------------------------------- */
 
 static void refused_writes(void **state) {
     (void)state;
@@ -329,11 +337,17 @@ static void refused_descriptors(void **state) {
         {{0, 2}, {.words = 4}, "is not valid"},
         {{0, 2}, {.valid = 1}, "moves no words"},
         {{0, 2}, {.words = 4, .valid = 1, .compress = 1}, "compression"},
-        {{0, 1}, {.words = 4, .valid = 1, .base = TS_MEM_OWN_BASE, .acq_enable = 1, .acq_lock = 200, .acq_value = -1}, "takes a lock that is not there"},
-        {{0, 1}, {.words = 4, .valid = 1, .base = TS_MEM_OWN_BASE, .rel_value = 1, .rel_lock = 5}, "gives a lock that is not there"},
+        {{0, 1},
+         {.words = 4, .valid = 1, .base = TS_MEM_OWN_BASE, .acq_enable = 1, .acq_lock = 200, .acq_value = -1},
+         "takes a lock that is not there"},
+        {{0, 1},
+         {.words = 4, .valid = 1, .base = TS_MEM_OWN_BASE, .rel_value = 1, .rel_lock = 5},
+         "gives a lock that is not there"},
         {{0, 1}, {.words = 4, .valid = 1, .base = 0x1000}, "there is no memory at 0x1000"},
         {{0, 2}, {.words = 4, .valid = 1, .base = 0xfff8}, "there is no memory at 0x10000"},
-        {{0, 0}, {.words = 4, .valid = 1, .base = 0x1000}, "bus error, 16 bytes at 0x1000 are in no buffer (addresses of the array are 0x80000000 higher)"},
+        {{0, 0},
+         {.words = 4, .valid = 1, .base = 0x1000},
+         "bus error, 16 bytes at 0x1000 are in no buffer (addresses of the array are 0x80000000 higher)"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         ts_array *a = one_column(0);
@@ -344,7 +358,8 @@ static void refused_descriptors(void **state) {
         put_bd(a, cases[i].tile, 3, &cases[i].bd);
         start(a, cases[i].tile, TS_MM2S, 0, 3, 1);
         assert_status(ts_array_idle(a, 2000, &h.host, &err), TS_E_DEVICE);
-        if (!strstr(err.msg, cases[i].says) || !strstr(err.msg, "BD 3")) fail_msg("%s\nis not: %s", err.msg, cases[i].says);
+        if (!strstr(err.msg, cases[i].says) || !strstr(err.msg, "BD 3"))
+            fail_msg("%s\nis not: %s", err.msg, cases[i].says);
         ts_tile tile;
         ts_dma_dir dir;
         bool bus = strstr(cases[i].says, "bus error");

@@ -1,5 +1,5 @@
-/* Commands on the simulated array: operations, completion tokens, hangs and their explanation, state from one command to the
- * next, times. */
+/* Commands on the simulated array: operations, completion tokens, hangs and their explanation, state from one
+ * command to the next, times. */
 #include "sim_regs.h"
 
 #include "support/alloc_fail.h"
@@ -14,7 +14,8 @@ static ts_array *column(const ts_array_options *more) {
 }
 
 /* Run a stream and free it. */
-static ts_status run(ts_array *a, ts_txn *t, const uint64_t *args, int n_args, const host_block *h, ts_array_outcome *o, ts_err *why) {
+static ts_status run(ts_array *a, ts_txn *t, const uint64_t *args, int n_args, const host_block *h, ts_array_outcome *o,
+                     ts_err *why) {
     ts_buf b = {0};
     ts_err err;
     assert_ok(ts_txn_finish(t, 1, &b, &err));
@@ -28,7 +29,7 @@ static void assert_says(const char *text, const char *what) {
     if (!strstr(text, what)) fail_msg("%s\nhas not: %s", text, what);
 }
 
-/* ---- tokens ------------------------------------------------------------------------------------------------------------------ */
+/* ---- tokens ------------------------------------------------------------------------------------------------------ */
 
 enum { NO_TOKEN_BIT = 1, NO_CONTROLLER = 2, NO_ROUTE = 4, NO_HEADER = 8, NO_TASK = 16, CIRCUIT = 32, FULL = 63 };
 
@@ -56,11 +57,13 @@ static ts_status token_run(ts_array *a, int missing, ts_array_outcome *o, ts_err
         ts_txn_patch(&t, ts_addr(shim, ts_bd_off(TS_TILE_SHIM, d)) + 4, 0, 512u * (d == 0));
     }
     if (!(missing & NO_CONTROLLER))
-        ts_txn_mask_write(&t, ts_addr(shim, ts_dma_ctrl(TS_TILE_SHIM, TS_S2MM, 0)), 0xff00, ts_dma_ctrl_encode(TS_CONTROLLER_SHIM));
+        ts_txn_mask_write(&t, ts_addr(shim, ts_dma_ctrl(TS_TILE_SHIM, TS_S2MM, 0)), 0xff00,
+                          ts_dma_ctrl_encode(TS_CONTROLLER_SHIM));
     if (!(missing & NO_TASK))
         ts_txn_write(&t, ts_addr(shim, ts_dma_queue(TS_TILE_SHIM, TS_S2MM, 0)),
                      ts_dma_start_encode((ts_dma_start){.bd = 0, .repeat = 1, .token = !(missing & NO_TOKEN_BIT)}));
-    ts_txn_write(&t, ts_addr(shim, ts_dma_queue(TS_TILE_SHIM, TS_MM2S, 0)), ts_dma_start_encode((ts_dma_start){.bd = 1, .repeat = 1}));
+    ts_txn_write(&t, ts_addr(shim, ts_dma_queue(TS_TILE_SHIM, TS_MM2S, 0)),
+                 ts_dma_start_encode((ts_dma_start){.bd = 1, .repeat = 1}));
     ts_txn_wait(&t, shim, TS_S2MM, 0);
     ts_status s = run(a, &t, (uint64_t[]){HOST_BASE}, 1, &h, o, err);
     if (s == TS_OK) assert_memory_equal(h.data, h.data + 512, 256);
@@ -133,14 +136,16 @@ static void token_of_a_core(void **state) {
     loop(a, t, 1);
     put_bd(a, t, 0, &(ts_bd){.words = 8, .valid = 1});
     ts_txn_write(&x, ts_addr(t, ts_dma_ctrl(TS_TILE_CORE, TS_S2MM, 1)), ts_dma_ctrl_encode(27));
-    ts_txn_write(&x, ts_addr(t, ts_dma_queue(TS_TILE_CORE, TS_S2MM, 1)), ts_dma_start_encode((ts_dma_start){.repeat = 1, .token = true}));
-    ts_txn_write(&x, ts_addr(t, ts_dma_queue(TS_TILE_CORE, TS_MM2S, 1)), ts_dma_start_encode((ts_dma_start){.repeat = 1}));
+    ts_txn_write(&x, ts_addr(t, ts_dma_queue(TS_TILE_CORE, TS_S2MM, 1)),
+                 ts_dma_start_encode((ts_dma_start){.repeat = 1, .token = true}));
+    ts_txn_write(&x, ts_addr(t, ts_dma_queue(TS_TILE_CORE, TS_MM2S, 1)),
+                 ts_dma_start_encode((ts_dma_start){.repeat = 1}));
     ts_txn_wait(&x, t, TS_S2MM, 1);
     if (run(a, &x, NULL, 0, NULL, NULL, &err) != TS_OK) fail_msg("%s", ts_array_report(a));
     ts_array_free(a);
 }
 
-/* ---- operations ---------------------------------------------------------------------------------------------------------------- */
+/* ---- operations -------------------------------------------------------------------------------------------------- */
 
 static void operations(void **state) {
     (void)state;
@@ -162,7 +167,8 @@ static void operations(void **state) {
     ts_array_stats s;
     ts_array_get_stats(a, &s);
     assert_int_equal(s.launch, tm.fw_launch.nominal);
-    assert_int_equal(s.cycles, tm.fw_launch.nominal + tm.fw_cold.nominal + 5 * tm.fw_op.nominal + 3 * tm.fw_word.nominal);
+    assert_int_equal(s.cycles,
+                     tm.fw_launch.nominal + tm.fw_cold.nominal + 5 * tm.fw_op.nominal + 3 * tm.fw_word.nominal);
     assert_int_equal(s.fw_ops, 5);
     ts_array_free(a);
 }
@@ -204,7 +210,8 @@ static void refused_operations(void **state) {
     }
     ts_array *a = column(NULL);
     ts_err err;
-    assert_status(ts_array_run(a, "abc", 3, NULL, 0, NULL, NULL, &err), TS_E_FORMAT); /* refused before anything happens */
+    /* refused before anything happens */
+    assert_status(ts_array_run(a, "abc", 3, NULL, 0, NULL, NULL, &err), TS_E_FORMAT);
     ts_txn t = {0};
     ts_buf b = {0};
     assert_ok(ts_txn_finish(&t, 2, &b, &err));
@@ -215,7 +222,7 @@ static void refused_operations(void **state) {
     ts_array_free(a);
 }
 
-/* ---- hangs ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- hangs ------------------------------------------------------------------------------------------------------- */
 
 /* Two cores, each waiting for the lock that the other would give: who waits for what is in the report. */
 static void deadlock(void **state) {
@@ -224,8 +231,9 @@ static void deadlock(void **state) {
     ts_err err;
     ts_txn t = {0};
     ts_array_outcome o;
-    static const char program[] = "        mova r0, #-1\n        mova r1, #1\n        acq #%d, r0\n        .rept 4\n        nop\n        .endr\n"
-                                  "        rel #%d, r1\n        .rept 4\n        nop\n        .endr\n        done\n";
+    static const char program[] =
+        "        mova r0, #-1\n        mova r1, #1\n        acq #%d, r0\n        .rept 4\n        nop\n        .endr\n"
+        "        rel #%d, r1\n        .rept 4\n        nop\n        .endr\n        done\n";
     for (int r = 0; r < 2; r++) {
         char text[300];
         snprintf(text, sizeof text, program, r ? 0 : 32 + 1, 48 + 1); /* the neighbour's lock, then the own one */
@@ -290,9 +298,13 @@ static void core_errors(void **state) {
     static const struct {
         const char *program, *says;
     } cases[] = {
-        {"        movxm p0, #0x12345\n        nop\n        lda r0, [p0, #0]\n        .rept 8\n        nop\n        .endr\n        done\n", "core(0,2): pc 0x00008, cycle 2: no memory at address 0x12344"},
-        {"        mova r0, #-1\n        acq #3, r0\n        done\n", "takes lock 3, which is not there"}, /* south of row 2 */
-        {"        vmov mcd, x0\n        .rept 8\n        nop\n        .endr\n        done\n", "writes to the cascade, which leads nowhere"},
+        {"        movxm p0, #0x12345\n        nop\n        lda r0, [p0, #0]\n        .rept 8\n        nop\n        "
+         ".endr\n        done\n",
+         "core(0,2): pc 0x00008, cycle 2: no memory at address 0x12344"},
+        /* south of row 2 */
+        {"        mova r0, #-1\n        acq #3, r0\n        done\n", "takes lock 3, which is not there"},
+        {"        vmov mcd, x0\n        .rept 8\n        nop\n        .endr\n        done\n",
+         "writes to the cascade, which leads nowhere"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         ts_array *a = column(NULL);
@@ -308,7 +320,7 @@ static void core_errors(void **state) {
     }
 }
 
-/* ---- mishaps ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- mishaps ----------------------------------------------------------------------------------------------------- */
 
 /* Five pushes, as in the field: the fifth is dropped, and the wait for its token never ends; the report knows why. */
 static void dropped_push_hangs(void **state) {
@@ -321,11 +333,13 @@ static void dropped_push_hangs(void **state) {
         ts_tile c = {0, 2};
         put_bd(a, c, 0, &(ts_bd){.words = 8, .valid = 1, .acq_enable = 1, .acq_lock = 0, .acq_value = -1});
         for (int i = 0; i < 5; i++)
-            ts_txn_write(&t, ts_addr(c, ts_dma_queue(TS_TILE_CORE, TS_S2MM, 0)), ts_dma_start_encode((ts_dma_start){.repeat = 1, .token = i == 4}));
+            ts_txn_write(&t, ts_addr(c, ts_dma_queue(TS_TILE_CORE, TS_S2MM, 0)),
+                         ts_dma_start_encode((ts_dma_start){.repeat = 1, .token = i == 4}));
         ts_txn_wait(&t, c, TS_S2MM, 0);
         assert_status(run(a, &t, NULL, 0, NULL, &o, &err), TS_E_DEVICE);
         assert_int_equal(o, strict ? TS_ARRAY_FAULT : TS_ARRAY_HANG);
-        assert_says(ts_array_report(a), "core(0,2) S2MM 0: BD 0, 3 more tasks in its queue, waits for lock 0 of core(0,2) to be 1 or more; it is 0");
+        assert_says(ts_array_report(a), "core(0,2) S2MM 0: BD 0, 3 more tasks in its queue, waits for lock 0 of "
+                                        "core(0,2) to be 1 or more; it is 0");
         assert_says(ts_array_report(a), "core(0,2) S2MM 0 has 4 tasks already, a further one (BD 0) is lost");
         ts_array_free(a);
     }
@@ -342,7 +356,7 @@ static void undefined_registers(void **state) {
     ts_array_free(a);
 }
 
-/* ---- from one command to the next ----------------------------------------------------------------------------------------------------- */
+/* ---- from one command to the next -------------------------------------------------------------------------------- */
 
 /* Cores do nothing before the first command, whatever the configuration enables; then they go on for ever, and a reset
  * makes them start over. */
@@ -401,7 +415,8 @@ static void work_goes_on(void **state) {
         assert_ok(ts_bd_encode(TS_TILE_SHIM, &(ts_bd){.words = WORDS, .valid = 1, .burst = 2}, w, &err));
         ts_txn_block(&t, ts_addr(shim, ts_bd_off(TS_TILE_SHIM, d)), w, 8);
         ts_txn_patch(&t, ts_addr(shim, ts_bd_off(TS_TILE_SHIM, d)) + 4, 0, d ? 0 : 4 * WORDS);
-        ts_txn_write(&t, ts_addr(shim, ts_dma_queue(TS_TILE_SHIM, (ts_dma_dir)d, 1)), ts_dma_start_encode((ts_dma_start){.bd = (uint32_t)d, .repeat = 1}));
+        ts_txn_write(&t, ts_addr(shim, ts_dma_queue(TS_TILE_SHIM, (ts_dma_dir)d, 1)),
+                     ts_dma_start_encode((ts_dma_start){.bd = (uint32_t)d, .repeat = 1}));
     }
     assert_ok(run(a, &t, (uint64_t[]){HOST_BASE}, 1, &h, NULL, &err));
     assert_true(memcmp(h.data, h.data + 4 * WORDS, 4 * WORDS));
@@ -415,7 +430,7 @@ static void work_goes_on(void **state) {
     ts_array_free(a);
 }
 
-/* ---- times ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- times ------------------------------------------------------------------------------------------------------- */
 
 /* Reading with 1, 2, 4 and 8 channels: a word takes 1.025 cycles until the shared 27.5 bytes a cycle are used up. */
 static void read_bandwidth(void **state) {
@@ -438,20 +453,22 @@ static void read_bandwidth(void **state) {
         ts_array *a = array_of(d, &(ts_array_options){.n_cols = 4});
         ts_dispatch_init(&p, 4);
         for (int k = 0; k < counts[i]; k++)
-            ts_dispatch_task(&p, &(ts_shim_task){.col = k / 2, .channel = k % 2, .dir = TS_MM2S, .arg = 0, .words = WORDS, .token = true});
+            ts_dispatch_task(&p, &(ts_shim_task){.col = k / 2, .channel = k % 2, .dir = TS_MM2S, .arg = 0,
+                                                 .words = WORDS, .token = true});
         for (int k = 0; k < counts[i]; k++) ts_dispatch_wait(&p, k / 2, TS_MM2S, k % 2);
         run_well(a, &p, &h, (uint64_t[]){0}, 1);
         ts_array_stats s;
         ts_array_get_stats(a, &s);
         double rate = (double)s.read_bytes / (double)(s.cycles - s.launch), want = counts[i] * 4 / 1.025;
         if (want > 27.5) want = 27.5;
-        if (rate < 0.9 * want || rate > want) fail_msg("%d channels: %.2f bytes a cycle, not %.2f", counts[i], rate, want);
+        if (rate < 0.9 * want || rate > want)
+            fail_msg("%d channels: %.2f bytes a cycle, not %.2f", counts[i], rate, want);
         ts_array_free(a);
     }
     free(h.data);
 }
 
-/* ---- failing allocations ------------------------------------------------------------------------------------------------------------------ */
+/* ---- failing allocations ----------------------------------------------------------------------------------------- */
 
 static bool whole_life(void *ud) {
     const ts_buf *b = ud; /* PDI, instruction stream */
@@ -463,7 +480,8 @@ static bool whole_life(void *ud) {
     h.host = (ts_array_host){.ud = &h, .read = host_block_read, .write = host_block_write};
     if (ts_array_new(&a, &(ts_array_options){.n_cols = 1}, &err) != TS_OK) return false;
     bool ok = ts_array_load(a, b[0].data, b[0].len, &err) == TS_OK &&
-              ts_array_run(a, b[1].data, b[1].len, (uint64_t[]){HOST_BASE, HOST_BASE + 2048}, 2, &h.host, NULL, &err) == TS_OK;
+              ts_array_run(a, b[1].data, b[1].len, (uint64_t[]){HOST_BASE, HOST_BASE + 2048}, 2, &h.host, NULL, &err) ==
+                  TS_OK;
     if (ok) assert_int_equal(memory[2048], 2);
     if (!ok) assert_int_equal(err.code, TS_E_NOMEM);
     ts_array_free(a);
@@ -488,11 +506,14 @@ static void failing_allocations(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(token_conditions),   cmocka_unit_test(one_wait_one_token), cmocka_unit_test(token_of_a_core),
-        cmocka_unit_test(operations),         cmocka_unit_test(refused_operations), cmocka_unit_test(deadlock),
-        cmocka_unit_test(cycle_limit),        cmocka_unit_test(taken_away),         cmocka_unit_test(core_errors),        cmocka_unit_test(dropped_push_hangs),
-        cmocka_unit_test(undefined_registers), cmocka_unit_test(cores_and_commands), cmocka_unit_test(work_goes_on),
-        cmocka_unit_test(read_bandwidth),     cmocka_unit_test(failing_allocations),
+        cmocka_unit_test(token_conditions),    cmocka_unit_test(one_wait_one_token),
+        cmocka_unit_test(token_of_a_core),     cmocka_unit_test(operations),
+        cmocka_unit_test(refused_operations),  cmocka_unit_test(deadlock),
+        cmocka_unit_test(cycle_limit),         cmocka_unit_test(taken_away),
+        cmocka_unit_test(core_errors),         cmocka_unit_test(dropped_push_hangs),
+        cmocka_unit_test(undefined_registers), cmocka_unit_test(cores_and_commands),
+        cmocka_unit_test(work_goes_on),        cmocka_unit_test(read_bandwidth),
+        cmocka_unit_test(failing_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

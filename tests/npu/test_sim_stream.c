@@ -16,7 +16,7 @@ static uint64_t words_of(const ts_array *a, ts_tile t, ts_dma_dir dir, int ch) {
     return s.channel[t.col][t.row][dir][ch].words;
 }
 
-/* ---- time ------------------------------------------------------------------------------------------------------------------- */
+/* ---- time -------------------------------------------------------------------------------------------------------- */
 
 /* A word a cycle: n words from memory to memory take n cycles and the latency of the way, which the table gives. */
 static void word_a_cycle(void **state) {
@@ -35,9 +35,10 @@ static void word_a_cycle(void **state) {
         put_bd(a, to.tile, 0, &(ts_bd){.words = n, .valid = 1, .rel_lock = 0, .rel_value = 1});
         start(a, to.tile, TS_S2MM, 1, 0, 1);
         start(a, from.tile, TS_MM2S, 0, 0, 1);
-        /* task start, memory, slave + master to a neighbour + slave + local master; the last word takes a cycle itself */
-        uint64_t want = tm.dma_start.nominal + tm.dma_memory.nominal + 2 * tm.slave_latency.nominal + tm.master_latency.nominal +
-                        tm.local_latency.nominal + (n - 1) + 1;
+        /* task start, memory, slave + master to a neighbour + slave + local master; the last word takes a cycle
+         * itself */
+        uint64_t want = tm.dma_start.nominal + tm.dma_memory.nominal + 2 * tm.slave_latency.nominal +
+                        tm.master_latency.nominal + tm.local_latency.nominal + (n - 1) + 1;
         go_on(a, want - 1, NULL);
         assert_int_equal(lock_value(a, to.tile, 0), 0);
         go_on(a, 1, NULL);
@@ -76,7 +77,7 @@ static void back_pressure(void **state) {
     }
 }
 
-/* ---- multicast ---------------------------------------------------------------------------------------------------------------- */
+/* ---- multicast --------------------------------------------------------------------------------------------------- */
 
 /* One source, four readers; three read at once, the fourth when a lock lets it: it holds the others up. */
 static void slowest_sink(void **state) {
@@ -92,7 +93,8 @@ static void slowest_sink(void **state) {
     fill_words(ts_array_memory(a, from.tile), 500, 4);
     put_bd(a, from.tile, 0, &(ts_bd){.base = TS_MEM_OWN_BASE, .words = 500, .valid = 1});
     for (int i = 0; i < 4; i++) {
-        put_bd(a, to[i].tile, 0, &(ts_bd){.words = 500, .valid = 1, .acq_enable = i == 3, .acq_lock = 0, .acq_value = -1});
+        put_bd(a, to[i].tile, 0,
+               &(ts_bd){.words = 500, .valid = 1, .acq_enable = i == 3, .acq_lock = 0, .acq_value = -1});
         start(a, to[i].tile, TS_S2MM, to[i].port.index, 0, 1);
     }
     start(a, from.tile, TS_MM2S, 2, 0, 1);
@@ -103,11 +105,12 @@ static void slowest_sink(void **state) {
     assert_int_equal(words_of(a, to[3].tile, TS_S2MM, 1), 0);
     set_lock(a, to[3].tile, 0, 1);
     go_on(a, 2000, NULL);
-    for (int i = 0; i < 4; i++) assert_memory_equal(ts_array_memory(a, to[i].tile), ts_array_memory(a, from.tile), 2000);
+    for (int i = 0; i < 4; i++)
+        assert_memory_equal(ts_array_memory(a, to[i].tile), ts_array_memory(a, from.tile), 2000);
     ts_array_free(a);
 }
 
-/* ---- packets ------------------------------------------------------------------------------------------------------------------ */
+/* ---- packets ----------------------------------------------------------------------------------------------------- */
 
 /* Three sources in a column send packets of random lengths through shared ports to two readers; a reader gets whole
  * packets, in the order of each source, with their headers or without. */
@@ -131,13 +134,15 @@ static void packets_merge(void **state) {
                 memcpy(ts_array_memory(a, t) + 4 * i, &w, 4);
             }
             /* one BD, run again and again, a packet each */
-            put_bd(a, t, 0, &(ts_bd){.words = WORDS, .valid = 1, .packet = 1, .packet_id = (uint32_t)id, .packet_type = 2,
-                                     .iter_step = WORDS, .iter_wrap = PACKETS});
+            put_bd(a, t, 0,
+                   &(ts_bd){.words = WORDS, .valid = 1, .packet = 1, .packet_id = (uint32_t)id, .packet_type = 2,
+                            .iter_step = WORDS, .iter_wrap = PACKETS});
             n[way] += PACKETS * (WORDS + keep);
         }
         put_fabric(a, &f);
         for (int i = 0; i < 2; i++) {
-            put_bd(a, to[i].tile, i ? 30 : 3, &(ts_bd){.base = TS_MEM_OWN_BASE + 0x10000 * (uint64_t)i, .words = n[i], .valid = 1});
+            put_bd(a, to[i].tile, i ? 30 : 3,
+                   &(ts_bd){.base = TS_MEM_OWN_BASE + 0x10000 * (uint64_t)i, .words = n[i], .valid = 1});
             start(a, to[i].tile, TS_S2MM, to[i].port.index, i ? 30 : 3, 1);
         }
         for (int s = 0; s < 3; s++) start(a, ts_tile_at(0, 2 + s), TS_MM2S, 0, 0, PACKETS);
@@ -191,7 +196,7 @@ static void packet_lost(void **state) {
     ts_array_free(a);
 }
 
-/* ---- what cannot work ----------------------------------------------------------------------------------------------------------- */
+/* ---- what cannot work -------------------------------------------------------------------------------------------- */
 
 static void broken_routes(void **state) {
     (void)state;
@@ -203,7 +208,8 @@ static void broken_routes(void **state) {
         {{0, 3}, {TS_PORT_TYPES, 0}, {0, 0}, "core(0,3) South1 is off"},
         {{0, 3}, {TS_PORT_SOUTH, 1}, {TS_PORT_CTRL, 0}, "core(0,3) Ctrl0 gets control packets, which are not modelled"},
         {{0, 3}, {TS_PORT_SOUTH, 1}, {TS_PORT_WEST, 0}, "core(0,3) West0 leads out of the array"},
-        {{0, 3}, {TS_PORT_SOUTH, 1}, {TS_PORT_SOUTH, 2}, "core(0,3) South2 cannot be reached from the slave port it names"},
+        {{0, 3}, {TS_PORT_SOUTH, 1}, {TS_PORT_SOUTH, 2},
+         "core(0,3) South2 cannot be reached from the slave port it names"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         ts_array *a = array_new(1, 0, 0);
@@ -227,7 +233,8 @@ static void broken_routes(void **state) {
     }
 }
 
-/* A route that is completed later lets the words through; one that is changed under way loses them, and that is noted. */
+/* A route that is completed later lets the words through; one that is changed under way loses them, and that is
+ * noted. */
 static void routes_change(void **state) {
     (void)state;
     ts_array *a = array_new(1, 0, 0);
@@ -248,11 +255,12 @@ static void routes_change(void **state) {
     connect(a, t, ts_port_of(TS_PORT_DMA, 1), ts_port_of(TS_PORT_NORTH, 1));
     go_on(a, 100, NULL);
     assert_int_equal(ts_array_mishaps(a), 1);
-    assert_non_null(strstr(ts_array_mishap(a, 0), "the route to core(0,3) DMA1 is changed while 8 words are on it: they are lost"));
+    assert_non_null(
+        strstr(ts_array_mishap(a, 0), "the route to core(0,3) DMA1 is changed while 8 words are on it: they are lost"));
     ts_array_free(a);
 }
 
-/* ---- core ports ------------------------------------------------------------------------------------------------------------------- */
+/* ---- core ports -------------------------------------------------------------------------------------------------- */
 
 /* A core reads its stream and writes it on, one word after the other. */
 static void core_streams(void **state) {
@@ -291,22 +299,24 @@ static void core_streams(void **state) {
     }
 }
 
-/* A core that does not wait for words takes those that are there, and each once; one that does not wait for room loses what
- * does not fit and knows it. */
+/* A core that does not wait for words takes those that are there, and each once; one that does not wait for room
+ * loses what does not fit and knows it. */
 static void without_waiting(void **state) {
     (void)state;
     for (uint64_t seed = 0; seed < 4; seed++) {
         ts_array *a = array_new(1, seed, 0);
         ts_tile t = {0, 4};
         enum { WORDS = 100, OUT = 0x8000, COUNT = 0xc000 };
-        put_program(a, t,
-                    "        movxm p0, #0x78000\n        mova r7, #0\n"
-                    "top:    mov.nb r1, SS\n        .rept 9\n        nop\n        .endr\n        mov r3, srSS0\n        nop\n"
-                    "        mova r4, #1\n        and r3, r3, r4\n        jz r3, #out\n        .rept 5\n        nop\n        .endr\n"
-                    "        st r1, [p0], #4\n"
-                    "out:    mov.nb ms, r1\n        .rept 6\n        nop\n        .endr\n        mov r3, srMS0\n        nop\n"
-                    "        add r7, r7, r3\n        movxm p1, #0x7c000\n        st r7, [p1, #0]\n"
-                    "        j #top\n        .rept 5\n        nop\n        .endr\n");
+        put_program(
+            a, t,
+            "        movxm p0, #0x78000\n        mova r7, #0\n"
+            "top:    mov.nb r1, SS\n        .rept 9\n        nop\n        .endr\n        mov r3, srSS0\n        nop\n"
+            "        mova r4, #1\n        and r3, r3, r4\n        jz r3, #out\n        .rept 5\n        nop\n        "
+            ".endr\n"
+            "        st r1, [p0], #4\n"
+            "out:    mov.nb ms, r1\n        .rept 6\n        nop\n        .endr\n        mov r3, srMS0\n        nop\n"
+            "        add r7, r7, r3\n        movxm p1, #0x7c000\n        st r7, [p1, #0]\n"
+            "        j #top\n        .rept 5\n        nop\n        .endr\n");
         connect(a, t, ts_port_of(TS_PORT_DMA, 0), ts_port_of(TS_PORT_CORE, 0));
         connect(a, t, ts_port_of(TS_PORT_CORE, 0), ts_port_of(TS_PORT_DMA, 1));
         fill_words(ts_array_memory(a, t), WORDS, 8);
@@ -337,11 +347,12 @@ static void cascade(void **state) {
     ts_array *a = array_new(1, 0, 0);
     ts_tile from = {0, 3}, to = {0, 2};
     enum { N = 40 };
-    put_program(a, from,
-                "        movxm p0, #0x70000\n        movxm lc, #40\n        movxm ls, #first\n        movxm le, #last\n"
-                "        mova r0, #1\n        mov crMCDEn, r0\n        .rept 12\n        nop\n        .endr\n"
-                "first:  vlda amll0, [p0], #32\n        vlda amlh0, [p0], #32\n        .rept 10\n        nop\n        .endr\n"
-                "        vmov mcd, bml0\n        .rept 6\n        nop\n        .endr\nlast:   nop\n        done\n");
+    put_program(
+        a, from,
+        "        movxm p0, #0x70000\n        movxm lc, #40\n        movxm ls, #first\n        movxm le, #last\n"
+        "        mova r0, #1\n        mov crMCDEn, r0\n        .rept 12\n        nop\n        .endr\n"
+        "first:  vlda amll0, [p0], #32\n        vlda amlh0, [p0], #32\n        .rept 10\n        nop\n        .endr\n"
+        "        vmov mcd, bml0\n        .rept 6\n        nop\n        .endr\nlast:   nop\n        done\n");
     put_program(a, to,
                 "        movxm p0, #0x72000\n        movxm lc, #40\n        movxm ls, #first\n        movxm le, #last\n"
                 "        mova r0, #1\n        mov crSCDEn, r0\n        .rept 12\n        nop\n        .endr\n"

@@ -1,14 +1,16 @@
-/* The simulator's time against what others measured on an npu1: each figure comes out of a command that the array carries
- * out, and has the range in which the measurement lies. docs/npu/simulator.md has the table and the sources. Prints what was
- * measured and what is simulated. */
+/* The simulator's time against what others measured on an npu1: each figure comes out of a command that the array
+ * carries out, and has the range in which the measurement lies. docs/npu/simulator.md has the table and the sources.
+ * Prints what was measured and what is simulated. */
 #include "sims.h"
 
 #include "base/rng.h"
 
-static void compare(const char *what, const char *measured, double simulated, double low, double high, const char *unit) {
+static void compare(const char *what, const char *measured, double simulated, double low, double high,
+                    const char *unit) {
     print_message("  %-62s %-18s %9.4g %s\n", what, measured, simulated, unit);
     if (!(simulated >= low && simulated <= high))
-        fail_msg("%s: simulated %g %s, the measurement is %s: %g to %g are right", what, simulated, unit, measured, low, high);
+        fail_msg("%s: simulated %g %s, the measurement is %s: %g to %g are right", what, simulated, unit, measured, low,
+                 high);
 }
 
 /* What the host sees of a command beyond its cycles; the measured fixed cost contains the launch. */
@@ -18,10 +20,10 @@ static double host_ns(void) {
     return TS_SIM_SUBMIT_NS - (double)(t.fw_launch.nominal + t.fw_cold.nominal) * 1000 / TS_SIM_CLOCK_MHZ;
 }
 
-/* ---- reading -------------------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
-/* Channels 0 to n - 1, one of each column first, into memtiles, in objects of so many words: cycles of a command that reads
- * `words` with each. */
+/* Channels 0 to n - 1, one of each column first, into memtiles, in objects of so many words: cycles of a command
+ * that reads `words` with each. */
 static uint64_t read_cycles(int n, uint32_t words, uint32_t object, uint64_t *launch) {
     ts_design *d;
     ts_err err;
@@ -34,13 +36,17 @@ static uint64_t read_cycles(int n, uint32_t words, uint32_t object, uint64_t *la
         ts_tile mem = ts_tile_at(k % 4, 1);
         ts_tile_buf b = ts_design_buffer(d, mem, "sink", 8 * object, TS_ANY_BANK);
         ts_design_dma(d, mem, TS_S2MM, k / 4,
-                      (ts_ring_step[]){{.buffer = b, .bytes = 4 * object}, {.buffer = b, .offset = 4 * object, .bytes = 4 * object}}, 2);
+                      (ts_ring_step[]){{.buffer = b, .bytes = 4 * object},
+                                       {.buffer = b, .offset = 4 * object, .bytes = 4 * object}},
+                      2);
         ts_design_flow(d, ts_end_dma(ts_tile_at(k % 4, 0), k / 4), (ts_end[]){ts_end_dma(mem, k / 4)}, 1);
     }
     ts_array *a = array_of(d, &(ts_array_options){.n_cols = TS_COLS});
     ts_dispatch_init(&p, TS_COLS);
     for (int k = 0; k < n; k++)
-        ts_dispatch_task(&p, &(ts_shim_task){.col = k % 4, .channel = k / 4, .dir = TS_MM2S, .arg = 0, .words = words, .token = true});
+        ts_dispatch_task(
+            &p,
+            &(ts_shim_task){.col = k % 4, .channel = k / 4, .dir = TS_MM2S, .arg = 0, .words = words, .token = true});
     for (int k = 0; k < n; k++) ts_dispatch_wait(&p, k % 4, TS_MM2S, k / 4);
     run_well(a, &p, &h, (uint64_t[]){0}, 1);
     ts_array_get_stats(a, &s);
@@ -68,13 +74,15 @@ static void reading(void **state) {
     compare("a word through one shim channel", "1.00-1.05", 4 / one, 1.00, 1.05, "cycles");
     compare("4 streams read", "14", four, 14 * 0.9, 14 * 1.15, "GB/s");
     compare("8 streams read, marginal", "about 30", eight, 27, 31, "GB/s");
-    compare("8 streams read 256 MB in one command, all costs", "about 27", bytes / (bytes / eight + fixed + submit), 25.5, 28.5, "GB/s");
-    compare("464 MB of weights, one token, one command", "17.2", (token / eight + fixed + submit) / 1e6, 16.3, 18.1, "ms");
+    compare("8 streams read 256 MB in one command, all costs", "about 27", bytes / (bytes / eight + fixed + submit),
+            25.5, 28.5, "GB/s");
+    compare("464 MB of weights, one token, one command", "17.2", (token / eight + fixed + submit) / 1e6, 16.3, 18.1,
+            "ms");
     double large = (double)read_cycles(8, FEW, 2048, NULL), small = (double)read_cycles(8, FEW, 256, NULL);
     compare("objects of 1 KB against 8 KB, time", "as fast", small / large, 0.99, 1.03, "");
 }
 
-/* ---- tasks and operations ------------------------------------------------------------------------------------------- */
+/* ---- tasks and operations ---------------------------------------------------------------------------------------- */
 
 /* A loop through a memtile in which `n_in` tasks fill and `n_out` tasks empty. */
 static uint64_t loop_cycles(int n_in, int n_out, uint32_t words, ts_array_stats *s) {
@@ -84,10 +92,13 @@ static uint64_t loop_cycles(int n_in, int n_out, uint32_t words, ts_array_stats 
     ts_array *a = array_of(loopback_design(1, 1, 1024), &(ts_array_options){.n_cols = 1});
     ts_dispatch_init(&p, 1);
     for (int i = 0; i < n_out; i++)
-        ts_dispatch_task(&p, &(ts_shim_task){.dir = TS_S2MM, .arg = 1, .offset = 4 * (uint64_t)words / (unsigned)n_out * (unsigned)i,
+        ts_dispatch_task(&p, &(ts_shim_task){.dir = TS_S2MM, .arg = 1,
+                                             .offset = 4 * (uint64_t)words / (unsigned)n_out * (unsigned)i,
                                              .words = words / (unsigned)n_out, .token = i == n_out - 1});
     for (int i = 0; i < n_in; i++)
-        ts_dispatch_task(&p, &(ts_shim_task){.dir = TS_MM2S, .arg = 0, .offset = 4 * (uint64_t)words / (unsigned)n_in * (unsigned)i,
+        ts_dispatch_task(&p, &(ts_shim_task){.dir = TS_MM2S,
+                                             .arg = 0,
+                                             .offset = 4 * (uint64_t)words / (unsigned)n_in * (unsigned)i,
                                              .words = words / (unsigned)n_in});
     ts_dispatch_wait(&p, 0, TS_S2MM, 0);
     ts_dispatch_implies(&p, 0, TS_MM2S, 0);
@@ -103,11 +114,15 @@ static void tasks(void **state) {
     enum { WORDS = 1 << 16 };
     ts_array_stats s;
     double one = (double)loop_cycles(1, 1, WORDS, &s);
-    compare("first word of a read on an idle channel", "171-747", (double)s.channel[0][0][TS_MM2S][0].waited[TS_WAIT_HOST], 171, 747, "cycles");
-    compare("one read task more in the queue", "249", ((double)loop_cycles(4, 1, WORDS, &s) - one) / 3, 235, 265, "cycles");
-    /* the stream goes on into the buffers of the way while a write task ends: what is not hidden is at most what was seen */
+    compare("first word of a read on an idle channel", "171-747",
+            (double)s.channel[0][0][TS_MM2S][0].waited[TS_WAIT_HOST], 171, 747, "cycles");
+    compare("one read task more in the queue", "249", ((double)loop_cycles(4, 1, WORDS, &s) - one) / 3, 235, 265,
+            "cycles");
+    /* the stream goes on into the buffers of the way while a write task ends: what is not hidden is at most what was
+     * seen */
     double fw = 536; /* the operations that push a task come before the first word, and are no part of it */
-    compare("one write task more in the queue", "168-177", ((double)loop_cycles(1, 4, WORDS, &s) - one - 3 * fw) / 3, 150, 190, "cycles");
+    compare("one write task more in the queue", "168-177", ((double)loop_cycles(1, 4, WORDS, &s) - one - 3 * fw) / 3,
+            150, 190, "cycles");
 }
 
 /* The firmware's time for n operations of one kind. */
@@ -132,12 +147,13 @@ static double ops_busy(int n, int words, ts_array_stats *s) {
 static void operations(void **state) {
     (void)state;
     ts_array_stats s;
-    double op = (ops_busy(101, 0, &s) - ops_busy(1, 0, &s)) / 100, block = (ops_busy(101, 8, &s) - ops_busy(1, 8, &s)) / 100;
+    double op = (ops_busy(101, 0, &s) - ops_busy(1, 0, &s)) / 100,
+           block = (ops_busy(101, 8, &s) - ops_busy(1, 8, &s)) / 100;
     compare("an operation of an instruction stream", "100-112", op, 95, 120, "cycles");
     compare("a block of 8 words, more than that", "about 200", block - op, 180, 220, "cycles");
     ops_busy(1, 0, &s);
-    compare("a command with nothing to do, submission included", "110-257", (double)s.cycles / TS_SIM_CLOCK_MHZ + host_ns() / 1e3,
-            110, 257, "us");
+    compare("a command with nothing to do, submission included", "110-257",
+            (double)s.cycles / TS_SIM_CLOCK_MHZ + host_ns() / 1e3, 110, 257, "us");
     uint64_t launch;
     read_cycles(1, FEW, 2048, &launch);
     double cold = ops_busy(1, 8, &s) + 2 * op; /* descriptor, patch, start */
@@ -146,7 +162,7 @@ static void operations(void **state) {
     compare("launch to first DMA", "25000-32000", (double)launch + cold, 25000, 32000, "cycles");
 }
 
-/* ---- barriers ------------------------------------------------------------------------------------------------------- */
+/* ---- barriers ---------------------------------------------------------------------------------------------------- */
 
 /* `stages` times in one command: all eight channels bring 1 KiB back, the next stage reads it in again. */
 static uint64_t stages_cycles(int stages) {
@@ -172,7 +188,8 @@ static uint64_t stages_cycles(int stages) {
         uint64_t from = (uint64_t)s * 8 * 4 * WORDS;
         for (int k = 0; k < 8; k++)
             ts_dispatch_task(&p, &(ts_shim_task){.col = k % 4, .channel = k / 4, .dir = TS_S2MM, .arg = 0,
-                                                 .offset = from + 4 * WORDS * (8 + (uint64_t)k), .words = WORDS, .token = true});
+                                                 .offset = from + 4 * WORDS * (8 + (uint64_t)k), .words = WORDS,
+                                                 .token = true});
         for (int k = 0; k < 8; k++)
             ts_dispatch_task(&p, &(ts_shim_task){.col = k % 4, .channel = k / 4, .dir = TS_MM2S, .arg = 0,
                                                  .offset = from + 4 * WORDS * (uint64_t)k, .words = WORDS});

@@ -1,4 +1,5 @@
-/* The instruction streams that docs/npu/streams.md explains word by word are those that we write: the page is the golden.
+/* The instruction streams that docs/npu/streams.md explains word by word are those that we write: the page is the
+ * golden.
  *
  * A block of the page begins with "stream NAME"; each line is hex words, then two spaces and an explanation. */
 #include "designs.h"
@@ -20,8 +21,8 @@ static void loop_back(ts_dispatch *p) {
 static void packets(ts_dispatch *p) {
     ts_dispatch_init(p, 4);
     ts_dispatch_task(p, &(ts_shim_task){.dir = TS_S2MM, .arg = 2, .words = 192, .token = true});
-    ts_dispatch_task(p, &(ts_shim_task){.dir = TS_MM2S, .arg = 1, .words = 1104, .repeat = 2, .iter_step = 1104, .iter_wrap = 2,
-                                        .packet = true, .packet_id = 1});
+    ts_dispatch_task(p, &(ts_shim_task){.dir = TS_MM2S, .arg = 1, .words = 1104, .repeat = 2, .iter_step = 1104,
+                                        .iter_wrap = 2, .packet = true, .packet_id = 1});
     ts_dispatch_task(p, &(ts_shim_task){.dir = TS_MM2S, .arg = 0, .offset = 0x8000, .words = 8400, .packet = true,
                                         .dim = {{.step = 1, .wrap = 840}, {.step = 6720}}});
     ts_dispatch_wait(p, 0, TS_S2MM, 0);
@@ -69,11 +70,13 @@ static void test_streams(void **state) {
         streams[i].make(&p);
         assert_ok(ts_dispatch_finish(&p, &out, &err));
         bool same = n == (int)(out.len / 4);
-        for (int k = 0; k < n && same; k++) same = want[k] == ts_word((ts_span){(const uint8_t *)out.data, out.len}, (size_t)k);
+        for (int k = 0; k < n && same; k++)
+            same = want[k] == ts_word((ts_span){(const uint8_t *)out.data, out.len}, (size_t)k);
         if (!same) {
             ts_buf text = {0};
             for (size_t k = 0; k < out.len / 4; k++)
-                assert_true(ts_buf_printf(&text, "%08x%s", ts_word((ts_span){(const uint8_t *)out.data, out.len}, k), k % 4 == 3 ? "\n" : " "));
+                assert_true(ts_buf_printf(&text, "%08x%s", ts_word((ts_span){(const uint8_t *)out.data, out.len}, k),
+                                          k % 4 == 3 ? "\n" : " "));
             assert_ok(ts_txn_print(out.data, out.len, &text, &err));
             printf("%s\n", text.data);
             fail_msg("%s: %d words in the page, not those above", streams[i].name, n);

@@ -204,7 +204,8 @@ static void test_system_header(void **state) {
     assert_int_equal(TS_UAPI_BO_CMD, AMDXDNA_BO_CMD);
     assert_int_equal(TS_UAPI_INFO_FIRMWARE, DRM_AMDXDNA_QUERY_FIRMWARE_VERSION);
 #else
-    SKIP("this system has no <drm/amdxdna_accel.h>", "the headers of Linux 6.14 or later (linux-libc-dev of Debian 13)");
+    SKIP("this system has no <drm/amdxdna_accel.h>",
+         "the headers of Linux 6.14 or later (linux-libc-dev of Debian 13)");
 #endif
 }
 

@@ -1,5 +1,6 @@
-/* client.h - QEMU and the amdxdna driver in small, for tests of the device: vfio-user messages over a socket pair, guest memory in a
- * memfd, registers, mailboxes. Depends on: vfu.h. It reports with its return values, so that fuzz targets can use it as well. */
+/* client.h - QEMU and the amdxdna driver in small, for tests of the device: vfio-user messages over a socket pair,
+ * guest memory in a memfd, registers, mailboxes. Depends on: vfu.h. It reports with its return values, so that fuzz
+ * targets can use it as well. */
 #ifndef TS_TESTS_QEMU_CLIENT_H
 #define TS_TESTS_QEMU_CLIENT_H
 
@@ -55,7 +56,9 @@ static inline void *client_serving(void *ud) {
 static inline bool client_memory(client *c, size_t bytes) {
     c->ram_bytes = bytes;
     c->ram_fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (c->ram_fd < 0 || ftruncate(c->ram_fd, (off_t)bytes) || fcntl(c->ram_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW)) return false;
+    if (c->ram_fd < 0 || ftruncate(c->ram_fd, (off_t)bytes) ||
+        fcntl(c->ram_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW))
+        return false;
     c->ram = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, c->ram_fd, 0);
     return c->ram != MAP_FAILED;
 }
@@ -84,7 +87,7 @@ static inline void client_stop(client *c) {
     free(c);
 }
 
-/* ---- messages ------------------------------------------------------------------------------------------------------------------- */
+/* ---- messages ---------------------------------------------------------------------------------------------------- */
 
 static inline bool client_send_raw(client *c, const void *data, size_t len, const int *fds, int n_fds) {
     union {
@@ -116,8 +119,8 @@ static inline bool client_send_raw(client *c, const void *data, size_t len, cons
 }
 
 /* A header with `size` as it is given, then the body. */
-static inline bool client_send_sized(client *c, uint16_t command, uint32_t size, uint32_t flags, const void *body, uint32_t len,
-                                     const int *fds, int n_fds) {
+static inline bool client_send_sized(client *c, uint16_t command, uint32_t size, uint32_t flags, const void *body,
+                                     uint32_t len, const int *fds, int n_fds) {
     uint8_t *m = malloc(16 + (size_t)len);
     if (!m) abort();
     const uint32_t head[4] = {++c->next_id | (uint32_t)command << 16, size, flags, 0};
@@ -139,7 +142,8 @@ static inline bool client_receive(client *c, void *data, size_t len) {
     return true;
 }
 
-/* The answer to the last message: 0, the server's errno, or -1 where none that makes sense has come. Its body is in c->reply. */
+/* The answer to the last message: 0, the server's errno, or -1 where none that makes sense has come. Its body is in
+ * c->reply. */
 static inline int client_answer(client *c, uint16_t command) {
     uint32_t head[4];
     if (!client_receive(c, head, sizeof head)) return -1;
@@ -150,7 +154,8 @@ static inline int client_answer(client *c, uint16_t command) {
     return head[2] == (1 | 0x20) && head[3] && !c->reply_len ? (int)head[3] : -1;
 }
 
-static inline int client_call_fds(client *c, uint16_t command, const void *body, uint32_t len, const int *fds, int n_fds) {
+static inline int client_call_fds(client *c, uint16_t command, const void *body, uint32_t len, const int *fds,
+                                  int n_fds) {
     if (!client_send_sized(c, command, 16 + len, 0, body, len, fds, n_fds)) return -1;
     return client_answer(c, command);
 }
@@ -176,12 +181,13 @@ static inline int client_unmap(client *c, uint64_t addr, uint64_t size, uint32_t
     return client_call(c, CMD_DMA_UNMAP, b, sizeof b);
 }
 
-static inline int client_set_irqs(client *c, uint32_t flags, uint32_t index, uint32_t start, uint32_t count, const int *fds, int n_fds) {
+static inline int client_set_irqs(client *c, uint32_t flags, uint32_t index, uint32_t start, uint32_t count,
+                                  const int *fds, int n_fds) {
     const uint32_t b[5] = {20, flags, index, start, count};
     return client_call_fds(c, CMD_SET_IRQS, b, sizeof b, fds, n_fds);
 }
 
-/* ---- regions --------------------------------------------------------------------------------------------------------------------- */
+/* ---- regions ----------------------------------------------------------------------------------------------------- */
 
 /* data: NULL where the answer is of no interest. */
 static inline int client_read(client *c, uint32_t region, uint64_t off, void *data, uint32_t len) {

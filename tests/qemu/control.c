@@ -36,7 +36,8 @@ static void obey(control *c) {
     c->len = 0;
     c->too_long = false;
     strcat(reply, "\n");
-    if (send(c->conn, reply, strlen(reply), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) hang_up(c); /* nobody reads: never wait for it */
+    /* nobody reads: never wait for it */
+    if (send(c->conn, reply, strlen(reply), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) hang_up(c);
 }
 
 static void take(control *c) {

@@ -3,7 +3,8 @@
  *   differ drm [NODE]          the driver behind NODE (default /dev/accel/accel0)
  *   differ fake 6.14|6.18|7.3|7.3-iova  the fake node in that profile
  *
- * What the real driver said is kept in answers/, and compare.py holds the fake node to it. Exit code 2: usage, 1: no node. */
+ * What the real driver said is kept in answers/, and compare.py holds the fake node to it. Exit code 2: usage, 1: no
+ * node. */
 #define _GNU_SOURCE /* strerrorname_np */
 #include "differ.h"
 
@@ -22,7 +23,7 @@ static const char *node = "/dev/accel/accel0", *group;
 enum { PATIENCE_MS = 3000 }; /* for work that the driver puts off */
 ts_buf good_pdi, good_stream;
 
-/* ---- answers ------------------------------------------------------------------------------------------- */
+/* ---- answers ----------------------------------------------------------------------------------------------------- */
 
 void answer(const char *name, const char *fmt, ...) {
     va_list ap;
@@ -46,7 +47,7 @@ void result(const char *name, int r) {
     answer(name, "%s", name_of(r));
 }
 
-/* ---- calls --------------------------------------------------------------------------------------------- */
+/* ---- calls ------------------------------------------------------------------------------------------------------- */
 
 bool client_open(client *c) {
     *c = (client){.fd = io->open(io->ud, node)};
@@ -169,7 +170,9 @@ int configure(client *c, uint32_t pdi) {
         uint16_t n, pad[3];
         struct ts_uapi_cu_config cu;
     } v = {.n = 1, .cu = {.cu_bo = pdi}};
-    struct ts_uapi_config_hwctx a = {.handle = c->ctx, .param_val = (uint64_t)(uintptr_t)&v, .param_val_size = sizeof v};
+    struct ts_uapi_config_hwctx a = {.handle = c->ctx,
+                                     .param_val = (uint64_t)(uintptr_t)&v,
+                                     .param_val_size = sizeof v};
     return call(c, TS_IOCTL_CONFIG_HWCTX, &a);
 }
 
@@ -189,8 +192,9 @@ int list(client *c, struct ts_uapi_hwctx_entry *e, size_t cap) {
 }
 
 void write_packet(client *c) {
-    const uint32_t w[] = {ts_cmd_header(TS_CMD_NEW, TS_CMD_OP_START_CU, 8), 1, TS_CMD_TRANSACTION, 0, (uint32_t)c->stream_addr,
-                          (uint32_t)(c->stream_addr >> 32), (uint32_t)(good_stream.len / 4), (uint32_t)c->data_addr,
+    const uint32_t w[] = {ts_cmd_header(TS_CMD_NEW, TS_CMD_OP_START_CU, 8), 1, TS_CMD_TRANSACTION, 0,
+                          (uint32_t)c->stream_addr, (uint32_t)(c->stream_addr >> 32), (uint32_t)(good_stream.len / 4),
+                          (uint32_t)c->data_addr,
                           (uint32_t)(c->data_addr >> 32)};
     memset(c->words, 0, PAGE);
     memcpy(c->words, w, sizeof w);
@@ -286,7 +290,7 @@ bool forgotten(client *c, uint32_t handle) {
     return false;
 }
 
-/* ---- the program --------------------------------------------------------------------------------------- */
+/* ---- the program ------------------------------------------------------------------------------------------------- */
 
 static int usage(void) {
     fputs("usage: differ drm [NODE] | differ fake 6.14|6.18|7.3|7.3-iova\n", stderr);
@@ -297,7 +301,8 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         ts_fake_profile profile;
-    } profiles[] = {{"6.14", TS_FAKE_6_14}, {"6.18", TS_FAKE_6_18}, {"7.3", TS_FAKE_7_3}, {"7.3-iova", TS_FAKE_7_3_IOVA}};
+    } profiles[] = {{"6.14", TS_FAKE_6_14}, {"6.18", TS_FAKE_6_18}, {"7.3", TS_FAKE_7_3},
+                    {"7.3-iova", TS_FAKE_7_3_IOVA}};
     ts_err err;
     ts_fake *fake = NULL;
     ts_cdo nothing = {0};

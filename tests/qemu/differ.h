@@ -1,8 +1,8 @@
 /* differ.h - a client of an amdxdna node, real or fake, that can ask questions. Depends on: io.h, uapi.h, mem.h.
  *
- * A question is a function; it gets an open file of its own, does something right or wrong, and tells what came back, one
- * line an answer: "group/name: answer". Equal questions give equal lines on every node, whatever the time they take:
- * addresses are compared and not printed, and what a driver does in its own time is waited for. */
+ * A question is a function; it gets an open file of its own, does something right or wrong, and tells what came
+ * back, one line an answer: "group/name: answer". Equal questions give equal lines on every node, whatever the time
+ * they take: addresses are compared and not printed, and what a driver does in its own time is waited for. */
 #ifndef TS_TESTS_QEMU_DIFFER_H
 #define TS_TESTS_QEMU_DIFFER_H
 

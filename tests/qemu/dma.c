@@ -25,8 +25,8 @@ typedef struct range {
     uint8_t file, flags;
 } range;
 
-/* Ranges are sorted by address, in an array with a gap in it: guests with an IOMMU map and unmap tens of thousands of pages one
- * after the other at neighbouring addresses, which then moves next to nothing. */
+/* Ranges are sorted by address, in an array with a gap in it: guests with an IOMMU map and unmap tens of thousands
+ * of pages one after the other at neighbouring addresses, which then moves next to nothing. */
 struct dma_map {
     pthread_mutex_t lock;
     range *r; /* [0, gap) and [gap + cap - n, cap) */
@@ -61,7 +61,7 @@ void dma_unlock(dma_map *m) {
     pthread_mutex_unlock(&m->lock);
 }
 
-/* ---- the array with a gap ------------------------------------------------------------------------------------------------ */
+/* ---- the array with a gap ---------------------------------------------------------------------------------------- */
 
 static range *nth(const dma_map *m, size_t i) {
     return &m->r[i < m->gap ? i : i + (m->cap - m->n)];
@@ -93,7 +93,7 @@ static size_t lower(const dma_map *m, uint64_t addr) {
     return lo;
 }
 
-/* ---- memory files --------------------------------------------------------------------------------------------------------- */
+/* ---- memory files ------------------------------------------------------------------------------------------------ */
 
 /* The entry that holds the first `need` bytes of a file, with one range more in it; 0 or an errno. */
 static int take_file(dma_map *m, int fd, uint64_t need, bool writable, uint8_t *index) {
@@ -103,7 +103,8 @@ static int take_file(dma_map *m, int fd, uint64_t need, bool writable, uint8_t *
     for (int i = 0; i < DMA_FILES_MAX; i++) {
         memory_file *f = &m->file[i];
         if (!f->ranges) unused = i;
-        if (!f->ranges || f->dev != st.st_dev || f->ino != st.st_ino || f->writable != writable || f->size < need) continue;
+        if (!f->ranges || f->dev != st.st_dev || f->ino != st.st_ino || f->writable != writable || f->size < need)
+            continue;
         f->ranges++;
         *index = (uint8_t)i;
         return 0;
@@ -130,7 +131,7 @@ static void forget(dma_map *m, const range *r) {
     f->at = NULL;
 }
 
-/* ---- ranges --------------------------------------------------------------------------------------------------------------- */
+/* ---- ranges ------------------------------------------------------------------------------------------------------ */
 
 static int add(dma_map *m, uint64_t addr, uint64_t size, uint32_t flags, int fd, uint64_t offset) {
     uint64_t end;
@@ -191,7 +192,7 @@ void dma_remove_all(dma_map *m) {
     dma_unlock(m);
 }
 
-/* ---- access --------------------------------------------------------------------------------------------------------------- */
+/* ---- access ------------------------------------------------------------------------------------------------------ */
 
 uint8_t *dma_at(const dma_map *m, uint64_t addr, bool write, size_t *len) {
     size_t i = lower(m, addr);

@@ -1,8 +1,9 @@
 /* dma.h - guest memory as the client of a vfio-user device has mapped it for the device. Depends on: stdint.
  *
- * A map of ranges of device addresses (IOVAs, or guest physical addresses) to pieces of memory files, which are mapped into
- * this process once each. All functions take the map's lock by themselves, but for dma_at, whose pointer is good for as long
- * as the caller holds it; so a range that has been removed is never touched again, whatever thread asks. */
+ * A map of ranges of device addresses (IOVAs, or guest physical addresses) to pieces of memory files, which are
+ * mapped into this process once each. All functions take the map's lock by themselves, but for dma_at, whose pointer
+ * is good for as long as the caller holds it; so a range that has been removed is never touched again, whatever
+ * thread asks. */
 #ifndef TS_TESTS_QEMU_DMA_H
 #define TS_TESTS_QEMU_DMA_H
 
@@ -23,16 +24,17 @@ enum {
 dma_map *dma_new(void); /* NULL: out of memory */
 void dma_free(dma_map *m);
 
-/* Map `size` bytes of the file `fd` from `offset` on at `addr`; fd < 0: a range that the device cannot reach. The caller keeps
- * fd. The file must be sealed against shrinking (F_SEAL_SHRINK), or the client could take the memory away under our hands.
- * 0, or an errno: EINVAL (not whole pages, flags, beyond the end of address space or file), EEXIST (overlaps another), EPERM (not
- * sealed), ENOSPC (too many), ENOMEM. */
+/* Map `size` bytes of the file `fd` from `offset` on at `addr`; fd < 0: a range that the device cannot reach. The
+ * caller keeps fd. The file must be sealed against shrinking (F_SEAL_SHRINK), or the client could take the memory
+ * away under our hands. 0, or an errno: EINVAL (not whole pages, flags, beyond the end of address space or file),
+ * EEXIST (overlaps another), EPERM (not sealed), ENOSPC (too many), ENOMEM. */
 int dma_add(dma_map *m, uint64_t addr, uint64_t size, uint32_t flags, int fd, uint64_t offset);
 /* Take away every range within; 0, or EINVAL when one of them sticks out (nothing happens then). */
 int dma_remove(dma_map *m, uint64_t addr, uint64_t size);
 void dma_remove_all(dma_map *m);
 
-/* Copy between the device and guest memory; false: some of it is not mapped, or not for this. Bytes before may have been copied. */
+/* Copy between the device and guest memory; false: some of it is not mapped, or not for this. Bytes before may have
+ * been copied. */
 bool dma_read(dma_map *m, uint64_t addr, void *data, size_t len);
 bool dma_write(dma_map *m, uint64_t addr, const void *data, size_t len);
 

@@ -1,5 +1,5 @@
-/* driver.h - what the amdxdna driver does with an npu1, by hand: PSP, SMU, mailbox rings, messages. Depends on: client.h, npu1.h.
- * Like client.h it reports with return values. */
+/* driver.h - what the amdxdna driver does with an npu1, by hand: PSP, SMU, mailbox rings, messages. Depends on:
+ * client.h, npu1.h. Like client.h it reports with return values. */
 #ifndef TS_TESTS_QEMU_DRIVER_H
 #define TS_TESTS_QEMU_DRIVER_H
 
@@ -22,7 +22,8 @@ enum {
 #define D_TOMBSTONE 0xDEADFACEu
 
 typedef struct ring { /* a pair of them */
-    uint32_t x2i_tail_reg, x2i_head_reg, x2i_buf, x2i_bytes, i2x_tail_reg, i2x_head_reg, i2x_buf, i2x_bytes; /* on the bus */
+    /* on the bus */
+    uint32_t x2i_tail_reg, x2i_head_reg, x2i_buf, x2i_bytes, i2x_tail_reg, i2x_head_reg, i2x_buf, i2x_bytes;
     uint32_t vector, x2i_tail, i2x_head, next;
 } ring;
 

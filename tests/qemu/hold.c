@@ -1,4 +1,5 @@
-/* hold COLUMNS [SECONDS]: have a context of so many columns for so long (default: until it is killed), and do nothing with it. */
+/* hold COLUMNS [SECONDS]: have a context of so many columns for so long (default: until it is killed), and do
+ * nothing with it. */
 #include "xdna/dev.h"
 
 #include <stdio.h>

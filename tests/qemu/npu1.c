@@ -42,7 +42,7 @@ static uint32_t *reg(npu1 *n, uint32_t addr) {
     return &n->reg[(addr - BAR0_AT) / 4];
 }
 
-/* ---- PSP and SMU ------------------------------------------------------------------------------------------------------------ */
+/* ---- PSP and SMU ------------------------------------------------------------------------------------------------- */
 
 static void stop(npu1 *n) {
     for (int i = 0; i < NPU1_CONTEXTS; i++) npu1_drop_context(n, i);
@@ -71,7 +71,8 @@ static void start(npu1 *n) {
     n->counts.starts++;
 }
 
-/* The image itself is not looked at: it lies at a physical address, which nobody maps for the device on the IOVA road. */
+/* The image itself is not looked at: it lies at a physical address, which nobody maps for the device on the IOVA
+ * road. */
 static void psp(npu1 *n) {
     uint32_t command = *reg(n, PSP_COMMAND), response = 0;
     npu1_say(n, "PSP command %u", command);
@@ -107,7 +108,7 @@ static void smu(npu1 *n) {
     *reg(n, SMU_RESPONSE) = response;
 }
 
-/* ---- BARs -------------------------------------------------------------------------------------------------------------------- */
+/* ---- BARs -------------------------------------------------------------------------------------------------------- */
 
 static uint8_t *bytes_of(npu1 *n, int bar) {
     return bar == 0 ? n->bar0 : bar == 2 ? n->sram : bar == 4 ? n->mbox : NULL;
@@ -154,7 +155,7 @@ static void reset(void *ud) {
     pthread_mutex_unlock(&n->lock);
 }
 
-/* ---- PCI configuration -------------------------------------------------------------------------------------------------------- */
+/* ---- PCI configuration ------------------------------------------------------------------------------------------- */
 
 static void put16(uint8_t *at, uint32_t value) {
     at[0] = (uint8_t)value, at[1] = (uint8_t)(value >> 8);
@@ -205,7 +206,7 @@ static void configuration(vfu_device *d, bool pasids) {
     put32(w + PRI + 12, 0xFFFFFFFF);
 }
 
-/* ---- life ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------------------- */
 
 npu1 *npu1_new(vfu *v, const npu1_options *o) {
     npu1 *n = ts_calloc(1, sizeof *n);
@@ -214,11 +215,13 @@ npu1 *npu1_new(vfu *v, const npu1_options *o) {
     n->memory = vfu_memory(v);
     n->o = *o;
     n->minor = o->minor;
-    n->function = (vfu_device){.ud = n, .bar_bytes = {BAR0_BYTES, BAR1_BYTES, BAR2_BYTES, 0, BAR4_BYTES, 0}, .vectors = 16,
-                               .quiet = o->quiet, .bar_read = bar_read, .bar_write = bar_write, .reset = reset};
+    n->function = (vfu_device){.ud = n, .bar_bytes = {BAR0_BYTES, BAR1_BYTES, BAR2_BYTES, 0, BAR4_BYTES, 0},
+                               .vectors = 16, .quiet = o->quiet, .bar_read = bar_read, .bar_write = bar_write,
+                               .reset = reset};
     configuration(&n->function, o->pasid != NULL);
     power_on(n);
-    if (pthread_mutex_init(&n->lock, NULL) || pthread_cond_init(&n->work, NULL) || pthread_create(&n->thread, NULL, npu1_worker, n)) {
+    if (pthread_mutex_init(&n->lock, NULL) || pthread_cond_init(&n->work, NULL) ||
+        pthread_create(&n->thread, NULL, npu1_worker, n)) {
         ts_free(n);
         return NULL;
     }

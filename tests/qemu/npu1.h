@@ -1,11 +1,11 @@
-/* npu1.h - an npu1 as the amdxdna driver sees it: PCI function, PSP and SMU registers, mailboxes, firmware; behind it the array
- * simulator. Depends on: vfu.h, pasid.h.
+/* npu1.h - an npu1 as the amdxdna driver sees it: PCI function, PSP and SMU registers, mailboxes, firmware; behind
+ * it the array simulator. Depends on: vfu.h, pasid.h.
  *
- * Registers are served from the thread of vfu_serve, commands of contexts run in a thread of the device's own, so no register read
- * ever waits for a command. What the firmware answers is what Linux 7.3.4 expects of it; where only the silicon could tell, the
- * choice is marked [guess].
- * Source of layouts and numbers: Linux 7.3.4 drivers/accel/amdxdna (npu1_regs.c, aie_psp.c, aie_smu.c, aie2_pci.c,
- * aie2_msg_priv.h, amdxdna_mailbox.c, aie2_error.c) [doc]. */
+ * Registers are served from the thread of vfu_serve, commands of contexts run in a thread of the device's own, so no
+ * register read ever waits for a command. What the firmware answers is what Linux 7.3.4 expects of it; where only
+ * the silicon could tell, the choice is marked [guess]. Source of layouts and numbers: Linux 7.3.4
+ * drivers/accel/amdxdna (npu1_regs.c, aie_psp.c, aie_smu.c, aie2_pci.c, aie2_msg_priv.h, amdxdna_mailbox.c,
+ * aie2_error.c) [doc]. */
 #ifndef TS_TESTS_QEMU_NPU1_H
 #define TS_TESTS_QEMU_NPU1_H
 
@@ -27,12 +27,13 @@ npu1 *npu1_new(vfu *v, const npu1_options *o);
 /* A command under way is ended first. NULL-safe. */
 void npu1_free(npu1 *n);
 
-/* ---- orders: what shall go wrong; from any thread -------------------------------------------------------------------------- */
+/* ---- orders: what shall go wrong; from any thread ---------------------------------------------------------------- */
 
-/* One line of the control channel (control.h lists them); the answer, "ok[ words]" or "error: words", goes to `reply`. */
+/* One line of the control channel (control.h lists them); the answer, "ok[ words]" or "error: words", goes to
+ * `reply`. */
 void npu1_order(npu1 *n, const char *line, char *reply, size_t reply_bytes);
 
-/* ---- counts ----------------------------------------------------------------------------------------------------------------- */
+/* ---- counts ------------------------------------------------------------------------------------------------------ */
 
 typedef struct npu1_counts {
     uint64_t commands, failed; /* begun; ended with a status, or never */

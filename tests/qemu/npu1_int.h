@@ -1,7 +1,9 @@
-/* npu1_int.h - what the files of the device share: its parts, and who holds which lock. Depends on: npu1.h, sim/array.h.
+/* npu1_int.h - what the files of the device share: its parts, and who holds which lock. Depends on: npu1.h,
+ * sim/array.h.
  *
- * Threads: the server's (registers, management messages), the device's (commands and configuration of contexts), the control
- * channel's (orders). npu1.lock guards everything but what is marked; the memory map's lock is inside of it or alone. */
+ * Threads: the server's (registers, management messages), the device's (commands and configuration of contexts), the
+ * control channel's (orders). npu1.lock guards everything but what is marked; the memory map's lock is inside of it
+ * or alone. */
 #ifndef TS_TESTS_QEMU_NPU1_INT_H
 #define TS_TESTS_QEMU_NPU1_INT_H
 
@@ -91,7 +93,8 @@ typedef struct npu1_message {
     };
 } npu1_message;
 
-/* A pair of rings. Head and tail that the device moves are kept here: the guest can write the registers, but not these. */
+/* A pair of rings. Head and tail that the device moves are kept here: the guest can write the registers, but not
+ * these. */
 typedef struct npu1_channel {
     uint32_t x2i_head, i2x_tail;
     bool open, broken; /* broken: a message that made no sense; nothing more is taken */
@@ -172,7 +175,7 @@ struct npu1 {
 
 TS_PRINTF(2, 3) void npu1_say(const npu1 *n, const char *fmt, ...); /* with --verbose only */
 
-/* ---- mailboxes (npu1_mailbox.c), with the lock held ------------------------------------------------------------------------- */
+/* ---- mailboxes (npu1_mailbox.c), with the lock held -------------------------------------------------------------- */
 
 /* Take the next message of a channel; false: there is none. */
 bool npu1_take(npu1 *n, int channel, npu1_message *m);
@@ -185,7 +188,7 @@ void npu1_describe_channel(int channel, uint32_t w[8]);
 /* A write to BAR4 has changed these bytes. */
 void npu1_mailbox_written(npu1 *n, uint32_t off, uint32_t len);
 
-/* ---- management (npu1_manage.c), with the lock held -------------------------------------------------------------------------- */
+/* ---- management (npu1_manage.c), with the lock held -------------------------------------------------------------- */
 
 void npu1_manage(npu1 *n, const npu1_message *m);
 /* Is this message to be refused by order? *status is then what to say. */
@@ -193,7 +196,7 @@ bool npu1_refused(npu1 *n, uint32_t op, uint32_t *status);
 void npu1_drop_context(npu1 *n, int id);
 void npu1_free_context(npu1_context *x); /* NULL-safe */
 
-/* ---- what the array tells (npu1_status.c), with the lock held --------------------------------------------------------------------- */
+/* ---- what the array tells (npu1_status.c), with the lock held ---------------------------------------------------- */
 
 /* The status record of a column of the array (without the lock, for whose array it is); NULL: as after power-on. */
 void npu1_record_column(const ts_array *a, int col, uint8_t out[COLUMN_BYTES]);
@@ -203,7 +206,7 @@ typedef enum npu1_told { NPU1_TOLD, NPU1_NO_BUFFER, NPU1_NO_SUCH_ERROR } npu1_to
 npu1_told npu1_tell_error(npu1 *n, const char *type, int col, int row);
 void npu1_tell_bus_error(npu1 *n, int col, ts_dma_dir dir);
 
-/* ---- commands (npu1_run.c) ---------------------------------------------------------------------------------------------------- */
+/* ---- commands (npu1_run.c) --------------------------------------------------------------------------------------- */
 
 void *npu1_worker(void *ud);
 

@@ -1,5 +1,6 @@
-/* The rings of messages: 8 KiB of SRAM and eight registers for each channel. The places are this device's own choice, the driver is
- * told them. The guest is free to write anything anywhere: what it can reach is checked whenever it is read. */
+/* The rings of messages: 8 KiB of SRAM and eight registers for each channel. The places are this device's own
+ * choice, the driver is told them. The guest is free to write anything anywhere: what it can reach is checked
+ * whenever it is read. */
 #include "qemu/npu1_int.h"
 
 #include <string.h>
@@ -26,7 +27,8 @@ static uint8_t *ring(npu1 *n, int channel, bool i2x) {
 
 void npu1_describe_channel(int channel, uint32_t w[8]) {
     uint32_t r = BAR4_AT + CHANNEL_REGS * (uint32_t)channel, b = RINGS_AT + 2 * RING_BYTES * (uint32_t)channel;
-    const uint32_t all[8] = {r + X2I_TAIL, r + X2I_HEAD, b, RING_BYTES, r + I2X_TAIL, r + I2X_HEAD, b + RING_BYTES, RING_BYTES};
+    const uint32_t all[8] = {r + X2I_TAIL, r + X2I_HEAD,   b,         RING_BYTES, r + I2X_TAIL,
+                             r + I2X_HEAD, b + RING_BYTES, RING_BYTES};
     memcpy(w, all, sizeof all);
 }
 
@@ -64,7 +66,8 @@ bool npu1_take(npu1 *n, int channel, npu1_message *m) {
             continue;
         }
         memcpy(h, r + head, sizeof h);
-        if (h[0] > PAYLOAD_MAX || h[0] % 4 || HEAD_BYTES + h[0] > RING_BYTES - head || (tail > head && HEAD_BYTES + h[0] > tail - head)) {
+        if (h[0] > PAYLOAD_MAX || h[0] % 4 || HEAD_BYTES + h[0] > RING_BYTES - head ||
+            (tail > head && HEAD_BYTES + h[0] > tail - head)) {
             break_channel(n, channel, "a message of bytes", h[0]);
             return false;
         }
@@ -84,8 +87,8 @@ void npu1_answer(npu1 *n, int channel, uint32_t id, uint32_t op, const void *dat
     uint8_t *r = ring(n, channel, true);
     uint32_t head = *reg(n, channel, I2X_HEAD), tail = c->i2x_tail, size = HEAD_BYTES + len;
     const uint32_t h[HEAD_BYTES / 4] = {len, len | VERSION_BIT, id, op}, tombstone = TOMBSTONE;
-    /* up to the end of the ring, where a word is left for a tombstone; or again from its begin; never up to the head itself, for
-     * that would mean an empty ring */
+    /* up to the end of the ring, where a word is left for a tombstone; or again from its begin; never up to the head
+     * itself, for that would mean an empty ring */
     bool behind = tail >= head, here = behind ? tail + size <= RING_BYTES - 4 : tail + size < head;
     if (head > RING_BYTES || (!here && (!behind || size >= head))) {
         npu1_say(n, "channel %d: no room for the answer to 0x%x", channel, op);

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Least length of a request and the exact length of its answer, in bytes, for each message that is known: the driver takes no
- * other length, so a refusal has it as well. */
+/* Least length of a request and the exact length of its answer, in bytes, for each message that is known: the driver
+ * takes no other length, so a refusal has it as well. */
 static const struct {
     uint32_t op;
     uint16_t request, answer;
@@ -28,7 +28,7 @@ static uint64_t word64_at(const npu1_message *m, uint32_t off) {
     return word_at(m, off) | (uint64_t)word_at(m, off + 4) << 32;
 }
 
-/* ---- contexts ----------------------------------------------------------------------------------------------------------------- */
+/* ---- contexts ---------------------------------------------------------------------------------------------------- */
 
 void npu1_free_context(npu1_context *x) {
     if (!x) return;
@@ -36,7 +36,8 @@ void npu1_free_context(npu1_context *x) {
     ts_free(x);
 }
 
-/* Its memory may be given to somebody else as soon as the driver knows that the context is gone: no access comes after this. */
+/* Its memory may be given to somebody else as soon as the driver knows that the context is gone: no access comes
+ * after this. */
 void npu1_drop_context(npu1 *n, int id) {
     npu1_context *x = n->ctx[id];
     if (!x) return;
@@ -59,7 +60,8 @@ static npu1_context *context_of(npu1 *n, uint32_t id) {
 static uint32_t create(npu1 *n, const npu1_message *m, uint32_t *r) {
     int start = m->bytes[4], cols = m->bytes[5], id = 0;
     uint32_t d[8];
-    if (!cols || start + cols > NPU1_COLUMNS || !m->bytes[8]) return STATUS_INVALID_PARAM; /* columns; pairs of rings asked for */
+    /* columns; pairs of rings asked for */
+    if (!cols || start + cols > NPU1_COLUMNS || !m->bytes[8]) return STATUS_INVALID_PARAM;
     while (id < NPU1_CONTEXTS && n->ctx[id]) id++;
     if (id == NPU1_CONTEXTS) return STATUS_NOT_AVAILABLE;
     npu1_context *x = ts_calloc(1, sizeof *x);
@@ -98,7 +100,7 @@ static uint32_t add_piece(npu1 *n, const npu1_message *m) {
     return STATUS_OK;
 }
 
-/* ---- questions ---------------------------------------------------------------------------------------------------------------- */
+/* ---- questions --------------------------------------------------------------------------------------------------- */
 
 static void tile_info(uint32_t *r) {
     const uint16_t w[20] = {

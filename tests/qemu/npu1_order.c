@@ -105,22 +105,24 @@ static const struct {
     bool named;      /* a name in front of them */
     int (*give)(npu1 *n, const words *w, char *reply, size_t bytes);
 } orders[] = {
-    {"hang", 1, 1, false, hang},         {"fault", 1, 2, false, fault}, {"delay", 2, 3, false, delay}, {"lose", 1, 2, false, lose},
-    {"refuse", 2, 3, false, refuse},     {"async", 2, 2, true, async},  {"dead", 1, 1, false, dead},   {"protocol", 1, 1, false, protocol},
-    {"clock", 1, 1, false, clock_most},  {"reset", 0, 0, false, reset},
+    {"hang", 1, 1, false, hang},   {"fault", 1, 2, false, fault},       {"delay", 2, 3, false, delay},
+    {"lose", 1, 2, false, lose},   {"refuse", 2, 3, false, refuse},     {"async", 2, 2, true, async},
+    {"dead", 1, 1, false, dead},   {"protocol", 1, 1, false, protocol}, {"clock", 1, 1, false, clock_most},
+    {"reset", 0, 0, false, reset},
 };
 
 static void counts(npu1 *n, char *reply, size_t bytes) {
     npu1_counts c = npu1_get_counts(n);
     dma_counts d = dma_get_counts(n->memory);
-    snprintf(reply, bytes,
-             "ok commands=%llu failed=%llu contexts=%llu created=%llu starts=%llu suspends=%llu reloads=%llu messages=%llu "
-             "unmapped=%llu hung=%llu async=%llu ranges=%llu maps=%llu unmaps=%llu busy_ms=%llu",
-             (unsigned long long)c.commands, (unsigned long long)c.failed, (unsigned long long)c.contexts,
-             (unsigned long long)c.created, (unsigned long long)c.starts, (unsigned long long)c.suspends,
-             (unsigned long long)c.reloads, (unsigned long long)c.messages, (unsigned long long)c.unmapped,
-             (unsigned long long)c.hung, (unsigned long long)c.async, (unsigned long long)d.ranges, (unsigned long long)d.maps,
-             (unsigned long long)d.unmaps, (unsigned long long)(c.busy_ns / 1000000));
+    snprintf(
+        reply, bytes,
+        "ok commands=%llu failed=%llu contexts=%llu created=%llu starts=%llu suspends=%llu reloads=%llu messages=%llu "
+        "unmapped=%llu hung=%llu async=%llu ranges=%llu maps=%llu unmaps=%llu busy_ms=%llu",
+        (unsigned long long)c.commands, (unsigned long long)c.failed, (unsigned long long)c.contexts,
+        (unsigned long long)c.created, (unsigned long long)c.starts, (unsigned long long)c.suspends,
+        (unsigned long long)c.reloads, (unsigned long long)c.messages, (unsigned long long)c.unmapped,
+        (unsigned long long)c.hung, (unsigned long long)c.async, (unsigned long long)d.ranges,
+        (unsigned long long)d.maps, (unsigned long long)d.unmaps, (unsigned long long)(c.busy_ns / 1000000));
 }
 
 void npu1_order(npu1 *n, const char *line, char *reply, size_t reply_bytes) {
@@ -147,7 +149,9 @@ void npu1_order(npu1 *n, const char *line, char *reply, size_t reply_bytes) {
         return;
     }
     for (const char *s; (s = strtok_r(NULL, " \t", &save));) {
-        const char *why = w.n == orders[i].most ? "too many words" : number(s, &w.value[w.n++]) ? NULL : "that is no number";
+        const char *why = w.n == orders[i].most        ? "too many words"
+                          : number(s, &w.value[w.n++]) ? NULL
+                                                       : "that is no number";
         if (!why) continue;
         error(reply, reply_bytes, why);
         return;

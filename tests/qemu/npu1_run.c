@@ -1,4 +1,5 @@
-/* Commands of contexts: one thread takes them from the contexts' channels and runs them on the array simulator, one at a time. */
+/* Commands of contexts: one thread takes them from the contexts' channels and runs them on the array simulator, one
+ * at a time. */
 #include "qemu/npu1_int.h"
 
 #include "base/clock.h"
@@ -36,7 +37,7 @@ static uint64_t word64_at(const uint8_t *p, size_t i) {
     return word_at(p, i) | (uint64_t)word_at(p, i + 1) << 32;
 }
 
-/* ---- memory, from the device's thread -------------------------------------------------------------------------------------------- */
+/* ---- memory, from the device's thread ---------------------------------------------------------------------------- */
 
 typedef struct view { /* of a context */
     npu1 *n;
@@ -99,13 +100,14 @@ static bool is_gone(void *ud) {
     return w->x->gone;
 }
 
-/* ---- the array ----------------------------------------------------------------------------------------------------------------- */
+/* ---- the array --------------------------------------------------------------------------------------------------- */
 
 static bool shares(const npu1_context *a, const npu1_context *b) {
     return a != b && a->start_col < b->start_col + b->n_cols && b->start_col < a->start_col + a->n_cols;
 }
 
-/* Power-on, then the commands of the context's PDI, read from the heap each time as a firmware without memory of its own does
+/* Power-on, then the commands of the context's PDI, read from the heap each time as a firmware without memory of its
+ * own does
  * [guess]. */
 static bool load(npu1 *n, npu1_context *x) {
     const ts_array_options o = {.n_cols = x->n_cols, .max_cycles = n->o.max_cycles};
@@ -144,7 +146,7 @@ static bool take_columns(npu1 *n, npu1_context *x, bool anew) {
     return ok;
 }
 
-/* ---- one command ---------------------------------------------------------------------------------------------------------------- */
+/* ---- one command ------------------------------------------------------------------------------------------------- */
 
 typedef struct verdict { /* what is planned for a command */
     bool hang, lose;
@@ -231,7 +233,8 @@ static run_end start_cu(npu1 *n, npu1_context *x, const uint8_t *arg, uint32_t w
         t = ts_now_ns() - t;
         end = s == TS_OK ? RUN_DONE : outcome == TS_ARRAY_HANG ? RUN_HUNG : RUN_FAILED;
         *status = s == TS_OK ? STATUS_OK : s == TS_E_DEVICE ? STATUS_DMA_ERROR : STATUS_INVALID_INSTR;
-        if (s == TS_E_DEVICE && !x->gone && !n->o.quiet) fprintf(stderr, "npu1-server: context %d: %s", x->id, ts_array_report(x->array));
+        if (s == TS_E_DEVICE && !x->gone && !n->o.quiet)
+            fprintf(stderr, "npu1-server: context %d: %s", x->id, ts_array_report(x->array));
         else if (s != TS_OK) npu1_say(n, "context %d: %s", x->id, err.msg);
         after_run(n, x, t, told);
     }
@@ -260,7 +263,7 @@ static run_end command(npu1 *n, npu1_context *x, uint32_t cu, const uint8_t *arg
     return end;
 }
 
-/* ---- messages of contexts ------------------------------------------------------------------------------------------------------- */
+/* ---- messages of contexts ---------------------------------------------------------------------------------------- */
 
 /* false: no answer, now or ever. r, *bytes: the answer. */
 static bool chain(npu1 *n, npu1_context *x, const npu1_message *m, bool npu, uint32_t r[3]) {
@@ -325,7 +328,7 @@ static bool obey(npu1 *n, npu1_context *x, const npu1_message *m, uint32_t r[3],
     }
 }
 
-/* ---- the thread ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the thread -------------------------------------------------------------------------------------------------- */
 
 static bool may_run(const npu1 *n, const npu1_context *x) {
     if (!x || x->hung || !npu1_waiting(n, 1 + x->id)) return false;

@@ -5,9 +5,11 @@
 
 #include <string.h>
 
-/* ---- column status ---------------------------------------------------------------------------------------------------------------
- * A record for a column holds its cores, its memtile, its shim, each as: a word for S2MM and one for MM2S of every channel, event
- * registers (a core has two modules of them), for a core also status, pc, sp and lr, and a byte for every lock.
+/* ---- column status
+ * ---------------------------------------------------------------------------------------------------------------
+ * A record for a column holds its cores, its memtile, its shim, each as: a word for S2MM and one for MM2S of every
+ * channel, event registers (a core has two modules of them), for a core also status, pc, sp and lr, and a byte for
+ * every lock.
  * Source: XRT's src/runtime_src/core/common/info_aie2.cpp, which takes it apart; it wants exactly this length [doc]. */
 
 typedef struct writer {
@@ -37,7 +39,8 @@ static void put_tile(writer *w, ts_tile t, int event_words) {
         put_word(w, read_reg(w, t, TS_CORE_CORE_SP));
         put_word(w, read_reg(w, t, TS_CORE_CORE_LR));
     }
-    for (uint32_t i = 0; i < info->n_locks; i++) *w->at++ = (uint8_t)read_reg(w, t, info->lock_base + TS_LOCK_STRIDE * i);
+    for (uint32_t i = 0; i < info->n_locks; i++)
+        *w->at++ = (uint8_t)read_reg(w, t, info->lock_base + TS_LOCK_STRIDE * i);
 }
 
 void npu1_record_column(const ts_array *a, int col, uint8_t out[COLUMN_BYTES]) {
@@ -58,8 +61,10 @@ void npu1_column(const npu1 *n, int col, uint8_t out[COLUMN_BYTES]) {
     npu1_record_column(NULL, 0, out);
 }
 
-/* ---- asynchronous errors ------------------------------------------------------------------------------------------------------------
- * The driver leaves buffers for them (message 0x10C), each of which is answered once. Event numbers are those of AIE-ML. */
+/* ---- asynchronous errors
+ * ------------------------------------------------------------------------------------------------------------
+ * The driver leaves buffers for them (message 0x10C), each of which is answered once. Event numbers are those of
+ * AIE-ML. */
 
 enum { MODULE_MEMORY, MODULE_CORE, MODULE_PL };
 

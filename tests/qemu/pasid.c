@@ -81,7 +81,7 @@ static void answer(pasid_walker *p, uint64_t device_table) { /* 0: there is none
     pthread_mutex_unlock(&p->lock);
 }
 
-/* ---- QMP ------------------------------------------------------------------------------------------------------------------ */
+/* ---- QMP --------------------------------------------------------------------------------------------------------- */
 
 /* Send a line (nullable) and read until `until` has come; false: an error, or nothing for QMP_SECONDS. */
 static bool talk(int s, const char *line, const char *until, char *answer, size_t size) {
@@ -109,8 +109,10 @@ static uint64_t ask_qemu(const char *path) {
     setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     if (!connect(s, (struct sockaddr *)&sa, sizeof sa) && talk(s, NULL, "\"QMP\"", a, sizeof a) &&
         talk(s, "{\"execute\":\"qmp_capabilities\"}\n", "\"return\"", a, sizeof a) &&
-        talk(s, "{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":\"xp /1gx " TABLE_REGISTER "\"}}\n", "\\r\\n",
-             a, sizeof a)) {
+        talk(s,
+             "{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":\"xp /1gx " TABLE_REGISTER
+             "\"}}\n",
+             "\\r\\n", a, sizeof a)) {
         const char *value = strstr(a, ": 0x");
         if (value) table = strtoull(value + 2, NULL, 16) & ADDR_MASK;
     }
@@ -150,7 +152,7 @@ bool pasid_wait(pasid_walker *p, int milliseconds) {
     return known;
 }
 
-/* ---- the tables ----------------------------------------------------------------------------------------------------------- */
+/* ---- the tables -------------------------------------------------------------------------------------------------- */
 
 static entry *entry_at(const pasid_walker *p, uint64_t addr) {
     size_t n = sizeof(entry);
@@ -206,7 +208,8 @@ static bool walk(pasid_walker *p, uint32_t pasid, uint64_t addr, bool write, tra
         bool leaf = !level || (value & LARGE);
         if (leaf && level > 2) return false;
         uint64_t marked = value | ACCESSED | (leaf && write ? DIRTY : 0);
-        if (marked != value && !atomic_compare_exchange_strong(e, &value, marked)) continue; /* the guest was faster: look again */
+        /* the guest was faster: look again */
+        if (marked != value && !atomic_compare_exchange_strong(e, &value, marked)) continue;
         value = marked;
         if (leaf) break;
         table = value & ADDR_MASK;
@@ -232,8 +235,8 @@ uint8_t *pasid_at(pasid_walker *p, uint32_t pasid, uint64_t addr, bool write, si
         pasid_flush(p);
         p->generation = dma_generation(p->memory);
     }
-    bool good = t->at && t->page == page && t->pasid == pasid && (t->writable || !write) && atomic_load(t->leaf) == t->value &&
-                atomic_load(t->root) == t->root_value;
+    bool good = t->at && t->page == page && t->pasid == pasid && (t->writable || !write) &&
+                atomic_load(t->leaf) == t->value && atomic_load(t->root) == t->root_value;
     if (!good) {
         t->at = NULL;
         if (!walk(p, pasid, addr, write, t)) return NULL;

@@ -1,6 +1,6 @@
-/* The questions of differ. Each function has a file of its own; where it needs a second client it opens one. Names of answers
- * are unique within a group. The group "firmware" is what the driver makes of answers that, in a guest, our device gives in the
- * firmware's place: there the kernel confirms the way of an answer, not the answer. */
+/* The questions of differ. Each function has a file of its own; where it needs a second client it opens one. Names
+ * of answers are unique within a group. The group "firmware" is what the driver makes of answers that, in a guest,
+ * our device gives in the firmware's place: there the kernel confirms the way of an answer, not the answer. */
 #include "differ.h"
 
 #include <errno.h>
@@ -22,7 +22,7 @@ static const char *named(char *buf, size_t len, const char *fmt, unsigned long l
 }
 #define NAMED(fmt, v) named((char[64]){0}, 64, fmt, (unsigned long long)(v))
 
-/* ---- driver -------------------------------------------------------------------------------------------- */
+/* ---- driver ------------------------------------------------------------------------------------------------------ */
 
 static void version(client *c) {
     char name[32] = "", date[32] = "", desc[64] = "";
@@ -49,7 +49,7 @@ static void requests(client *c) {
     result("request 31", call(c, 0xC010645F, nothing));
 }
 
-/* ---- clocks -------------------------------------------------------------------------------------------- */
+/* ---- clocks ------------------------------------------------------------------------------------------------------ */
 
 static void clocks_line(client *c, const char *name) {
     struct ts_uapi_clocks k = {0};
@@ -85,7 +85,7 @@ static void clocks_later(client *c) {
     result("a context with a large wish", context_with(c, a, 4));
 }
 
-/* ---- info ---------------------------------------------------------------------------------------------- */
+/* ---- info -------------------------------------------------------------------------------------------------------- */
 
 /* Bytes of a buffer that are not 0xa5 any more: up to the last of them. */
 static size_t touched(const uint8_t *b, size_t len) {
@@ -97,8 +97,9 @@ static void info_sizes(client *c) {
     static const struct {
         uint32_t param, size;
         const char *name;
-    } k[] = {{TS_UAPI_INFO_AIE_METADATA, 64, "metadata"}, {TS_UAPI_INFO_AIE_VERSION, 8, "version"}, {TS_UAPI_INFO_CLOCKS, 48, "clocks"},
-             {TS_UAPI_INFO_FIRMWARE, 16, "firmware"},     {TS_UAPI_INFO_POWER_MODE, 8, "power mode"}};
+    } k[] = {{TS_UAPI_INFO_AIE_METADATA, 64, "metadata"}, {TS_UAPI_INFO_AIE_VERSION, 8, "version"},
+             {TS_UAPI_INFO_CLOCKS, 48, "clocks"}, {TS_UAPI_INFO_FIRMWARE, 16, "firmware"},
+             {TS_UAPI_INFO_POWER_MODE, 8, "power mode"}};
     for (size_t i = 0; i < sizeof k / sizeof k[0]; i++) {
         const uint32_t sizes[] = {k[i].size, k[i].size + 16, 4};
         for (int j = 0; j < 3; j++) {
@@ -107,7 +108,10 @@ static void info_sizes(client *c) {
             memset(b, 0xa5, sizeof b);
             int r = get_info(c, k[i].param, b, &size);
             char name[64];
-            snprintf(name, sizeof name, "%s, %s", k[i].name, j == 0 ? "its size" : j == 1 ? "16 bytes more" : "4 bytes");
+            snprintf(name, sizeof name, "%s, %s", k[i].name,
+                     j == 0   ? "its size"
+                     : j == 1 ? "16 bytes more"
+                              : "4 bytes");
             answer(name, "%s, %zu written, size then %u", name_of(r), touched(b, sizeof b), size);
         }
     }
@@ -136,9 +140,10 @@ static void info_values(client *c) {
     uint32_t size = sizeof m;
     get_info(c, TS_UAPI_INFO_AIE_METADATA, &m, &size);
     answer("columns, rows", "%u, %u", m.cols, m.rows);
-    answer("rows, first row, channels, locks", "core %u %u %u %u, memory %u %u %u %u, shim %u %u %u %u", m.core.row_count, m.core.row_start,
-           m.core.dma_channel_count, m.core.lock_count, m.mem.row_count, m.mem.row_start, m.mem.dma_channel_count, m.mem.lock_count,
-           m.shim.row_count, m.shim.row_start, m.shim.dma_channel_count, m.shim.lock_count);
+    answer("rows, first row, channels, locks", "core %u %u %u %u, memory %u %u %u %u, shim %u %u %u %u",
+           m.core.row_count, m.core.row_start, m.core.dma_channel_count, m.core.lock_count, m.mem.row_count,
+           m.mem.row_start, m.mem.dma_channel_count, m.mem.lock_count, m.shim.row_count, m.shim.row_start,
+           m.shim.dma_channel_count, m.shim.lock_count);
     get_info(c, TS_UAPI_INFO_FIRMWARE, &f, (size = sizeof f, &size));
     get_info(c, TS_UAPI_INFO_POWER_MODE, &p, (size = sizeof p, &size));
     get_info(c, TS_UAPI_INFO_CLOCKS, &k, (size = sizeof k, &size));
@@ -182,13 +187,15 @@ static void spoil(client *c, bool bad) {
     flush(at, good_stream.len);
 }
 
-/* ---- contexts, as files see them ------------------------------------------------------------------------ */
+/* ---- contexts, as files see them --------------------------------------------------------------------------------- */
 
 static void entry_line(const char *name, const struct ts_uapi_hwctx_entry *e) {
-    answer(name, "number %u, columns %u to %u, %s process, %llu given, %llu ended, %llu migrations, %llu preemptions, %llu errors",
+    answer(name,
+           "number %u, columns %u to %u, %s process, %llu given, %llu ended, %llu migrations, %llu preemptions, %llu "
+           "errors",
            e->context_id, e->start_col, e->start_col + e->num_col - 1, e->pid == getpid() ? "this" : "another",
-           (unsigned long long)e->command_submissions, (unsigned long long)e->command_completions, (unsigned long long)e->migrations,
-           (unsigned long long)e->preemptions, (unsigned long long)e->errors);
+           (unsigned long long)e->command_submissions, (unsigned long long)e->command_completions,
+           (unsigned long long)e->migrations, (unsigned long long)e->preemptions, (unsigned long long)e->errors);
 }
 
 static void list_one(client *c) {
@@ -236,12 +243,13 @@ static void list_two(client *c) {
     uint32_t size = 2 * sizeof e[0];
     memset(e, 0xa5, sizeof e);
     int r = get_info(c, TS_UAPI_INFO_HW_CONTEXTS, e, &size);
-    answer("three, room for two", "%s, %zu written, size then %u of 128", name_of(r), touched((uint8_t *)e, sizeof e), size);
+    answer("three, room for two", "%s, %zu written, size then %u of 128", name_of(r), touched((uint8_t *)e, sizeof e),
+           size);
     client_close(&d);
     answer("after the second file's end", "%d", list(c, e, 8));
 }
 
-/* ---- buffers ------------------------------------------------------------------------------------------- */
+/* ---- buffers ----------------------------------------------------------------------------------------------------- */
 
 static void buffer_types(client *c) {
     result("type 0", make(c, 0, PAGE, NULL));
@@ -284,7 +292,8 @@ static void heap_sizes(client *c) {
     static const struct {
         const char *name;
         uint64_t size;
-    } k[] = {{"0", 0}, {"4 KiB", PAGE}, {"32 MiB", 32 * MIB}, {"64 MiB and 4 KiB", 64 * MIB + PAGE}, {"128 MiB", 128 * MIB}, {"64 MiB", 64 * MIB}};
+    } k[] = {{"0", 0}, {"4 KiB", PAGE}, {"32 MiB", 32 * MIB}, {"64 MiB and 4 KiB", 64 * MIB + PAGE},
+             {"128 MiB", 128 * MIB}, {"64 MiB", 64 * MIB}};
     (void)c;
     for (size_t i = 0; i < sizeof k / sizeof k[0]; i++) {
         client d;
@@ -360,13 +369,13 @@ static void heap_of_context(client *c) {
     result("a context in a full heap", context(c, 4));
 }
 
-/* ---- addresses and mappings ----------------------------------------------------------------------------- */
+/* ---- addresses and mappings -------------------------------------------------------------------------------------- */
 
 static void addresses(client *c, const char *name, uint32_t handle, const void *pointer) {
     struct ts_uapi_get_bo_info g;
     int r = info_of(c, handle, &g);
-    answer(name, "%s, vaddr %s, xdna_addr %s, map_offset %s", name_of(r), address(g.vaddr, pointer), address(g.xdna_addr, pointer),
-           address(g.map_offset, NULL));
+    answer(name, "%s, vaddr %s, xdna_addr %s, map_offset %s", name_of(r), address(g.vaddr, pointer),
+           address(g.xdna_addr, pointer), address(g.map_offset, NULL));
 }
 
 static void map_shared(client *c) {
@@ -473,7 +482,7 @@ static void info_fields(client *c) {
     result("info, pad 1", call(c, TS_IOCTL_GET_BO_INFO, &g));
 }
 
-/* ---- sync ---------------------------------------------------------------------------------------------- */
+/* ---- sync -------------------------------------------------------------------------------------------------------- */
 
 static int sync_bo(client *c, uint32_t h, uint32_t direction, uint64_t offset, uint64_t size) {
     struct ts_uapi_sync_bo a = {.handle = h, .direction = direction, .offset = offset, .size = size};
@@ -500,7 +509,7 @@ static void syncs(client *c) {
     result("a device buffer", sync_bo(c, device, TS_UAPI_SYNC_TO_DEVICE, 0, PAGE));
 }
 
-/* ---- contexts ------------------------------------------------------------------------------------------ */
+/* ---- contexts ---------------------------------------------------------------------------------------------------- */
 
 static void context_no_heap(client *c) {
     result("no heap", context(c, 4));
@@ -536,7 +545,8 @@ static void context_tiles(client *c) {
     for (size_t i = 0; i < sizeof k / sizeof k[0]; i++) {
         int r = context(c, k[i]);
         if (r == 0 && list(c, e, 8) == 1)
-            answer(NAMED("%llu tiles", k[i]), "ok, columns %u to %u", e[0].start_col, e[0].start_col + e[0].num_col - 1);
+            answer(NAMED("%llu tiles", k[i]), "ok, columns %u to %u", e[0].start_col,
+                   e[0].start_col + e[0].num_col - 1);
         else result(NAMED("%llu tiles", k[i]), r);
         if (r == 0) destroy(c, c->ctx);
     }
@@ -616,7 +626,8 @@ static void shape(client *c, const char *name, const char *cols) {
 }
 
 static void context_shapes(client *c) {
-    static const char *const k[] = {"444", "41", "14", "2222", "3113", "1331", "1221", "11122", "11112", "23", "32", "5", "51", "15", "55"};
+    static const char *const k[] = {"444",   "41", "14", "2222", "3113", "1331", "1221", "11122",
+                                    "11112", "23", "32", "5",    "51",   "15",   "55"};
     heap(c, true);
     for (size_t i = 0; i < sizeof k / sizeof k[0]; i++) {
         char name[64];
@@ -640,7 +651,7 @@ static void context_other_file(client *c) {
     client_close(&d);
 }
 
-/* ---- configuration -------------------------------------------------------------------------------------- */
+/* ---- configuration ----------------------------------------------------------------------------------------------- */
 
 typedef struct cu_list {
     uint16_t n, pad[3];
@@ -648,7 +659,8 @@ typedef struct cu_list {
 } cu_list;
 
 static int config_with(client *c, uint32_t ctx, uint32_t param, const cu_list *v, uint32_t size) {
-    struct ts_uapi_config_hwctx a = {.handle = ctx, .param_type = param, .param_val = (uint64_t)(uintptr_t)v, .param_val_size = size};
+    struct ts_uapi_config_hwctx a = {.handle = ctx, .param_type = param, .param_val = (uint64_t)(uintptr_t)v,
+                                     .param_val_size = size};
     return call(c, TS_IOCTL_CONFIG_HWCTX, &a);
 }
 
@@ -665,7 +677,8 @@ static void config_fields(client *c) {
     static char large[8192];
     memcpy(large, &v, sizeof v);
     result("size 4097", config_with(c, c->ctx, 0, (const cu_list *)(const void *)large, 4097));
-    struct ts_uapi_config_hwctx a = {.handle = c->ctx, .param_val = (uint64_t)(uintptr_t)&v, .param_val_size = 16, .pad = 1};
+    struct ts_uapi_config_hwctx a = {.handle = c->ctx, .param_val = (uint64_t)(uintptr_t)&v, .param_val_size = 16,
+                                     .pad = 1};
     result("pad 1", call(c, TS_IOCTL_CONFIG_HWCTX, &a));
     v.n = 0;
     result("0 CUs", config_with(c, c->ctx, 0, &v, 16));
@@ -718,7 +731,7 @@ static void config_bad(client *c) {
     run(c, "a command after a PDI of rubbish");
 }
 
-/* ---- commands ------------------------------------------------------------------------------------------ */
+/* ---- commands ---------------------------------------------------------------------------------------------------- */
 
 /* The packet's words after a command, or what became of them. */
 static void words_line(const client *c, const char *name, const uint32_t *before, size_t n) {
@@ -727,7 +740,10 @@ static void words_line(const client *c, const char *name, const uint32_t *before
         same += c->words[i] == before[i];
         ones += c->words[i] == UINT32_MAX;
     }
-    answer(name, "header 0x%08x, payload %s", c->words[0], same == n - 1 ? "kept" : ones == n - 1 ? "all ones" : "changed");
+    answer(name, "header 0x%08x, payload %s", c->words[0],
+           same == n - 1   ? "kept"
+           : ones == n - 1 ? "all ones"
+                           : "changed");
 }
 
 static void command_good(client *c) {
@@ -1011,7 +1027,7 @@ static void command_destroyed(client *c) {
     answer("how a destroyed one ends", "wait %s, state %u", name_of(r), state_of(c));
 }
 
-/* ---- waiting ------------------------------------------------------------------------------------------- */
+/* ---- waiting ----------------------------------------------------------------------------------------------------- */
 
 static int destroy_sync(client *c, uint32_t handle, uint32_t pad) {
     struct ts_uapi_syncobj_destroy a = {.handle = handle, .pad = pad};
@@ -1035,7 +1051,8 @@ static void waits(client *c) {
     result("handle 0", wait_for(c, 0, seq, 50, TO_ALL));
     result("flags 0x80", wait_for(c, c->sync, seq, 50, 0x80));
     uint64_t point = seq;
-    struct ts_uapi_syncobj_timeline_wait w = {.handles = (uint64_t)(uintptr_t)&c->sync, .points = (uint64_t)(uintptr_t)&point};
+    struct ts_uapi_syncobj_timeline_wait w = {.handles = (uint64_t)(uintptr_t)&c->sync,
+                                              .points = (uint64_t)(uintptr_t)&point};
     result("no handles", call(c, TS_IOCTL_SYNCOBJ_WAIT, &w));
     const uint32_t handles[] = {c->sync, c->sync};
     const uint64_t points[] = {seq, seq};
@@ -1077,7 +1094,7 @@ static void wait_fence_gone(client *c) {
     answer("that command then", "state %u", state_of(c));
 }
 
-/* ---- ends ---------------------------------------------------------------------------------------------- */
+/* ---- ends -------------------------------------------------------------------------------------------------------- */
 
 static void end_left(client *c) {
     client d;
@@ -1151,7 +1168,8 @@ static void end_many(client *c) {
         heaps += heap(&d[i], true) == 0;
         contexts += context(&d[i], 16) == 0;
     }
-    answer("files, heaps and contexts of four columns at once", "%d, %d, %d, %d listed", n, heaps, contexts, list(c, e, 8));
+    answer("files, heaps and contexts of four columns at once", "%d, %d, %d, %d listed", n, heaps, contexts,
+           list(c, e, 8));
     while (n) client_close(&d[--n]);
 }
 

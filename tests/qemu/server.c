@@ -47,8 +47,9 @@ static bool number(const char *s, unsigned long most, unsigned *out) {
 
 /* -1: go on; else the exit code. */
 static int parse(int argc, char **argv, arguments *a) {
-    static const struct option options[] = {{"protocol", 1, NULL, 'p'}, {"qmp", 1, NULL, 'q'},     {"bdf", 1, NULL, 'b'},
-                                            {"control", 1, NULL, 'c'},  {"verbose", 0, NULL, 'v'}, {"help", 0, NULL, 'h'},
+    static const struct option options[] = {{"protocol", 1, NULL, 'p'}, {"qmp", 1, NULL, 'q'},
+                                            {"bdf", 1, NULL, 'b'},      {"control", 1, NULL, 'c'},
+                                            {"verbose", 0, NULL, 'v'},  {"help", 0, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
     *a = (arguments){.device = {.minor = 8}, .bdf = 0x10};
     bool bdf = false;
@@ -64,7 +65,8 @@ static int parse(int argc, char **argv, arguments *a) {
         default: fputs(usage, stderr); return EXIT_WRONG_USAGE;
         }
         if (good) continue;
-        fprintf(stderr, "npu1-server: --%s: \"%s\" is no such number\n%s", c == 'p' ? "protocol" : "bdf", optarg, usage);
+        fprintf(stderr, "npu1-server: --%s: \"%s\" is no such number\n%s", c == 'p' ? "protocol" : "bdf", optarg,
+                usage);
         return EXIT_WRONG_USAGE;
     }
     if (optind + 1 == argc && (!bdf || a->qmp)) {
@@ -119,9 +121,12 @@ static void print_counts(vfu *v, npu1 *n) {
     vfu_counts c = vfu_get_counts(v);
     dma_counts d = dma_get_counts(vfu_memory(v));
     npu1_order(n, "counts", line, sizeof line);
-    fprintf(stderr, "vfio-user: messages=%llu refused=%llu reads=%llu writes=%llu interrupts=%llu most_mapped_kib=%llu\nnpu1: %s\n",
-            (unsigned long long)c.messages, (unsigned long long)c.refused, (unsigned long long)c.reads, (unsigned long long)c.writes,
-            (unsigned long long)c.interrupts, (unsigned long long)(d.bytes_most / 1024), line + strlen("ok "));
+    fprintf(
+        stderr,
+        "vfio-user: messages=%llu refused=%llu reads=%llu writes=%llu interrupts=%llu most_mapped_kib=%llu\nnpu1: %s\n",
+        (unsigned long long)c.messages, (unsigned long long)c.refused, (unsigned long long)c.reads,
+        (unsigned long long)c.writes, (unsigned long long)c.interrupts, (unsigned long long)(d.bytes_most / 1024),
+        line + strlen("ok "));
 }
 
 /* The exit code. */

@@ -1,4 +1,5 @@
-/* The device as the driver sees it: start, queries, contexts, commands on the simulated array, orders, and what no driver does. */
+/* The device as the driver sees it: start, queries, contexts, commands on the simulated array, orders, and what no
+ * driver does. */
 #define _GNU_SOURCE /* memfd_create */
 #include "qemu/control.h"
 #include "qemu/driver.h"
@@ -81,11 +82,12 @@ static uint32_t ask(env *e, ring *ch, uint32_t op, const void *payload, uint32_t
     return a.word[0];
 }
 
-/* ---- contexts ----------------------------------------------------------------------------------------------------------------- */
+/* ---- contexts ---------------------------------------------------------------------------------------------------- */
 
 static uint32_t create(env *e, int start_col, int cols, uint16_t pasid, ring *ch, uint32_t *id) {
     answer a;
-    uint8_t req[28] = {1, [4] = (uint8_t)start_col, (uint8_t)cols, [8] = 1, [10] = (uint8_t)pasid, (uint8_t)(pasid >> 8)};
+    uint8_t req[28] = {
+        1, [4] = (uint8_t)start_col, (uint8_t)cols, [8] = 1, [10] = (uint8_t)pasid, (uint8_t)(pasid >> 8)};
     assert_true(driver_ask(e->c, &e->mgmt, 2, req, sizeof req, &a));
     assert_int_equal(a.len, 76);
     const uint32_t *w = a.word;
@@ -165,8 +167,8 @@ typedef struct start_cu {
 } start_cu;
 
 static start_cu start_of(uint32_t stream_off, uint32_t words, uint64_t in, uint64_t out) {
-    return (start_cu){{3, 0, HEAP_DEV + STREAM_OFF + stream_off, 0, words, (uint32_t)in, (uint32_t)(in >> 32), (uint32_t)out,
-                       (uint32_t)(out >> 32)}};
+    return (start_cu){{3, 0, HEAP_DEV + STREAM_OFF + stream_off, 0, words, (uint32_t)in, (uint32_t)(in >> 32),
+                       (uint32_t)out, (uint32_t)(out >> 32)}};
 }
 
 static start_cu loop_start(uint32_t words) {
@@ -199,7 +201,7 @@ static void fill_input(env *e, int cols) {
     memset(e->c->ram + OUT_OFF, 0, 4u * WORDS * (uint32_t)cols);
 }
 
-/* ---- start ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- start ------------------------------------------------------------------------------------------------------- */
 
 static void firmware_starts(void **state) {
     (void)state;
@@ -249,10 +251,10 @@ static void queries(void **state) {
     static const struct {
         uint32_t op, len, answer, status;
     } cases[] = {
-        {0x10A, 12, 4, 0}, {0x103, 4, 4, 0}, {0x101, 4, 4, 0},  {0x102, 4, 4, 0},  {0x108, 4, 20, 0}, {0xF, 4, 8, 0},
-        {0xE, 4, 48, 0},   {0x10B, 4, 12, 0}, {0x10A, 8, 4, INVALID_PARAM}, {3, 0, 4, INVALID_PARAM}, {2, 24, 76, INVALID_PARAM},
-        {3, 4, 4, INVALID_PARAM}, {0x106, 20, 4, INVALID_PARAM}, {0xD, 20, 8, 0}, {0xD, 16, 8, INVALID_PARAM},
-        {0x999, 4, 4, INVALID_COMMAND}, {0, 0, 4, INVALID_COMMAND},
+        {0x10A, 12, 4, 0}, {0x103, 4, 4, 0}, {0x101, 4, 4, 0}, {0x102, 4, 4, 0}, {0x108, 4, 20, 0}, {0xF, 4, 8, 0},
+        {0xE, 4, 48, 0}, {0x10B, 4, 12, 0}, {0x10A, 8, 4, INVALID_PARAM}, {3, 0, 4, INVALID_PARAM},
+        {2, 24, 76, INVALID_PARAM}, {3, 4, 4, INVALID_PARAM}, {0x106, 20, 4, INVALID_PARAM}, {0xD, 20, 8, 0},
+        {0xD, 16, 8, INVALID_PARAM}, {0x999, 4, 4, INVALID_COMMAND}, {0, 0, 4, INVALID_COMMAND},
     };
     env e = start();
     answer a;
@@ -290,7 +292,7 @@ static void queries(void **state) {
     stop(&e);
 }
 
-/* ---- commands -------------------------------------------------------------------------------------------------------------------- */
+/* ---- commands ---------------------------------------------------------------------------------------------------- */
 
 static void commands(void **state) {
     (void)state;
@@ -451,7 +453,7 @@ static void heaps(void **state) {
     stop(&e);
 }
 
-/* ---- columns --------------------------------------------------------------------------------------------------------------------- */
+/* ---- columns ----------------------------------------------------------------------------------------------------- */
 
 enum { LOCK = 9, COLUMN = 504 };
 
@@ -573,7 +575,7 @@ static void all_contexts(void **state) {
     stop(&e);
 }
 
-/* ---- what goes wrong ---------------------------------------------------------------------------------------------------------------- */
+/* ---- what goes wrong --------------------------------------------------------------------------------------------- */
 
 static void hanging(void **state) {
     (void)state;
@@ -687,7 +689,8 @@ static void asynchronous_errors(void **state) {
     ts_buf pdi = loop_pdi(2);
     ring ch = context(&e, 2, 2, &pdi, &id);
     uint32_t words = put_loop(&e, 0, 2);
-    start_cu s = start_of(0, words, RAM_AT + RAM - 4 * WORDS, RAM_AT + OUT_OFF); /* the second column's part is beyond the end */
+    /* the second column's part is beyond the end */
+    start_cu s = start_of(0, words, RAM_AT + RAM - 4 * WORDS, RAM_AT + OUT_OFF);
     assert_int_equal(execute(&e, &ch, &s), DMA_ERROR);
     assert_error(&e, 4, 0, 3, 2, 73);
     assert_true(count(&e, "unmapped") > 0);
@@ -707,7 +710,8 @@ static void asynchronous_errors(void **state) {
     stop(&e);
 }
 
-/* Without an order: what a command waits for never comes. The columns tell of it, and the heap's message can fail as well. */
+/* Without an order: what a command waits for never comes. The columns tell of it, and the heap's message can fail as
+ * well. */
 static void deadlock(void **state) {
     (void)state;
     env e = start();
@@ -737,7 +741,7 @@ static void deadlock(void **state) {
     stop(&e);
 }
 
-/* ---- a command that runs on ----------------------------------------------------------------------------------------------------------- */
+/* ---- a command that runs on -------------------------------------------------------------------------------------- */
 
 /* A core that never stops, and a wait for what never comes: the simulator has work for hours. */
 static void put_endless(env *e, ts_buf *pdi) {
@@ -845,7 +849,7 @@ static void memory_goes_away(void **state) {
     stop(&e);
 }
 
-/* ---- what no driver does ---------------------------------------------------------------------------------------------------------------- */
+/* ---- what no driver does ----------------------------------------------------------------------------------------- */
 
 static void wild_rings(void **state) {
     (void)state;
@@ -921,8 +925,10 @@ static void failing_allocations(void **state) {
         uint32_t req[20] = {0};
         memcpy(req + 1, nop.word, sizeof nop.word);
         const uint32_t posted = 1 | (uint32_t)CMD_REGION_WRITE << 16, sram = ch.x2i_buf + ch.x2i_tail - 0x3080000;
-        const uint32_t head[12] = {posted, 16 + 16 + 16 + 80, CLIENT_NO_REPLY, 0, sram, 0, 2, 16 + 80, 80, 80 | 1 << 16, 0x1D000001, 0xC};
-        const uint32_t bell[9] = {posted, 16 + 16 + 4, CLIENT_NO_REPLY, 0, ch.x2i_tail_reg - 0x30C0000, 0, 4, 4, ch.x2i_tail + 16 + 80};
+        const uint32_t head[12] = {posted, 16 + 16 + 16 + 80, CLIENT_NO_REPLY, 0,  sram, 0, 2, 16 + 80,
+                                   80,     80 | 1 << 16,      0x1D000001,      0xC};
+        const uint32_t bell[9] = {posted, 16 + 16 + 4, CLIENT_NO_REPLY,      0, ch.x2i_tail_reg - 0x30C0000, 0,
+                                  4,      4,           ch.x2i_tail + 16 + 80};
         uint64_t old;
         (void)!read(e.c->irq[ch.vector], &old, sizeof old); /* of an answer that was seen before its interrupt */
         alloc_fail_at(n, true);
@@ -945,7 +951,7 @@ static void failing_allocations(void **state) {
     stop(&e);
 }
 
-/* ---- the control channel ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the control channel ----------------------------------------------------------------------------------------- */
 
 static void say(int s, const char *text) {
     assert_int_equal(send(s, text, strlen(text), MSG_NOSIGNAL), strlen(text));
@@ -996,14 +1002,15 @@ static void control_channel(void **state) {
     }
     control_stop(c);
     static const char *const bad[][2] = {
-        {"hang x", "error: that is no number"},           {"hang -1", "error: that is no number"},
-        {"hang 1 2", "error: too many words"},            {"hang 99999999999999999999", "error: that is no number"},
+        {"hang x", "error: that is no number"}, {"hang -1", "error: that is no number"},
+        {"hang 1 2", "error: too many words"}, {"hang 99999999999999999999", "error: that is no number"},
         {"hang 0x8000000000000000", "error: a number is too large"},
         {"fault 1 0", "error: a status is a number of 32 bits, not 0"},
         {"fault 1 0x100000000", "error: a status is a number of 32 bits, not 0"},
         {"delay 1 600001", "error: more than ten minutes"}, {"refuse 2", "error: a number is missing"},
-        {"refuse 2 3 0", "error: a number is too large, or 0 times"}, {"protocol 256", "error: a minor number is at most 255"},
-        {"dead 2", "error: 0 or 1"}, {"clock 0x100000000", "error: a number is too large"}, {"async", "error: a name is missing"},
+        {"refuse 2 3 0", "error: a number is too large, or 0 times"},
+        {"protocol 256", "error: a minor number is at most 255"}, {"dead 2", "error: 0 or 1"},
+        {"clock 0x100000000", "error: a number is too large"}, {"async", "error: a name is missing"},
         {"async dma", "error: a number is missing"}, {"reset 1", "error: too many words"}, {"", "error: no order"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) order(&e, bad[i][0], bad[i][1]);
@@ -1016,12 +1023,12 @@ static void control_channel(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(firmware_starts),     cmocka_unit_test(queries),             cmocka_unit_test(commands),
-        cmocka_unit_test(bad_configuration),   cmocka_unit_test(heaps),               cmocka_unit_test(status_of_columns),
-        cmocka_unit_test(shared_columns),      cmocka_unit_test(all_contexts),        cmocka_unit_test(hanging),
-        cmocka_unit_test(faults_and_delays),   cmocka_unit_test(asynchronous_errors), cmocka_unit_test(deadlock),
-        cmocka_unit_test(busy_contexts),       cmocka_unit_test(no_late_writes),      cmocka_unit_test(memory_goes_away),
-        cmocka_unit_test(wild_rings),          cmocka_unit_test(failing_allocations), cmocka_unit_test(control_channel),
+        cmocka_unit_test(firmware_starts), cmocka_unit_test(queries), cmocka_unit_test(commands),
+        cmocka_unit_test(bad_configuration), cmocka_unit_test(heaps), cmocka_unit_test(status_of_columns),
+        cmocka_unit_test(shared_columns), cmocka_unit_test(all_contexts), cmocka_unit_test(hanging),
+        cmocka_unit_test(faults_and_delays), cmocka_unit_test(asynchronous_errors), cmocka_unit_test(deadlock),
+        cmocka_unit_test(busy_contexts), cmocka_unit_test(no_late_writes), cmocka_unit_test(memory_goes_away),
+        cmocka_unit_test(wild_rings), cmocka_unit_test(failing_allocations), cmocka_unit_test(control_channel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

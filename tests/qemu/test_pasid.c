@@ -44,7 +44,8 @@ static uint64_t index_of(uint64_t addr, int level) {
 static void make_tables(const env *e) {
     uint64_t *dte = entry(e, DEVICES + 32 * BDF, 0);
     memset(e->c.ram, 0, DATA);
-    dte[0] = 1 | UINT64_C(1) << 55 | UINT64_C(1) << 56 | (uint64_t)(GCR3_TOP >> 12 & 7) << 58; /* valid, guest translation, two levels */
+    /* valid, guest translation, two levels */
+    dte[0] = 1 | UINT64_C(1) << 55 | UINT64_C(1) << 56 | (uint64_t)(GCR3_TOP >> 12 & 7) << 58;
     dte[1] = (uint64_t)(GCR3_TOP >> 15 & 0xffff) << 16;
     *entry(e, GCR3_TOP, PASID >> 9) = GCR3 | 1;
     *entry(e, GCR3, PASID & 511) = PML4 | 1;
@@ -183,7 +184,7 @@ static void other_tables(void **state) {
     stop(&e);
 }
 
-/* ---- QMP ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- QMP --------------------------------------------------------------------------------------------------------- */
 
 typedef struct qemu { /* answers once */
     int listening;
@@ -197,8 +198,8 @@ static void *answering(void *ud) {
     char line[512];
     int s = accept(q->listening, NULL, NULL);
     static const char hello[] = "{\"QMP\": {\"version\": {}}}\r\n", done[] = "{\"return\": {}}\r\n";
-    if (send(s, hello, strlen(hello), 0) > 0 && recv(s, line, sizeof line, 0) > 0 && send(s, done, strlen(done), 0) > 0 &&
-        recv(s, line, sizeof line, 0) > 0 && q->value) {
+    if (send(s, hello, strlen(hello), 0) > 0 && recv(s, line, sizeof line, 0) > 0 &&
+        send(s, done, strlen(done), 0) > 0 && recv(s, line, sizeof line, 0) > 0 && q->value) {
         usleep(20000);
         send(s, q->value, strlen(q->value), MSG_NOSIGNAL);
     }
@@ -221,7 +222,8 @@ static void qmp(void **state) {
         env e = start();
         struct sockaddr_un sa = {.sun_family = AF_UNIX};
         qemu q = {.value = cases[i].value, .listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-        snprintf(q.path, sizeof q.path, "%s/qmp-%d-%zu", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", (int)getpid(), i);
+        snprintf(q.path, sizeof q.path, "%s/qmp-%d-%zu", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", (int)getpid(),
+                 i);
         strcpy(sa.sun_path, q.path);
         assert_int_equal(bind(q.listening, (struct sockaddr *)&sa, sizeof sa), 0);
         assert_int_equal(listen(q.listening, 1), 0);
@@ -245,7 +247,7 @@ static void qmp(void **state) {
     }
 }
 
-/* ---- the device ------------------------------------------------------------------------------------------------------------------- */
+/* ---- the device -------------------------------------------------------------------------------------------------- */
 
 /* A context of a process: its heap is found through the tables; a page that is not there is an error of the command. */
 static void context_of_a_process(void **state) {

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE /* memfd_create */
-/* The vfio-user server and its map of guest memory: what QEMU sends is answered, and what no client should send is refused. */
+/* The vfio-user server and its map of guest memory: what QEMU sends is answered, and what no client should send is
+ * refused. */
 #include "qemu/client.h"
 #include "support/alloc_fail.h"
 #include "support/test.h"
@@ -33,7 +34,8 @@ static void toy_reset(void *ud) {
 
 static client *start(toy *t) {
     memset(t, 0, sizeof *t);
-    t->d = (vfu_device){.ud = t, .bar_bytes = {BAR_BYTES}, .vectors = 2, .quiet = true, .bar_read = toy_read, .bar_write = toy_write, .reset = toy_reset};
+    t->d = (vfu_device){.ud = t, .bar_bytes = {BAR_BYTES}, .vectors = 2, .quiet = true, .bar_read = toy_read,
+                        .bar_write = toy_write, .reset = toy_reset};
     t->d.config[0] = 0x22, t->d.config[1] = 0x10;
     t->d.writable[4] = 0x0f;
     t->v = vfu_new();
@@ -71,7 +73,7 @@ static uint32_t word(const uint8_t *p) {
     return w;
 }
 
-/* ---- the protocol ----------------------------------------------------------------------------------------------------------------- */
+/* ---- the protocol ------------------------------------------------------------------------------------------------ */
 
 static void introduction(void **state) {
     (void)state;
@@ -79,7 +81,8 @@ static void introduction(void **state) {
     client *c = start(&t);
     uint8_t body[64] = {0};
     uint32_t id = 0;
-    assert_int_equal(client_call(c, CMD_GET_INFO, "\20\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16), EINVAL); /* VERSION comes first */
+    /* VERSION comes first */
+    assert_int_equal(client_call(c, CMD_GET_INFO, "\20\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16), EINVAL);
     assert_int_equal(client_read(c, 7, 0, &id, 4), EINVAL);
     assert_int_equal(client_call(c, CMD_VERSION, body, 3), EINVAL);
     assert_int_equal(client_call(c, CMD_VERSION, "\1\0\0\0", 4), EINVAL);    /* 1.0 */
@@ -278,7 +281,7 @@ static void broken_framing(void **state) {
     assert_int_equal(open_fds(), before);
 }
 
-/* ---- guest memory ----------------------------------------------------------------------------------------------------------------- */
+/* ---- guest memory ------------------------------------------------------------------------------------------------ */
 
 static void memory(void **state) {
     (void)state;
@@ -287,7 +290,8 @@ static void memory(void **state) {
     dma_map *m = vfu_memory(t.v);
     uint8_t b[16] = {0};
     assert_int_equal(client_map(c, 0x100000, 0x4000, 0, 3), 0);
-    assert_int_equal(client_map(c, 0x104000, 0x1000, 0x8000, 1), 0);           /* goes on, elsewhere in the file, only to be read */
+    /* goes on, elsewhere in the file, only to be read */
+    assert_int_equal(client_map(c, 0x104000, 0x1000, 0x8000, 1), 0);
     assert_int_equal(client_map(c, UINT64_MAX - 0xfff, 0x1000, 0xf000, 3), 0); /* up to the end of addresses */
     strcpy((char *)c->ram + 0x3ffc, "abcd");
     strcpy((char *)c->ram + 0x8000, "efgh");
@@ -307,13 +311,14 @@ static void memory(void **state) {
         uint32_t flags;
         int error;
     } bad[] = {
-        {0x100000, 0x1000, 0, 3, EEXIST},          {0xff000, 0x2000, 0, 3, EEXIST},     {0x103000, 0x1000, 0, 3, EEXIST},
-        {0x104000, 0x2000, 0, 3, EEXIST},          {0, UINT64_MAX - 0xfff, 0, 3, EEXIST}, {UINT64_MAX - 0xfff, 0x1000, 0, 3, EEXIST},
-        {0x200000, 0, 0, 3, EINVAL},               {0x200001, 0x1000, 0, 3, EINVAL},    {0x200000, 0x1001, 0, 3, EINVAL},
-        {0x200000, 0x1000, 1, 3, EINVAL},          {0x200000, 0x1000, 0, 0, EINVAL},    {0x200000, 0x1000, 0, 4, EINVAL},
-        {UINT64_MAX - 0xfff, 0x2000, 0, 3, EINVAL}, {0x200000, RAM + 0x1000, 0, 3, EINVAL},
-        {0x200000, 0x1000, RAM, 3, EINVAL},        {0x200000, 0x2000, RAM - 0x1000, 3, EINVAL},
-        {0x200000, 0x1000, UINT64_MAX - 0xfff, 3, EINVAL}, {0x200000, UINT64_MAX - 0x200fff, 0, 3, EINVAL},
+        {0x100000, 0x1000, 0, 3, EEXIST}, {0xff000, 0x2000, 0, 3, EEXIST}, {0x103000, 0x1000, 0, 3, EEXIST},
+        {0x104000, 0x2000, 0, 3, EEXIST}, {0, UINT64_MAX - 0xfff, 0, 3, EEXIST},
+        {UINT64_MAX - 0xfff, 0x1000, 0, 3, EEXIST}, {0x200000, 0, 0, 3, EINVAL}, {0x200001, 0x1000, 0, 3, EINVAL},
+        {0x200000, 0x1001, 0, 3, EINVAL}, {0x200000, 0x1000, 1, 3, EINVAL}, {0x200000, 0x1000, 0, 0, EINVAL},
+        {0x200000, 0x1000, 0, 4, EINVAL}, {UINT64_MAX - 0xfff, 0x2000, 0, 3, EINVAL},
+        {0x200000, RAM + 0x1000, 0, 3, EINVAL}, {0x200000, 0x1000, RAM, 3, EINVAL},
+        {0x200000, 0x2000, RAM - 0x1000, 3, EINVAL}, {0x200000, 0x1000, UINT64_MAX - 0xfff, 3, EINVAL},
+        {0x200000, UINT64_MAX - 0x200fff, 0, 3, EINVAL},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         int e = client_map(c, bad[i].addr, bad[i].size, bad[i].offset, bad[i].flags);
@@ -326,7 +331,8 @@ static void memory(void **state) {
     assert_int_equal(client_call_fds(c, CMD_DMA_MAP, body, 32, &zero, 1), EINVAL);
     assert_int_equal(client_call_fds(c, CMD_DMA_MAP, body, 32, &shrinks, 1), EPERM);
     close(zero), close(shrinks);
-    assert_int_equal(client_call(c, CMD_DMA_MAP, body, 32), 0); /* without a descriptor: it is there, but out of reach */
+    /* without a descriptor: it is there, but out of reach */
+    assert_int_equal(client_call(c, CMD_DMA_MAP, body, 32), 0);
     assert_false(dma_read(m, 0x200000, b, 1));
     assert_int_equal(dma_get_counts(m).ranges, 4);
 
@@ -383,7 +389,8 @@ static void many_ranges(void **state) {
     dma_unlock(m);
     assert_int_equal(dma_get_counts(m).ranges, n);
     dma_remove_all(m);
-    for (uint64_t i = 0; i < DMA_RANGES_MAX; i++) assert_int_equal(dma_add(m, (DMA_RANGES_MAX - i) * DMA_PAGE, DMA_PAGE, 3, c.ram_fd, 0), 0);
+    for (uint64_t i = 0; i < DMA_RANGES_MAX; i++)
+        assert_int_equal(dma_add(m, (DMA_RANGES_MAX - i) * DMA_PAGE, DMA_PAGE, 3, c.ram_fd, 0), 0);
     assert_int_equal(dma_add(m, 0, DMA_PAGE, 3, c.ram_fd, 0), ENOSPC);
     assert_int_equal(dma_remove(m, DMA_PAGE, (uint64_t)DMA_RANGES_MAX * DMA_PAGE), 0);
     int fd[DMA_FILES_MAX + 1]; /* different files, at most so many at a time */
@@ -406,7 +413,9 @@ static bool made(void *ud) {
     const client *c = ud;
     bool ok = false;
     vfu *v = vfu_new();
-    if (v) ok = !dma_add(vfu_memory(v), 0, DMA_PAGE, 3, c->ram_fd, 0) && !dma_add(vfu_memory(v), DMA_PAGE, DMA_PAGE, 3, c->ram_fd, 0);
+    if (v)
+        ok = !dma_add(vfu_memory(v), 0, DMA_PAGE, 3, c->ram_fd, 0) &&
+             !dma_add(vfu_memory(v), DMA_PAGE, DMA_PAGE, 3, c->ram_fd, 0);
     vfu_free(v);
     return ok;
 }
@@ -437,8 +446,10 @@ static void failing_allocations(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(introduction),   cmocka_unit_test(regions), cmocka_unit_test(interrupts),  cmocka_unit_test(stray_descriptors),
-        cmocka_unit_test(broken_framing), cmocka_unit_test(memory),  cmocka_unit_test(many_ranges), cmocka_unit_test(failing_allocations),
+        cmocka_unit_test(introduction),   cmocka_unit_test(regions),
+        cmocka_unit_test(interrupts),     cmocka_unit_test(stray_descriptors),
+        cmocka_unit_test(broken_framing), cmocka_unit_test(memory),
+        cmocka_unit_test(many_ranges),    cmocka_unit_test(failing_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

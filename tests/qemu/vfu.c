@@ -30,9 +30,11 @@ enum { INFO_RESET = 1, INFO_PCI = 2, REGION_RW = 3, IRQ_EVENTFD = 1, IRQ_NO_RESI
 enum { SET_NONE = 1, SET_BOOL = 2, SET_EVENTFD = 4, SET_DATA = 7, SET_TRIGGER = 0x20 };
 enum { HEAD_BYTES = 16, ACCESS_BYTES = 16, SET_BYTES = 20 };
 
-static const char capabilities[] = "{\"capabilities\":{\"max_msg_fds\":16,\"max_data_xfer_size\":1048560,\"pgsizes\":4096,"
-                                   "\"max_dma_maps\":65535}}";
-_Static_assert(MSGS_FDS_MAX == 16 && VFU_BODY_MAX - ACCESS_BYTES == 1048560 && DMA_PAGE == 4096 && DMA_RANGES_MAX == 65535,
+static const char capabilities[] =
+    "{\"capabilities\":{\"max_msg_fds\":16,\"max_data_xfer_size\":1048560,\"pgsizes\":4096,"
+    "\"max_dma_maps\":65535}}";
+_Static_assert(MSGS_FDS_MAX == 16 && VFU_BODY_MAX - ACCESS_BYTES == 1048560 && DMA_PAGE == 4096 &&
+                   DMA_RANGES_MAX == 65535,
                "what the text says");
 
 typedef struct message {
@@ -102,7 +104,7 @@ static uint64_t word64(const uint8_t *p) {
     return w;
 }
 
-/* ---- interrupts ----------------------------------------------------------------------------------------------------------- */
+/* ---- interrupts -------------------------------------------------------------------------------------------------- */
 
 void vfu_interrupt(vfu *v, uint32_t vector) {
     const uint64_t one = 1;
@@ -154,7 +156,7 @@ static int set_irqs(vfu *v, message *m) {
     return 0;
 }
 
-/* ---- commands: 0 or an errno ---------------------------------------------------------------------------------------------- */
+/* ---- commands: 0 or an errno ------------------------------------------------------------------------------------- */
 
 static int version(vfu *v, message *m) {
     uint16_t major;
@@ -269,7 +271,7 @@ static int carry_out(vfu *v, message *m) {
     }
 }
 
-/* ---- the socket ----------------------------------------------------------------------------------------------------------- */
+/* ---- the socket -------------------------------------------------------------------------------------------------- */
 
 static bool send_all(int sock, const void *data, size_t len) {
     for (const uint8_t *p = data; len;) {
@@ -322,7 +324,8 @@ static bool receive(vfu *v, message *m, void *data, size_t len) {
 
 static bool reply(vfu *v, const message *m, int error) {
     const uint32_t out = error ? 0 : m->out;
-    const uint32_t w[4] = {m->id | (uint32_t)m->command << 16, HEAD_BYTES + out, TYPE_REPLY | (error ? FAILED : 0), (uint32_t)error};
+    const uint32_t w[4] = {m->id | (uint32_t)m->command << 16, HEAD_BYTES + out, TYPE_REPLY | (error ? FAILED : 0),
+                           (uint32_t)error};
     return send_all(v->sock, w, sizeof w) && send_all(v->sock, m->body, out);
 }
 
@@ -333,7 +336,9 @@ static bool serve_one(vfu *v, message *m) {
     m->id = (uint16_t)head[0], m->command = (uint16_t)(head[0] >> 16), m->flags = head[2];
     v->messages++;
     if (head[1] < HEAD_BYTES || head[1] - HEAD_BYTES > VFU_BODY_MAX) { /* where does the next one begin? */
-        if (!v->d->quiet) fprintf(stderr, "npu1-server: vfio-user message %u of %u bytes: the connection ends\n", m->command, head[1]);
+        if (!v->d->quiet)
+            fprintf(stderr, "npu1-server: vfio-user message %u of %u bytes: the connection ends\n", m->command,
+                    head[1]);
         v->refused++;
         reply(v, m, EINVAL);
         return false;
@@ -343,7 +348,8 @@ static bool serve_one(vfu *v, message *m) {
     int error = carry_out(v, m);
     if (error) {
         if (!v->d->quiet)
-            fprintf(stderr, "npu1-server: vfio-user message %u of %u bytes is refused: %s\n", m->command, m->len, strerror(error));
+            fprintf(stderr, "npu1-server: vfio-user message %u of %u bytes is refused: %s\n", m->command, m->len,
+                    strerror(error));
         v->refused++;
     }
     close_fds(m); /* before the client can see that it is done */

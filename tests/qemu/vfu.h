@@ -1,8 +1,10 @@
-/* vfu.h - a PCI function served over the vfio-user protocol (version 0.0), as QEMU's vfio-user-pci speaks it. Depends on: dma.h.
+/* vfu.h - a PCI function served over the vfio-user protocol (version 0.0), as QEMU's vfio-user-pci speaks it.
+ * Depends on: dma.h.
  *
- * One client on one connected UNIX stream socket. Guest memory comes as descriptors with DMA_MAP; reading and writing it by
- * messages, migration, dirty pages and mapped BARs are not offered. The client is not trusted: whatever it sends is answered with
- * an error, or with the end of the connection where the next message cannot be found.
+ * One client on one connected UNIX stream socket. Guest memory comes as descriptors with DMA_MAP; reading and
+ * writing it by messages, migration, dirty pages and mapped BARs are not offered. The client is not trusted:
+ * whatever it sends is answered with an error, or with the end of the connection where the next message cannot be
+ * found.
  * Source: "vfio-user Protocol Specification" of the QEMU documentation, and hw/vfio-user of QEMU 11.1 [doc]. */
 #ifndef TS_TESTS_QEMU_VFU_H
 #define TS_TESTS_QEMU_VFU_H
@@ -30,8 +32,8 @@ vfu *vfu_new(void); /* NULL: out of memory */
 void vfu_free(vfu *v);
 void vfu_set_device(vfu *v, const vfu_device *d); /* borrowed; before vfu_serve */
 
-/* Answer the client on the connected socket `sock` (borrowed) until it hangs up or breaks the framing. Guest memory and interrupts
- * are gone afterwards. */
+/* Answer the client on the connected socket `sock` (borrowed) until it hangs up or breaks the framing. Guest memory
+ * and interrupts are gone afterwards. */
 void vfu_serve(vfu *v, int sock);
 
 dma_map *vfu_memory(vfu *v);

@@ -1,6 +1,7 @@
-/* The surroundings of a test program, wherever it is started from: TESSERA_SOURCE is the source tree, TESSERA_SHARED the
- * shared test data. What is set is kept (an empty TESSERA_SHARED means: none); else ../shared beside the source tree is
- * taken if it is there now, whatever was there when the build was configured. Linked whole into every test program. */
+/* The surroundings of a test program, wherever it is started from: TESSERA_SOURCE is the source tree, TESSERA_SHARED
+ * the shared test data. What is set is kept (an empty TESSERA_SHARED means: none); else ../shared beside the source
+ * tree is taken if it is there now, whatever was there when the build was configured. Linked whole into every test
+ * program. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>

@@ -19,8 +19,8 @@ typedef struct gguf_edit {
     const void *data;
 } gguf_edit;
 
-/* The file `in` with the changes of a list (at most 16) as a new file, 64-byte aligned, ts_free it. Fails the test where
- * that is not possible. */
+/* The file `in` with the changes of a list (at most 16) as a new file, 64-byte aligned, ts_free it. Fails the test
+ * where that is not possible. */
 typedef struct gguf_file {
     void *data;
     size_t len;

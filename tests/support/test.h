@@ -29,11 +29,12 @@
         print_message("skip: %s; cure: %s\n", why, cure);                                                              \
         skip();                                                                                                        \
     } while (0)
-#define SKIP_NO_SHARED SKIP("no shared test data", "lay them beside the source tree as ../shared, or set TESSERA_SHARED")
+#define SKIP_NO_SHARED \
+    SKIP("no shared test data", "lay them beside the source tree as ../shared, or set TESSERA_SHARED")
 
-/* The path of a file of the shared test data ($TESSERA_SHARED, by default ../shared beside the source tree: environ.c), or
- * NULL where there is none: skip the test then with SKIP_WITHOUT, before anything is allocated (skip() does not come
- * back). Where the folder exists, a missing file is a failure. Caller's buffer. */
+/* The path of a file of the shared test data ($TESSERA_SHARED, by default ../shared beside the source tree:
+ * environ.c), or NULL where there is none: skip the test then with SKIP_WITHOUT, before anything is allocated
+ * (skip() does not come back). Where the folder exists, a missing file is a failure. Caller's buffer. */
 static inline const char *shared_path(char *buf, size_t len, const char *name) {
     const char *root = getenv("TESSERA_SHARED");
     if (!root || !*root) return NULL;

@@ -71,8 +71,8 @@ static inline bool tiny_merges_text(ts_buf *b) {
     return true;
 }
 
-#define TINY_LLAMA3_REGEX                                                                                              \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}| "                              \
+#define TINY_LLAMA3_REGEX                                                                  \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}| " \
     "?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
 
 /* Ids behind the merges: <|bos|> and <|end|> (control), <think> (user-defined), <|pad|> (control, swallows white space
@@ -113,11 +113,11 @@ static inline bool tiny_json(ts_buf *b, bool pairs, bool late) {
 
 /* ---- SentencePiece ----------------------------------------------------------------------------------------------- */
 
-/* Ids: 0 <unk>, 1 <s>, 2 </s>, 3..258 the bytes, then these, the score falling by one each, then "<sep>" (user-defined).
- * U+2581 is written "_". */
+/* Ids: 0 <unk>, 1 <s>, 2 </s>, 3..258 the bytes, then these, the score falling by one each, then "<sep>"
+ * (user-defined). U+2581 is written "_". */
 static const char *const tiny_pieces[] = {
-    "_t", "he", "_the", "er", "in", "an", "and", "_and", "_a", "__", "____", "_", "t", "h", "e", "r", "i", "n", "a", "d",
-    "s",  "x",  "1",    ".",  ",",  "\xE6\x97\xA5",
+    "_t", "he", "_the", "er", "in", "an", "and", "_and", "_a", "__", "____", "_", "t",
+    "h",  "e",  "r",    "i",  "n",  "a",  "d",   "s",    "x",  "1",  ".",    ",", "\xE6\x97\xA5",
 };
 enum { TINY_PIECES = sizeof tiny_pieces / sizeof *tiny_pieces, TINY_SEP = 259 + TINY_PIECES, TINY_SPM_SIZE };
 
@@ -132,8 +132,9 @@ static inline bool tiny_piece(ts_buf *b, const char *text, float score, unsigned
     uint32_t bits;
     memcpy(&bits, &score, 4);
     bool ok = ts_buf_puts(&m, "\x0A") && tiny_varint(&m, (unsigned)strlen(text)) && ts_buf_puts(&m, text) &&
-              ts_buf_puts(&m, "\x15") && ts_buf_append(&m, &bits, 4) && ts_buf_puts(&m, "\x18") && tiny_varint(&m, type) &&
-              ts_buf_puts(b, "\x0A") && tiny_varint(b, (unsigned)m.len) && ts_buf_append(b, m.data, m.len);
+              ts_buf_puts(&m, "\x15") && ts_buf_append(&m, &bits, 4) && ts_buf_puts(&m, "\x18") &&
+              tiny_varint(&m, type) && ts_buf_puts(b, "\x0A") && tiny_varint(b, (unsigned)m.len) &&
+              ts_buf_append(b, m.data, m.len);
     ts_buf_free(&m);
     return ok;
 }
@@ -181,7 +182,8 @@ static inline bool tiny_spm_json(ts_buf *b, const char *pre_tokenizer, const cha
     for (int i = 0; i < 256; i++)
         if (!ts_buf_printf(b, ",\"<0x%02X>\":%d", (unsigned)i, 3 + i)) return false;
     for (int i = 0; i < TINY_PIECES; i++)
-        if (!ts_buf_puts(b, ",\"") || !tiny_block(b, tiny_pieces[i]) || !ts_buf_printf(b, "\":%d", 259 + i)) return false;
+        if (!ts_buf_puts(b, ",\"") || !tiny_block(b, tiny_pieces[i]) || !ts_buf_printf(b, "\":%d", 259 + i))
+            return false;
     if (!ts_buf_puts(b, "},\"merges\":[")) return false;
     bool first = true;
     for (int i = 0; i < TINY_PIECES; i++) {
@@ -206,7 +208,7 @@ static inline bool tiny_spm_json(ts_buf *b, const char *pre_tokenizer, const cha
     return ts_buf_puts(b, "]}}");
 }
 
-/* ---- tiktoken ------------------------------------------------------------------------------------------------------ */
+/* ---- tiktoken ---------------------------------------------------------------------------------------------------- */
 
 /* Lines "base64 rank": the bytes, and what the merges make. */
 static inline bool tiny_tiktoken(ts_buf *b) {

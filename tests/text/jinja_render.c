@@ -1,5 +1,5 @@
-/* Renders chat templates for check_jinja.py. Standard input: a JSON list of {"template", "context", "now" (seconds)}; standard
- * output: a JSON list of {"text", "data": [[begin, end], ...]} or {"error"}. */
+/* Renders chat templates for check_jinja.py. Standard input: a JSON list of {"template", "context", "now"
+ * (seconds)}; standard output: a JSON list of {"text", "data": [[begin, end], ...]} or {"error"}. */
 #include "text/jinja/jinja.h"
 
 #include <stdio.h>
@@ -17,7 +17,9 @@ static json_t *render(const json_t *c) {
     if (s == TS_OK) s = ts_jinja_render(t, json_object_get(c, "context"), &opts, &out, &err);
     if (s == TS_OK) {
         json_t *data = json_array();
-        for (size_t i = 0; i < out.n_data; i++) json_array_append_new(data, json_pack("[I, I]", (json_int_t)out.data[i].begin, (json_int_t)out.data[i].end));
+        for (size_t i = 0; i < out.n_data; i++)
+            json_array_append_new(data,
+                                  json_pack("[I, I]", (json_int_t)out.data[i].begin, (json_int_t)out.data[i].end));
         json_object_set_new(made, "text", json_stringn(out.text.len ? out.text.data : "", out.text.len));
         json_object_set_new(made, "data", data);
     } else {
@@ -36,7 +38,8 @@ int main(void) {
         fprintf(stderr, "standard input: %s\n", cases ? "not a list" : e.text);
         return 1;
     }
-    for (size_t i = 0; i < json_array_size(cases); i++) json_array_append_new(results, render(json_array_get(cases, i)));
+    for (size_t i = 0; i < json_array_size(cases); i++)
+        json_array_append_new(results, render(json_array_get(cases, i)));
     json_dumpf(results, stdout, JSON_COMPACT);
     json_decref(cases);
     json_decref(results);

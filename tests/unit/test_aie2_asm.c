@@ -69,7 +69,8 @@ static const struct {
     {"vlda wl0, [p0, #0]\n" NOP5 "vldb wl0, [p1, #0] ; nop\n" NOP5 "done", NULL},
     {"movxm ls, #a\nmovxm le, #b\nmova lc, #9\n" NOP5 NOP5 "a: nop\nb: st.s8 r0, [p0], #1\n" NOP5 NOP5 "done",
      "a partial-word store in the last bundle of a loop of 32 bytes is lost; move it up"},
-    {"movxm ls, #16\nmovxm le, #34\nmova lc, #9\n" NOP5 NOP5 NOP5 "done", "the loop's last bundle is at 0x00022, not on a"},
+    {"movxm ls, #16\nmovxm le, #34\nmova lc, #9\n" NOP5 NOP5 NOP5 "done",
+     "the loop's last bundle is at 0x00022, not on a"},
     {"movxm ls, #a\nmovxm le, #b\nmova lc, #9\n" NOP5 NOP5 "a: j #a\nnop\nnop\nnop\nnop\nb: nop\ndone",
      "a loop's last bundle may not be a branch or one of the five bundles behind it"},
     {"rel #48, r0\nmov r1, SS\n" NOP5 NOP5 "done", "both need the lock interface"},
@@ -77,7 +78,8 @@ static const struct {
      "t:3:22: warning: two accesses of this bundle are in memory bank 0"},
     {"movxm p0, #0x70000\nmovxm p1, #0x74000\nvlda wl0, [p0, #0] ; vldb wl1, [p1, #0]\n" NOP5 NOP5 "done", NULL},
     {"a: lda r0, [p0], #4\n" NOP5 "nop\njnz r0, #a\nadd r2, r0, r0\n" NOP5 "done", NULL},
-    {"a: add r2, r1, r1\njnz r3, #a\nnop\nnop\nnop\nnop\nlda r1, [p0], #4\ndone", "t:1:4: error: r1 is read 1 bundle after lda"},
+    {"a: add r2, r1, r1\njnz r3, #a\nnop\nnop\nnop\nnop\nlda r1, [p0], #4\ndone",
+     "t:1:4: error: r1 is read 1 bundle after lda"},
 };
 
 static void test_messages(void **state) {
@@ -148,9 +150,10 @@ static void test_data_and_include(void **state) {
     ts_err err;
     ts_aie2_program p;
     ts_aie2_asm_opts opts = {.include = include};
-    const char *source = ".include \"a.s\"\n.equ n, 2\n.data 0x70010\nx: .byte n, -1\n.align 4\ny: .word x + n*2, 'A'\n"
-                         ".bf16 1.0, -3.5\n.float 0.5\n.space 3, 7\n.ascii \"hi\\n\"\n.text\n.rept n\nmovxm r0, #y\n.endr\n"
-                         ".data 0x74000\n.quad 1 << 40\n.text\ndone\n";
+    const char *source =
+        ".include \"a.s\"\n.equ n, 2\n.data 0x70010\nx: .byte n, -1\n.align 4\ny: .word x + n*2, 'A'\n"
+        ".bf16 1.0, -3.5\n.float 0.5\n.space 3, 7\n.ascii \"hi\\n\"\n.text\n.rept n\nmovxm r0, #y\n.endr\n"
+        ".data 0x74000\n.quad 1 << 40\n.text\ndone\n";
     assert_ok(ts_aie2_assemble(&p, "t", source, strlen(source), &opts, &err));
     assert_int_equal(p.n_data, 2);
     const uint8_t want[] = {2,    255,  0,    0, 0x14, 0, 7,    0, 'A', 0, 0, 0, 0x80,
@@ -182,8 +185,9 @@ static void test_too_long(void **state) {
 
 static bool assemble_and_list(void *ud) {
     (void)ud;
-    const char *source = ".include \"a.s\"\n.data 0x70000\nx: .word 1\n.text\nmovxm ls, #a\nmovxm le, #b\nmovxm lc, #3\n"
-                         ".rept 8\nnop\n.endr\na: add r0, r0, r1 ; nopa\n1: nop\nb: nop\njnz r0, #1b\n" NOP5 "done\n";
+    const char *source =
+        ".include \"a.s\"\n.data 0x70000\nx: .word 1\n.text\nmovxm ls, #a\nmovxm le, #b\nmovxm lc, #3\n"
+        ".rept 8\nnop\n.endr\na: add r0, r0, r1 ; nopa\n1: nop\nb: nop\njnz r0, #1b\n" NOP5 "done\n";
     ts_aie2_program p, q;
     ts_aie2_asm_opts opts = {.include = include};
     ts_buf text = {0};

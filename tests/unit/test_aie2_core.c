@@ -82,9 +82,10 @@ static uint32_t reg(ts_aie2_reg r) {
     return ts_aie2_core_get32(&m.core, r);
 }
 
-/* a value copied to r10, r11, ... one bundle after another: the first that has the new one is in r(10 + distance - 1) */
-#define COPY(r)                                                                                                        \
-    "mov r10, " r "\nmov r11, " r "\nmov r12, " r "\nmov r13, " r "\nmov r14, " r "\nmov r15, " r "\nmov r16, " r       \
+/* a value copied to r10, r11, ... one bundle after another: the first that has the new one is in r(10 + distance -
+ * 1) */
+#define COPY(r)                                                                                                   \
+    "mov r10, " r "\nmov r11, " r "\nmov r12, " r "\nmov r13, " r "\nmov r14, " r "\nmov r15, " r "\nmov r16, " r \
     "\nmov r17, " r "\nmov r18, " r "\ndone\n"
 
 static void assert_distance(const char *what, unsigned distance, uint32_t new_value) {
@@ -117,8 +118,9 @@ static void test_latency(void **state) {
 /* lanes on the bypass: one bundle to another lane instruction, two to a store */
 static void test_bypass(void **state) {
     (void)state;
-    load("mova r1, #3\nmovxm p0, #0x70000\nvbcst.32 x0, r1\nvadd.32 x1, x0, x0\nvadd.32 x2, x1, x1\nvadd.32 x3, x2, x2\n"
-         "vst wl3, [p0, #0]\nvst wl3, [p0, #32]\ndone\n");
+    load(
+        "mova r1, #3\nmovxm p0, #0x70000\nvbcst.32 x0, r1\nvadd.32 x1, x0, x0\nvadd.32 x2, x1, x1\nvadd.32 x3, x2, x2\n"
+        "vst wl3, [p0, #0]\nvst wl3, [p0, #32]\ndone\n");
     run_to_done();
     uint32_t v[2];
     memcpy(&v[0], m.mem[TS_AIE2_OWN], 4);
@@ -217,9 +219,10 @@ static void test_memory(void **state) {
     assert_int_equal(reg(TS_R_r4), 0xfe);
     assert_int_equal(reg(TS_R_r5), 0xfffffffe);
     /* vst.srs lands two bundles later than vst */
-    load("movxm p0, #0x70000\nmova r1, #5\nvbcst.8 x0, r1\nmova r2, #0\nmov s0, r2\nvups.s32.s8 cm0, wl0, s0\nnop\nnop\n"
-         "vst.srs.s8.s32 cm0, s0, [p0, #0]\nlda r3, [p0, #0]\nlda r4, [p0, #0]\nlda r5, [p0, #0]\n"
-         "nop\nnop\nnop\nnop\nnop\nnop\nnop\ndone\n");
+    load(
+        "movxm p0, #0x70000\nmova r1, #5\nvbcst.8 x0, r1\nmova r2, #0\nmov s0, r2\nvups.s32.s8 cm0, wl0, s0\nnop\nnop\n"
+        "vst.srs.s8.s32 cm0, s0, [p0, #0]\nlda r3, [p0, #0]\nlda r4, [p0, #0]\nlda r5, [p0, #0]\n"
+        "nop\nnop\nnop\nnop\nnop\nnop\nnop\ndone\n");
     run_to_done();
     assert_int_equal(reg(TS_R_r3), 0);
     assert_int_equal(reg(TS_R_r4), 0);
@@ -238,7 +241,8 @@ static void test_memory(void **state) {
 static void test_waiting(void **state) {
     (void)state;
     /* both things that a bundle waits for; results under way wait with it */
-    load("mova r0, #-1\nmova r1, #1\nmova r3, #0\nmova r2, #20\nmul r3, r2, r2\nacq #49, r0 ; mov r4, SS\nadd r5, r3, r3\n"
+    load("mova r0, #-1\nmova r1, #1\nmova r3, #0\nmova r2, #20\nmul r3, r2, r2\nacq #49, r0 ; mov r4, SS\nadd r5, r3, "
+         "r3\n"
          "nop\nnop\nnop\nnop\nnop\nnop\nrel #50, r1\ndone\n");
     for (int i = 0; i < 3; i++) {
         assert_int_equal(ts_aie2_core_run(&m.core, 100), TS_AIE2_STALL);
@@ -292,7 +296,8 @@ static void test_undefined(void **state) {
          "nop\nnop\nnop\nnop\nnop\nmov r4, crSat\ndone\n");
     m.core.check_undefined = true;
     run_to_done();
-    /* r1 and r3 (the load has not arrived), x2's halves, cm3's quarters; cm2 is not read, for its configuration says zero */
+    /* r1 and r3 (the load has not arrived), x2's halves, cm3's quarters; cm2 is not read, for its configuration says
+     * zero */
     assert_int_equal(m.n_undefined, 2 + 2 + 4);
     assert_int_equal(m.undefined[0], TS_R_r1);
     assert_int_equal(m.undefined[1], TS_R_r3);

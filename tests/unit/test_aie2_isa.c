@@ -80,7 +80,8 @@ static void test_every_format(void **state) {
             ts_aie2_bundle_nops(&b, f);
             for (int s = 0; s < TS_SLOTS; s++)
                 if (b.set >> s & 1 && ts_rng_below(&rng, 4)) /* one slot in four stays a nop */
-                    b.inst[s] = random_inst(&rng, ts_aie2_slots[s].first + (unsigned)ts_rng_below(&rng, ts_aie2_slots[s].count));
+                    b.inst[s] = random_inst(&rng, ts_aie2_slots[s].first +
+                                                      (unsigned)ts_rng_below(&rng, ts_aie2_slots[s].count));
             uint8_t bytes[TS_BUNDLE_BYTES];
             assert_ok(ts_aie2_bundle_encode(&b, bytes, &err));
             assert_int_equal(ts_aie2_bundle_length(bytes[0]), b.bytes);

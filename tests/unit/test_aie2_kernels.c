@@ -131,7 +131,7 @@ static void test_gemm(void **state) {
     unload(&m);
 }
 
-/* ---- bfloat16, written down from the documentation in double arithmetic ------------------------------------------- */
+/* ---- bfloat16, written down from the documentation in double arithmetic ------------------------------------------ */
 
 static double bf16(const machine *m, unsigned at) {
     uint32_t bits = 0;
@@ -147,8 +147,8 @@ static int exponent(double x) {
     return x == 0 ? -10000 : ilogb(x);
 }
 
-/* Sum of terms as the vector unit makes it: each rounded to 23 bits below the largest exponent, then added, then rounded
- * to a float. `e` are the exponents that count. */
+/* Sum of terms as the vector unit makes it: each rounded to 23 bits below the largest exponent, then added, then
+ * rounded to a float. `e` are the exponents that count. */
 static float hardware_sum(const double *t, const int *e, int n) {
     int top = -10000;
     double sum = 0;
@@ -180,7 +180,8 @@ static void test_dot(void **state) {
     load(&m, "dot_bf16.s");
     for (unsigned n = 1; n <= 40; n += 3) {
         for (unsigned i = 0; i < 0x8000; i += 2) { /* numbers about 1, both signs */
-            uint16_t v = (uint16_t)(ts_rng_below(&rng, 2) << 15 | (120 + ts_rng_below(&rng, 14)) << 7 | ts_rng_below(&rng, 128));
+            uint16_t v =
+                (uint16_t)(ts_rng_below(&rng, 2) << 15 | (120 + ts_rng_below(&rng, 14)) << 7 | ts_rng_below(&rng, 128));
             memcpy(m.mem + i, &v, 2);
         }
         run(&m, n);

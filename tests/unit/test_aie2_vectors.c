@@ -18,7 +18,9 @@ typedef struct machine {
 static machine mach;
 
 #define WAIT7 "nop\nnop\nnop\nnop\nnop\nnop\nnop\n"
-#define IN "        movxm p0, #0x70000\n        movxm p1, #0x74000\n        mov s0, r2\n        movx crRnd, r3\n        movx crSat, r4\n"
+#define IN                                                                                                         \
+    "        movxm p0, #0x70000\n        movxm p1, #0x74000\n        mov s0, r2\n        movx crRnd, r3\n        " \
+    "movx crSat, r4\n"
 
 static void program(const char *body) {
     ts_err err;
@@ -109,9 +111,10 @@ static const char MUL_I[] = "vlda wl0, [p0], #32\nvlda wh0, [p0], #32\nvlda wl1,
                             "vmul cm0, x0, x1, r1\n" WAIT7 "vst amll0, [p1, #0]\nvst amlh0, [p1, #32]\n"
                             "vst amhl0, [p1, #64]\nvst amhh0, [p1, #96]\ndone\n";
 /* the same through the quick path of vmac */
-static const char MAC_I[] = "vlda wl0, [p0], #32 ; vclr cm0\nvlda wh0, [p0], #32\nvlda wl1, [p0], #32\n"
-                            "vlda wh1, [p0], #32\n" WAIT7 "vmac cm0, cm0, x0, x1, r1\n" WAIT7
-                            "vst amll0, [p1, #0]\nvst amlh0, [p1, #32]\nvst amhl0, [p1, #64]\nvst amhh0, [p1, #96]\ndone\n";
+static const char MAC_I[] =
+    "vlda wl0, [p0], #32 ; vclr cm0\nvlda wh0, [p0], #32\nvlda wl1, [p0], #32\n"
+    "vlda wh1, [p0], #32\n" WAIT7 "vmac cm0, cm0, x0, x1, r1\n" WAIT7
+    "vst amll0, [p1, #0]\nvst amlh0, [p1, #32]\nvst amhl0, [p1, #64]\nvst amhh0, [p1, #96]\ndone\n";
 static const char SRS[] = "vlda amll0, [p0, #0]\nvlda amlh0, [p0, #32]\n" WAIT7
                           "vsrs.s16.s32 wl0, bml0, s0\n" WAIT7 "vst wl0, [p1, #0]\ndone\n";
 static const char UPS[] = "vlda wl0, [p0, #0]\n" WAIT7
@@ -172,8 +175,8 @@ static void test_edges(void **state) {
     add(&sum, sweep(FLOOR, json_object_get(j, "input"), json_object_get(j, "expected"), 16, 2, 4, false, 0, 0, 0));
     json_decref(j);
     j = load("edge_vec_mac_bf16_ovf.json");
-    add(&sum, multiply(MUL_F, json_object_get(j, "input_a"), json_object_get(j, "input_b"), json_object_get(j, "expected"),
-                       32, 32, 16, 2, true, 0x1c));
+    add(&sum, multiply(MUL_F, json_object_get(j, "input_a"), json_object_get(j, "input_b"),
+                       json_object_get(j, "expected"), 32, 32, 16, 2, true, 0x1c));
     json_decref(j);
     print_message("%u edge points equal, %u NaN with another payload\n", sum.equal, sum.nan);
     assert_int_equal(sum.different, 0);
@@ -226,8 +229,8 @@ static void test_generated(void **state) {
     const char *json = shared_path(path, sizeof path, "xdna/aie2_encoding.json"), *source = getenv("TESSERA_SOURCE");
     SKIP_WITHOUT(json);
     *strrchr(path, '/') = 0;
-    snprintf(command, sizeof command, "/usr/bin/python3 '%s/tools/gen_isa.py' '%s' | cmp - '%s/src/aie2/isa.def'", source, path,
-             source);
+    snprintf(command, sizeof command, "/usr/bin/python3 '%s/tools/gen_isa.py' '%s' | cmp - '%s/src/aie2/isa.def'",
+             source, path, source);
     assert_int_equal(system(command), 0);
 }
 
@@ -249,9 +252,11 @@ static void test_capture_text(void **state) {
         ts_err err;
         json_array_foreach(json_object_get(r, "asm"), i, text)
             assert_true(ts_buf_printf(&source, "%s\n", json_string_value(text)));
-        if (ts_aie2_assemble(&p, "capture", source.data, source.len, &(ts_aie2_asm_opts){.no_hazards = true}, &err) != TS_OK) {
+        if (ts_aie2_assemble(&p, "capture", source.data, source.len, &(ts_aie2_asm_opts){.no_hazards = true}, &err) !=
+            TS_OK) {
             /* negative lanes, which the other assembler cuts off */
-            if (!strstr(err.msg, "error: -") || !strstr(source.data, "vextbcst")) fail_msg("record %zu: %s", records, err.msg);
+            if (!strstr(err.msg, "error: -") || !strstr(source.data, "vextbcst"))
+                fail_msg("record %zu: %s", records, err.msg);
             refused++;
             ts_aie2_program_free(&p);
             ts_buf_free(&source);

@@ -32,8 +32,10 @@ static void put(const char *name, const char *bytes, size_t n) {
 
 static void test_looks(void **state) {
     (void)state;
-    static const char *const models[] = {"x.gguf", "X.GGUF", "my model.gguf", "dir/x", "./x", "https://x/y", "hf.co/a/b", "m.safetensors", "m.onnx", "there"},
-                             *const texts[] = {"", "hello", "why is it?", "and/or, what is it?", "llama3.2", ".gguf", "see https://x/y please"};
+    static const char *const models[] = {"x.gguf",      "X.GGUF",    "my model.gguf", "dir/x",  "./x",
+                                         "https://x/y", "hf.co/a/b", "m.safetensors", "m.onnx", "there"},
+                             *const texts[] = {"", "hello", "why is it?", "and/or, what is it?", "llama3.2", ".gguf",
+                                               "see https://x/y please"};
     put("there", "x", 1);
     for (size_t i = 0; i < sizeof models / sizeof *models; i++)
         if (!cli_looks_like_model(models[i])) fail_msg("%s", models[i]);
@@ -43,7 +45,8 @@ static void test_looks(void **state) {
 }
 
 /* model: as -m gives it; then what comes out. NULL: none. */
-static void deal(const char *const words[4], cli_plain what, const char *model, const char *given, int code, const char *want_model, const char *want_text) {
+static void deal(const char *const words[4], cli_plain what, const char *model, const char *given, int code,
+                 const char *want_model, const char *want_text) {
     cli_list rest = {.item = (const char **)(uintptr_t)words};
     while (rest.n < 4 && words[rest.n]) rest.n++;
     char *text = NULL;
@@ -81,9 +84,11 @@ static void test_deal(void **state) {
 
 static void test_path(void **state) {
     (void)state;
-    static const char *const refused[] = {"https://a/b.gguf", "ftp://a", "hf.co/a/b:Q4", "huggingface.co/a/b", "llama3.2", "llama3.2:1b", "a/b", "a/b:Q4_K_M",
-                                          "x.safetensors", "x.bin", "x.PTH", "x.onnx"},
-                             *const left_to_opening[] = {"x.gguf", "./x", "/no/such/x", "~/x", "../x", "", "a b", "x\033[31m"};
+    static const char *const refused[] = {"https://a/b.gguf", "ftp://a",     "hf.co/a/b:Q4", "huggingface.co/a/b",
+                                          "llama3.2",         "llama3.2:1b", "a/b",          "a/b:Q4_K_M",
+                                          "x.safetensors",    "x.bin",       "x.PTH",        "x.onnx"},
+                             *const left_to_opening[] = {"x.gguf", "./x", "/no/such/x", "~/x",
+                                                         "../x",   "",    "a b",        "x\033[31m"};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
         if (cli_check_model_path(refused[i], false) != CLI_FAIL) fail_msg("%s", refused[i]);
     for (size_t i = 0; i < sizeof left_to_opening / sizeof *left_to_opening; i++)
@@ -95,8 +100,9 @@ static void test_path(void **state) {
         const char *name, *bytes;
         size_t n;
         int code;
-    } files[] = {{"a.bin", "GGUF\3\0\0\0\0\0", 10, CLI_OK},  {"b.onnx", "\x08\x07\x12\x07", 4, CLI_FAIL}, {"c.pth", "\x80\2}q\0.", 6, CLI_FAIL},
-                 {"d.bin", "PK\3\4\0\0\0\0\0\0", 10, CLI_OK}, {"e.bin", "<html>", 6, CLI_OK},              {"f.bin", "", 0, CLI_OK},
+    } files[] = {{"a.bin", "GGUF\3\0\0\0\0\0", 10, CLI_OK}, {"b.onnx", "\x08\x07\x12\x07", 4, CLI_FAIL},
+                 {"c.pth", "\x80\2}q\0.", 6, CLI_FAIL}, {"d.bin", "PK\3\4\0\0\0\0\0\0", 10, CLI_OK},
+                 {"e.bin", "<html>", 6, CLI_OK}, {"f.bin", "", 0, CLI_OK},
                  {"g.model", "\1\2\3", 3, CLI_OK}};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         put(files[i].name, files[i].bytes, files[i].n);

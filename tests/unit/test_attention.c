@@ -26,7 +26,9 @@ static float *floats(size_t n) {
 
 static timeline make(ts_rng *rng, const ts_kern *kern, ts_kv_type type, uint32_t n, uint32_t kv_heads, uint32_t group,
                      uint32_t hd, uint32_t window, double gain) {
-    timeline t = {.c = {.n_layer = 2, .n_head = kv_heads * group, .n_kv_head = kv_heads, .head_dim = hd, .window = window}, .n = n};
+    timeline t = {
+        .c = {.n_layer = 2, .n_head = kv_heads * group, .n_kv_head = kv_heads, .head_dim = hd, .window = window},
+        .n = n};
     ts_err err;
     const uint32_t pad = ts_head_pad(&t.c);
     assert_ok(ts_kv_init(&t.kv, &t.c, n, type, &err));
@@ -87,7 +89,8 @@ static bench open_bench(ts_cpu_level level, int n_threads) {
     for (int i = 0; i < n_threads; i++)
         b.scratch[i] = (ts_att_scratch){.k = ts_alloc_aligned(128 * 64, 4), .v = ts_alloc_aligned(128 * 64, 4),
                                         .s = ts_alloc_aligned(4 * 64, 4), .o = ts_alloc_aligned(4 * 128, 4),
-                                        .M = ts_alloc_aligned(TS_ATT_TOKENS * 8, 4), .L = ts_alloc_aligned(TS_ATT_TOKENS * 8, 4)};
+                                        .M = ts_alloc_aligned(TS_ATT_TOKENS * 8, 4),
+                                        .L = ts_alloc_aligned(TS_ATT_TOKENS * 8, 4)};
     return b;
 }
 
@@ -144,15 +147,18 @@ static void test_formula(void **state) {
     close_bench(&b);
 }
 
-/* Any cut of a timeline, on any level and number of threads, and together with another timeline, gives the same bits. */
+/* Any cut of a timeline, on any level and number of threads, and together with another timeline, gives the same
+ * bits. */
 static void test_cuts(void **state) {
     (void)state;
     ts_rng rng = ts_rng_seed(5);
     for (int round = 0; round < 6; round++) {
         bench ref = open_bench(TS_CPU_REF, 1);
-        uint32_t group = 1 + (uint32_t)ts_rng_below(&rng, 5), window = round % 2 ? 1 + (uint32_t)ts_rng_below(&rng, 150) : 0;
+        uint32_t group = 1 + (uint32_t)ts_rng_below(&rng, 5),
+                 window = round % 2 ? 1 + (uint32_t)ts_rng_below(&rng, 150) : 0;
         ts_kv_type type = round % 3 ? TS_KV_F16 : TS_KV_F32;
-        timeline a = make(&rng, &ref.kern, type, 150, 2, group, 24, window, 1), b = make(&rng, &ref.kern, type, 90, 2, group, 24, window, 1);
+        timeline a = make(&rng, &ref.kern, type, 150, 2, group, 24, window, 1),
+                 b = make(&rng, &ref.kern, type, 90, 2, group, 24, window, 1);
         const size_t row = a.c.n_head * ts_head_pad(&a.c);
         float *want_b = floats(b.n * row);
         attend(&ref, &a, 0, a.n, a.q, a.out);

@@ -104,8 +104,10 @@ static void test_file(void **state) {
     ts_buf_free(&b);
     assert_status(ts_file_write("/dev/null/file", "x", 1, &err), TS_E_IO);
     /* messages name the file that was asked for, not the one beside it */
-    static const char *const nowhere[][2] = {{"/no/such/folder/file", "cannot write /no/such/folder/file: No such file or directory"},
-                                             {"/", "cannot write /: Is a directory"}, {"/tmp", "cannot write /tmp: Is a directory"},
+    static const char *const nowhere[][2] = {{"/no/such/folder/file",
+                                              "cannot write /no/such/folder/file: No such file or directory"},
+                                             {"/", "cannot write /: Is a directory"},
+                                             {"/tmp", "cannot write /tmp: Is a directory"},
                                              {"/no/such/", "cannot write /no/such/: No such file or directory"},
                                              {"", "cannot write : No such file or directory"}};
     for (size_t i = 0; i < sizeof nowhere / sizeof *nowhere; i++) {

@@ -8,12 +8,13 @@
 static ts_err err;
 
 /* The letters a..d and what a few merges make of them. */
-static const char *const entries[] = {"a", "b", "c", "d", "ab", "bc", "abc", "aa", "aaa", "cd", "abcd", "da", "dab", "bb"};
+static const char *const entries[] = {"a",  "b",   "c",  "d",    "ab", "bc",  "abc",
+                                      "aa", "aaa", "cd", "abcd", "da", "dab", "bb"};
 enum { N = sizeof entries / sizeof *entries };
 static const struct {
     const char *left, *right;
-} merges[] = {{"a", "b"}, {"b", "c"}, {"ab", "c"}, {"a", "a"}, {"aa", "a"}, {"a", "bc"}, {"c", "d"}, {"ab", "cd"}, {"d", "a"},
-              {"d", "ab"}, {"da", "b"}, {"b", "b"}};
+} merges[] = {{"a", "b"}, {"b", "c"},   {"ab", "c"}, {"a", "a"},  {"aa", "a"}, {"a", "bc"},
+              {"c", "d"}, {"ab", "cd"}, {"d", "a"},  {"d", "ab"}, {"da", "b"}, {"b", "b"}};
 enum { M = sizeof merges / sizeof *merges };
 
 struct tool {
@@ -101,8 +102,8 @@ static void test_random(void **state) {
             ts_tokens got = {0};
             assert_ok(ts_bpe_word(&t.b, s, len, &scratch, &got, &err));
             if (got.n != n || memcmp(got.id, want, n * sizeof *want) != 0)
-                fail_msg("%s, \"%.*s\": %zu tokens instead of %zu, or others", by_pair ? "by pair" : "by text", (int)len, s,
-                         got.n, n);
+                fail_msg("%s, \"%.*s\": %zu tokens instead of %zu, or others", by_pair ? "by pair" : "by text",
+                         (int)len, s, got.n, n);
             ts_tokens_free(&got);
         }
         drop(&t);
@@ -269,7 +270,8 @@ static bool build_and_use(void *ud) {
     ts_tokens out = {0};
     bool ok = true;
     for (int i = 0; i < N && ok; i++)
-        ok = ts_vocab_set(&t.v, i, entries[i], strlen(entries[i]), i == 7 ? TS_TOKEN_USER : TS_TOKEN_NORMAL, NULL) == TS_OK;
+        ok = ts_vocab_set(&t.v, i, entries[i], strlen(entries[i]), i == 7 ? TS_TOKEN_USER : TS_TOKEN_NORMAL, NULL) ==
+             TS_OK;
     ok = ok && ts_vocab_seal(&t.v, NULL) == TS_OK && ts_bpe_init(&t.b, &t.v, NULL) == TS_OK;
     if (ok) {
         for (int i = 0; i < 4; i++) t.b.byte_id['a' + i] = i;
@@ -297,8 +299,9 @@ static void test_alloc(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random),     cmocka_unit_test(test_whole_words), cmocka_unit_test(test_control_is_never_made),
-        cmocka_unit_test(test_bad_merges), cmocka_unit_test(test_vocab),       cmocka_unit_test(test_find_many),
+        cmocka_unit_test(test_random), cmocka_unit_test(test_whole_words),
+        cmocka_unit_test(test_control_is_never_made), cmocka_unit_test(test_bad_merges), cmocka_unit_test(test_vocab),
+        cmocka_unit_test(test_find_many),
         cmocka_unit_test(test_alloc),
     };
     return cmocka_run_group_tests_name("bpe", tests, NULL, NULL);

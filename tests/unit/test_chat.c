@@ -1,5 +1,5 @@
-/* The chat templates written out in C: what they write, what of it came from messages, and that they are equal to the Jinja
- * templates that they stand for, as Jinja2 and llama.cpp render those. */
+/* The chat templates written out in C: what they write, what of it came from messages, and that they are equal to
+ * the Jinja templates that they stand for, as Jinja2 and llama.cpp render those. */
 #include "support/test.h"
 #include "support/alloc_fail.h"
 
@@ -49,13 +49,16 @@ static void test_formats(void **state) {
         [TS_CHAT_MISTRAL_V1] = " [INST]  Be brief. \n\n Hi  [/INST]  Hello! </s> [INST] Bye [/INST]",
         [TS_CHAT_MISTRAL_V3] = "[INST]  Hi [/INST] Hello!</s>[INST]  Be brief. \n\nBye[/INST]",
         [TS_CHAT_MISTRAL_V3_TEKKEN] = "[INST] Hi [/INST] Hello! </s>[INST] Be brief. \n\nBye[/INST]",
-        [TS_CHAT_MISTRAL_V7] = "[SYSTEM_PROMPT]  Be brief. [/SYSTEM_PROMPT][INST]  Hi [/INST]  Hello! </s>[INST] Bye[/INST]",
+        [TS_CHAT_MISTRAL_V7] =
+            "[SYSTEM_PROMPT]  Be brief. [/SYSTEM_PROMPT][INST]  Hi [/INST]  Hello! </s>[INST] Bye[/INST]",
         [TS_CHAT_MISTRAL_V7_TEKKEN] =
             "[SYSTEM_PROMPT] Be brief. [/SYSTEM_PROMPT][INST] Hi [/INST] Hello! </s>[INST]Bye[/INST]",
-        [TS_CHAT_GEMMA] = "<start_of_turn>user\nBe brief. \n Hi<end_of_turn>\n<start_of_turn>model\nHello!<end_of_turn>\n"
-                          "<start_of_turn>user\nBye<end_of_turn>\n<start_of_turn>model\n",
-        [TS_CHAT_GEMMA3] = "<start_of_turn>user\n Be brief. \n\nHi<end_of_turn>\n<start_of_turn>model\nHello!<end_of_turn>\n"
-                           "<start_of_turn>user\nBye<end_of_turn>\n<start_of_turn>model\n",
+        [TS_CHAT_GEMMA] =
+            "<start_of_turn>user\nBe brief. \n Hi<end_of_turn>\n<start_of_turn>model\nHello!<end_of_turn>\n"
+            "<start_of_turn>user\nBye<end_of_turn>\n<start_of_turn>model\n",
+        [TS_CHAT_GEMMA3] =
+            "<start_of_turn>user\n Be brief. \n\nHi<end_of_turn>\n<start_of_turn>model\nHello!<end_of_turn>\n"
+            "<start_of_turn>user\nBye<end_of_turn>\n<start_of_turn>model\n",
         [TS_CHAT_PHI3] = "<|system|>\n Be brief. <|end|>\n<|user|>\n Hi <|end|>\n<|assistant|>\n Hello! <|end|>\n"
                          "<|user|>\nBye<|end|>\n<|assistant|>\n",
         [TS_CHAT_ZEPHYR] = "<|system|>\n Be brief. </s>\n<|user|>\n Hi </s>\n<|assistant|>\n Hello! </s>\n"
@@ -73,7 +76,8 @@ static void test_formats(void **state) {
     }
     expect(TS_CHAT_CHATML, talk + 1, 1, false, "<|im_start|>user\n Hi <|im_end|>\n");
     expect(TS_CHAT_LLAMA31, talk + 3, 1, false,
-           "<|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"
+           "<|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\nToday Date: 26 Jul "
+           "2024\n\n"
            "<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nBye<|eot_id|>");
 }
 
@@ -84,7 +88,8 @@ static void test_begin_and_end(void **state) {
     assert_ok(ts_chat_apply(TS_CHAT_LLAMA2, talk + 1, 3, "<B>", "<E>", true, &out, &err));
     assert_string_equal(out.text.data, "before <B>[INST] Hi [/INST] Hello! <E><B>[INST] Bye [/INST]");
     ts_jinja_out_free(&out);
-    assert_ok(ts_chat_apply(TS_CHAT_ZEPHYR, talk + 3, 1, "<B>", "<E>", false, &out, &err)); /* it writes no begin token */
+    /* it writes no begin token */
+    assert_ok(ts_chat_apply(TS_CHAT_ZEPHYR, talk + 3, 1, "<B>", "<E>", false, &out, &err));
     assert_string_equal(out.text.data, "<|user|>\nBye<E>\n");
     ts_jinja_out_free(&out);
 }
@@ -96,9 +101,11 @@ static void marked(ts_chat_template t, const ts_message *msg, size_t n, const ch
     size_t at = 0;
     assert_ok(ts_chat_apply(t, msg, n, "<s>", "</s>", true, &out, &err));
     for (size_t i = 0; i < out.n_data; i++) {
-        assert_true(out.data[i].begin < out.data[i].end && out.data[i].end <= out.text.len && (i == 0 || out.data[i].begin > at));
+        assert_true(out.data[i].begin < out.data[i].end && out.data[i].end <= out.text.len &&
+                    (i == 0 || out.data[i].begin > at));
         assert_true(ts_buf_append(&b, out.text.data + at, out.data[i].begin - at) && ts_buf_putc(&b, '{') &&
-                    ts_buf_append(&b, out.text.data + out.data[i].begin, out.data[i].end - out.data[i].begin) && ts_buf_putc(&b, '}'));
+                    ts_buf_append(&b, out.text.data + out.data[i].begin, out.data[i].end - out.data[i].begin) &&
+                    ts_buf_putc(&b, '}'));
         at = out.data[i].end;
     }
     assert_true(ts_buf_append(&b, out.text.data + at, out.text.len - at));
@@ -109,10 +116,13 @@ static void marked(ts_chat_template t, const ts_message *msg, size_t n, const ch
 
 static void test_marks(void **state) {
     (void)state;
-    marked(TS_CHAT_LLAMA2, talk, 4, "<s>[INST] <<SYS>>\n{ Be brief. }\n<</SYS>>\n\n{ Hi} [/INST] {Hello!} </s><s>[INST] {Bye} [/INST]");
-    marked(TS_CHAT_GEMMA, talk, 4, "<s><start_of_turn>user\n{Be brief. }\n{ Hi}<end_of_turn>\n<start_of_turn>model\n{Hello!}<end_of_turn>\n"
+    marked(TS_CHAT_LLAMA2, talk, 4,
+           "<s>[INST] <<SYS>>\n{ Be brief. }\n<</SYS>>\n\n{ Hi} [/INST] {Hello!} </s><s>[INST] {Bye} [/INST]");
+    marked(TS_CHAT_GEMMA, talk, 4,
+           "<s><start_of_turn>user\n{Be brief. }\n{ Hi}<end_of_turn>\n<start_of_turn>model\n{Hello!}<end_of_turn>\n"
            "<start_of_turn>user\n{Bye}<end_of_turn>\n<start_of_turn>model\n");
-    marked(TS_CHAT_LLAMA31, talk + 3, 1, "<s><|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\n"
+    marked(TS_CHAT_LLAMA31, talk + 3, 1,
+           "<s><|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\n"
            "Today Date: 26 Jul 2024\n\n<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n{Bye}<|eot_id|>"
            "<|start_header_id|>assistant<|end_header_id|>\n\n");
     marked(TS_CHAT_QWEN3, (ts_message[]){{"user", "<|im_end|>"}, {"assistant", "<think>a</think>b"}}, 2,
@@ -150,7 +160,8 @@ static void test_order(void **state) {
     refused(TS_CHAT_LLAMA2_AS_IS, (ts_message[]){talk[0], talk[0], talk[1]}, 3, "only at the start");
     /* templates that do not care */
     expect(TS_CHAT_CHATML, (ts_message[]){talk[3], talk[3], talk[0]}, 3, false,
-           "<|im_start|>user\nBye<|im_end|>\n<|im_start|>user\nBye<|im_end|>\n<|im_start|>system\n Be brief. <|im_end|>\n");
+           "<|im_start|>user\nBye<|im_end|>\n<|im_start|>user\nBye<|im_end|>\n<|im_start|>system\n Be brief. "
+           "<|im_end|>\n");
     expect(TS_CHAT_PHI3, talk, 1, true, "<|system|>\n Be brief. <|end|>\n<|assistant|>\n");
 }
 
@@ -227,8 +238,8 @@ static const struct {
     {"Phi-3-medium", TS_CHAT_PHI3, true},
     {"Phi-3-vision", TS_CHAT_PHI3, false},
     {"mistralai/Mistral-7B-Instruct-v0.2 (mistralai 'v1' template with a system prompt)", TS_CHAT_MISTRAL_V1, false},
-    {"Mistral-Large-Instruct-2407 (mistralai 'v3' template; modified to have system prompt at start)", TS_CHAT_MISTRAL_V3,
-     false},
+    {"Mistral-Large-Instruct-2407 (mistralai 'v3' template; modified to have system prompt at start)",
+     TS_CHAT_MISTRAL_V3, false},
     {"Mistral-Nemo-Instruct-2407 (mistralai 'v3-tekken' template; modified to have system prompt at start)",
      TS_CHAT_MISTRAL_V3_TEKKEN, false},
     {"mistralai/Mistral-Large-Instruct-2411 (mistralai 'v7' template)", TS_CHAT_MISTRAL_V7, false},
@@ -297,8 +308,8 @@ static void check_golden(json_t *c, size_t k) {
                    (files[k].any_order && strcmp(context, "bad_alternation") == 0);
     bool same = want ? s == TS_OK && strcmp(out.text.data, want) == 0 : s != TS_OK;
     if (same == excused && strcmp(context, "empty_messages") != 0 && !(excused && s != TS_OK && !want))
-        fail_msg("%s, %s: %s\n got \"%s\"\nwant \"%s\"", files[k].file, context, excused ? "no longer differs" : "differs",
-                 s ? err.msg : out.text.data, want ? want : "an error");
+        fail_msg("%s, %s: %s\n got \"%s\"\nwant \"%s\"", files[k].file, context,
+                 excused ? "no longer differs" : "differs", s ? err.msg : out.text.data, want ? want : "an error");
     ts_jinja_out_free(&out);
 }
 

@@ -22,7 +22,8 @@ static void test_talk(void **state) {
     assert_true(chat_talk_set_system(&t, "be brief"));
     ts_message msg[20];
     assert_int_equal(chat_talk_messages(&t, 8, "next", msg), 4);
-    static const char *const want[4][2] = {{"system", "be brief"}, {"user", "u8"}, {"assistant", "a8"}, {"user", "next"}};
+    static const char *const want[4][2] = {{"system", "be brief"}, {"user", "u8"}, {"assistant", "a8"},
+                                           {"user", "next"}};
     for (int i = 0; i < 4; i++) {
         assert_string_equal(msg[i].role, want[i][0]);
         assert_string_equal(msg[i].content, want[i][1]);
@@ -52,8 +53,8 @@ static void test_settings(void **state) {
     assert_string_equal(s.sampling.stop.item[0], "END");
     assert_true(s.sampling.temp == 0.25);
     static const char *const bad[][2] = {
-        {"temp", "-1"}, {"temp", ""}, {"top-k", "1.5"}, {"logit-bias", "100=1"}, {"logit-bias", "x"}, {"nothing", "1"}, {"", "1"},
-        {"Model", "1"},
+        {"temp", "-1"},      {"temp", ""},     {"top-k", "1.5"}, {"logit-bias", "100=1"},
+        {"logit-bias", "x"}, {"nothing", "1"}, {"", "1"},        {"Model", "1"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_status(chat_settings_set(&s, bad[i][0], bad[i][1], VOCAB, &err), TS_E_INVAL);
@@ -108,8 +109,9 @@ static void test_foreign(void **state) {
     chat_settings s = {.sampling = cli_sampling_defaults()};
     ts_err err;
     s.sampling.temp = 0.125;
-    static const char minimal[] = "{\"messages\":[{\"role\":\"system\",\"content\":\"s\",\"x\":1},{\"role\":\"user\",\"content\":\"u\"},"
-                                  "{\"role\":\"assistant\",\"content\":\"a\"}],\"other\":[]}";
+    static const char minimal[] =
+        "{\"messages\":[{\"role\":\"system\",\"content\":\"s\",\"x\":1},{\"role\":\"user\",\"content\":\"u\"},"
+        "{\"role\":\"assistant\",\"content\":\"a\"}],\"other\":[]}";
     assert_ok(chat_file_read(minimal, strlen(minimal), VOCAB, &t, &s, &err));
     assert_string_equal(t.system, "s");
     assert_int_equal(t.n, 1);
@@ -166,7 +168,8 @@ static void test_bad(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         ts_err err;
         ts_status got = chat_file_read(cases[i].text, strlen(cases[i].text), VOCAB, &t, &s, &err);
-        if (got != cases[i].code || !strstr(err.msg, cases[i].said)) fail_msg("%s: %d, %s", cases[i].text, got, err.msg);
+        if (got != cases[i].code || !strstr(err.msg, cases[i].said))
+            fail_msg("%s: %d, %s", cases[i].text, got, err.msg);
         assert_true(t.n == 2 && s.sampling.stop.n == 1); /* untouched */
     }
     chat_talk_free(&t);
@@ -181,7 +184,8 @@ static bool body(void *ud) {
     ts_buf text = {0};
     ts_err err = {.code = TS_E_NOMEM};
     bool made = chat_talk_set_system(&t, "sys") && chat_talk_push(&t, ts_strdup("u"), ts_strdup("a")) &&
-                chat_settings_set(&s, "stop", "x", VOCAB, &err) == TS_OK && chat_settings_set(&s, "logit-bias", "1=1", VOCAB, &err) == TS_OK &&
+                chat_settings_set(&s, "stop", "x", VOCAB, &err) == TS_OK &&
+                chat_settings_set(&s, "logit-bias", "1=1", VOCAB, &err) == TS_OK &&
                 chat_file_write(&t, &s, "m", "llama2", &text, &err) == TS_OK;
     bool ok = made && chat_file_read(text.data, text.len, VOCAB, &t, &s, &err) == TS_OK;
     if (!ok && err.code != TS_E_NOMEM) fail_msg("%s", err.msg);

@@ -41,7 +41,8 @@ static void offers(const char *typed, const char *want, const char *common) {
     ts_buf got = {0};
     char *path = ts_path_join(folder, typed);
     cli_words_add_files(&w, path);
-    for (size_t i = 0; i < w.n; i++) assert_true(ts_buf_printf(&got, "%s%s", i ? "|" : "", w.item[i] + strlen(folder) + 1));
+    for (size_t i = 0; i < w.n; i++)
+        assert_true(ts_buf_printf(&got, "%s%s", i ? "|" : "", w.item[i] + strlen(folder) + 1));
     assert_string_equal(got.data ? got.data : "", want);
     if (w.n) {
         assert_int_equal(cli_words_common(&w), strlen(folder) + 1 + strlen(common));

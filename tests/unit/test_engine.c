@@ -64,10 +64,10 @@ static void test_refused(void **state) {
     refused(g, NULL, TS_E_UNSUPP, "\"rwkv\"");
     ts_free(g.data);
     /* a vocabulary with more tokens than the embedding has rows */
-    const gguf_edit rows[] = {{.name = "llama.vocab_size", .what = EDIT_DROP},
-                              {.name = "token_embd.weight", .what = EDIT_TENSOR, .type = TS_F32, .rows = 260, .cols = 256},
-                              {.name = "output.weight", .what = EDIT_TENSOR, .type = TS_F32, .rows = 260, .cols = 256},
-                              {0}};
+    const gguf_edit rows[] = {
+        {.name = "llama.vocab_size", .what = EDIT_DROP},
+        {.name = "token_embd.weight", .what = EDIT_TENSOR, .type = TS_F32, .rows = 260, .cols = 256},
+        {.name = "output.weight", .what = EDIT_TENSOR, .type = TS_F32, .rows = 260, .cols = 256}, {0}};
     g = gguf_edited(f, rows);
     refused(g, NULL, TS_E_FORMAT, "260 rows");
     ts_free(g.data);
@@ -105,7 +105,8 @@ static void test_info(void **state) {
     const uint64_t layer = 96 * 320 * 2 + 96 * 160 * 2 + 3 * 96 * 128;
     assert_int_equal(i.layer_macs, 2 * layer);
     assert_int_equal(i.head_macs, 96 * 272);
-    assert_int_equal(i.n_params, 2 * layer + 96 * 272 + 96 + 2 * (96 * 2 + 80 * 2)); /* tied: the embedding once; norms */
+    /* tied: the embedding once; norms */
+    assert_int_equal(i.n_params, 2 * layer + 96 * 272 + 96 + 2 * (96 * 2 + 80 * 2));
     assert_int_equal(i.token_bytes, 4 * (2 * layer + 96 * 272));
     assert_true(!strncmp(i.chat_template, "jinja (", 7) && strstr(i.chat_template, " bytes)"));
     assert_true(i.load_ns > 0);
@@ -166,7 +167,8 @@ static void test_text(void **state) {
     const ts_message talk[] = {{"system", "Be brief."}, {"user", "Hi"}};
     ts_prompt p;
     assert_ok(ts_engine_chat(e, NULL, talk, 2, &p, &err));
-    static const char want[] = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n";
+    static const char want[] =
+        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n";
     assert_string_equal(p.text, want);
     assert_true(p.len == sizeof want - 1 && p.n == p.len + 1 && p.token[0] == 256); /* BOS and bytes */
     for (size_t i = 0; i < p.len; i++) assert_int_equal(p.token[i + 1], (uint8_t)want[i]);
@@ -184,7 +186,10 @@ static void test_text(void **state) {
     assert_int_equal(p.n, 1 + 9 + 7 + 1 + 1 + 14);
     assert_true(p.token[10] == '<' && p.token[17] == 256);
     ts_prompt_release(&p);
-    assert_ok(ts_engine_chat(e, &(ts_chat_opts){.text = "{{ messages[0].content }}{{ x }}{{ strftime_now('%Y') }}", .vars = "{\"x\":[1]}", .has_now = true},
+    assert_ok(ts_engine_chat(e,
+                             &(ts_chat_opts){.text = "{{ messages[0].content }}{{ x }}{{ strftime_now('%Y') }}",
+                                             .vars = "{\"x\":[1]}",
+                                             .has_now = true},
                              talk + 1, 1, &p, &err));
     assert_string_equal(p.text, "Hi[1]1970");
     ts_prompt_release(&p);
@@ -192,7 +197,8 @@ static void test_text(void **state) {
     assert_string_equal(p.text, "");
     assert_int_equal(p.n, 1);
     ts_prompt_release(&p);
-    static const char whole[] = "{\"messages\":[{\"role\":\"tool\",\"content\":\"7\"}],\"add_generation_prompt\":false}";
+    static const char whole[] =
+        "{\"messages\":[{\"role\":\"tool\",\"content\":\"7\"}],\"add_generation_prompt\":false}";
     assert_ok(ts_engine_chat_json(e, NULL, whole, sizeof whole - 1, &p, &err));
     assert_string_equal(p.text, "<|im_start|>tool\n7<|im_end|>\n");
     ts_prompt_release(&p);
@@ -216,7 +222,8 @@ static void test_text(void **state) {
 
     /* no template in the file, and one that fails: an error only when somebody asks for a chat */
     static const gguf_edit none[] = {{.name = "tokenizer.chat_template", .what = EDIT_DROP}, {0}},
-                           odd[] = {{.name = "tokenizer.chat_template", .what = EDIT_STR, .s = "{{ shout(messages }}"}, {0}};
+                           odd[] = {{.name = "tokenizer.chat_template", .what = EDIT_STR, .s = "{{ shout(messages }}"},
+                                    {0}};
     for (int i = 0; i < 2; i++) {
         gguf_file g = gguf_edited(f, i ? odd : none);
         e = open_engine(g);
@@ -237,7 +244,8 @@ static void test_text(void **state) {
     assert_non_null(strstr(err.msg, "--pre"));
     assert_ok(ts_engine_open_memory(&e, g.data, g.len, &(ts_engine_opts){.n_threads = 1, .pre = "qwen2"}, &err));
     ts_engine_close(e);
-    assert_status(ts_engine_open_memory(&e, g.data, g.len, &(ts_engine_opts){.n_threads = 1, .pre = "esperanto"}, &err), TS_E_UNSUPP);
+    assert_status(ts_engine_open_memory(&e, g.data, g.len, &(ts_engine_opts){.n_threads = 1, .pre = "esperanto"}, &err),
+                  TS_E_UNSUPP);
     ts_free(g.data);
     ts_free(f.data);
 }
@@ -253,8 +261,9 @@ static bool open_and_ask(void *ud) {
     bool ok = ts_engine_open_memory(&e, f->data, f->len, &(ts_engine_opts){.n_threads = 1}, NULL) == TS_OK &&
               ts_engine_tokenize(e, "some text", 9, TS_TOKENIZE_BOS, &t, &n, NULL) == TS_OK &&
               ts_engine_chat(e, NULL, &hi, 1, &p, NULL) == TS_OK;
-    if (ok && (n < 9 || memcmp(t + n - 9, (const ts_token[]){'s', 'o', 'm', 'e', ' ', 't', 'e', 'x', 't'}, 9 * sizeof *t) ||
-               strcmp(p.text, want)))
+    if (ok &&
+        (n < 9 || memcmp(t + n - 9, (const ts_token[]){'s', 'o', 'm', 'e', ' ', 't', 'e', 'x', 't'}, 9 * sizeof *t) ||
+         strcmp(p.text, want)))
         fail_msg("a failed allocation changed the result");
     ts_tokens_release(t);
     ts_prompt_release(&p);

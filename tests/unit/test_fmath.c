@@ -84,7 +84,8 @@ static void test_sincos(void **state) {
         if (i % 4 == 0) x = (double)ts_rng_below(&rng, 1u << 29) * 0x1.921fb54442d18p+0;
         if (i % 2) x = -x;
         ts_sincos_d(x, &s, &c);
-        long double es = fabsl((long double)s - sinl((long double)x)), ec = fabsl((long double)c - cosl((long double)x));
+        long double es = fabsl((long double)s - sinl((long double)x)),
+                    ec = fabsl((long double)c - cosl((long double)x));
         if (es > worst) worst = es;
         if (ec > worst) worst = ec;
     }
@@ -100,7 +101,8 @@ static void test_powers(void **state) {
     ts_rng rng = ts_rng_seed(2);
     long double log_worst = 0, exp_worst = 0, pow_worst = 0;
     for (int i = 0; i < (all ? 10000000 : 100000); i++) {
-        double x = ldexp(1 + ts_rng_f64(&rng), (int)ts_rng_below(&rng, 2000) - 1000), y = ts_rng_f64(&rng) * 2000 - 1000;
+        double x = ldexp(1 + ts_rng_f64(&rng), (int)ts_rng_below(&rng, 2000) - 1000),
+               y = ts_rng_f64(&rng) * 2000 - 1000;
         if (i % 4 == 0) x = 1 + (ts_rng_f64(&rng) - 0.5) * 0x1p-20; /* near 1 the relative error is what counts */
         long double want = log2l((long double)x), error = fabsl(((long double)ts_log2_d(x) - want) / want);
         if (want != 0 && error > log_worst) log_worst = error;

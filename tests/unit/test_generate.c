@@ -1,7 +1,8 @@
 /* generate: why an answer ends, stop strings across pieces, whole characters, no allocation in the token loop.
  *
- * The model is a chain: an embedding of unit vectors, a block that adds nothing, and an output layer whose largest logit after
- * token t is the token that comes next. Tokens 0..255 are bytes, 256 ends an answer; so the answer is known. */
+ * The model is a chain: an embedding of unit vectors, a block that adds nothing, and an output layer whose largest
+ * logit after token t is the token that comes next. Tokens 0..255 are bytes, 256 ends an answer; so the answer is
+ * known. */
 #include "support/alloc_fail.h"
 #include "support/gguf_edit.h"
 #include "support/test.h"
@@ -22,8 +23,9 @@ typedef struct chain {
 } chain;
 
 static chain make_chain(const uint16_t *token, size_t n, const ts_session_opts *opts) {
-    static const ts_shape shape = {.name = "chain", .arch = "llama", .n_layer = 1, .d_model = VOCAB, .d_ff = 16, .n_head = 1,
-                                   .n_kv_head = 1, .head_dim = 16, .n_vocab = VOCAB, .n_ctx = CTX, .rope_base = 10000, .norm_eps = 1e-5f};
+    static const ts_shape shape = {.name = "chain", .arch = "llama", .n_layer = 1, .d_model = VOCAB, .d_ff = 16,
+                                   .n_head = 1, .n_kv_head = 1, .head_dim = 16, .n_vocab = VOCAB, .n_ctx = CTX,
+                                   .rope_base = 10000, .norm_eps = 1e-5f};
     static float unit[VOCAB * VOCAB], next[VOCAB * VOCAB], ones[VOCAB];
     ts_buf raw = {0};
     ts_err err;
@@ -147,15 +149,19 @@ static void test_context(void **state) {
 static void test_stop_strings(void **state) {
     (void)state;
     chain c = make_text("abcdefghij", NULL);
-#define STOP(...) .stop = (const char *const[]){__VA_ARGS__}, .n_stop = sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *)
+#define STOP(...) \
+    .stop = (const char *const[]){__VA_ARGS__}, .n_stop = sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *)
     answer(&c, (ts_generate_opts){STOP("e")}, "bcd", TS_STOP_STRING, 4, NULL);
     answer(&c, (ts_generate_opts){STOP("defg")}, "bc", TS_STOP_STRING, 6, NULL); /* over four tokens */
     answer(&c, (ts_generate_opts){STOP("b")}, "", TS_STOP_STRING, 1, NULL);
     answer(&c, (ts_generate_opts){STOP("a")}, "bcdefghij", TS_STOP_END, 10, NULL); /* of the prompt: does not count */
-    answer(&c, (ts_generate_opts){STOP("dex", "hijk", "")}, "bcdefghij", TS_STOP_END, 10, NULL); /* begun, never finished */
-    answer(&c, (ts_generate_opts){STOP("hi", "efg", "g")}, "bcd", TS_STOP_STRING, 6, NULL);      /* the first in the text */
+    /* begun, never finished */
+    answer(&c, (ts_generate_opts){STOP("dex", "hijk", "")}, "bcdefghij", TS_STOP_END, 10, NULL);
+    /* the first in the text */
+    answer(&c, (ts_generate_opts){STOP("hi", "efg", "g")}, "bcd", TS_STOP_STRING, 6, NULL);
     answer(&c, (ts_generate_opts){STOP("fg", "cdefghijkl", "gh")}, "bcde", TS_STOP_STRING, 6, NULL);
-    answer(&c, (ts_generate_opts){STOP("defx"), .max_tokens = 4}, "bcde", TS_STOP_LENGTH, 4, NULL); /* held back, let go at the end */
+    /* held back, let go at the end */
+    answer(&c, (ts_generate_opts){STOP("defx"), .max_tokens = 4}, "bcde", TS_STOP_LENGTH, 4, NULL);
     answer(&c, (ts_generate_opts){STOP("cdcd", "cdef")}, "b", TS_STOP_STRING, 5, NULL);
     answer(&c, (ts_generate_opts){STOP("j")}, "bcdefghi", TS_STOP_STRING, 9, NULL);
     heard h = {.stop_after = 3};
@@ -175,10 +181,12 @@ static void test_stop_strings(void **state) {
 
 static void test_characters(void **state) {
     (void)state;
-    static const char text[] = "a\xC3\xA9\xE6\x97\xA5\xF0\x9F\xA6\x99z"; /* a, e acute, the character for day, a llama, z */
+    /* a, e acute, the character for day, a llama, z */
+    static const char text[] = "a\xC3\xA9\xE6\x97\xA5\xF0\x9F\xA6\x99z";
     chain c = make_text(text, NULL);
     answer(&c, (ts_generate_opts){0}, text + 1, TS_STOP_END, 11, NULL);
-    answer(&c, (ts_generate_opts){.max_tokens = 4}, "\xC3\xA9\xEF\xBF\xBD", TS_STOP_LENGTH, 4, NULL); /* cut within a character */
+    /* cut within a character */
+    answer(&c, (ts_generate_opts){.max_tokens = 4}, "\xC3\xA9\xEF\xBF\xBD", TS_STOP_LENGTH, 4, NULL);
     const char *const stop[] = {"\xF0\x9F\xA6\x99"};
     answer(&c, (ts_generate_opts){.stop = stop, .n_stop = 1}, "\xC3\xA9\xE6\x97\xA5", TS_STOP_STRING, 9, NULL);
     drop(&c);
@@ -201,14 +209,15 @@ static void test_control_tokens(void **state) {
         ts_stop_reason reason;
         size_t n;
     } stops[] = {
-        {"<|257|>", "b", TS_STOP_STRING, 2},  {"<|257|>c", "b", TS_STOP_STRING, 3},  {"b<|257|>", "", TS_STOP_STRING, 2},
-        {"b<|257|>c", "", TS_STOP_STRING, 3}, {"257", "bc", TS_STOP_END, 4},         {"bc", "", TS_STOP_STRING, 3},
-        {"<|257|>d", "bc", TS_STOP_END, 4},   {"b<|257|>cd", "bc", TS_STOP_END, 4},  {"c<|257|>", "bc", TS_STOP_END, 4},
-        {"<|258|>", "bc", TS_STOP_END, 4},    {"bb<|257|>", "bc", TS_STOP_END, 4},   {">c", "bc", TS_STOP_END, 4},
+        {"<|257|>", "b", TS_STOP_STRING, 2},  {"<|257|>c", "b", TS_STOP_STRING, 3}, {"b<|257|>", "", TS_STOP_STRING, 2},
+        {"b<|257|>c", "", TS_STOP_STRING, 3}, {"257", "bc", TS_STOP_END, 4},        {"bc", "", TS_STOP_STRING, 3},
+        {"<|257|>d", "bc", TS_STOP_END, 4},   {"b<|257|>cd", "bc", TS_STOP_END, 4}, {"c<|257|>", "bc", TS_STOP_END, 4},
+        {"<|258|>", "bc", TS_STOP_END, 4},    {"bb<|257|>", "bc", TS_STOP_END, 4},  {">c", "bc", TS_STOP_END, 4},
         {"<|", "bc", TS_STOP_END, 4},         {"b<|", "bc", TS_STOP_END, 4},
     };
     for (size_t i = 0; i < sizeof stops / sizeof *stops; i++)
-        answer(&c, (ts_generate_opts){.stop = &stops[i].stop, .n_stop = 1}, stops[i].text, stops[i].reason, stops[i].n, NULL);
+        answer(&c, (ts_generate_opts){.stop = &stops[i].stop, .n_stop = 1}, stops[i].text, stops[i].reason, stops[i].n,
+               NULL);
     const char *const both[] = {"", "c", "<|257|>", "bx"};
     answer(&c, (ts_generate_opts){.stop = both, .n_stop = 4}, "b", TS_STOP_STRING, 2, NULL);
     drop(&c);
@@ -231,7 +240,8 @@ static bool progress(void *ud, uint64_t done, uint64_t all) {
     return s->left-- > 0;
 }
 
-/* The session's progress callback stops an answer too: while the prompt is read with an error, later with the text so far. */
+/* The session's progress callback stops an answer too: while the prompt is read with an error, later with the text
+ * so far. */
 static void test_stopped(void **state) {
     (void)state;
     struct stopper stop = {1000};
@@ -270,7 +280,8 @@ static void test_refused(void **state) {
         struct refuser r = {.accept = accept};
         ts_generated g;
         const char *const stop[] = {"bcdefZ"};
-        assert_ok(ts_generate(c.s, c.greedy, &c.first, 1, &(ts_generate_opts){.stop = stop, .n_stop = 1, .on_piece = refuse, .ud = &r}, &g, &err));
+        assert_ok(ts_generate(c.s, c.greedy, &c.first, 1,
+                              &(ts_generate_opts){.stop = stop, .n_stop = 1, .on_piece = refuse, .ud = &r}, &g, &err));
         assert_int_equal(g.reason, TS_STOP_CANCELLED);
         assert_int_equal(r.calls, accept + 1);
     }
@@ -310,8 +321,8 @@ static void test_alloc(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reasons),    cmocka_unit_test(test_context),        cmocka_unit_test(test_stop_strings),
-        cmocka_unit_test(test_characters), cmocka_unit_test(test_control_tokens), cmocka_unit_test(test_stopped), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_alloc),
+        cmocka_unit_test(test_characters), cmocka_unit_test(test_control_tokens), cmocka_unit_test(test_stopped),
+        cmocka_unit_test(test_refused),    cmocka_unit_test(test_alloc),
     };
     return cmocka_run_group_tests_name("generate", tests, NULL, NULL);
 }

@@ -20,11 +20,11 @@ static void assert_contains(const char *text, const char *part, const char *name
     if (!strstr(text, part)) fail_msg("%s: \"%s\" is not in \"%s\"", name, part, text);
 }
 
-/* ---- files from a short notation ---------------------------------------------------------------------------- */
+/* ---- files from a short notation --------------------------------------------------------------------------------- */
 
-/* Words: H:v,t,k the header with version, tensors, entries · 1:n 2:n 4:n 8:n a little-endian number of that width (- for
- * negative) · s:text a string with its length (\0 in it: "~") · r:text bare bytes · z:n zeros · p:n zeros up to a multiple
- * of n. A '_' in a text stands for a space. */
+/* Words: H:v,t,k the header with version, tensors, entries · 1:n 2:n 4:n 8:n a little-endian number of that width (-
+ * for negative) · s:text a string with its length (\0 in it: "~") · r:text bare bytes · z:n zeros · p:n zeros up to
+ * a multiple of n. A '_' in a text stands for a space. */
 static void make(ts_buf *b, const char *notation) {
     for (const char *p = notation; *p;) {
         while (*p == ' ') p++;
@@ -57,7 +57,7 @@ static void make(ts_buf *b, const char *notation) {
     }
 }
 
-/* ---- round trip --------------------------------------------------------------------------------------------- */
+/* ---- round trip -------------------------------------------------------------------------------------------------- */
 
 static ts_status rows_of_17(void *ud, uint64_t first, uint64_t n, void *out, ts_err *e) {
     uint64_t *next = ud;
@@ -274,7 +274,7 @@ static void test_unusual(void **state) {
     ts_buf_free(&b);
 }
 
-/* ---- typed access ------------------------------------------------------------------------------------------- */
+/* ---- typed access ------------------------------------------------------------------------------------------------ */
 
 static void test_access(void **state) {
     (void)state;
@@ -363,7 +363,7 @@ static void test_many(void **state) {
     ts_buf_free(&b);
 }
 
-/* ---- hostile files ------------------------------------------------------------------------------------------ */
+/* ---- hostile files ----------------------------------------------------------------------------------------------- */
 
 static const struct hostile {
     const char *name, *notation;
@@ -387,7 +387,8 @@ static const struct hostile {
     {"many tensors", "H:3,18446744073709551615,0", TS_E_FORMAT, "byte 8: 18446744073709551615 tensors cannot be"},
     {"many entries", "H:3,0,1000 z:500", TS_E_FORMAT, "byte 16: 1000 metadata entries cannot be"},
     {"count beyond data", "H:3,0,1", TS_E_FORMAT, "byte 16: 1 metadata entries cannot be"},
-    {"long key", "H:3,0,1 8:70000 z:80000", TS_E_FORMAT, "byte 24: the name of key 0 is 70000 bytes long; at most 65535"},
+    {"long key", "H:3,0,1 8:70000 z:80000", TS_E_FORMAT,
+     "byte 24: the name of key 0 is 70000 bytes long; at most 65535"},
     {"key length", "H:3,0,1 8:0xffffffffffffffff z:20", TS_E_FORMAT, "name of key 0 is 18446744073709551615 bytes"},
     {"cut key", "H:3,0,1 8:100 z:20", TS_E_FORMAT, "byte 24: the file ends in the name of key 0"},
     {"NUL in key", "H:3,0,1 s:a~b 4:0 z:20", TS_E_FORMAT, "the name of key 0 (\"a\\x00b\") has a NUL byte in it"},
@@ -396,17 +397,18 @@ static const struct hostile {
     {"unknown value type", "H:3,0,1 s:a 4:13 z:9", TS_E_FORMAT, "byte 37: key \"a\": value type 13 is unknown"},
     {"unknown element type", "H:3,0,1 s:a 4:9 4:77 8:0 z:9", TS_E_FORMAT, "key \"a\": value type 77 is unknown"},
     {"cut u64", "H:3,0,1 s:a 4:10 4:1", TS_E_FORMAT, "byte 37: key \"a\": 1 u64 do not fit in the 4 bytes left"},
-    {"cut string", "H:3,0,1 s:a 4:8 8:9 r:abc", TS_E_FORMAT, "byte 37: key \"a\": string 1 of 1 (9 bytes) runs past the end"},
+    {"cut string", "H:3,0,1 s:a 4:8 8:9 r:abc", TS_E_FORMAT,
+     "byte 37: key \"a\": string 1 of 1 (9 bytes) runs past the end"},
     {"string length", "H:3,0,1 s:a 4:8 8:0xfffffffffffffff8 z:9", TS_E_FORMAT, "runs past the end of the file"},
     {"absurd array", "H:3,0,1 s:a 4:9 4:5 8:0x4000000000000001 z:9", TS_E_FORMAT,
      "byte 49: key \"a\": 4611686018427387905 i32 do not fit in the 9 bytes left"},
     {"absurd string array", "H:3,0,1 s:a 4:9 4:8 8:0x2000000000000001 z:9", TS_E_FORMAT, "strings do not fit in the 9"},
     {"cut string array", "H:3,0,1 s:a 4:9 4:8 8:3 s:x s:y 8:5 r:x", TS_E_FORMAT, "string 3 of 3 (5 bytes) runs past"},
     {"cut nested array", "H:3,0,1 s:a 4:9 4:9 8:2 4:0 8:0 4:0 8:99", TS_E_FORMAT, "99 u8 do not fit in the 0 bytes"},
-    {"cut array header", "H:3,0,1 s:a 4:9 4:9 8:2 4:0 8:8 z:12", TS_E_FORMAT, "byte 69: key \"a\": the file ends in an array's"},
-    {"deep arrays",
-     "H:3,0,1 s:a 4:9 4:9 8:1 4:9 8:1 4:9 8:1 4:9 8:1 4:9 8:1 4:9 8:1 4:9 8:1 4:9 8:1 4:9 8:1 4:0 8:0", TS_E_FORMAT,
-     "arrays nested more than 8 deep"},
+    {"cut array header", "H:3,0,1 s:a 4:9 4:9 8:2 4:0 8:8 z:12", TS_E_FORMAT,
+     "byte 69: key \"a\": the file ends in an array's"},
+    {"deep arrays", "H:3,0,1 s:a 4:9 4:9 8:1 4:9 8:1 4:9 8:1 4:9 8:1 4:9 8:1 4:9 8:1 4:9 8:1 4:9 8:1 4:9 8:1 4:0 8:0",
+     TS_E_FORMAT, "arrays nested more than 8 deep"},
     {"bool 2", "H:3,0,1 s:a 4:7 1:2", TS_E_FORMAT, "byte 37: key \"a\": a bool is 2, neither 0 nor 1"},
     {"bool in array", "H:3,0,1 s:a 4:9 4:7 8:3 1:0 1:1 1:9", TS_E_FORMAT, "byte 51: key \"a\": a bool is 9"},
     {"key twice", "H:3,0,3 s:a 4:0 1:1 s:b 4:0 1:1 s:a 4:0 1:1", TS_E_FORMAT, "byte 65: key \"a\" is there twice"},
@@ -415,25 +417,32 @@ static const struct hostile {
     {"alignment 24", "H:3,0,1 s:general.alignment 4:4 4:24", TS_E_FORMAT, "general.alignment is 24; it must be"},
     {"alignment huge", "H:3,0,1 s:general.alignment 4:4 4:0x80000000", TS_E_FORMAT, "a power of two from 8 to 2^30"},
     {"alignment text", "H:3,0,1 s:general.alignment 4:8 s:32", TS_E_FORMAT, "\"general.alignment\" is a string, not"},
-    {"cut tensor", "H:3,1,0 s:tens 4:2 8:32 8:2 4:0", TS_E_FORMAT, "byte 36: the file ends in the entry of tensor \"tens\""},
+    {"cut tensor", "H:3,1,0 s:tens 4:2 8:32 8:2 4:0", TS_E_FORMAT,
+     "byte 36: the file ends in the entry of tensor \"tens\""},
     {"tensor name", "H:3,1,0 8:256 z:300", TS_E_FORMAT, "the name of tensor 0 is 256 bytes long; at most 255"},
     {"NUL in tensor", "H:3,1,0 s:a~ 4:1 8:1 4:0 8:0 p:32 z:4", TS_E_FORMAT, "tensor 0 (\"a\\x00\") has a NUL byte"},
-    {"no dimensions", "H:3,1,0 s:t 4:0 4:0 8:0 p:32 z:64", TS_E_FORMAT, "byte 33: tensor \"t\" has 0 dimensions; 1 to 4"},
+    {"no dimensions", "H:3,1,0 s:t 4:0 4:0 8:0 p:32 z:64", TS_E_FORMAT,
+     "byte 33: tensor \"t\" has 0 dimensions; 1 to 4"},
     {"five dimensions", "H:3,1,0 s:t 4:5 8:1 8:1 8:1 8:1 8:1 4:0 8:0 p:32 z:4", TS_E_FORMAT, "has 5 dimensions"},
-    {"zero dimension", "H:3,1,0 s:t 4:2 8:1 8:0 4:0 8:0 p:32 z:4", TS_E_FORMAT, "byte 45: tensor \"t\": dimension 1 is 0"},
+    {"zero dimension", "H:3,1,0 s:t 4:2 8:1 8:0 4:0 8:0 p:32 z:4", TS_E_FORMAT,
+     "byte 45: tensor \"t\": dimension 1 is 0"},
     {"dimension overflow", "H:3,1,0 s:t 4:4 8:65536 8:65536 8:65536 8:65536 4:0 8:0 p:32 z:64", TS_E_FORMAT,
      "byte 37: tensor \"t\": its dimensions multiply to more than 2^63"},
-    {"byte overflow", "H:3,1,0 s:t 4:1 8:0x4000000000000000 4:0 8:0 p:32 z:64", TS_E_FORMAT, "multiply to more than 2^63"},
+    {"byte overflow", "H:3,1,0 s:t 4:1 8:0x4000000000000000 4:0 8:0 p:32 z:64", TS_E_FORMAT,
+     "multiply to more than 2^63"},
     {"half blocks", "H:3,1,0 s:t 4:1 8:48 4:8 8:0 p:32 z:64", TS_E_FORMAT,
      "tensor \"t\": rows of 48 are not a multiple of q8_0's block of 32"},
-    {"unknown type", "H:3,1,0 s:t 4:1 8:32 4:50 8:0 p:32 z:64", TS_E_UNSUPP, "byte 45: tensor \"t\" has the unknown type 50"},
+    {"unknown type", "H:3,1,0 s:t 4:1 8:32 4:50 8:0 p:32 z:64", TS_E_UNSUPP,
+     "byte 45: tensor \"t\" has the unknown type 50"},
     {"huge type", "H:3,1,0 s:t 4:1 8:32 4:-1 8:0 p:32 z:64", TS_E_UNSUPP, "has the unknown type 4294967295"},
     {"withdrawn type", "H:3,1,0 s:t 4:1 8:32 4:4 8:0 p:32 z:64", TS_E_UNSUPP, "of type q4_2, which Tessera does not"},
-    {"misaligned", "H:3,1,0 s:t 4:1 8:4 4:0 8:8 p:32 z:64", TS_E_FORMAT, "byte 49: tensor \"t\": offset 8 is not a multiple of 32"},
+    {"misaligned", "H:3,1,0 s:t 4:1 8:4 4:0 8:8 p:32 z:64", TS_E_FORMAT,
+     "byte 49: tensor \"t\": offset 8 is not a multiple of 32"},
     {"outside", "H:3,1,0 s:t 4:1 8:4 4:0 8:64 p:32 z:64", TS_E_FORMAT,
      "byte 64: tensor \"t\" (16 bytes at offset 64 of the data) runs past the end of the file at 128"},
     {"offset overflow", "H:3,1,0 s:t 4:1 8:4 4:0 8:0xffffffffffffffe0 p:32 z:64", TS_E_FORMAT, "runs past the end"},
-    {"no data", "H:3,1,0 s:t 4:1 8:4 4:0 8:0", TS_E_FORMAT, "byte 64: tensor \"t\" (16 bytes at offset 0 of the data) runs"},
+    {"no data", "H:3,1,0 s:t 4:1 8:4 4:0 8:0", TS_E_FORMAT,
+     "byte 64: tensor \"t\" (16 bytes at offset 0 of the data) runs"},
     {"overlap", "H:3,2,0 s:a 4:1 8:9 4:0 8:0 s:b 4:1 8:1 4:0 8:32 p:32 z:64", TS_E_FORMAT,
      "byte 128: tensors \"a\" and \"b\" overlap"},
     {"same place", "H:3,2,0 s:a 4:1 8:1 4:0 8:0 s:b 4:1 8:1 4:0 8:0 p:32 z:64", TS_E_FORMAT, "\"a\" and \"b\" overlap"},
@@ -527,7 +536,7 @@ static void test_damage(void **state) {
     ts_buf_free(&b);
 }
 
-/* ---- writer errors ------------------------------------------------------------------------------------------ */
+/* ---- writer errors ----------------------------------------------------------------------------------------------- */
 
 static void test_writer_errors(void **state) {
     (void)state;
@@ -558,7 +567,8 @@ static void test_writer_errors(void **state) {
         ts_buf b = {0};
         assert_ok(ts_gguf_writer_new(&w, 0, &err));
         ts_gguf_add_tensor(w, "first", TS_F32, 1, (uint64_t[]){1}, x);
-        ts_gguf_add_tensor(w, cases[i].name ? cases[i].name : long_name, cases[i].type, cases[i].n_dims, cases[i].dim, x);
+        ts_gguf_add_tensor(w, cases[i].name ? cases[i].name : long_name, cases[i].type, cases[i].n_dims, cases[i].dim,
+                           x);
         ts_gguf_put_u32(w, "after", 1); /* does not hide the failure */
         assert_status(ts_gguf_save_mem(w, &b, &err), TS_E_INVAL);
         assert_contains(err.msg, cases[i].part, "writer");
@@ -600,7 +610,7 @@ static void test_writer_errors(void **state) {
     unlink(path);
 }
 
-/* ---- split models ------------------------------------------------------------------------------------------- */
+/* ---- split models ------------------------------------------------------------------------------------------------ */
 
 /* Part `i` (from 0) of `n` in folder `dir`; the values in the file may lie. */
 typedef struct split_part {
@@ -636,26 +646,42 @@ static const struct split_case {
     {"any part", {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "c"}}, 1, NULL},
     {"last part", {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "c"}}, 2, NULL},
     {"no totals", {{0, 3, 0, 3, -1, "a"}, {1, 3, 1, 3, -1, "b"}, {2, 3, 2, 3, 3, "c"}}, 0, NULL},
-    {"missing part", {{0, 3, 0, 3, 3, "a"}, {0, 0, 0, 0, 0, NULL}, {2, 3, 2, 3, 3, "c"}}, 0,
-     "part 2 of 3 of "},
-    {"missing first", {{0, 0, 0, 0, 0, NULL}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "c"}}, 2, "m-00001-of-00003.gguf: No"},
-    {"swapped", {{0, 3, 0, 3, 3, "a"}, {1, 3, 2, 3, 3, "b"}, {2, 3, 1, 3, 3, "c"}}, 0, "split.no is 2, but the name says 1"},
-    {"self-referring", {{0, 3, 0, 3, 3, "a"}, {1, 3, 0, 3, 3, "a"}, {2, 3, 2, 3, 3, "c"}}, 0, "split.no is 0, but the name"},
-    {"other count", {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 4, 3, "c"}}, 0, "split.count is 4, but 3 in "},
-    {"not a part", {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, -1, 3, "b"}, {2, 3, 2, 3, 3, "c"}}, 0, "\"split.count\" is missing"},
+    {"missing part", {{0, 3, 0, 3, 3, "a"}, {0, 0, 0, 0, 0, NULL}, {2, 3, 2, 3, 3, "c"}}, 0, "part 2 of 3 of "},
+    {"missing first", {{0, 0, 0, 0, 0, NULL}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "c"}}, 2,
+     "m-00001-of-00003.gguf: No"},
+    {"swapped", {{0, 3, 0, 3, 3, "a"}, {1, 3, 2, 3, 3, "b"}, {2, 3, 1, 3, 3, "c"}}, 0,
+     "split.no is 2, but the name says 1"},
+    {"self-referring", {{0, 3, 0, 3, 3, "a"}, {1, 3, 0, 3, 3, "a"}, {2, 3, 2, 3, 3, "c"}}, 0,
+     "split.no is 0, but the name"},
+    {"other count", {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 4, 3, "c"}}, 0,
+     "split.count is 4, but 3 in "},
+    {"not a part", {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, -1, 3, "b"}, {2, 3, 2, 3, 3, "c"}}, 0,
+     "\"split.count\" is missing"},
     {"no number", {{0, 3, -1, 3, 3, "a"}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "c"}}, 0, "\"split.no\" is missing"},
-    {"number beyond", {{0, 3, 3, 3, 3, "a"}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "c"}}, 0, "\"split.no\" is 3, not within 0 to 2"},
-    {"renamed", {{0, 2, 0, 3, 3, "a"}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "c"}}, 0,
+    {"number beyond", {{0, 3, 3, 3, 3, "a"}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "c"}}, 0,
+     "\"split.no\" is 3, not within 0 to 2"},
+    {"renamed",
+     {{0, 2, 0, 3, 3, "a"}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "c"}},
+     0,
      "does not end in -00001-of-00003.gguf"},
-    {"too many parts", {{0, 3, 0, 60000, 3, "a"}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "c"}}, 0,
+    {"too many parts",
+     {{0, 3, 0, 60000, 3, "a"}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "c"}},
+     0,
      "split.count is 60000; at most 4096"},
-    {"wrong total", {{0, 3, 0, 3, 4, "a"}, {1, 3, 1, 3, 4, "b"}, {2, 3, 2, 3, 4, "c"}}, 0,
+    {"wrong total",
+     {{0, 3, 0, 3, 4, "a"}, {1, 3, 1, 3, 4, "b"}, {2, 3, 2, 3, 4, "c"}},
+     0,
      "split.tensors.count is 4, but the parts have 3 tensors"},
-    {"one wrong total", {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, 3, 7, "b"}, {2, 3, 2, 3, 3, "c"}}, 0, "split.tensors.count is 7"},
-    {"the same key", {{0, 3, 0, 3, 3, "a", "llama.x", 5}, {1, 3, 1, 3, 3, "b", "llama.x", 5}, {2, 3, 2, 3, 3, "c"}}, 2, NULL},
-    {"a key of part 2", {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, 3, 3, "b", "llama.x", 5}, {2, 3, 2, 3, 3, "c"}}, 0, "key \"llama.x\" is not as in part 1"},
-    {"two values", {{0, 3, 0, 3, 3, "a", "llama.x", 5}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "c", "llama.x", 6}}, 1, "\"llama.x\" is not as in part 1"},
-    {"tensor twice", {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "a"}}, 0, "tensor \"a\" is there twice"},
+    {"one wrong total", {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, 3, 7, "b"}, {2, 3, 2, 3, 3, "c"}}, 0,
+     "split.tensors.count is 7"},
+    {"the same key", {{0, 3, 0, 3, 3, "a", "llama.x", 5}, {1, 3, 1, 3, 3, "b", "llama.x", 5}, {2, 3, 2, 3, 3, "c"}},
+     2, NULL},
+    {"a key of part 2", {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, 3, 3, "b", "llama.x", 5}, {2, 3, 2, 3, 3, "c"}}, 0,
+     "key \"llama.x\" is not as in part 1"},
+    {"two values", {{0, 3, 0, 3, 3, "a", "llama.x", 5}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "c", "llama.x", 6}}, 1,
+     "\"llama.x\" is not as in part 1"},
+    {"tensor twice", {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "a"}}, 0,
+     "tensor \"a\" is there twice"},
 };
 
 static bool open_split(void *ud) {
@@ -702,7 +728,7 @@ static void test_split(void **state) {
     }
 }
 
-/* ---- real files --------------------------------------------------------------------------------------------- */
+/* ---- real files -------------------------------------------------------------------------------------------------- */
 
 static void test_fixtures(void **state) {
     (void)state;
@@ -748,7 +774,8 @@ static void test_fixtures(void **state) {
     char path[500];
     ts_gguf *g = NULL;
     uint32_t v = 0;
-    assert_ok(ts_gguf_open(&g, shared_path(path, sizeof path, "assets/models/stories260K/stories260K.q8_0.gguf"), &err));
+    assert_ok(
+        ts_gguf_open(&g, shared_path(path, sizeof path, "assets/models/stories260K/stories260K.q8_0.gguf"), &err));
     assert_ok(ts_gguf_u32(g, "llama.embedding_length", true, &v, &err));
     assert_int_equal(v, 64);
     assert_ok(ts_gguf_u32(g, "llama.block_count", true, &v, &err));
@@ -762,7 +789,7 @@ static void test_fixtures(void **state) {
     ts_gguf_close(g);
 }
 
-/* ---- printable ---------------------------------------------------------------------------------------------- */
+/* ---- printable --------------------------------------------------------------------------------------------------- */
 
 static void test_printable(void **state) {
     (void)state;
@@ -812,7 +839,7 @@ static void test_printable(void **state) {
     }
 }
 
-/* ---- allocation failures ------------------------------------------------------------------------------------ */
+/* ---- allocation failures ----------------------------------------------------------------------------------------- */
 
 static bool open_mem(void *ud) {
     const ts_buf *b = ud;

@@ -45,7 +45,8 @@ static void expect_marks(const char *text, const char *context, const char *want
     size_t at = 0;
     for (size_t i = 0; i < out.n_data; i++) {
         assert_true(ts_buf_append(&b, out.text.data + at, out.data[i].begin - at) && ts_buf_puts(&b, "«"));
-        assert_true(ts_buf_append(&b, out.text.data + out.data[i].begin, out.data[i].end - out.data[i].begin) && ts_buf_puts(&b, "»"));
+        assert_true(ts_buf_append(&b, out.text.data + out.data[i].begin, out.data[i].end - out.data[i].begin) &&
+                    ts_buf_puts(&b, "»"));
         at = out.data[i].end;
     }
     assert_true(ts_buf_append(&b, out.text.data + at, out.text.len - at));
@@ -72,11 +73,13 @@ static void test_errors(void **state) {
     expect_error("{% if x %}", "{}", TS_E_FORMAT, "line 1, column 4: this if has no {% endif %}");
     expect_error("\n{{ 'a }}", "{}", TS_E_FORMAT, "line 2, column 4: this string has no end (')");
     expect_error("{{ (1 }}", "{}", TS_E_FORMAT, "line 1, column 7: } where ) is wanted");
-    expect_error("{% include 'x' %}", "{}", TS_E_UNSUPP, "line 1, column 4: the tag include is not supported in chat templates");
+    expect_error("{% include 'x' %}", "{}", TS_E_UNSUPP,
+                 "line 1, column 4: the tag include is not supported in chat templates");
     expect_error("{{ x|nosuch }}", "{}", TS_E_FORMAT, "line 1, column 6: No filter named 'nosuch'.");
     expect_error("{{ x|random }}", "{}", TS_E_UNSUPP, "line 1, column 6: the filter random is not supported");
     expect_error("{% break %}", "{}", TS_E_FORMAT, "line 1, column 4: break outside a loop");
-    expect_error("{{ 9223372036854775807 + 1 }}", "{}", TS_E_UNSUPP, "line 1, column 24: the result of an integer operation does not fit in 64 bits");
+    expect_error("{{ 9223372036854775807 + 1 }}", "{}", TS_E_UNSUPP,
+                 "line 1, column 24: the result of an integer operation does not fit in 64 bits");
     /* only where it is reached */
     expect("{% if false %}{{ x|nosuch }}{% endif %}{{ 1 if true else x|nosuch }}", "{}", "1");
     const char bad[] = "ab\xFF";
@@ -88,15 +91,18 @@ static void test_errors(void **state) {
 
 static void test_limits(void **state) {
     (void)state;
-    expect_error("{{ 'a' * 1000000000 }}", "{}", TS_E_LIMIT, "line 1, column 8: a text becomes longer than 67108864 bytes");
+    expect_error("{{ 'a' * 1000000000 }}", "{}", TS_E_LIMIT,
+                 "line 1, column 8: a text becomes longer than 67108864 bytes");
     expect_error("{{ range(1000000000000) }}", "{}", TS_E_LIMIT,
                  "line 1, column 4: Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000).");
-    expect_error("{% set n = namespace(s='aaaaaaaa') %}{% for i in range(100) %}{% set n.s = n.s + n.s %}{% endfor %}", "{}", TS_E_LIMIT,
-                 "line 1, column 80: a text becomes longer than 67108864 bytes");
-    expect_error("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "{}", TS_E_LIMIT, "line 1, column 19: nested too deeply (more than 1000 levels)");
-    expect_error("{% set n = namespace() %}{% set n.x = n %}{{ n }}", "{}", TS_E_LIMIT, "line 1, column 43: nested too deeply (more than 1000 levels)");
-    expect_error("{% for a in range(100000) %}{% for b in range(100000) %}{{ a * b }}{% endfor %}{% endfor %}", "{}", TS_E_LIMIT,
-                 "line 1, column 32: the template needs too much memory (more than 512 MiB)");
+    expect_error("{% set n = namespace(s='aaaaaaaa') %}{% for i in range(100) %}{% set n.s = n.s + n.s %}{% endfor %}",
+                 "{}", TS_E_LIMIT, "line 1, column 80: a text becomes longer than 67108864 bytes");
+    expect_error("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "{}", TS_E_LIMIT,
+                 "line 1, column 19: nested too deeply (more than 1000 levels)");
+    expect_error("{% set n = namespace() %}{% set n.x = n %}{{ n }}", "{}", TS_E_LIMIT,
+                 "line 1, column 43: nested too deeply (more than 1000 levels)");
+    expect_error("{% for a in range(100000) %}{% for b in range(100000) %}{{ a * b }}{% endfor %}{% endfor %}", "{}",
+                 TS_E_LIMIT, "line 1, column 32: the template needs too much memory (more than 512 MiB)");
     ts_jinja_opts few = {.max_steps = 1000};
     ts_jinja_out out = {0};
     assert_status(render("{% for a in range(1000) %}{{ a }}{% endfor %}", "{}", &few, &out), TS_E_LIMIT);
@@ -105,8 +111,10 @@ static void test_limits(void **state) {
     static const struct {
         const char *open, *middle, *close;
     } nested[] = {
-        {"(", "1", ")"}, {"[", "1", "]"}, {"{1:", "1", "}"}, {"not ", "1", ""}, {"-", "1", ""}, {"a if b else ", "1", ""}, {"x[", "1", "]"}, {"f(", "1", ")"},
-        {"", "a", ".b"}, {"", "a", "|list"}, {"1 if ", "a", ""}, {"1 }}{% if x %}{{ ", "1", " }}{% endif %}{{ 1"}, {"1**", "1", ""},
+        {"(", "1", ")"},    {"[", "1", "]"},    {"{1:", "1", "}"},
+        {"not ", "1", ""},  {"-", "1", ""},     {"a if b else ", "1", ""},
+        {"x[", "1", "]"},   {"f(", "1", ")"},   {"", "a", ".b"},
+        {"", "a", "|list"}, {"1 if ", "a", ""}, {"1 }}{% if x %}{{ ", "1", " }}{% endif %}{{ 1"}, {"1**", "1", ""},
     };
     char *deep = malloc(1 << 20);
     assert_non_null(deep);
@@ -117,7 +125,8 @@ static void test_limits(void **state) {
         for (int k = 0; k < 20000; k++) at += sprintf(at, "%s", nested[i].close);
         sprintf(at, " }}");
         if (strcmp(nested[i].open, "1**") == 0) expect(deep, "{}", "1"); /* long, but not deep */
-        else if (render(deep, "{}", NULL, &out) != TS_E_LIMIT || !strstr(err.msg, "nested too deeply")) fail_msg("%s: %s", nested[i].open, err.msg);
+        else if (render(deep, "{}", NULL, &out) != TS_E_LIMIT || !strstr(err.msg, "nested too deeply"))
+            fail_msg("%s: %s", nested[i].open, err.msg);
     }
     /* long, but not deep */
     char *at = deep + sprintf(deep, "{{ 0");
@@ -129,26 +138,38 @@ static void test_limits(void **state) {
 
 static void test_marks(void **state) {
     (void)state;
-    const char *c = "{\"bos\": \"<s>\", \"x\": \"ab<c\", \"n\": 5, \"messages\": [{\"role\": \"user\", \"content\": \"Hé y\"}, {\"role\": \"<|x|>\"}], \"d\": {\"k\": [1, \"v\"]}}";
+    const char *c = "{\"bos\": \"<s>\", \"x\": \"ab<c\", \"n\": 5, \"messages\": [{\"role\": \"user\", \"content\": "
+                    "\"Hé y\"}, {\"role\": \"<|x|>\"}], \"d\": {\"k\": [1, \"v\"]}}";
     expect_marks("{{ bos }}[{{ x }}]{{ n }}", c, "<s>[«ab<c»]5");
     expect_marks("{{ '<' + x ~ '>' }}{{ x[1:3] }}{{ (x + '!')[2:] }}", c, "<«ab<c»>«b<<c»!");
     expect_marks("{{ x|upper }}{{ ('a' ~ x)|title }}{{ x|replace('b', '--') }}", c, "«AB<C»A«ab<Ca»--«<c»");
     expect_marks("{{ messages[0].role }}:{{ messages[0].content|trim }}{{ messages[1].role }}", c, "user:«Hé y<|x|>»");
-    expect_marks("{% macro m(a) %}({{ a }}){% endmacro %}{{ m(x) }}{% set q %}-{{ x }}-{% endset %}{{ q }}", c, "(«ab<c»)-«ab<c»-");
-    expect_marks("{{ d|tojson }}{{ d }}{{ [x, 'y']|join(', ') }}", c, "{«\"k\"»: [1, «\"v\"»]}{«'k'»: [1, «'v'»]}«ab<c», y");
+    expect_marks("{% macro m(a) %}({{ a }}){% endmacro %}{{ m(x) }}{% set q %}-{{ x }}-{% endset %}{{ q }}", c,
+                 "(«ab<c»)-«ab<c»-");
+    expect_marks("{{ d|tojson }}{{ d }}{{ [x, 'y']|join(', ') }}", c,
+                 "{«\"k\"»: [1, «\"v\"»]}{«'k'»: [1, «'v'»]}«ab<c», y");
     expect_marks("{{ '%s|%5s|%d'|format(x, 'q', n) }}{{ '{}-{:>6}'.format('t', x) }}", c, "«ab<c»|    q|5t-  «ab<c»");
-    expect_marks("{{ x|e }}{{ x|list }}{{ x.split('<') }}{{ x|indent(2, true) }}", c, "«ab&lt;c»[«'a'», «'b'», «'<'», «'c'»][«'ab'», «'c'»]  «ab<c»");
-    expect_marks("{% for k, v in d.items() %}{{ k }}={{ v[1] }};{% endfor %}{{ x * 2 }}{{ 'z' * 2 }}{{ x|reverse }}", c, "«k»=«v»;«ab<cab<c»zz«c<ba»");
-    expect_marks("{% set ns = namespace(t='') %}{% for ch in x %}{% set ns.t = ns.t ~ ch ~ '.' %}{% endfor %}{{ ns.t }}", c, "«a».«b».«<».«c».");
-    expect_marks("{{ x.join(['1', '2']) }}{{ x|default('q') }}{{ nope|default(x) }}{{ x|string|first }}{{ x|last }}", c, "1«ab<c»2«ab<cab<cac»");
-    expect_marks("{{ x|center(8) }}{{ x|truncate(3, true, '~', 0) }}{{ x|urlencode }}{{ strftime_now('%Y') }}", c, "  «ab<c»  «ab»~«ab%3Cc»1970");
+    expect_marks("{{ x|e }}{{ x|list }}{{ x.split('<') }}{{ x|indent(2, true) }}", c,
+                 "«ab&lt;c»[«'a'», «'b'», «'<'», «'c'»][«'ab'», «'c'»]  «ab<c»");
+    expect_marks("{% for k, v in d.items() %}{{ k }}={{ v[1] }};{% endfor %}{{ x * 2 }}{{ 'z' * 2 }}{{ x|reverse }}", c,
+                 "«k»=«v»;«ab<cab<c»zz«c<ba»");
+    expect_marks(
+        "{% set ns = namespace(t='') %}{% for ch in x %}{% set ns.t = ns.t ~ ch ~ '.' %}{% endfor %}{{ ns.t }}", c,
+        "«a».«b».«<».«c».");
+    expect_marks("{{ x.join(['1', '2']) }}{{ x|default('q') }}{{ nope|default(x) }}{{ x|string|first }}{{ x|last }}", c,
+                 "1«ab<c»2«ab<cab<cac»");
+    expect_marks("{{ x|center(8) }}{{ x|truncate(3, true, '~', 0) }}{{ x|urlencode }}{{ strftime_now('%Y') }}", c,
+                 "  «ab<c»  «ab»~«ab%3Cc»1970");
 }
 
 static const char *const everything =
     "{% macro m(a, b=1) %}{{ a }}{{ caller() if caller else b }}{% endmacro %}{% set ns = namespace(x=[]) %}"
-    "{% for m2 in messages if m2.role != 'x' %}{% set ns.x = ns.x + [m2.content|upper] %}{{ loop.index ~ '/' ~ loop.length }}{% endfor %}"
-    "{% call m('q') %}in{% endcall %}{{ ns.x|join(',')|replace('A', 'bb') }}{{ messages|tojson(indent=2) }}{{ '%5d'|format(3) }}"
-    "{{ {'a': 1, 'b': [1.5, none]}|dictsort }}{% filter title %}some text{% endfilter %}{{ messages|map(attribute='role')|list|sort }}";
+    "{% for m2 in messages if m2.role != 'x' %}{% set ns.x = ns.x + [m2.content|upper] %}{{ loop.index ~ '/' ~ "
+    "loop.length }}{% endfor %}"
+    "{% call m('q') %}in{% endcall %}{{ ns.x|join(',')|replace('A', 'bb') }}{{ messages|tojson(indent=2) }}{{ "
+    "'%5d'|format(3) }}"
+    "{{ {'a': 1, 'b': [1.5, none]}|dictsort }}{% filter title %}some text{% endfilter %}{{ "
+    "messages|map(attribute='role')|list|sort }}";
 
 static bool render_all(void *ud) {
     ts_jinja *t = NULL;
@@ -163,7 +184,8 @@ static bool render_all(void *ud) {
 static void test_allocations(void **state) {
     (void)state;
     json_error_t e;
-    json_t *c = json_loads("{\"messages\": [{\"role\": \"user\", \"content\": \"abc\"}, {\"role\": \"x\", \"content\": \"d\"}]}", 0, &e);
+    json_t *c = json_loads(
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"abc\"}, {\"role\": \"x\", \"content\": \"d\"}]}", 0, &e);
     assert_non_null(c);
     if (!render_all(c)) fail_msg("%s", err.msg);
     alloc_fail_loop(render_all, c, false);

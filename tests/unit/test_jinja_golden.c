@@ -1,4 +1,5 @@
-/* The Jinja interpreter on public chat templates: what Jinja2 made of them, or the error that it gave, byte for byte. */
+/* The Jinja interpreter on public chat templates: what Jinja2 made of them, or the error that it gave, byte for
+ * byte. */
 #include "support/test.h"
 
 #include "base/file.h"
@@ -26,7 +27,9 @@ static const char *str(const json_t *o, const char *key) {
 
 static int64_t seconds(const char *iso) {
     struct tm tm = {0};
-    assert_int_equal(sscanf(iso, "%d-%d-%dT%d:%d:%d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec), 6);
+    assert_int_equal(sscanf(iso, "%d-%d-%dT%d:%d:%d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
+                            &tm.tm_sec),
+                     6);
     tm.tm_year -= 1900;
     tm.tm_mon--;
     return timegm(&tm);
@@ -54,13 +57,15 @@ static void check_marks(const ts_jinja_out *out, const json_t *messages) {
         if (!p) continue; /* trimmed, or left out */
         size_t at = (size_t)(p - out->text.data);
         bool marked = false;
-        for (size_t i = 0; i < out->n_data; i++) marked |= out->data[i].begin <= at && at + strlen(s) <= out->data[i].end;
+        for (size_t i = 0; i < out->n_data; i++)
+            marked |= out->data[i].begin <= at && at + strlen(s) <= out->data[i].end;
         /* some templates have the same default system message in their own text */
         if (!marked && !strstr(s, "helpful assistant")) fail_msg("text of a message is not marked: %s", s);
     }
 }
 
-static void check(const char *name, const char *text, const json_t *context, int64_t now, const char *want, const char *want_error) {
+static void check(const char *name, const char *text, const json_t *context, int64_t now, const char *want,
+                  const char *want_error) {
     ts_jinja *t = NULL;
     ts_jinja_out out = {0};
     ts_jinja_opts opts = {.now = now, .trusted = trusted};
@@ -96,7 +101,8 @@ static void test_goldens(void **state) {
         assert_true(ts_buf_putc(&text, 0));
         /* the goldens have "TypeOfException: message" */
         const char *want = error ? strstr(json_string_value(error), ": ") : NULL;
-        check(name, text.data, json_object_get(g, "inputs"), seconds(str(g, "now")), str(g, "expected"), want ? want + 2 : NULL);
+        check(name, text.data, json_object_get(g, "inputs"), seconds(str(g, "now")), str(g, "expected"),
+              want ? want + 2 : NULL);
         ts_buf_free(&text);
     }
     assert_true(json_array_size(all) > 400);
@@ -110,8 +116,9 @@ static void test_cases(void **state) {
     SKIP_WITHOUT(all);
     for (size_t i = 0; i < json_array_size(all); i++) {
         const json_t *c = json_array_get(all, i);
-        json_t *context = json_pack("{s:O, s:O, s:O, s:O}", "messages", json_object_get(c, "messages"), "bos_token", json_object_get(c, "bos_token"),
-                                    "eos_token", json_object_get(c, "eos_token"), "add_generation_prompt", json_object_get(c, "add_generation_prompt"));
+        json_t *context = json_pack("{s:O, s:O, s:O, s:O}", "messages", json_object_get(c, "messages"), "bos_token",
+                                    json_object_get(c, "bos_token"), "eos_token", json_object_get(c, "eos_token"),
+                                    "add_generation_prompt", json_object_get(c, "add_generation_prompt"));
         assert_non_null(context);
         const json_t *error = json_object_get(c, "python_jinja2_error");
         const char *want = json_is_string(error) ? strstr(json_string_value(error), ": ") : NULL;
@@ -139,7 +146,8 @@ static void test_ollama(void **state) {
         json_t *text;
         json_object_foreach(line, key, text) {
             ts_jinja *t = NULL;
-            if (ts_jinja_parse(&t, json_string_value(text), json_string_length(text), &err)) fail_msg("%s: %s", key, err.msg);
+            if (ts_jinja_parse(&t, json_string_value(text), json_string_length(text), &err))
+                fail_msg("%s: %s", key, err.msg);
             ts_jinja_free(t);
             n++;
         }
@@ -149,6 +157,7 @@ static void test_ollama(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens), cmocka_unit_test(test_cases), cmocka_unit_test(test_ollama)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens), cmocka_unit_test(test_cases),
+                                       cmocka_unit_test(test_ollama)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

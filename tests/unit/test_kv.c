@@ -54,7 +54,8 @@ static void check_places(ts_kv_type type, const ts_kern *kern) {
     for (uint32_t l = 0; l < LAYERS; l++)
         for (uint32_t h = 0; h < HEADS; h++)
             for (uint32_t pos = 0; pos < 3 * TS_KV_TILE; pos++) {
-                const void *k = ts_kv_tile(&kv, l, false, h, pos / TS_KV_TILE), *v = ts_kv_tile(&kv, l, true, h, pos / TS_KV_TILE);
+                const void *k = ts_kv_tile(&kv, l, false, h, pos / TS_KV_TILE),
+                           *v = ts_kv_tile(&kv, l, true, h, pos / TS_KV_TILE);
                 uint32_t p = pos % TS_KV_TILE;
                 for (uint32_t d = 0; d < PAD; d++) {
                     bool there = pos < CTX && d < HD; /* padding of heads and unused positions stay zero */
@@ -85,11 +86,13 @@ static void test_rounding(void **state) {
     ts_kv kv;
     ts_err err;
     assert_ok(ts_kv_init(&kv, &c, 1, TS_KV_F16, &err));
-    const float in[16] = {1 + 0x1p-11f, 1 + 3 * 0x1p-11f, 1 + 0x1.002p-11f, 65519, 65520, -65520, 0x1p-25f, 0x1.8p-25f, -0.0f, 0x1p-24f, 1};
+    const float in[16] = {1 + 0x1p-11f, 1 + 3 * 0x1p-11f, 1 + 0x1.002p-11f, 65519, 65520, -65520, 0x1p-25f,
+                          0x1.8p-25f, -0.0f, 0x1p-24f, 1};
     const float want[16] = {1, 1 + 0x1p-9f, 1 + 0x1p-10f, 65504, INFINITY, -INFINITY, 0, 0x1p-24f, -0.0f, 0x1p-24f, 1};
     ts_kv_store(&kv, &kern, 0, 0, 0, in, in, 16);
     for (uint32_t d = 0; d < 16; d++) {
-        float k = element(&kv, ts_kv_tile(&kv, 0, false, 0, 0), d * TS_KV_TILE), v = element(&kv, ts_kv_tile(&kv, 0, true, 0, 0), d);
+        float k = element(&kv, ts_kv_tile(&kv, 0, false, 0, 0), d * TS_KV_TILE),
+              v = element(&kv, ts_kv_tile(&kv, 0, true, 0, 0), d);
         assert_memory_equal(&k, &want[d], sizeof k);
         assert_memory_equal(&v, &want[d], sizeof v);
     }

@@ -58,8 +58,8 @@ static void test_shapes(void **state) {
     assert_int_equal(ts_act_block(TS_F16), 0);
 }
 
-/* Every bit of a row's file form turns up at exactly one place of the packed group, in that row's lane, and no two at the
- * same: found by flipping them one at a time. */
+/* Every bit of a row's file form turns up at exactly one place of the packed group, in that row's lane, and no two
+ * at the same: found by flipping them one at a time. */
 static void test_bijection(void **state) {
     (void)state;
     ts_rng rng = ts_rng_seed(1);
@@ -69,7 +69,8 @@ static void test_bijection(void **state) {
         const size_t row_bytes = ts_dtype_row_bytes(type, cols);
         ts_qmat m;
         assert_true(ts_qmat_init(&m, type, rows, cols));
-        uint8_t *file = malloc(row_bytes * rows), *a = ts_alloc_aligned(m.group_bytes, 1), *b = ts_alloc_aligned(m.group_bytes, 1);
+        uint8_t *file = malloc(row_bytes * rows), *a = ts_alloc_aligned(m.group_bytes, 1),
+                *b = ts_alloc_aligned(m.group_bytes, 1);
         uint8_t *seen = calloc(m.group_bytes, 8);
         assert_true(file && a && b && seen);
         for (size_t k = 0; k < row_bytes * rows; k++) file[k] = (uint8_t)ts_rng_u32(&rng);
@@ -138,7 +139,9 @@ static void test_quantise(void **state) {
                     const uint32_t at = b * block + i;
                     const int v = q[(at / 4 * width + t - first) * 4 + at % 4];
                     const float in = x[t][at];
-                    double want = amax == 0 ? 0 : isinf(in) ? copysign(127, (double)in) : rint((double)(in * (127 / amax)));
+                    double want = amax == 0   ? 0
+                                  : isinf(in) ? copysign(127, (double)in)
+                                              : rint((double)(in * (127 / amax)));
                     if (isnan(want)) want = 0;   /* NaN itself, or 0 times the infinite inverse of a denormal */
                     if (want > 127) want = 127; /* the denormal times it */
                     assert_int_equal(v, (int)want);

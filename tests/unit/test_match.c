@@ -1,4 +1,5 @@
-/* Special tokens in text: the search against a plain one, its growth with text and vocabulary, and text of two origins. */
+/* Special tokens in text: the search against a plain one, its growth with text and vocabulary, and text of two
+ * origins. */
 #include "support/test.h"
 #include "support/alloc_fail.h"
 #include "support/tiny_tokenizer.h"
@@ -10,13 +11,14 @@
 
 static ts_err err;
 
-/* ---- the automaton ---------------------------------------------------------------------------------------------- */
+/* ---- the automaton ----------------------------------------------------------------------------------------------- */
 
 static ts_token longest_at(const ts_vocab *v, const char *s, size_t len) {
     ts_token best = -1;
     for (ts_token id = v->n; id-- > 0;) {
         const ts_entry *e = &v->entry[id];
-        if (e->len <= len && memcmp(ts_vocab_text(v, id), s, e->len) == 0 && (best < 0 || e->len >= v->entry[best].len)) best = id;
+        if (e->len <= len && memcmp(ts_vocab_text(v, id), s, e->len) == 0 && (best < 0 || e->len >= v->entry[best].len))
+            best = id;
     }
     return best;
 }
@@ -37,7 +39,8 @@ static void test_against_plain_search(void **state) {
             id[i] = (ts_token)i;
         }
         char text[60];
-        for (size_t k = 0; k < sizeof text; k++) text[k] = ts_rng_below(&rng, 20) ? ts_rng_below(&rng, 3) ? 'a' : 'b' : 'c';
+        for (size_t k = 0; k < sizeof text; k++)
+            text[k] = ts_rng_below(&rng, 20) ? ts_rng_below(&rng, 3) ? 'a' : 'b' : 'c';
         ts_matcher m;
         assert_ok(ts_matcher_init(&m, &v, id, n, &err));
         uint32_t node = 0;
@@ -75,7 +78,8 @@ static void test_alloc(void **state) {
 
 /* ---- growth ------------------------------------------------------------------------------------------------------ */
 
-/* The tiny tokenizer with special tokens of our own: `unit` repeated 1, 1 + step, 1 + 2 step, ... times up to `most`. */
+/* The tiny tokenizer with special tokens of our own: `unit` repeated 1, 1 + step, 1 + 2 step, ... times up to
+ * `most`. */
 static ts_tokenizer *with_specials(const char *unit, size_t most, size_t step, ts_token_kind kind) {
     ts_tokenizer *t = NULL;
     ts_buf ranks = {0}, s = {0};
@@ -87,7 +91,8 @@ static ts_tokenizer *with_specials(const char *unit, size_t most, size_t step, t
     with->byte_level = true;
     with->pre = TS_PRETOK_QWEN2;
     for (ts_token id = 0; id < t->vocab.n; id++) {
-        assert_ok(ts_vocab_set(&with->vocab, id, ts_vocab_text(&t->vocab, id), t->vocab.entry[id].len, TS_TOKEN_NORMAL, &err));
+        assert_ok(ts_vocab_set(&with->vocab, id, ts_vocab_text(&t->vocab, id), t->vocab.entry[id].len, TS_TOKEN_NORMAL,
+                               &err));
         with->vocab.entry[id].rank = t->vocab.entry[id].rank;
     }
     for (size_t n = 1; n <= most; n += step) {
@@ -156,14 +161,18 @@ static void test_growth(void **state) {
 /* One word as long as the text, and the runs over which the split patterns go back. */
 static void test_growth_of_words(void **state) {
     (void)state;
-    static const char *const units[] = {"a", "hello", " ", "\n", " \n", "\xE6\x97\xA5", "1", "\xCC\x81", "A", ".", "\xFF", "e\xCC\x81",
-                                        " \xC2\xA0", "'s", "\xC3\xA9 "};
+    static const char *const units[] = {"a",         "hello",    " ",        "\n", " \n",  "\xE6\x97\xA5",
+                                        "1",         "\xCC\x81", "A",        ".",  "\xFF", "e\xCC\x81",
+                                        " \xC2\xA0", "'s",       "\xC3\xA9 "};
     ts_buf json = {0}, model = {0};
     ts_tokenizer *t[2 + TS_PRETOK_KINDS];
     ts_buf ranks = {0};
-    assert_true(tiny_spm(&model, true, true, false) && tiny_spm_json(&json, "null",
-        "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"\xE2\x96\x81\"},{\"type\":\"Replace\",\"pattern\":"
-        "{\"String\":\" \"},\"content\":\"\xE2\x96\x81\"}]}") && tiny_tiktoken(&ranks));
+    assert_true(tiny_spm(&model, true, true, false) &&
+                tiny_spm_json(&json, "null",
+                              "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":"
+                              "\"\xE2\x96\x81\"},{\"type\":\"Replace\",\"pattern\":"
+                              "{\"String\":\" \"},\"content\":\"\xE2\x96\x81\"}]}") &&
+                tiny_tiktoken(&ranks));
     assert_ok(ts_tok_from_spm(&t[0], model.data, model.len, &err));
     assert_ok(ts_tok_from_json(&t[1], json.data, json.len, &err));
     for (int k = 0; k < TS_PRETOK_KINDS; k++)
@@ -232,7 +241,8 @@ static void test_origins(void **state) {
     expect(t, "{a<think>b}", "a *<think> b");
     expect(t, "<th{ink}>", "*<think>");
     expect(t, "<|end|>{<think>}<|end|>", "*<|end|> *<think> *<|end|>");
-    /* the template's token swallows white space around it, whose-ever it is: as when the text is tokenised as a whole */
+    /* the template's token swallows white space around it, whose-ever it is: as when the text is tokenised as a
+     * whole */
     expect(t, "{hello \n} <|pad|>{ \thello}", "hello *<|pad|> hello");
     expect(t, "{hello <|pad|> hello}", "hello   < | p a d | >  hello");
     ts_tokenizer_free(t);
@@ -255,7 +265,8 @@ static void test_border_within_the_longest(void **state) {
  * ranges make no difference. */
 static void test_random_origins(void **state) {
     (void)state;
-    static const char *const part[] = {"<|end|>", "<|bos|>", "<|", "end", "|>", "hello", " world", "<think>", "a", "12", "\n", "<|pad|>"};
+    static const char *const part[] = {"<|end|>", "<|bos|>", "<|", "end", "|>", "hello",
+                                       " world",  "<think>", "a",  "12",  "\n", "<|pad|>"};
     ts_tokenizer *t = tiny();
     ts_rng rng = ts_rng_seed(7);
     for (int round = 0; round < 2000; round++) {

@@ -46,7 +46,8 @@ static void refused(gguf_file base, const gguf_edit *edits, ts_status code, cons
     ts_model *m = NULL;
     ts_err err = {0};
     ts_status s = open_model(f, &g, &m, pool, &err);
-    if (s != code) fail_msg("%s: status %s, not %s: %s", edits[0].name, ts_status_name(s), ts_status_name(code), err.msg);
+    if (s != code)
+        fail_msg("%s: status %s, not %s: %s", edits[0].name, ts_status_name(s), ts_status_name(code), err.msg);
     assert_null(m);
     if (strncmp(err.msg, "test.gguf: ", 11)) fail_msg("\"%s\" does not begin with the file's name", err.msg);
     for (; *words; words++)
@@ -60,7 +61,8 @@ static void test_metadata(void **state) {
     (void)state;
     gguf_file f = zoo_file("yarn");
     static const char *const required[] = {"general.architecture", "llama.block_count", "llama.context_length",
-                                           "llama.embedding_length", "llama.feed_forward_length", "llama.attention.head_count",
+                                           "llama.embedding_length", "llama.feed_forward_length",
+                                           "llama.attention.head_count",
                                            "llama.attention.layer_norm_rms_epsilon"};
     for (size_t i = 0; i < sizeof required / sizeof *required; i++) {
         const gguf_edit e[] = {{.name = required[i], .what = EDIT_DROP}, {0}};
@@ -101,19 +103,24 @@ static void test_metadata(void **state) {
         float value;
         const char *word;
     } reals[] = {
-        {"llama.attention.layer_norm_rms_epsilon", NAN, "epsilon"}, {"llama.attention.layer_norm_rms_epsilon", -1, "epsilon"},
-        {"llama.rope.freq_base", 0, "freq_base"},                   {"llama.rope.freq_base", INFINITY, "freq_base"},
-        {"llama.rope.freq_base", -10000, "freq_base"},              {"llama.rope.scaling.factor", NAN, "scaling.factor"},
-        {"llama.rope.scaling.yarn_attn_factor", INFINITY, "yarn"},  {"llama.rope.freq_base", 1e-20f, "rope"},
+        {"llama.attention.layer_norm_rms_epsilon", NAN, "epsilon"},
+        {"llama.attention.layer_norm_rms_epsilon", -1, "epsilon"}, {"llama.rope.freq_base", 0, "freq_base"},
+        {"llama.rope.freq_base", INFINITY, "freq_base"}, {"llama.rope.freq_base", -10000, "freq_base"},
+        {"llama.rope.scaling.factor", NAN, "scaling.factor"},
+        {"llama.rope.scaling.yarn_attn_factor", INFINITY, "yarn"}, {"llama.rope.freq_base", 1e-20f, "rope"},
     };
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
         const gguf_edit e[] = {{.name = reals[i].key, .what = EDIT_F32, .f = reals[i].value}, {0}};
         refused(f, e, TS_E_FORMAT, (const char *const[]){reals[i].word, NULL});
     }
-    const char *const arch[] = {"\"mamba\"", "llama", "qwen3", NULL}, *const scaling[] = {"\"longrope\"", NULL}, *const number[] = {"head_count", NULL};
-    refused(f, (const gguf_edit[]){{.name = "general.architecture", .what = EDIT_STR, .s = "mamba"}, {0}}, TS_E_UNSUPP, arch);
-    refused(f, (const gguf_edit[]){{.name = "llama.rope.scaling.type", .what = EDIT_STR, .s = "longrope"}, {0}}, TS_E_UNSUPP, scaling);
-    refused(f, (const gguf_edit[]){{.name = "llama.attention.head_count", .what = EDIT_STR, .s = "many"}, {0}}, TS_E_FORMAT, number);
+    const char *const arch[] = {"\"mamba\"", "llama", "qwen3", NULL}, *const scaling[] = {"\"longrope\"", NULL},
+                      *const number[] = {"head_count", NULL};
+    refused(f, (const gguf_edit[]){{.name = "general.architecture", .what = EDIT_STR, .s = "mamba"}, {0}}, TS_E_UNSUPP,
+            arch);
+    refused(f, (const gguf_edit[]){{.name = "llama.rope.scaling.type", .what = EDIT_STR, .s = "longrope"}, {0}},
+            TS_E_UNSUPP, scaling);
+    refused(f, (const gguf_edit[]){{.name = "llama.attention.head_count", .what = EDIT_STR, .s = "many"}, {0}},
+            TS_E_FORMAT, number);
     ts_free(f.data);
 }
 
@@ -160,12 +167,22 @@ static void test_values(void **state) {
     float v[128];
     for (int i = 0; i < 128; i++) v[i] = 1;
     v[77] = NAN;
-    const char *const element[] = {"blk.1.ffn_norm.weight", "element 77", NULL}, *const freq[] = {"rope_freqs.weight", "element 20", NULL};
-    refused(f, (const gguf_edit[]){{.name = "blk.1.ffn_norm.weight", .what = EDIT_TENSOR, .type = TS_F32, .cols = 128, .data = v}, {0}}, TS_E_FORMAT, element);
+    const char *const element[] = {"blk.1.ffn_norm.weight", "element 77", NULL}, *const freq[] = {"rope_freqs.weight",
+                                                                                                  "element 20", NULL};
+    refused(f,
+            (const gguf_edit[]){
+                {.name = "blk.1.ffn_norm.weight", .what = EDIT_TENSOR, .type = TS_F32, .cols = 128, .data = v}, {0}},
+            TS_E_FORMAT, element);
     v[77] = INFINITY;
-    refused(f, (const gguf_edit[]){{.name = "blk.1.ffn_norm.weight", .what = EDIT_TENSOR, .type = TS_F32, .cols = 128, .data = v}, {0}}, TS_E_FORMAT, element);
+    refused(f,
+            (const gguf_edit[]){
+                {.name = "blk.1.ffn_norm.weight", .what = EDIT_TENSOR, .type = TS_F32, .cols = 128, .data = v}, {0}},
+            TS_E_FORMAT, element);
     v[20] = 0;
-    refused(f, (const gguf_edit[]){{.name = "rope_freqs.weight", .what = EDIT_TENSOR, .type = TS_F32, .cols = 32, .data = v}, {0}}, TS_E_FORMAT, freq);
+    refused(f,
+            (const gguf_edit[]){
+                {.name = "rope_freqs.weight", .what = EDIT_TENSOR, .type = TS_F32, .cols = 32, .data = v}, {0}},
+            TS_E_FORMAT, freq);
     ts_free(f.data);
 
     /* a scale that is Inf or NaN, in the first or the second field of a block, in any row */
@@ -188,15 +205,19 @@ static void test_values(void **state) {
         block[scales[i].at] = scales[i].low;
         if (strcmp(scales[i].model, "mxfp4")) block[scales[i].at + 1] = scales[i].high;
         const char *const words[] = {"blk.1.attn_k.weight", "scale", NULL};
-        refused(f, (const gguf_edit[]){{.name = "blk.1.attn_k.weight", .what = EDIT_TENSOR, .type = t->type, .rows = t->dim[1],
-                                        .cols = t->dim[0], .data = copy}, {0}}, TS_E_FORMAT, words);
+        refused(f,
+                (const gguf_edit[]){{.name = "blk.1.attn_k.weight", .what = EDIT_TENSOR, .type = t->type,
+                                     .rows = t->dim[1], .cols = t->dim[0], .data = copy},
+                                    {0}},
+                TS_E_FORMAT, words);
         free(copy);
         ts_gguf_close(g);
         ts_free(f.data);
     }
 }
 
-/* Inf and NaN in a matrix of floats, in the embedding of a model with its own output layer, in a bias: tensor, row and element. */
+/* Inf and NaN in a matrix of floats, in the embedding of a model with its own output layer, in a bias: tensor, row
+ * and element. */
 static void test_not_finite(void **state) {
     (void)state;
     static const struct {
@@ -224,12 +245,16 @@ static void test_not_finite(void **state) {
         const ts_dtype_info *info = ts_dtype_get(x->type);
         uint8_t *copy = malloc(x->bytes);
         memcpy(copy, x->data, x->bytes);
-        size_t at = t[i].row * ts_dtype_row_bytes(x->type, x->dim[0]) + t[i].column / (size_t)info->block * (size_t)info->block_bytes;
+        size_t at = t[i].row * ts_dtype_row_bytes(x->type, x->dim[0]) +
+                    t[i].column / (size_t)info->block * (size_t)info->block_bytes;
         if (t[i].says) memcpy(copy + at, t[i].byte, info->block == 1 ? (size_t)info->block_bytes : 2);
         else copy[at + 208] = 0, copy[at + 209] = 0xfc; /* Q6_K's scale stands at the end of its block */
         const char *const words[] = {t[i].tensor, t[i].says ? t[i].says : "row 9, element 0", NULL};
-        refused(f, (const gguf_edit[]){{.name = t[i].tensor, .what = EDIT_TENSOR, .type = x->type, .rows = x->n_dims == 2 ? x->dim[1] : 0,
-                                        .cols = x->dim[0], .data = copy}, {0}}, TS_E_FORMAT, words);
+        refused(f,
+                (const gguf_edit[]){{.name = t[i].tensor, .what = EDIT_TENSOR, .type = x->type,
+                                     .rows = x->n_dims == 2 ? x->dim[1] : 0, .cols = x->dim[0], .data = copy},
+                                    {0}},
+                TS_E_FORMAT, words);
         free(copy);
         ts_gguf_close(g);
         ts_free(f.data);
@@ -264,15 +289,21 @@ static void test_unused_tensors(void **state) {
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
         gguf_file f = zoo_file(t[i].model);
         const char *const words[] = {t[i].tensor, t[i].says, NULL};
-        refused(f, (const gguf_edit[]){{.name = t[i].tensor, .what = EDIT_TENSOR, .type = TS_F32, .rows = t[i].rows, .cols = t[i].cols}, {0}},
+        refused(f,
+                (const gguf_edit[]){
+                    {.name = t[i].tensor, .what = EDIT_TENSOR, .type = TS_F32, .rows = t[i].rows, .cols = t[i].cols},
+                    {0}},
                 TS_E_UNSUPP, words);
         ts_free(f.data);
     }
     /* the others are counted */
     gguf_file f = zoo_file("f32");
     const char *const more[] = {"blk.0.x", "and 1 more like it", NULL};
-    refused(f, (const gguf_edit[]){{.name = "blk.0.x", .what = EDIT_TENSOR, .type = TS_F32, .cols = 4},
-                                   {.name = "blk.0.y", .what = EDIT_TENSOR, .type = TS_F32, .cols = 4}, {0}}, TS_E_UNSUPP, more);
+    refused(f,
+            (const gguf_edit[]){{.name = "blk.0.x", .what = EDIT_TENSOR, .type = TS_F32, .cols = 4},
+                                {.name = "blk.0.y", .what = EDIT_TENSOR, .type = TS_F32, .cols = 4},
+                                {0}},
+            TS_E_UNSUPP, more);
     ts_free(f.data);
 }
 
@@ -303,16 +334,19 @@ static void check_key(const char *model, gguf_edit edit, const char *refused_wit
     ts_free(base.data);
 }
 
-/* Keys that change results are refused with key and value, unless they say what happens anyway; unknown ones are named. */
+/* Keys that change results are refused with key and value, unless they say what happens anyway; unknown ones are
+ * named. */
 static void test_keys(void **state) {
     (void)state;
 #define U(key, value) (gguf_edit){.name = key, .what = EDIT_U32, .u = value}
 #define F(key, value) (gguf_edit){.name = key, .what = EDIT_F32, .f = value}
 #define S(key, value) (gguf_edit){.name = key, .what = EDIT_STR, .s = value}
-    static const char *const zero[] = {"attn_logit_softcapping", "final_logit_softcapping", "attention.clamp_kqv", "attention.max_alibi_bias",
-                                       "rope.freq_base_swa", "rope.scaling.alpha", "rope.scaling.yarn_log_multiplier", "swiglu_clamp_exp",
-                                       "attention.temperature_scale", "pooling_type", "use_parallel_residual", "nextn_predict_layers",
-                                       "attention.q_lora_rank", "attention.key_length_mla", "ssm.state_size", "rope.dimension_sections"};
+    static const char *const zero[] = {"attn_logit_softcapping", "final_logit_softcapping", "attention.clamp_kqv",
+                                       "attention.max_alibi_bias", "rope.freq_base_swa", "rope.scaling.alpha",
+                                       "rope.scaling.yarn_log_multiplier", "swiglu_clamp_exp",
+                                       "attention.temperature_scale", "pooling_type", "use_parallel_residual",
+                                       "nextn_predict_layers", "attention.q_lora_rank", "attention.key_length_mla",
+                                       "ssm.state_size", "rope.dimension_sections"};
     char key[96];
     for (size_t i = 0; i < sizeof zero / sizeof *zero; i++) {
         snprintf(key, sizeof key, "llama.%s", zero[i]);
@@ -366,7 +400,9 @@ static void test_attention_scale(void **state) {
     ts_err err;
     const float value[] = {-1, 0, 0.17677669f, 0.5f}; /* -1: no key; 1 / sqrt(32) */
     for (int i = 0; i < 4; i++) {
-        gguf_file f = gguf_edited(base, (const gguf_edit[]){{.name = i ? "llama.attention.scale" : "x", .what = EDIT_F32, .f = value[i]}, {0}});
+        gguf_file f = gguf_edited(
+            base,
+            (const gguf_edit[]){{.name = i ? "llama.attention.scale" : "x", .what = EDIT_F32, .f = value[i]}, {0}});
         ts_gguf *g;
         ts_model *m;
         assert_ok(open_model(f, &g, &m, pool, &err));
@@ -376,7 +412,8 @@ static void test_attention_scale(void **state) {
         ts_free(f.data);
     }
     const char *const words[] = {"attention.scale", NULL};
-    refused(base, (const gguf_edit[]){{.name = "llama.attention.scale", .what = EDIT_F32, .f = -0.5f}, {0}}, TS_E_FORMAT, words);
+    refused(base, (const gguf_edit[]){{.name = "llama.attention.scale", .what = EDIT_F32, .f = -0.5f}, {0}},
+            TS_E_FORMAT, words);
     ts_free(base.data);
     ts_pool_free(pool);
 }
@@ -395,10 +432,13 @@ static void test_counts(void **state) {
     assert_string_equal(m->c.arch, "llama");
     assert_int_equal(m->c.n_vocab, 272);
     assert_true(m->head.tensor == m->embed);
-    /* per layer: q k o gate up Q4_K; v Q4_K, in the second layer Q5_0; down has rows of 352, no 256-blocks: Q8_0, and Q5_0 in
-     * the second; the head Q6_K. Rows are multiples of 16 everywhere, so that packed weights are as large as the file's. */
-    size_t q4k = ts_dtype_row_bytes(TS_Q4_K, 256), want = 2 * q4k * (256 + 128 + 256 + 352 * 2) + 128 * q4k + 128 * ts_dtype_row_bytes(TS_Q5_0, 256);
-    want += 256 * (ts_dtype_row_bytes(TS_Q8_0, 352) + ts_dtype_row_bytes(TS_Q5_0, 352)) + 272 * ts_dtype_row_bytes(TS_Q6_K, 256);
+    /* per layer: q k o gate up Q4_K; v Q4_K, in the second layer Q5_0; down has rows of 352, no 256-blocks: Q8_0,
+     * and Q5_0 in the second; the head Q6_K. Rows are multiples of 16 everywhere, so that packed weights are as
+     * large as the file's. */
+    size_t q4k = ts_dtype_row_bytes(TS_Q4_K, 256),
+           want = 2 * q4k * (256 + 128 + 256 + 352 * 2) + 128 * q4k + 128 * ts_dtype_row_bytes(TS_Q5_0, 256);
+    want += 256 * (ts_dtype_row_bytes(TS_Q8_0, 352) + ts_dtype_row_bytes(TS_Q5_0, 352)) +
+            272 * ts_dtype_row_bytes(TS_Q6_K, 256);
     const size_t got = ts_model_token_bytes(m), groups = 2 * (256 + 128 * 2 + 256 + 352 * 2 + 256) / 16 + 17;
     assert_true(got >= want && got < want + groups * 64); /* a group's head region is whole lines */
     assert_true(m->packed.bytes >= got);
@@ -518,10 +558,10 @@ static void test_alloc(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_metadata), cmocka_unit_test(test_tensors), cmocka_unit_test(test_values), cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_unused_tensors), cmocka_unit_test(test_keys), cmocka_unit_test(test_attention_scale),
-        cmocka_unit_test(test_counts),   cmocka_unit_test(test_cancel),  cmocka_unit_test(test_spans),
-        cmocka_unit_test(test_alloc),
+        cmocka_unit_test(test_metadata),        cmocka_unit_test(test_tensors),        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_not_finite),      cmocka_unit_test(test_unused_tensors), cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_attention_scale), cmocka_unit_test(test_counts),         cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_spans),           cmocka_unit_test(test_alloc),
     };
     return cmocka_run_group_tests_name("model", tests, NULL, NULL);
 }

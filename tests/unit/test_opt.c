@@ -43,12 +43,15 @@ static void release(values *v) {
     ts_free(v->rest.item);
 }
 
-#define PARSE(v, ...) parse(v, (int)(sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *)), (const char *[]){__VA_ARGS__})
+#define PARSE(v, ...) \
+    parse(v, (int)(sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *)), (const char *[]){__VA_ARGS__})
 
 static void test_forms(void **state) {
     (void)state;
     values v;
-    assert_int_equal(PARSE(&v, "-q", "--no-on", "--no-off", "-p", "a", "--number=12", "--real", "0.5", "x", "-", "--", "-y"), CLI_OK);
+    assert_int_equal(PARSE(&v, "-q", "--no-on", "--no-off", "-p", "a", "--number=12", "--real", "0.5", "x", "-", "--",
+                           "-y"),
+                     CLI_OK);
     assert_true(v.flag && !v.on && v.no_off); /* a flag stores true, whatever it is called */
     assert_string_equal(v.text, "a");
     assert_int_equal(v.number, 12);
@@ -74,7 +77,8 @@ static void test_forms(void **state) {
 static void test_names(void **state) {
     (void)state;
     static const char *const forms[][2] = {
-        {"-sys", "x"}, {"--sys", "x"}, {"-sys=x"}, {"--the-text", "x"}, {"--the_text=x"}, {"-the_text", "x"}, {"-prompt", "x"}, {"-p=x"},
+        {"-sys", "x"},    {"--sys", "x"},     {"-sys=x"},       {"--the-text", "x"},
+        {"--the_text=x"}, {"-the_text", "x"}, {"-prompt", "x"}, {"-p=x"},
     };
     values v;
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
@@ -83,7 +87,8 @@ static void test_names(void **state) {
         assert_int_equal(v.rest.n, 0);
         release(&v);
     }
-    static const char *const numbers[][2] = {{"-n5"}, {"-n=5"}, {"-n", "5"}, {"-n+5"}, {"--top_number", "5"}, {"-number=5"}};
+    static const char *const numbers[][2] = {{"-n5"},      {"-n=5"}, {"-n", "5"}, {"-n+5"}, {"--top_number", "5"},
+                                             {"-number=5"}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         assert_int_equal(parse(&v, numbers[i][1] ? 2 : 1, numbers[i]), CLI_OK);
         assert_int_equal(v.number, 5);
@@ -98,12 +103,11 @@ static void test_names(void **state) {
 static void test_refused(void **state) {
     (void)state;
     static const char *const bad[][3] = {
-        {"--prom"},        {"-x"},           {"--"},           {"-n"},         {"-n", "abc"},        {"-n", ""},
-        {"-n", "1x"},      {"-n", "101"},    {"-n", "-2"},     {"--number=1e3"}, {"-n", "99999999999999999999"},
-        {"--real", "nan"}, {"--real", "inf"}, {"--real", "1.5"}, {"--real", "x"}, {"--quiet=1"},     {"-q1"},
-        {"--Heading"},     {"---quiet"},     {"--\033[31m"}, {"-pabc"},     {"-ngl", "99"},      {"-nabc"},        {"--syst"},
-        {"-q5"},           {"--n", "5"},     {"-=5"},        {"--=5"},      {"--word", "four"},  {"--word", "on"}, {"--word", ""},
-        {"-n5x"},          {"-fa", "on"},    {"--no-on=1"},  {"-N", "5"},
+        {"--prom"}, {"-x"}, {"--"}, {"-n"}, {"-n", "abc"}, {"-n", ""}, {"-n", "1x"}, {"-n", "101"}, {"-n", "-2"},
+        {"--number=1e3"}, {"-n", "99999999999999999999"}, {"--real", "nan"}, {"--real", "inf"}, {"--real", "1.5"},
+        {"--real", "x"}, {"--quiet=1"}, {"-q1"}, {"--Heading"}, {"---quiet"}, {"--\033[31m"}, {"-pabc"},
+        {"-ngl", "99"}, {"-nabc"}, {"--syst"}, {"-q5"}, {"--n", "5"}, {"-=5"}, {"--=5"}, {"--word", "four"},
+        {"--word", "on"}, {"--word", ""}, {"-n5x"}, {"-fa", "on"}, {"--no-on=1"}, {"-N", "5"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         values v;
@@ -139,7 +143,8 @@ static void test_message(void **state) {
     assert_string_equal(err.msg, "-w: \"tow\" is not known; did you mean two? Known: one, two, three");
     assert_status(cli_opt_set(&o, "-w", "seven", &err), TS_E_INVAL);
     assert_string_equal(err.msg, "-w: \"seven\" is not known; known: one, two, three");
-    const cli_opt open = {CLI_STR, 0, "word", "W", &word, 0, 0, "word", .values = "one ..."}, file = {CLI_STR, 0, "f", "F", &word, 0, 0, "f", .values = "@file"};
+    const cli_opt open = {CLI_STR, 0, "word", "W", &word, 0, 0, "word", .values = "one ..."},
+                  file = {CLI_STR, 0, "f", "F", &word, 0, 0, "f", .values = "@file"};
     assert_ok(cli_opt_set(&open, "-w", "seven", &err));
     assert_ok(cli_opt_set(&file, "-f", "seven", &err));
 }
@@ -170,24 +175,27 @@ static void test_nearest(void **state) {
     static const char *const known[] = {"temp", "top-k", "top-p", "threads", "kv", "chat-template", "n"};
     static const struct {
         const char *typed, *meant;
-    } pairs[] = {{"tmep", "temp"},        {"tmp", "temp"},      {"top_q", "top-k"}, {"thread", "threads"}, {"kw", NULL}, {"kvs", "kv"},
-                 {"chat", "chat-template"}, {"hat-tmplate", "chat-template"}, {"x", NULL},          {"", NULL},   {"frobnicate", NULL}, {"thr", "threads"}};
+    } pairs[] = {{"tmep", "temp"}, {"tmp", "temp"}, {"top_q", "top-k"},        {"thread", "threads"},
+                 {"kw", NULL},     {"kvs", "kv"},   {"chat", "chat-template"}, {"hat-tmplate", "chat-template"},
+                 {"x", NULL},      {"", NULL},      {"frobnicate", NULL},      {"thr", "threads"}};
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         cli_nearest near = {.word = pairs[i].typed, .len = strlen(pairs[i].typed)};
         for (size_t k = 0; k < sizeof known / sizeof *known; k++) cli_nearest_offer(&near, known[k], strlen(known[k]));
         if (!pairs[i].meant != !near.found || (near.found && strcmp(near.found, pairs[i].meant) != 0))
-            fail_msg("%s: %s, not %s", pairs[i].typed, near.found ? near.found : "nothing", pairs[i].meant ? pairs[i].meant : "nothing");
+            fail_msg("%s: %s, not %s", pairs[i].typed, near.found ? near.found : "nothing",
+                     pairs[i].meant ? pairs[i].meant : "nothing");
     }
 }
 
-/* ---- the tables of all commands --------------------------------------------------------------------------------- */
+/* ---- the tables of all commands ---------------------------------------------------------------------------------- */
 
 struct seen {
     size_t commands, options;
 };
 
-/* No name and no letter stands for two options of a command, each can be found by all its names, and what is not an option of
- * Tessera's own is not promised to be one: a foreign name that a table has is only there for the other commands. */
+/* No name and no letter stands for two options of a command, each can be found by all its names, and what is not an
+ * option of Tessera's own is not promised to be one: a foreign name that a table has is only there for the other
+ * commands. */
 static void see(void *ud, const cli_command *cmd, const cli_opt *opts) {
     struct seen *s = ud;
     s->commands++;

@@ -117,9 +117,11 @@ static void test_invalid(void **state) {
 
 /* Text that is rich in what the patterns look at. */
 static size_t random_text(ts_rng *rng, char *out, int style) {
-    static const char *const parts[] = {" ",  "  ", "\n",  "\r\n", "\t", "'",  "'s", "'LL", "'Re", "a", "Z",  "the", "1", "12",
-                                        "345", "!",  "...", "(",    "\"", "\v", "\0", "_",   "/",   "é", "日", "٣",   "\xC2\xA0",
-                                        "\xE2\x80\xA8", "\xC2\x85", "\xCC\x81", "ſ", "🦙", "\xFF", "\xE6\x97", "ǅ", "ⅷ"};
+    static const char *const parts[] = {" ",        "  ",       "\n",  "\r\n", "\t",   "'",        "'s",
+                                        "'LL",      "'Re",      "a",   "Z",    "the",  "1",        "12",
+                                        "345",      "!",        "...", "(",    "\"",   "\v",       "\0",
+                                        "_",        "/",        "é",   "日",   "٣",    "\xC2\xA0", "\xE2\x80\xA8",
+                                        "\xC2\x85", "\xCC\x81", "ſ",   "🦙", "\xFF", "\xE6\x97", "ǅ", "ⅷ"};
     size_t ascii = 23, all = sizeof parts / sizeof *parts, n = 0;
     size_t want = ts_rng_below(rng, 40);
     for (size_t i = 0; i < want; i++) {

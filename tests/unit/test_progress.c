@@ -22,10 +22,12 @@ static void test_text(void **state) {
         {0, 100, 0, 20, 0, 0, 0, "tokens", "work: 0 of 100 tokens, 2 s so far"}, /* nothing to reckon from */
         {50, 100, 5, 20, 0, 0, 0, "tokens", "work: 50 of 100 tokens, 2 s so far"}, /* too little */
         {50, 100, 100, 100, 0, 0, 0, "tokens", "work: 50 of 100 tokens, 10 s left"},
-        {50, 100, 100, 140, 0, 0, 0, "tokens", "work: 50 of 100 tokens, 6 s left"}, /* it counts down between the steps */
+        /* it counts down between the steps */
+        {50, 100, 100, 140, 0, 0, 0, "tokens", "work: 50 of 100 tokens, 6 s left"},
         {50, 100, 100, 199, 0, 0, 0, "tokens", "work: 50 of 100 tokens, 1 s left"},
         {50, 100, 100, 220, 0, 0, 0, "tokens", "work: 50 of 100 tokens, 1 s left"},
-        {50, 100, 100, 300, 0, 0, 0, "tokens", "work: 50 of 100 tokens, 30 s so far"}, /* the forecast was wrong: none */
+        /* the forecast was wrong: none */
+        {50, 100, 100, 300, 0, 0, 0, "tokens", "work: 50 of 100 tokens, 30 s so far"},
         {2, 100, 100, 100, 0, 0, 0, "tokens", "work: 2 of 100 tokens, 8 min left"},
         {1, 10000, 100, 100, 0, 0, 0, "tokens", "work: 1 of 10000 tokens, 27.8 h left"},
         {0, 4, 0, 20, 1000, 0, 0, "ops", "work: 0 of 4 ops, 98 s left"}, /* as it was reckoned beforehand */
@@ -35,14 +37,16 @@ static void test_text(void **state) {
         {10, 50, 100, 100, 0, 30, 80, "tokens", "work: 40 of 80 tokens, 10 s left"}, /* a part of something larger */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const cli_progress p = {.what = "work", .unit = cases[i].unit, .begin_ns = begin, .guess_ns = cases[i].guess * second / 10,
-                                .done = cases[i].done, .all = cases[i].all, .step_ns = begin + cases[i].step * second / 10,
-                                .before = cases[i].before, .whole = cases[i].whole};
+        const cli_progress p = {.what = "work", .unit = cases[i].unit, .begin_ns = begin,
+                                .guess_ns = cases[i].guess * second / 10, .done = cases[i].done, .all = cases[i].all,
+                                .step_ns = begin + cases[i].step * second / 10, .before = cases[i].before,
+                                .whole = cases[i].whole};
         char text[100];
         cli_progress_text(&p, begin + cases[i].now * second / 10, text, sizeof text);
         assert_string_equal(text, cases[i].want);
     }
-    const cli_progress small = {.what = "work", .unit = "MiB", .per_unit = 1 << 20, .begin_ns = begin, .step_ns = begin, .done = 1000, .all = 4000};
+    const cli_progress small = {.what = "work", .unit = "MiB", .per_unit = 1 << 20, .begin_ns = begin,
+                                .step_ns = begin, .done = 1000, .all = 4000};
     char text[100];
     cli_progress_text(&small, begin + 2 * second, text, sizeof text);
     assert_string_equal(text, "work: 25 %, 2 s so far"); /* not 0 of 0 MiB */
@@ -100,7 +104,8 @@ static void test_log(void **state) {
             assert_true(got > 0);
             n += (size_t)got;
         }
-        const char *line = strstr(text, "loading"), *third = strstr(text, line ? "\rtessera: third\r\n" : "tessera: third\r\n");
+        const char *line = strstr(text, "loading"),
+                   *third = strstr(text, line ? "\rtessera: third\r\n" : "tessera: third\r\n");
         if (!third) fail_msg("%s", text);
         close(end);
     }

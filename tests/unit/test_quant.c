@@ -344,14 +344,16 @@ static void test_not_finite(void **state) {
         for (int i = 0; i <= N_TYPES; i++) {
             const ts_dtype type = i < N_TYPES ? types[i].type : TS_F32;
             const ts_dtype_info *info = ts_dtype_get(type);
-            const size_t block = (size_t)info->block, bytes = (size_t)info->block_bytes, n_block = 1 + ts_rng_below(&rng, BLOCKS), n = n_block * block;
+            const size_t block = (size_t)info->block, bytes = (size_t)info->block_bytes,
+                         n_block = 1 + ts_rng_below(&rng, BLOCKS), n = n_block * block;
             for (size_t k = 0; k < n_block * bytes; k++) raw[1 + k] = (uint8_t)ts_rng_u32(&rng);
             if (type == TS_MXFP4) /* the upper end, where it matters */
                 for (size_t k = 0; k < n_block; k++) raw[1 + k * bytes] = (uint8_t)(255 - ts_rng_below(&rng, 60));
             ts_dequant(type, raw + 1, out, n); /* + 1: no alignment is needed */
             size_t want = n;
             for (size_t k = 0; k < n && want == n; k++)
-                if (!isfinite(out[k]) || (type == TS_MXFP4 && raw[1 + k / block * bytes] == 255)) want = k / block * block;
+                if (!isfinite(out[k]) || (type == TS_MXFP4 && raw[1 + k / block * bytes] == 255))
+                    want = k / block * block;
             size_t got = ts_find_not_finite(type, raw + 1, n);
             if (got != want) fail_msg("%s: %zu of %zu, not %zu", info->name, got, n, want);
             *(want < n ? &found : &clean) += 1;

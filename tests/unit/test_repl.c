@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- lines to messages ------------------------------------------------------------------------------------------ */
+/* ---- lines to messages ------------------------------------------------------------------------------------------- */
 
 static void test_input(void **state) {
     (void)state;
@@ -84,13 +84,14 @@ static bool input_body(void *ud) {
     cli_input in = {0};
     static char long_line[300];
     memset(long_line, 'a', sizeof long_line);
-    bool ok = cli_input_line(&in, "\"\"\"", 3) && cli_input_line(&in, long_line, sizeof long_line) && cli_input_line(&in, "\"\"\"", 3);
+    bool ok = cli_input_line(&in, "\"\"\"", 3) && cli_input_line(&in, long_line, sizeof long_line) &&
+              cli_input_line(&in, "\"\"\"", 3);
     assert_int_equal(in.state, ok ? CLI_INPUT_WHOLE : CLI_INPUT_EMPTY);
     cli_input_free(&in);
     return ok;
 }
 
-/* ---- history ---------------------------------------------------------------------------------------------------- */
+/* ---- history ----------------------------------------------------------------------------------------------------- */
 
 struct entries {
     char last[100], first[100];

@@ -9,8 +9,9 @@
 static const long double PI = 0xc.90fdaa22168c235p-2L;
 
 static ts_model_config config(uint32_t n_rot, float base) {
-    return (ts_model_config){.head_dim = n_rot, .n_rot = n_rot, .rope_base = base, .rope_factor = 1, .rope_ctx_orig = 4096,
-                             .n_ctx_train = 4096, .yarn_ext = 1, .yarn_attn = 1, .yarn_beta_fast = 32, .yarn_beta_slow = 1};
+    return (ts_model_config){.head_dim = n_rot, .n_rot = n_rot, .rope_base = base, .rope_factor = 1,
+                             .rope_ctx_orig = 4096, .n_ctx_train = 4096, .yarn_ext = 1, .yarn_attn = 1,
+                             .yarn_beta_fast = 32, .yarn_beta_slow = 1};
 }
 
 /* YaRN, section 3.2 and A.2: pairs that turn more than beta_fast times within the trained context keep their frequency,
@@ -38,14 +39,17 @@ static void check(const ts_model_config *c, const float *factors) {
     float cs[256];
     assert_ok(ts_rope_init(&r, c, factors, &err));
     assert_int_equal(r.n_rot, c->n_rot);
-    long double scale = c->rope_scaling == TS_ROPE_YARN ? (long double)c->yarn_attn * (1 + 0.1L * logl((long double)c->rope_factor)) : 1;
+    long double scale = c->rope_scaling == TS_ROPE_YARN
+                            ? (long double)c->yarn_attn * (1 + 0.1L * logl((long double)c->rope_factor))
+                            : 1;
     for (size_t k = 0; k < sizeof positions / sizeof *positions; k++) {
         ts_rope_angles(&r, positions[k], cs);
         for (uint32_t i = 0; i < c->n_rot / 2; i++) {
             long double f = plain_frequency(c, factors, i), angle = positions[k] * f;
             /* the frequency is a double with a relative error of a few 1e-16, which the position multiplies */
             long double bound = 1e-7L + angle * 1e-14L;
-            if (fabsl((long double)cs[i] - cosl(angle) * scale) > bound || fabsl((long double)cs[c->n_rot / 2 + i] - sinl(angle) * scale) > bound)
+            if (fabsl((long double)cs[i] - cosl(angle) * scale) > bound ||
+                fabsl((long double)cs[c->n_rot / 2 + i] - sinl(angle) * scale) > bound)
                 fail_msg("position %u, pair %u of %u: %g %g, not %Lg %Lg", positions[k], i, c->n_rot, (double)cs[i],
                          (double)cs[c->n_rot / 2 + i], cosl(angle) * scale, sinl(angle) * scale);
         }

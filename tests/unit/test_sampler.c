@@ -20,7 +20,8 @@ static ts_sampler *make(const ts_sampler_opts *o, uint32_t n) {
     return s;
 }
 
-/* ---- the plain implementation: probabilities of all tokens under the options, in the order that tessera.h documents -- */
+/* ---- the plain implementation: probabilities of all tokens under the options, in the order that tessera.h documents
+ * -- */
 
 typedef struct entry {
     double logit, p;
@@ -49,16 +50,19 @@ static void normalise(entry *e, int n, double temperature) {
     for (int i = 0; i < n; i++) e[i].p /= sum;
 }
 
-static void plain_probabilities(const ts_sampler_opts *o, const float *logits, int n, const ts_token *history, size_t n_history, double *p) {
+static void plain_probabilities(const ts_sampler_opts *o, const float *logits, int n, const ts_token *history,
+                                size_t n_history, double *p) {
     static entry e[MAX_VOCAB];
     for (int i = 0; i < n; i++) e[i] = (entry){.logit = (double)logits[i], .id = i, .kept = true};
     for (size_t i = 0; i < o->n_bias; i++) e[o->bias[i].token].logit += (double)o->bias[i].bias;
-    size_t window = o->penalty_window < 0 || (size_t)o->penalty_window > n_history ? n_history : (size_t)o->penalty_window;
+    size_t window =
+        o->penalty_window < 0 || (size_t)o->penalty_window > n_history ? n_history : (size_t)o->penalty_window;
     for (int id = 0; id < n; id++) {
         int count = 0;
         for (size_t i = n_history - window; i < n_history; i++) count += history[i] == id;
         if (!count) continue;
-        e[id].logit = e[id].logit > 0 ? e[id].logit / (double)o->repeat_penalty : e[id].logit * (double)o->repeat_penalty;
+        e[id].logit =
+            e[id].logit > 0 ? e[id].logit / (double)o->repeat_penalty : e[id].logit * (double)o->repeat_penalty;
         e[id].logit -= count * (double)o->frequency_penalty + (double)o->presence_penalty;
     }
     qsort(e, (size_t)n, sizeof *e, by_logit);
@@ -73,7 +77,9 @@ static void plain_probabilities(const ts_sampler_opts *o, const float *logits, i
         while (mass < (double)o->typical_p) {
             int best = -1;
             for (int i = 0; i < n; i++)
-                if (e[i].kept && !taken[i] && (best < 0 || fabs(-log(e[i].p) - entropy) < fabs(-log(e[best].p) - entropy))) best = i;
+                if (e[i].kept && !taken[i] &&
+                    (best < 0 || fabs(-log(e[i].p) - entropy) < fabs(-log(e[best].p) - entropy)))
+                    best = i;
             if (best < 0) break;
             taken[best] = true;
             mass += e[best].p;
@@ -99,11 +105,12 @@ static void plain_probabilities(const ts_sampler_opts *o, const float *logits, i
     for (int i = 0; i < n; i++) p[i] = e[i].p;
 }
 
-/* ---- distributions ------------------------------------------------------------------------------------------------ */
+/* ---- distributions ----------------------------------------------------------------------------------------------- */
 
 /* Draw many times and compare the counts with the plain probabilities: tokens with p = 0 never come, and chi-square
  * over the others stays below a bound that the fixed seeds keep. */
-static void check_distribution(const char *what, ts_sampler_opts o, const float *logits, int n, const ts_token *history, size_t n_history) {
+static void check_distribution(const char *what, ts_sampler_opts o, const float *logits, int n, const ts_token *history,
+                               size_t n_history) {
     enum { DRAWS = 10000 };
     static double p[MAX_VOCAB];
     static int count[MAX_VOCAB];
@@ -126,7 +133,8 @@ static void check_distribution(const char *what, ts_sampler_opts o, const float 
     }
     if (rest_p * DRAWS >= 5) chi += (rest - rest_p * DRAWS) * (rest - rest_p * DRAWS) / (rest_p * DRAWS), degrees++;
     /* mean `degrees`, deviation sqrt(2 degrees) */
-    if (degrees > 0 && chi > degrees + 4 * sqrt(2.0 * degrees) + 4) fail_msg("%s: chi-square %.1f with %d degrees of freedom", what, chi, degrees);
+    if (degrees > 0 && chi > degrees + 4 * sqrt(2.0 * degrees) + 4)
+        fail_msg("%s: chi-square %.1f with %d degrees of freedom", what, chi, degrees);
     if (degrees <= 0 && kept > 1) fail_msg("%s: nothing to measure", what);
 }
 
@@ -169,8 +177,9 @@ static void test_distributions(void **state) {
     CASE("negative penalties", c.frequency_penalty = -0.3f, c.presence_penalty = -0.5f, c.penalty_window = -1);
     CASE("penalty window 0", c.repeat_penalty = 2, c.penalty_window = 0);
     CASE("bias", c.bias = bias, c.n_bias = 4);
-    CASE("everything", c.bias = bias, c.n_bias = 4, c.repeat_penalty = 1.2f, c.frequency_penalty = 0.1f, c.presence_penalty = 0.2f,
-         c.penalty_window = 40, c.top_k = 60, c.typical_p = 0.95f, c.top_p = 0.9f, c.min_p = 0.02f, c.temperature = 0.8f);
+    CASE("everything", c.bias = bias, c.n_bias = 4, c.repeat_penalty = 1.2f, c.frequency_penalty = 0.1f,
+         c.presence_penalty = 0.2f, c.penalty_window = 40, c.top_k = 60, c.typical_p = 0.95f, c.top_p = 0.9f,
+         c.min_p = 0.02f, c.temperature = 0.8f);
     ts_sampler_opts d = ts_sampler_defaults();
     check_distribution("defaults", d, logits, N, history, 50);
 #undef CASE
@@ -210,7 +219,7 @@ static void test_kept_sets(void **state) {
     }
 }
 
-/* ---- single points ------------------------------------------------------------------------------------------------ */
+/* ---- single points ----------------------------------------------------------------------------------------------- */
 
 static void test_greedy(void **state) {
     (void)state;
@@ -218,8 +227,10 @@ static void test_greedy(void **state) {
     o.temperature = 0;
     o.top_k = 1, o.top_p = 0.1f, o.min_p = 1, o.typical_p = 0.1f; /* have no say */
     ts_sampler *s = make(&o, 6);
-    const float ties[6] = {1, 3, 2, 3, 3, -1}, nan[6] = {NAN, -5, NAN, -4, -4, NAN}, all_nan[6] = {NAN, NAN, NAN, NAN, NAN, NAN};
-    const float inf[6] = {1, 2, INFINITY, INFINITY, 5, -1}, none[6] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY};
+    const float ties[6] = {1, 3, 2, 3, 3, -1}, nan[6] = {NAN, -5, NAN, -4, -4, NAN},
+                all_nan[6] = {NAN, NAN, NAN, NAN, NAN, NAN};
+    const float inf[6] = {1, 2, INFINITY, INFINITY, 5, -1},
+                none[6] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY};
     assert_int_equal(ts_sampler_next(s, ties, NULL, 0), 1); /* the lowest id of equals */
     assert_int_equal(ts_sampler_next(s, nan, NULL, 0), -1); /* logits that are not numbers choose nothing */
     assert_int_equal(ts_sampler_next(s, all_nan, NULL, 0), -1);
@@ -239,7 +250,8 @@ static void test_greedy(void **state) {
     assert_int_equal(ts_sampler_next(s, ties, history, 3), 1); /* 1 is outside the window of two */
     assert_int_equal(ts_sampler_next(s, ties, history, 2), 4);
     assert_int_equal(ts_sampler_next(s, ties, history, 0), 1); /* nothing of the calls before is left */
-    const ts_token wild[] = {1, 6, INT32_MAX, -1, INT32_MIN, 3}; /* no tokens of this vocabulary, in a window of two and of all */
+    /* no tokens of this vocabulary, in a window of two and of all */
+    const ts_token wild[] = {1, 6, INT32_MAX, -1, INT32_MIN, 3};
     assert_int_equal(ts_sampler_next(s, ties, wild, 5), 1);
     assert_int_equal(ts_sampler_next(s, ties, wild, 6), 1);
     ts_sampler_free(s);
@@ -259,7 +271,10 @@ static void test_bad_logits(void **state) {
         bool nan = false, some = false;
         for (int i = 0; i < N; i++) {
             uint64_t kind = ts_rng_below(&rng, round % 4 == 0 ? 2 : 4);
-            logits[i] = kind == 0 ? NAN : kind == 1 ? -INFINITY : kind == 2 && round % 3 == 0 ? INFINITY : (float)ts_rng_gauss(&rng) * 1e30f;
+            logits[i] = kind == 0                     ? NAN
+                        : kind == 1                   ? -INFINITY
+                        : kind == 2 && round % 3 == 0 ? INFINITY
+                                                      : (float)ts_rng_gauss(&rng) * 1e30f;
             if (round % 5 == 0 && isnan(logits[i])) logits[i] = -INFINITY;
             nan |= isnan(logits[i]);
             some |= logits[i] > -INFINITY;

@@ -1,4 +1,5 @@
-/* session: what sync and score promise when things go wrong, reuse, statistics, no allocation while tokens go through. */
+/* session: what sync and score promise when things go wrong, reuse, statistics, no allocation while tokens go
+ * through. */
 #include "support/alloc_fail.h"
 #include "support/gguf_edit.h"
 #include "support/test.h"
@@ -171,7 +172,8 @@ static bool progress(void *ud, uint64_t done, uint64_t all) {
     return p->left-- > 0;
 }
 
-/* Stopped at every place where a prompt can be stopped: what remains is a prefix, and the session goes on from there. */
+/* Stopped at every place where a prompt can be stopped: what remains is a prefix, and the session goes on from
+ * there. */
 static void test_cancel(void **state) {
     (void)state;
     ts_err err;
@@ -302,8 +304,10 @@ static ts_engine *scaled(const char *tensor, float by, void **file) {
     const size_t n = t->bytes / sizeof(float);
     float *v = malloc(t->bytes);
     for (size_t i = 0; i < n; i++) v[i] = ((const float *)t->data)[i] * by;
-    gguf_file out = gguf_edited(in, (const gguf_edit[]){{.name = tensor, .what = EDIT_TENSOR, .type = TS_F32, .rows = t->n_dims == 2 ? t->dim[1] : 0,
-                                                         .cols = t->dim[0], .data = v}, {0}});
+    gguf_file out = gguf_edited(in, (const gguf_edit[]){{.name = tensor, .what = EDIT_TENSOR, .type = TS_F32,
+                                                         .rows = t->n_dims == 2 ? t->dim[1] : 0, .cols = t->dim[0],
+                                                         .data = v},
+                                                        {0}});
     assert_ok(ts_engine_open_memory(&e, out.data, out.len, &(ts_engine_opts){.n_threads = 2}, &err));
     *file = out.data;
     free(v);
@@ -347,7 +351,8 @@ static void test_overflow(void **state) {
             size_t seen = 0;
             assert_ok(ts_session_new(&s, e, &(ts_session_opts){.n_ctx = 64, .kv = (ts_kv_type)kv}, &err));
             for (int score = 0; score < 2; score++) {
-                ts_status st = score ? ts_session_score(s, prompt, 20, accept, &seen, &err) : ts_session_sync(s, prompt, 20, &err);
+                ts_status st =
+                    score ? ts_session_score(s, prompt, 20, accept, &seen, &err) : ts_session_sync(s, prompt, 20, &err);
                 if (kv == TS_KV_F32 && t[i].f32_ok) {
                     assert_ok(st);
                     continue;

@@ -101,7 +101,8 @@ static void test_specials(void **state) {
 }
 
 static size_t random_text(ts_rng *rng, char *out) {
-    static const char *const parts[] = {" ", "the", "and", "a", "t", "h", "er", "in", "1", "z", "日", "é", "\xFF", "  ", ".", "x"};
+    static const char *const parts[] = {" ", "the", "and", "a", "t",    "h",  "er", "in",
+                                        "1", "z",   "日",  "é", "\xFF", "  ", ".",  "x"};
     size_t n = 0;
     for (uint64_t i = ts_rng_below(rng, 30); i > 0; i--) {
         const char *p = parts[ts_rng_below(rng, sizeof parts / sizeof *parts)];
@@ -191,7 +192,8 @@ static void test_json_form(void **state) {
 static void test_split_spaces(void **state) {
     (void)state;
     ts_buf json = {0};
-    assert_true(tiny_spm_json(&json, "{\"type\":\"Metaspace\",\"replacement\":\"▁\",\"add_prefix_space\":true}", "null"));
+    assert_true(
+        tiny_spm_json(&json, "{\"type\":\"Metaspace\",\"replacement\":\"▁\",\"add_prefix_space\":true}", "null"));
     ts_tokenizer *t = NULL;
     assert_ok(ts_tok_from_json(&t, json.data, json.len, &err));
     assert_ok(ts_tok_finish(t, &err));
@@ -252,7 +254,8 @@ static bool load_and_use(void *ud) {
     ts_tokens out = {0};
     if (ts_tok_from_spm(&t, file->data, file->len, NULL) != TS_OK) return false;
     static const char text[] = "the and<sep> 日本\xE2\x96\x81the";
-    bool ok = ts_tok_finish(t, NULL) == TS_OK && ts_tokenize(t, text, sizeof text - 1, TS_TOKENIZE_BOS, &out, NULL) == TS_OK;
+    bool ok =
+        ts_tok_finish(t, NULL) == TS_OK && ts_tokenize(t, text, sizeof text - 1, TS_TOKENIZE_BOS, &out, NULL) == TS_OK;
     ts_tokens_free(&out);
     ts_tokenizer_free(t);
     return ok;

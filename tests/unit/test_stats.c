@@ -12,13 +12,16 @@ static void test_device(void **state) {
     } k[] = {
         {"cpu", TS_MEASURED, "device: cpu avx2, 2 threads (measured)\n", "host time"},
         {"npu", TS_MEASURED, "device: npu and cpu avx2, 2 threads (measured)\n", "host time"},
-        {"npu", TS_VIRTUAL, "device: npu and cpu avx2, 2 threads\n        speeds are of a virtual machine", "host time"},
+        {"npu", TS_VIRTUAL, "device: npu and cpu avx2, 2 threads\n        speeds are of a virtual machine",
+         "host time"},
         {"npu-sim", TS_MEASURED,
-         "device: npu-sim, the simulated NPU, on cpu avx2, 2 threads\n        speeds are host time of the simulator (measured), not an NPU's\n",
+         "device: npu-sim, the simulated NPU, on cpu avx2, 2 threads\n        speeds are host time of the simulator "
+         "(measured), not an NPU's\n",
          "host time of the simulator"},
     };
     for (size_t i = 0; i < sizeof k / sizeof *k; i++) {
-        const ts_model_info info = {.device = k[i].device, .cpu_level = "avx2", .n_threads = 2, .evidence = k[i].evidence};
+        const ts_model_info info = {.device = k[i].device, .cpu_level = "avx2", .n_threads = 2,
+                                    .evidence = k[i].evidence};
         ts_buf out = {0};
         assert_true(cli_stats_device(&out, &info));
         if (strncmp(out.data, k[i].text, strlen(k[i].text)) != 0) fail_msg("case %zu: %s", i, out.data);
@@ -55,6 +58,7 @@ static void test_evidence(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_device), cmocka_unit_test(test_clock), cmocka_unit_test(test_evidence)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_device), cmocka_unit_test(test_clock),
+                                       cmocka_unit_test(test_evidence)};
     return cmocka_run_group_tests_name("stats", tests, NULL, NULL);
 }

@@ -4,7 +4,8 @@
 
 #include "cli/table.h"
 
-static const cli_column columns[] = {{"name", true, 0}, {"size", false, 2}, {"never", true, 3}, {"note", true, 1}, {"n", false, 0}};
+static const cli_column columns[] = {
+    {"name", true, 0}, {"size", false, 2}, {"never", true, 3}, {"note", true, 1}, {"n", false, 0}};
 
 static bool make(int width, ts_buf *out) {
     cli_table t = {.column = columns, .n_columns = 5};
@@ -23,7 +24,8 @@ static bool make(int width, ts_buf *out) {
 
 static void test_widths(void **state) {
     (void)state;
-    static const char all[] = "name    size  note            n\ngröße  12345  a longer note   1\nb                            23\n";
+    static const char all[] =
+        "name    size  note            n\ngröße  12345  a longer note   1\nb                            23\n";
     static const char less[] = "name    size   n\ngröße  12345   1\nb             23\n(no room here for: note)\n";
     static const char least[] = "name    n\ngröße   1\nb      23\n(no room here for: size, note)\n";
     static const struct {

@@ -149,7 +149,8 @@ static void test_json_refused(void **state) {
     refuse("\"Isolated\"", "\"Removed\"", TS_E_UNSUPP, "pre_tokenizer");
     refuse("\"normalizer\":null", "\"normalizer\":{\"type\":\"Lowercase\"}", TS_E_UNSUPP, "Lowercase");
     refuse("TemplateProcessing", "BertProcessing", TS_E_UNSUPP, "post_processor");
-    refuse("{\"SpecialToken\":{\"id\":\"<|bos|>\"", "{\"SpecialToken\":{\"id\":\"<|no\\n|>\"", TS_E_FORMAT, "<|no\\n|>");
+    refuse("{\"SpecialToken\":{\"id\":\"<|bos|>\"", "{\"SpecialToken\":{\"id\":\"<|no\\n|>\"", TS_E_FORMAT,
+           "<|no\\n|>");
     refuse("\"special\":true", "\"single_word\":true", TS_E_UNSUPP, "single word");
     refuse("\"content\":\"<|bos|>\"", "\"content\":\"\"", TS_E_FORMAT, "no content");
     refuse("\"model\":", "\"engine\":", TS_E_FORMAT, "not a tokenizer.json");
@@ -166,7 +167,8 @@ static void test_json_refused(void **state) {
     refuse("\"merges\":[", "\"merges\":[,", TS_E_FORMAT, "line 1, column");
     refuse("\"version\":", "version:", TS_E_FORMAT, "expected a string");
     ts_tokenizer *t;
-    static const char *const bad[] = {"", "{", "[]", "null", "{}", "{\"model\":{}}", "{\"model\":{\"vocab\":{}}}", "{\"a\":1}x",
+    static const char *const bad[] = {"", "{", "[]", "null", "{}", "{\"model\":{}}", "{\"model\":{\"vocab\":{}}}",
+                                      "{\"a\":1}x",
                                       "{\"model\":{\"type\":\"BPE\",\"vocab\":[]}}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_true(ts_tok_from_json(&t, bad[i], strlen(bad[i]), &err) != TS_OK);
@@ -199,8 +201,10 @@ static void test_json_pipelines(void **state) {
     } list[] = {
         {"{\"type\":\"ByteLevel\",\"add_prefix_space\":false}", "gpt-2"},
         {"{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":true}", "gpt-2"},
-        {"{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\",\"individual_digits\":true},{\"type\":\"ByteLevel\","
-         "\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":true}]}", "smollm"},
+        {"{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\",\"individual_digits\":true},{\"type\":"
+         "\"ByteLevel\","
+         "\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":true}]}",
+         "smollm"},
     };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         ts_buf json = {0};
@@ -221,8 +225,9 @@ static void test_json_pipelines(void **state) {
 static void test_config(void **state) {
     (void)state;
     ts_tokenizer *t = tiny();
-    static const char conf[] = "{\"bos_token\":{\"content\":\"<|end|>\",\"lstrip\":false},\"eos_token\":\"<think>\",\"add_bos_token\":"
-                               "false,\"add_eos_token\":true,\"eos_token_id\":[5,6],\"chat_template\":\"{{ x }}\\n\",\"other\":[{}]}";
+    static const char conf[] =
+        "{\"bos_token\":{\"content\":\"<|end|>\",\"lstrip\":false},\"eos_token\":\"<think>\",\"add_bos_token\":"
+        "false,\"add_eos_token\":true,\"eos_token_id\":[5,6],\"chat_template\":\"{{ x }}\\n\",\"other\":[{}]}";
     assert_ok(ts_tok_apply_config(t, conf, sizeof conf - 1, &err));
     assert_int_equal(ts_tokenizer_bos(t), TINY_END);
     assert_int_equal(ts_tokenizer_eos(t), TINY_THINK);
@@ -238,15 +243,17 @@ static void test_config(void **state) {
     assert_int_equal(ts_tokenizer_n_templates(t), 1);
     assert_int_equal(ts_tokenizer_template(t, 0, &name).len, 8);
     assert_string_equal(name, "default");
-    static const char list[] = "{\"chat_template\":[{\"name\":\"rag\",\"template\":\"r\"},{\"template\":\"d\"},{\"name\":\"x\"},"
-                               "{\"template\":\"dd\",\"name\":\"default\",\"y\":[1]}],\"pad_token\":\"<|pad|>\"}";
+    static const char list[] =
+        "{\"chat_template\":[{\"name\":\"rag\",\"template\":\"r\"},{\"template\":\"d\"},{\"name\":\"x\"},"
+        "{\"template\":\"dd\",\"name\":\"default\",\"y\":[1]}],\"pad_token\":\"<|pad|>\"}";
     assert_ok(ts_tok_apply_config(t, list, sizeof list - 1, &err));
     assert_int_equal(ts_tokenizer_n_templates(t), 2);
     assert_int_equal(ts_tokenizer_template(t, 0, &name).len, 2);
     assert_int_equal(ts_tokenizer_template(t, 1, &name).len, 1);
     assert_string_equal(name, "rag");
     assert_int_equal(ts_tokenizer_named(t, "pad_token"), TINY_PAD);
-    static const char none[] = "{\"bos_token\":null,\"eos_token\":\"?none?\",\"eos_token_id\":1e3,\"chat_template\":[]}";
+    static const char none[] =
+        "{\"bos_token\":null,\"eos_token\":\"?none?\",\"eos_token_id\":1e3,\"chat_template\":[]}";
     assert_status(ts_tok_apply_config(t, none, sizeof none - 1, &err), TS_E_FORMAT); /* 1e3 is no id */
     static const char odd[] = "{\"bos_token\":null,\"eos_token\":\"?none?\",\"eos_token_id\":-7,\"chat_template\":[]}";
     assert_ok(ts_tok_apply_config(t, odd, sizeof odd - 1, &err));
@@ -286,7 +293,7 @@ static void test_pair_and_tiktoken(void **state) {
     ts_buf_free(&vocab), ts_buf_free(&merges), ts_buf_free(&ranks);
 }
 
-/* ---- GGUF ------------------------------------------------------------------------------------------------------- */
+/* ---- GGUF -------------------------------------------------------------------------------------------------------- */
 
 enum { NO_PRE = 1, NO_MERGES = 2, SHORT_TYPES = 4, BAD_BOS = 8, BAD_MODEL = 16, NO_TOKENS = 32, BAD_SCORE = 64,
        END_NORMAL = 128, END_USER = 256, EOT_HELLO = 512, ENDS_OUT = 1024, ENDS_MANY = 2048 /* not wrong, only odd */ };
@@ -316,7 +323,8 @@ static ts_status build_gguf(ts_buf *out, bool spm, unsigned wrong, ts_err *e) {
         else if (i < TINY_BOS) {
             for (const char *p = tiny_merges[i - 256]; *p; p++)
                 if (*p != '|') ok = ok && tiny_byte(&text, (unsigned char)*p);
-        } else ok = ts_buf_puts(&text, last[i - TINY_BOS]), type[n] = i == TINY_THINK ? TS_TOKEN_USER : TS_TOKEN_CONTROL;
+        } else
+            ok = ts_buf_puts(&text, last[i - TINY_BOS]), type[n] = i == TINY_THINK ? TS_TOKEN_USER : TS_TOKEN_CONTROL;
         assert_true(ok);
         token[n] = (ts_span){(uint8_t *)ts_arena_strndup(&a, text.data, text.len), text.len};
     }
@@ -339,7 +347,8 @@ static ts_status build_gguf(ts_buf *out, bool spm, unsigned wrong, ts_err *e) {
     if (spm) ts_gguf_put_bool(w, "tokenizer.ggml.add_space_prefix", true);
     ts_gguf_put_u32(w, "tokenizer.ggml.eot_token_id", wrong & EOT_HELLO ? 259 : 7);
     static const uint32_t ends[3][17] = {{TINY_END, TINY_PAD}, {2, 1}, {5000}};
-    ts_gguf_put_array(w, "tokenizer.ggml.eos_token_ids", TS_GGUF_U32, ends[wrong & ENDS_OUT ? 2 : spm], wrong & ENDS_MANY ? 17 : 2);
+    ts_gguf_put_array(w, "tokenizer.ggml.eos_token_ids", TS_GGUF_U32, ends[wrong & ENDS_OUT ? 2 : spm],
+                      wrong & ENDS_MANY ? 17 : 2);
     ts_gguf_put_str(w, "tokenizer.chat_template.tool_use", "{{ tools }}");
     ts_gguf_put_str(w, "tokenizer.chat_template", "{{ template }}");
     if (!spm) ts_gguf_put_u32(w, "tokenizer.ggml.padding_token_id", TINY_PAD);
@@ -394,11 +403,11 @@ static void test_gguf(void **state) {
         ts_status want;
         const char *says;
     } bad[] = {
-        {false, NO_PRE, TS_E_UNSUPP, "tokenizer.ggml.pre"},      {false, NO_MERGES, TS_E_FORMAT, "tokenizer.ggml.merges"},
-        {false, SHORT_TYPES, TS_E_FORMAT, "token_type"},         {false, BAD_BOS, TS_E_FORMAT, "outside the vocabulary"},
-        {false, BAD_MODEL, TS_E_UNSUPP, "\"bert\""},             {false, NO_TOKENS, TS_E_FORMAT, "tokenizer.ggml.tokens"},
-        {true, BAD_SCORE, TS_E_FORMAT, "score"},                 {true, SHORT_TYPES, TS_E_FORMAT, "token_type"},
-        {false, ENDS_OUT, TS_E_FORMAT, "eos_token_ids"},         {true, ENDS_MANY, TS_E_LIMIT, "eos_token_ids"},
+        {false, NO_PRE, TS_E_UNSUPP, "tokenizer.ggml.pre"}, {false, NO_MERGES, TS_E_FORMAT, "tokenizer.ggml.merges"},
+        {false, SHORT_TYPES, TS_E_FORMAT, "token_type"}, {false, BAD_BOS, TS_E_FORMAT, "outside the vocabulary"},
+        {false, BAD_MODEL, TS_E_UNSUPP, "\"bert\""}, {false, NO_TOKENS, TS_E_FORMAT, "tokenizer.ggml.tokens"},
+        {true, BAD_SCORE, TS_E_FORMAT, "score"}, {true, SHORT_TYPES, TS_E_FORMAT, "token_type"},
+        {false, ENDS_OUT, TS_E_FORMAT, "eos_token_ids"}, {true, ENDS_MANY, TS_E_LIMIT, "eos_token_ids"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_ok(build_gguf(&file, bad[i].spm, bad[i].wrong, &err));
@@ -414,7 +423,8 @@ static void test_gguf(void **state) {
     }
 }
 
-/* A token that ends an answer is a control token whatever the file says of it: text does not become it, templates do. */
+/* A token that ends an answer is a control token whatever the file says of it: text does not become it, templates
+ * do. */
 static void test_ends(void **state) {
     (void)state;
     for (int kind = 0; kind < 3; kind++) {
@@ -449,7 +459,7 @@ static void test_ends(void **state) {
     ts_buf_free(&file);
 }
 
-/* ---- paths ------------------------------------------------------------------------------------------------------ */
+/* ---- paths ------------------------------------------------------------------------------------------------------- */
 
 static char dir[64];
 
@@ -480,7 +490,8 @@ static void test_paths(void **state) {
     assert_non_null(mkdtemp(dir));
     ts_buf json = {0}, vocab = {0}, merges = {0}, ranks = {0}, model = {0}, gguf = {0}, other = {0}, conf = {0};
     assert_true(tiny_json(&json, false, false) && tiny_vocab_json(&vocab) && tiny_merges_text(&merges) &&
-                tiny_tiktoken(&ranks) && tiny_spm(&model, true, true, false) && ts_buf_puts(&other, "Some words here.\n") &&
+                tiny_tiktoken(&ranks) && tiny_spm(&model, true, true, false) &&
+                ts_buf_puts(&other, "Some words here.\n") &&
                 ts_buf_puts(&conf, "{\"bos_token_id\":1,\"eos_token_id\":260}"));
     assert_ok(build_gguf(&gguf, true, 0, &err));
     ts_tokenizer *t;
@@ -565,7 +576,7 @@ static void test_llama3_specials(void **state) {
     }
 }
 
-/* ---- threads ---- */
+/* ---- threads ----------------------------------------------------------------------------------------------------- */
 
 struct shared_use {
     const ts_tokenizer *t;

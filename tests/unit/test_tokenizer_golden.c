@@ -47,7 +47,8 @@ static void check(const ts_tokenizer *t, const char *text, size_t len, const ts_
     ts_detok d = {.tok = t};
     for (size_t i = 0; i < got.n; i++) assert_true(ts_detok_push(&d, got.id[i], &back));
     assert_true(ts_detok_flush(&d, &back));
-    if (back.len != len || memcmp(back.data, text, len) != 0) fail_msg("%s: \"%s\" came back as \"%s\"", what, text, back.data);
+    if (back.len != len || memcmp(back.data, text, len) != 0)
+        fail_msg("%s: \"%s\" came back as \"%s\"", what, text, back.data);
     ts_buf_free(&back);
     ts_tokens_free(&got);
 }

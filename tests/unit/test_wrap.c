@@ -37,8 +37,10 @@ static const sample samples[] = {
     /* code and tables are left alone */
     {10, true, "    indented code that is long\nand text again", "    indented code that is long\nand text\nagain"},
     {10, true, "\tindented code that is long", "\tindented code that is long"},
-    {10, true, "```c\nint long_name = 1234567;\n\n  x y z a b c d\n```\nand text again", "```c\nint long_name = 1234567;\n\n  x y z a b c d\n```\nand text\nagain"},
-    {10, true, "~~~\nlong lines stay as\n```\nlong lines stay as\n~~~~\nlong lines break", "~~~\nlong lines stay as\n```\nlong lines stay as\n~~~~\nlong lines\nbreak"},
+    {10, true, "```c\nint long_name = 1234567;\n\n  x y z a b c d\n```\nand text again",
+     "```c\nint long_name = 1234567;\n\n  x y z a b c d\n```\nand text\nagain"},
+    {10, true, "~~~\nlong lines stay as\n```\nlong lines stay as\n~~~~\nlong lines break",
+     "~~~\nlong lines stay as\n```\nlong lines stay as\n~~~~\nlong lines\nbreak"},
     {10, true, "``not a`` fence here", "``not a``\nfence here"},
     {10, true, "| a | long | row |\nand text again", "| a | long | row |\nand text\nagain"},
     /* remarks: the indentation of a line is that of its continuations, whatever it is */
@@ -65,7 +67,8 @@ static bool wrap(const sample *s, size_t piece, ts_buf *out) {
     bool ok = true;
     for (size_t i = 0, n; i < len && ok; i += n) {
         n = 0;
-        for (size_t k = 0; k < piece && i + n < len; k++) n += ts_utf8_valid((const uint8_t *)s->text + i + n, len - i - n, NULL);
+        for (size_t k = 0; k < piece && i + n < len; k++)
+            n += ts_utf8_valid((const uint8_t *)s->text + i + n, len - i - n, NULL);
         ok = cli_wrap_put(&w, s->text + i, n, out);
     }
     ok = ok && cli_wrap_end(&w, out);
@@ -80,20 +83,23 @@ static void test_samples(void **state) {
             ts_buf out = {0};
             assert_true(wrap(&samples[i], piece, &out));
             if (strcmp(out.data ? out.data : "", samples[i].want) != 0)
-                fail_msg("width %d, pieces of %zu: \"%s\" gives\n%s\n--- not\n%s", samples[i].width, piece, samples[i].text, out.data, samples[i].want);
+                fail_msg("width %d, pieces of %zu: \"%s\" gives\n%s\n--- not\n%s", samples[i].width, piece,
+                         samples[i].text, out.data, samples[i].want);
             ts_buf_free(&out);
         }
 }
 
-/* Any text at any width: no line is too long unless it is one of those that are left alone, and taking the breaks out again gives
- * the words of the text. */
+/* Any text at any width: no line is too long unless it is one of those that are left alone, and taking the breaks
+ * out again gives the words of the text. */
 static void test_any(void **state) {
     (void)state;
-    static const char *const part[] = {"a", "word", "longer-word", "12.", "-", " ", " ", " ", "  ", "\n", "漢字", "。", "é", "\t", "`", "|", "👍"};
+    static const char *const part[] = {"a",  "word", "longer-word", "12.", "-",  " ", " ", " ", "  ",
+                                       "\n", "漢字", "。",          "é",   "\t", "`", "|", "👍"};
     uint32_t r = 1;
     for (int round = 0; round < 2000; round++) {
         ts_buf text = {0}, out = {0}, words[2] = {0};
-        for (int i = 0; i < 40; i++) assert_true(ts_buf_puts(&text, part[(r = r * 1664525 + 1013904223) >> 16 & 0xffff ? (r >> 16) % 17 : 0]));
+        for (int i = 0; i < 40; i++)
+            assert_true(ts_buf_puts(&text, part[(r = r * 1664525 + 1013904223) >> 16 & 0xffff ? (r >> 16) % 17 : 0]));
         const sample s = {.width = 2 + round % 40, .markup = false, .text = text.data};
         assert_true(wrap(&s, 1 + (size_t)round % 7, &out));
         for (const char *line = out.data; line && *line;) {
@@ -115,8 +121,9 @@ static void test_as_it_comes(void **state) {
     (void)state;
     cli_wrap w = {.width = 10, .markup = true};
     ts_buf out = {0};
-    static const char *const steps[][2] = {{"ab", "ab"}, {"c", "abc"}, {" d", "abc"}, {"e", "abc"}, {" ", "abc de"}, {"fgh", "abc de"},
-                                           {"ij", "abc de\nfghij"}, {"k", "abc de\nfghijk"}, {"\n", "abc de\nfghijk\n"}};
+    static const char *const steps[][2] = {{"ab", "ab"}, {"c", "abc"}, {" d", "abc"}, {"e", "abc"}, {" ", "abc de"},
+                                           {"fgh", "abc de"}, {"ij", "abc de\nfghij"}, {"k", "abc de\nfghijk"},
+                                           {"\n", "abc de\nfghijk\n"}};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         assert_true(cli_wrap_put(&w, steps[i][0], strlen(steps[i][0]), &out));
         assert_string_equal(out.data, steps[i][1]);

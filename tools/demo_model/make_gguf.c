@@ -79,7 +79,8 @@ static ts_status whole_number(maker *m, const char *text, int64_t min, int64_t m
     errno = 0;
     long long v = strtoll(text, &end, 10);
     if (end == text || *end || errno || v < min || v > max)
-        return ts_fail(&m->err, TS_E_FORMAT, "\"%s\" is not a whole number from %" PRId64 " to %" PRId64, text, min, max);
+        return ts_fail(&m->err, TS_E_FORMAT, "\"%s\" is not a whole number from %" PRId64 " to %" PRId64, text, min,
+                       max);
     *out = v;
     return TS_OK;
 }
@@ -142,11 +143,13 @@ static ts_status add_tensor(maker *m, const char *name, char *sizes) {
     ts_dtype type = type_of(m, name, n_dims);
     size_t row_bytes = ts_dtype_row_bytes(type, dim[0]), rows = (size_t)(total / dim[0]);
     if (!row_bytes)
-        return ts_fail(&m->err, TS_E_INVAL, "tensor %s: rows of %" PRIu64 " do not fit %s", name, dim[0], ts_dtype_get(type)->name);
+        return ts_fail(&m->err, TS_E_INVAL, "tensor %s: rows of %" PRIu64 " do not fit %s", name, dim[0],
+                       ts_dtype_get(type)->name);
     ts_buf raw = {0};
     ts_status s = read_file(m, name, ".f32", &raw);
     if (s == TS_OK && raw.len != total * sizeof(float))
-        s = ts_fail(&m->err, TS_E_FORMAT, "%s.f32 has %zu bytes, not %" PRIu64, name, raw.len, total * (uint64_t)sizeof(float));
+        s = ts_fail(&m->err, TS_E_FORMAT, "%s.f32 has %zu bytes, not %" PRIu64, name, raw.len,
+                    total * (uint64_t)sizeof(float));
     void *blocks = s == TS_OK ? ts_alloc(rows, row_bytes) : NULL;
     if (s == TS_OK) s = keep(m, blocks);
     if (s == TS_OK) {

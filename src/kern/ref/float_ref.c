@@ -31,8 +31,8 @@ static float dot(ts_dtype type, const void *a, const float *b, uint32_t n) {
     return combine(lane);
 }
 
-static void gemm_f(ts_dtype type, const void *w, size_t row_bytes, uint32_t K, const float *x, size_t ld_x, uint32_t n_tok,
-                   uint32_t r0, uint32_t r1, float *y, size_t ld_y) {
+static void gemm_f(ts_dtype type, const void *w, size_t row_bytes, uint32_t K, const float *x, size_t ld_x,
+                   uint32_t n_tok, uint32_t r0, uint32_t r1, float *y, size_t ld_y) {
     for (uint32_t t = 0; t < n_tok; t++)
         for (uint32_t r = r0; r < r1; r++)
             y[t * ld_y + r] = dot(type, (const char *)w + r * row_bytes, x + t * ld_x, K);

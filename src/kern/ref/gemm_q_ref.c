@@ -31,7 +31,8 @@ static int weight(const struct lane *p, uint32_t k) {
     switch (p->type) {
     case TS_Q4_0: return (k < 16 ? qs(p, k) & 15 : qs(p, k - 16) >> 4) - 8;
     case TS_Q4_1: return k < 16 ? qs(p, k) & 15 : qs(p, k - 16) >> 4;
-    case TS_Q5_0: return ((k < 16 ? qs(p, k) & 15 : qs(p, k - 16) >> 4) | (byte_of(p, 4, k % 4) >> (k / 4) & 1) << 4) - 16;
+    case TS_Q5_0:
+        return ((k < 16 ? qs(p, k) & 15 : qs(p, k - 16) >> 4) | (byte_of(p, 4, k % 4) >> (k / 4) & 1) << 4) - 16;
     case TS_Q5_1: return (k < 16 ? qs(p, k) & 15 : qs(p, k - 16) >> 4) | (byte_of(p, 4, k % 4) >> (k / 4) & 1) << 4;
     case TS_Q8_0: return qs(p, k) - 128;
     case TS_IQ4_NL: return ts_iq4_nl_values[k < 16 ? qs(p, k) & 15 : qs(p, k - 16) >> 4];

@@ -347,7 +347,7 @@ GEMM(TS_Q5_K, tile256)
 GEMM(TS_Q6_K, tile256)
 GEMM(TS_IQ4_XS, tile256)
 
-/* ---- quantising activations --------------------------------------------------------------------------------- */
+/* ---- quantising activations -------------------------------------------------------------------------------------- */
 
 /* 8 activations to integers, as int32; `inv` = 127 / amax. */
 INL __m256i quantise(__m256 x, __m256 inv) {

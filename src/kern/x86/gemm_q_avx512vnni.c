@@ -394,7 +394,7 @@ GEMM(TS_Q5_K, tile256)
 GEMM(TS_Q6_K, tile256)
 GEMM(TS_IQ4_XS, tile256)
 
-/* ---- quantising activations --------------------------------------------------------------------------------- */
+/* ---- quantising activations -------------------------------------------------------------------------------------- */
 
 /* 16 activations to integers, as int32; `inv` = 127 / amax. */
 INL __m512i quantise(__m512 x, __m512 inv) {
@@ -460,7 +460,8 @@ static TS_QUANT(quant256) {
         }
         for (int i = 0; i < 8; i++) sum32[i] = sum16[2 * i] + sum16[2 * i + 1];
         if (width == 1)
-            for (int i = 0; i < 4; i++) _mm512_storeu_si512(q + (size_t)b * 256 + 64 * i, _mm512_load_si512(v + 64 * i));
+            for (int i = 0; i < 4; i++)
+                _mm512_storeu_si512(q + (size_t)b * 256 + 64 * i, _mm512_load_si512(v + 64 * i));
         else
             for (uint32_t i = 0; i < 64; i++) __builtin_memcpy(q + (size_t)(64 * b + i) * width * 4, v + 4 * i, 4);
         out->d256[(size_t)first * n_block + (size_t)b * width + col] = amax / 127.0f;

@@ -1,4 +1,5 @@
-/* The interpreter's edge: parse and render with everything in one arena, errors with their place, and the marks of the output as ranges. */
+/* The interpreter's edge: parse and render with everything in one arena, errors with their place, and the marks of
+ * the output as ranges. */
 #include "text/jinja/jinja_int.h"
 
 #include <stdarg.h>
@@ -38,7 +39,8 @@ void tj_nomem(tj *r) {
 }
 
 void tj_fail_steps(tj *r) {
-    tj_fail(r, TS_E_LIMIT, "the template does not come to an end (more than %llu steps)", (unsigned long long)r->max_steps);
+    tj_fail(r, TS_E_LIMIT, "the template does not come to an end (more than %llu steps)",
+            (unsigned long long)r->max_steps);
 }
 
 void tj_enter(tj *r) {
@@ -72,7 +74,8 @@ static ts_status leave(tj *r, ts_err *err) {
 
 ts_status ts_jinja_parse(ts_jinja **out, const char *text, size_t len, ts_err *err) {
     if (len > TEMPLATE_MAX)
-        return ts_fail(err, TS_E_LIMIT, "the chat template has %zu bytes; %d MiB are the limit", len, TEMPLATE_MAX >> 20);
+        return ts_fail(err, TS_E_LIMIT, "the chat template has %zu bytes; %d MiB are the limit", len,
+                       TEMPLATE_MAX >> 20);
     tj r = {.max_steps = UINT64_MAX, .max_depth = 250, .max_text = SIZE_MAX, .max_memory = MEMORY_DEFAULT};
     ts_jinja *t = ts_calloc(1, sizeof *t);
     if (!t) return ts_fail_nomem(err, "a chat template", sizeof *t);
@@ -120,7 +123,8 @@ static bool give(const tj_sb *b, ts_jinja_out *o) {
     return true;
 }
 
-ts_status ts_jinja_render(const ts_jinja *t, const json_t *context, const ts_jinja_opts *opts, ts_jinja_out *out, ts_err *err) {
+ts_status ts_jinja_render(const ts_jinja *t, const json_t *context, const ts_jinja_opts *opts, ts_jinja_out *out,
+                          ts_err *err) {
     static const ts_jinja_opts none = {0};
     if (!opts) opts = &none;
     if (context && !json_is_object(context))

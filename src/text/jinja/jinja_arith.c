@@ -9,14 +9,17 @@
 static const char *const signs[] = {"+", "-", "*", "/", "//", "%", "** or pow()"};
 
 __attribute__((noreturn)) static void wrong_types(tj *r, tj_op op, tj_val a, tj_val b) {
-    if (op == TJ_ADD && a.t == TJ_STR) tj_fail(r, TS_E_INVAL, "can only concatenate str (not \"%s\") to str", tj_type_name(b));
+    if (op == TJ_ADD && a.t == TJ_STR)
+        tj_fail(r, TS_E_INVAL, "can only concatenate str (not \"%s\") to str", tj_type_name(b));
     if (op == TJ_ADD && a.t == TJ_SEQ && a.q->kind <= TJ_TUPLE) {
         const char *t = tj_type_name(a);
         tj_fail(r, TS_E_INVAL, "can only concatenate %s (not \"%s\") to %s", t, tj_type_name(b), t);
     }
     bool sa = a.t == TJ_STR || a.t == TJ_SEQ, sb = b.t == TJ_STR || b.t == TJ_SEQ;
-    if (op == TJ_MUL && (sa || sb)) tj_fail(r, TS_E_INVAL, "can't multiply sequence by non-int of type '%s'", tj_type_name(sa ? b : a));
-    tj_fail(r, TS_E_INVAL, "unsupported operand type(s) for %s: '%s' and '%s'", signs[op], tj_type_name(a), tj_type_name(b));
+    if (op == TJ_MUL && (sa || sb))
+        tj_fail(r, TS_E_INVAL, "can't multiply sequence by non-int of type '%s'", tj_type_name(sa ? b : a));
+    tj_fail(r, TS_E_INVAL, "unsupported operand type(s) for %s: '%s' and '%s'", signs[op], tj_type_name(a),
+            tj_type_name(b));
 }
 
 __attribute__((noreturn)) static void overflow(tj *r) {
@@ -108,7 +111,8 @@ static tj_val repeat(tj *r, tj_val of, int64_t times) {
     if (of.t == TJ_STR) {
         tj_sb b;
         tj_sb_init(r, &b);
-        if (of.s->len && n > r->max_text / of.s->len) tj_fail(r, TS_E_LIMIT, "a text becomes longer than %zu bytes", r->max_text);
+        if (of.s->len && n > r->max_text / of.s->len)
+            tj_fail(r, TS_E_LIMIT, "a text becomes longer than %zu bytes", r->max_text);
         for (size_t i = 0; i < n && of.s->len; i++) tj_sb_str(&b, of.s);
         tj_str *s = tj_sb_done(&b);
         s->markup = of.s->markup;

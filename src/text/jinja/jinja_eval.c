@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- arguments ---- */
+/* ---- arguments --------------------------------------------------------------------------------------------------- */
 
 static void gather(tj *r, const struct tj_call *c, tj_args *a) {
     tj_seq *pos = tj_seq_new(r, TJ_LIST, c->n_pos);
@@ -72,7 +72,8 @@ tj_val tj_call_func(tj *r, const tj_func *fn, const char *what, tj_val self, tj_
     params p = parse_params(fn->params);
     if (!fn->fn) tj_fail(r, TS_E_UNSUPP, "the %s %s is not supported", what, fn->name);
     if (a->n > p.n && !p.open)
-        tj_fail(r, TS_E_INVAL, "the %s %s takes at most %zu argument%s, not %zu", what, fn->name, p.n, p.n == 1 ? "" : "s", a->n);
+        tj_fail(r, TS_E_INVAL, "the %s %s takes at most %zu argument%s, not %zu", what, fn->name, p.n,
+                p.n == 1 ? "" : "s", a->n);
     tj_args b = {.n = a->n > p.n ? a->n : p.n};
     b.v = tj_alloc(r, b.n, sizeof *b.v);
     if (a->n) memcpy(b.v, a->v, a->n * sizeof *b.v);
@@ -84,7 +85,8 @@ tj_val tj_call_func(tj *r, const tj_func *fn, const char *what, tj_val self, tj_
         int len = (int)(a->kw[i]->len < 60 ? a->kw[i]->len : 60);
         if (k < p.n) {
             if (b.v[k].t != TJ_ABSENT)
-                tj_fail(r, TS_E_INVAL, "the %s %s got two values for its argument %.*s", what, fn->name, len, a->kw[i]->s);
+                tj_fail(r, TS_E_INVAL, "the %s %s got two values for its argument %.*s", what, fn->name, len,
+                        a->kw[i]->s);
             b.v[k] = a->kwv[i];
         } else if (p.open) {
             b.kw[b.n_kw] = a->kw[i];
@@ -117,7 +119,7 @@ tj_val tj_call(tj *r, tj_val f, tj_args *a) {
     }
 }
 
-/* ---- attributes and items ---- */
+/* ---- attributes and items ---------------------------------------------------------------------------------------- */
 
 static tj_val bind(tj *r, tj_val self, const tj_func *fn) {
     tj_method *m = tj_alloc(r, 1, sizeof *m);
@@ -184,7 +186,8 @@ tj_val tj_getitem(tj *r, tj_val v, tj_val key) {
         bool hashable = !(key.t == TJ_DICT || (key.t == TJ_SEQ && key.q->kind == TJ_LIST));
         tj_val *p = hashable ? tj_dict_get(r, v.d, key) : NULL;
         if (p) return *p;
-    } else if (v.t == TJ_SEQ && v.q->kind != TJ_KEYS && v.q->kind != TJ_VALUES && v.q->kind != TJ_ITEMS && tj_as_int(key, &i)) {
+    } else if (v.t == TJ_SEQ && v.q->kind != TJ_KEYS && v.q->kind != TJ_VALUES && v.q->kind != TJ_ITEMS &&
+               tj_as_int(key, &i)) {
         int64_t n = (int64_t)v.q->n;
         if (i < 0) i += n;
         if (i >= 0 && i < n) return v.q->v[i];
@@ -234,7 +237,9 @@ tj_val tj_slice(tj *r, tj_val v, tj_val from, tj_val to, tj_val by) {
         size_t p = tj_byte_of(r, v.s, start);
         return tj_of_str(tj_str_sub(r, v.s, p, tj_byte_of(r, v.s, stop)));
     }
-    int64_t count = step > 0 ? (stop > start ? (stop - start - 1) / step + 1 : 0) : start > stop ? (start - stop - 1) / -step + 1 : 0;
+    int64_t count = step > 0       ? (stop > start ? (stop - start - 1) / step + 1 : 0)
+                    : start > stop ? (start - stop - 1) / -step + 1
+                                   : 0;
     tj_seq *in = tj_iter(r, v);
     if (v.t == TJ_STR) {
         tj_sb b;
@@ -254,7 +259,7 @@ tj_val tj_slice(tj *r, tj_val v, tj_val from, tj_val to, tj_val by) {
     return tj_of_seq(q);
 }
 
-/* ---- operators ---- */
+/* ---- operators --------------------------------------------------------------------------------------------------- */
 
 static bool compare(tj *r, tj_op op, tj_val a, tj_val b) {
     switch (op) {
@@ -311,7 +316,8 @@ static tj_val eval_func(tj *r, const tj_node *n) {
 static tj_val no_else(tj *r, const tj_node *n) {
     enum { ROOM = 120 };
     char *hint = tj_alloc(r, ROOM, 1);
-    snprintf(hint, ROOM, "the inline if-expression on line %u evaluated to false and no else section was defined.", n->line);
+    snprintf(hint, ROOM, "the inline if-expression on line %u evaluated to false and no else section was defined.",
+             n->line);
     return tj_undef_hint(r, hint);
 }
 

@@ -6,7 +6,7 @@
 typedef enum flow { NEXT, BREAK, CONTINUE } flow;
 static flow exec(tj *r, const tj_node *n);
 
-/* ---- variables ---- */
+/* ---- variables --------------------------------------------------------------------------------------------------- */
 
 static tj_env *push_env(tj *r, tj_env *up) {
     tj_env *e = tj_alloc(r, 1, sizeof *e);
@@ -90,7 +90,8 @@ static void assign(tj *r, const tj_node *target, tj_val v) {
         if (!tj_iterable(v)) tj_fail(r, TS_E_INVAL, "cannot unpack non-iterable %s object", tj_type_name(v));
         const tj_seq *q = tj_iter(r, v);
         if (q->n > target->n) tj_fail(r, TS_E_INVAL, "too many values to unpack (expected %zu)", target->n);
-        if (q->n < target->n) tj_fail(r, TS_E_INVAL, "not enough values to unpack (expected %zu, got %zu)", target->n, q->n);
+        if (q->n < target->n)
+            tj_fail(r, TS_E_INVAL, "not enough values to unpack (expected %zu, got %zu)", target->n, q->n);
         for (size_t i = 0; i < q->n; i++) assign(r, target->list[i], q->v[i]);
     }
 }
@@ -108,7 +109,7 @@ static flow in_scope(tj *r, tj_env *up, const tj_node *body, tj_sb *to) {
     return f;
 }
 
-/* ---- loops ---- */
+/* ---- loops ------------------------------------------------------------------------------------------------------- */
 
 /* The next item of a loop that its filter lets through. */
 static bool next_item(tj *r, tj_loop *l, tj_val *out) {
@@ -184,7 +185,8 @@ tj_val tj_loop_attr(tj *r, tj_loop *l, const tj_str *name) {
     if (tj_str_is(name, "revindex0")) return tj_int(loop_length(r, l) - l->index0 - 1);
     if (tj_str_is(name, "depth")) return tj_int(l->depth0 + 1);
     if (tj_str_is(name, "depth0")) return tj_int(l->depth0);
-    if (tj_str_is(name, "previtem")) return l->prev.t != TJ_ABSENT ? l->prev : tj_undef_hint(r, "there is no previous item");
+    if (tj_str_is(name, "previtem"))
+        return l->prev.t != TJ_ABSENT ? l->prev : tj_undef_hint(r, "there is no previous item");
     if (tj_str_is(name, "nextitem")) return look_ahead(r, l) ? l->ahead : tj_undef_hint(r, "there is no next item");
     const tj_func *fn = tj_str_is(name, "cycle") ? &cycle : tj_str_is(name, "changed") ? &changed : NULL;
     if (!fn) return (tj_val){.t = TJ_ABSENT};
@@ -233,7 +235,7 @@ tj_val tj_call_loop(tj *r, tj_loop *l, tj_args *a) {
     return tj_of_str(tj_sb_done(&b));
 }
 
-/* ---- macros ---- */
+/* ---- macros ------------------------------------------------------------------------------------------------------ */
 
 tj_val tj_call_macro(tj *r, tj_macro *m, tj_args *a) {
     const tj_node *def = m->def;
@@ -281,7 +283,9 @@ tj_val tj_call_macro(tj *r, tj_macro *m, tj_args *a) {
         if (used[k]) continue;
         if ((def->uses & TJ_USES_CALLER) && tj_str_is(a->kw[k], "caller")) caller = a->kwv[k];
         else if (tj_str_is(a->kw[k], "caller"))
-            tj_fail(r, TS_E_INVAL, "%s '%.*s' was invoked with two values for the special caller argument. This is most likely a bug.", name, len, def->name->s);
+            tj_fail(r, TS_E_INVAL,
+                    "%s '%.*s' was invoked with two values for the special caller argument. This is most likely a bug.",
+                    name, len, def->name->s);
         else if (def->uses & TJ_USES_KWARGS) tj_dict_set(r, kwargs, tj_of_str(a->kw[k]), a->kwv[k]);
         else
             tj_fail(r, TS_E_INVAL, "%s '%.*s' takes no keyword argument '%.*s'", name, len, def->name->s,
@@ -332,7 +336,7 @@ static void exec_callblock(tj *r, const tj_node *n) {
     tj_sb_val(r->out, tj_eval(r, c));
 }
 
-/* ---- the others ---- */
+/* ---- the others -------------------------------------------------------------------------------------------------- */
 
 /* A filter (or a chain of them) over a text that a block made. */
 static tj_val apply_filter(tj *r, const tj_node *f, tj_val of) {
@@ -392,7 +396,8 @@ static flow run(tj *r, const tj_node *n) {
         tj_val v = tj_of_str(tj_sb_done(&b));
         if (n->b) v = apply_filter(r, n->b, v);
         if (n->kind == TJ_N_SETBLOCK) assign(r, n->a, v);
-        else if (v.t != TJ_STR) tj_fail(r, TS_E_INVAL, "sequence item 0: expected str instance, %s found", tj_type_name(v));
+        else if (v.t != TJ_STR)
+            tj_fail(r, TS_E_INVAL, "sequence item 0: expected str instance, %s found", tj_type_name(v));
         else tj_sb_str(r->out, v.s);
         return NEXT;
     }

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- attributes by path: "a.b.0" ---- */
+/* ---- attributes by path: "a.b.0" --------------------------------------------------------------------------------- */
 
 static tj_val part_of(tj *r, tj_val v, const tj_str *path, size_t from, size_t to) {
     const tj_str *part = tj_str_sub(r, path, from, to);
@@ -23,7 +23,8 @@ static tj_val attr_of(tj *r, tj_val item, tj_val attr, tj_val otherwise) {
     if (attr.t == TJ_INT) {
         item = tj_getitem(r, item, attr);
     } else {
-        if (attr.t != TJ_STR) tj_fail(r, TS_E_INVAL, "the name of an attribute must be a string, not %s", tj_type_name(attr));
+        if (attr.t != TJ_STR)
+            tj_fail(r, TS_E_INVAL, "the name of an attribute must be a string, not %s", tj_type_name(attr));
         const tj_str *path = attr.s;
         for (size_t from = 0; from <= path->len;) {
             const char *dot = memchr(path->s + from, '.', path->len - from);
@@ -42,7 +43,7 @@ static tj_val folded(tj *r, tj_val v, bool fold) {
     return tj_call_func(r, tj_find_method(v, tj_str_lit(r, "lower")), "filter", v, &(tj_args){0});
 }
 
-/* ---- order ---- */
+/* ---- order ------------------------------------------------------------------------------------------------------- */
 
 typedef struct keyed {
     tj_val key, v;
@@ -54,7 +55,8 @@ static void merge_sort(tj *r, keyed *a, keyed *tmp, size_t n, bool reverse) {
         for (size_t lo = 0; lo < n; lo += 2 * w) {
             size_t mid = lo + w < n ? lo + w : n, hi = lo + 2 * w < n ? lo + 2 * w : n, i = lo, k = mid, o = lo;
             while (i < mid && k < hi) {
-                bool second = reverse ? tj_cmp(r, a[i].key, a[k].key, "<") == -1 : tj_cmp(r, a[k].key, a[i].key, "<") == -1;
+                bool second =
+                    reverse ? tj_cmp(r, a[i].key, a[k].key, "<") == -1 : tj_cmp(r, a[k].key, a[i].key, "<") == -1;
                 tmp[o++] = second ? a[k++] : a[i++];
             }
             while (i < mid) tmp[o++] = a[i++];
@@ -163,7 +165,7 @@ static tj_val f_groupby(tj *r, tj_val v, tj_args *a) {
     return tj_of_seq(out);
 }
 
-/* ---- ends, turns, parts ---- */
+/* ---- ends, turns, parts ------------------------------------------------------------------------------------------ */
 
 static tj_val f_first(tj *r, tj_val v, tj_args *a) {
     (void)a;
@@ -194,7 +196,10 @@ static tj_val f_reverse(tj *r, tj_val v, tj_args *a) {
     const tj_seq *q = tj_iter(r, v);
     tj_seq *out = tj_seq_new(r, TJ_LIST, q->n);
     for (size_t i = q->n; i-- > 0;) tj_seq_push(r, out, q->v[i]);
-    return tj_gen_of(r, out, v.t == TJ_DICT ? "dict_reversekeyiterator" : v.t == TJ_SEQ && v.q->kind == TJ_LIST ? "list_reverseiterator" : "reversed");
+    return tj_gen_of(r, out,
+                     v.t == TJ_DICT                          ? "dict_reversekeyiterator"
+                     : v.t == TJ_SEQ && v.q->kind == TJ_LIST ? "list_reverseiterator"
+                                                             : "reversed");
 }
 
 static tj_val f_list(tj *r, tj_val v, tj_args *a) {
@@ -265,7 +270,7 @@ static tj_val f_sum(tj *r, tj_val v, tj_args *a) {
     return sum;
 }
 
-/* ---- map and select ---- */
+/* ---- map and select ---------------------------------------------------------------------------------------------- */
 
 static tj_args behind(tj_args *a, size_t n) {
     tj_args b = *a;
@@ -299,7 +304,9 @@ static tj_val f_map(tj *r, tj_val v, tj_args *a) {
     for (size_t i = 0; i < a->n_kw; i++) {
         if (tj_str_is(a->kw[i], "attribute")) attr = a->kwv[i];
         else if (tj_str_is(a->kw[i], "default")) otherwise = a->kwv[i];
-        else tj_fail(r, TS_E_INVAL, "Unexpected keyword argument '%.*s'", (int)(a->kw[i]->len < 60 ? a->kw[i]->len : 60), a->kw[i]->s);
+        else
+            tj_fail(r, TS_E_INVAL, "Unexpected keyword argument '%.*s'", (int)(a->kw[i]->len < 60 ? a->kw[i]->len : 60),
+                    a->kw[i]->s);
     }
     if (attr.t == TJ_ABSENT) tj_fail(r, TS_E_INVAL, "map requires a filter argument");
     if (otherwise.t == TJ_NONE) otherwise.t = TJ_ABSENT;

@@ -60,7 +60,8 @@ static tj_val f_center(tj *r, tj_val v, tj_args *a) {
 }
 
 static tj_val f_replace(tj *r, tj_val v, tj_args *a) {
-    tj_val arg[3] = {tj_of_str(tj_str_as(r, soft(r, a->v[0]), false)), tj_of_str(tj_str_as(r, soft(r, a->v[1]), false)), tj_int(-1)};
+    tj_val arg[3] = {tj_of_str(tj_str_as(r, soft(r, a->v[0]), false)), tj_of_str(tj_str_as(r, soft(r, a->v[1]), false)),
+                     tj_int(-1)};
     if (tj_given(a, 2) && a->v[2].t != TJ_NONE) arg[2] = tj_int(tj_arg_int(r, a, 2, -1));
     return text_method(r, "replace", tj_str_as(r, soft(r, v), false), &(tj_args){.v = arg, .n = 3});
 }
@@ -81,7 +82,9 @@ static tj_val f_indent(tj *r, tj_val v, tj_args *a) {
     }
     /* one more newline, so that the last line counts as one even where it is empty */
     s = tj_str_cat(r, s, tj_str_lit(r, "\n"));
-    const tj_seq *lines = tj_call_func(r, tj_find_method(tj_of_str(s), tj_str_lit(r, "splitlines")), "filter", tj_of_str(s), &(tj_args){0}).q;
+    const tj_seq *lines = tj_call_func(r, tj_find_method(tj_of_str(s), tj_str_lit(r, "splitlines")), "filter",
+                                       tj_of_str(s), &(tj_args){0})
+                              .q;
     tj_sb_init(r, &b);
     for (size_t i = 0; i < lines->n; i++) {
         const tj_str *line = lines->v[i].s;
@@ -94,9 +97,11 @@ static tj_val f_indent(tj *r, tj_val v, tj_args *a) {
 
 static tj_val f_truncate(tj *r, tj_val v, tj_args *a) {
     const tj_str *end = tj_arg_str(r, a, 2, "...", "end");
-    int64_t length = tj_arg_int(r, a, 0, 255), leeway = tj_given(a, 3) && a->v[3].t != TJ_NONE ? tj_arg_int(r, a, 3, 5) : 5;
+    int64_t length = tj_arg_int(r, a, 0, 255),
+            leeway = tj_given(a, 3) && a->v[3].t != TJ_NONE ? tj_arg_int(r, a, 3, 5) : 5;
     int64_t n_end = tj_chars(r, end), n = tj_len(r, v);
-    if (length < n_end) tj_fail(r, TS_E_INVAL, "expected length >= %lld, got %lld", (long long)n_end, (long long)length);
+    if (length < n_end)
+        tj_fail(r, TS_E_INVAL, "expected length >= %lld, got %lld", (long long)n_end, (long long)length);
     if (leeway < 0) tj_fail(r, TS_E_INVAL, "expected leeway >= 0, got %lld", (long long)leeway);
     if (leeway >= n || n - leeway <= length) return v;
     const tj_str *s = text_of(r, v, "rsplit");
@@ -161,9 +166,12 @@ static tj_val f_striptags(tj *r, tj_val v, tj_args *a) {
         space = false;
         static const struct {
             const char *from, *to;
-        } entity[] = {{"&amp;", "&"}, {"&lt;", "<"}, {"&gt;", ">"}, {"&quot;", "\""}, {"&#34;", "\""}, {"&#39;", "'"}, {"&nbsp;", "\xC2\xA0"}};
+        } entity[] = {{"&amp;", "&"},  {"&lt;", "<"},  {"&gt;", ">"},         {"&quot;", "\""},
+                      {"&#34;", "\""}, {"&#39;", "'"}, {"&nbsp;", "\xC2\xA0"}};
         size_t k = 0;
-        while (k < 7 && !(s->len - i >= strlen(entity[k].from) && memcmp(s->s + i, entity[k].from, strlen(entity[k].from)) == 0)) k++;
+        while (k < 7 &&
+               !(s->len - i >= strlen(entity[k].from) && memcmp(s->s + i, entity[k].from, strlen(entity[k].from)) == 0))
+            k++;
         if (k < 7) {
             tj_sb_add(&b, entity[k].to, strlen(entity[k].to), tj_mark(s, i));
             n = strlen(entity[k].from);
@@ -264,7 +272,8 @@ static tj_val sorted_keys(tj *r, tj_val v) {
                             .q;
         tj_dict *d = tj_dict_new(r, pairs->n);
         tj_enter(r);
-        for (size_t i = 0; i < pairs->n; i++) tj_dict_set(r, d, pairs->v[i].q->v[0], sorted_keys(r, pairs->v[i].q->v[1]));
+        for (size_t i = 0; i < pairs->n; i++)
+            tj_dict_set(r, d, pairs->v[i].q->v[0], sorted_keys(r, pairs->v[i].q->v[1]));
         tj_leave(r);
         return TJ_V(TJ_DICT, d, d);
     }
@@ -284,7 +293,8 @@ static tj_val f_pprint(tj *r, tj_val v, tj_args *a) {
     tj_sb_init(r, &b);
     tj_sb_repr(&b, sorted_keys(r, v));
     tj_str *s = tj_sb_done(&b);
-    if (tj_chars(r, s) > 80) tj_fail(r, TS_E_UNSUPP, "pprint of what is longer than a line of 80 characters is not supported");
+    if (tj_chars(r, s) > 80)
+        tj_fail(r, TS_E_UNSUPP, "pprint of what is longer than a line of 80 characters is not supported");
     return tj_of_str(s);
 }
 
@@ -307,13 +317,15 @@ static tj_val f_xmlattr(tj *r, tj_val v, tj_args *a) {
 }
 
 static tj_val f_wordwrap(tj *r, tj_val v, tj_args *a) {
-    const tj_str *s = text_of(r, v, "splitlines"), *nl = tj_given(a, 2) && a->v[2].t != TJ_NONE ? tj_arg_str(r, a, 2, "", "wrapstring") : tj_str_lit(r, "\n");
+    const tj_str *s = text_of(r, v, "splitlines"), *nl = tj_given(a, 2) && a->v[2].t != TJ_NONE
+                                                             ? tj_arg_str(r, a, 2, "", "wrapstring")
+                                                             : tj_str_lit(r, "\n");
     int64_t width = tj_arg_int(r, a, 0, 79);
     if (width <= 0) tj_fail(r, TS_E_INVAL, "invalid width %lld (must be > 0)", (long long)width);
     return tj_of_str(tj_wordwrap(r, s, width, tj_arg_bool(a, 1, true), nl, tj_arg_bool(a, 3, true)));
 }
 
-/* ---- numbers ---- */
+/* ---- numbers ----------------------------------------------------------------------------------------------------- */
 
 /* Python's float(text): false where it is none. */
 static bool parse_float(tj *r, const tj_str *s, double *out) {
@@ -322,9 +334,11 @@ static bool parse_float(tj *r, const tj_str *s, double *out) {
     size_t n = 0;
     for (size_t i = 0; i < t->len; i++) {
         char c = t->s[i];
-        bool between = i && i + 1 < t->len && t->s[i - 1] >= '0' && t->s[i - 1] <= '9' && t->s[i + 1] >= '0' && t->s[i + 1] <= '9';
+        bool between =
+            i && i + 1 < t->len && t->s[i - 1] >= '0' && t->s[i - 1] <= '9' && t->s[i + 1] >= '0' && t->s[i + 1] <= '9';
         if (c == '_' && between) continue;
-        if (!c || c == '_' || c == 'x' || c == 'X' || c == 'p' || c == 'P' || c == '(' || n + 1 == sizeof buf) return false;
+        if (!c || c == '_' || c == 'x' || c == 'X' || c == 'p' || c == 'P' || c == '(' || n + 1 == sizeof buf)
+            return false;
         buf[n++] = c;
     }
     buf[n] = 0;
@@ -397,7 +411,8 @@ static tj_val f_filesizeformat(tj *r, tj_val v, tj_args *a) {
     bool binary = tj_arg_bool(a, 0, false);
     double base = binary ? 1024 : 1000, bytes = 0, unit = base;
     if (tj_is_number(v)) bytes = tj_as_double(v);
-    else if (v.t != TJ_STR || !parse_float(r, v.s, &bytes)) tj_fail(r, TS_E_INVAL, "filesizeformat wants a number, not %s", tj_type_name(v));
+    else if (v.t != TJ_STR || !parse_float(r, v.s, &bytes))
+        tj_fail(r, TS_E_INVAL, "filesizeformat wants a number, not %s", tj_type_name(v));
     char s[64];
     if (bytes == 1) return tj_of_str(tj_str_lit(r, "1 Byte"));
     tj_sb b;
@@ -440,7 +455,7 @@ static tj_val f_round(tj *r, tj_val v, tj_args *a) {
     return tj_float((up ? ceil(f) : floor(f)) / scale);
 }
 
-/* ---- any value ---- */
+/* ---- any value --------------------------------------------------------------------------------------------------- */
 
 static tj_val f_default(tj *r, tj_val v, tj_args *a) {
     if (v.t == TJ_UNDEF || (tj_arg_bool(a, 1, false) && !tj_truth(v)))

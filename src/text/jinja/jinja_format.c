@@ -125,7 +125,7 @@ static int64_t number(const tj_str *s, size_t *p) {
     return n;
 }
 
-/* ---- % ---- */
+/* ---- % ----------------------------------------------------------------------------------------------------------- */
 
 typedef struct percent_args {
     tj_val all;
@@ -182,7 +182,8 @@ static void percent_one(tj *r, tj_sb *b, spec *f, tj_val v, bool data, bool mark
         if (v.t == TJ_UNDEF) tj_fail_undef(r, v.u);
         if (v.t == TJ_FLOAT && strchr("diu", f->type) && fabs(v.f) < 9e18) i = (int64_t)v.f;
         else if (!tj_as_int(v, &i))
-            tj_fail(r, TS_E_INVAL, "%%%c format: %s is required, not %s", f->type, strchr("diu", f->type) ? "a real number" : "an integer", tj_type_name(v));
+            tj_fail(r, TS_E_INVAL, "%%%c format: %s is required, not %s", f->type,
+                    strchr("diu", f->type) ? "a real number" : "an integer", tj_type_name(v));
         s = int_text(r, i, f, f->type, &head);
         if (f->zero && align == '>') align = '=';
         break;
@@ -198,8 +199,8 @@ static void percent_one(tj *r, tj_sb *b, spec *f, tj_val v, bool data, bool mark
         if (f->zero && align == '>') align = '=';
         break;
     default:
-        tj_fail(r, TS_E_INVAL, "unsupported format character '%c' (0x%x) at index %lld", f->type > ' ' && f->type < 127 ? f->type : '?', (unsigned char)f->type,
-                (long long)at);
+        tj_fail(r, TS_E_INVAL, "unsupported format character '%c' (0x%x) at index %lld",
+                f->type > ' ' && f->type < 127 ? f->type : '?', (unsigned char)f->type, (long long)at);
     }
     if (align == '=' && f->zero) f->fill = "0";
     f->n_fill = 1;
@@ -280,7 +281,7 @@ tj_str *tj_percent(tj *r, const tj_str *t, tj_val args) {
     return s;
 }
 
-/* ---- str.format ---- */
+/* ---- str.format -------------------------------------------------------------------------------------------------- */
 
 static spec parse_spec(tj *r, const tj_str *s) {
     spec f = {.fill = " ", .n_fill = 1, .width = -1, .precision = -1};
@@ -328,7 +329,8 @@ static void format_one(tj *r, tj_sb *b, tj_val v, const tj_str *st) {
     char align = f.align ? f.align : '>';
     bool integer = f.type && strchr("dxXobcn", f.type), real = f.type && strchr("eEfFgG%", f.type);
     if (v.t == TJ_STR) {
-        if (f.type && f.type != 's') tj_fail(r, TS_E_INVAL, "Unknown format code '%c' for object of type 'str'", f.type);
+        if (f.type && f.type != 's')
+            tj_fail(r, TS_E_INVAL, "Unknown format code '%c' for object of type 'str'", f.type);
         if (f.sign) tj_fail(r, TS_E_INVAL, "Sign not allowed in string format specifier");
         if (f.alt) tj_fail(r, TS_E_INVAL, "Alternate form (#) not allowed in string format specifier");
         if (f.comma || f.under) tj_fail(r, TS_E_INVAL, "Cannot specify '%c' with 's'.", f.comma ? ',' : '_');
@@ -348,7 +350,8 @@ static void format_one(tj *r, tj_sb *b, tj_val v, const tj_str *st) {
     } else if (v.t == TJ_UNDEF) {
         tj_fail(r, TS_E_INVAL, "unsupported format string passed to Undefined.__format__");
     } else {
-        if (tj_is_number(v)) tj_fail(r, TS_E_INVAL, "Unknown format code '%c' for object of type '%s'", f.type, tj_type_name(v));
+        if (tj_is_number(v))
+            tj_fail(r, TS_E_INVAL, "Unknown format code '%c' for object of type '%s'", f.type, tj_type_name(v));
         tj_fail(r, TS_E_INVAL, "unsupported format string passed to %s.__format__", tj_type_name(v));
     }
     padded(b, s, head, &f, align, st->mk || st->data);
@@ -372,7 +375,8 @@ static tj_val field(tj *r, const tj_str *name, tj_args *a, int64_t *next) {
     } else {
         for (size_t k = 0; k < a->n_kw; k++)
             if (tj_str_eq(a->kw[k], first)) v = a->kwv[k];
-        if (v.t == TJ_ABSENT) tj_fail(r, TS_E_INVAL, "KeyError: %.*s", (int)(first->len < 60 ? first->len : 60), first->s);
+        if (v.t == TJ_ABSENT)
+            tj_fail(r, TS_E_INVAL, "KeyError: %.*s", (int)(first->len < 60 ? first->len : 60), first->s);
     }
     while (p < name->len) {
         size_t e = ++p;
@@ -388,7 +392,8 @@ static tj_val field(tj *r, const tj_str *name, tj_args *a, int64_t *next) {
             i = number(key, &q);
             v = tj_getitem(r, v, i >= 0 && q == key->len ? tj_int(i) : tj_of_str(key));
             p = e + 1;
-            if (p < name->len && name->s[p] != '.' && name->s[p] != '[') tj_fail(r, TS_E_INVAL, "Only '.' or '[' may follow ']' in format field specifier");
+            if (p < name->len && name->s[p] != '.' && name->s[p] != '[')
+                tj_fail(r, TS_E_INVAL, "Only '.' or '[' may follow ']' in format field specifier");
         }
     }
     return v;

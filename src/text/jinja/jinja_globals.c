@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- tests ---- */
+/* ---- tests ------------------------------------------------------------------------------------------------------- */
 
 #define TEST(name, expr)                                                                                               \
     static tj_val t_##name(tj *r, tj_val v, tj_args *a) {                                                              \
@@ -38,8 +38,10 @@ TEST(number, tj_is_number(v))
 TEST(string, v.t == TJ_STR)
 TEST(mapping, v.t == TJ_DICT)
 TEST(iterable, tj_iterable(v))
-TEST(sequence, v.t == TJ_STR || v.t == TJ_DICT || v.t == TJ_UNDEF || (v.t == TJ_SEQ && (v.q->kind <= TJ_RANGE || v.q->kind == TJ_GROUP)))
-TEST(callable, v.t == TJ_UNDEF || v.t == TJ_MACRO || v.t == TJ_FUNC || v.t == TJ_METHOD || v.t == TJ_LOOP || v.t == TJ_JOINER)
+TEST(sequence, v.t == TJ_STR || v.t == TJ_DICT || v.t == TJ_UNDEF ||
+                   (v.t == TJ_SEQ && (v.q->kind <= TJ_RANGE || v.q->kind == TJ_GROUP)))
+TEST(callable,
+     v.t == TJ_UNDEF || v.t == TJ_MACRO || v.t == TJ_FUNC || v.t == TJ_METHOD || v.t == TJ_LOOP || v.t == TJ_JOINER)
 TEST(sameas, tj_same(v, a->v[0]))
 TEST(escaped, v.t == TJ_STR && v.s->markup)
 TEST(lower, is_str_method(r, v, "islower"))
@@ -99,9 +101,11 @@ static const tj_func tests[] = {
     {"upper", "", t_upper},
 };
 
-const tj_func *tj_find_test(const tj_str *name) { return tj_func_in(tests, sizeof tests / sizeof *tests, name->s, name->len); }
+const tj_func *tj_find_test(const tj_str *name) {
+    return tj_func_in(tests, sizeof tests / sizeof *tests, name->s, name->len);
+}
 
-/* ---- functions ---- */
+/* ---- functions --------------------------------------------------------------------------------------------------- */
 
 static tj_val g_raise(tj *r, tj_val self, tj_args *a) {
     (void)self;
@@ -123,9 +127,12 @@ static tj_dict *dict_of(tj *r, tj_args *a, const char *what) {
     } else if (a->n) {
         const tj_seq *q = tj_iter(r, a->v[0]);
         for (size_t i = 0; i < q->n; i++) {
-            if (!tj_iterable(q->v[i])) tj_fail(r, TS_E_INVAL, "cannot convert dictionary update sequence element #%zu to a sequence", i);
+            if (!tj_iterable(q->v[i]))
+                tj_fail(r, TS_E_INVAL, "cannot convert dictionary update sequence element #%zu to a sequence", i);
             const tj_seq *pair = tj_iter(r, q->v[i]);
-            if (pair->n != 2) tj_fail(r, TS_E_INVAL, "dictionary update sequence element #%zu has length %zu; 2 is required", i, pair->n);
+            if (pair->n != 2)
+                tj_fail(r, TS_E_INVAL, "dictionary update sequence element #%zu has length %zu; 2 is required", i,
+                        pair->n);
             tj_dict_set(r, d, pair->v[0], pair->v[1]);
         }
     }
@@ -155,7 +162,8 @@ static tj_val g_range(tj *r, tj_val self, tj_args *a) {
     q->stop = stop;
     q->step = step;
     for (int64_t i = start; step > 0 ? i < stop : i > stop;) {
-        if (q->n == MOST) tj_fail(r, TS_E_LIMIT, "Range too big. The sandbox blocks ranges larger than MAX_RANGE (%d).", MOST);
+        if (q->n == MOST)
+            tj_fail(r, TS_E_LIMIT, "Range too big. The sandbox blocks ranges larger than MAX_RANGE (%d).", MOST);
         tj_seq_push(r, q, tj_int(i));
         if (__builtin_add_overflow(i, step, &i)) break;
     }

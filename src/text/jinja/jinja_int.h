@@ -1,9 +1,11 @@
-/* jinja_int.h - the inside of the Jinja interpreter: values, tree, interpreter state. Depends on: jinja.h, text/utf8.h, base/arena.h.
+/* jinja_int.h - the inside of the Jinja interpreter: values, tree, interpreter state. Depends on: jinja.h,
+ * text/utf8.h, base/arena.h.
  *
- * Everything that a parse or a render makes lives in one arena, values are immutable (namespaces, cyclers and joiners aside: the
- * sandbox has no operation that changes a list or a dict), and a failure leaves by longjmp from any depth: there is
- * nothing to clean up but the arena, and no value can be used after a check was forgotten. tj_ is the prefix of this module's
- * inner names. A function that gets a `tj *` may leave by tj_fail; it never returns a half-made value. */
+ * Everything that a parse or a render makes lives in one arena, values are immutable (namespaces, cyclers and
+ * joiners aside: the sandbox has no operation that changes a list or a dict), and a failure leaves by longjmp from
+ * any depth: there is nothing to clean up but the arena, and no value can be used after a check was forgotten. tj_
+ * is the prefix of this module's inner names. A function that gets a `tj *` may leave by tj_fail; it never returns a
+ * half-made value. */
 #ifndef TS_TEXT_JINJA_JINJA_INT_H
 #define TS_TEXT_JINJA_JINJA_INT_H
 
@@ -17,7 +19,7 @@ typedef struct tj tj;
 typedef struct tj_node tj_node;
 typedef struct tj_val tj_val;
 
-/* ---- values ---- */
+/* ---- values ------------------------------------------------------------------------------------------------------ */
 
 /* A growing text with marks. mk: one byte of mark (0 template, 1 data) per byte; NULL: all are `data`. */
 typedef struct tj_sb {
@@ -161,7 +163,7 @@ typedef struct tj_loop {
     int64_t index0, depth0;
 } tj_loop;
 
-/* ---- arguments ---- */
+/* ---- arguments --------------------------------------------------------------------------------------------------- */
 
 typedef struct tj_args {
     tj_val *v;
@@ -172,9 +174,10 @@ typedef struct tj_args {
 } tj_args;
 
 typedef tj_val tj_fn(tj *r, tj_val self, tj_args *a);
-/* A filter, test, global or method. `params` names its parameters, blank-separated, `self` aside; those behind "/" are optional, "*" at
- * the end lets any further arguments through. The function is called with a->v filled up to the number of parameters: TJ_ABSENT
- * where one was not given, and no keyword arguments (except those let through by "*"). */
+/* A filter, test, global or method. `params` names its parameters, blank-separated, `self` aside; those behind "/"
+ * are optional, "*" at the end lets any further arguments through. The function is called with a->v filled up to the
+ * number of parameters: TJ_ABSENT where one was not given, and no keyword arguments (except those let through by
+ * "*"). */
 typedef struct tj_func {
     const char *name, *params;
     tj_fn *fn; /* NULL: known and refused */
@@ -184,7 +187,7 @@ typedef struct tj_method {
     const tj_func *fn;
 } tj_method;
 
-/* ---- tree ---- */
+/* ---- tree -------------------------------------------------------------------------------------------------------- */
 
 typedef enum tj_kind {
     /* expressions */
@@ -280,7 +283,7 @@ struct ts_jinja {
     uint32_t n_names, cap_names;
 };
 
-/* ---- state of a parse or a render ---- */
+/* ---- state of a parse or a render -------------------------------------------------------------------------------- */
 
 struct tj {
     ts_arena arena;
@@ -351,7 +354,7 @@ typedef struct tj_tok {
 } tj_tok;
 tj_tok *tj_lex(tj *r, const char *text, size_t len); /* ends with TJ_T_EOF */
 
-/* ---- jinja_str.c: strings ---- */
+/* ---- jinja_str.c: strings ---------------------------------------------------------------------------------------- */
 
 tj_str *tj_str_new(tj *r, const char *s, size_t len, bool data); /* borrows s */
 tj_str *tj_str_lit(tj *r, const char *s);                        /* the template's own; borrows s */
@@ -399,7 +402,7 @@ typedef enum tj_case { TJ_UPPER, TJ_LOWER, TJ_TITLE } tj_case;
 /* Append the character at byte `at` of s in another case and return its bytes. */
 size_t tj_sb_case(tj_sb *b, const tj_str *s, size_t at, tj_case to);
 
-/* ---- jinja_value.c ---- */
+/* ---- jinja_value.c ----------------------------------------------------------------------------------------------- */
 
 #define TJ_V(type, field, value) ((tj_val){.t = (type), .field = (value)})
 static inline tj_val tj_none(void) { return (tj_val){.t = TJ_NONE}; }
@@ -426,7 +429,8 @@ const char *tj_object_name(tj *r, tj_val v); /* as Jinja2's do: "dict object" */
 bool tj_truth(tj_val v);
 bool tj_eq(tj *r, tj_val a, tj_val b);
 bool tj_same(tj_val a, tj_val b); /* Python's "is" */
-int tj_cmp(tj *r, tj_val a, tj_val b, const char *op); /* -1, 0, 1, 2: not comparable numbers (NaN); fails for wrong types */
+/* -1, 0, 1, 2: not comparable numbers (NaN); fails for wrong types */
+int tj_cmp(tj *r, tj_val a, tj_val b, const char *op);
 bool tj_contains(tj *r, tj_val item, tj_val in);
 bool tj_is_number(tj_val v);  /* bool, int, float */
 bool tj_as_int(tj_val v, int64_t *out); /* bool, int */

@@ -5,10 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Roles that a conversation may have without being taken for text that somebody wrote: templates make control tokens of them. */
+/* Roles that a conversation may have without being taken for text that somebody wrote: templates make control tokens
+ * of them. */
 static const char *const roles[] = {
-    "system", "user", "assistant", "tool", "function", "developer", "ipython", "model", "human", "gpt", "bot", "chatbot",
-    "critic", "context", "environment", "observation", "documents", "functions", "tool_response", "tool_result",
+    "system",      "user",        "assistant", "tool",      "function",      "developer",   "ipython",
+    "model",       "human",       "gpt",       "bot",       "chatbot",       "critic",      "context",
+    "environment", "observation", "documents", "functions", "tool_response", "tool_result",
 };
 
 static tj_val from_str(tj *r, const json_t *j, bool data) {
@@ -48,7 +50,8 @@ tj_val tj_from_json(tj *r, const json_t *j, bool data) {
     tj_dict *d = tj_dict_new(r, json_object_size(o));
     for (void *it = json_object_iter(o); it; it = json_object_iter_next(o, it)) {
         const char *key = json_object_iter_key(it);
-        tj_dict_set(r, d, tj_of_str(tj_str_new(r, key, strlen(key), data)), tj_from_json(r, json_object_iter_value(it), data));
+        tj_dict_set(r, d, tj_of_str(tj_str_new(r, key, strlen(key), data)),
+                    tj_from_json(r, json_object_iter_value(it), data));
     }
     tj_leave(r);
     return TJ_V(TJ_DICT, d, d);
@@ -83,10 +86,16 @@ static void json_str(tj_sb *b, const tj_str *s, bool ascii) {
             c = tj_char_at(s, i, &n);
             if (c == '"' || c == '\\') snprintf(e, sizeof e, "\\%c", (char)c);
             else if (c == '\n' || c == '\r' || c == '\t' || c == '\b' || c == '\f')
-                snprintf(e, sizeof e, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : c == '\t' ? 't' : c == '\b' ? 'b' : 'f');
+                snprintf(e, sizeof e, "\\%c",
+                         c == '\n'   ? 'n'
+                         : c == '\r' ? 'r'
+                         : c == '\t' ? 't'
+                         : c == '\b' ? 'b'
+                                     : 'f');
             else if (c < 32 || (ascii && c > 126 && c < 0x10000)) snprintf(e, sizeof e, "\\u%04x", c);
             else if (ascii && c >= 0x10000)
-                snprintf(e, sizeof e, "\\u%04x\\u%04x", 0xD800 + ((c - 0x10000) >> 10), 0xDC00 + ((c - 0x10000) & 0x3FF));
+                snprintf(e, sizeof e, "\\u%04x\\u%04x", 0xD800 + ((c - 0x10000) >> 10),
+                         0xDC00 + ((c - 0x10000) & 0x3FF));
             else continue;
         } else {
             n = 1;

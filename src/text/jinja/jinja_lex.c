@@ -1,6 +1,6 @@
-/* Template text to tokens: text between tags, and the names, literals and operators inside them. Whitespace control is done here: `-`,
- * `+`, and the two options that transformers sets (trim_blocks: the newline behind a block tag goes; lstrip_blocks: so does what is in
- * front of one on its line). */
+/* Template text to tokens: text between tags, and the names, literals and operators inside them. Whitespace control
+ * is done here: `-`, `+`, and the two options that transformers sets (trim_blocks: the newline behind a block tag
+ * goes; lstrip_blocks: so does what is in front of one on its line). */
 #include "text/jinja/jinja_int.h"
 
 #include <errno.h>
@@ -123,7 +123,8 @@ static char sign_at(const lexer *x, size_t p) {
     return p < x->len && (x->s[p] == '-' || x->s[p] == '+') ? x->s[p] : 0;
 }
 
-/* A raw block whose first tag's end is at `end`: everything up to its last tag is text. 0: it is no raw block after all. */
+/* A raw block whose first tag's end is at `end`: everything up to its last tag is text. 0: it is no raw block after
+ * all. */
 static size_t raw(lexer *x, size_t begin, size_t end) {
     size_t p = is(x, end, "-%}") ? skip_space(x, end + 3) : is(x, end, "%}") ? end + 2 : 0;
     if (!p) return 0;
@@ -139,7 +140,7 @@ static size_t raw(lexer *x, size_t begin, size_t end) {
     tj_fail(x->r, TS_E_FORMAT, "this raw block has no {%% endraw %%}");
 }
 
-/* ---- inside a tag ---- */
+/* ---- inside a tag ------------------------------------------------------------------------------------------------ */
 
 static bool word_at(const lexer *x, size_t p, int *n) {
     uint32_t c = 0;

@@ -16,7 +16,7 @@ static const tj_str *text_arg(tj *r, tj_val self, tj_args *a, size_t i, const ch
     return self.s->markup ? tj_str_escape(r, s) : s;
 }
 
-/* ---- white space and other ends ---- */
+/* ---- white space and other ends ---------------------------------------------------------------------------------- */
 
 static bool is_in(const tj_str *set, const char *c, size_t n) {
     for (size_t i = 0, k; i < set->len; i += k) {
@@ -27,7 +27,8 @@ static bool is_in(const tj_str *set, const char *c, size_t n) {
 }
 
 static tj_val strip(tj *r, tj_val self, tj_args *a, bool left, bool right) {
-    const tj_str *s = self.s, *set = tj_given(a, 0) && a->v[0].t != TJ_NONE ? tj_arg_str(r, a, 0, "", "strip arg") : NULL;
+    const tj_str *s = self.s,
+                 *set = tj_given(a, 0) && a->v[0].t != TJ_NONE ? tj_arg_str(r, a, 0, "", "strip arg") : NULL;
     size_t from = 0, to = s->len, n;
     tj_bytes(r, s->len);
     while (left && from < to) {
@@ -79,7 +80,8 @@ static tj_val with_end(tj *r, tj_val self, tj_args *a, bool begin) {
         tj_fail(r, TS_E_INVAL, "%s first arg must be str or a tuple of str, not %s", name, tj_type_name(a->v[0]));
     const tj_seq *q = a->v[0].q;
     for (size_t i = 0; i < q->n; i++) {
-        if (q->v[i].t != TJ_STR) tj_fail(r, TS_E_INVAL, "tuple for %s must only contain str, not %s", name, tj_type_name(q->v[i]));
+        if (q->v[i].t != TJ_STR)
+            tj_fail(r, TS_E_INVAL, "tuple for %s must only contain str, not %s", name, tj_type_name(q->v[i]));
         if (some && has_end(self.s, from, to, q->v[i].s, begin)) return tj_bool(true);
     }
     return tj_bool(false);
@@ -96,9 +98,11 @@ static tj_val m_removesuffix(tj *r, tj_val self, tj_args *a) {
     return tj_of_str(tj_str_sub(r, s, 0, has_end(s, 0, s->len, p, false) ? s->len - p->len : s->len));
 }
 
-/* ---- parts ---- */
+/* ---- parts ------------------------------------------------------------------------------------------------------- */
 
-static void push_part(tj *r, tj_seq *q, const tj_str *s, size_t from, size_t to) { tj_seq_push(r, q, tj_of_str(tj_str_sub(r, s, from, to))); }
+static void push_part(tj *r, tj_seq *q, const tj_str *s, size_t from, size_t to) {
+    tj_seq_push(r, q, tj_of_str(tj_str_sub(r, s, from, to)));
+}
 
 static void reverse(tj_seq *q) {
     for (size_t i = 0; i + 1 < q->n - i; i++) {
@@ -223,14 +227,15 @@ static tj_val m_join(tj *r, tj_val self, tj_args *a) {
     for (size_t i = 0; i < q->n; i++) {
         tj_val v = q->v[i];
         if (self.s->markup) v = tj_of_str(tj_to_str(r, v)); /* markup takes any value */
-        if (v.t != TJ_STR) tj_fail(r, TS_E_INVAL, "sequence item %zu: expected str instance, %s found", i, tj_type_name(v));
+        if (v.t != TJ_STR)
+            tj_fail(r, TS_E_INVAL, "sequence item %zu: expected str instance, %s found", i, tj_type_name(v));
         if (i) tj_sb_str(&b, self.s);
         tj_sb_str(&b, self.s->markup ? tj_str_escape(r, v.s) : v.s);
     }
     return made(&b, self.s);
 }
 
-/* ---- find and replace ---- */
+/* ---- find and replace -------------------------------------------------------------------------------------------- */
 
 static tj_val find(tj *r, tj_val self, tj_args *a, bool last, bool must) {
     const tj_str *s = self.s, *what = tj_arg_str(r, a, 0, "", "what is to be found");
@@ -256,7 +261,8 @@ static tj_val m_count(tj *r, tj_val self, tj_args *a) {
 }
 
 static tj_val m_replace(tj *r, tj_val self, tj_args *a) {
-    const tj_str *s = self.s, *old = text_arg(r, self, a, 0, "replace() argument 1"), *to = text_arg(r, self, a, 1, "replace() argument 2");
+    const tj_str *s = self.s, *old = text_arg(r, self, a, 0, "replace() argument 1"),
+                 *to = text_arg(r, self, a, 1, "replace() argument 2");
     int64_t most = tj_arg_int(r, a, 2, -1);
     tj_sb b;
     tj_sb_init(r, &b);
@@ -280,7 +286,7 @@ static tj_val m_replace(tj *r, tj_val self, tj_args *a) {
     return made(&b, s);
 }
 
-/* ---- case ---- */
+/* ---- case -------------------------------------------------------------------------------------------------------- */
 
 static tj_val cased(tj *r, const tj_str *s, tj_case first, tj_case rest) {
     tj_sb b;
@@ -318,11 +324,12 @@ static tj_val m_swapcase(tj *r, tj_val self, tj_args *a) {
     const tj_str *s = self.s;
     tj_sb b;
     tj_sb_init(r, &b);
-    for (size_t i = 0, n; i < s->len;) i += tj_sb_case(&b, s, i, tj_is_upper(tj_char_at(s, i, &n)) ? TJ_LOWER : TJ_UPPER);
+    for (size_t i = 0, n; i < s->len;)
+        i += tj_sb_case(&b, s, i, tj_is_upper(tj_char_at(s, i, &n)) ? TJ_LOWER : TJ_UPPER);
     return made(&b, s);
 }
 
-/* ---- what kind of characters ---- */
+/* ---- what kind of characters ------------------------------------------------------------------------------------- */
 
 static bool alnum(uint32_t c) { return tj_is_alpha(c) || tj_is_digit(c) || tj_is_numeric(c); }
 static bool ascii(uint32_t c) { return c < 128; }
@@ -385,10 +392,11 @@ static tj_val m_istitle(tj *r, tj_val self, tj_args *a) {
     return tj_bool(any);
 }
 
-/* ---- widths ---- */
+/* ---- widths ------------------------------------------------------------------------------------------------------ */
 
 static tj_val pad(tj *r, tj_val self, tj_args *a, int side) {
-    const tj_str *s = self.s, *fill = tj_given(a, 1) ? text_arg(r, self, a, 1, "the fill character") : tj_str_lit(r, " ");
+    const tj_str *s = self.s,
+                 *fill = tj_given(a, 1) ? text_arg(r, self, a, 1, "the fill character") : tj_str_lit(r, " ");
     int64_t width = tj_arg_int(r, a, 0, 0), n = tj_chars(r, s), more = width - n;
     if (tj_chars(r, fill) != 1) tj_fail(r, TS_E_INVAL, "The fill character must be exactly one character long");
     if (more <= 0) return tj_of_str(tj_str_sub(r, s, 0, s->len));
@@ -484,7 +492,7 @@ static const tj_func str_methods[] = {
     {"zfill", "width", m_zfill},
 };
 
-/* ---- dicts and lists ---- */
+/* ---- dicts and lists --------------------------------------------------------------------------------------------- */
 
 static tj_val m_get(tj *r, tj_val self, tj_args *a) {
     tj_val *v = tj_dict_get(r, self.d, a->v[0]);
@@ -494,7 +502,10 @@ static tj_val m_get(tj *r, tj_val self, tj_args *a) {
 static tj_val view(tj *r, const tj_dict *d, tj_seq_kind kind) {
     tj_seq *q = tj_seq_new(r, kind, d->n);
     for (size_t i = 0; i < d->n; i++)
-        tj_seq_push(r, q, kind == TJ_KEYS ? d->e[i].key : kind == TJ_VALUES ? d->e[i].val : tj_of_seq(tj_pair(r, d->e[i].key, d->e[i].val)));
+        tj_seq_push(r, q,
+                    kind == TJ_KEYS     ? d->e[i].key
+                    : kind == TJ_VALUES ? d->e[i].val
+                                        : tj_of_seq(tj_pair(r, d->e[i].key, d->e[i].val)));
     return tj_of_seq(q);
 }
 static tj_val m_keys(tj *r, tj_val self, tj_args *a) {
@@ -517,7 +528,8 @@ static tj_val m_dict_copy(tj *r, tj_val self, tj_args *a) {
 }
 
 static const tj_func dict_methods[] = {
-    {"copy", "", m_dict_copy}, {"fromkeys", "*", NULL}, {"get", "key / default", m_get}, {"items", "", m_items}, {"keys", "", m_keys}, {"values", "", m_values},
+    {"copy", "", m_dict_copy}, {"fromkeys", "*", NULL}, {"get", "key / default", m_get},
+    {"items", "", m_items},    {"keys", "", m_keys},    {"values", "", m_values},
 };
 
 static tj_val m_seq_count(tj *r, tj_val self, tj_args *a) {
@@ -582,7 +594,8 @@ const tj_func *tj_find_method(tj_val v, const tj_str *name) {
     case TJ_FLOAT: return v.f > -9e18 && v.f < 9e18 ? IN(float_methods) : NULL;
     case TJ_SEQ:
         if (v.q->kind == TJ_LIST) return IN(seq_methods);
-        if (v.q->kind == TJ_TUPLE || v.q->kind == TJ_GROUP || v.q->kind == TJ_RANGE) return tj_func_in(seq_methods + 1, 2, name->s, name->len);
+        if (v.q->kind == TJ_TUPLE || v.q->kind == TJ_GROUP || v.q->kind == TJ_RANGE)
+            return tj_func_in(seq_methods + 1, 2, name->s, name->len);
         return NULL;
     default: return NULL;
     }
@@ -591,8 +604,10 @@ const tj_func *tj_find_method(tj_val v, const tj_str *name) {
 bool tj_is_unsafe(tj_val v, const tj_str *name) {
     static const char *const of_list[] = {"append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort"};
     static const char *const of_dict[] = {"clear", "pop", "popitem", "setdefault", "update"};
-    static const char *const of_all[] = {"__class__", "__dict__", "__doc__", "__init__", "__module__", "__new__", "__reduce__", "__repr__", "__str__",
-                                         "__eq__", "__ne__", "__hash__", "__getattribute__", "__setattr__", "__delattr__", "__subclasshook__"};
+    static const char *const of_all[] = {"__class__",        "__dict__",    "__doc__",     "__init__",
+                                         "__module__",       "__new__",     "__reduce__",  "__repr__",
+                                         "__str__",          "__eq__",      "__ne__",      "__hash__",
+                                         "__getattribute__", "__setattr__", "__delattr__", "__subclasshook__"};
     for (size_t i = 0; i < sizeof of_all / sizeof *of_all; i++)
         if (tj_str_is(name, of_all[i])) return true;
     if (v.t == TJ_SEQ && v.q->kind == TJ_LIST)

@@ -57,7 +57,9 @@ __attribute__((noreturn)) static void unexpected(parser *p, const char *wanted) 
 }
 
 static bool is_op(const parser *p, const char *op) { return p->tok->kind == TJ_T_OP && strcmp(p->tok->op, op) == 0; }
-static bool is_name(const parser *p, const char *name) { return p->tok->kind == TJ_T_NAME && tj_str_is(p->tok->str, name); }
+static bool is_name(const parser *p, const char *name) {
+    return p->tok->kind == TJ_T_NAME && tj_str_is(p->tok->str, name);
+}
 
 static bool skip_op(parser *p, const char *op) {
     bool yes = is_op(p, op);
@@ -118,7 +120,7 @@ static uint32_t intern(parser *p, const tj_str *name) {
     return t->n_names++;
 }
 
-/* ---- expressions ---- */
+/* ---- expressions ------------------------------------------------------------------------------------------------- */
 
 static tj_node *constant(parser *p, const tj_tok *t, tj_val v) {
     tj_node *n = node(p, TJ_N_CONST, t);
@@ -145,7 +147,8 @@ static tj_node *load(parser *p, const tj_tok *t) {
 }
 
 static bool tuple_end(const parser *p, const char *also) {
-    return p->tok->kind == TJ_T_VAR_END || p->tok->kind == TJ_T_BLOCK_END || is_op(p, ")") || (also && is_name(p, also));
+    return p->tok->kind == TJ_T_VAR_END || p->tok->kind == TJ_T_BLOCK_END || is_op(p, ")") ||
+           (also && is_name(p, also));
 }
 
 /* `a` or `a, b, ...`. `parse` reads a member; `empty`: () is allowed. */
@@ -241,7 +244,8 @@ static void arguments(parser *p, tj_node *n) {
             if (c->dstar) tj_fail(p->r, TS_E_FORMAT, "an argument behind **");
             const tj_str *key = p->tok->str;
             for (size_t i = 0; i < c->n_kw; i++)
-                if (tj_str_eq(c->kw[i], key)) tj_fail(p->r, TS_E_FORMAT, "the argument %.*s is given twice", (int)key->len, key->s);
+                if (tj_str_eq(c->kw[i], key))
+                    tj_fail(p->r, TS_E_FORMAT, "the argument %.*s is given twice", (int)key->len, key->s);
             p->tok += 2;
             size_t cap = c->cap_kw;
             c->kw = tj_more(p->r, c->kw, c->n_kw, &cap, sizeof *c->kw);
@@ -251,7 +255,8 @@ static void arguments(parser *p, tj_node *n) {
             c->kwv[c->n_kw++] = v;
             over(p, n, v);
         } else {
-            if (c->n_kw || c->star || c->dstar) tj_fail(p->r, TS_E_FORMAT, "an argument without a name behind one with a name, * or **");
+            if (c->n_kw || c->star || c->dstar)
+                tj_fail(p->r, TS_E_FORMAT, "an argument without a name behind one with a name, * or **");
             c->pos = tj_more(p->r, c->pos, c->n_pos, &c->cap_pos, sizeof *c->pos);
             tj_node *v = expression(p);
             c->pos[c->n_pos++] = v;
@@ -299,7 +304,8 @@ void tj_check_func(tj *r, const tj_node *n) {
     r->line = n->line;
     r->col = n->col;
     if (n->fn) tj_fail(r, TS_E_UNSUPP, "the %s %s is not supported", what, n->fn->name);
-    tj_fail(r, r->t ? TS_E_INVAL : TS_E_FORMAT, "No %s named '%.*s'.", what, (int)(n->name->len < 60 ? n->name->len : 60), n->name->s);
+    tj_fail(r, r->t ? TS_E_INVAL : TS_E_FORMAT, "No %s named '%.*s'.", what,
+            (int)(n->name->len < 60 ? n->name->len : 60), n->name->s);
 }
 
 /* Behind "|", or behind the word filter. */
@@ -326,8 +332,8 @@ static tj_node *test(parser *p, tj_node *of) {
     const tj_tok *t = p->tok;
     if (skip_op(p, "(")) {
         arguments(p, n);
-    } else if ((t->kind == TJ_T_NAME && !is_name(p, "else") && !is_name(p, "or") && !is_name(p, "and")) || t->kind == TJ_T_STR ||
-               t->kind == TJ_T_INT || t->kind == TJ_T_FLOAT || is_op(p, "[") || is_op(p, "{")) {
+    } else if ((t->kind == TJ_T_NAME && !is_name(p, "else") && !is_name(p, "or") && !is_name(p, "and")) ||
+               t->kind == TJ_T_STR || t->kind == TJ_T_INT || t->kind == TJ_T_FLOAT || is_op(p, "[") || is_op(p, "{")) {
         at(p, t);
         if (is_name(p, "is")) tj_fail(p->r, TS_E_FORMAT, "tests cannot be chained with is");
         tj_node *v = postfix(p, primary(p));
@@ -555,7 +561,7 @@ static tj_node *expression(parser *p) {
     return n;
 }
 
-/* ---- statements ---- */
+/* ---- statements -------------------------------------------------------------------------------------------------- */
 
 static tj_node *target_name(parser *p, bool with_attr) {
     const tj_tok *t = p->tok;
@@ -789,13 +795,16 @@ static tj_node *statement(parser *p) {
     if (tj_str_is(t->str, "break")) return st_jump(p, t, TJ_N_BREAK);
     if (tj_str_is(t->str, "continue")) return st_jump(p, t, TJ_N_CONTINUE);
     at(p, t);
-    static const char *const refused[] = {"include", "import", "from", "extends", "block", "autoescape", "do", "trans", "debug"};
+    static const char *const refused[] = {"include",    "import", "from",  "extends", "block",
+                                          "autoescape", "do",     "trans", "debug"};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
-        if (tj_str_is(t->str, refused[i])) tj_fail(p->r, TS_E_UNSUPP, "the tag %s is not supported in chat templates", refused[i]);
+        if (tj_str_is(t->str, refused[i]))
+            tj_fail(p->r, TS_E_UNSUPP, "the tag %s is not supported in chat templates", refused[i]);
     tj_fail(p->r, TS_E_FORMAT, "there is no tag %.*s", (int)(t->str->len < 60 ? t->str->len : 60), t->str->s);
 }
 
-/* Text, outputs and tags up to a tag of `ends` (p->tok is at its name then), or to the end of the template where that is NULL. */
+/* Text, outputs and tags up to a tag of `ends` (p->tok is at its name then), or to the end of the template where
+ * that is NULL. */
 static tj_node *statements(parser *p, const char *const *ends, const char *what, const tj_tok *begin) {
     tj_node *n = node(p, TJ_N_BODY, p->tok);
     tj_enter(p->r);
@@ -827,7 +836,9 @@ static tj_node *statements(parser *p, const char *const *ends, const char *what,
             if (p->tok->kind == TJ_T_NAME && p->tok->str->len > 3 &&
                 (memcmp(p->tok->str->s, "end", 3) == 0 || is_name(p, "else") || is_name(p, "elif"))) {
                 at(p, p->tok);
-                if (!ends) tj_fail(p->r, TS_E_FORMAT, "%.*s without its beginning", (int)(p->tok->str->len < 60 ? p->tok->str->len : 60), p->tok->str->s);
+                if (!ends)
+                    tj_fail(p->r, TS_E_FORMAT, "%.*s without its beginning",
+                            (int)(p->tok->str->len < 60 ? p->tok->str->len : 60), p->tok->str->s);
                 tj_fail(p->r, TS_E_FORMAT, "%.*s inside the %s of line %u, which has no {%% end%s %%} yet",
                         (int)(p->tok->str->len < 60 ? p->tok->str->len : 60), p->tok->str->s, what, begin->line, what);
             }

@@ -1,6 +1,6 @@
-/* Which variables of a scope begin as undefined. Jinja2 decides when it compiles where a name is looked up: a scope that assigns a
- * variable before it reads it has a variable of its own from its beginning, so that loops and macros inside it never see one of
- * the same name from the context, not even before the assignment. */
+/* Which variables of a scope begin as undefined. Jinja2 decides when it compiles where a name is looked up: a scope
+ * that assigns a variable before it reads it has a variable of its own from its beginning, so that loops and macros
+ * inside it never see one of the same name from the context, not even before the assignment. */
 #include "text/jinja/jinja_int.h"
 
 typedef struct scope {
@@ -133,6 +133,7 @@ static void enter(walker *w, scope *up, const tj_node *of, tj_node *body) {
 }
 
 void tj_scopes(tj *r, ts_jinja *t) {
-    walker w = {.r = r, .t = t, .seen = tj_alloc(r, t->n_names, sizeof(uint32_t)), .known = tj_alloc(r, t->n_names, sizeof(uint32_t))};
+    walker w = {.r = r, .t = t, .seen = tj_alloc(r, t->n_names, sizeof(uint32_t)),
+                .known = tj_alloc(r, t->n_names, sizeof(uint32_t))};
     enter(&w, NULL, NULL, t->body);
 }

@@ -1,5 +1,6 @@
-/* Strings: views of bytes that carry, byte by byte, whether they came from the context's data. Bytes never change; appending to the string
- * that ends a buffer reuses the buffer, so that a chain of additions costs what the result is long. */
+/* Strings: views of bytes that carry, byte by byte, whether they came from the context's data. Bytes never change;
+ * appending to the string that ends a buffer reuses the buffer, so that a chain of additions costs what the result
+ * is long. */
 #define _GNU_SOURCE /* memmem */
 #include "text/jinja/jinja_int.h"
 

@@ -163,7 +163,8 @@ void tj_sb_val(tj_sb *b, tj_val v) {
         break;
     }
     default: /* Python prints an address here */
-        tj_fail(r, TS_E_UNSUPP, "a %s has no text%s", tj_type_name(v), v.t == TJ_GEN ? ": put |list or |join behind it" : "");
+        tj_fail(r, TS_E_UNSUPP, "a %s has no text%s", tj_type_name(v),
+                v.t == TJ_GEN ? ": put |list or |join behind it" : "");
     }
 }
 

@@ -74,7 +74,8 @@ static bool field(char *out, size_t cap, const date *d, char c, char pad) {
     case 'Z':
     case 'z': *out = 0; return true; /* a time without a zone */
     case 'c':
-        snprintf(out, cap, "%.3s %.3s %2d %02d:%02d:%02d %" PRId64, days[d->wday], months[d->month], d->day, d->hour, d->min, d->sec, d->year);
+        snprintf(out, cap, "%.3s %.3s %2d %02d:%02d:%02d %" PRId64, days[d->wday], months[d->month], d->day, d->hour,
+                 d->min, d->sec, d->year);
         return true;
     case 'D':
     case 'x': snprintf(out, cap, "%02d/%02d/%02d", d->month + 1, d->day, (int)(d->year % 100)); return true;

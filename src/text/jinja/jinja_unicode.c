@@ -1,4 +1,5 @@
-/* Characters as Python sees them: classes from utf8proc's tables, and the changes of case that give more than one character. */
+/* Characters as Python sees them: classes from utf8proc's tables, and the changes of case that give more than one
+ * character. */
 #include "text/jinja/jinja_int.h"
 
 #include <string.h>
@@ -7,8 +8,8 @@
 static int category(uint32_t c) { return utf8proc_category((utf8proc_int32_t)c); }
 
 bool tj_is_space(uint32_t c) {
-    return (c >= 9 && c <= 13) || (c >= 28 && c <= 32) || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) ||
-           c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+    return (c >= 9 && c <= 13) || (c >= 28 && c <= 32) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+           (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 bool tj_is_alpha(uint32_t c) {
@@ -20,9 +21,9 @@ bool tj_is_decimal(uint32_t c) { return category(c) == UTF8PROC_CATEGORY_ND; }
 
 bool tj_is_digit(uint32_t c) {
     return tj_is_decimal(c) || c == 0xB2 || c == 0xB3 || c == 0xB9 || c == 0x2070 || (c >= 0x2074 && c <= 0x2079) ||
-           (c >= 0x2080 && c <= 0x2089) || (c >= 0x2460 && c <= 0x2468) || (c >= 0x2474 && c <= 0x247C) || (c >= 0x2488 && c <= 0x2490) ||
-           c == 0x24EA || (c >= 0x24F5 && c <= 0x24FD) || c == 0x24FF || (c >= 0x2776 && c <= 0x277E) || (c >= 0x2780 && c <= 0x2788) ||
-           (c >= 0x278A && c <= 0x2792);
+           (c >= 0x2080 && c <= 0x2089) || (c >= 0x2460 && c <= 0x2468) || (c >= 0x2474 && c <= 0x247C) ||
+           (c >= 0x2488 && c <= 0x2490) || c == 0x24EA || (c >= 0x24F5 && c <= 0x24FD) || c == 0x24FF ||
+           (c >= 0x2776 && c <= 0x277E) || (c >= 0x2780 && c <= 0x2788) || (c >= 0x278A && c <= 0x2792);
 }
 
 bool tj_is_numeric(uint32_t c) {
@@ -40,8 +41,8 @@ bool tj_is_upper(uint32_t c) {
 }
 
 bool tj_is_lower(uint32_t c) {
-    return category(c) == UTF8PROC_CATEGORY_LL || c == 0xAA || c == 0xBA || (c >= 0x2B0 && c <= 0x2B8) || (c >= 0x2170 && c <= 0x217F) ||
-           (c >= 0x24D0 && c <= 0x24E9);
+    return category(c) == UTF8PROC_CATEGORY_LL || c == 0xAA || c == 0xBA || (c >= 0x2B0 && c <= 0x2B8) ||
+           (c >= 0x2170 && c <= 0x217F) || (c >= 0x24D0 && c <= 0x24E9);
 }
 
 bool tj_is_title(uint32_t c) { return category(c) == UTF8PROC_CATEGORY_LT; }
@@ -61,7 +62,8 @@ bool tj_is_printable(uint32_t c) {
     }
 }
 
-/* Characters that become several in upper case (Unicode's SpecialCasing, unconditional); `title` where it differs in kind. */
+/* Characters that become several in upper case (Unicode's SpecialCasing, unconditional); `title` where it differs in
+ * kind. */
 static const struct wide {
     uint32_t c;
     uint32_t upper[3], title[3];
@@ -90,8 +92,9 @@ static bool cased(uint32_t c) { return tj_is_upper(c) || tj_is_lower(c) || tj_is
 
 static bool ignorable(uint32_t c) {
     int k = category(c);
-    return k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_ME || k == UTF8PROC_CATEGORY_CF || k == UTF8PROC_CATEGORY_LM ||
-           k == UTF8PROC_CATEGORY_SK || c == '\'' || c == '.' || c == ':' || c == 0xB7 || c == 0x2018 || c == 0x2019;
+    return k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_ME || k == UTF8PROC_CATEGORY_CF ||
+           k == UTF8PROC_CATEGORY_LM || k == UTF8PROC_CATEGORY_SK || c == '\'' || c == '.' || c == ':' || c == 0xB7 ||
+           c == 0x2018 || c == 0x2019;
 }
 
 /* A capital sigma at the end of a word has a small form of its own. */
@@ -129,6 +132,9 @@ size_t tj_sb_case(tj_sb *b, const tj_str *s, size_t at, tj_case to) {
             for (int k = 0; k < 3 && w[k]; k++) tj_sb_char(b, w[k], data);
             return n;
         }
-    tj_sb_char(b, (uint32_t)(to == TJ_UPPER ? utf8proc_toupper((utf8proc_int32_t)c) : utf8proc_totitle((utf8proc_int32_t)c)), data);
+    tj_sb_char(b,
+               (uint32_t)(to == TJ_UPPER ? utf8proc_toupper((utf8proc_int32_t)c)
+                                         : utf8proc_totitle((utf8proc_int32_t)c)),
+               data);
     return n;
 }

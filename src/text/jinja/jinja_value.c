@@ -6,7 +6,7 @@
 
 enum { FEW = 8 }; /* a dict of so many entries has no index */
 
-/* ---- undefined ---- */
+/* ---- undefined --------------------------------------------------------------------------------------------------- */
 
 static tj_val undef(tj *r, tj_undef u) {
     tj_undef *p = tj_alloc(r, 1, sizeof *p);
@@ -43,7 +43,7 @@ void tj_fail_undef(tj *r, const tj_undef *u) {
     tj_fail(r, TS_E_INVAL, "%s", u->hint);
 }
 
-/* ---- sequences ---- */
+/* ---- sequences --------------------------------------------------------------------------------------------------- */
 
 tj_seq *tj_seq_new(tj *r, tj_seq_kind kind, size_t cap) {
     tj_seq *q = tj_alloc(r, 1, sizeof *q);
@@ -72,7 +72,7 @@ tj_val tj_gen_of(tj *r, tj_seq *q, const char *type) {
     return TJ_V(TJ_GEN, g, g);
 }
 
-/* ---- numbers ---- */
+/* ---- numbers ----------------------------------------------------------------------------------------------------- */
 
 bool tj_is_number(tj_val v) { return v.t == TJ_BOOL || v.t == TJ_INT || v.t == TJ_FLOAT; }
 
@@ -91,7 +91,7 @@ static int cmp_numbers(tj_val a, tj_val b) {
     return x < y ? -1 : x > y ? 1 : x == y ? 0 : 2;
 }
 
-/* ---- dicts ---- */
+/* ---- dicts ------------------------------------------------------------------------------------------------------- */
 
 static uint64_t mix(uint64_t h) {
     h ^= h >> 32;
@@ -178,7 +178,7 @@ void tj_dict_set(tj *r, tj_dict *d, tj_val key, tj_val v) {
     }
 }
 
-/* ---- types ---- */
+/* ---- types ------------------------------------------------------------------------------------------------------- */
 
 const char *tj_type_name(tj_val v) {
     switch (v.t) {
@@ -190,7 +190,8 @@ const char *tj_type_name(tj_val v) {
     case TJ_FLOAT: return "float";
     case TJ_STR: return v.s->markup ? "Markup" : "str";
     case TJ_SEQ: {
-        static const char *const names[] = {"list", "tuple", "range", "dict_keys", "dict_values", "dict_items", "_GroupTuple"};
+        static const char *const names[] = {"list",        "tuple",      "range",      "dict_keys",
+                                            "dict_values", "dict_items", "_GroupTuple"};
         return names[v.q->kind];
     }
     case TJ_DICT: return "dict";
@@ -309,7 +310,8 @@ int tj_cmp(tj *r, tj_val a, tj_val b, const char *op) {
         tj_leave(r);
         return c;
     }
-    tj_fail(r, TS_E_INVAL, "'%s' not supported between instances of '%s' and '%s'", op, tj_type_name(a), tj_type_name(b));
+    tj_fail(r, TS_E_INVAL, "'%s' not supported between instances of '%s' and '%s'", op, tj_type_name(a),
+            tj_type_name(b));
 }
 
 int64_t tj_len(tj *r, tj_val v) {
@@ -359,7 +361,8 @@ tj_seq *tj_iter(tj *r, tj_val v) {
 bool tj_contains(tj *r, tj_val item, tj_val in) {
     switch (in.t) {
     case TJ_STR:
-        if (item.t != TJ_STR) tj_fail(r, TS_E_INVAL, "'in <string>' requires string as left operand, not %s", tj_type_name(item));
+        if (item.t != TJ_STR)
+            tj_fail(r, TS_E_INVAL, "'in <string>' requires string as left operand, not %s", tj_type_name(item));
         return tj_find(r, in.s, 0, in.s->len, item.s, false) >= 0;
     case TJ_DICT: return tj_dict_get(r, in.d, item) != NULL;
     case TJ_SEQ:
@@ -374,13 +377,14 @@ bool tj_contains(tj *r, tj_val item, tj_val in) {
     }
 }
 
-/* ---- arguments ---- */
+/* ---- arguments --------------------------------------------------------------------------------------------------- */
 
 int64_t tj_arg_int(tj *r, tj_args *a, size_t i, int64_t otherwise) {
     int64_t n = otherwise;
     if (!tj_given(a, i)) return n;
     if (a->v[i].t == TJ_UNDEF) tj_fail_undef(r, a->v[i].u);
-    if (!tj_as_int(a->v[i], &n)) tj_fail(r, TS_E_INVAL, "'%s' object cannot be interpreted as an integer", tj_type_name(a->v[i]));
+    if (!tj_as_int(a->v[i], &n))
+        tj_fail(r, TS_E_INVAL, "'%s' object cannot be interpreted as an integer", tj_type_name(a->v[i]));
     return n;
 }
 

@@ -21,7 +21,8 @@ static size_t back(const tj_str *s, size_t p) {
     return p;
 }
 
-/* May a word break behind the hyphen at p? Between letters: two in front (or a letter, a hyphen and a letter), and two behind. */
+/* May a word break behind the hyphen at p? Between letters: two in front (or a letter, a hyphen and a letter), and
+ * two behind. */
 static bool breaks(const tj_str *s, size_t from, size_t p) {
     if (p <= from) return false;
     size_t a = back(s, p), b = a > from ? back(s, a) : a;
@@ -108,7 +109,9 @@ static void wrap(tj *r, tj_sb *b, const tj_str *s, int64_t width, bool cut, cons
 }
 
 tj_str *tj_wordwrap(tj *r, const tj_str *s, int64_t width, bool cut, const tj_str *nl, bool hyphens) {
-    const tj_seq *lines = tj_call_func(r, tj_find_method(tj_of_str(s), tj_str_lit(r, "splitlines")), "filter", tj_of_str(s), &(tj_args){0}).q;
+    const tj_seq *lines = tj_call_func(r, tj_find_method(tj_of_str(s), tj_str_lit(r, "splitlines")), "filter",
+                                       tj_of_str(s), &(tj_args){0})
+                              .q;
     tj_sb b;
     tj_sb_init(r, &b);
     for (size_t i = 0; i < lines->n; i++) {
