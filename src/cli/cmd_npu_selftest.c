@@ -6,6 +6,7 @@
 #include "cli/progress.h"
 
 #include "npu/ladder.h"
+#include "sim/simnode.h"
 #include "xdna/host.h"
 
 #include <errno.h>
@@ -221,7 +222,8 @@ static int run(const cli_command *self, int argc, char **argv) {
         return cannot_write(log_path, close_log(&r, log_path));
     }
     ts_ladder_options o = {.io = simulated ? ts_simnode_io(sim) : ts_npu_io_drm(), .path = node ? node : "npu-sim",
-                           .sim = sim, .evidence = *h.hypervisor ? TS_VIRTUAL : TS_MEASURED, .to = (int)to,
+                           .meter = simulated ? ts_simnode_meter(sim) : NULL,
+                           .evidence = *h.hypervisor ? TS_VIRTUAL : TS_MEASURED, .to = (int)to,
                            .stop = {cli_interrupt_stop, NULL}, .say = say, .ud = &r};
     ts_ladder_result res = {0};
     cli_catch_interrupt();

@@ -5,6 +5,7 @@
 #include "cli/stats.h"
 #include "cli/table.h"
 #include "cli/term.h"
+#include "device/dev_npu.h"
 #include "engine/accel.h"
 #include "model/shape.h"
 #include "npu/gemv_bench.h"
@@ -26,7 +27,6 @@ typedef struct entry {
 typedef struct plan {
     entry e[MAX_OPS];
     int n;
-    ts_prefetch prefetch;
     double dma_rate; /* bytes a microsecond of all channels, at the clock of the run */
 } plan;
 
@@ -251,7 +251,7 @@ static void begin_steps(struct steps *s, const plan *p, bool sim, uint64_t width
     (void)cli_progress_step(&s->progress, 0, s->all);
 }
 
-static ts_status run_plan(plan *p, const cli_model *m, bool sim, int n_threads, ts_gemv_dev **d, ts_err *err) {
+static ts_status run_plan(plan *p, const ts_npu_options *o, int n_threads, ts_npu *npu, ts_err *err) {
     ts_gemv_bench_op op[MAX_OPS];
     ts_gemv_cost cost[MAX_OPS];
     ts_kern kern;
@@ -264,15 +264,11 @@ static ts_status run_plan(plan *p, const cli_model *m, bool sim, int n_threads, 
     }
     TS_TRY(ts_cpu_choose(&level, err));
     ts_kern_init(&kern, level);
-    ts_gemv_dev_options o = {.simulated = sim,
-                             .sim = {.seed = (uint64_t)m->sim_seed, .gap = ts_sim_submit_gap()},
-                             .prefetch = p->prefetch,
-                             .stop = {cli_interrupt_stop, NULL}};
-    TS_TRY(ts_gemv_dev_open(d, &o, err));
+    TS_TRY(ts_npu_open(npu, o, err));
     TS_TRY(ts_pool_new(&pool, n_threads, err));
     struct steps steps;
-    begin_steps(&steps, p, sim, op[0].shape[0].K, &kern, pool);
-    ts_status s = ts_gemv_bench(*d, op, p->n, &kern, pool, on_step, &steps, cost, err);
+    begin_steps(&steps, p, o->simulated, op[0].shape[0].K, &kern, pool);
+    ts_status s = ts_gemv_bench(npu->gemv, op, p->n, &kern, pool, on_step, &steps, cost, err);
     cli_progress_end(&steps.progress);
     ts_pool_free(pool);
     for (int i = 0; i < p->n && s == TS_OK; i++) p->e[i].cost = cost[i];
@@ -285,8 +281,9 @@ int cli_npu_token(const cli_command *cmd, const cli_model *m, const char *shape_
     ts_mix mix;
     ts_err err;
     plan p = {0};
-    ts_gemv_dev *d = NULL;
-    const int code = cli_prefetch(cmd, m, &p.prefetch);
+    ts_npu npu = {0};
+    ts_prefetch prefetch;
+    const int code = cli_prefetch(cmd, m, &prefetch);
     if (code) return code;
     const bool sim = !strcmp(m->device, "npu-sim");
     const int n_threads = threads > 0 ? (int)threads : ts_cpu_count();
@@ -295,16 +292,19 @@ int cli_npu_token(const cli_command *cmd, const cli_model *m, const char *shape_
     if (s == TS_OK) s = ts_mix_find(&mix, type, &err);
     if (s == TS_OK) {
         make_plan(&p, shape, &mix);
-        s = run_plan(&p, m, sim, n_threads, &d, &err);
+        s = run_plan(&p,
+                     &(ts_npu_options){.simulated = sim, .seed = (uint64_t)m->sim_seed, .prefetch = prefetch,
+                                       .stop = {cli_interrupt_stop, NULL}},
+                     n_threads, &npu, &err);
     }
     if (s == TS_OK) {
         /* a real device's times have it in them */
         const double gap_us = sim ? (double)ts_sim_submit_gap() / TS_SIM_CLOCK_MHZ : 0;
-        p.dma_rate = ts_gemv_dma_bytes_per_us(ts_gemv_dev_clock(d).mhz);
+        p.dma_rate = ts_gemv_dma_bytes_per_us(ts_gemv_dev_clock(npu.gemv).mhz);
         const total t = add_up(&p, gap_us, sim ? TS_SIM_CLOCK_MHZ : 0);
-        if (json) print_json(&p, &t, shape, type, d, sim, gap_us);
-        else print_table(&p, &t, shape, type, d, sim, gap_us, n_threads);
+        if (json) print_json(&p, &t, shape, type, npu.gemv, sim, gap_us);
+        else print_table(&p, &t, shape, type, npu.gemv, sim, gap_us, n_threads);
     }
-    ts_gemv_dev_close(d);
+    ts_npu_close(&npu);
     return s == TS_OK ? CLI_OK : cli_fail(&err);
 }

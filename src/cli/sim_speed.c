@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "cli/term.h"
+#include "device/dev_npu.h"
 #include "engine/engine.h"
 #include "npu/gemv_bench.h"
 
@@ -14,14 +15,13 @@ ts_status cli_sim_rate(uint64_t width, const ts_kern *kern, ts_pool *pool, doubl
     const uint64_t K = (width < NARROWEST ? NARROWEST : width > WIDEST ? WIDEST : width) / NARROWEST * NARROWEST;
     /* layers with the same input run together: three of a small one are a fair op */
     const ts_gemv_bench_op op = {.shape = {{.type = TS_Q8_0, .n_rows = K < WIDEST ? 3 * K : K, .K = K}}, .n = 1};
-    const ts_gemv_dev_options o = {.simulated = true};
     ts_gemv_cost cost;
-    ts_gemv_dev *d;
-    TS_TRY(ts_gemv_dev_open(&d, &o, err));
+    ts_npu npu;
+    TS_TRY(ts_npu_open(&npu, &(ts_npu_options){.simulated = true}, err));
     uint64_t begin = ts_now_ns();
-    ts_status s = ts_gemv_bench(d, &op, 1, kern, pool, NULL, NULL, &cost, err);
+    ts_status s = ts_gemv_bench(npu.gemv, &op, 1, kern, pool, NULL, NULL, &cost, err);
     uint64_t ns = ts_now_ns() - begin;
-    ts_gemv_dev_close(d);
+    ts_npu_close(&npu);
     if (s == TS_OK) *rate = (double)cost.macs * 1e9 / (double)(ns ? ns : 1);
     return s;
 }

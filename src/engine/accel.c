@@ -19,7 +19,8 @@ typedef struct accel_op {
 
 struct ts_accel {
     const char *device;
-    ts_gemv_dev *dev; /* NULL: cpu */
+    ts_npu npu; /* all zero: cpu */
+    ts_gemv_dev *dev;
     bool keep, check;
     ts_model *m;
     accel_op *op;
@@ -276,11 +277,10 @@ ts_status ts_accel_open(ts_accel **out, const ts_engine_opts *o, ts_model *m, ts
     a->check = o->ledger_check && !cpu;
     a->m = m;
     a->hook = (ts_exec_hook){.ud = a, .linear = on_linear, .step = on_step};
-    ts_gemv_dev_options d = {.simulated = sim,
-                             .sim = {.seed = o->sim_seed, .strict = o->sim_seed != 0, .gap = ts_sim_submit_gap()},
-                             .prefetch = o->prefetch,
-                             .stop = {o->stop, o->stop_ud}};
-    ts_status s = cpu ? TS_OK : ts_gemv_dev_open(&a->dev, &d, err);
+    const ts_npu_options d = {
+        .simulated = sim, .seed = o->sim_seed, .prefetch = o->prefetch, .stop = {o->stop, o->stop_ud}};
+    ts_status s = cpu ? TS_OK : ts_npu_open(&a->npu, &d, err);
+    a->dev = a->npu.gemv;
     if (s == TS_OK && !cpu) s = assign(a, o, err);
     if (s != TS_OK) {
         ts_accel_close(a);
@@ -293,7 +293,7 @@ ts_status ts_accel_open(ts_accel **out, const ts_engine_opts *o, ts_model *m, ts
 void ts_accel_close(ts_accel *a) {
     if (!a) return;
     for (size_t i = 0; a->op && i < a->cap_ops; i++) ts_gemv_op_free(a->op[i].op);
-    ts_gemv_dev_close(a->dev);
+    ts_npu_close(&a->npu);
     ts_free(a->op);
     ts_free(a->row);
     ts_free(a);
@@ -371,14 +371,11 @@ const char *ts_accel_device(const ts_accel *a) {
     return a ? a->device : "cpu";
 }
 ts_evidence ts_accel_evidence(const ts_accel *a) {
-    return a && a->dev && !ts_gemv_dev_sim(a->dev) ? ts_gemv_dev_evidence(a->dev) : TS_MEASURED;
+    return a && a->dev && !a->npu.node ? ts_gemv_dev_evidence(a->dev) : TS_MEASURED;
 }
 ts_npu_clock ts_accel_clock(const ts_accel *a) {
     return a && a->dev ? ts_gemv_dev_clock(a->dev) : (ts_npu_clock){0};
 }
 uint64_t ts_accel_weight_bytes(const ts_accel *a) {
     return a ? a->weight_bytes : 0;
-}
-ts_gemv_dev *ts_accel_gemv(const ts_accel *a) {
-    return a ? a->dev : NULL;
 }

@@ -1,11 +1,12 @@
-/* accel.h - linear layers on a device, and the ledger of what ran where. Depends on: model/model.h, npu/gemv_dev.h.
+/* accel.h - linear layers on a device, and the ledger of what ran where. Depends on: model/model.h,
+ * device/dev_npu.h.
  *
  * All functions take NULL for "no device and no ledger". */
 #ifndef TS_ENGINE_ACCEL_H
 #define TS_ENGINE_ACCEL_H
 
+#include "device/dev_npu.h"
 #include "model/model.h"
-#include "npu/gemv_dev.h"
 #include "tessera/tessera.h"
 
 typedef struct ts_accel ts_accel;
@@ -26,7 +27,6 @@ const char *ts_accel_device(const ts_accel *a); /* "cpu", "npu", "npu-sim" */
 ts_evidence ts_accel_evidence(const ts_accel *a); /* of the host's times */
 ts_npu_clock ts_accel_clock(const ts_accel *a); /* of the array while commands ran */
 uint64_t ts_accel_weight_bytes(const ts_accel *a);
-ts_gemv_dev *ts_accel_gemv(const ts_accel *a); /* NULL: none */
 
 size_t ts_accel_ledger(const ts_accel *a, ts_ledger_row *rows, size_t cap);
 void ts_accel_ledger_reset(ts_accel *a);

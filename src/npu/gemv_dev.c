@@ -33,8 +33,27 @@ typedef struct command {
     ts_npu_cmd *cmd;
 } command;
 
+/* A command from its packets to its proofs. */
+typedef struct flight {
+    ts_gemv_op *op;
+    const ts_gemv_op *next;
+    uint32_t n_tok;
+    bool again; /* the second try */
+    layout key;
+    command *c;
+} flight;
+
+/* An op under way: of its tokens, those from t0 on are in flight. */
+typedef struct running {
+    flight f; /* f.op NULL: none is */
+    const ts_qact *x;
+    uint32_t all_tok, t0;
+    const ts_gemv_op *next;
+    uint64_t fill_ns;
+} running;
+
 struct ts_gemv_dev {
-    ts_simnode *sim; /* owned, nullable */
+    const ts_npu_meter *meter; /* nullable */
     ts_npu_dev *dev;
     ts_npu_config *config;
     ts_npu_ctx *ctx;
@@ -52,6 +71,7 @@ struct ts_gemv_dev {
     uint32_t jobs;     /* commands since the configuration was loaded, as the cores count them too */
     uint32_t number;   /* of the last command */
     uint32_t next_tag; /* of weight buffers */
+    running run;
 };
 
 struct ts_gemv_op {
@@ -72,14 +92,11 @@ struct ts_gemv_op {
 
 static ts_status find_node(ts_gemv_dev *d, const ts_gemv_dev_options *o, const ts_npu_io **io, char *path, size_t len,
                            ts_err *err) {
-    if (o->simulated) {
-        TS_TRY(ts_simnode_new(&d->sim, &o->sim, err));
-        *io = ts_simnode_io(d->sim);
-        d->evidence = TS_SIMULATED;
-        d->clock = (ts_npu_clock){TS_SIM_CLOCK_MHZ, TS_SIM_CLOCK_MHZ, TS_SIM_CLOCK_MHZ};
-    } else if (o->io) {
+    if (o->io) {
         *io = o->io;
         d->evidence = o->evidence;
+        d->meter = o->meter;
+        if (d->meter) d->clock = (ts_npu_clock){d->meter->mhz, d->meter->mhz, d->meter->mhz};
     } else {
         ts_npu_host host;
         char line[300];
@@ -103,7 +120,7 @@ ts_status ts_gemv_dev_open(ts_gemv_dev **out, const ts_gemv_dev_options *o, ts_e
     char path[64];
     ts_gemv_dev *d = ts_calloc(1, sizeof *d);
     if (!d) return ts_fail_nomem(err, "an NPU", sizeof *d);
-    d->prefetch = o->prefetch == TS_PREFETCH_ON || (o->prefetch == TS_PREFETCH_AUTO && o->simulated);
+    d->prefetch = o->prefetch == TS_PREFETCH_ON || (o->prefetch == TS_PREFETCH_AUTO && o->meter);
     d->keep_prefetch = o->keep_prefetch;
     d->timeout_ns = o->timeout_ns ? o->timeout_ns : TS_NPU_TIMEOUT_NS;
     ts_status s = ts_gemv_config(&d->config, err);
@@ -139,16 +156,9 @@ void ts_gemv_dev_close(ts_gemv_dev *d) {
     ts_npu_bo_fini(&d->sums);
     ts_npu_dev_close(d->dev);
     ts_npu_config_free(d->config);
-    ts_simnode_free(d->sim);
     ts_free(d);
 }
 
-const ts_npu_info *ts_gemv_dev_info(const ts_gemv_dev *d) {
-    return &d->dev->info;
-}
-ts_simnode *ts_gemv_dev_sim(ts_gemv_dev *d) {
-    return d->sim;
-}
 ts_evidence ts_gemv_dev_evidence(const ts_gemv_dev *d) {
     return d->evidence;
 }
@@ -251,9 +261,12 @@ ts_status ts_gemv_op_new(ts_gemv_op **out, ts_gemv_dev *d, const ts_gemv_shape *
     return TS_OK;
 }
 
+static void abandon(ts_gemv_dev *d);
+
 void ts_gemv_op_free(ts_gemv_op *op) {
     if (!op) return;
-    if (op->d->ahead == op && ts_gemv_dev_settle(op->d, NULL) != TS_OK) ts_npu_ctx_drop(op->d->ctx);
+    if (op->d->run.f.op == op) abandon(op->d);
+    if (op->d->ahead == op && ts_gemv_dev_drain(op->d, NULL) != TS_OK) ts_npu_ctx_drop(op->d->ctx);
     ts_npu_bo_fini(&op->weights);
     for (int m = 0; m < TS_GEMV_MATS; m++) ts_free(op->scales[m]);
     ts_free(op);
@@ -522,114 +535,171 @@ static bool may_prefetch(ts_gemv_dev *d) {
     return d->prefetch;
 }
 
-/* Submit and wait, and look at the clock now and then: the driver may change it at any time. */
-static ts_status carry_out(ts_gemv_dev *d, const ts_gemv_op *op, const ts_gemv_op *next, const command *c,
-                           ts_err *err) {
-    const ts_npu_arg args[ARGS] = {[ARG_WEIGHTS] = {.bo = &op->weights},
+/* Hand the command over, and look at the clock now and then: the driver may change it at any time. */
+static ts_status try_launch(flight *f, ts_err *err) {
+    ts_gemv_dev *d = f->op->d;
+    if (d->ctx->dead) {
+        d->jobs = 0, d->ahead = NULL;
+        TS_TRY(ts_npu_ctx_recover(d->ctx, err));
+    }
+    f->key = layout_of(f->op, f->n_tok, f->next);
+    TS_TRY(reserve_sums(d, 4 * (size_t)sum_words(f->key.sums), err));
+    TS_TRY(find_command(d, &f->key, &f->c, err));
+    number_packets(d, f->key.packets);
+    const ts_npu_arg args[ARGS] = {[ARG_WEIGHTS] = {.bo = &f->op->weights},
                                    [ARG_ACTS] = {.bo = &d->acts},
                                    [ARG_SUMS] = {.bo = &d->sums},
-                                   [ARG_NEXT] = {.bo = next ? &next->weights : NULL}};
-    TS_TRY(ts_npu_cmd_submit(c->cmd, args, ts_npu_command_args(c->checked), err));
-    d->ahead = next;
-    if (next) d->turn = c->key.turn ^ 1;
-    if (!d->sim && d->looked++ % LOOK_EVERY == 0) ts_npu_clock_look(&d->clock, d->dev);
-    return ts_npu_cmd_wait(c->cmd, d->timeout_ns, err);
+                                   [ARG_NEXT] = {.bo = f->next ? &f->next->weights : NULL}};
+    TS_TRY(ts_npu_cmd_submit(f->c->cmd, args, ts_npu_command_args(f->c->checked), err));
+    d->ahead = f->next;
+    if (f->next) d->turn = f->key.turn ^ 1;
+    if (!d->meter && d->looked++ % LOOK_EVERY == 0) ts_npu_clock_look(&d->clock, d->dev);
+    return TS_OK;
 }
 
-/* One command for n_tok tokens, whose packets are written. A failure is answered by a second try in a new context. */
-static ts_status run_command(ts_gemv_op *op, uint32_t n_tok, const ts_gemv_op *next, command **out, ts_gemv_cost *cost,
-                             ts_err *err) {
-    ts_gemv_dev *d = op->d;
-    for (int attempt = 0;; attempt++) {
-        if (d->ctx->dead) d->jobs = 0, d->ahead = NULL;
-        ts_status s = d->ctx->dead ? ts_npu_ctx_recover(d->ctx, err) : TS_OK;
-        const layout k = layout_of(op, n_tok, next);
-        if (s == TS_OK) s = reserve_sums(d, 4 * (size_t)sum_words(k.sums), err);
-        if (s == TS_OK) s = find_command(d, &k, out, err);
-        if (s == TS_OK) {
-            number_packets(d, k.packets);
-            s = carry_out(d, op, next, *out, err);
-        }
-        if (s == TS_OK) {
-            ts_npu_bo_invalidate(&d->sums, 0, 4 * (size_t)sum_words(k.sums));
-            s = check_proofs(d, op, &k, cost, err);
-        }
-        if (s == TS_OK) return TS_OK;
-        if (s != TS_E_DEVICE) {
-            /* a command may still be under way, and whoever stops frees what it uses */
-            if (d->ctx->dead) ts_npu_ctx_drop(d->ctx);
-            return s;
-        }
-        d->ctx->dead = true; /* what is in the array is not known any more */
-        d->ahead = NULL;
-        end_prefetch(d, "a command failed");
-        if (!d->prefetch) next = NULL; /* what has just been lost once would be lost again */
-        if (d->sim && *ts_simnode_report(d->sim)) ts_log(TS_LOG_WARN, "%s", ts_simnode_report(d->sim));
-        if (attempt) {
-            ts_npu_ctx_drop(d->ctx);
-            return s;
-        }
-        if (err) ts_log(TS_LOG_WARN, "%s; trying once more in a new context", err->msg);
+static ts_status try_land(flight *f, ts_gemv_cost *cost, ts_err *err) {
+    ts_gemv_dev *d = f->op->d;
+    TS_TRY(ts_npu_cmd_wait(f->c->cmd, d->timeout_ns, err));
+    ts_npu_bo_invalidate(&d->sums, 0, 4 * (size_t)sum_words(f->key.sums));
+    return check_proofs(d, f->op, &f->key, cost, err);
+}
+
+/* The command has failed with `s`: is it worth a second try, in a new context? */
+static bool once_more(flight *f, ts_status s, const ts_err *err) {
+    ts_gemv_dev *d = f->op->d;
+    if (s != TS_E_DEVICE) {
+        /* a command may still be under way, and whoever stops frees what it uses */
+        if (d->ctx->dead) ts_npu_ctx_drop(d->ctx);
+        return false;
+    }
+    d->ctx->dead = true; /* what is in the array is not known any more */
+    d->ahead = NULL;
+    end_prefetch(d, "a command failed");
+    if (!d->prefetch) f->next = NULL; /* what has just been lost once would be lost again */
+    const char *report = d->meter ? d->meter->report(d->meter->ud) : "";
+    if (*report) ts_log(TS_LOG_WARN, "%s", report);
+    if (f->again) {
+        ts_npu_ctx_drop(d->ctx);
+        return false;
+    }
+    f->again = true;
+    if (err) ts_log(TS_LOG_WARN, "%s; trying once more in a new context", err->msg);
+    return true;
+}
+
+/* A command whose packets are written gets under way; a failure is answered by a second try in a new context. */
+static ts_status launch(flight *f, ts_err *err) {
+    for (;;) {
+        const ts_status s = try_launch(f, err);
+        if (s == TS_OK || !once_more(f, s, err)) return s;
     }
 }
 
-/* Up to four tokens. */
-static ts_status run_pass(ts_gemv_op *op, const ts_qact *x, uint32_t all_tok, uint32_t t0, uint32_t n_tok,
-                          float *const *y, const size_t *ld, const ts_gemv_op *next, ts_pool *pool, ts_gemv_cost *cost,
+/* Its end, with the right proofs; there is one second try in all. */
+static ts_status land(flight *f, ts_gemv_cost *cost, ts_err *err) {
+    for (;;) {
+        const ts_status s = try_land(f, cost, err);
+        if (s == TS_OK || !once_more(f, s, err)) return s;
+        TS_TRY(launch(f, err));
+    }
+}
+
+/* Somebody frees an op that is under way. */
+static void abandon(ts_gemv_dev *d) {
+    flight f = d->run.f;
+    d->run.f.op = NULL;
+    if (land(&f, &(ts_gemv_cost){0}, NULL) != TS_OK && d->ctx->dead) ts_npu_ctx_drop(d->ctx);
+}
+
+static uint32_t tokens_of(const ts_gemv_op *op) {
+    return packets_of(op->mat, op->n, TS_GEMV_TOKENS) <= TS_GEMV_PACKETS ? TS_GEMV_TOKENS : 1;
+}
+
+/* Tokens from t0 on, up to four, get under way. */
+static ts_status begin_pass(ts_gemv_op *op, uint32_t t0, ts_err *err) {
+    ts_gemv_dev *d = op->d;
+    running *r = &d->run;
+    const uint32_t step = tokens_of(op), n_tok = r->all_tok - t0 < step ? r->all_tok - t0 : step;
+    const uint64_t begin = ts_now_ns();
+    if (d->ahead && d->ahead != op) TS_TRY(ts_gemv_dev_drain(d, err));
+    fill_packets(op, r->x, r->all_tok, t0, n_tok);
+    r->fill_ns = ts_now_ns() - begin;
+    const ts_gemv_op *next = t0 + n_tok < r->all_tok ? op : r->next;
+    flight f = {.op = op, .n_tok = n_tok, .next = may_prefetch(d) ? next : NULL};
+    TS_TRY(launch(&f, err));
+    r->t0 = t0;
+    r->f = f;
+    return TS_OK;
+}
+
+/* Their results. */
+static ts_status end_pass(ts_gemv_op *op, float *const *y, const size_t *ld, ts_pool *pool, ts_gemv_cost *cost,
                           ts_err *err) {
     ts_gemv_dev *d = op->d;
-    command *c = NULL;
-    uint64_t begin = ts_now_ns();
-    if (d->ahead && d->ahead != op) TS_TRY(ts_gemv_dev_settle(d, err));
-    fill_packets(op, x, all_tok, t0, n_tok);
-    uint64_t ready = ts_now_ns();
+    flight f = d->run.f;
     ts_gemv_cost one = {0};
-    ts_status s = run_command(op, n_tok, may_prefetch(d) ? next : NULL, &c, &one, err);
+    d->run.f.op = NULL;
+    const ts_status s = land(&f, &one, err);
     if (s != TS_OK) {
         if (cost) ts_gemv_cost_add(cost, &one); /* what went wrong is told, too */
         return s;
     }
-    uint64_t done = ts_now_ns();
-    combine_all(op, &c->key, x, all_tok, t0, n_tok, y, ld, pool);
+    const uint64_t done = ts_now_ns();
+    combine_all(op, &f.key, d->run.x, d->run.all_tok, d->run.t0, f.n_tok, y, ld, pool);
     if (!cost) return TS_OK;
     one.commands = 1;
-    one.tokens = n_tok;
-    one.macs = op->macs * n_tok;
-    one.weight_bytes = 4 * sum_words(c->key.weights);
+    one.tokens = f.n_tok;
+    one.macs = op->macs * f.n_tok;
+    one.weight_bytes = 4 * sum_words(f.key.weights);
     one.unit_bytes = op->unit_bytes;
-    one.act_bytes = (uint64_t)c->key.packets * TS_GEMV_A_BYTES;
-    one.sum_bytes = 4 * sum_words(c->key.sums);
-    one.device_ns = c->cmd->done_ns - c->cmd->submit_ns;
-    one.host_ns = ready - begin + ts_now_ns() - done;
-    if (d->sim) {
-        const ts_array_stats *st = ts_simnode_stats(d->sim);
-        one.cycles = st->cycles;
-        one.launch_cycles = st->launch;
-        one.device_ns = st->cycles * 1000 / TS_SIM_CLOCK_MHZ;
+    one.act_bytes = (uint64_t)f.key.packets * TS_GEMV_A_BYTES;
+    one.sum_bytes = 4 * sum_words(f.key.sums);
+    one.device_ns = f.c->cmd->done_ns - f.c->cmd->submit_ns;
+    one.host_ns = d->run.fill_ns + ts_now_ns() - done;
+    if (d->meter) {
+        d->meter->last(d->meter->ud, &one.cycles, &one.launch_cycles);
+        one.device_ns = one.cycles * 1000 / d->meter->mhz;
     }
     ts_gemv_cost_add(cost, &one);
     return TS_OK;
 }
 
+ts_status ts_gemv_op_submit(ts_gemv_op *op, const ts_qact *x, uint32_t n_tok, const ts_gemv_op *next, ts_err *err) {
+    running *r = &op->d->run;
+    if (r->f.op || !n_tok) return ts_fail(err, TS_E_INVAL, "NPU: %s", n_tok ? "an op is under way" : "no tokens");
+    *r = (running){.x = x, .all_tok = n_tok, .next = next};
+    return begin_pass(op, 0, err);
+}
+
+ts_status ts_gemv_op_wait(ts_gemv_op *op, float *const *y, const size_t *ld, ts_pool *pool, ts_gemv_cost *cost,
+                          ts_err *err) {
+    running *r = &op->d->run;
+    if (r->f.op != op) return ts_fail(err, TS_E_INVAL, "NPU: the op is not under way");
+    for (;;) {
+        TS_TRY(end_pass(op, y, ld, pool, cost, err));
+        const uint32_t t0 = r->t0 + r->f.n_tok;
+        if (t0 == r->all_tok) return TS_OK;
+        TS_TRY(begin_pass(op, t0, err));
+    }
+}
+
 ts_status ts_gemv_op_run(ts_gemv_op *op, const ts_qact *x, uint32_t n_tok, float *const *y, const size_t *ld,
                          const ts_gemv_op *next, ts_pool *pool, ts_gemv_cost *cost, ts_err *err) {
-    const uint32_t step = packets_of(op->mat, op->n, TS_GEMV_TOKENS) <= TS_GEMV_PACKETS ? TS_GEMV_TOKENS : 1;
-    for (uint32_t t0 = 0, n; t0 < n_tok; t0 += n) {
-        n = n_tok - t0 < step ? n_tok - t0 : step;
-        TS_TRY(run_pass(op, x, n_tok, t0, n, y, ld, t0 + n < n_tok ? op : next, pool, cost, err));
-    }
-    return TS_OK;
+    if (!n_tok) return TS_OK;
+    TS_TRY(ts_gemv_op_submit(op, x, n_tok, next, err));
+    return ts_gemv_op_wait(op, y, ld, pool, cost, err);
 }
 
 /* The op whose weights are there takes them with an input of zeros, and its sums are not looked at. */
-ts_status ts_gemv_dev_settle(ts_gemv_dev *d, ts_err *err) {
-    ts_gemv_op *op = (ts_gemv_op *)(uintptr_t)d->ahead;
-    command *c;
-    if (!op) return TS_OK;
+ts_status ts_gemv_dev_drain(ts_gemv_dev *d, ts_err *err) {
+    flight f = {.op = (ts_gemv_op *)(uintptr_t)d->ahead, .n_tok = 1};
+    if (d->run.f.op) return ts_fail(err, TS_E_INVAL, "NPU: an op is under way");
+    if (!f.op) return TS_OK;
     if (d->ctx->dead) {
         d->ahead = NULL;
         return TS_OK;
     }
-    fill_packets(op, NULL, 1, 0, 1);
-    return run_command(op, 1, NULL, &c, &(ts_gemv_cost){0}, err);
+    fill_packets(f.op, NULL, 1, 0, 1);
+    TS_TRY(launch(&f, err));
+    return land(&f, &(ts_gemv_cost){0}, err);
 }

@@ -1,5 +1,5 @@
 /* gemv_dev.h - linear layers on an NPU, real or simulated: open it, load weights, run. Depends on: pack.h,
- * sim/simnode.h, xdna/ctx.h, base/pool.h.
+ * xdna/dev.h, xdna/meter.h, base/pool.h.
  *
  * A *device* has the one configuration of gemv_array.h loaded. An *op* is up to four matrices with the same input:
  * they run in one command. A command takes up to four tokens; more are cut. Results are those of TS_GEMM_Q
@@ -13,8 +13,8 @@
 
 #include "base/pool.h"
 #include "npu/pack.h"
-#include "sim/simnode.h"
 #include "xdna/dev.h"
+#include "xdna/meter.h"
 
 typedef struct ts_gemv_dev ts_gemv_dev;
 typedef struct ts_gemv_op ts_gemv_op;
@@ -22,13 +22,12 @@ typedef struct ts_gemv_op ts_gemv_op;
 enum { TS_GEMV_MATS = 4, TS_GEMV_PACKETS = 14 /* of a command: what memtile and cores hold before any weights come */ };
 
 typedef struct ts_gemv_dev_options { /* zero-initialise */
-    bool simulated;         /* npu-sim; else the NPU of this machine */
-    ts_simnode_options sim;
-    const ts_npu_io *io;    /* nullable: another node, for tests; borrowed */
-    const char *path;       /* of the node, with `io` */
-    ts_evidence evidence;   /* of its figures, with `io` */
-    /* AUTO: a simulated NPU only. It ends for good after a command that failed, or when another program's context is
-     * on the same columns */
+    const ts_npu_io *io;       /* nullable: the NPU of this machine; else this node, borrowed, */
+    const char *path;          /* its path, where it wants one, */
+    ts_evidence evidence;      /* what its figures are, */
+    const ts_npu_meter *meter; /* and what tells its cycles: nullable, borrowed; times are then those of its array */
+    /* AUTO: with a meter, that is on a simulated NPU, only. It ends for good after a command that failed, or when
+     * another program's context is on the same columns */
     ts_prefetch prefetch;
     bool keep_prefetch;     /* for tests: it does not */
     ts_npu_stop stop;       /* while there is no room for a context, or a command does not end */
@@ -40,8 +39,6 @@ typedef struct ts_gemv_dev_options { /* zero-initialise */
 TS_NODISCARD ts_status ts_gemv_dev_open(ts_gemv_dev **out, const ts_gemv_dev_options *o, ts_err *err);
 /* NULL-safe; all its ops must be gone. */
 void ts_gemv_dev_close(ts_gemv_dev *d);
-const ts_npu_info *ts_gemv_dev_info(const ts_gemv_dev *d);
-ts_simnode *ts_gemv_dev_sim(ts_gemv_dev *d); /* NULL: not ts_gemv_dev_options.simulated */
 /* What its times are. */
 ts_evidence ts_gemv_dev_evidence(const ts_gemv_dev *d);
 /* Are weights taken ahead of time, as things stand? */
@@ -86,8 +83,8 @@ typedef struct ts_gemv_cost {
     uint64_t macs;
     uint64_t weight_bytes, act_bytes, sum_bytes;
     uint64_t unit_bytes;   /* of weight_bytes: without padding */
-    uint64_t device_ns;    /* measured: submission to end. Simulated: the command's cycles at TS_SIM_CLOCK_MHZ */
-    uint64_t cycles;       /* simulated only */
+    uint64_t device_ns;    /* measured: from submission until the end was seen; with a meter: its cycles in time */
+    uint64_t cycles;       /* with a meter only */
     uint64_t launch_cycles; /* of them before the first operation */
     uint64_t host_ns;      /* measured: preparing packets, combining */
     uint64_t proofs;       /* of cores, looked at; those that were wrong, whose commands were done again; */
@@ -104,8 +101,15 @@ void ts_gemv_cost_add(ts_gemv_cost *sum, const ts_gemv_cost *c);
 TS_NODISCARD ts_status ts_gemv_op_run(ts_gemv_op *op, const ts_qact *x, uint32_t n_tok, float *const *y,
                                       const size_t *ld, const ts_gemv_op *next, ts_pool *pool, ts_gemv_cost *cost,
                                       ts_err *err);
+/* The same in two halves, between which the host is free: the first command is under way after the first; the second
+ * waits for it, does those of further tokens, and combines. `x` and `next` must last until then. One op of a device is
+ * under way at a time (else TS_E_INVAL). After an error of either none is. */
+TS_NODISCARD ts_status ts_gemv_op_submit(ts_gemv_op *op, const ts_qact *x, uint32_t n_tok, const ts_gemv_op *next,
+                                         ts_err *err);
+TS_NODISCARD ts_status ts_gemv_op_wait(ts_gemv_op *op, float *const *y, const size_t *ld, ts_pool *pool,
+                                       ts_gemv_cost *cost, ts_err *err);
 /* Forget what `next` promised: the array is empty afterwards. Also for before a long pause, in which a driver may
- * put the chip to sleep. */
-TS_NODISCARD ts_status ts_gemv_dev_settle(ts_gemv_dev *d, ts_err *err);
+ * put the chip to sleep. No op may be under way. */
+TS_NODISCARD ts_status ts_gemv_dev_drain(ts_gemv_dev *d, ts_err *err);
 
 #endif

@@ -30,7 +30,7 @@ void climb_figure(climb *c, const char *name, double value, const char *unit) {
 }
 
 ts_evidence ts_ladder_evidence(const ts_ladder_options *o) {
-    return o->sim ? TS_SIMULATED : o->evidence;
+    return o->meter ? TS_SIMULATED : o->evidence;
 }
 
 const char *climb_source(const climb *c) {
@@ -39,7 +39,10 @@ const char *climb_source(const climb *c) {
 }
 
 double climb_simulated_us(const climb *c) {
-    return (double)(ts_simnode_stats(c->o->sim)->cycles + ts_sim_submit_gap()) / TS_SIM_CLOCK_MHZ;
+    const ts_npu_meter *m = c->o->meter;
+    uint64_t cycles, launch;
+    m->last(m->ud, &cycles, &launch);
+    return (double)(cycles + m->submit_cycles) / m->mhz;
 }
 
 /* ---- from a description to a command that runs ------------------------------------------------------------------- */
@@ -95,7 +98,7 @@ ts_status climb_submit(climb *c, int n_args, ts_err *err) {
 ts_status climb_wait(climb *c, double *us, ts_err *err) {
     TS_TRY(ts_npu_cmd_wait(c->cmd, TS_NPU_TIMEOUT_NS, err));
     *us = (double)(c->cmd->done_ns - c->cmd->submit_ns) / 1000;
-    if (c->o->sim) /* the array's time, and the host's as it was measured on a real machine */
+    if (c->o->meter) /* the array's time, and the host's as it was measured on a real machine */
         *us = climb_simulated_us(c);
     return TS_OK;
 }

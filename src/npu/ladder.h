@@ -1,5 +1,5 @@
 /* ladder.h - the first contact with an NPU, step by step: each rung risks a little more than the one before, and the
- * first that fails ends the climb. Depends on: sim/simnode.h, xdna/dev.h.
+ * first that fails ends the climb. Depends on: xdna/dev.h, xdna/meter.h.
  *
  *   1 queries    driver, chip, firmware, clocks, other users
  *   2 heap       the 64 MiB heap, a buffer of each kind, a context of one column without a configuration
@@ -18,16 +18,16 @@
 #ifndef TS_NPU_LADDER_H
 #define TS_NPU_LADDER_H
 
-#include "sim/simnode.h"
 #include "xdna/dev.h"
+#include "xdna/meter.h"
 
 enum { TS_LADDER_RUNGS = 9, TS_LADDER_FIGURES = 32 };
 
 typedef struct ts_ladder_options {
     const ts_npu_io *io; /* borrowed */
     const char *path;    /* of the node */
-    ts_simnode *sim;     /* nullable: io is this node's; times are then those of its array, and simulated */
-    ts_evidence evidence; /* of the figures, without `sim` */
+    const ts_npu_meter *meter; /* nullable: of a simulated node; times are then those of its array, and simulated */
+    ts_evidence evidence;      /* of the figures, without `meter` */
     int to;              /* the last rung to climb; 0: all */
     ts_npu_stop stop;    /* asked before each command, too */
     void (*say)(void *ud, const char *line); /* a line of the report, without its end */

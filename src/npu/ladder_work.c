@@ -172,7 +172,7 @@ static ts_status read_time(climb *c, int n, uint32_t blocks, double *best, uint3
     size_t words = (size_t)PROOF_WORDS * blocks * (size_t)n;
     TS_TRY(read_command(c, n, blocks, err));
     *best = 1e30;
-    for (int run = 0; run < (c->o->sim ? 1 : 5); run++) {
+    for (int run = 0; run < (c->o->meter ? 1 : 5); run++) {
         double us;
         memset(c->out.ptr, 0xa5, c->out.bytes);
         ts_npu_bo_flush(&c->out, 0, c->out.bytes);
@@ -197,8 +197,8 @@ ts_status rung_read(climb *c, ts_err *err) {
         int n;
         const char *figure;
     } rows[] = {{1, "read_1"}, {2, "read_2"}, {4, "read_4"}, {8, "read_8"}};
-    const uint32_t few = c->o->sim ? BLOCKS_SHORT_SIM : BLOCKS_SHORT_REAL,
-                   many = c->o->sim ? BLOCKS_LONG_SIM : BLOCKS_LONG_REAL;
+    const uint32_t few = c->o->meter ? BLOCKS_SHORT_SIM : BLOCKS_SHORT_REAL,
+                   many = c->o->meter ? BLOCKS_LONG_SIM : BLOCKS_LONG_REAL;
     const size_t in = 4 * (size_t)BLOCK_WORDS * many * CHANNELS, out = 4 * (size_t)PROOF_WORDS * many * CHANNELS;
     ts_design *d;
     ts_buf pdi = {0};
@@ -308,7 +308,7 @@ static ts_status layer_run(climb *c, layer *l, ts_dtype type, ts_pool *pool, ts_
             return ts_fail(err, TS_E_DEVICE, "NPU: %s: token %zu row %zu is %.9g, the CPU has %.9g", name,
                            i / GEMV_ROWS, i % GEMV_ROWS, (double)l->got[i], (double)l->want[i]);
     double us = (double)cost.device_ns / 1000;
-    if (c->o->sim) us = climb_simulated_us(c);
+    if (c->o->meter) us = climb_simulated_us(c);
     climb_say(c, "    %s: %d rows of %d, %d tokens: the CPU's bits, %.0f us (%s)", name, GEMV_ROWS, GEMV_K, GEMV_TOKENS,
               us, climb_source(c));
     snprintf(figure, sizeof figure, "gemv_%s", name);

@@ -10,8 +10,7 @@ struct ts_simnode {
     ts_fake *fake;
     ts_fake_array table;
     ts_array *array[SLOTS];
-    int last; /* slot of the last command */
-    uint64_t commands;
+    ts_npu_meter meter;
     ts_array_stats stats;
     ts_buf report;
 };
@@ -37,11 +36,9 @@ static ts_fake_outcome run(void *ud, int slot, const void *txn, size_t len, cons
     const ts_array_host host = {.ud = bus->ud, .read = bus->read, .write = bus->write};
     ts_array_outcome outcome = TS_ARRAY_FAULT;
     ts_err err = {.msg = ""};
-    n->last = slot;
     ts_status s = n->o.gap ? ts_array_idle(a, n->o.gap, &host, &err) : TS_OK;
     if (s == TS_OK) s = ts_array_run(a, txn, len, args, n_args, &host, &outcome, &err);
     ts_array_get_stats(a, &n->stats);
-    n->commands++;
     if (s == TS_OK) return TS_FAKE_DONE;
     snprintf(why, why_len, "%s", err.msg);
     ts_buf_clear(&n->report);
@@ -55,12 +52,24 @@ static void unload(void *ud, int slot) {
     n->array[slot] = NULL;
 }
 
+static void last_cost(void *ud, uint64_t *cycles, uint64_t *launch_cycles) {
+    const ts_simnode *n = ud;
+    *cycles = n->stats.cycles;
+    *launch_cycles = n->stats.launch;
+}
+
+static const char *last_report(void *ud) {
+    return ts_simnode_report(ud);
+}
+
 ts_status ts_simnode_new(ts_simnode **out, const ts_simnode_options *o, ts_err *err) {
     ts_simnode *n = ts_calloc(1, sizeof *n);
     if (!n) return ts_fail_nomem(err, "the simulated NPU", sizeof *n);
     n->o = *o;
     if (o->timing) n->timing = *o->timing;
     else ts_sim_timing_init(&n->timing);
+    n->meter = (ts_npu_meter){.ud = n, .mhz = TS_SIM_CLOCK_MHZ, .submit_cycles = ts_sim_submit_gap(),
+                              .last = last_cost, .report = last_report};
     n->table = (ts_fake_array){.ud = n, .load = load, .run = run, .unload = unload};
     ts_fake_options f = {.profile = o->profile, .array = &n->table, .coherent = !o->strict,
                          .h_clock_mhz = TS_SIM_CLOCK_MHZ};
@@ -84,18 +93,15 @@ void ts_simnode_free(ts_simnode *n) {
 const ts_npu_io *ts_simnode_io(ts_simnode *n) {
     return ts_fake_io(n->fake);
 }
+const ts_npu_meter *ts_simnode_meter(const ts_simnode *n) {
+    return &n->meter;
+}
 ts_fake *ts_simnode_fake(ts_simnode *n) {
     return n->fake;
 }
 const ts_array_stats *ts_simnode_stats(const ts_simnode *n) {
     return &n->stats;
 }
-uint64_t ts_simnode_commands(const ts_simnode *n) {
-    return n->commands;
-}
 const char *ts_simnode_report(const ts_simnode *n) {
     return n->report.data ? n->report.data : "";
-}
-ts_array *ts_simnode_array(ts_simnode *n) {
-    return n->array[n->last];
 }

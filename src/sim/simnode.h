@@ -1,5 +1,5 @@
 /* simnode.h - the device "npu-sim": the strict fake node with the array simulator behind it. Depends on: array.h,
- * xdna/fake.h.
+ * xdna/fake.h, xdna/meter.h.
  *
  * Its ts_npu_io is given to the driver code in place of the real node; from there on nothing knows the difference. */
 #ifndef TS_SIM_SIMNODE_H
@@ -7,6 +7,7 @@
 
 #include "sim/array.h"
 #include "xdna/fake.h"
+#include "xdna/meter.h"
 
 typedef struct ts_simnode ts_simnode;
 
@@ -22,15 +23,14 @@ typedef struct ts_simnode_options { /* zero-initialise */
 TS_NODISCARD ts_status ts_simnode_new(ts_simnode **out, const ts_simnode_options *o, ts_err *err);
 void ts_simnode_free(ts_simnode *n); /* NULL-safe; the device must be closed */
 const ts_npu_io *ts_simnode_io(ts_simnode *n);
+/* What its commands took, for whoever is given the io. Borrowed. */
+const ts_npu_meter *ts_simnode_meter(const ts_simnode *n);
 /* To inject failures and to ask for broken rules. */
 ts_fake *ts_simnode_fake(ts_simnode *n);
 
 /* What the last command cost; all zero before the first. Borrowed. */
 const ts_array_stats *ts_simnode_stats(const ts_simnode *n);
-/* Commands that the array has carried out, and the report of the last one that did not end well ("" if none). */
-uint64_t ts_simnode_commands(const ts_simnode *n);
+/* The report of the last command that did not end well ("" if none). */
 const char *ts_simnode_report(const ts_simnode *n);
-/* The array of the last command, NULL before the first or when its context is gone: for a table of costs. */
-ts_array *ts_simnode_array(ts_simnode *n);
 
 #endif

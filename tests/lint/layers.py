@@ -16,14 +16,15 @@ BELOW = {
     "aie2": ["base"],
     "xdna": ["base", "aie2"],
     "sim": ["base", "aie2", "xdna"],
-    "npu": ["base", "format", "kern", "aie2", "sim", "xdna"],
+    "npu": ["base", "format", "kern", "aie2", "xdna"],
     "power": ["base"],
-    "model": ["base", "format", "kern", "npu"],
-    "engine": ["base", "format", "text", "kern", "npu", "model", "power"],
+    "model": ["base", "format", "kern"],
+    "device": ["base", "format", "kern", "xdna", "sim", "npu", "model"],
+    "engine": ["base", "format", "text", "kern", "model", "device", "power"],
     "report": ["base", "format", "kern", "power", "engine"],
     "server": ["base", "format", "text", "engine", "report"],
-    "cli": ["base", "format", "text", "kern", "aie2", "sim", "xdna", "npu", "power", "model", "engine", "report",
-            "server"],
+    "cli": ["base", "format", "text", "kern", "aie2", "sim", "xdna", "npu", "power", "model", "device", "engine",
+            "report", "server"],
 }
 
 COLUMNS = 120

@@ -9,10 +9,10 @@
 static ts_gemv_dev *open_sim(uint64_t seed, bool prefetch) {
     ts_gemv_dev *d;
     ts_err err;
-    ts_gemv_dev_options o = {.simulated = true,
-                             .sim = {.strict = true, .seed = seed, .profile = (ts_fake_profile)(seed % 3), .gap = 1000},
-                             .prefetch = prefetch ? TS_PREFETCH_ON : TS_PREFETCH_OFF};
-    assert_ok(ts_gemv_dev_open(&d, &o, &err));
+    const ts_simnode_options so = {
+        .strict = true, .seed = seed, .profile = (ts_fake_profile)(seed % 3), .gap = 1000};
+    assert_ok(open_sim_dev(
+        &d, &so, (ts_gemv_dev_options){.prefetch = prefetch ? TS_PREFETCH_ON : TS_PREFETCH_OFF}, &err));
     return d;
 }
 
@@ -37,7 +37,7 @@ static void test_shapes(void **state) {
         group_fini(&g);
     }
     assert_clean(d);
-    ts_gemv_dev_close(d);
+    close_dev(d);
 }
 
 /* Several matrices in one op, types mixed; the bytes that crossed are those that the array counted. */
@@ -56,7 +56,7 @@ static void test_groups(void **state) {
             ts_gemv_cost c = {0};
             group_init(&g, d, shapes[i], 3, &rng);
             assert_ok(group_run(&g, t, NULL, &c, &rng, &err));
-            const ts_array_stats *st = ts_simnode_stats(ts_gemv_dev_sim(d));
+            const ts_array_stats *st = ts_simnode_stats(node_of(d));
             assert_int_equal(c.commands, 1);
             assert_int_equal(c.weight_bytes + c.act_bytes, st->read_bytes);
             assert_int_equal(c.sum_bytes, st->write_bytes);
@@ -64,7 +64,7 @@ static void test_groups(void **state) {
             group_fini(&g);
         }
     assert_clean(d);
-    ts_gemv_dev_close(d);
+    close_dev(d);
 }
 
 /* Ops in the order that was told and in others, one to six tokens, every seed another array; ends while weights are
@@ -91,16 +91,16 @@ static void test_prefetch(void **state) {
                 told = step < 8 ? (step + 1) % OPS : (int)ts_rng_below(&rng, OPS);
             uint32_t n_tok = step < 4 ? 1 : 1 + (uint32_t)ts_rng_below(&rng, 6);
             assert_ok(group_run(&g[now], n_tok, &g[told], &c, &rng, &err));
-            if (step < 4) read += ts_simnode_stats(ts_gemv_dev_sim(d))->read_bytes;
+            if (step < 4) read += ts_simnode_stats(node_of(d))->read_bytes;
         }
         assert_true(read > 0);
-        assert_ok(ts_gemv_dev_settle(d, &err));
-        assert_ok(ts_gemv_dev_settle(d, &err));
+        assert_ok(ts_gemv_dev_drain(d, &err));
+        assert_ok(ts_gemv_dev_drain(d, &err));
         assert_ok(group_run(&g[0], 1, &g[1], &c, &rng, &err));
         assert_clean(d);
         for (int i = 0; i < OPS; i++) group_fini(&g[i]);
         assert_clean(d);
-        ts_gemv_dev_close(d);
+        close_dev(d);
     }
 }
 
@@ -112,18 +112,16 @@ static void test_prefetch_helps(void **state) {
         ts_rng rng = ts_rng_seed(3);
         ts_err err;
         ts_gemv_dev *d;
-        ts_gemv_dev_options o = {.simulated = true,
-                                 .sim = {.gap = 100000},
-                                 .prefetch = ahead ? TS_PREFETCH_ON : TS_PREFETCH_OFF};
+        const ts_gemv_dev_options o = {.prefetch = ahead ? TS_PREFETCH_ON : TS_PREFETCH_OFF};
         ts_gemv_cost c = {0};
         group g[2];
-        assert_ok(ts_gemv_dev_open(&d, &o, &err));
+        assert_ok(open_sim_dev(&d, &(ts_simnode_options){.gap = 100000}, o, &err));
         for (int i = 0; i < 2; i++) group_init(&g[i], d, &(ts_gemv_shape){TS_Q8_0, 1024, 2048}, 1, &rng);
         assert_ok(group_run(&g[0], 1, &g[1], NULL, &rng, &err));
         assert_ok(group_run(&g[1], 1, NULL, &c, &rng, &err));
         cycles[ahead] = c.cycles;
         for (int i = 0; i < 2; i++) group_fini(&g[i]);
-        ts_gemv_dev_close(d);
+        close_dev(d);
     }
     print_message("2 MiB: %llu cycles, with prefetch %llu\n", (unsigned long long)cycles[0],
                   (unsigned long long)cycles[1]);
@@ -151,13 +149,14 @@ static void test_prefetch_policy(void **state) {
         ts_simnode *sim = NULL;
         ts_gemv_dev *d;
         group g[2];
-        ts_gemv_dev_options o = {.simulated = k[i / 3].simulated, .prefetch = k[i / 3].asked};
-        if (!o.simulated) {
-            assert_ok(ts_simnode_new(&sim, &(ts_simnode_options){.profile = (ts_fake_profile)what}, &err));
+        ts_gemv_dev_options o = {.prefetch = k[i / 3].asked};
+        const ts_simnode_options so = {.profile = (ts_fake_profile)(k[i / 3].simulated ? 0 : what)};
+        if (!k[i / 3].simulated) {
+            assert_ok(ts_simnode_new(&sim, &so, &err));
             o.io = ts_simnode_io(sim);
         }
-        assert_ok(ts_gemv_dev_open(&d, &o, &err));
-        ts_fake *f = ts_simnode_fake(sim ? sim : ts_gemv_dev_sim(d));
+        assert_ok(sim ? ts_gemv_dev_open(&d, &o, &err) : open_sim_dev(&d, &so, o, &err));
+        ts_fake *f = ts_simnode_fake(sim ? sim : node_of(d));
         for (int m = 0; m < 2; m++) group_init(&g[m], d, &(ts_gemv_shape){TS_Q8_0, 72, 512}, 1, &rng);
         assert_int_equal(ts_gemv_dev_prefetch(d), k[i / 3].prefetch);
         if (what == 1) ts_fake_end_command(f, 1, TS_FAKE_END_ERROR);
@@ -166,7 +165,7 @@ static void test_prefetch_policy(void **state) {
         assert_int_equal(ts_gemv_dev_prefetch(d), k[i / 3].prefetch && !what);
         assert_ok(group_run(&g[1], 1, &g[0], NULL, &rng, &err));
         for (int m = 0; m < 2; m++) group_fini(&g[m]);
-        ts_gemv_dev_close(d);
+        close_dev(d);
         ts_simnode_free(sim);
     }
     ts_log_sink(NULL, NULL, TS_LOG_INFO);
@@ -183,12 +182,10 @@ static void test_failures(void **state) {
         ts_rng rng = ts_rng_seed(5);
         ts_err err;
         ts_gemv_dev *d;
-        ts_gemv_dev_options o = {.simulated = true,
-                                 .sim = {.strict = true, .profile = (ts_fake_profile)profile, .gap = 1000},
-                                 .timeout_ns = 1000000};
+        const ts_simnode_options so = {.strict = true, .profile = (ts_fake_profile)profile, .gap = 1000};
         group g[2];
-        assert_ok(ts_gemv_dev_open(&d, &o, &err));
-        ts_fake *f = ts_simnode_fake(ts_gemv_dev_sim(d));
+        assert_ok(open_sim_dev(&d, &so, (ts_gemv_dev_options){.timeout_ns = 1000000}, &err));
+        ts_fake *f = ts_simnode_fake(node_of(d));
         for (int i = 0; i < 2; i++) group_init(&g[i], d, &(ts_gemv_shape){TS_Q4_0, 72, 512}, 1, &rng);
         for (size_t e = 0; e < sizeof endings / sizeof *endings; e++) {
             /* g[1]'s weights are in the array when it happens */
@@ -208,7 +205,7 @@ static void test_failures(void **state) {
         assert_status(group_run(&g[0], 1, NULL, NULL, &rng, &err), TS_E_DEVICE);
         assert_non_null(strstr(err.msg, "the NPU is gone"));
         for (int i = 0; i < 2; i++) group_fini(&g[i]);
-        ts_gemv_dev_close(d);
+        close_dev(d);
     }
     ts_log_sink(NULL, NULL, TS_LOG_INFO);
 }
@@ -236,13 +233,13 @@ static void test_clock(void **state) {
     c = ts_gemv_dev_clock(d);
     assert_true(c.mhz == 1024 && c.least == 1024 && c.most == CLOCKED_BUSY);
     group_fini(&g);
-    ts_gemv_dev_close(d);
+    close_dev(d);
     ts_simnode_free(sim);
-    assert_ok(ts_gemv_dev_open(&d, &(ts_gemv_dev_options){.simulated = true}, &err));
+    assert_ok(open_sim_dev(&d, &(ts_simnode_options){0}, (ts_gemv_dev_options){0}, &err));
     c = ts_gemv_dev_clock(d);
     assert_true(c.mhz == TS_SIM_CLOCK_MHZ && c.least == c.mhz && c.most == c.mhz &&
                 ts_gemv_dev_evidence(d) == TS_SIMULATED);
-    ts_gemv_dev_close(d);
+    close_dev(d);
     assert_true(ts_gemv_dma_bytes_per_us(0) == 27500 && ts_gemv_dma_bytes_per_us(1600) == 44000);
 }
 
@@ -262,15 +259,14 @@ static void test_stopped(void **state) {
             ts_err err;
             ts_gemv_dev *d;
             int asked = 0;
-            ts_gemv_dev_options o = {.simulated = true,
-                                     .sim = {.strict = true, .profile = (ts_fake_profile)profile, .gap = 1000},
-                                     .stop = {next < 3 ? stop_at_once : NULL, &asked}};
+            const ts_simnode_options so = {.strict = true, .profile = (ts_fake_profile)profile, .gap = 1000};
+            const ts_gemv_dev_options o = {.stop = {next < 3 ? stop_at_once : NULL, &asked}};
             group g[2];
-            assert_ok(ts_gemv_dev_open(&d, &o, &err));
+            assert_ok(open_sim_dev(&d, &so, o, &err));
             for (int i = 0; i < 2; i++) group_init(&g[i], d, &(ts_gemv_shape){TS_Q4_0, 72, 512}, 1, &rng);
             assert_ok(group_run(&g[0], 1, &g[1], NULL, &rng, &err));
-            ts_fake_end_command(ts_simnode_fake(ts_gemv_dev_sim(d)), 1, TS_FAKE_END_LOST);
-            if (next == 3) ts_fake_end_command(ts_simnode_fake(ts_gemv_dev_sim(d)), 2, TS_FAKE_END_LOST);
+            ts_fake_end_command(ts_simnode_fake(node_of(d)), 1, TS_FAKE_END_LOST);
+            if (next == 3) ts_fake_end_command(ts_simnode_fake(node_of(d)), 2, TS_FAKE_END_LOST);
             assert_status(group_run(&g[1], 1, &g[next % 2], NULL, &rng, &err), next < 3 ? TS_E_CANCELLED : TS_E_DEVICE);
             if (next < 3) assert_string_equal(err.msg, "NPU: stopped; a command had no end after 1.0 s");
             assert_int_equal(asked, next < 3);
@@ -279,9 +275,53 @@ static void test_stopped(void **state) {
             assert_int_equal(asked, next < 3);
             for (int i = 0; i < 2; i++) group_fini(&g[i]); /* of all that the command used nothing is freed under it */
             assert_clean(d);
-            ts_gemv_dev_close(d);
+            close_dev(d);
         }
     ts_log_sink(NULL, NULL, TS_LOG_INFO);
+}
+
+/* In two halves: two devices at once, each with its own op under way; what may not be done in between is refused, and
+ * an op that is freed under way takes its command along. Nine tokens go through several commands. */
+static void test_halves(void **state) {
+    (void)state;
+    for (uint64_t seed = 0; seed < 4; seed++) {
+        ts_rng rng = ts_rng_seed(seed + 20);
+        ts_gemv_dev *d[2];
+        group g[2];
+        ts_qact x;
+        ts_err err;
+        const uint32_t n_tok = seed % 2 ? 9 : 1, rows = 72, K = 512;
+        float *in = ts_alloc(n_tok * K, 4), *y[2], *want[2];
+        size_t ld = rows;
+        ts_gemv_cost c = {0};
+        assert_ok(ts_qact_init(&x, K, n_tok, &err));
+        fill_x(in, n_tok * K, RANDOM, &rng);
+        for (uint32_t t = 0; t < n_tok; t++) ref.quant32(in + (size_t)t * K, K, n_tok, t, &x);
+        for (int i = 0; i < 2; i++) {
+            d[i] = open_sim(seed, true);
+            group_init(&g[i], d[i], &(ts_gemv_shape){TS_Q8_0, rows, K}, 1, &rng);
+            y[i] = ts_calloc(n_tok * ld, 4), want[i] = ts_alloc(n_tok * ld, 4);
+            reference(&ref, ts_gemv_op_mat(g[i].op, 0), g[i].l[0].rows, g[i].l[0].row_bytes, &x, n_tok, want[i]);
+        }
+        assert_status(ts_gemv_op_wait(g[0].op, &y[0], &ld, pool, NULL, &err), TS_E_INVAL);
+        for (int i = 0; i < 2; i++) assert_ok(ts_gemv_op_submit(g[i].op, &x, n_tok, g[i].op, &err));
+        assert_status(ts_gemv_op_submit(g[0].op, &x, n_tok, NULL, &err), TS_E_INVAL);
+        assert_string_equal(err.msg, "NPU: an op is under way");
+        assert_status(ts_gemv_dev_drain(d[0], &err), TS_E_INVAL);
+        for (int i = 1; i >= 0; i--) assert_ok(ts_gemv_op_wait(g[i].op, &y[i], &ld, pool, &c, &err));
+        for (int i = 0; i < 2; i++) assert_memory_equal(y[i], want[i], n_tok * ld * 4);
+        assert_int_equal(c.tokens, 2 * n_tok);
+        assert_int_equal(c.commands, 2 * ((n_tok + 3) / 4));
+        assert_ok(ts_gemv_op_submit(g[0].op, &x, n_tok, NULL, &err)); /* and is never waited for */
+        for (int i = 0; i < 2; i++) {
+            group_fini(&g[i]);
+            assert_clean(d[i]);
+            close_dev(d[i]);
+            ts_free(y[i]), ts_free(want[i]);
+        }
+        ts_qact_fini(&x);
+        ts_free(in);
+    }
 }
 
 struct once {
@@ -297,13 +337,13 @@ static bool all_once(void *ud) {
     const ts_gemv_shape shape = {TS_Q8_0, 40, 256};
     float *y = o->y;
     size_t ld = 40;
-    bool ok = ts_gemv_dev_open(&d, &(ts_gemv_dev_options){.simulated = true}, NULL) == TS_OK &&
+    bool ok = open_sim_dev(&d, &(ts_simnode_options){0}, (ts_gemv_dev_options){0}, NULL) == TS_OK &&
               ts_gemv_op_new(&op, d, &shape, 1, NULL) == TS_OK;
     for (uint32_t g = 0; ok && g < 5; g++) ts_gemv_op_pack(op, 0, o->rows, 272, g);
     if (ok) ts_gemv_op_packed(op);
     ok = ok && ts_gemv_op_run(op, o->x, 1, &y, &ld, NULL, pool, NULL, NULL) == TS_OK;
     ts_gemv_op_free(op);
-    ts_gemv_dev_close(d);
+    close_dev(d);
     return ok;
 }
 
@@ -363,6 +403,7 @@ int main(void) {
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_prefetch),
         cmocka_unit_test(test_prefetch_helps),
+        cmocka_unit_test(test_halves),
         cmocka_unit_test(test_prefetch_policy),
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_stopped),

@@ -52,10 +52,11 @@ typedef enum manner { OFF, ON, KEPT, MANNERS } manner; /* of taking weights ahea
 static ts_gemv_dev *open_dev(uint64_t seed, manner how, const ts_npu_io *io) {
     ts_gemv_dev *d;
     ts_err err;
-    ts_gemv_dev_options o = {.simulated = !io, .io = io,
-                             .sim = {.strict = true, .seed = seed, .profile = (ts_fake_profile)(seed % 3), .gap = 1000},
-                             .prefetch = how == OFF ? TS_PREFETCH_OFF : TS_PREFETCH_ON, .keep_prefetch = how == KEPT};
-    assert_ok(ts_gemv_dev_open(&d, &o, &err));
+    const ts_simnode_options so = {
+        .strict = true, .seed = seed, .profile = (ts_fake_profile)(seed % 3), .gap = 1000};
+    const ts_gemv_dev_options o = {
+        .io = io, .prefetch = how == OFF ? TS_PREFETCH_OFF : TS_PREFETCH_ON, .keep_prefetch = how == KEPT};
+    assert_ok(io ? ts_gemv_dev_open(&d, &o, &err) : open_sim_dev(&d, &so, o, &err));
     return d;
 }
 
@@ -67,7 +68,7 @@ static void test_configured_anew(void **state) {
         for (int every = 1; every <= 4; every++) {
             ts_rng rng = ts_rng_seed((unsigned)every);
             ts_gemv_dev *d = open_dev((uint64_t)every - 1, how, NULL);
-            ts_fake *f = ts_simnode_fake(ts_gemv_dev_sim(d));
+            ts_fake *f = ts_simnode_fake(node_of(d));
             group g[OPS];
             ts_gemv_cost c = {0};
             groups_init(g, d, &rng);
@@ -86,7 +87,7 @@ static void test_configured_anew(void **state) {
             ts_gemv_cost_add(&all[how], &c);
             groups_fini(g);
             assert_clean(d);
-            ts_gemv_dev_close(d);
+            close_dev(d);
         }
     print_message("%llu commands, with weights ahead %llu: %llu wrong proofs\n", (unsigned long long)all[OFF].commands,
                   (unsigned long long)all[KEPT].commands, (unsigned long long)all[KEPT].wrong_proofs);
@@ -95,14 +96,14 @@ static void test_configured_anew(void **state) {
 }
 
 /* Once, before each command of a sequence in turn: just when weights lie in the array, just when not, in the
- * settling of a wrong guess, in the repetition after a failure. */
+ * draining of a wrong guess, in the repetition after a failure. */
 static void test_at_each_command(void **state) {
     (void)state;
     for (int nth = 1; nth <= 16; nth++) {
         const bool failing = nth % 3 == 0;
         ts_rng rng = ts_rng_seed((unsigned)nth);
         ts_gemv_dev *d = open_dev((uint64_t)nth, KEPT, NULL);
-        ts_fake *f = ts_simnode_fake(ts_gemv_dev_sim(d));
+        ts_fake *f = ts_simnode_fake(node_of(d));
         group g[OPS];
         ts_gemv_cost c = {0};
         groups_init(g, d, &rng);
@@ -113,7 +114,7 @@ static void test_at_each_command(void **state) {
         assert_true(ts_fake_reconfigured(f) == 1 || failing || nth == 1);
         groups_fini(g);
         assert_clean(d);
-        ts_gemv_dev_close(d);
+        close_dev(d);
     }
 }
 
@@ -145,7 +146,7 @@ static void test_shared(void **state) {
             assert_true(ts_fake_reconfigured(ts_simnode_fake(sim)) > 10);
             for (int i = 0; i < 2; i++) {
                 groups_fini(g[i]);
-                ts_gemv_dev_close(d[i]);
+                close_dev(d[i]);
             }
             const ts_fake_verdict *v = ts_fake_first_violation(ts_simnode_fake(sim));
             if (v->rule != TS_FAKE_OK) fail_msg("%s broke rule %s: %s", v->call, ts_fake_rule_name(v->rule), v->text);
@@ -164,7 +165,7 @@ static void test_twice(void **state) {
     ts_qact x;
     float in[256], out[8], *y = out;
     size_t ld = 8;
-    assert_ok(ts_gemv_dev_open(&d, &(ts_gemv_dev_options){.simulated = true}, &err));
+    assert_ok(open_sim_dev(&d, &(ts_simnode_options){0}, (ts_gemv_dev_options){0}, &err));
     assert_ok(ts_gemv_op_new(&op, d, &(ts_gemv_shape){TS_Q8_0, 8, 256}, 1, &err)); /* and no ts_gemv_op_packed */
     fill_x(in, 256, RANDOM, &rng);
     assert_ok(ts_qact_init(&x, 256, 1, &err));
@@ -177,7 +178,7 @@ static void test_twice(void **state) {
     assert_ok(ts_gemv_op_run(op, &x, 1, &y, &ld, NULL, pool, &c, &err)); /* and all is well again */
     assert_int_equal(c.wrong_proofs, 2);
     ts_gemv_op_free(op);
-    ts_gemv_dev_close(d);
+    close_dev(d);
     ts_qact_fini(&x);
 }
 

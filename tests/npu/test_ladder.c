@@ -6,6 +6,7 @@
 #include "support/test.h"
 
 #include "npu/ladder.h"
+#include "sim/simnode.h"
 #include "xdna/uapi.h"
 
 #include <errno.h>
@@ -45,7 +46,8 @@ static void test_top(void **state) {
         ts_buf text = {0};
         const ts_simnode_options so = {.profile = (ts_fake_profile)profile, .strict = true, .seed = (uint64_t)profile};
         assert_ok(ts_simnode_new(&n, &so, &err));
-        const ts_ladder_options o = {.io = ts_simnode_io(n), .path = "npu-sim", .sim = n, .say = keep, .ud = &text};
+        const ts_ladder_options o = {.io = ts_simnode_io(n), .path = "npu-sim", .meter = ts_simnode_meter(n),
+            .say = keep, .ud = &text};
         if (ts_npu_ladder(&o, &r, &err) != TS_OK) fail_msg("%s\n%s\n%s", text.data, err.msg, ts_simnode_report(n));
         assert_int_equal(r.reached, TS_LADDER_RUNGS);
         static const char *const said[] = {"firmware 1.5.5.391", "1 queries: ok", "2 heap: ok", "3 empty: ok",
@@ -125,7 +127,8 @@ static void test_clocks(void **state) {
     ts_buf text = {0};
     assert_ok(ts_simnode_new(&n, &(ts_simnode_options){.profile = TS_FAKE_7_3}, &err));
     const ts_ladder_options o = {
-        .io = clocked_init(&chip, ts_simnode_io(n)), .path = "x", .sim = n, .to = 8, .say = keep, .ud = &text};
+        .io = clocked_init(&chip, ts_simnode_io(n)), .path = "x", .meter = ts_simnode_meter(n), .to = 8,
+        .say = keep, .ud = &text};
     assert_ok(ts_npu_ladder(&o, &r, &err));
     assert_true(figure(&r, "clock_idle") == CLOCKED_IDLE && figure(&r, "clock") == CLOCKED_BUSY &&
                 figure(&r, "clock_busy") == CLOCKED_BUSY);
@@ -225,7 +228,8 @@ static void test_stops_above(void **state) {
         ts_buf text = {0};
         assert_ok(ts_simnode_new(&n, &(ts_simnode_options){.strict = true}, &err));
         ts_fake_end_command(ts_simnode_fake(n), k[i].command, k[i].ending);
-        const ts_ladder_options o = {.io = ts_simnode_io(n), .path = "x", .sim = n, .say = keep, .ud = &text};
+        const ts_ladder_options o = {.io = ts_simnode_io(n), .path = "x", .meter = ts_simnode_meter(n),
+            .say = keep, .ud = &text};
         ts_status s = ts_npu_ladder(&o, &r, &err);
         if (s == TS_OK || !strstr(err.msg, k[i].text) || r.reached != k[i].reached)
             fail_msg("case %zu: status %d, rung %d, \"%s\"\n%s", i, s, r.reached, err.msg, text.data);
@@ -260,7 +264,8 @@ static void test_shared(void **state) {
         ts_ladder_result r;
         assert_ok(ts_simnode_new(&n, &(ts_simnode_options){.profile = TS_FAKE_7_3}, &err));
         struct shared s = {.f = ts_simnode_fake(n), .come = come};
-        const ts_ladder_options o = {.io = ts_simnode_io(n), .path = "x", .sim = n, .say = come_late, .ud = &s};
+        const ts_ladder_options o = {.io = ts_simnode_io(n), .path = "x", .meter = ts_simnode_meter(n),
+            .say = come_late, .ud = &s};
         ts_status st = ts_npu_ladder(&o, &r, &err);
         assert_status(st, come ? TS_OK : TS_E_DEVICE);
         if (!come) assert_non_null(strstr(err.msg, "rung 9, latency: NPU: word 0 of the memtile"));
@@ -291,7 +296,7 @@ static void test_stopped(void **state) {
         int left = n;
         assert_ok(
             ts_simnode_new(&sim, &(ts_simnode_options){.strict = true, .profile = (ts_fake_profile)(n % 3)}, &err));
-        const ts_ladder_options o = {.io = ts_simnode_io(sim), .path = "x", .sim = sim, .to = 7,
+        const ts_ladder_options o = {.io = ts_simnode_io(sim), .path = "x", .meter = ts_simnode_meter(sim), .to = 7,
                                      .stop = {stop_after, &left}, .say = keep, .ud = &text};
         ts_status s = ts_npu_ladder(&o, &r, &err);
         through = s == TS_OK;
@@ -311,7 +316,7 @@ static bool climb_sim(void *ud) {
     ts_simnode *n;
     ts_ladder_result r;
     if (ts_simnode_new(&n, &(ts_simnode_options){.profile = TS_FAKE_7_3}, NULL) != TS_OK) return false;
-    const ts_ladder_options o = {.io = ts_simnode_io(n), .path = "x", .sim = n, .to = to};
+    const ts_ladder_options o = {.io = ts_simnode_io(n), .path = "x", .meter = ts_simnode_meter(n), .to = to};
     ts_status s = ts_npu_ladder(&o, &r, NULL);
     /* else the array may not have come to be, which looks like a bad PDI */
     if (s == TS_OK) assert_clean(ts_simnode_fake(n));
