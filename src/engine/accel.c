@@ -158,7 +158,7 @@ static ts_status run_op(ts_accel *a, const accel_op *o, const ts_exec *ex, const
     /* only a token alone is sure to go on with the next op at once: the layers before the head may be the end of a
      * pass */
     const accel_op *next = o->next && (n_tok == 1 || o->next->next) ? o->next : NULL;
-    ts_status s = ts_gemv_op_run(o->op, act, n_tok, y, ld, next ? next->op : NULL, ex->pool, &cost, err);
+    ts_status s = ts_gemv_op_run(o->op, act, n_tok, y, ld, next ? next->op : NULL, ex->kern, ex->pool, &cost, err);
     add_proofs(row_of_layers(a, &scratch, layer, o->n, a->device), &cost); /* also of what failed */
     if (s == TS_E_CANCELLED) return s;
     if (s != TS_OK) return ts_err_prefix(err, s, "%s", layer[0]->name);

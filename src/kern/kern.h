@@ -22,6 +22,22 @@ enum { TS_KV_TILE = 64 };
     void name(const ts_qmat *w, const ts_qact *x, uint32_t n_tok, uint32_t t0, uint32_t t1, uint32_t g0, uint32_t g1, \
               float *y, size_t ld_y)
 
+/* Integer sums that a device has made of a run of n blocks along K, for one token and eight rows, and what turns them
+ * into floats on the host. Unaligned. */
+typedef struct ts_sums {
+    const uint8_t *sum;    /* block b at sum + b * step: isum[8] int32 */
+    size_t step;           /* bytes */
+    size_t min_at;         /* where msum[8] int32 is, from there; 0: the type has no minimum */
+    bool pairs;            /* instead, blocks 2 i and 2 i + 1 at sum + i * step: isum[2][8] int16 */
+    const uint16_t *scale; /* f16 d[n][8], or {d[8], dmin[8]}[n] with a minimum */
+    const float *dx;       /* the activations' scale of block b at dx[b * dx_step] */
+    uint32_t dx_step, n;
+} ts_sums;
+
+/* The float part of TS_GEMM_Q for those blocks, b ascending: acc[r] = fma(f32(isum) * dx, d, acc[r]), then with a
+ * minimum acc[r] = fma(-(f32(msum) * dx), dmin, acc[r]). */
+#define TS_COMBINE(name) void name(const ts_sums *s, float acc[8])
+
 /* Float linear layer: y[t * ld_y + r] = lanes over k of fma(w[r][k], x[t][k], lane), for rows [r0, r1), tokens [0,
  * n_tok). w: rows of K elements, f32, f16 or bf16, row_bytes apart, 2- or 4-byte aligned; x f32 [n_tok, ld_x]. */
 #define TS_GEMM_F(name)                                                                                                \
@@ -80,6 +96,7 @@ enum { TS_KV_TILE = 64 };
 typedef TS_PROBE_INT8(ts_probe_int8_fn);
 typedef TS_PROBE_READ(ts_probe_read_fn);
 typedef TS_GEMM_Q(ts_gemm_q_fn);
+typedef TS_COMBINE(ts_combine_fn);
 typedef TS_GEMM_F(ts_gemm_f_fn);
 typedef TS_QUANT(ts_quant_fn);
 typedef TS_RMSNORM(ts_rmsnorm_fn);
@@ -96,6 +113,7 @@ typedef TS_ATT_MERGE(ts_att_merge_fn);
 typedef struct ts_kern {
     ts_cpu_level level;
     ts_gemm_q_fn *gemm_q[TS_DTYPES]; /* by ts_dtype; NULL for types that are not packed */
+    ts_combine_fn *combine;
     ts_gemm_f_fn *gemm_f[TS_DTYPES]; /* F32, F16, BF16 */
     ts_quant_fn *quant32, *quant256;
     ts_rmsnorm_fn *rmsnorm;
@@ -116,12 +134,14 @@ typedef struct ts_kern {
 void ts_kern_init(ts_kern *k, ts_cpu_level level);
 
 /* The levels' own parts, for ts_kern_init: everything of a level; and what the first calls for its quantised linear
- * layers (gemm_q_<level>.c) and probes. */
+ * layers (gemm_q_<level>.c, combine_<level>.c) and probes. */
 void ts_kern_init_ref(ts_kern *k);
 void ts_kern_init_ref_q(ts_kern *k);
+void ts_kern_init_ref_combine(ts_kern *k);
 void ts_kern_init_ref_probe(ts_kern *k);
 void ts_kern_init_avx2(ts_kern *k);
 void ts_kern_init_avx2_q(ts_kern *k);
+void ts_kern_init_avx2_combine(ts_kern *k);
 void ts_kern_init_avx2_probe(ts_kern *k);
 void ts_kern_init_avx512vnni(ts_kern *k);
 void ts_kern_init_avx512vnni_q(ts_kern *k);

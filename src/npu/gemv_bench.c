@@ -85,12 +85,12 @@ static ts_status make_op(bench_op *b, ts_gemv_dev *d, const ts_gemv_bench_op *o,
     return s;
 }
 
-static ts_status run_op(bench_op *b, const ts_gemv_bench_op *o, const ts_gemv_op *next, ts_pool *pool,
-                        ts_gemv_cost *cost, ts_err *err) {
+static ts_status run_op(bench_op *b, const ts_gemv_bench_op *o, const ts_gemv_op *next, const ts_kern *kern,
+                        ts_pool *pool, ts_gemv_cost *cost, ts_err *err) {
     float *y[TS_GEMV_MATS];
     size_t ld[TS_GEMV_MATS];
     for (int m = 0; m < o->n; m++) y[m] = b->mat[m].y, ld[m] = o->shape[m].n_rows;
-    TS_TRY(ts_gemv_op_run(b->op, &b->x, 1, y, ld, next, pool, cost, err));
+    TS_TRY(ts_gemv_op_run(b->op, &b->x, 1, y, ld, next, kern, pool, cost, err));
     for (int m = 0; m < o->n; m++)
         for (size_t r = 0; r < ld[m]; r++)
             if (memcmp(&y[m][r], &b->mat[m].want[r % PATTERN_ROWS], sizeof(float)) != 0)
@@ -111,7 +111,7 @@ ts_status ts_gemv_bench(ts_gemv_dev *d, const ts_gemv_bench_op *op, int n, const
     for (int i = 0; i < n && s == TS_OK; i++) {
         if (i + 1 < n) s = make_op(&b[i + 1], d, &op[i + 1], kern, pool, &rng, err);
         cost[i] = (ts_gemv_cost){0};
-        if (s == TS_OK) s = run_op(&b[i], &op[i], i + 1 < n ? b[i + 1].op : NULL, pool, &cost[i], err);
+        if (s == TS_OK) s = run_op(&b[i], &op[i], i + 1 < n ? b[i + 1].op : NULL, kern, pool, &cost[i], err);
         ts_gemv_op_free(b[i].op);
         b[i].op = NULL;
         if (s == TS_OK && step && !step(step_ud, (uint64_t)i + 1, (uint64_t)n))

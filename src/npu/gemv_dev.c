@@ -437,6 +437,7 @@ struct combine {
     uint32_t all_tok, t0, n_tok;
     float *const *y;
     const size_t *ld;
+    const ts_kern *kern;
     size_t first[TS_GEMV_MATS + 1]; /* tasks [first[m], first[m + 1]) are of matrix m */
 };
 enum { TASK_GROUPS = 8, ALONE_BYTES = 1 << 18 /* sums that one thread has combined before others are awake */ };
@@ -451,12 +452,12 @@ static void combine_task(void *arg, size_t task, int thread) {
              end = mat->n_group - g < TASK_GROUPS ? mat->n_group : g + TASK_GROUPS;
     for (; g < end; g++)
         ts_gemv_combine_group(mat, c->op->scales[m], c->results[m][ts_gemv_stream_of(mat, g)], c->x, c->all_tok, c->t0,
-                              c->n_tok, g, false, c->y[m], c->ld[m]);
+                              c->n_tok, g, c->kern, c->y[m], c->ld[m]);
 }
 
 static void combine_all(const ts_gemv_op *op, const layout *k, const ts_qact *x, uint32_t all_tok, uint32_t t0,
-                        uint32_t n_tok, float *const *y, const size_t *ld, ts_pool *pool) {
-    struct combine c = {.op = op, .x = x, .all_tok = all_tok, .t0 = t0, .n_tok = n_tok, .y = y, .ld = ld};
+                        uint32_t n_tok, float *const *y, const size_t *ld, const ts_kern *kern, ts_pool *pool) {
+    struct combine c = {.op = op, .x = x, .all_tok = all_tok, .t0 = t0, .n_tok = n_tok, .y = y, .ld = ld, .kern = kern};
     const uint8_t *at = (const uint8_t *)op->d->sums.ptr;
     for (int s = 0; s < TS_GEMV_CORES; s++) {
         for (int m = 0; m < op->n; m++) {
@@ -633,8 +634,8 @@ static ts_status begin_pass(ts_gemv_op *op, uint32_t t0, ts_err *err) {
 }
 
 /* Their results. */
-static ts_status end_pass(ts_gemv_op *op, float *const *y, const size_t *ld, ts_pool *pool, ts_gemv_cost *cost,
-                          ts_err *err) {
+static ts_status end_pass(ts_gemv_op *op, float *const *y, const size_t *ld, const ts_kern *kern,
+                          ts_pool *pool, ts_gemv_cost *cost, ts_err *err) {
     ts_gemv_dev *d = op->d;
     flight f = d->run.f;
     ts_gemv_cost one = {0};
@@ -645,7 +646,7 @@ static ts_status end_pass(ts_gemv_op *op, float *const *y, const size_t *ld, ts_
         return s;
     }
     const uint64_t done = ts_now_ns();
-    combine_all(op, &f.key, d->run.x, d->run.all_tok, d->run.t0, f.n_tok, y, ld, pool);
+    combine_all(op, &f.key, d->run.x, d->run.all_tok, d->run.t0, f.n_tok, y, ld, kern, pool);
     if (!cost) return TS_OK;
     one.commands = 1;
     one.tokens = f.n_tok;
@@ -671,12 +672,12 @@ ts_status ts_gemv_op_submit(ts_gemv_op *op, const ts_qact *x, uint32_t n_tok, co
     return begin_pass(op, 0, err);
 }
 
-ts_status ts_gemv_op_wait(ts_gemv_op *op, float *const *y, const size_t *ld, ts_pool *pool, ts_gemv_cost *cost,
-                          ts_err *err) {
+ts_status ts_gemv_op_wait(ts_gemv_op *op, float *const *y, const size_t *ld, const ts_kern *kern,
+                          ts_pool *pool, ts_gemv_cost *cost, ts_err *err) {
     running *r = &op->d->run;
     if (r->f.op != op) return ts_fail(err, TS_E_INVAL, "NPU: the op is not under way");
     for (;;) {
-        TS_TRY(end_pass(op, y, ld, pool, cost, err));
+        TS_TRY(end_pass(op, y, ld, kern, pool, cost, err));
         const uint32_t t0 = r->t0 + r->f.n_tok;
         if (t0 == r->all_tok) return TS_OK;
         TS_TRY(begin_pass(op, t0, err));
@@ -684,10 +685,10 @@ ts_status ts_gemv_op_wait(ts_gemv_op *op, float *const *y, const size_t *ld, ts_
 }
 
 ts_status ts_gemv_op_run(ts_gemv_op *op, const ts_qact *x, uint32_t n_tok, float *const *y, const size_t *ld,
-                         const ts_gemv_op *next, ts_pool *pool, ts_gemv_cost *cost, ts_err *err) {
+                         const ts_gemv_op *next, const ts_kern *kern, ts_pool *pool, ts_gemv_cost *cost, ts_err *err) {
     if (!n_tok) return TS_OK;
     TS_TRY(ts_gemv_op_submit(op, x, n_tok, next, err));
-    return ts_gemv_op_wait(op, y, ld, pool, cost, err);
+    return ts_gemv_op_wait(op, y, ld, kern, pool, cost, err);
 }
 
 /* The op whose weights are there takes them with an input of zeros, and its sums are not looked at. */

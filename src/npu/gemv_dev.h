@@ -95,19 +95,19 @@ void ts_gemv_cost_add(ts_gemv_cost *sum, const ts_gemv_cost *c);
 
 /* y[m][t * ld[m] + row] = (matrix m of x)[row] for n_tok tokens. `x`: quantised with all of them, in blocks of 32
  * and 256 as the matrices want. `next`: the op that will be run after this one, nullable; a guess that turns out
- * wrong costs time only.
+ * wrong costs time only. `kern`: the kernels for the host's part, kern->combine.
  * *cost is added to (nullable). A command that fails, or whose proofs are wrong, is tried once more in a new context.
  * Errors: TS_E_DEVICE, TS_E_CANCELLED (options.stop); the device may be used again (it recovers, or fails again). */
 TS_NODISCARD ts_status ts_gemv_op_run(ts_gemv_op *op, const ts_qact *x, uint32_t n_tok, float *const *y,
-                                      const size_t *ld, const ts_gemv_op *next, ts_pool *pool, ts_gemv_cost *cost,
-                                      ts_err *err);
+                                      const size_t *ld, const ts_gemv_op *next, const ts_kern *kern,
+                                      ts_pool *pool, ts_gemv_cost *cost, ts_err *err);
 /* The same in two halves, between which the host is free: the first command is under way after the first; the second
  * waits for it, does those of further tokens, and combines. `x` and `next` must last until then. One op of a device is
  * under way at a time (else TS_E_INVAL). After an error of either none is. */
 TS_NODISCARD ts_status ts_gemv_op_submit(ts_gemv_op *op, const ts_qact *x, uint32_t n_tok, const ts_gemv_op *next,
                                          ts_err *err);
-TS_NODISCARD ts_status ts_gemv_op_wait(ts_gemv_op *op, float *const *y, const size_t *ld, ts_pool *pool,
-                                       ts_gemv_cost *cost, ts_err *err);
+TS_NODISCARD ts_status ts_gemv_op_wait(ts_gemv_op *op, float *const *y, const size_t *ld, const ts_kern *kern,
+                                       ts_pool *pool, ts_gemv_cost *cost, ts_err *err);
 /* Forget what `next` promised: the array is empty afterwards. Also for before a long pause, in which a driver may
  * put the chip to sleep. No op may be under way. */
 TS_NODISCARD ts_status ts_gemv_dev_drain(ts_gemv_dev *d, ts_err *err);

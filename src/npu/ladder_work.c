@@ -298,11 +298,11 @@ static ts_status layer_make(layer *l, ts_gemv_dev *d, const ts_kern *k, ts_dtype
     return TS_OK;
 }
 
-static ts_status layer_run(climb *c, layer *l, ts_dtype type, ts_pool *pool, ts_err *err) {
+static ts_status layer_run(climb *c, layer *l, const ts_kern *k, ts_dtype type, ts_pool *pool, ts_err *err) {
     const char *name = ts_dtype_get(type)->name;
     ts_gemv_cost cost = {0};
     char figure[24];
-    TS_TRY(ts_gemv_op_run(l->op, &l->act, GEMV_TOKENS, &l->got, (size_t[]){GEMV_ROWS}, NULL, pool, &cost, err));
+    TS_TRY(ts_gemv_op_run(l->op, &l->act, GEMV_TOKENS, &l->got, (size_t[]){GEMV_ROWS}, NULL, k, pool, &cost, err));
     for (size_t i = 0; i < GEMV_TOKENS * GEMV_ROWS; i++)
         if (memcmp(&l->got[i], &l->want[i], sizeof l->got[i]) != 0)
             return ts_fail(err, TS_E_DEVICE, "NPU: %s: token %zu row %zu is %.9g, the CPU has %.9g", name,
@@ -330,7 +330,7 @@ ts_status rung_gemv(climb *c, ts_err *err) {
         layer l = {0};
         s = ts_npu_dev_stopped(c->dev) ? ts_fail(err, TS_E_CANCELLED, "stopped") : TS_OK;
         if (s == TS_OK) s = layer_make(&l, d, &k, types[i], &rng, err);
-        if (s == TS_OK) s = layer_run(c, &l, types[i], pool, err);
+        if (s == TS_OK) s = layer_run(c, &l, &k, types[i], pool, err);
         layer_free(&l);
     }
     ts_gemv_dev_close(d);

@@ -2,10 +2,6 @@
 #include "format/quant.h"
 
 #include <assert.h>
-#if defined(__x86_64__)
-#    include <immintrin.h>
-#endif
-#include <math.h>
 #include <string.h>
 
 enum { ROWS = TS_GEMV_ROWS, OPERAND_K = 8, OPERAND_NIBBLES = 32 /* bytes of 8 K x 8 rows */ };
@@ -353,92 +349,28 @@ ts_gemv_proof ts_gemv_proof_read(const uint8_t chunk[TS_GEMV_O_BYTES]) {
 
 /* ---- results ----------------------------------------------------------------------------------------------------- */
 
-/* A run of blocks of one row group and token: b ascending, row r
- *     acc[r] = fma((float)isum * d, scale, acc[r]), then for types with minimums fma(-((float)msum * d), scale',
- *     acc[r])
- * in one of two ways with the same bits. */
-typedef struct block_run {
-    const uint8_t *sums;   /* of the first unit: isum[8] int32 */
-    size_t step;           /* bytes from unit to unit */
-    size_t min_at;         /* where msum[8] is behind it; 0: there is none */
-    bool pairs;            /* a unit is two blocks: int16 [2][8] */
-    const uint16_t *scale; /* [n][8], or [n][16] with minimums' */
-    const float *d;
-    uint32_t d_step, n;
-} block_run;
-
-static void combine_plain(const block_run *run, float acc[ROWS]) {
-    const uint16_t *scale = run->scale;
-    for (uint32_t b = 0; b < run->n; b++, scale += run->min_at ? 2 * ROWS : ROWS) {
-        const uint8_t *row = run->sums + (run->pairs ? b / 2 * run->step + b % 2 * 16 : b * run->step);
-        const float d = run->d[(size_t)b * run->d_step];
-        for (int r = 0; r < ROWS; r++) {
-            int32_t v[2] = {0};
-            if (run->pairs) {
-                int16_t s;
-                memcpy(&s, row + 2 * r, 2);
-                v[0] = s;
-            } else {
-                memcpy(&v[0], row + 4 * r, 4);
-                memcpy(&v[1], row + run->min_at + 4 * r, 4);
-            }
-            acc[r] = fmaf((float)v[0] * d, ts_f16_to_f32(scale[r]), acc[r]);
-            if (run->min_at) acc[r] = fmaf(-((float)v[1] * d), ts_f16_to_f32(scale[ROWS + r]), acc[r]);
-        }
-    }
-}
-
-#if defined(__x86_64__)
-__attribute__((target("avx2,fma,f16c"))) static void combine_avx2(const block_run *run, float acc[ROWS]) {
-    __m256 sum = _mm256_loadu_ps(acc);
-    const uint16_t *scale = run->scale;
-    for (uint32_t b = 0; b < run->n; b++, scale += run->min_at ? 2 * ROWS : ROWS) {
-        const uint8_t *row = run->sums + (run->pairs ? b / 2 * run->step + b % 2 * 16 : b * run->step);
-        const __m256 d = _mm256_set1_ps(run->d[(size_t)b * run->d_step]);
-        __m256i v = run->pairs ? _mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(const void *)row))
-                               : _mm256_loadu_si256((const __m256i *)(const void *)row);
-        __m256 s = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)scale));
-        sum = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(v), d), s, sum);
-        if (!run->min_at) continue;
-        v = _mm256_loadu_si256((const __m256i *)(const void *)(row + run->min_at));
-        s = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(scale + ROWS)));
-        sum = _mm256_fnmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(v), d), s, sum);
-    }
-    _mm256_storeu_ps(acc, sum);
-}
-static bool has_avx2(void) {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); /* f16c is older than both */
-}
-#else
-#    define combine_avx2 combine_plain
-static bool has_avx2(void) {
-    return false;
-}
-#endif
-
 void ts_gemv_combine_group(const ts_gemv_mat *m, const uint16_t *scales, const void *results, const ts_qact *x,
-                           uint32_t all_tok, uint32_t t0, uint32_t n_tok, uint32_t g, bool plain, float *y,
-                           size_t ld_y) {
+                           uint32_t all_tok, uint32_t t0, uint32_t n_tok, uint32_t g, const ts_kern *kern,
+                           float *y, size_t ld_y) {
     const ts_gemv_type *info = m->info;
     const int c = ts_gemv_stream_of(m, g);
     const uint32_t out = unit_out(m, n_tok), parts = info->unit_k / info->block_k, step = info->block_bytes / 2 * ROWS;
     const uint32_t per_slice = m->units * parts; /* blocks */
-    void (*const combine)(const block_run *run, float acc[ROWS]) = !plain && has_avx2() ? combine_avx2 : combine_plain;
     for (uint32_t t = 0; t < n_tok; t++) {
         struct token tok = token_of(m, x, all_tok, t0 + t);
         float acc[ROWS] = {0};
         for (uint32_t s = 0; s < m->n_slice; s++) {
             const uint32_t b = s * per_slice, n = m->n_block - b < per_slice ? m->n_block - b : per_slice;
-            combine(&(block_run){.sums = (const uint8_t *)results + unit_index(m, c, g - m->first[c], s) * out +
-                                         32 * (size_t)t,
-                                 .step = out,
-                                 .min_at = info->out_rows == 2 ? 32 * (size_t)n_tok : 0,
-                                 .pairs = parts == 2,
-                                 .scale = scales + ((size_t)g * m->n_block + b) * step,
-                                 .d = tok.d + (size_t)b * tok.step,
-                                 .d_step = tok.step,
-                                 .n = n},
-                    acc);
+            kern->combine(&(ts_sums){.sum = (const uint8_t *)results + unit_index(m, c, g - m->first[c], s) * out +
+                                            32 * (size_t)t,
+                                     .step = out,
+                                     .min_at = info->out_rows == 2 ? 32 * (size_t)n_tok : 0,
+                                     .pairs = parts == 2,
+                                     .scale = scales + ((size_t)g * m->n_block + b) * step,
+                                     .dx = tok.d + (size_t)b * tok.step,
+                                     .dx_step = tok.step,
+                                     .n = n},
+                          acc);
         }
         for (uint32_t r = 0; r < ROWS && g * ROWS + r < m->n_rows; r++)
             y[(size_t)(t0 + t) * ld_y + g * ROWS + r] = acc[r];

@@ -1,5 +1,5 @@
 /* pack.h - quantised matrices as the NPU's eight weight streams, activations as packets, results back to floats.
- * Depends on: gemv_core.h, format/dtype.h, kern/layout.h.
+ * Depends on: gemv_core.h, format/dtype.h, kern/kern.h.
  *
  * A matrix W [n_rows, K] is cut into row groups of 8 rows; each of the eight streams (one per core) gets a run of
  * them. K is cut into slices of 1024. A stream is, for each slice, for each of its row groups, the units of that
@@ -10,7 +10,7 @@
 #define TS_NPU_PACK_H
 
 #include "format/dtype.h"
-#include "kern/layout.h"
+#include "kern/kern.h"
 #include "npu/gemv_core.h"
 
 /* How a weight type goes to the array. */
@@ -95,10 +95,9 @@ ts_gemv_proof ts_gemv_proof_read(const uint8_t chunk[TS_GEMV_O_BYTES]);
  * the proof, one chunk. */
 size_t ts_gemv_result_bytes(const ts_gemv_mat *m, int stream, uint32_t n_tok);
 /* Combine row group g's sums: y[(t0 + t) * ld_y + row] as TS_GEMM_Q (kern/kern.h) has it, bit for bit. `results`: of
- * the stream that has the group. Rows past n_rows are not written. plain: in plain C, whatever the processor has;
- * the bits are the same. */
+ * the stream that has the group. Rows past n_rows are not written. */
 void ts_gemv_combine_group(const ts_gemv_mat *m, const uint16_t *scales, const void *results, const ts_qact *x,
-                           uint32_t all_tok, uint32_t t0, uint32_t n_tok, uint32_t g, bool plain, float *y,
-                           size_t ld_y);
+                           uint32_t all_tok, uint32_t t0, uint32_t n_tok, uint32_t g, const ts_kern *kern,
+                           float *y, size_t ld_y);
 
 #endif

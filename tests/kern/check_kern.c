@@ -236,6 +236,37 @@ static void check_gemm_q(const ts_kern *ref, const ts_kern *lev, const char *lev
     }
 }
 
+/* Sums as an NPU returns them: one row of int32 a block, two with a minimum, or int16 of two blocks in a row. */
+static void check_combine(const ts_kern *ref, const ts_kern *lev, const char *level) {
+    if (only && !strstr("combine", only)) return;
+    for (int round = 0; round < 300; round++) {
+        const bool min = round % 3 == 1, pairs = round % 3 == 2;
+        const uint32_t n = 1 + (uint32_t)ts_rng_below(&rng, 40);
+        const uint32_t dx_step = (uint32_t[]){1, 4, 16}[ts_rng_below(&rng, 3)];
+        const size_t min_at = min ? 32 * (1 + ts_rng_below(&rng, 4)) : 0,
+                     step = (min ? min_at + 32 : 32) + 32 * ts_rng_below(&rng, 4), rows = pairs ? (n + 1) / 2 : n,
+                     n_sum = (rows - 1) * step + min_at + 32, n_scale = (size_t)n * (min ? 16 : 8), at = round % 2;
+        uint8_t *sum = guarded(n_sum + at);
+        uint16_t *scale = guarded(n_scale * 2);
+        float *dx = guarded(((n - 1) * dx_step + 1) * sizeof *dx), want[8], got[8];
+        const int small = pairs ? 0 : (int)ts_rng_below(&rng, 20); /* sums of a block are below 2^27, wild ones any */
+        for (size_t i = 0; i < n_sum + at; i++) sum[i] = (uint8_t)ts_rng_u32(&rng);
+        for (size_t i = 0; i + 4 <= n_sum && !pairs; i += 4) {
+            int32_t v = (int32_t)ts_rng_u32(&rng) >> small;
+            memcpy(sum + at + i, &v, 4);
+        }
+        for (size_t i = 0; i < n_scale; i++)
+            scale[i] = round % 7 ? ts_f32_to_f16((float)ts_rng_gauss(&rng)) : (uint16_t)ts_rng_u32(&rng);
+        fill_floats(dx, (n - 1) * dx_step + 1, round % 5);
+        fill_floats(want, 8, 0), memcpy(got, want, sizeof got);
+        const ts_sums s = {sum + at, step, min_at, pairs, scale, dx, dx_step, n};
+        ref->combine(&s, want), lev->combine(&s, got);
+        compare("combine", level, want, got, 8);
+        guarded_free(sum, n_sum + at), guarded_free(scale, n_scale * 2);
+        guarded_free(dx, ((n - 1) * dx_step + 1) * sizeof *dx);
+    }
+}
+
 static void check_quant(const ts_kern *ref, const ts_kern *lev, const char *level) {
     if (only && !strstr("quant", only)) return;
     for (int round = 0; round < 200; round++) {
@@ -436,6 +467,7 @@ int main(int argc, char **argv) {
         ts_kern_init(&lev, (ts_cpu_level)level);
         check_quant(&ref, &lev, name);
         check_gemm_q(&ref, &lev, name);
+        check_combine(&ref, &lev, name);
         check_gemm_f(&ref, &lev, name);
         check_rows(&ref, &lev, name);
         check_attention(&ref, &lev, name);

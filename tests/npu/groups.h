@@ -96,7 +96,7 @@ static inline ts_status group_run(group *g, uint32_t n_tok, const group *next, t
         want[m] = ts_alloc(n_tok * ld[m], 4);
         reference(&ref, ts_gemv_op_mat(g->op, m), g->l[m].rows, g->l[m].row_bytes, &x, n_tok, want[m]);
     }
-    ts_status s = ts_gemv_op_run(g->op, &x, n_tok, y, ld, next ? next->op : NULL, pool, cost, err);
+    ts_status s = ts_gemv_op_run(g->op, &x, n_tok, y, ld, next ? next->op : NULL, &ref, pool, cost, err);
     for (int m = 0; m < g->n; m++) {
         for (size_t i = 0; i < n_tok * ld[m] && s == TS_OK; i++)
             if (memcmp(&want[m][i], &y[m][i], 4) != 0)

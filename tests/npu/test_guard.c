@@ -170,12 +170,12 @@ static void test_twice(void **state) {
     fill_x(in, 256, RANDOM, &rng);
     assert_ok(ts_qact_init(&x, 256, 1, &err));
     ref.quant32(in, 256, 1, 0, &x);
-    assert_status(ts_gemv_op_run(op, &x, 1, &y, &ld, NULL, pool, &c, &err), TS_E_DEVICE);
+    assert_status(ts_gemv_op_run(op, &x, 1, &y, &ld, NULL, &ref, pool, &c, &err), TS_E_DEVICE);
     assert_non_null(strstr(err.msg, "NPU: the array has not computed with the weights that it was given (core 0"));
     assert_null(strchr(err.msg, '\n'));
     assert_int_equal(c.wrong_proofs, 2);
     ts_gemv_op_packed(op);
-    assert_ok(ts_gemv_op_run(op, &x, 1, &y, &ld, NULL, pool, &c, &err)); /* and all is well again */
+    assert_ok(ts_gemv_op_run(op, &x, 1, &y, &ld, NULL, &ref, pool, &c, &err)); /* and all is well again */
     assert_int_equal(c.wrong_proofs, 2);
     ts_gemv_op_free(op);
     close_dev(d);

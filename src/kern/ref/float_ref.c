@@ -114,6 +114,7 @@ static TS_ATT_MERGE(att_merge) {
 
 void ts_kern_init_ref(ts_kern *k) {
     ts_kern_init_ref_q(k);
+    ts_kern_init_ref_combine(k);
     ts_kern_init_ref_probe(k);
     k->gemm_f[TS_F32] = gemm_f32;
     k->gemm_f[TS_F16] = gemm_f16;

@@ -1,0 +1,31 @@
+/* combine_avx2.c - a device's integer sums to floats for Haswell, Zen 1 and later: the eight rows are a ymm register.
+ * Specification: kern/kern.h. */
+#include "kern/kern.h"
+
+#include <immintrin.h>
+
+enum { ROWS = 8 };
+
+static inline __m256 load_f16(const uint16_t *p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+
+static TS_COMBINE(combine) {
+    __m256 sum = _mm256_loadu_ps(acc);
+    const uint16_t *scale = s->scale;
+    for (uint32_t b = 0; b < s->n; b++, scale += s->min_at ? 2 * ROWS : ROWS) {
+        const uint8_t *row = s->sum + (s->pairs ? b / 2 * s->step + b % 2 * 16 : b * s->step);
+        const __m256 dx = _mm256_set1_ps(s->dx[(size_t)b * s->dx_step]);
+        __m256i v = s->pairs ? _mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(const void *)row))
+                             : _mm256_loadu_si256((const __m256i *)(const void *)row);
+        sum = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(v), dx), load_f16(scale), sum);
+        if (!s->min_at) continue;
+        v = _mm256_loadu_si256((const __m256i *)(const void *)(row + s->min_at));
+        sum = _mm256_fnmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(v), dx), load_f16(scale + ROWS), sum);
+    }
+    _mm256_storeu_ps(acc, sum);
+}
+
+void ts_kern_init_avx2_combine(ts_kern *k) {
+    k->combine = combine;
+}
