@@ -42,12 +42,17 @@ static void add(plan *p, const char *name, uint32_t count, int n, const ts_gemv_
     }
 }
 
-static void add_layer(plan *p, const ts_shape *s, ts_dtype base, ts_dtype more, uint32_t count) {
-    const uint64_t d = s->d_model, q = (uint64_t)s->n_head * s->head_dim, kv = (uint64_t)s->n_kv_head * s->head_dim;
-    add(p, "q+k+v", count, 3, (ts_gemv_shape[]){{base, q, d}, {base, kv, d}, {more, kv, d}});
-    add(p, "attn_output", count, 1, (ts_gemv_shape[]){{base, d, q}});
-    add(p, "gate+up", count, 2, (ts_gemv_shape[]){{base, s->d_ff, d}, {base, s->d_ff, d}});
-    add(p, "ffn_down", count, 1, (ts_gemv_shape[]){{more, d, s->d_ff}});
+static void add_layer(plan *p, const ts_shape *s, const ts_mix *mix, bool more, uint32_t count) {
+    const ts_widths w = ts_shape_widths(s);
+    for (ts_mat_group g = 0; g < TS_LAYER_GROUPS; g++) {
+        const ts_mat_group_info *group = &ts_layer_group[g];
+        ts_gemv_shape shape[TS_GROUP_MATS];
+        for (int i = 0; i < group->n; i++) {
+            const ts_role r = (ts_role)((int)group->first + i);
+            shape[i] = (ts_gemv_shape){ts_mix_type(mix, r, more), ts_role_out(r, &w), ts_role_in(r, &w)};
+        }
+        add(p, group->name, count, group->n, shape);
+    }
 }
 
 /* In running order: the first op has nothing before it and is the first of a token; it comes again, prefetched, at
@@ -57,10 +62,9 @@ static void make_plan(plan *p, const ts_shape *s, const ts_mix *mix) {
     for (uint32_t i = 0; i < s->n_layer; i++) more += ts_shape_more_bits(i, s->n_layer);
     const bool mixed = mix->more != mix->base && more > 0 && more < s->n_layer,
                first_more = ts_shape_more_bits(0, s->n_layer);
-    const ts_dtype first = first_more ? mix->more : mix->base, second = first_more ? mix->base : mix->more;
     const uint32_t n_first = mixed ? (first_more ? more : s->n_layer - more) : s->n_layer;
-    add_layer(p, s, mix->base, first, n_first);
-    if (mixed) add_layer(p, s, mix->base, second, s->n_layer - n_first);
+    add_layer(p, s, mix, first_more, n_first);
+    if (mixed) add_layer(p, s, mix, !first_more, s->n_layer - n_first);
     p->e[0].count = 1;
     if (n_first > 1) {
         entry *again = &p->e[p->n++];

@@ -254,17 +254,17 @@ static ts_status add_group(ts_accel *a, const ts_engine_opts *o, ts_linear *cons
 
 static ts_status assign(ts_accel *a, const ts_engine_opts *o, ts_err *err) {
     ts_model *m = a->m;
-    a->cap_ops = (size_t)m->c.n_layer * 7 + 1;
+    a->cap_ops = m->n_linear;
     if (!(a->op = ts_calloc(a->cap_ops, sizeof *a->op)))
         return ts_fail_nomem(err, "the NPU's ops", a->cap_ops * sizeof *a->op);
-    for (uint32_t i = 0; i < m->c.n_layer; i++) {
-        ts_layer *l = &m->layer[i];
-        TS_TRY(add_group(a, o, (ts_linear *[]){&l->q, &l->k, &l->v}, 3, err));
-        TS_TRY(add_group(a, o, (ts_linear *[]){&l->o}, 1, err));
-        TS_TRY(add_group(a, o, (ts_linear *[]){&l->gate, &l->up}, 2, err));
-        TS_TRY(add_group(a, o, (ts_linear *[]){&l->down}, 1, err));
-    }
-    return add_group(a, o, (ts_linear *[]){&m->head}, 1, err);
+    for (uint32_t i = 0; i < m->c.n_layer; i++)
+        for (ts_mat_group g = 0; g < TS_LAYER_GROUPS; g++) {
+            const ts_mat_group_info *group = &ts_layer_group[g];
+            ts_linear *mat[TS_GROUP_MATS];
+            for (int k = 0; k < group->n; k++) mat[k] = &m->layer[i].mat[(int)group->first + k];
+            TS_TRY(add_group(a, o, mat, group->n, err));
+        }
+    return add_group(a, o, &m->head, 1, err);
 }
 
 ts_status ts_accel_open(ts_accel **out, const ts_engine_opts *o, ts_model *m, ts_err *err) {

@@ -4,29 +4,21 @@
 #include "base/printable.h"
 #include "model/finite.h"
 #include "model/leftover.h"
+#include "source/gguf_names.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-static const ts_arch *const arches[] = {&ts_arch_llama, &ts_arch_qwen};
+static const ts_arch *const arches[] = {&ts_arch_llama, &ts_arch_qwen2, &ts_arch_qwen3};
 
 const ts_arch *ts_arch_find(const char *name, size_t len) {
     for (size_t i = 0; i < sizeof arches / sizeof *arches; i++)
-        for (const char *const *n = arches[i]->names; *n; n++)
-            if (strlen(*n) == len && !memcmp(*n, name, len)) return arches[i];
+        if (strlen(arches[i]->name) == len && !memcmp(arches[i]->name, name, len)) return arches[i];
     return NULL;
 }
 
 /* ---- tensors ----------------------------------------------------------------------------------------------------- */
-
-static const char *tensor_name(char *buf, size_t len, int layer, const char *name, const char *suffix) {
-    if (layer < 0)
-        snprintf(buf, len, "%s.%s", name, suffix);
-    else
-        snprintf(buf, len, "blk.%d.%s.%s", layer, name, suffix);
-    return buf;
-}
 
 /* The tensor of this name, NULL: none. It counts as used from now on. */
 static const ts_tensor *take(ts_model *m, const char *name) {
@@ -68,10 +60,11 @@ static ts_status vector_named(ts_model *m, const float **out, const char *name, 
     return as_floats(m, t, out, err);
 }
 
-ts_status ts_model_vector(ts_model *m, const float **out, int layer, const char *name, uint32_t n, bool required,
-                          ts_err *err) {
+/* A layer's vector; *out stays NULL when it is absent and not required. */
+static ts_status vector_of(ts_model *m, const float **out, ts_role role, uint32_t layer, bool required, ts_err *err) {
     char full[96];
-    return vector_named(m, out, tensor_name(full, sizeof full, layer, name, "weight"), n, required, err);
+    return vector_named(m, out, ts_gguf_tensor_name(full, sizeof full, role, layer, false), ts_role_in(role, &m->width),
+                        required, err);
 }
 
 static ts_status linear_of(ts_model *m, ts_linear *l, const ts_tensor *t, uint32_t n_in, uint32_t n_out, ts_err *err) {
@@ -84,29 +77,53 @@ static ts_status linear_of(ts_model *m, ts_linear *l, const ts_tensor *t, uint32
     return ts_linear_init(l, m->file, t, err);
 }
 
-ts_status ts_model_linear(ts_model *m, ts_linear *l, int layer, const char *name, uint32_t n_in, uint32_t n_out,
-                          ts_err *err) {
+/* A layer's matrix, with its bias where the file has one. */
+static ts_status load_mat(ts_model *m, ts_role role, uint32_t layer, ts_err *err) {
     char full[96];
-    const ts_tensor *t = take(m, tensor_name(full, sizeof full, layer, name, "weight"));
+    ts_linear *l = &m->layer[layer].mat[role];
+    const uint32_t n_out = ts_role_out(role, &m->width);
+    const ts_tensor *t = take(m, ts_gguf_tensor_name(full, sizeof full, role, layer, false));
     if (!t) return ts_fail(err, TS_E_FORMAT, "%s: tensor %s is missing", ts_gguf_path(m->file), full);
-    TS_TRY(linear_of(m, l, t, n_in, n_out, err));
-    return vector_named(m, &l->bias, tensor_name(full, sizeof full, layer, name, "bias"), n_out, false, err);
+    TS_TRY(linear_of(m, l, t, ts_role_in(role, &m->width), n_out, err));
+    return vector_named(m, &l->bias, ts_gguf_tensor_name(full, sizeof full, role, layer, true), n_out, false, err);
 }
 
-ts_status ts_model_load_common(ts_model *m, uint32_t layer, ts_err *err) {
-    const ts_model_config *c = &m->c;
+/* "attn_q, attn_k or attn_v" */
+static void list_roles(char *buf, size_t len, unsigned set) {
+    size_t n = 0;
+    for (ts_role r = 0; r < TS_LAYER_MATS; r++) {
+        if (!(set >> r & 1)) continue;
+        const char *before = n == 0 ? "" : set >> r == 1 ? " or " : ", ";
+        n += (size_t)snprintf(buf + n, len - n, "%s%s", before, ts_gguf_role_name(r));
+    }
+}
+
+static ts_status check_biases(const ts_model *m, uint32_t layer, ts_err *err) {
+    const unsigned need = m->arch->need_biases;
+    char list[160];
+    for (ts_role r = 0; r < TS_LAYER_MATS; r++) {
+        if (!(need >> r & 1) || m->layer[layer].mat[r].bias) continue;
+        list_roles(list, sizeof list, need);
+        return ts_fail(err, TS_E_FORMAT, "%s: layer %u lacks a bias of %s, which %s has", ts_gguf_path(m->file), layer,
+                       list, m->arch->name);
+    }
+    return TS_OK;
+}
+
+static ts_status load_layer(ts_model *m, uint32_t layer, ts_err *err) {
     ts_layer *l = &m->layer[layer];
-    int i = (int)layer;
-    uint32_t d_q = c->n_head * c->head_dim, d_kv = c->n_kv_head * c->head_dim;
-    TS_TRY(ts_model_vector(m, &l->attn_norm, i, "attn_norm", c->d_model, true, err));
-    TS_TRY(ts_model_vector(m, &l->ffn_norm, i, "ffn_norm", c->d_model, true, err));
-    TS_TRY(ts_model_linear(m, &l->q, i, "attn_q", c->d_model, d_q, err));
-    TS_TRY(ts_model_linear(m, &l->k, i, "attn_k", c->d_model, d_kv, err));
-    TS_TRY(ts_model_linear(m, &l->v, i, "attn_v", c->d_model, d_kv, err));
-    TS_TRY(ts_model_linear(m, &l->o, i, "attn_output", d_q, c->d_model, err));
-    TS_TRY(ts_model_linear(m, &l->gate, i, "ffn_gate", c->d_model, c->d_ff, err));
-    TS_TRY(ts_model_linear(m, &l->up, i, "ffn_up", c->d_model, c->d_ff, err));
-    return ts_model_linear(m, &l->down, i, "ffn_down", c->d_ff, c->d_model, err);
+    TS_TRY(vector_of(m, &l->attn_norm, TS_ROLE_ATTN_NORM, layer, true, err));
+    TS_TRY(vector_of(m, &l->ffn_norm, TS_ROLE_FFN_NORM, layer, true, err));
+    for (ts_role r = 0; r < TS_LAYER_MATS; r++) TS_TRY(load_mat(m, r, layer, err));
+    if (m->arch->head_norms) TS_TRY(vector_of(m, &l->q_norm, TS_ROLE_Q_NORM, layer, true, err));
+    if (m->arch->head_norms) TS_TRY(vector_of(m, &l->k_norm, TS_ROLE_K_NORM, layer, true, err));
+    return check_biases(m, layer, err);
+}
+
+int ts_layer_mats(const ts_layer *l, ts_mat_group g, const ts_linear *out[TS_GROUP_MATS]) {
+    const ts_mat_group_info *group = &ts_layer_group[g];
+    for (int i = 0; i < group->n; i++) out[i] = &l->mat[(int)group->first + i];
+    return group->n;
 }
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
@@ -130,8 +147,8 @@ static ts_status load_outside_layers(ts_model *m, ts_err *err) {
     c->n_vocab = (uint32_t)m->embed->dim[1];
     TS_TRY(vector_named(m, &m->out_norm, "output_norm.weight", c->d_model, true, err));
     const ts_tensor *out = take(m, "output.weight");
-    TS_TRY(linear_of(m, &m->head, out ? out : m->embed, c->d_model, c->n_vocab, err));
-    TS_TRY(vector_named(m, &m->head.bias, "output.bias", c->n_vocab, false, err));
+    TS_TRY(linear_of(m, m->head, out ? out : m->embed, c->d_model, c->n_vocab, err));
+    TS_TRY(vector_named(m, &m->head->bias, "output.bias", c->n_vocab, false, err));
     const float *factors = NULL;
     TS_TRY(vector_named(m, &factors, "rope_freqs.weight", c->n_rot / 2, false, err));
     for (uint32_t i = 0; factors && i < c->n_rot / 2; i++)
@@ -139,16 +156,6 @@ static ts_status load_outside_layers(ts_model *m, ts_err *err) {
             return ts_fail(err, TS_E_FORMAT, "%s: tensor rope_freqs.weight: element %u is not positive", path, i);
     ts_status s = ts_rope_init(&m->rope, c, factors, err);
     return s == TS_OK ? s : ts_err_prefix(err, s, "%s", path);
-}
-
-/* Every linear layer of the model, in the order in which a token needs them. */
-static ts_status each_linear(ts_model *m, ts_status (*fn)(ts_linear *l, void *ud, ts_err *err), void *ud, ts_err *err) {
-    for (uint32_t i = 0; i < m->c.n_layer; i++) {
-        ts_layer *l = &m->layer[i];
-        ts_linear *all[] = {&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down};
-        for (size_t k = 0; k < sizeof all / sizeof *all; k++) TS_TRY(fn(all[k], ud, err));
-    }
-    return fn(&m->head, ud, err);
 }
 
 /* What loading has to do: bytes to pack, and bytes of the file to read. */
@@ -160,16 +167,12 @@ static size_t packed_size(const ts_linear *l) {
     return l->elsewhere ? 0 : (ts_linear_packed_bytes(l) + 63) & ~(size_t)63;
 }
 
-static ts_status sum_work(ts_linear *l, void *ud, ts_err *err) {
-    struct work *w = ud;
-    w->read += l->tensor->bytes; /* bytes of files: no overflow */
-    if (!ts_size_add(w->packed, packed_size(l), &w->packed)) return ts_fail_nomem(err, "packed weights", SIZE_MAX);
-    return TS_OK;
-}
-
-static ts_status sum_read(ts_linear *l, void *ud, ts_err *err) {
-    (void)err;
-    *(size_t *)ud += l->q.n_group ? ts_qmat_bytes(&l->q) : l->row_bytes * l->n_out;
+static ts_status sum_work(const ts_model *m, struct work *w, ts_err *err) {
+    for (size_t i = 0; i < m->n_linear; i++) {
+        w->read += m->linear[i].tensor->bytes; /* bytes of files: no overflow */
+        if (!ts_size_add(w->packed, packed_size(&m->linear[i]), &w->packed))
+            return ts_fail_nomem(err, "packed weights", SIZE_MAX);
+    }
     return TS_OK;
 }
 
@@ -190,8 +193,7 @@ static ts_status step_on(struct packing *p, size_t bytes, ts_err *err) {
 
 /* Pack a layer, which also checks it; what the CPU takes as it stands in the file, or a device packs later, is only
  * checked. */
-static ts_status pack_one(ts_linear *l, void *ud, ts_err *err) {
-    struct packing *p = ud;
+static ts_status pack_one(struct packing *p, ts_linear *l, ts_err *err) {
     if (packed_size(l)) {
         TS_TRY(ts_linear_pack(l, (char *)p->m->packed.ptr + p->used, p->pool, err));
         p->used += packed_size(l);
@@ -199,6 +201,18 @@ static ts_status pack_one(ts_linear *l, void *ud, ts_err *err) {
         TS_TRY(ts_tensor_check_finite(p->m->file, l->tensor, p->pool, l->elsewhere, err));
     }
     return step_on(p, l->tensor->bytes, err);
+}
+
+static ts_status make_layers(ts_model *m, ts_err *err) {
+    const ts_model_config *c = &m->c;
+    m->n_linear = (size_t)c->n_layer * TS_LAYER_MATS + 1;
+    m->width = ts_widths_of(c->d_model, c->n_head, c->n_kv_head, c->head_dim, c->d_ff);
+    m->layer = ts_calloc(c->n_layer, sizeof *m->layer);
+    m->linear = ts_calloc(m->n_linear, sizeof *m->linear);
+    if (!m->layer || !m->linear) return ts_fail_nomem(err, "the layers", m->n_linear * sizeof *m->linear);
+    for (uint32_t i = 0; i < c->n_layer; i++) m->layer[i].mat = m->linear + (size_t)i * TS_LAYER_MATS;
+    m->head = &m->linear[m->n_linear - 1];
+    return TS_OK;
 }
 
 ts_status ts_model_survey(ts_model **out, const ts_gguf *g, ts_err *err) {
@@ -222,10 +236,9 @@ ts_status ts_model_survey(ts_model **out, const ts_gguf *g, ts_err *err) {
     ts_status s = ts_model_config_read(&m->c, g, arch_name, err);
     if (s == TS_OK && !(m->used = ts_calloc(ts_gguf_n_tensors(g), sizeof *m->used)))
         s = ts_fail_nomem(err, "the list of tensors", ts_gguf_n_tensors(g));
-    if (s == TS_OK && !(m->layer = ts_calloc(m->c.n_layer, sizeof *m->layer)))
-        s = ts_fail_nomem(err, "the layers", m->c.n_layer * sizeof *m->layer);
+    if (s == TS_OK) s = make_layers(m, err);
     if (s == TS_OK) s = load_outside_layers(m, err);
-    for (uint32_t i = 0; s == TS_OK && i < m->c.n_layer; i++) s = arch->load_layer(m, i, err);
+    for (uint32_t i = 0; s == TS_OK && i < m->c.n_layer; i++) s = load_layer(m, i, err);
     if (s != TS_OK) {
         ts_model_close(m);
         return s;
@@ -279,15 +292,15 @@ ts_status ts_model_describe(ts_model **out, const ts_gguf *g, ts_err *err) {
 ts_status ts_model_pack(ts_model *m, ts_pool *pool, ts_load_progress progress, ts_err *err) {
     struct work w = {0};
     size_t there = ts_mem_available();
-    TS_TRY(each_linear(m, sum_work, &w, err));
-    const bool tied = m->head.tensor == m->embed;
+    TS_TRY(sum_work(m, &w, err));
+    const bool tied = m->head->tensor == m->embed;
     if (!tied) w.read += m->embed->bytes;
     if (there && w.packed > there)
         return ts_fail(err, TS_E_NOMEM, "%s: the weights need %zu MiB of memory, but %zu MiB are free",
                        ts_gguf_path(m->file), w.packed >> 20, there >> 20);
     if (w.packed) TS_TRY(ts_big_alloc(&m->packed, w.packed, true, "the weights", err));
     struct packing p = {.m = m, .pool = pool, .progress = progress, .all = w.read};
-    TS_TRY(each_linear(m, pack_one, &p, err));
+    for (size_t i = 0; i < m->n_linear; i++) TS_TRY(pack_one(&p, &m->linear[i], err));
     if (tied) return TS_OK;
     TS_TRY(ts_tensor_check_finite(m->file, m->embed, pool, true, err));
     return step_on(&p, m->embed->bytes, err);
@@ -311,21 +324,24 @@ void ts_model_close(ts_model *m) {
     ts_rope_fini(&m->rope);
     ts_arena_free(&m->arena);
     ts_free(m->layer);
+    ts_free(m->linear);
     ts_free(m->used);
     ts_free(m);
 }
 
-/* each_linear wants a mutable model because packing writes; counting does not. */
 size_t ts_model_token_bytes(const ts_model *m) {
     size_t total = 0;
-    ts_status s = each_linear((ts_model *)(uintptr_t)m, sum_read, &total, NULL);
-    return s == TS_OK ? total : 0;
+    for (size_t i = 0; i < m->n_linear; i++) {
+        const ts_linear *l = &m->linear[i];
+        total += l->q.n_group ? ts_qmat_bytes(&l->q) : l->row_bytes * l->n_out;
+    }
+    return total;
 }
 
 uint64_t ts_model_layer_macs(const ts_model *m) {
-    const ts_model_config *c = &m->c;
-    uint64_t q = (uint64_t)c->n_head * c->head_dim, kv = (uint64_t)c->n_kv_head * c->head_dim;
-    return c->n_layer * (c->d_model * (2 * q + 2 * kv) + 3 * (uint64_t)c->d_model * c->d_ff);
+    uint64_t n = 0;
+    for (const ts_linear *l = m->linear; l != m->head; l++) n += (uint64_t)l->n_in * l->n_out;
+    return n;
 }
 
 uint64_t ts_model_head_macs(const ts_model *m) {

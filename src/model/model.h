@@ -8,27 +8,28 @@
 #include "model/kv.h"
 #include "model/linear.h"
 #include "model/rope.h"
+#include "source/role.h"
 
 typedef struct ts_model ts_model;
 typedef struct ts_pass ts_pass;
 
-/* A family of models: one file arch_<family>.c. */
+/* A family of models, a row in a file arch_<family>.c. */
 typedef struct ts_arch {
-    const char *const *names; /* values of general.architecture, ended by NULL */
-    /* What a layer consists of, beside what ts_model_open reads for every family. */
-    ts_status (*load_layer)(ts_model *m, uint32_t layer, ts_err *err);
+    const char *name;     /* value of general.architecture */
+    bool head_norms;      /* q and k of every head are normed */
+    unsigned need_biases; /* a set of roles (1u << role): matrices that must have a bias; any may */
+    bool rope_halves;     /* pairs (i, i + n/2) instead of (2i, 2i + 1) */
     /* The layers, in order, on p->x. Stops early with TS_E_CANCELLED. */
     ts_status (*forward)(ts_pass *p);
-    bool rope_halves; /* pairs (i, i + n/2) instead of (2i, 2i + 1) */
 } ts_arch;
-extern const ts_arch ts_arch_llama, ts_arch_qwen;
+extern const ts_arch ts_arch_llama, ts_arch_qwen2, ts_arch_qwen3;
 
+/* Its matrices stand in the order in which a token needs them; which of them have the same input says ts_layer_group
+ * (source/role.h). Whoever loads, counts, packs or places them loops over `mat`. */
 typedef struct ts_layer {
     const float *attn_norm, *ffn_norm; /* [d_model] */
     const float *q_norm, *k_norm;      /* [head_dim], NULL: none */
-    ts_linear q, k, v;                 /* d_model -> n_head * head_dim, n_kv_head * head_dim (twice) */
-    ts_linear o;                       /* n_head * head_dim -> d_model */
-    ts_linear gate, up, down;          /* d_model -> d_ff (twice), d_ff -> d_model */
+    ts_linear *mat;                    /* [TS_LAYER_MATS] by role */
 } ts_layer;
 
 struct ts_model {
@@ -38,8 +39,11 @@ struct ts_model {
     ts_rope rope;
     const ts_tensor *embed; /* [n_vocab] rows of d_model, read from the file */
     const float *out_norm;  /* [d_model] */
-    ts_linear head;         /* d_model -> n_vocab; the embedding again where the file has no output tensor */
+    ts_linear *head;        /* d_model -> n_vocab; the embedding again where the file has no output tensor */
     ts_layer *layer;        /* [n_layer] */
+    ts_linear *linear;      /* [n_linear] all layers' matrices in order, then the head */
+    size_t n_linear;
+    ts_widths width;        /* of the matrices in a layer */
     bool *used;             /* [tensors of the file] */
     ts_big packed;          /* all packed weights */
     ts_arena arena;
@@ -70,20 +74,13 @@ void ts_model_close(ts_model *m); /* NULL-safe */
 /* Is general.architecture something that ts_model_open takes? */
 const ts_arch *ts_arch_find(const char *name, size_t len);
 
-/* Bytes that packing takes, without doing it, and the bytes read from memory for one token (packed and float weights,
- * the head included, the embedding table not). */
+/* The bytes read from memory for one token: packed and float weights, the head included, the embedding table not. */
 size_t ts_model_token_bytes(const ts_model *m);
 /* Multiply-accumulates of the linear layers for one token; of the head apart. */
 uint64_t ts_model_layer_macs(const ts_model *m);
 uint64_t ts_model_head_macs(const ts_model *m);
 
-/* For load_layer: "blk.<layer>.<name>" as a linear layer n_in -> n_out (with "<...>.bias" where the file has one). */
-TS_NODISCARD ts_status ts_model_linear(ts_model *m, ts_linear *l, int layer, const char *name, uint32_t n_in,
-                                       uint32_t n_out, ts_err *err);
-/* The same for a vector of n floats; *out stays NULL when it is absent and not required. */
-TS_NODISCARD ts_status ts_model_vector(ts_model *m, const float **out, int layer, const char *name, uint32_t n,
-                                       bool required, ts_err *err);
-/* What most families have: norms, q k v o, gate up down. */
-TS_NODISCARD ts_status ts_model_load_common(ts_model *m, uint32_t layer, ts_err *err);
+/* The matrices of a layer that have the same input, as ts_linear_run takes them; returns how many. */
+int ts_layer_mats(const ts_layer *l, ts_mat_group g, const ts_linear *out[TS_GROUP_MATS]);
 
 #endif

@@ -144,9 +144,14 @@ static void end_step(const ts_exec *ex, const char *name, uint32_t n_tok, uint64
     if (ex->hook) ex->hook->step(ex->hook->ud, name, n_tok, ts_now_ns() - begin);
 }
 
-static void linear(ts_pass *p, const ts_linear *const *layer, int n, const float *x, size_t ld_x, float *const *y,
-                   const size_t *ld) {
-    if (p->failed == TS_OK) p->failed = ts_linear_run(&p->ex, layer, n, x, ld_x, &p->s->act, p->n_tok, y, ld, p->err);
+/* The matrices of a group, each into rows of its own width: y[i] [n_tok, n_out]. */
+static void linear(ts_pass *p, const ts_layer *l, ts_mat_group g, const float *x, float *const *y) {
+    const ts_linear *mat[TS_GROUP_MATS];
+    size_t ld[TS_GROUP_MATS];
+    const int n = ts_layer_mats(l, g, mat);
+    for (int i = 0; i < n; i++) ld[i] = mat[i]->n_out;
+    if (p->failed == TS_OK)
+        p->failed = ts_linear_run(&p->ex, mat, n, x, mat[0]->n_in, &p->s->act, p->n_tok, y, ld, p->err);
 }
 
 struct wants {
@@ -160,6 +165,12 @@ static struct wants wants_of(const ts_linear *const *consumer, int n) {
         w.block256 |= ts_linear_wants256(consumer[i]);
     }
     return w;
+}
+
+static struct wants wants_of_group(const ts_layer *l, ts_mat_group g) {
+    const ts_linear *mat[TS_GROUP_MATS];
+    const int n = ts_layer_mats(l, g, mat);
+    return wants_of(mat, n);
 }
 
 static void quantise(const ts_pass *p, struct wants w, const float *x, uint32_t K, uint32_t n_tok, uint32_t t) {
@@ -187,8 +198,8 @@ static void norm_task(void *arg, size_t t, int thread) {
     quantise(a->p, a->w, norm, c->d_model, a->n_tok, (uint32_t)t);
 }
 
-void ts_step_norm(ts_pass *p, bool add, const float *weight, const ts_linear *const *consumer, int n) {
-    struct norm_args a = {p, weight, p->s->x, add, wants_of(consumer, n), p->n_tok};
+void ts_step_norm(ts_pass *p, bool add, const float *weight, const ts_layer *l, ts_mat_group consumer) {
+    struct norm_args a = {p, weight, p->s->x, add, wants_of_group(l, consumer), p->n_tok};
     uint64_t begin = begin_step(&p->ex);
     ts_pool_run(p->ex.pool, p->n_tok, norm_task, &a);
     end_step(&p->ex, "norm", p->n_tok, begin);
@@ -207,10 +218,7 @@ void ts_step_add(ts_pass *p) {
 
 void ts_step_qkv(ts_pass *p, const ts_layer *l) {
     p->layer = (uint32_t)(l - p->m->layer);
-    const ts_linear *const layer[] = {&l->q, &l->k, &l->v};
-    float *const y[] = {p->s->q, p->s->k, p->s->v};
-    const size_t ld[] = {l->q.n_out, l->k.n_out, l->v.n_out};
-    linear(p, layer, 3, p->s->norm, p->m->c.d_model, y, ld);
+    linear(p, l, TS_GROUP_QKV, p->s->norm, (float *const[]){p->s->q, p->s->k, p->s->v});
 }
 
 struct rope_args {
@@ -280,13 +288,10 @@ void ts_step_attention(ts_pass *p, uint32_t layer) {
     end_step(&p->ex, "rope", p->n_tok, begin);
     begin = begin_step(&p->ex);
     ts_attention(&p->ex, c, layer, p->batch->span, p->batch->n_span, s->qr, s->att, c->att_scale, s->thread);
-    const ts_linear *const o[] = {&l->o};
-    struct quant_args qa = {p, wants_of(o, 1)};
+    struct quant_args qa = {p, wants_of_group(l, TS_GROUP_O)};
     ts_pool_run(p->ex.pool, p->n_tok, attention_out_task, &qa);
     end_step(&p->ex, "attention", p->n_tok, begin);
-    float *const y[] = {s->y};
-    const size_t ld[] = {c->d_model};
-    linear(p, o, 1, s->norm, l->o.n_in, y, ld);
+    linear(p, l, TS_GROUP_O, s->norm, &s->y);
 }
 
 static void silu_task(void *arg, size_t t, int thread) {
@@ -301,19 +306,12 @@ static void silu_task(void *arg, size_t t, int thread) {
 
 void ts_step_ffn(ts_pass *p, const ts_layer *l) {
     ts_scratch *s = p->s;
-    const size_t d_ff = p->m->c.d_ff;
-    const ts_linear *const in[] = {&l->gate, &l->up};
-    float *const hidden[] = {s->gate, s->up};
-    const size_t ld_hidden[] = {d_ff, d_ff};
-    linear(p, in, 2, s->norm, p->m->c.d_model, hidden, ld_hidden);
-    const ts_linear *const down[] = {&l->down};
-    struct quant_args qa = {p, wants_of(down, 1)};
+    linear(p, l, TS_GROUP_FFN, s->norm, (float *const[]){s->gate, s->up});
+    struct quant_args qa = {p, wants_of_group(l, TS_GROUP_DOWN)};
     uint64_t begin = begin_step(&p->ex);
     ts_pool_run(p->ex.pool, p->n_tok, silu_task, &qa);
     end_step(&p->ex, "silu", p->n_tok, begin);
-    float *const y[] = {s->y};
-    const size_t ld[] = {p->m->c.d_model};
-    linear(p, down, 1, s->gate, d_ff, y, ld);
+    linear(p, l, TS_GROUP_DOWN, s->gate, &s->y);
 }
 
 bool ts_pass_cancelled(const ts_pass *p) {
@@ -350,7 +348,7 @@ ts_status ts_forward(const ts_model *m, ts_exec ex, ts_scratch *s, const ts_batc
 
 ts_status ts_forward_logits(const ts_model *m, ts_exec ex, ts_scratch *s, uint32_t row0, uint32_t n, float *out,
                             ts_err *err) {
-    const ts_linear *const head[] = {&m->head};
+    const ts_linear *const head[] = {m->head};
     ts_pass p = {.m = m, .ex = ex, .s = s, .n_tok = n, .layer = m->c.n_layer - 1, .fault = UINT64_MAX};
     struct norm_args a = {&p, m->out_norm, s->x + (size_t)row0 * m->c.d_model, false, wants_of(head, 1), n};
     uint64_t begin = begin_step(&ex);

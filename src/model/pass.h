@@ -59,9 +59,9 @@ TS_NODISCARD ts_status ts_forward_logits(const ts_model *m, ts_exec ex, ts_scrat
 
 /* ---- steps, for arch_*.c: each is one parallel region over tokens, rows or heads ------------------------------- */
 
-/* s->norm = rmsnorm(s->x, weight), and its quantised forms as the consumers want them. With `add`, first s->x +=
- * s->y. */
-void ts_step_norm(ts_pass *p, bool add, const float *weight, const ts_linear *const *consumer, int n);
+/* s->norm = rmsnorm(s->x, weight), and its quantised forms as that group of the layer's matrices wants them. With
+ * `add`, first s->x += s->y. */
+void ts_step_norm(ts_pass *p, bool add, const float *weight, const ts_layer *l, ts_mat_group consumer);
 /* s->q, s->k, s->v = the three layers of s->norm */
 void ts_step_qkv(ts_pass *p, const ts_layer *l);
 /* RoPE on q and k (after q_norm and k_norm where the layer has them); keys and values into the cache; attention; the
@@ -71,6 +71,8 @@ void ts_step_attention(ts_pass *p, uint32_t layer);
 void ts_step_ffn(ts_pass *p, const ts_layer *l);
 /* s->x += s->y, after the last layer */
 void ts_step_add(ts_pass *p);
+/* All of it, for every family with Llama's layer (arch_llama.c). */
+ts_status ts_llama_forward(ts_pass *p);
 /* Has the batch's owner asked to stop, or a device failed? */
 bool ts_pass_cancelled(const ts_pass *p);
 

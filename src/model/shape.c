@@ -3,6 +3,7 @@
 #include "format/gguf_write.h"
 #include "format/quant.h"
 #include "kern/fmath.h"
+#include "source/gguf_names.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -206,29 +207,40 @@ bool ts_shape_more_bits(uint32_t i, uint32_t n) {
     return i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2;
 }
 
+ts_dtype ts_mix_type(const ts_mix *mix, ts_role role, bool more) {
+    if (role == TS_ROLE_HEAD) return mix->head;
+    return more && (role == TS_ROLE_V || role == TS_ROLE_DOWN) ? mix->more : mix->base;
+}
+
+ts_widths ts_shape_widths(const ts_shape *s) {
+    return ts_widths_of(s->d_model, s->n_head, s->n_kv_head, s->head_dim, s->d_ff);
+}
+
+static void add_role(struct factory *f, ts_role role, uint32_t layer, bool bias, ts_dtype type, uint64_t cols,
+                     uint64_t rows, bool norm) {
+    char name[64];
+    add(f, ts_gguf_tensor_name(name, sizeof name, role, layer, bias), type, cols, rows, norm);
+}
+
+/* The matrices, and before some of them the vectors: each tensor's seed is its number. */
 static void add_layer(struct factory *f, const ts_shape *s, const ts_mix *mix, uint32_t i) {
-    const uint32_t d = s->d_model, q = s->n_head * s->head_dim, kv = s->n_kv_head * s->head_dim;
-    const ts_dtype more = ts_shape_more_bits(i, s->n_layer) ? mix->more : mix->base;
-    const bool qwen2 = !strcmp(s->arch, "qwen2"), qwen3 = !strcmp(s->arch, "qwen3");
-    const struct {
-        const char *name;
-        ts_dtype type;
-        uint32_t cols, rows;
-        bool norm, present;
-    } t[] = {
-        {"attn_norm.weight", TS_F32, d, 0, true, true},   {"attn_q.weight", mix->base, d, q, false, true},
-        {"attn_k.weight", mix->base, d, kv, false, true}, {"attn_v.weight", more, d, kv, false, true},
-        {"attn_q.bias", TS_F32, q, 0, false, qwen2},      {"attn_k.bias", TS_F32, kv, 0, false, qwen2},
-        {"attn_v.bias", TS_F32, kv, 0, false, qwen2},     {"attn_q_norm.weight", TS_F32, s->head_dim, 0, true, qwen3},
-        {"attn_k_norm.weight", TS_F32, s->head_dim, 0, true, qwen3},
-        {"attn_output.weight", mix->base, q, d, false, true}, {"ffn_norm.weight", TS_F32, d, 0, true, true},
-        {"ffn_gate.weight", mix->base, d, s->d_ff, false, true}, {"ffn_up.weight", mix->base, d, s->d_ff, false, true},
-        {"ffn_down.weight", more, s->d_ff, d, false, true},
+    static const struct {
+        ts_role before, role;
+        bool bias;
+        const char *arch; /* NULL: all */
+    } vec[] = {
+        {TS_ROLE_Q, TS_ROLE_ATTN_NORM, false, NULL},   {TS_ROLE_O, TS_ROLE_Q, true, "qwen2"},
+        {TS_ROLE_O, TS_ROLE_K, true, "qwen2"},         {TS_ROLE_O, TS_ROLE_V, true, "qwen2"},
+        {TS_ROLE_O, TS_ROLE_Q_NORM, false, "qwen3"},   {TS_ROLE_O, TS_ROLE_K_NORM, false, "qwen3"},
+        {TS_ROLE_GATE, TS_ROLE_FFN_NORM, false, NULL},
     };
-    for (size_t k = 0; k < sizeof t / sizeof *t; k++) {
-        char name[64];
-        snprintf(name, sizeof name, "blk.%u.%s", i, t[k].name);
-        if (t[k].present) add(f, name, t[k].type, t[k].cols, t[k].rows, t[k].norm);
+    const ts_widths w = ts_shape_widths(s);
+    const bool more = ts_shape_more_bits(i, s->n_layer);
+    for (ts_role r = 0; r < TS_LAYER_MATS; r++) {
+        for (size_t k = 0; k < sizeof vec / sizeof *vec; k++)
+            if (vec[k].before == r && (!vec[k].arch || !strcmp(vec[k].arch, s->arch)))
+                add_role(f, vec[k].role, i, vec[k].bias, TS_F32, ts_role_out(vec[k].role, &w), 0, !vec[k].bias);
+        add_role(f, r, i, false, ts_mix_type(mix, r, more), ts_role_in(r, &w), ts_role_out(r, &w), false);
     }
 }
 
@@ -259,12 +271,13 @@ static ts_status fill(struct factory *f, const ts_shape *s, const ts_mix *mix, t
     ts_gguf_put_u32(w, KEY("vocab_size"), s->n_vocab);
 #undef KEY
     TS_TRY(put_vocabulary(w, s->n_vocab, err));
-    add(f, "token_embd.weight", s->tied ? mix->head : mix->base, s->d_model, s->n_vocab, false);
-    add(f, "output_norm.weight", TS_F32, s->d_model, 0, true);
-    if (!s->tied) add(f, "output.weight", mix->head, s->d_model, s->n_vocab, false);
+    add_role(f, TS_ROLE_EMBED, 0, false, s->tied ? mix->head : mix->base, s->d_model, s->n_vocab, false);
+    add_role(f, TS_ROLE_OUT_NORM, 0, false, TS_F32, s->d_model, 0, true);
+    if (!s->tied) add_role(f, TS_ROLE_HEAD, 0, false, mix->head, s->d_model, s->n_vocab, false);
     const uint64_t half = s->head_dim / 2;
     if (s->rope_factor > 1)
-        ts_gguf_add_tensor_fn(w, "rope_freqs.weight", TS_F32, 1, &half, rope_rows, (void *)(uintptr_t)s);
+        ts_gguf_add_tensor_fn(w, ts_gguf_tensor_name(key, sizeof key, TS_ROLE_ROPE_FACTORS, 0, false), TS_F32, 1,
+                              &half, rope_rows, (void *)(uintptr_t)s);
     for (uint32_t i = 0; i < s->n_layer; i++) add_layer(f, s, mix, i);
     return TS_OK;
 }

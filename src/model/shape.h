@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "format/dtype.h"
+#include "source/role.h"
 
 typedef struct ts_shape {
     const char *name, *arch;
@@ -32,6 +33,10 @@ typedef struct ts_mix {
     ts_dtype base, head, more; /* more: attn_v and ffn_down of some layers */
 } ts_mix;
 TS_NODISCARD ts_status ts_mix_find(ts_mix *out, const char *name, ts_err *err);
+
+/* The type of a layer's matrix, or of the head; `more`: in a layer that gets more bits. */
+ts_dtype ts_mix_type(const ts_mix *mix, ts_role role, bool more);
+ts_widths ts_shape_widths(const ts_shape *s);
 
 /* llama-quantize's rule for which layers get `more` in a _M mix. */
 bool ts_shape_more_bits(uint32_t layer, uint32_t n_layer);

@@ -431,7 +431,7 @@ static void test_counts(void **state) {
     assert_int_equal(ts_model_head_macs(m), 256 * 272);
     assert_string_equal(m->c.arch, "llama");
     assert_int_equal(m->c.n_vocab, 272);
-    assert_true(m->head.tensor == m->embed);
+    assert_true(m->head->tensor == m->embed);
     /* per layer: q k o gate up Q4_K; v Q4_K, in the second layer Q5_0; down has rows of 352, no 256-blocks: Q8_0,
      * and Q5_0 in the second; the head Q6_K. Rows are multiples of 16 everywhere, so that packed weights are as
      * large as the file's. */
