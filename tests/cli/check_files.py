@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Files that are no files, files that change while they are in use or hold what is not followed, and the limits of a container.
 
-Usage: check_files.py TESSERA TINY.gguf     (a small model)
+Usage: check_files.py TESSERA TINY.gguf SHRINK.so     (a small model; shrink.c)
 Exit code: 0 all passed, 1 some failed. Cases that need more rights than there are say so and are left out."""
 import json
 import os
@@ -16,8 +16,9 @@ SAY = ["--temp", "0", "-n", "4", "--logit-bias", "72=1000"]
 
 
 class Place:
-    def __init__(self, tessera: str, tiny: str, tmp: str):
+    def __init__(self, tessera: str, tiny: str, shrink: str, tmp: str):
         self.tessera, self.tiny, self.tmp = os.path.abspath(tessera), os.path.abspath(tiny), pathlib.Path(tmp)
+        self.shrink = os.path.abspath(shrink)
         self.env = {**os.environ, "HOME": tmp, "XDG_STATE_HOME": "", "TESSERA_MODEL": ""}
 
     def run(self, *args: str, **more) -> subprocess.CompletedProcess:
@@ -79,6 +80,25 @@ def test_shortened(p: Place) -> None:
     for size in (0, 4096, os.path.getsize(p.tiny) // 2):
         code, _, err = p.chat_around(lambda path: os.truncate(path, size))
         assert code == 1 and "model.gguf has been" in err and err.count("\n") == 1, (size, code, err)
+
+
+def test_shortened_while_opened(p: Place) -> None:
+    """Every command that opens a model, the file being cut as soon as it is mapped: one line that names it, no signal. What is
+    left may be all that a command reads."""
+    path = p.tmp / "cut.gguf"
+    whole = os.path.getsize(p.tiny)
+    for size in (0, 4096, whole // 2, whole - 1):
+        for args in (("run", "-p", "x", "-n", "2"), ("chat", "--no-history"), ("bench", "-p", "8", "-n", "2"), ("eval", "-p", "x"),
+                     ("tokenize", "-p", "x"), ("template", "--context", "-", "--chat-template", "chatml"), ("inspect",), ("inspect", "--tensors")):
+            shutil.copyfile(p.tiny, path)
+            env = {**p.env, "LD_PRELOAD": p.shrink, "SHRINK_FILE": str(path), "SHRINK_TO": str(size),
+                   "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
+            model = ["-m", str(path)] if args[0] != "inspect" else [str(path)]
+            said = '[{"role": "user", "content": "x"}]\n'
+            r = subprocess.run([p.tessera, *args, *model], env=env, input=said, capture_output=True, text=True, timeout=60)
+            assert os.path.getsize(path) == size, (args, r)
+            told = r.returncode == 1 and r.stderr.startswith("tessera: ") and "cut.gguf" in r.stderr and r.stderr.count("\n") == 1
+            assert told or (size and r.returncode == 0 and args[0] in ("tokenize", "template", "inspect")), (size, args, r)
 
 
 def test_written_over(p: Place) -> None:
@@ -152,7 +172,7 @@ def main() -> int:
             continue
         with tempfile.TemporaryDirectory(prefix="tessera-files-") as tmp:
             try:
-                test(Place(sys.argv[1], sys.argv[2], tmp))
+                test(Place(sys.argv[1], sys.argv[2], sys.argv[3], tmp))
             except (AssertionError, subprocess.TimeoutExpired) as e:
                 print(f"FAILED {name}: {e}")
                 failed += 1
