@@ -298,16 +298,16 @@ typedef struct ts_sampler ts_sampler;
 /* Errors: TS_E_INVAL naming the option that is out of range. */
 TS_NODISCARD ts_status ts_sampler_new(ts_sampler **out, const ts_sampler_opts *opts, uint32_t n_vocab, ts_err *err);
 void ts_sampler_free(ts_sampler *s); /* NULL-safe */
-/* The next token after `history` (for the penalties; what is no token of the vocabulary counts for nothing), from
- * logits f32
- * [n_vocab]. -1 where there is none to choose: a logit is not a number, or all are -infinity, as biases can make
- * them. Allocates nothing. Deterministic: the same options, history, logits and number of draws so far give the same
- * token on every machine. */
-ts_token ts_sampler_next(ts_sampler *s, const float *logits, const ts_token *history, size_t n_history);
+/* The next token after history[0..n_history) (for the penalties), from logits f32 [n_vocab], into *out. Allocates
+ * nothing. Deterministic: the same options, history, logits and number of draws so far give the same token on every
+ * machine. Errors, nothing being drawn: TS_E_INVAL: a logit is not a number, a token of the history is outside the
+ * vocabulary, or all logits are -infinity, as biases can make them. */
+TS_NODISCARD ts_status ts_sampler_next(ts_sampler *s, const float *logits, const ts_token *history, size_t n_history,
+                                       ts_token *out, ts_err *err);
 /* Start the draws over from a seed. */
 void ts_sampler_reseed(ts_sampler *s, uint64_t seed);
 
-/* ---- generation ------------------------------------------------------------------------------------------------ */
+/* ---- answers --------------------------------------------------------------------------------------------------- */
 
 typedef enum ts_stop_reason {
     TS_STOP_END,       /* the model ended its answer */
@@ -317,25 +317,67 @@ typedef enum ts_stop_reason {
     TS_STOP_CANCELLED, /* a callback said so */
 } ts_stop_reason;
 
-/* A piece of the answer: whole characters, never part of a stop string. `token` is the newest token and `logits`
- * what it was drawn from (before the sampler's changes); text may be empty. Returning false stops the answer. */
+/* A piece of the answer, one for each token drawn. */
 typedef struct ts_piece {
-    const char *text;
+    const char *text;      /* whole characters of UTF-8, never part of a stop string; may be empty; no NUL behind */
     size_t len;
-    ts_token token;
-    const float *logits;
+    ts_token token;        /* the newest token; -1: none, the answer was ended from outside */
+    const float *logits;   /* f32 [n_vocab] that it was drawn from, before mask and sampler; NULL: not drawn */
+    bool last;             /* the answer is over: text that was held back is part of this piece */
+    ts_stop_reason reason; /* where `last`: why */
 } ts_piece;
+/* Returning false stops the answer: there is no further call. */
 typedef bool ts_piece_fn(void *ud, const ts_piece *piece);
+
+/* Says which tokens may come next (a grammar, a JSON schema): `allowed` has a bit for each token, bit id % 32 of
+ * allowed[id / 32]; all are set, those of forbidden tokens are to be cleared. `history` is what the sampler gets. The
+ * model's end tokens are tokens like others: where they are forbidden the answer goes on. Returning false stops the
+ * answer. */
+typedef bool ts_mask_fn(void *ud, const ts_token *history, size_t n_history, uint32_t *allowed);
 
 typedef struct ts_generate_opts { /* zero-initialise */
     size_t max_tokens;       /* 0: until the context is full */
-    const char *const *stop; /* stop strings, not printed */
+    const char *const *stop; /* stop strings, not printed; empty ones count for nothing */
     size_t n_stop;
     bool ignore_end;         /* go on after the model's own end token */
     bool special;            /* print control tokens too */
-    ts_piece_fn *on_piece;
+    ts_piece_fn *on_piece;   /* ts_generate only */
     void *ud;
+    ts_mask_fn *mask;        /* asked before each draw */
+    void *mask_ud;
 } ts_generate_opts;
+
+/* An answer that is being made, fed with logits token by token: it masks, draws, turns tokens into whole characters,
+ * holds back what may become a stop string, counts, and says when it is over and why. It knows no session, so that a
+ * server may drive many of them, each beside the session whose logits it gets:
+ *
+ *     ts_answer_new(&a, engine, sampler, prompt[n - 1], &opts, err)
+ *     while the prompt is processed, then after every step:
+ *         ts_answer_next(a, ts_session_logits(s), ts_session_tokens(s, &n), n, &piece, err)
+ *         send piece->text; if piece->last, done; else let the session process piece->token
+ *
+ * ts_generate is that loop for one session. An answer belongs to one thread at a time. Nothing is allocated for a
+ * token but where a buffer has to grow. */
+typedef struct ts_answer ts_answer;
+/* `sampler` is borrowed until ts_answer_free; NULL: tokens come by ts_answer_push only. `after` is the last token of
+ * the prompt (-1: none): behind a control token an answer is a text of its own, and SentencePiece's space in front of
+ * it is dropped. `opts` (NULL: defaults) is copied; its stop strings are borrowed until ts_answer_free.
+ * Errors: TS_E_INVAL: the sampler is for another vocabulary, a stop string is NULL; TS_E_LIMIT: more than 4 GiB of
+ * them; TS_E_NOMEM. */
+TS_NODISCARD ts_status ts_answer_new(ts_answer **out, const ts_engine *e, ts_sampler *sampler, ts_token after,
+                                     const ts_generate_opts *opts, ts_err *err);
+void ts_answer_free(ts_answer *a); /* NULL-safe */
+/* Draw the next token from logits f32 [n_vocab]; `history` [n_history] is for penalties and mask: the timeline so
+ * far. *out is the piece, valid until the answer's next call. Errors: those of ts_sampler_next, nothing having
+ * happened; TS_E_INVAL also: the answer is over; TS_E_NOMEM: it can only be freed. */
+TS_NODISCARD ts_status ts_answer_next(ts_answer *a, const float *logits, const ts_token *history, size_t n_history,
+                                      const ts_piece **out, ts_err *err);
+/* The same for a token that the caller has chosen. */
+TS_NODISCARD ts_status ts_answer_push(ts_answer *a, ts_token token, const ts_piece **out, ts_err *err);
+/* End the answer from outside: a last piece without a token, with the text that was held back. */
+TS_NODISCARD ts_status ts_answer_finish(ts_answer *a, ts_stop_reason reason, const ts_piece **out, ts_err *err);
+/* Tokens so far, the end token included. */
+size_t ts_answer_n_tokens(const ts_answer *a);
 
 typedef struct ts_generated {
     ts_stop_reason reason;
@@ -344,8 +386,10 @@ typedef struct ts_generated {
     uint64_t total_ns;
 } ts_generated;
 
-/* Sync to the prompt and answer it. The session's timeline afterwards is the prompt and all tokens drawn but the
- * last one or two. Errors as ts_session_sync; TS_E_CANCELLED only where the prompt was not finished. */
+/* Sync to the prompt and answer it, each piece being given to on_piece (where the context ends or the session's
+ * progress callback stops the answer, text that was held back comes in a piece without a token). The session's
+ * timeline afterwards is the prompt and all tokens drawn but the last one or two. `opts` NULL: defaults.
+ * Errors: those of ts_session_sync and ts_answer_new; TS_E_CANCELLED only where the prompt was not finished. */
 TS_NODISCARD ts_status ts_generate(ts_session *s, ts_sampler *sampler, const ts_token *prompt, size_t n_prompt,
                                    const ts_generate_opts *opts, ts_generated *out, ts_err *err);
 

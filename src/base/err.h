@@ -21,6 +21,12 @@ TS_PRINTF(3, 4) ts_status ts_err_prefix(ts_err *err, ts_status code, const char 
 /* Put more behind an existing message: a way out, for a caller that knows one. NULL-safe. */
 TS_PRINTF(2, 3) void ts_err_add(ts_err *err, const char *fmt, ...);
 
+/* At the edge of the library: what a caller has to keep is looked at, and told where it is not kept. */
+#define TS_NEED(kept, err, ...)                                                                                        \
+    do {                                                                                                               \
+        if (!(kept)) return ts_fail(err, TS_E_INVAL, __VA_ARGS__);                                                     \
+    } while (0)
+
 /* Hand a failure to the caller. */
 #define TS_TRY(expr)                                                                                                   \
     do {                                                                                                               \

@@ -72,15 +72,15 @@ static bool add_logprobs(struct answer *w, const ts_piece *p) {
 static bool on_piece(void *ud, const ts_piece *p) {
     struct answer *w = ud;
     cli_progress_end(w->prompt);
-    w->n_drawn++;
+    w->n_drawn += p->token >= 0;
     if (w->a->json) {
         (void)cli_progress_step(&w->drawing, w->n_drawn, w->a->n_predict > 0 ? (uint64_t)w->a->n_predict : 0);
         w->nomem |= !ts_buf_append(&w->text, p->text, p->len) ||
-                    !ts_buf_printf(&w->ids, "%s%d", w->ids.len ? "," : "", p->token);
+                    (p->token >= 0 && !ts_buf_printf(&w->ids, "%s%d", w->ids.len ? "," : "", p->token));
     } else if (p->len && !w->failed) {
         w->failed = !cli_put_text(p->text, p->len);
     }
-    if (w->a->logprobs) w->nomem |= !add_logprobs(w, p);
+    if (w->a->logprobs && p->token >= 0) w->nomem |= !add_logprobs(w, p);
     return !w->failed && !w->nomem && !cli_interrupted();
 }
 

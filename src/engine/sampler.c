@@ -1,10 +1,11 @@
 /* sampler.c - from logits to a token. The arithmetic is double where it decides, and exp is our own, so that a seed
  * gives the same text on every machine. */
+#include "engine/sampler.h"
+
+#include "base/err.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "kern/fmath.h"
-#include "tessera/tessera.h"
-#include "base/err.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -60,6 +61,7 @@ static ts_status check(const ts_sampler_opts *o, uint32_t n_vocab, ts_err *err) 
 }
 
 ts_status ts_sampler_new(ts_sampler **out, const ts_sampler_opts *opts, uint32_t n_vocab, ts_err *err) {
+    TS_NEED(out && opts && n_vocab, err, "a sampler needs options and a vocabulary");
     TS_TRY(check(opts, n_vocab, err));
     ts_sampler *s = ts_calloc(1, sizeof *s);
     if (s) {
@@ -84,6 +86,10 @@ void ts_sampler_free(ts_sampler *s) {
     ts_free(s);
 }
 
+uint32_t ts_sampler_vocab(const ts_sampler *s) {
+    return s->n_vocab;
+}
+
 void ts_sampler_reseed(ts_sampler *s, uint64_t seed) {
     s->rng = ts_rng_seed(seed);
 }
@@ -104,10 +110,10 @@ static void penalise(ts_sampler *s, const ts_token *history, size_t n) {
     size_t window = o->penalty_window < 0 || (size_t)o->penalty_window > n ? n : (size_t)o->penalty_window;
     const ts_token *first = history + n - window;
     for (size_t i = 0; i < window; i++)
-        if ((uint32_t)first[i] < s->n_vocab && s->count[first[i]] < UINT16_MAX) s->count[first[i]]++;
+        if (s->count[first[i]] < UINT16_MAX) s->count[first[i]]++;
     for (size_t i = 0; i < window; i++) {
         ts_token id = first[i];
-        if ((uint32_t)id >= s->n_vocab || !s->count[id]) continue; /* no token of ours; or it has been dealt with */
+        if (!s->count[id]) continue; /* it has been dealt with */
         float *l = &s->cand[id].logit;
         *l = *l > 0 ? *l / o->repeat_penalty : *l * o->repeat_penalty;
         *l -= (float)s->count[id] * o->frequency_penalty + o->presence_penalty;
@@ -190,28 +196,39 @@ static size_t typical(candidate *c, size_t n, double mass) {
     return keep;
 }
 
-ts_token ts_sampler_next(ts_sampler *s, const float *logits, const ts_token *history, size_t n_history) {
+/* Candidates in the order of their numbers, biases and penalties being applied. */
+static ts_status fill(ts_sampler *s, const float *logits, const ts_token *history, size_t n_history, ts_err *err) {
+    TS_NEED(s && logits && (history || !n_history), err, "the sampler is given no logits, or no history");
+    const ts_sampler_opts *o = &s->o;
+    for (size_t i = 0; i < n_history; i++)
+        TS_NEED((uint32_t)history[i] < s->n_vocab, err,
+                "token %d at position %zu of the history is outside the sampler's vocabulary of %u", history[i], i,
+                s->n_vocab);
+    for (size_t i = 0; i < s->n_vocab; i++) {
+        TS_NEED(logits[i] == logits[i], err, "the logit of token %zu is not a number", i);
+        s->cand[i] = (candidate){.logit = logits[i], .id = (ts_token)i};
+    }
+    for (size_t i = 0; i < o->n_bias; i++) s->cand[o->bias[i].token].logit += o->bias[i].bias;
+    penalise(s, history, n_history);
+    return TS_OK;
+}
+
+static ts_token greedy(const candidate *c, size_t n) {
+    size_t best = 0;
+    for (size_t i = 1; i < n; i++)
+        if (by_logit(&c[i], &c[best]) < 0) best = i;
+    return c[best].logit > -INFINITY ? c[best].id : -1;
+}
+
+/* A token by the odds of the candidates; -1: all are forbidden. */
+static ts_token draw(ts_sampler *s) {
     const ts_sampler_opts *o = &s->o;
     candidate *c = s->cand;
     size_t n = s->n_vocab;
-    bool number = true;
-    for (size_t i = 0; i < n; i++) {
-        c[i] = (candidate){.logit = logits[i], .id = (ts_token)i};
-        number &= logits[i] == logits[i];
-    }
-    if (!number) return -1;
-    for (size_t i = 0; i < o->n_bias; i++) c[o->bias[i].token].logit += o->bias[i].bias;
-    penalise(s, history, n_history);
-    if (o->temperature == 0) {
-        size_t best = 0;
-        for (size_t i = 1; i < n; i++)
-            if (by_logit(&c[i], &c[best]) < 0) best = i;
-        return c[best].logit > -INFINITY ? c[best].id : -1;
-    }
     size_t k = o->top_k && (size_t)o->top_k < n ? (size_t)o->top_k : n;
     keep_best(c, n, k, by_logit);
     n = k;
-    if (!(c[0].logit > -INFINITY)) return -1; /* every token is forbidden */
+    if (!(c[0].logit > -INFINITY)) return -1;
     soft_max(c, n, 1);
     if (o->typical_p < 1) {
         n = typical(c, n, (double)o->typical_p);
@@ -235,4 +252,13 @@ ts_token ts_sampler_next(ts_sampler *s, const float *logits, const ts_token *his
         if (u < 0) return c[i].id;
     }
     return c[0].id; /* rounding left a crumb */
+}
+
+ts_status ts_sampler_next(ts_sampler *s, const float *logits, const ts_token *history, size_t n_history, ts_token *out,
+                          ts_err *err) {
+    TS_TRY(fill(s, logits, history, n_history, err));
+    const ts_token id = s->o.temperature == 0 ? greedy(s->cand, s->n_vocab) : draw(s);
+    TS_NEED(id >= 0, err, "no token is left to choose from: all are forbidden, by logit biases or a mask");
+    *out = id;
+    return TS_OK;
 }

@@ -7,6 +7,7 @@
 #include "support/gguf_edit.h"
 #include "support/test.h"
 
+#include "base/rng.h"
 #include "engine/session.h"
 #include "model/shape.h"
 #include "text/utf8.h"
@@ -74,7 +75,8 @@ static void drop(chain *c) {
 /* What on_piece was given. */
 typedef struct heard {
     char text[200];
-    size_t len, pieces, stop_after;
+    size_t len, pieces, drawn, stop_after;
+    bool last;
     ts_token token[100];
 } heard;
 
@@ -90,8 +92,11 @@ static bool hear(void *ud, const ts_piece *p) {
         assert_true(n > 0);
         i += (size_t)n;
     }
+    assert_false(h->last); /* nothing comes behind the last piece */
+    h->last = p->last;
+    h->drawn += p->token >= 0;
     if (p->token >= 0 && h->pieces < 100) h->token[h->pieces] = p->token;
-    assert_non_null(p->logits);
+    assert_true((p->token >= 0) == (p->logits != NULL));
     return ++h->pieces != h->stop_after;
 }
 
@@ -106,6 +111,7 @@ static void answer(chain *c, ts_generate_opts o, const char *text, ts_stop_reaso
     assert_string_equal(h->text, text);
     assert_int_equal(r.reason, reason);
     assert_int_equal(r.n_tokens, n_tokens);
+    assert_int_equal(h->drawn, n_tokens); /* a piece for each token, also where text was held back to the end */
     assert_true(r.total_ns >= r.first_ns);
 }
 
@@ -288,6 +294,215 @@ static void test_refused(void **state) {
     drop(&c);
 }
 
+/* ---- the answer as a state --------------------------------------------------------------------------------------- */
+
+/* The characters that n bytes make, as a plain reader would say; what may still become one is left out unless `end`. */
+static size_t read_plainly(const char *s, size_t n, bool end, char *out) {
+    size_t len = 0;
+    for (size_t i = 0; i < n;) {
+        uint32_t cp;
+        size_t k = (size_t)ts_utf8_decode(s + i, n - i, &cp), lead = (uint8_t)s[i] == 0xC3 ? 2 : 3;
+        if (k) {
+            memcpy(out + len, s + i, k);
+            len += k, i += k;
+            continue;
+        }
+        /* of the bytes that the test draws only C3 and E6 97 begin a character */
+        const bool begun = (uint8_t)s[i] == 0xC3 || (uint8_t)s[i] == 0xE6;
+        size_t good = 1;
+        while (begun && good < lead && i + good < n && ((uint8_t)s[i + good] & 0xC0) == 0x80) good++;
+        if (begun && i + good == n && !end) break;
+        memcpy(out + len, "\xEF\xBF\xBD", 3);
+        len += 3, i += good;
+    }
+    return len;
+}
+
+/* Where the first stop string that is complete begins; SIZE_MAX: none is. */
+static size_t stop_in(const char *text, size_t len, const char *const *stop, size_t n) {
+    for (size_t end = 1; end <= len; end++) {
+        size_t first = SIZE_MAX;
+        for (size_t i = 0; i < n; i++) {
+            const size_t k = strlen(stop[i]);
+            if (k && k <= end && !memcmp(text + end - k, stop[i], k) && end - k < first) first = end - k;
+        }
+        if (first != SIZE_MAX) return first;
+    }
+    return SIZE_MAX;
+}
+
+/* Random bytes pushed one by one, random stop strings: text, reason and number of tokens are those of a plain reading
+ * of the whole text; every piece is whole characters. */
+static void test_bytes(void **state) {
+    (void)state;
+    static const uint8_t bytes[] = {'a', 'b', 'c', 0xC3, 0xA9, 0xE6, 0x97, 0xA5, 0xFF};
+    static const char *const some[] = {"a", "ab", "aab", "b\xC3\xA9", "\xC3\xA9", "\xE6\x97\xA5", "ca", "bab", "",
+                                       "\xEF\xBF\xBD", "\xEF\xBF\xBD" "a", "aaaa", "abcabc"};
+    chain c = make_text("abc", NULL);
+    ts_rng rng = ts_rng_seed(11);
+    size_t reasons[5] = {0}, held = 0;
+    for (int round = 0; round < 3000; round++) {
+        char raw[40];
+        const char *stop[3];
+        const size_t n_raw = 1 + ts_rng_below(&rng, sizeof raw), n_stop = ts_rng_below(&rng, 4);
+        for (size_t i = 0; i < n_raw; i++) raw[i] = (char)bytes[ts_rng_below(&rng, round % 2 ? 3 : sizeof bytes)];
+        for (size_t i = 0; i < n_stop; i++) stop[i] = some[ts_rng_below(&rng, sizeof some / sizeof *some)];
+        const ts_generate_opts o = {.max_tokens = round % 3 ? 0 : n_raw, .stop = stop, .n_stop = n_stop};
+        char want[3 * sizeof raw];
+        size_t want_tokens = n_raw, at = SIZE_MAX, len = 0;
+        for (size_t i = 1; i <= n_raw && at == SIZE_MAX; i++) {
+            len = read_plainly(raw, i, false, want);
+            at = stop_in(want, len, stop, n_stop);
+            if (at != SIZE_MAX) want_tokens = i;
+        }
+        len = at != SIZE_MAX ? at : read_plainly(raw, n_raw, true, want);
+        const ts_stop_reason reason = at != SIZE_MAX ? TS_STOP_STRING : o.max_tokens ? TS_STOP_LENGTH : TS_STOP_END;
+
+        ts_answer *a;
+        const ts_piece *p = NULL;
+        ts_err err;
+        heard h = {0};
+        assert_ok(ts_answer_new(&a, c.e, NULL, -1, &o, &err));
+        for (size_t i = 0; i < n_raw && !h.last; i++) {
+            assert_ok(ts_answer_push(a, (uint8_t)raw[i], &p, &err));
+            assert_null(p->logits);
+            assert_true(h.len + p->len < sizeof h.text);
+            if (p->len) memcpy(h.text + h.len, p->text, p->len);
+            h.len += p->len, h.last = p->last;
+            held += !p->len;
+        }
+        if (!h.last) {
+            if (round % 2) assert_ok(ts_answer_push(a, END, &p, &err));
+            else assert_ok(ts_answer_finish(a, TS_STOP_END, &p, &err));
+            assert_true(p->last);
+            assert_int_equal(p->token, round % 2 ? END : -1);
+            if (p->len) memcpy(h.text + h.len, p->text, p->len);
+            h.len += p->len;
+            want_tokens += (size_t)round % 2;
+        }
+        assert_int_equal(p->reason, reason);
+        assert_int_equal(ts_answer_n_tokens(a), want_tokens);
+        assert_int_equal(h.len, len);
+        assert_memory_equal(h.text, want, len);
+        assert_status(ts_answer_push(a, 'a', &p, &err), TS_E_INVAL); /* it is over */
+        assert_status(ts_answer_finish(a, TS_STOP_END, &p, &err), TS_E_INVAL);
+        ts_answer_free(a);
+        reasons[reason]++;
+    }
+    assert_true(reasons[TS_STOP_END] > 100 && reasons[TS_STOP_STRING] > 100 && reasons[TS_STOP_LENGTH] > 100);
+    assert_true(held > 1000);
+    drop(&c);
+}
+
+struct masker {
+    ts_token allow[3]; /* in this order */
+    size_t calls, stop_after;
+};
+
+static bool mask(void *ud, const ts_token *history, size_t n, uint32_t *allowed) {
+    struct masker *m = ud;
+    assert_int_equal(history[0], 'a');
+    assert_int_equal(n, 1 + m->calls);
+    for (int i = 0; i < (VOCAB + 31) / 32; i++) assert_int_equal(allowed[i], UINT32_MAX);
+    memset(allowed, 0, (VOCAB + 31) / 32 * 4);
+    const ts_token id = m->allow[m->calls++ % 3];
+    if (id >= 0) allowed[id / 32] |= 1u << id % 32;
+    return m->calls != m->stop_after;
+}
+
+/* Only what the mask lets through is drawn; logits are shown as they were. */
+static void test_mask(void **state) {
+    (void)state;
+    chain c = make_text("abcdefgh", NULL);
+    struct masker m = {.allow = {'x', 'y', END}};
+    answer(&c, (ts_generate_opts){.mask = mask, .mask_ud = &m}, "xy", TS_STOP_END, 3, NULL);
+    m = (struct masker){.allow = {'x', 31, 32}};
+    answer(&c, (ts_generate_opts){.mask = mask, .mask_ud = &m, .max_tokens = 3}, "x\x1f ", TS_STOP_LENGTH, 3, NULL);
+    const char *const stop[] = {"xyz!"};
+    m = (struct masker){.allow = {'x', 'y', 'z'}, .stop_after = 4}; /* what was held back comes with the end */
+    answer(&c, (ts_generate_opts){.mask = mask, .mask_ud = &m, .stop = stop, .n_stop = 1}, "xyz", TS_STOP_CANCELLED, 3,
+           NULL);
+    m = (struct masker){.allow = {'x', -1}};
+    ts_generated r;
+    ts_err err;
+    const ts_generate_opts o = {.mask = mask, .mask_ud = &m};
+    assert_status(ts_generate(c.s, c.greedy, &c.first, 1, &o, &r, &err), TS_E_INVAL);
+    assert_non_null(strstr(err.msg, "mask"));
+    drop(&c);
+}
+
+/* Answers side by side, each with its own state: the texts of each alone. */
+static void test_side_by_side(void **state) {
+    (void)state;
+    chain c = make_text("abcdefghij", NULL);
+    ts_session *other;
+    ts_answer *a[2];
+    ts_err err;
+    const ts_token first[] = {'a', 'e'};
+    ts_session *s[] = {c.s, NULL};
+    const char *const stop[] = {"ghix", "de"};
+    heard h[2] = {{{0}}};
+    assert_ok(ts_session_new(&other, c.e, NULL, &err));
+    s[1] = other;
+    for (int i = 0; i < 2; i++) {
+        const ts_generate_opts o = {.stop = stop + i, .n_stop = 1, .max_tokens = i ? 0 : 4};
+        assert_ok(ts_answer_new(&a[i], c.e, c.greedy, first[i], &o, &err));
+        assert_ok(ts_session_sync(s[i], &first[i], 1, &err));
+    }
+    for (int left = 2, round = 0; left; round++)
+        for (int i = 0; i < 2; i++) {
+            if (h[i].last) continue;
+            size_t n;
+            const ts_piece *p;
+            ts_token line[CTX];
+            memcpy(line, ts_session_tokens(s[i], &n), sizeof *line * (size_t)(1 + round));
+            assert_ok(ts_answer_next(a[i], ts_session_logits(s[i]), line, n, &p, &err));
+            memcpy(h[i].text + h[i].len, p->text, p->len);
+            h[i].len += p->len;
+            h[i].last = p->last;
+            left -= p->last;
+            line[n] = p->token;
+            if (!p->last) assert_ok(ts_session_sync(s[i], line, n + 1, &err));
+        }
+    assert_string_equal(h[0].text, "bcde");
+    assert_string_equal(h[1].text, "fghij");
+    for (int i = 0; i < 2; i++) ts_answer_free(a[i]);
+    ts_session_free(other);
+    drop(&c);
+}
+
+/* What a caller does wrong is told, and nothing has happened. */
+static void test_caller(void **state) {
+    (void)state;
+    chain c = make_text("abc", NULL);
+    ts_sampler *other;
+    ts_sampler_opts o = ts_sampler_defaults();
+    ts_err err;
+    ts_generated r = {.n_tokens = 77};
+    assert_ok(ts_sampler_new(&other, &o, VOCAB + 1, &err));
+    assert_status(ts_generate(c.s, other, &c.first, 1, NULL, &r, &err), TS_E_INVAL); /* would read behind the logits */
+    assert_non_null(strstr(err.msg, "vocabulary of 273"));
+    ts_sampler_free(other);
+    static const ts_token outside[] = {VOCAB, -1, INT32_MIN, INT32_MAX};
+    for (int i = 0; i < 4; i++) {
+        const ts_token prompt[] = {'a', outside[i]};
+        assert_status(ts_generate(c.s, c.greedy, prompt, 2, NULL, &r, &err), TS_E_INVAL);
+        assert_non_null(strstr(err.msg, "at position 1 is outside the vocabulary of 272"));
+    }
+    assert_status(ts_generate(NULL, c.greedy, &c.first, 1, NULL, &r, &err), TS_E_INVAL);
+    assert_status(ts_generate(c.s, NULL, &c.first, 1, NULL, &r, &err), TS_E_INVAL);
+    assert_status(ts_generate(c.s, c.greedy, NULL, 1, NULL, &r, &err), TS_E_INVAL);
+    assert_status(ts_generate(c.s, c.greedy, &c.first, 1, NULL, NULL, &err), TS_E_INVAL);
+    const char *const stop[] = {"x", NULL};
+    assert_status(ts_generate(c.s, c.greedy, &c.first, 1, &(ts_generate_opts){.stop = stop, .n_stop = 2}, &r, &err),
+                  TS_E_INVAL);
+    assert_int_equal(r.n_tokens, 77);
+    assert_null(ts_session_logits(c.s));
+    assert_ok(ts_generate(c.s, c.greedy, &c.first, 1, NULL, &r, &err)); /* no options: the defaults */
+    assert_int_equal(r.reason, TS_STOP_END);
+    drop(&c);
+}
+
 struct asking {
     chain *c;
     size_t n;
@@ -322,7 +537,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reasons),    cmocka_unit_test(test_context),        cmocka_unit_test(test_stop_strings),
         cmocka_unit_test(test_characters), cmocka_unit_test(test_control_tokens), cmocka_unit_test(test_stopped),
-        cmocka_unit_test(test_refused),    cmocka_unit_test(test_alloc),
+        cmocka_unit_test(test_refused),    cmocka_unit_test(test_caller),         cmocka_unit_test(test_alloc),
+        cmocka_unit_test(test_bytes),      cmocka_unit_test(test_mask),           cmocka_unit_test(test_side_by_side),
     };
     return cmocka_run_group_tests_name("generate", tests, NULL, NULL);
 }

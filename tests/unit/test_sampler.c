@@ -20,6 +20,13 @@ static ts_sampler *make(const ts_sampler_opts *o, uint32_t n) {
     return s;
 }
 
+static ts_token next(ts_sampler *s, const float *logits, const ts_token *history, size_t n_history) {
+    ts_token id = -1;
+    ts_err err;
+    if (ts_sampler_next(s, logits, history, n_history, &id, &err) != TS_OK) assert_int_equal(id, -1);
+    return id;
+}
+
 /* ---- the plain implementation: probabilities of all tokens under the options, in the order that tessera.h documents
  * -- */
 
@@ -117,7 +124,7 @@ static void check_distribution(const char *what, ts_sampler_opts o, const float 
     memset(count, 0, sizeof count);
     plain_probabilities(&o, logits, n, history, n_history, p);
     ts_sampler *s = make(&o, (uint32_t)n);
-    for (int i = 0; i < DRAWS; i++) count[ts_sampler_next(s, logits, history, n_history)]++;
+    for (int i = 0; i < DRAWS; i++) count[next(s, logits, history, n_history)]++;
     ts_sampler_free(s);
     double chi = 0, rest_p = 0;
     int degrees = -1, rest = 0, kept = 0;
@@ -208,7 +215,7 @@ static void test_kept_sets(void **state) {
         bool came[MAX_VOCAB] = {false};
         for (int i = 0; i < n; i++) kept += p[i] > 0;
         for (int i = 0; i < 60 * kept; i++) {
-            ts_token id = ts_sampler_next(s, logits, NULL, 0);
+            ts_token id = next(s, logits, NULL, 0);
             if (p[id] == 0) fail_msg("round %d: token %d must not come (%d kept of %d)", round, id, kept, n);
             seen += !came[id];
             came[id] = true;
@@ -231,33 +238,44 @@ static void test_greedy(void **state) {
                 all_nan[6] = {NAN, NAN, NAN, NAN, NAN, NAN};
     const float inf[6] = {1, 2, INFINITY, INFINITY, 5, -1},
                 none[6] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY};
-    assert_int_equal(ts_sampler_next(s, ties, NULL, 0), 1); /* the lowest id of equals */
-    assert_int_equal(ts_sampler_next(s, nan, NULL, 0), -1); /* logits that are not numbers choose nothing */
-    assert_int_equal(ts_sampler_next(s, all_nan, NULL, 0), -1);
-    assert_int_equal(ts_sampler_next(s, inf, NULL, 0), 2);
-    assert_int_equal(ts_sampler_next(s, none, NULL, 0), -1);
+    assert_int_equal(next(s, ties, NULL, 0), 1); /* the lowest id of equals */
+    assert_int_equal(next(s, nan, NULL, 0), -1); /* logits that are not numbers choose nothing */
+    assert_int_equal(next(s, all_nan, NULL, 0), -1);
+    assert_int_equal(next(s, inf, NULL, 0), 2);
+    assert_int_equal(next(s, none, NULL, 0), -1);
     ts_sampler_free(s);
     /* bias and penalties count at temperature 0 as well */
     const ts_logit_bias bias[] = {{1, -INFINITY}, {0, 2.5f}};
     o.bias = bias, o.n_bias = 2;
     s = make(&o, 6);
-    assert_int_equal(ts_sampler_next(s, ties, NULL, 0), 0);
+    assert_int_equal(next(s, ties, NULL, 0), 0);
     ts_sampler_free(s);
     o.n_bias = 0;
     o.presence_penalty = 10, o.penalty_window = 2;
     s = make(&o, 6);
     const ts_token history[] = {1, 3, 4};
-    assert_int_equal(ts_sampler_next(s, ties, history, 3), 1); /* 1 is outside the window of two */
-    assert_int_equal(ts_sampler_next(s, ties, history, 2), 4);
-    assert_int_equal(ts_sampler_next(s, ties, history, 0), 1); /* nothing of the calls before is left */
-    /* no tokens of this vocabulary, in a window of two and of all */
-    const ts_token wild[] = {1, 6, INT32_MAX, -1, INT32_MIN, 3};
-    assert_int_equal(ts_sampler_next(s, ties, wild, 5), 1);
-    assert_int_equal(ts_sampler_next(s, ties, wild, 6), 1);
-    ts_sampler_free(s);
-    o.penalty_window = -1;
-    s = make(&o, 6);
-    assert_int_equal(ts_sampler_next(s, ties, wild, 6), 4);
+    assert_int_equal(next(s, ties, history, 3), 1); /* 1 is outside the window of two */
+    assert_int_equal(next(s, ties, history, 2), 4);
+    assert_int_equal(next(s, ties, history, 0), 1); /* nothing of the calls before is left */
+    /* tokens that are not of this vocabulary are the caller's mistake, wherever they stand; nothing is written */
+    for (int window = -1; window < 3; window++) {
+        ts_sampler_free(s);
+        o.penalty_window = window;
+        s = make(&o, 6);
+        static const ts_token wild[] = {6, INT32_MAX, -1, INT32_MIN};
+        for (size_t i = 0; i < 4; i++)
+            for (size_t at = 0; at < 3; at++) {
+                ts_token some[] = {1, 3, 4}, id = 77;
+                some[at] = wild[i];
+                ts_err err;
+                assert_status(ts_sampler_next(s, ties, some, 3, &id, &err), TS_E_INVAL);
+                assert_int_equal(id, 77);
+                char say[100];
+                snprintf(say, sizeof say, "token %d at position %zu of the history", wild[i], at);
+                assert_non_null(strstr(err.msg, say));
+            }
+    }
+    assert_int_equal(next(s, ties, history, 2), 4); /* and nothing is left of the refused ones */
     ts_sampler_free(s);
 }
 
@@ -284,7 +302,7 @@ static void test_bad_logits(void **state) {
         if (round % 2) o.typical_p = 0.5f, o.top_k = 0;
         ts_sampler *s = make(&o, N);
         for (int i = 0; i < 20; i++) {
-            ts_token id = ts_sampler_next(s, logits, NULL, 0);
+            ts_token id = next(s, logits, NULL, 0);
             if (nan || !some) {
                 assert_int_equal(id, -1);
                 continue;
@@ -310,13 +328,13 @@ static void test_seeds(void **state) {
     ts_token first[100];
     int same = 0;
     for (int i = 0; i < 100; i++) {
-        first[i] = ts_sampler_next(a, logits, NULL, 0);
-        assert_int_equal(ts_sampler_next(b, logits, NULL, 0), first[i]);
-        same += ts_sampler_next(c, logits, NULL, 0) == first[i];
+        first[i] = next(a, logits, NULL, 0);
+        assert_int_equal(next(b, logits, NULL, 0), first[i]);
+        same += next(c, logits, NULL, 0) == first[i];
     }
     assert_true(same < 20);
     ts_sampler_reseed(c, 5);
-    for (int i = 0; i < 100; i++) assert_int_equal(ts_sampler_next(c, logits, NULL, 0), first[i]);
+    for (int i = 0; i < 100; i++) assert_int_equal(next(c, logits, NULL, 0), first[i]);
     /* The draw itself: one number in [0, 1) a token, laid along the probabilities, largest first. And as numbers, which
      * changing means that a seed no longer gives the text it gave. */
     static double p[MAX_VOCAB];
@@ -389,7 +407,7 @@ static void test_alloc(void **state) {
     for (int i = 0; i < MAX_VOCAB; i++) logits[i] = (float)ts_rng_gauss(&rng);
     ts_sampler *s = make(&o, MAX_VOCAB);
     alloc_fail_at(0, false);
-    for (int i = 0; i < 10; i++) ts_sampler_next(s, logits, NULL, 0);
+    for (int i = 0; i < 10; i++) next(s, logits, NULL, 0);
     assert_int_equal(alloc_fail_count(), 0);
     ts_sampler_free(s);
 }
