@@ -262,7 +262,8 @@ typedef struct ts_session_stats { /* since the session was made or ts_session_st
     uint64_t n_prefill, prefill_ns; /* tokens processed in passes of more than one token */
     uint64_t n_decode, decode_ns;   /* tokens processed alone */
     uint64_t n_reused;              /* tokens that sync found in the cache */
-    uint64_t kv_bytes;              /* of the whole cache */
+    uint64_t kv_bytes;              /* of the pages of keys and values that it holds now */
+    uint64_t kv_own_bytes;          /* of these, pages that it shares with no other session */
 } ts_session_stats;
 void ts_session_get_stats(const ts_session *s, ts_session_stats *out);
 void ts_session_stats_reset(ts_session *s);

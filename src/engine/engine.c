@@ -35,6 +35,7 @@ static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, ts_err *er
     struct load_ud ud = {opts->progress, opts->progress_ud};
     ts_load_progress progress = {.fn = opts->progress ? load_progress : NULL, .ud = &ud};
     TS_TRY(ts_model_describe(&e->model, e->file, err));
+    TS_TRY(ts_kv_pool_new(&e->kv_pool, &e->model->c, err));
     warn_of_keys(e);
     TS_TRY(ts_accel_open(&e->accel, opts, e->model, err)); /* before packing: it says what the CPU need not have */
     TS_TRY(ts_model_pack(e->model, e->pool, progress, err));
@@ -90,6 +91,7 @@ void ts_engine_close(ts_engine *e) {
     ts_templates_free(e->templates);
     ts_tokenizer_free(e->tok);
     ts_accel_close(e->accel);
+    ts_kv_pool_free(e->kv_pool);
     ts_model_close(e->model);
     ts_pool_free(e->pool);
     ts_gguf_close(e->file);

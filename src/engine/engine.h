@@ -14,6 +14,7 @@ struct ts_engine {
     ts_pool *pool; /* one session computes at a time */
     ts_kern kern;
     ts_model *model;
+    ts_kv_pool *kv_pool; /* the pages of all sessions' KV caches */
     ts_accel *accel; /* NULL: everything on the CPU, without a ledger */
     ts_tokenizer *tok;
     ts_templates *templates;

@@ -22,7 +22,7 @@ ts_status ts_session_new(ts_session **out, ts_engine *e, const ts_session_opts *
     if (!opts) opts = &none;
     const ts_model_config *c = &e->model->c;
     uint32_t n_ctx = opts->n_ctx ? opts->n_ctx : ts_session_default_ctx(c->n_ctx_train);
-    size_t cache = ts_kv_bytes(c, n_ctx, opts->kv == TS_KV_F32 ? 4 : 2), there = ts_mem_available(),
+    size_t cache = ts_kv_bytes(c, n_ctx, opts->kv), there = ts_mem_available(),
            work = ts_session_working_bytes(c, n_ctx);
     if (!cache || (there && (cache > there || work > there - cache)))
         return ts_fail(
@@ -37,7 +37,7 @@ ts_status ts_session_new(ts_session **out, ts_engine *e, const ts_session_opts *
     s->progress_ud = opts->progress_ud;
     uint32_t most = ts_accel_on_device(e->accel) ? TS_PASS_TOKENS_DEVICE : TS_PASS_TOKENS,
              max_tok = n_ctx < most ? n_ctx : most;
-    ts_status st = ts_kv_init(&s->kv, c, n_ctx, opts->kv, err);
+    ts_status st = ts_kv_init(&s->kv, e->kv_pool, n_ctx, opts->kv, err);
     if (st == TS_OK) st = ts_scratch_init(&s->scratch, e->model, max_tok, ts_pool_threads(e->pool), err);
     if (st == TS_OK && !(s->token = ts_alloc(n_ctx, sizeof *s->token)))
         st = ts_fail_nomem(err, "the timeline", n_ctx * sizeof *s->token);
@@ -47,7 +47,6 @@ ts_status ts_session_new(ts_session **out, ts_engine *e, const ts_session_opts *
         ts_session_free(s);
         return st;
     }
-    s->stats.kv_bytes = s->kv.mem.bytes;
     *out = s;
     return TS_OK;
 }
@@ -76,10 +75,11 @@ const ts_token *ts_session_tokens(const ts_session *s, size_t *n) {
 
 void ts_session_get_stats(const ts_session *s, ts_session_stats *out) {
     *out = s->stats;
+    out->kv_bytes = ts_kv_held(&s->kv, &out->kv_own_bytes);
 }
 
 void ts_session_stats_reset(ts_session *s) {
-    s->stats = (ts_session_stats){.kv_bytes = s->stats.kv_bytes};
+    s->stats = (ts_session_stats){0};
 }
 
 /* Asked between layers: a pass counts by the layers that it has done. */
@@ -99,6 +99,7 @@ static ts_status pass(ts_session *s, const ts_token *token, uint32_t n, ts_err *
     s->has_logits = false;
     s->pass_tokens = n;
     s->pass_layers = 0;
+    TS_TRY(ts_kv_reserve(&s->kv, (uint32_t)s->n, n, err));
     TS_TRY(ts_forward(e->model, ts_engine_exec(e), &s->scratch, &b, err));
     TS_TRY(ts_gguf_check_unchanged(e->file, err)); /* embeddings, norms and float weights are read from the file */
     memmove(s->token + s->n, token, n * sizeof *token);
@@ -139,6 +140,7 @@ ts_status ts_session_sync(ts_session *s, const ts_token *tokens, size_t n, ts_er
         s->stats.n_reused += n;
         return TS_OK;
     }
+    ts_kv_keep(&s->kv, (uint32_t)n);
     if (common == n) common--; /* the last token's hidden state is gone: process it again */
     s->n = common;
     s->stats.n_reused += common;
@@ -166,6 +168,7 @@ ts_status ts_session_extend(ts_session *s, ts_err *err) {
 ts_status ts_session_score(ts_session *s, const ts_token *tokens, size_t n, ts_logits_fn *fn, void *ud, ts_err *err) {
     TS_TRY(check_tokens(s, tokens, n, err));
     s->n = 0;
+    ts_kv_keep(&s->kv, (uint32_t)n);
     s->progress_all = n;
     while (s->n < n) {
         size_t left = n - s->n, pos = s->n;

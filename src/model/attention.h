@@ -14,7 +14,7 @@ typedef struct ts_att_scratch {
 
 /* Tokens that follow each other on one timeline: positions pos0 .. pos0 + n - 1, whose keys and values are stored. */
 typedef struct ts_att_span {
-    const ts_kv *kv;
+    ts_kv *kv;
     uint32_t first, n; /* rows of q and out */
     uint32_t pos0;
 } ts_att_span;

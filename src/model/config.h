@@ -36,8 +36,8 @@ static inline uint32_t ts_head_pad(const ts_model_config *c) {
     return (c->head_dim + 15) & ~15u;
 }
 
-/* Bytes of KV cache for n_ctx positions: keys and values of every layer, elem_bytes (2 or 4) each, positions rounded up
- * to whole tiles. 0 on overflow. */
-size_t ts_kv_bytes(const ts_model_config *c, uint64_t n_ctx, size_t elem_bytes);
+/* Bytes of KV cache for n_ctx positions: keys and values of every layer, positions rounded up to whole tiles. 0 on
+ * overflow. */
+size_t ts_kv_bytes(const ts_model_config *c, uint64_t n_ctx, ts_kv_type type);
 
 #endif

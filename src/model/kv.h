@@ -1,7 +1,13 @@
-/* kv.h - the key-value cache of one timeline. Depends on: config.h, kern/kern.h.
+/* kv.h - the key-value cache of one timeline, made of pages that timelines of an engine may share. Depends on:
+ * config.h, kern/kern.h.
  *
  * Positions are kept in tiles of TS_KV_TILE. Inside a tile keys lie [head_pad][64], positions in SIMD lanes, so that a
- * score costs no horizontal sum; values lie [64][head_pad]. Order: [layer][K|V][kv_head][tile]. */
+ * score costs no horizontal sum; values lie [64][head_pad]. A *page* is one tile of every layer and head: the keys and
+ * values of 64 positions, in the order [layer][kv_head][K|V]. A timeline has a table of pages, which grows as it does.
+ *
+ * Pages are counted by reference: a timeline that begins like another one shares its pages (ts_kv_share), and nobody
+ * writes to a page that somebody else holds (ts_kv_reserve replaces it by a copy). One page for all layers, because
+ * they are always shared, copied and dropped together: the table is short, and a new page is one allocation. */
 #ifndef TS_MODEL_KV_H
 #define TS_MODEL_KV_H
 
@@ -9,24 +15,45 @@
 #include "model/config.h"
 #include "tessera/tessera.h"
 
+/* Where pages come from: the engine has one. Any thread. Pages that nobody holds any more are kept for the next one
+ * that needs some, up to TS_KV_KEPT bytes; the rest goes back to the system. */
+typedef struct ts_kv_pool ts_kv_pool;
+enum { TS_KV_KEPT = 64 << 20 };
+TS_NODISCARD ts_status ts_kv_pool_new(ts_kv_pool **out, const ts_model_config *c, ts_err *err);
+void ts_kv_pool_free(ts_kv_pool *pool); /* NULL-safe; no timeline has pages of it any more */
+/* Bytes of the pages that timelines hold, each counted once. */
+size_t ts_kv_pool_bytes(const ts_kv_pool *pool);
+
 typedef struct ts_kv {
+    ts_kv_pool *pool;
     ts_kv_type type;
-    uint32_t n_ctx;  /* positions it holds */
+    uint32_t n_ctx;  /* positions it can grow to */
     uint32_t n_tile, head_pad, n_kv_head;
-    size_t elem;     /* bytes of an element */
-    ts_big mem;
+    size_t key_bytes, value_bytes; /* of a tile */
+    size_t page_bytes;
+    char **page;     /* [n_tile], NULL: nothing there yet */
 } ts_kv;
 
-TS_NODISCARD ts_status ts_kv_init(ts_kv *kv, const ts_model_config *c, uint32_t n_ctx, ts_kv_type type, ts_err *err);
+TS_NODISCARD ts_status ts_kv_init(ts_kv *kv, ts_kv_pool *pool, uint32_t n_ctx, ts_kv_type type, ts_err *err);
 void ts_kv_fini(ts_kv *kv);
 
-/* The tile of a head: head_pad * 64 elements of keys or values. */
+/* Positions [pos, pos + n), within n_ctx, can be stored from now on: their pages are there and nobody else's. What is
+ * stored below pos stays. One allocation for each new page, none otherwise. TS_E_NOMEM: all stays as it was. */
+TS_NODISCARD ts_status ts_kv_reserve(ts_kv *kv, uint32_t pos, uint32_t n, ts_err *err);
+/* Let go of the pages behind the first n positions. */
+void ts_kv_keep(ts_kv *kv, uint32_t n);
+/* `to` (of the same pool and type, at least n positions) gets the first n positions of `from`, and nothing else. */
+void ts_kv_share(ts_kv *to, const ts_kv *from, uint32_t n);
+/* Bytes of its pages; *own of those that nobody else holds. */
+uint64_t ts_kv_held(const ts_kv *kv, uint64_t *own);
+
+/* The tile of a head, of keys or values; its page is there. */
 static inline void *ts_kv_tile(const ts_kv *kv, uint32_t layer, bool values, uint32_t head, uint32_t tile) {
-    size_t at = (((size_t)layer * 2 + values) * kv->n_kv_head + head) * kv->n_tile + tile;
-    return (char *)kv->mem.ptr + at * kv->head_pad * TS_KV_TILE * kv->elem;
+    size_t at = ((size_t)layer * kv->n_kv_head + head) * (kv->key_bytes + kv->value_bytes);
+    return kv->page[tile] + at + (values ? kv->key_bytes : 0);
 }
 
-/* Store the key and value of one position and head: k and v f32 [head_dim]; the padding stays zero. */
+/* Store the key and value of one position and head (reserved): k and v f32 [head_dim]; the padding stays zero. */
 void ts_kv_store(ts_kv *kv, const ts_kern *kern, uint32_t layer, uint32_t head, uint32_t pos, const float *k,
                  const float *v, uint32_t head_dim);
 

@@ -255,8 +255,7 @@ static void rope_task(void *arg, size_t t, int thread) {
         kern->rope(k, turned, cs, c->n_rot, hd, m->arch->rope_halves);
         if (ts_beyond(turned, hd, limit) || ts_beyond(v, hd, limit))
             note_fault(p, ts_beyond(turned, hd, FLT_MAX) || ts_beyond(v, hd, FLT_MAX) ? FAULT_CACHE : FAULT_F16, t);
-        /* spans name the cache as const for attention; storing is this task's privilege, one token each */
-        ts_kv_store((ts_kv *)(uintptr_t)span->kv, kern, a->layer, h, pos, turned, v, hd);
+        ts_kv_store(span->kv, kern, a->layer, h, pos, turned, v, hd);
     }
 }
 

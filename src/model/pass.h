@@ -29,7 +29,7 @@ void ts_scratch_fini(ts_scratch *s);
 typedef struct ts_batch {
     uint32_t n_tok;        /* 1 .. max_tok */
     const int32_t *id;     /* [n_tok], each in [0, n_vocab) */
-    const ts_att_span *span; /* cover the tokens in order; their KV caches have room */
+    const ts_att_span *span; /* cover the tokens in order; their positions are reserved (ts_kv_reserve) */
     uint32_t n_span;
     bool (*cancelled)(void *ud); /* asked between layers; NULL: never */
     void *ud;

@@ -146,7 +146,7 @@ ts_status ts_bench_run(ts_engine *e, const ts_session_opts *opts, const ts_bench
         summarise(rate, n_reps, &r);
         const ts_model_config *c = &e->model->c;
         /* decode: all weights, and keys and values of every position so far (of the middle of the test) */
-        double kv = (double)ts_kv_bytes(c, 1, so.kv == TS_KV_F32 ? 4 : 2) / TS_KV_TILE * (test->depth + test->n / 2.0);
+        double kv = (double)ts_kv_bytes(c, 1, so.kv) / TS_KV_TILE * (test->depth + test->n / 2.0);
         double macs = (double)ts_model_layer_macs(e->model) * test->n +
                       (double)ts_model_head_macs(e->model) * (test->decode ? test->n : 1);
         if (test->decode) r.gbps = r.rate * ((double)ts_model_token_bytes(e->model) + kv) * 1e-9;

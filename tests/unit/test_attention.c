@@ -12,6 +12,7 @@ enum { MAX_POS = 300 };
 /* One timeline with random keys, values and queries. */
 typedef struct timeline {
     ts_model_config c;
+    ts_kv_pool *pages;
     ts_kv kv;
     uint32_t n; /* positions */
     float *k, *v, *q; /* [n][n_kv_head][hd], the same, [n][n_head][pad] */
@@ -31,7 +32,9 @@ static timeline make(ts_rng *rng, const ts_kern *kern, ts_kv_type type, uint32_t
         .n = n};
     ts_err err;
     const uint32_t pad = ts_head_pad(&t.c);
-    assert_ok(ts_kv_init(&t.kv, &t.c, n, type, &err));
+    assert_ok(ts_kv_pool_new(&t.pages, &t.c, &err));
+    assert_ok(ts_kv_init(&t.kv, t.pages, n, type, &err));
+    assert_ok(ts_kv_reserve(&t.kv, 0, n, &err));
     size_t kv_floats = (size_t)n * kv_heads * hd, q_floats = (size_t)n * t.c.n_head * pad;
     t.k = floats(kv_floats), t.v = floats(kv_floats), t.q = floats(q_floats), t.out = floats(q_floats);
     for (size_t i = 0; i < kv_floats; i++) {
@@ -49,6 +52,7 @@ static timeline make(ts_rng *rng, const ts_kern *kern, ts_kv_type type, uint32_t
 
 static void drop(timeline *t) {
     ts_kv_fini(&t->kv);
+    ts_kv_pool_free(t->pages);
     free(t->k), free(t->v), free(t->q), free(t->out);
 }
 
@@ -102,7 +106,7 @@ static void close_bench(bench *b) {
     ts_pool_free(b->pool);
 }
 
-static void attend(bench *b, const timeline *t, uint32_t pos0, uint32_t n, const float *q, float *out) {
+static void attend(bench *b, timeline *t, uint32_t pos0, uint32_t n, const float *q, float *out) {
     const ts_exec ex = {.pool = b->pool, .kern = &b->kern};
     const ts_att_span span = {.kv = &t->kv, .first = 0, .n = n, .pos0 = pos0};
     ts_attention(&ex, &t->c, 1, &span, 1, q, out, 0.3f, b->scratch);

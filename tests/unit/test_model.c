@@ -488,12 +488,16 @@ static void test_spans(void **state) {
     const ts_exec ex = {.pool = pool, .kern = &kern};
     enum { N = 70, A = 20, B = 41 }; /* positions; how many of each timeline come first */
     ts_scratch s;
+    ts_kv_pool *pages;
     ts_kv alone, a, b;
     int32_t id[N], mixed[N];
     assert_ok(ts_scratch_init(&s, m, N, 2, &err));
-    assert_ok(ts_kv_init(&alone, &m->c, N, TS_KV_F16, &err));
-    assert_ok(ts_kv_init(&a, &m->c, N, TS_KV_F16, &err));
-    assert_ok(ts_kv_init(&b, &m->c, N, TS_KV_F16, &err));
+    assert_ok(ts_kv_pool_new(&pages, &m->c, &err));
+    ts_kv *const kv[] = {&alone, &a, &b};
+    for (int i = 0; i < 3; i++) {
+        assert_ok(ts_kv_init(kv[i], pages, N, TS_KV_F16, &err));
+        assert_ok(ts_kv_reserve(kv[i], 0, N, &err));
+    }
     zoo_prompt(m->c.n_vocab, id, N);
     const size_t row = m->c.n_vocab;
     float *want = ts_alloc(N, row * sizeof *want), *got = ts_alloc(N, row * sizeof *got);
@@ -518,6 +522,7 @@ static void test_spans(void **state) {
     assert_memory_equal(got + 7 * row, want + A * row, (N - A) * row * sizeof *got);
     ts_free(want), ts_free(got);
     ts_kv_fini(&alone), ts_kv_fini(&a), ts_kv_fini(&b);
+    ts_kv_pool_free(pages);
     ts_scratch_fini(&s);
     ts_model_close(m);
     ts_gguf_close(g);

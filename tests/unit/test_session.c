@@ -133,7 +133,9 @@ static void test_reuse(void **state) {
     assert_int_equal(st.n_decode, 0);
     assert_int_equal(st.n_reused, 0);
     assert_true(st.prefill_ns > 0);
-    assert_int_equal(st.kv_bytes, 2 * 2 * 48 * 512 * 2); /* layers, K and V, head, positions, f16 */
+    /* layers, K and V, head, positions in whole pages of 64, f16: what the timeline needs, not what it could */
+    assert_int_equal(st.kv_bytes, 2 * 2 * 48 * 128 * 2);
+    assert_int_equal(st.kv_own_bytes, st.kv_bytes);
     assert_ok(ts_session_sync(s, prompt, 101, &err));
     assert_ok(ts_session_sync(s, prompt, 101, &err)); /* nothing to do */
     ts_session_get_stats(s, &st);
@@ -264,6 +266,43 @@ static void test_kv_types_differ(void **state) {
     ts_session_free(s);
 }
 
+/* No memory for the next page, while a token or a prompt goes through: an error, and the timeline stays what it was as
+ * far as it is a prefix. */
+static void test_no_page(void **state) {
+    (void)state;
+    ts_err err;
+    for (size_t more = 1; more <= 100; more += 99) { /* a token, a prompt that needs two pages */
+        for (long nth = 1; nth <= 2; nth++) {
+            void *file;
+            ts_engine *e = open_zoo("linear", 2, &file); /* one of our own: no pages are left from other tests */
+            ts_session *s;
+            assert_ok(ts_session_new(&s, e, NULL, &err));
+            assert_ok(ts_session_sync(s, prompt, 64, &err));
+            alloc_fail_at(nth, true);
+            ts_status st = ts_session_sync(s, prompt, 64 + more, &err);
+            const bool hit = alloc_fail_hit();
+            alloc_fail_at(0, false);
+            assert_int_equal(hit, more == 100 || nth == 1);
+            if (hit) {
+                assert_int_equal(st, TS_E_NOMEM);
+                assert_non_null(strstr(err.msg, "a page of the KV cache"));
+                size_t n;
+                const ts_token *t = ts_session_tokens(s, &n);
+                assert_int_equal(n, 64);
+                assert_memory_equal(t, prompt, n * sizeof *t);
+            }
+            assert_ok(ts_session_sync(s, prompt, 64 + more, &err));
+            at(s, 64 + more);
+            ts_session_stats stats;
+            ts_session_get_stats(s, &stats);
+            assert_int_equal(stats.n_prefill + stats.n_decode, 64 + more); /* nothing was done twice */
+            ts_session_free(s);
+            ts_engine_close(e);
+            ts_free(file);
+        }
+    }
+}
+
 static bool make(void *ud) {
     (void)ud;
     ts_session *s = NULL;
@@ -280,10 +319,16 @@ static void test_alloc(void **state) {
     static struct scores sc;
     sc.stop_at = N + 1;
     alloc_fail_at(0, false);
+    for (size_t n = 1; n <= N; n += n % 70 == 0 ? 50 : 1) {
+        assert_ok(ts_session_sync(s, prompt, n, &err));
+        assert_true(alloc_fail_count() <= (long)(n + 63) / 64); /* a page each 64 positions, at most */
+    }
+    /* nothing else, and none again for positions that there have been before */
+    const long pages = alloc_fail_count();
     assert_ok(ts_session_sync(s, prompt, 100, &err));
-    for (size_t n = 101; n < 120; n++) assert_ok(ts_session_sync(s, prompt, n, &err));
+    for (size_t n = 101; n < N; n++) assert_ok(ts_session_sync(s, prompt, n, &err));
     assert_ok(ts_session_score(s, prompt, 60, keep, &sc, &err));
-    assert_int_equal(alloc_fail_count(), 0); /* not one allocation */
+    assert_int_equal(alloc_fail_count(), pages);
     ts_session_free(s);
 }
 
@@ -374,7 +419,7 @@ int main(void) {
         cmocka_unit_test(test_contexts), cmocka_unit_test(test_bad_tokens), cmocka_unit_test(test_reuse),
         cmocka_unit_test(test_cancel),   cmocka_unit_test(test_score),      cmocka_unit_test(test_two),
         cmocka_unit_test(test_kv_types_differ), cmocka_unit_test(test_alloc),
-        cmocka_unit_test(test_overflow),
+        cmocka_unit_test(test_no_page),         cmocka_unit_test(test_overflow),
     };
     return cmocka_run_group_tests_name("session", tests, setup, teardown);
 }
