@@ -11,20 +11,9 @@
 typedef enum ts_dtype {
     TS_F32 = 0,
     TS_F16 = 1,
-    TS_Q4_0 = 2,
-    TS_Q4_1 = 3,
-    TS_Q5_0 = 6,
-    TS_Q5_1 = 7,
-    TS_Q8_0 = 8,
-    TS_Q2_K = 10,
-    TS_Q3_K = 11,
-    TS_Q4_K = 12,
-    TS_Q5_K = 13,
-    TS_Q6_K = 14,
-    TS_IQ4_NL = 20,
-    TS_IQ4_XS = 23,
     TS_BF16 = 30,
-    TS_MXFP4 = 39,
+#define WTYPE(NAME, number, ...) TS_##NAME = number, /* TS_Q4_0 = 2 and the other quantised types, from their table */
+#include "format/wtype.def"
     TS_DTYPES = 64, /* numbers from here on are no type at all */
 } ts_dtype;
 

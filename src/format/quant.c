@@ -1,4 +1,5 @@
 #include "format/quant.h"
+#include "format/wtype.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -271,21 +272,6 @@ void ts_dequant(ts_dtype type, const void *blocks, float *out, size_t n) {
 
 /* ---- what is no number ------------------------------------------------------------------------------------------- */
 
-/* Where a block's scale and minimum stand; the minimum again at the scale where there is none. */
-static void scales_at(ts_dtype type, size_t at[2]) {
-    at[0] = at[1] = 0;
-    switch (type) {
-    case TS_Q4_1:
-    case TS_Q5_1:
-    case TS_Q4_K:
-    case TS_Q5_K: at[1] = 2; break;
-    case TS_Q2_K: at[0] = offsetof(ts_block_q2_k, d), at[1] = offsetof(ts_block_q2_k, dmin); break;
-    case TS_Q3_K: at[0] = at[1] = offsetof(ts_block_q3_k, d); break;
-    case TS_Q6_K: at[0] = at[1] = offsetof(ts_block_q6_k, d); break;
-    default: break;
-    }
-}
-
 static bool float_is_bad(const uint8_t *p) {
     return (p[3] & 0x7f) == 0x7f && (p[2] & 0x80);
 }
@@ -295,12 +281,13 @@ static bool f16_is_bad(const uint8_t *p) {
 static bool bf16_is_bad(const uint8_t *p) {
     return (p[1] & 0x7f) == 0x7f && (p[0] & 0x80);
 }
-static bool mxfp4_is_bad(const uint8_t *p) {
-    if (p[0] < 253) return false; /* 6 * 2^(252 - 127) is still a float */
-    if (p[0] == 255) return true;
-    float out[32];
-    dequant_mxfp4(p, out);
-    for (int i = 0; i < 32; i++)
+static bool e8_is_bad(ts_dtype type, const uint8_t *e, const uint8_t *block) {
+    if (*e < 250) return false; /* 127 * 2^(249 - 128) is still a float */
+    if (*e == 255) return true;
+    float out[256];
+    const int n = ts_dtype_get(type)->block;
+    ts_dequant(type, block, out, (size_t)n);
+    for (int i = 0; i < n; i++)
         if (!isfinite(out[i])) return true;
     return false;
 }
@@ -328,16 +315,16 @@ static bool any_bad(ts_dtype type, const uint8_t *p, size_t n) {
 size_t ts_find_not_finite(ts_dtype type, const void *blocks, size_t n) {
     const ts_dtype_info *info = ts_dtype_get(type);
     const size_t block = (size_t)info->block, bytes = (size_t)info->block_bytes;
+    const ts_wtype *t = ts_wtype_of(type);
     const uint8_t *p = blocks;
-    size_t at[2];
     if (block == 1) {
         if (!any_bad(type, p, n)) return n;
         for (size_t i = 0; i < n; i++, p += bytes)
             if (type == TS_F32 ? float_is_bad(p) : type == TS_F16 ? f16_is_bad(p) : bf16_is_bad(p)) return i;
         return n;
     }
-    scales_at(type, at);
+    const size_t d = t->d_at, m = ts_wtype_has_min(t) ? t->second_at : d;
     for (size_t i = 0; i < n; i += block, p += bytes)
-        if (type == TS_MXFP4 ? mxfp4_is_bad(p) : f16_is_bad(p + at[0]) || f16_is_bad(p + at[1])) return i;
+        if (t->scale == TS_SCALE_E8 ? e8_is_bad(type, p + d, p) : f16_is_bad(p + d) || f16_is_bad(p + m)) return i;
     return n;
 }

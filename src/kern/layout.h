@@ -1,4 +1,4 @@
-/* layout.h - how the CPU kernels want quantised weights and activations to lie. Depends on: format/dtype.h, base/mem.h.
+/* layout.h - how the CPU kernels want quantised weights and activations to lie. Depends on: format/wtype.h, base/mem.h.
  *
  * Weights. Sixteen output rows form a *group*, and inside a group the blocks of the file are interleaved by 4-byte
  * words, so that one 64-byte line holds the same word of 16 rows: rows in SIMD lanes, four consecutive K in the
@@ -6,11 +6,11 @@
  * Nothing is widened: a packed tensor is as large as the file's (rows are padded to a multiple of 16).
  *
  *   group  = head[n_block][head_bytes] padded to 64, main[n_block][64 * main_words]
- *   head   = the 16 rows' d (f16), then the second 16-bit field (m, dmin or scales_h) where the type has one;
- *            MXFP4: the 16 rows' exponent bytes
+ *   head   = the 16 rows' d (f16, or exponent bytes), then the second 16-bit field (m, dmin or scales_h) where the type
+ *            has one
  *   main   = word w of rows 0..15, for w = 0 .. main_words - 1
  *
- *   type            words of main (file order unless said)
+ *   type            words of main (file order unless said), as format/wtype.def has it
  *   Q4_0 Q4_1       qs 4                         IQ4_NL MXFP4   qs 4
  *   Q5_0 Q5_1       qs 4, qh 1 re-ordered: bit g of byte i is the fifth bit of element 4 g + i
  *   Q8_0            qs 8, stored as q + 128
@@ -32,20 +32,24 @@
 #define TS_KERN_LAYOUT_H
 
 #include "base/mem.h"
-#include "format/dtype.h"
+#include "format/wtype.h"
+
+#include <string.h>
 
 enum { TS_GROUP_ROWS = 16, TS_TOK_BLOCK = 16 };
 
 /* How many K elements share one activation scale: 32 or 256 for quantised types, 0 for float types. */
-int ts_act_block(ts_dtype type);
+static inline int ts_act_block(ts_dtype type) {
+    return ts_wtype_of(type)->block;
+}
 
-typedef struct ts_pack_info {
-    uint16_t block;      /* K elements: 32 or 256 */
-    uint16_t head_bytes; /* per block of a group */
-    uint16_t main_words; /* 64 bytes each, per block of a group */
-} ts_pack_info;
-/* block == 0 for types that are not packed (float types) and for unknown ones. */
-ts_pack_info ts_pack_info_of(ts_dtype type);
+/* Per block of a group: bytes of the head, and words of main, 64 bytes each. */
+static inline int ts_wtype_head_bytes(const ts_wtype *t) {
+    return (t->scale == TS_SCALE_F16 ? 32 : 16) + (t->second == TS_SECOND_NONE ? 0 : 32);
+}
+static inline int ts_wtype_main_words(const ts_wtype *t) {
+    return t->piece[0].words + t->piece[1].words + t->piece[2].words;
+}
 
 /* A packed weight matrix [n_rows, n_cols]; `data` is borrowed, 64-byte aligned. */
 typedef struct ts_qmat {
@@ -88,6 +92,50 @@ static inline void ts_tok_block(uint32_t n_tok, uint32_t t, uint32_t *first, uin
     while (b + ts_tok_width(n_tok, b) <= t) b += ts_tok_width(n_tok, b);
     *first = b;
     *width = ts_tok_width(n_tok, b);
+}
+
+/* Where a token stands: column `col` of the block of `width` tokens that begins at token `first`. */
+typedef struct ts_tok_place {
+    uint32_t first, width, col;
+} ts_tok_place;
+static inline ts_tok_place ts_tok_place_of(uint32_t n_tok, uint32_t t) {
+    ts_tok_place p;
+    ts_tok_block(n_tok, t, &p.first, &p.width);
+    p.col = t - p.first;
+    return p;
+}
+
+/* Enter block b of a token: its integers, the sums of every 16 of them, and their scale. In line, so that each level's
+ * quantiser makes its own code of it. */
+static inline void ts_qact_put_words(int8_t *dst, uint32_t width, const int8_t *q, int n) {
+    if (width == 1) {
+        memcpy(dst, q, (size_t)n);
+        return;
+    }
+    for (int i = 0; i < n / 4; i++) memcpy(dst + (size_t)i * width * 4, q + 4 * i, 4);
+}
+static inline void ts_qact_put32(ts_qact *a, uint32_t K, ts_tok_place p, uint32_t b, const int8_t q[32],
+                                 const int32_t sum16[2], float d) {
+    const size_t at = (size_t)p.first * (K / 32) + (size_t)b * p.width + p.col;
+    const int32_t sum = sum16[0] + sum16[1];
+    ts_qact_put_words(a->q32 + (size_t)p.first * K + ((size_t)b * 8 * p.width + p.col) * 4, p.width, q, 32);
+    a->d32[at] = d;
+    a->s32[at] = (float)sum * d;
+    a->off8[at] = -8 * sum;
+    a->off16[at] = -16 * sum;
+    a->off128[at] = -128 * sum;
+}
+static inline void ts_qact_put256(ts_qact *a, uint32_t K, ts_tok_place p, uint32_t b, const int8_t q[256],
+                                  const int32_t sum16[16], float d) {
+    int32_t sum32[8];
+    for (int i = 0; i < 8; i++) sum32[i] = sum16[2 * i] + sum16[2 * i + 1];
+    ts_qact_put_words(a->q256 + (size_t)p.first * K + ((size_t)b * 64 * p.width + p.col) * 4, p.width, q, 256);
+    a->d256[(size_t)p.first * (K / 256) + (size_t)b * p.width + p.col] = d;
+    uint32_t *sums = a->sums256 + ((size_t)p.first * (K / 256) + (size_t)b * p.width) * 12 + p.col;
+    for (int w = 0; w < 12; w++) { /* pairs (0,2) and (1,3) of every four sums */
+        const int32_t *s = w < 4 ? sum32 + w / 2 * 4 + w % 2 : sum16 + (w - 4) / 2 * 4 + w % 2;
+        sums[(size_t)w * p.width] = (uint32_t)(uint16_t)s[0] | (uint32_t)(uint16_t)s[2] << 16;
+    }
 }
 
 #endif

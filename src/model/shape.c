@@ -2,6 +2,7 @@
 #include "base/rng.h"
 #include "format/gguf_write.h"
 #include "format/quant.h"
+#include "format/wtype.h"
 #include "kern/fmath.h"
 #include "source/gguf_names.h"
 
@@ -73,36 +74,17 @@ static void random_blocks(struct maker *m, uint8_t *p, size_t n_block) {
         memcpy(p + i, &r, 8);
     }
     for (size_t i = n_block * bytes / 8 * 8; i < n_block * bytes; i++) p[i] = (uint8_t)ts_rng_u32(&m->rng);
-    /* deviation of the block's integers (times a typical sub-scale), where d and the minimum stand, and the minimum
-     * that makes the mean zero, in units of d */
-    float sd;
-    size_t d_at = 0, m_at = 0;
-    float mean = 0;
-    switch (m->type) {
-    case TS_Q4_0: sd = 4.6f; break;
-    case TS_Q4_1: sd = 4.6f, m_at = 2, mean = -7.5f; break;
-    case TS_Q5_0: sd = 9.2f; break;
-    case TS_Q5_1: sd = 9.2f, m_at = 2, mean = -15.5f; break;
-    case TS_Q8_0: sd = 74; break;
-    case TS_IQ4_NL: sd = 70; break;
-    case TS_IQ4_XS: sd = 70.0f * 18.5f; break;
-    case TS_Q2_K: sd = 1.12f * 8.8f, d_at = 80, m_at = 82, mean = 1.5f; break;
-    case TS_Q3_K: sd = 2.3f * 18.5f, d_at = 108; break;
-    case TS_Q4_K: sd = 4.6f * 36, m_at = 2, mean = 7.5f; break;
-    case TS_Q5_K: sd = 9.2f * 36, m_at = 2, mean = 15.5f; break;
-    case TS_Q6_K: sd = 18.5f * 74, d_at = 208; break;
-    default: sd = 1; break;
-    }
+    const ts_wtype *t = ts_wtype_of(m->type);
     for (size_t b = 0; b < n_block; b++, p += bytes) {
         float jitter = 0.75f + 0.5f * (float)(p[bytes / 2] / 255.0);
-        if (m->type == TS_MXFP4) { /* deviation 5 of the doubled values: the power of two nearest to what is wanted */
-            p[0] = (uint8_t)(128 + (int)rint(ts_log2_d((double)(m->deviation / 5))));
+        if (t->scale == TS_SCALE_E8) { /* the power of two nearest to what is wanted */
+            p[t->d_at] = (uint8_t)(128 + (int)rint(ts_log2_d((double)(m->deviation / t->spread))));
             continue;
         }
-        float d = m->deviation / sd * jitter;
-        uint16_t h = ts_f32_to_f16(d), min = ts_f32_to_f16(d * mean);
-        memcpy(p + d_at, &h, 2);
-        if (m_at) memcpy(p + m_at, &min, 2);
+        float d = m->deviation / t->spread * jitter;
+        uint16_t h = ts_f32_to_f16(d), min = ts_f32_to_f16(d * t->mean);
+        memcpy(p + t->d_at, &h, 2);
+        if (ts_wtype_has_min(t)) memcpy(p + t->second_at, &min, 2);
     }
 }
 

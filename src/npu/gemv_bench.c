@@ -9,13 +9,14 @@ enum { PATTERNS = 5, PATTERN_ROWS = PATTERNS * TS_GEMV_ROWS };
 
 /* Rows of any bits but scales that are small numbers. */
 static void fill_rows(uint8_t *rows, ts_dtype type, size_t bytes, ts_rng *rng) {
-    const size_t block = ts_dtype_get(type)->block_bytes, d_at = type == TS_Q6_K ? 208 : 0;
+    const size_t block = ts_dtype_get(type)->block_bytes;
+    const ts_wtype *t = ts_wtype_of(type);
     for (size_t i = 0; i < bytes; i++) rows[i] = (uint8_t)ts_rng_u32(rng);
     for (size_t b = 0; b + block <= bytes; b += block) {
         uint16_t d = ts_f32_to_f16((float)ts_rng_gauss(rng) * 0.01f),
                  dmin = ts_f32_to_f16((float)ts_rng_gauss(rng) * 0.01f);
-        memcpy(rows + b + d_at, &d, 2);
-        if (type == TS_Q4_K) memcpy(rows + b + 2, &dmin, 2);
+        memcpy(rows + b + t->d_at, &d, 2);
+        if (ts_wtype_has_min(t)) memcpy(rows + b + t->second_at, &dmin, 2);
     }
 }
 

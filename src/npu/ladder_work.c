@@ -241,11 +241,12 @@ enum { GEMV_ROWS = 520, GEMV_K = 2048, GEMV_TOKENS = 4 };
 /* Blocks of any bits; the f16 scales are small numbers. */
 static void random_rows(uint8_t *rows, ts_dtype type, size_t bytes, ts_rng *rng) {
     const size_t block = ts_dtype_get(type)->block_bytes;
+    const ts_wtype *t = ts_wtype_of(type);
     for (size_t i = 0; i < bytes; i++) rows[i] = (uint8_t)ts_rng_u32(rng);
     for (size_t b = 0; b + block <= bytes; b += block) {
         uint16_t scale = ts_f32_to_f16((float)ts_rng_gauss(rng)), min = ts_f32_to_f16((float)ts_rng_gauss(rng));
-        memcpy(rows + b + (type == TS_Q6_K ? block - 2 : 0), &scale, 2);
-        if (type == TS_Q4_K) memcpy(rows + b + 2, &min, 2);
+        memcpy(rows + b + t->d_at, &scale, 2);
+        if (ts_wtype_has_min(t)) memcpy(rows + b + t->second_at, &min, 2);
     }
 }
 

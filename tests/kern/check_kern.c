@@ -97,29 +97,19 @@ static void fill_floats(float *x, size_t n, int kind) {
 
 /* A row of valid random blocks: any bits for the integers, tame scales. */
 static void fill_blocks(ts_dtype type, uint8_t *p, size_t n_block) {
-    size_t bytes = ts_dtype_get(type)->block_bytes;
+    const size_t bytes = ts_dtype_get(type)->block_bytes;
+    const ts_wtype *t = ts_wtype_of(type);
     for (size_t b = 0; b < n_block; b++, p += bytes) {
         int extreme = (int)ts_rng_below(&rng, 8);
         for (size_t i = 0; i < bytes; i++)
             p[i] = extreme == 0 ? 0xff : extreme == 1 ? 0 : extreme == 2 ? 0x80 : (uint8_t)ts_rng_u32(&rng);
         uint16_t d = ts_f32_to_f16((float)ts_rng_gauss(&rng) * 0.01f), m = ts_f32_to_f16((float)ts_rng_gauss(&rng));
-        size_t d_at = 0, m_at = 0;
-        switch (type) {
-        case TS_Q4_1:
-        case TS_Q5_1:
-        case TS_Q4_K:
-        case TS_Q5_K: m_at = 2; break;
-        case TS_Q2_K: d_at = 80, m_at = 82; break;
-        case TS_Q3_K: d_at = 108; break;
-        case TS_Q6_K: d_at = 208; break;
-        default: break;
-        }
-        if (type == TS_MXFP4) {
-            if (extreme > 2) p[0] = (uint8_t)(110 + ts_rng_below(&rng, 20));
+        if (t->scale == TS_SCALE_E8) {
+            if (extreme > 2) p[t->d_at] = (uint8_t)(110 + ts_rng_below(&rng, 20));
             continue;
         }
-        memcpy(p + d_at, &d, 2);
-        if (m_at) memcpy(p + m_at, &m, 2);
+        memcpy(p + t->d_at, &d, 2);
+        if (ts_wtype_has_min(t)) memcpy(p + t->second_at, &m, 2);
     }
 }
 

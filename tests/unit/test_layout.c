@@ -78,7 +78,7 @@ static void test_bijection(void **state) {
             const uint32_t g = row / 16;
             memset(seen, 0, m.group_bytes * 8);
             ts_qmat_pack_group(&m, file, row_bytes, g, a);
-            const ts_pack_info info = ts_pack_info_of(type);
+            const ts_wtype *info = ts_wtype_of(type);
             for (size_t bit = 0; bit < row_bytes * 8; bit++) {
                 file[row * row_bytes + bit / 8] ^= (uint8_t)(1 << bit % 8);
                 memset(b, 0x5a, m.group_bytes);
@@ -91,8 +91,8 @@ static void test_bijection(void **state) {
                             changed++;
                             assert_int_equal(seen[k * 8 + (size_t)j]++, 0);
                             if (k >= m.head_stride) assert_int_equal((k - m.head_stride) % 64 / 4, row % 16);
-                            else if (type == TS_MXFP4) assert_int_equal(k % 16, row % 16);
-                            else assert_int_equal(k % info.head_bytes % 32 / 2, row % 16);
+                            else if (info->scale == TS_SCALE_E8) assert_int_equal(k % 16, row % 16);
+                            else assert_int_equal(k % (size_t)ts_wtype_head_bytes(info) % 32 / 2, row % 16);
                         }
                 assert_int_equal(changed, 1);
             }

@@ -6,7 +6,7 @@
 
 /* One row's share of a packed block. */
 struct lane {
-    ts_dtype type;
+    const ts_wtype *type;
     const uint8_t *head, *main;
     uint32_t row; /* in the group */
 };
@@ -15,72 +15,49 @@ static uint8_t byte_of(const struct lane *p, uint32_t word, uint32_t i) {
     return p->main[64 * word + 4 * p->row + i];
 }
 
-/* Byte i of the qs (or ql) field of the file's block. */
-static uint8_t qs(const struct lane *p, uint32_t i) {
-    return byte_of(p, i / 4, i % 4);
+/* The d of the row, and its second 16-bit field. */
+static float scale_of(const struct lane *p) {
+    if (p->type->scale == TS_SCALE_E8) return ts_mxfp4_scale(p->head[p->row]);
+    return ts_f16_to_f32((uint16_t)(p->head[2 * p->row] | p->head[2 * p->row + 1] << 8));
+}
+static uint16_t second(const struct lane *p) {
+    const uint8_t *h = p->head + (p->type->scale == TS_SCALE_E8 ? 16 : 32) + 2 * p->row;
+    return (uint16_t)(h[0] | h[1] << 8);
 }
 
-static float head_f16(const struct lane *p, int field) {
-    const uint8_t *h = p->head + 32 * field + 2 * p->row;
-    return ts_f16_to_f32((uint16_t)(h[0] | h[1] << 8));
+/* What the bits `f` give to element k of the block. */
+static uint32_t bits(const struct lane *p, const ts_wbits *f, uint32_t k) {
+    if (!f->mask) return 0;
+    const int chunk = (int)k / 32, group = (int)k % 32 / 4, shift = ts_wbits_shift(f, chunk, group);
+    const uint32_t byte = byte_of(p, (uint32_t)(ts_wbits_word(f, chunk) + group % f->span), k % 4);
+    return (shift >= 0 ? byte >> shift : byte << -shift) & f->mask;
 }
 
 /* The integer that stands for element k of the block, before any scale: the value is d * this (+ or - a minimum). */
 static int weight(const struct lane *p, uint32_t k) {
-    uint32_t l = k % 32, c = k / 32; /* position in, and number of, the 32-element chunk */
-    switch (p->type) {
-    case TS_Q4_0: return (k < 16 ? qs(p, k) & 15 : qs(p, k - 16) >> 4) - 8;
-    case TS_Q4_1: return k < 16 ? qs(p, k) & 15 : qs(p, k - 16) >> 4;
-    case TS_Q5_0:
-        return ((k < 16 ? qs(p, k) & 15 : qs(p, k - 16) >> 4) | (byte_of(p, 4, k % 4) >> (k / 4) & 1) << 4) - 16;
-    case TS_Q5_1: return (k < 16 ? qs(p, k) & 15 : qs(p, k - 16) >> 4) | (byte_of(p, 4, k % 4) >> (k / 4) & 1) << 4;
-    case TS_Q8_0: return qs(p, k) - 128;
-    case TS_IQ4_NL: return ts_iq4_nl_values[k < 16 ? qs(p, k) & 15 : qs(p, k - 16) >> 4];
-    case TS_MXFP4: return ts_mxfp4_values[k < 16 ? qs(p, k) & 15 : qs(p, k - 16) >> 4];
-    case TS_IQ4_XS: {
-        uint8_t q = qs(p, 16 * c + l % 16);
-        return ts_iq4_nl_values[l < 16 ? q & 15 : q >> 4];
-    }
-    case TS_Q2_K: return qs(p, 32 * (c / 4) + l) >> 2 * (c % 4) & 3;
-    case TS_Q3_K: {
-        int high = byte_of(p, 16 + l / 4, l % 4) >> c & 1;
-        return (qs(p, 32 * (c / 4) + l) >> 2 * (c % 4) & 3) + 4 * high - 4;
-    }
-    case TS_Q4_K: return qs(p, 32 * (c / 2) + l) >> 4 * (c % 2) & 15;
-    case TS_Q5_K: {
-        int high = byte_of(p, 32 + l / 4, l % 4) >> c & 1;
-        return (qs(p, 32 * (c / 2) + l) >> 4 * (c % 2) & 15) + 16 * high;
-    }
-    case TS_Q6_K: {
-        uint32_t half = c / 4, j = c % 4;
-        int low = qs(p, 64 * half + 32 * (j % 2) + l) >> 4 * (j / 2) & 15;
-        int high = byte_of(p, 32 + 8 * half + l / 4, l % 4) >> 2 * j & 3;
-        return low + 16 * high - 32;
-    }
-    default: return 0;
-    }
+    const ts_wtype *t = p->type;
+    const uint32_t v = bits(p, &t->low, k) | bits(p, &t->high, k);
+    return t->values ? t->values[v] : (int)v - (t->offset ? 1 << t->offset : 0);
 }
 
-/* Scale and minimum of the 16- or 32-element sub-block j of a 256-element block. */
+/* Scale and minimum of sub-block j of a 256-element block. */
 static void sub_scale(const struct lane *p, uint32_t j, int *scale, int *min) {
-    uint8_t raw[16];
+    const uint32_t first = p->type->sub_word;
+    uint8_t raw[12];
     *min = 0;
-    switch (p->type) {
-    case TS_Q2_K:
-        raw[0] = byte_of(p, 16 + j / 4, j % 4);
-        *scale = raw[0] & 15;
-        *min = raw[0] >> 4;
+    switch (p->type->sub) {
+    case TS_SUB_NIBBLES:
+        *scale = byte_of(p, first + j / 4, j % 4) & 15;
+        *min = byte_of(p, first + j / 4, j % 4) >> 4;
         break;
-    case TS_Q3_K: {
-        for (uint32_t i = 0; i < 12; i++) raw[i] = byte_of(p, 24 + i / 4, i % 4);
+    case TS_SUB_Q3: {
+        for (uint32_t i = 0; i < 12; i++) raw[i] = byte_of(p, first + i / 4, i % 4);
         int8_t s[16];
         ts_q3k_scales(raw, s);
         *scale = s[j];
         break;
     }
-    case TS_Q4_K:
-    case TS_Q5_K: {
-        uint32_t first = p->type == TS_Q4_K ? 32 : 40;
+    case TS_SUB_K4: {
         for (uint32_t i = 0; i < 12; i++) raw[i] = byte_of(p, first + i / 4, i % 4);
         uint8_t s, m;
         ts_q4k_scale_min(raw, (int)j, &s, &m);
@@ -88,10 +65,9 @@ static void sub_scale(const struct lane *p, uint32_t j, int *scale, int *min) {
         *min = m;
         break;
     }
-    case TS_Q6_K: *scale = (int8_t)byte_of(p, 48 + j / 4, j % 4); break;
-    case TS_IQ4_XS: {
-        const uint8_t *h = p->head + 32 + 2 * p->row;
-        int low = byte_of(p, 32, j / 2) >> 4 * (j % 2) & 15, high = (h[0] | h[1] << 8) >> 2 * j & 3;
+    case TS_SUB_INT8: *scale = (int8_t)byte_of(p, first + j / 4, j % 4); break;
+    case TS_SUB_IQ4: {
+        int low = byte_of(p, first, j / 2) >> 4 * (j % 2) & 15, high = second(p) >> 2 * j & 3;
         *scale = (low | high << 4) - 32;
         break;
     }
@@ -99,41 +75,37 @@ static void sub_scale(const struct lane *p, uint32_t j, int *scale, int *min) {
     }
 }
 
-static uint32_t sub_block(ts_dtype type) {
-    return type == TS_Q2_K || type == TS_Q3_K || type == TS_Q6_K ? 16 : 32;
-}
-
 static float dot_row(const ts_qmat *w, uint32_t row, const ts_qact *x, uint32_t first, uint32_t width, uint32_t col) {
-    ts_pack_info info = ts_pack_info_of(w->type);
+    const ts_wtype *t = ts_wtype_of(w->type);
+    const size_t head_bytes = (size_t)ts_wtype_head_bytes(t), main_bytes = 64 * (size_t)ts_wtype_main_words(t);
     const uint8_t *group = w->data + (row / TS_GROUP_ROWS) * w->group_bytes;
-    const bool small = info.block == 32;
+    const bool small = t->block == 32;
     const int8_t *q = (small ? x->q32 : x->q256) + (size_t)first * w->n_cols;
     const float *dx = (small ? x->d32 : x->d256) + (size_t)first * w->n_block;
+    const uint32_t sub = small ? 32 : t->sub_block;
     float acc = 0;
     for (uint32_t b = 0; b < w->n_block; b++) {
-        struct lane p = {.type = w->type,
-                         .head = group + (size_t)b * info.head_bytes,
-                         .main = group + w->head_stride + (size_t)b * info.main_words * 64,
+        struct lane p = {.type = t,
+                         .head = group + b * head_bytes,
+                         .main = group + w->head_stride + b * main_bytes,
                          .row = row % TS_GROUP_ROWS};
-        float d = w->type == TS_MXFP4 ? ts_mxfp4_scale(p.head[p.row]) : head_f16(&p, 0);
         float dxb = dx[(size_t)b * width + col];
-        int32_t isum = 0, msum = 0, sub = small ? 32 : (int32_t)sub_block(w->type);
-        for (int32_t j = 0; j < info.block / sub; j++) {
-            int32_t dot = 0, sum = 0, scale = 1, min = 0;
-            for (int32_t i = 0; i < sub; i++) {
-                uint32_t k = (uint32_t)(j * sub + i), at = b * info.block + k;
+        int32_t isum = 0, msum = 0;
+        for (uint32_t j = 0; j < t->block / sub; j++) {
+            int32_t dot = 0, sum = 0, by = 1, min = 1;
+            for (uint32_t k = j * sub; k < (j + 1) * sub; k++) {
+                uint32_t at = b * t->block + k;
                 int v = q[((size_t)(at / 4) * width + col) * 4 + at % 4];
                 dot += weight(&p, k) * v;
                 sum += v;
             }
-            if (!small) sub_scale(&p, (uint32_t)j, &scale, &min);
-            isum += scale * dot;
-            msum += (small ? 1 : min) * sum;
+            if (!small) sub_scale(&p, j, &by, &min);
+            isum += by * dot;
+            msum += min * sum;
         }
-        acc = fmaf((float)isum * dxb, d, acc);
-        if (w->type == TS_Q4_1 || w->type == TS_Q5_1) acc = fmaf((float)msum * dxb, head_f16(&p, 1), acc);
-        if (w->type == TS_Q2_K || w->type == TS_Q4_K || w->type == TS_Q5_K)
-            acc = fmaf(-((float)msum * dxb), head_f16(&p, 1), acc);
+        acc = fmaf((float)isum * dxb, scale_of(&p), acc);
+        if (t->second == TS_SECOND_PLUS) acc = fmaf((float)msum * dxb, ts_f16_to_f32(second(&p)), acc);
+        if (t->second == TS_SECOND_MINUS) acc = fmaf(-((float)msum * dxb), ts_f16_to_f32(second(&p)), acc);
     }
     return acc;
 }
@@ -148,8 +120,8 @@ static TS_GEMM_Q(gemm_q) {
     }
 }
 
-/* The activation integers and scale of one block; returns through q. */
-static float quant_block(const float *x, uint32_t n, int8_t *q) {
+/* The integers of one block, and the sums of every 16 of them. Returns the scale. */
+static float quant_block(const float *x, uint32_t n, int8_t *q, int32_t *sum16) {
     float amax = 0;
     for (uint32_t i = 0; i < n; i++)
         if (fabsf(x[i]) > amax) amax = fabsf(x[i]); /* a NaN compares false */
@@ -161,56 +133,34 @@ static float quant_block(const float *x, uint32_t n, int8_t *q) {
         if (v > 127) v = 127;
         if (v < -127) v = -127;
         q[i] = (int8_t)rintf(v);
+        sum16[i / 16] = (i % 16 ? sum16[i / 16] : 0) + q[i];
     }
     return amax / 127.0f;
 }
 
 static TS_QUANT(quant32) {
-    uint32_t first, width, n_block = K / 32;
-    ts_tok_block(n_tok, t, &first, &width);
-    uint32_t col = t - first;
-    for (uint32_t b = 0; b < n_block; b++) {
+    const ts_tok_place at = ts_tok_place_of(n_tok, t);
+    for (uint32_t b = 0; b < K / 32; b++) {
         int8_t q[32];
-        int32_t sum = 0;
-        float d = quant_block(x + 32 * (size_t)b, 32, q);
-        for (uint32_t i = 0; i < 32; i++) {
-            out->q32[(size_t)first * K + ((size_t)(8 * b + i / 4) * width + col) * 4 + i % 4] = q[i];
-            sum += q[i];
-        }
-        size_t at = (size_t)first * n_block + (size_t)b * width + col;
-        out->d32[at] = d;
-        out->s32[at] = (float)sum * d;
-        out->off8[at] = -8 * sum;
-        out->off16[at] = -16 * sum;
-        out->off128[at] = -128 * sum;
+        int32_t sum16[2];
+        float d = quant_block(x + 32 * (size_t)b, 32, q, sum16);
+        ts_qact_put32(out, K, at, b, q, sum16, d);
     }
 }
 
 static TS_QUANT(quant256) {
-    uint32_t first, width, n_block = K / 256;
-    ts_tok_block(n_tok, t, &first, &width);
-    uint32_t col = t - first;
-    for (uint32_t b = 0; b < n_block; b++) {
+    const ts_tok_place at = ts_tok_place_of(n_tok, t);
+    for (uint32_t b = 0; b < K / 256; b++) {
         int8_t q[256];
-        int sum16[16] = {0}, sum32[8] = {0};
-        float d = quant_block(x + 256 * (size_t)b, 256, q);
-        for (uint32_t i = 0; i < 256; i++) {
-            out->q256[(size_t)first * K + ((size_t)(64 * b + i / 4) * width + col) * 4 + i % 4] = q[i];
-            sum16[i / 16] += q[i];
-            sum32[i / 32] += q[i];
-        }
-        out->d256[(size_t)first * n_block + (size_t)b * width + col] = d;
-        uint32_t *sums = out->sums256 + ((size_t)first * n_block + (size_t)b * width) * 12 + col;
-        for (int w = 0; w < 12; w++) { /* pairs (0,2) and (1,3) of every four sums */
-            const int *s = w < 4 ? sum32 + w / 2 * 4 + w % 2 : sum16 + (w - 4) / 2 * 4 + w % 2;
-            sums[(size_t)w * width] = (uint32_t)(uint16_t)s[0] | (uint32_t)(uint16_t)s[2] << 16;
-        }
+        int32_t sum16[16];
+        float d = quant_block(x + 256 * (size_t)b, 256, q, sum16);
+        ts_qact_put256(out, K, at, b, q, sum16, d);
     }
 }
 
 void ts_kern_init_ref_q(ts_kern *k) {
     for (int type = 0; type < TS_DTYPES; type++)
-        if (ts_pack_info_of((ts_dtype)type).block) k->gemm_q[type] = gemm_q;
+        if (ts_act_block((ts_dtype)type)) k->gemm_q[type] = gemm_q;
     k->quant32 = quant32;
     k->quant256 = quant256;
 }

@@ -3,10 +3,10 @@
 #define TS_KERN_X86_V16_AVX2_H
 
 #include "kern/fmath.h"
+#include "kern/simd/inline.h"
 
 #include <immintrin.h>
 
-#define INL static inline __attribute__((always_inline))
 /* register blocking of the templates: rows x tokens of a float GEMM, queries x vectors of attention */
 enum { TILE_ROWS = 2, TILE_TOKS = 2, TILE_QUERIES = 1, TILE_DIMS = 4 };
 
@@ -21,6 +21,7 @@ V16_EACH2(v16_sub, _mm256_sub_ps)
 V16_EACH2(v16_mul, _mm256_mul_ps)
 V16_EACH2(v16_div, _mm256_div_ps)
 V16_EACH2(v16_max, _mm256_max_ps) /* (x, acc): acc where x is NaN */
+V16_EACH2(v16_min, _mm256_min_ps)
 #undef V16_EACH2
 INL v16 v16_fma(v16 a, v16 b, v16 c) {
     return (v16){_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
@@ -65,6 +66,34 @@ INL v16 v16_from_bf16_n(const uint16_t *p, uint32_t n) {
 INL void v16_to_f16(uint16_t *p, v16 x) {
     _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(x.lo, 0));
     _mm_storeu_si128((__m128i *)(p + 8), _mm256_cvtps_ph(x.hi, 0));
+}
+
+INL v16 v16_abs(v16 x) {
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    return (v16){_mm256_andnot_ps(sign, x.lo), _mm256_andnot_ps(sign, x.hi)};
+}
+/* v, but `limit` with the sign of x where x is infinite */
+INL __m256 v8_or_inf_(__m256 v, __m256 x, float limit) {
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    const __m256 inf = _mm256_cmp_ps(_mm256_andnot_ps(sign, x), _mm256_set1_ps(INFINITY), _CMP_EQ_OQ);
+    return _mm256_blendv_ps(v, _mm256_or_ps(_mm256_and_ps(x, sign), _mm256_set1_ps(limit)), inf);
+}
+INL v16 v16_or_inf(v16 v, v16 x, float limit) {
+    return (v16){v8_or_inf_(v.lo, x.lo, limit), v8_or_inf_(v.hi, x.hi, limit)};
+}
+INL v16 v16_nan_to_zero(v16 v) {
+    return (v16){_mm256_and_ps(v.lo, _mm256_cmp_ps(v.lo, v.lo, _CMP_ORD_Q)),
+                 _mm256_and_ps(v.hi, _mm256_cmp_ps(v.hi, v.hi, _CMP_ORD_Q))};
+}
+/* To nearest even; |x| below 128. Returns their sum. */
+INL int32_t v16_to_i8(int8_t *p, v16 x) {
+    __m256i h = _mm256_packs_epi32(_mm256_cvtps_epi32(x.lo), _mm256_cvtps_epi32(x.hi));
+    h = _mm256_permute4x64_epi64(h, 0xd8);
+    const __m128i v = _mm_packs_epi16(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
+    _mm_storeu_si128((__m128i *)p, v);
+    __m128i s = _mm_madd_epi16(_mm_maddubs_epi16(_mm_set1_epi8(1), v), _mm_set1_epi16(1));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, _MM_SHUFFLE(1, 0, 3, 2)));
+    return _mm_cvtsi128_si32(s) + _mm_extract_epi32(s, 1);
 }
 
 /* The fixed tree over lanes: (8, 4, 2, 1). */

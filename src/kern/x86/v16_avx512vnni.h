@@ -3,10 +3,10 @@
 #define TS_KERN_X86_V16_AVX512VNNI_H
 
 #include "kern/fmath.h"
+#include "kern/simd/inline.h"
 
 #include <immintrin.h>
 
-#define INL static inline __attribute__((always_inline))
 /* register blocking of the templates: rows x tokens of a float GEMM, queries x vectors of attention */
 enum { TILE_ROWS = 4, TILE_TOKS = 4, TILE_QUERIES = 4, TILE_DIMS = 4 };
 
@@ -25,6 +25,21 @@ INL v16 v16_mul(v16 a, v16 b) { return _mm512_mul_ps(a, b); }
 INL v16 v16_div(v16 a, v16 b) { return _mm512_div_ps(a, b); }
 INL v16 v16_fma(v16 a, v16 b, v16 c) { return _mm512_fmadd_ps(a, b, c); }
 INL v16 v16_max(v16 x, v16 acc) { return _mm512_max_ps(x, acc); } /* acc where x is NaN */
+INL v16 v16_min(v16 a, v16 b) { return _mm512_min_ps(a, b); }
+INL v16 v16_abs(v16 x) { return _mm512_abs_ps(x); }
+/* v, but `limit` with the sign of x where x is infinite */
+INL v16 v16_or_inf(v16 v, v16 x, float limit) {
+    return _mm512_mask_or_ps(v, _mm512_fpclass_ps_mask(x, 0x18), _mm512_and_ps(x, v16_set1(-0.0f)), v16_set1(limit));
+}
+INL v16 v16_nan_to_zero(v16 v) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(v, v, _CMP_ORD_Q), v); }
+/* To nearest even; |x| below 128. Returns their sum. */
+INL int32_t v16_to_i8(int8_t *p, v16 x) {
+    const __m128i v = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x));
+    _mm_storeu_si128((__m128i *)p, v);
+    __m128i s = _mm_dpbusd_epi32(_mm_setzero_si128(), _mm_set1_epi8(1), v);
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, _MM_SHUFFLE(1, 0, 3, 2)));
+    return _mm_cvtsi128_si32(s) + _mm_extract_epi32(s, 1);
+}
 
 INL v16 v16_from_f16(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
 INL v16 v16_from_f16_n(const uint16_t *p, uint32_t n) {

@@ -1,0 +1,93 @@
+/* wtype.h - what a quantised weight type is, as data: how its blocks look in the file, which bits of them are an
+ * element, and how the blocks' scales stand. Depends on: dtype.h.
+ *
+ * One row a type, in wtype.def; packing, kernels, checks, devices, random models and tests ask the row. The value of an
+ * element is
+ *     d * sub-scale * (bits - 2^offset)       or d * sub-scale * values[bits],
+ * plus the block's minimum (Q4_1, Q5_1) or minus dmin * the sub-block's minimum (Q2_K, Q4_K, Q5_K). The same in words
+ * of C is src/format/quant.c, written apart from this table so that one can be held against the other. */
+#ifndef TS_FORMAT_WTYPE_H
+#define TS_FORMAT_WTYPE_H
+
+#include "format/dtype.h"
+
+/* The block's scale d. */
+typedef enum ts_wscale {
+    TS_SCALE_F16,
+    TS_SCALE_E8, /* a byte e: 2^(e-128) */
+} ts_wscale;
+
+/* What the second 16-bit field of a block is. */
+typedef enum ts_wsecond {
+    TS_SECOND_NONE,
+    TS_SECOND_PLUS,  /* f16: the minimum, added to every element */
+    TS_SECOND_MINUS, /* f16: dmin; dmin times the sub-block's minimum is taken off every element */
+    TS_SECOND_BITS,  /* bits of the sub-scales */
+} ts_wsecond;
+
+/* How the sub-scales of a 256-element block are packed; ts_wtype.sub_word is the first of their words. */
+typedef enum ts_wsub {
+    TS_SUB_NONE,
+    TS_SUB_NIBBLES, /* 4 words: byte j has scale j in its low nibble, minimum j in the high one */
+    TS_SUB_Q3,      /* 3 words: ts_q3k_scales */
+    TS_SUB_K4,      /* 3 words: ts_q4k_scale_min */
+    TS_SUB_INT8,    /* 4 words: byte j is scale j */
+    TS_SUB_IQ4,     /* 1 word and the second field: ts_iq4xs_scale */
+} ts_wsub;
+
+/* How a piece of a file block is laid out for the kernels. */
+typedef enum ts_wpiece_as {
+    TS_AS_IS,
+    TS_AS_UNSIGNED, /* signed bytes, 128 added */
+    TS_AS_COLUMNS,  /* one word of 32 bits: bit 4 g + i becomes bit g of byte i */
+} ts_wpiece_as;
+
+typedef struct ts_wpiece {
+    uint8_t at, words; /* offset in the file's block; 4-byte words, 0: no piece */
+    ts_wpiece_as as;
+} ts_wpiece;
+
+/* Some bits of an element. Elements come in chunks of 32, a chunk in groups of 4 that lie in the bytes of one word:
+ * the bits of group g of chunk c are, of the pieces' word ts_wbits_word(c) + g % span, the bytes
+ * >> ts_wbits_shift(c, g) (negative: to the left) & mask. mask 0: there are none. */
+typedef struct ts_wbits {
+    uint8_t mask;
+    uint8_t span, step;   /* every `span` groups begin again at the same word, `step` bits higher */
+    uint8_t word;         /* the first one; (c & by[i].mask) * by[i].step are added to it */
+    int8_t shift;         /* likewise, with by[2] */
+    struct {
+        uint8_t mask, step;
+    } by[3];
+} ts_wbits;
+
+static inline int ts_wbits_word(const ts_wbits *f, int c) {
+    return f->word + (c & f->by[0].mask) * f->by[0].step + (c & f->by[1].mask) * f->by[1].step;
+}
+static inline int ts_wbits_shift(const ts_wbits *f, int c, int g) {
+    return f->shift + (c & f->by[2].mask) * f->by[2].step + g / f->span * f->step;
+}
+
+typedef struct ts_wtype {
+    uint16_t block; /* elements: 32 or 256, also of an activation's block; 0: not a quantised type */
+    uint8_t d_at;   /* offset of d in the file's block */
+    uint8_t second_at;
+    ts_wscale scale;
+    ts_wsecond second;
+    ts_wpiece piece[3];    /* the rest of the block, in the order that the kernels have it */
+    ts_wbits low, high;    /* an element is the bits of both */
+    uint8_t offset;        /* elements are their bits less 2^offset; 0: they are unsigned */
+    const int8_t *values;  /* or the values of all 16 bit patterns, all above -2^offset */
+    ts_wsub sub;
+    uint8_t sub_block, sub_word;
+    float spread, mean; /* deviation of an element from random bits, in units of d; its mean, if the minimum cures it */
+} ts_wtype;
+
+/* Never NULL; block 0 for a type that is not quantised. */
+const ts_wtype *ts_wtype_of(ts_dtype type);
+
+/* Is the second field a number, which a block's meaning depends on? */
+static inline bool ts_wtype_has_min(const ts_wtype *t) {
+    return t->second == TS_SECOND_PLUS || t->second == TS_SECOND_MINUS;
+}
+
+#endif

@@ -1,0 +1,18 @@
+/* inline.h - how the kernels' templates make straight code. Depends on: nothing.
+ *
+ * Loops over tokens and words have constant bounds and must become straight code, or the registers become memory. */
+#ifndef TS_KERN_SIMD_INLINE_H
+#define TS_KERN_SIMD_INLINE_H
+
+#define INL static inline __attribute__((always_inline))
+#if defined(__clang__)
+#    define UNROLL    _Pragma("clang loop unroll(full)")
+#    define NO_UNROLL _Pragma("clang loop unroll(disable)")
+#else
+#    define UNROLL    _Pragma("GCC unroll 16")
+#    define NO_UNROLL _Pragma("GCC unroll 1")
+#endif
+/* What p points at is in memory here, not in registers. */
+#define IN_MEMORY(p) __asm__ volatile("" : : "r"(p) : "memory")
+
+#endif
