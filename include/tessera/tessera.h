@@ -73,13 +73,15 @@ typedef bool ts_progress_fn(void *ud, uint64_t done, uint64_t all);
  * TS_E_CANCELLED. */
 typedef bool ts_stop_fn(void *ud);
 
-/* A device can take the first weights of the next operation while the host still works on its input. Results are the
- * same. AUTO: a simulated NPU does; a real one does not until a chip has shown that it works, and where another
- * program uses it. */
-typedef enum ts_prefetch { TS_PREFETCH_AUTO, TS_PREFETCH_ON, TS_PREFETCH_OFF } ts_prefetch;
-
 typedef struct ts_engine_opts { /* zero-initialise: every 0 or NULL means the default */
-    /* "cpu" (default); "npu": linear layers on this machine's XDNA1 NPU; "npu-sim": on a simulated one */
+    /* "cpu" (default); "npu": linear layers on this machine's XDNA1 NPU; "npu-sim": on a simulated one. Options stand
+     * behind a colon with commas between, "npu-sim:seed=3,no-prefetch":
+     *   allow-cpu-ops  linear layers that the device cannot take run on the CPU; else they are refused by name
+     *   prefetch=WHEN  on, off, auto: may it take the first weights of the next operation while the host still works on
+     *                  its input? Results are the same. auto: a simulated NPU does; a real one does not until a chip
+     *                  has shown that it works, and where another program uses it. no-prefetch: off
+     *   rows=N%        it has N of a hundred rows of every linear layer, the CPU has the others; for tests
+     *   seed=N         npu-sim: shakes the latencies of the array and makes it strict, for tests; 0: nominal */
     const char *device;
     int n_threads;            /* default: all processors this process may use */
     ts_progress_fn *progress; /* while loading, in bytes */
@@ -87,19 +89,18 @@ typedef struct ts_engine_opts { /* zero-initialise: every 0 or NULL means the de
     /* while the NPU has no room for this program, up to 3 s, or a command of it does not end, up to 70 s */
     ts_stop_fn *stop;
     void *stop_ud;
-    /* linear layers that the device cannot take run on the CPU; otherwise they are refused by name */
-    bool allow_cpu_ops;
     bool ledger;              /* keep account: ts_engine_ledger */
     bool ledger_check;        /* and compute everything that a device computes on the CPU too, and compare */
     /* how text is split into words, for files that do not say: "llama-bpe", "qwen2", "gpt-2", ... */
     const char *pre;
-    ts_prefetch prefetch;     /* may a device take weights before their input is there? */
-    /* npu-sim: shakes the latencies of the simulated array and makes it strict, for tests; 0: nominal */
-    uint64_t sim_seed;
 } ts_engine_opts;
 
+/* Is `device` something that ts_engine_opts.device can be? TS_E_INVAL: no, naming what there is. */
+TS_NODISCARD ts_status ts_device_check(const char *device, ts_err *err);
+
 /* Load the model file at `path` (GGUF; any part of a split model). Errors: TS_E_IO, TS_E_FORMAT, TS_E_UNSUPP,
- * TS_E_NOMEM, TS_E_INVAL (unknown device, bad TESSERA_CPU), TS_E_DEVICE (no NPU, or it refuses, with what to do).
+ * TS_E_NOMEM, TS_E_INVAL (unknown device or option of one, bad TESSERA_CPU), TS_E_DEVICE (no NPU, or it refuses, with
+ * what to do).
  * The file must stay as it is until the engine is closed: parts of it are read when they are needed. Where it has
  * been written to, a session's next call is TS_E_IO; reading a part that has been cut off raises SIGBUS, which is
  * for the program to handle. Replacing the file by another of its name, or removing it, does no harm. */
@@ -137,6 +138,7 @@ void ts_engine_info(const ts_engine *e, ts_model_info *out);
 typedef struct ts_ledger_row {
     char op[72], types[40], device[12];
     bool linear;                /* a linear layer; else a step of the host: norm, rope, attention, ... */
+    uint32_t rows, rows_all;    /* linear: rows of its matrices that ran there, and all that they have */
     ts_evidence evidence;       /* of device_ns and cycles */
     uint64_t calls, tokens;     /* of the operation; tokens in all of them */
     uint64_t commands;          /* given to the device */

@@ -238,13 +238,12 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     ts_buf file = {0};
     ts_engine *e = NULL;
     ts_kv_type kv;
-    ts_prefetch prefetch;
     int code = cli_parse(cmd, opts, argc, argv, &rest);
     if (code == CLI_OK) code = cli_take_plain(cmd, CLI_PLAIN_MODEL, &rest, &a.model.path, NULL, NULL);
     if (code == CLI_OK && a.model.path && a.shape)
         code = cli_usage_error(cmd, "give -m FILE or --shape NAME, not both");
     if (code == CLI_OK) code = cli_kv_type(cmd, &a.model, &kv);
-    if (code == CLI_OK) code = cli_prefetch(cmd, &a.model, &prefetch);
+    if (code == CLI_OK) code = cli_device(cmd, &a.model);
     if (code == CLI_OK && a.type && !a.shape)
         code = cli_usage_error(cmd, "--type is for --shape: a file has its own types");
     if (code == CLI_OK && a.model.pre && a.shape)

@@ -5,6 +5,7 @@
 #include "cli/output.h"
 #include "cli/progress.h"
 
+#include "device/dev_npu.h"
 #include "npu/ladder.h"
 #include "sim/simnode.h"
 #include "xdna/host.h"
@@ -176,7 +177,7 @@ static int run(const cli_command *self, int argc, char **argv) {
     cli_list rest = {0};
     const cli_opt opts[] = {
         {CLI_STR, 0, "device", "NAME", &device, 0, 0,
-         "npu (default): the NPU of this machine; npu-sim: the simulated one", .values = "npu npu-sim"},
+         "npu (default): the NPU of this machine; npu-sim: the simulated one", .values = "npu npu-sim", .behind = ":+"},
         {CLI_INT, 0, "to", "N", &to, 1, TS_LADDER_RUNGS,
          "the last rung to climb (default: all); 1 only asks the driver"},
         {CLI_STR, 0, "log", "FILE", &log_path, 0, 0, "write the report here too (default: npu-selftest.log)",
@@ -189,7 +190,17 @@ static int run(const cli_command *self, int argc, char **argv) {
     };
     int code = cli_parse(self, opts, argc, argv, &rest);
     if (code == CLI_OK && rest.n) code = cli_usage_error(self, "unexpected argument \"%s\"", rest.item[0]);
-    bool simulated = !strcmp(device, "npu-sim");
+    ts_device_plan devices = {0};
+    ts_err err = {.msg = ""};
+    if (code == CLI_OK && ts_device_parse(&devices, device, ts_devices, &err) != TS_OK)
+        code = cli_usage_error(self, "%s", err.msg);
+    if (code == CLI_OK && (devices.n != 1 || devices.use[0].percent != 100 || devices.allow_cpu_ops))
+        code = cli_usage_error(self, "--device: here it is npu, npu-sim or npu-sim:seed=N");
+    ts_npu_options o_npu = {0};
+    if (code == CLI_OK) o_npu = ts_npu_options_of(&devices.use[0]);
+    const bool simulated = o_npu.simulated;
+    if (o_npu.prefetch != TS_PREFETCH_AUTO) code = cli_usage_error(self, "--device: nothing is prefetched here");
+    if (!seed) seed = (long)o_npu.seed;
     if (code == CLI_OK && simulated && node)
         code = cli_usage_error(self, "--node is of a real NPU and does not go with --device npu-sim");
     if (code == CLI_OK && !simulated && seed) code = cli_usage_error(self, "--sim-seed is for --device npu-sim");
@@ -197,7 +208,6 @@ static int run(const cli_command *self, int argc, char **argv) {
     if (code) return code == -1 ? CLI_OK : code;
 
     ts_npu_host h;
-    ts_err err = {.msg = ""};
     char found[64] = "";
     ts_status there = TS_OK;
     ts_npu_host_probe(&h, "");
@@ -245,7 +255,8 @@ static int run(const cli_command *self, int argc, char **argv) {
     ts_simnode_free(sim);
     const int lost = close_log(&r, log_path);
     if (json)
-        code = print_json(&res, device, lost ? NULL : log_path, &h, ts_ladder_evidence(&o), s != TS_OK ? &err : NULL);
+        code = print_json(&res, devices.use[0].device->name, lost ? NULL : log_path, &h, ts_ladder_evidence(&o),
+                          s != TS_OK ? &err : NULL);
     else if (!lost) printf("written to %s\n", log_path);
     if (s != TS_OK) code = cli_fail(&err);
     if (lost) return cannot_write(log_path, lost);

@@ -32,22 +32,44 @@ int cli_kv_type(const cli_command *cmd, cli_model *m, ts_kv_type *out) {
     return CLI_OK;
 }
 
-/* -1: no such word, -2: the two options contradict each other */
-static int prefetch_of(const cli_model *m) {
-    static const char *const words[] = {
-        [TS_PREFETCH_AUTO] = "auto", [TS_PREFETCH_ON] = "on", [TS_PREFETCH_OFF] = "off"};
-    if (!m->prefetch) return m->no_prefetch ? TS_PREFETCH_OFF : TS_PREFETCH_AUTO;
-    for (int i = 0; i < 3; i++)
-        if (!strcmp(m->prefetch, words[i])) return m->no_prefetch && i != TS_PREFETCH_OFF ? -2 : i;
-    return -1;
+static bool on_cpu(const cli_model *m) {
+    return !m->device || !strcmp(m->device, "cpu");
 }
 
-int cli_prefetch(const cli_command *cmd, const cli_model *m, ts_prefetch *out) {
-    const int p = prefetch_of(m);
-    if (p == -1) return cli_usage_error(cmd, "--prefetch %s: use auto, on or off", m->prefetch);
-    if (p == -2) return cli_usage_error(cmd, "give --prefetch %s or --no-prefetch, not both", m->prefetch);
-    *out = (ts_prefetch)p;
-    return CLI_OK;
+/* --sim-seed is about the simulated NPU: the last device, where there are several, to which options are added. */
+static bool takes_seed(const cli_model *m) {
+    const char *last = m->device ? strrchr(m->device, '+') : NULL;
+    last = last ? last + 1 : m->device;
+    return last && !strncmp(last, "npu-sim", 7);
+}
+
+/* The options that are about the device are spellings of its text. */
+static bool device_text(cli_model *m) {
+    const char *const dev = on_cpu(m) ? "cpu" : m->device, *last = strrchr(dev, '+');
+    size_t cap = sizeof m->device_text, n = (size_t)snprintf(m->device_text, cap, "%s", dev);
+    char seed[40], prefetch[40];
+    snprintf(seed, sizeof seed, "seed=%ld", m->sim_seed);
+    snprintf(prefetch, sizeof prefetch, "prefetch=%s", m->prefetch ? m->prefetch : "");
+    const struct {
+        bool said;
+        const char *text;
+    } more[] = {{m->allow_cpu_ops, "allow-cpu-ops"}, {m->prefetch != NULL, prefetch}, {m->no_prefetch, "no-prefetch"},
+                {m->sim_seed && takes_seed(m), seed}};
+    char sep = strchr(last ? last : dev, ':') ? ',' : ':';
+    for (size_t i = 0; i < sizeof more / sizeof *more && n < cap; i++) {
+        if (on_cpu(m) || !more[i].said) continue;
+        n += (size_t)snprintf(m->device_text + n, cap - n, "%c%s", sep, more[i].text);
+        sep = ',';
+    }
+    return n < cap;
+}
+
+int cli_device(const cli_command *cmd, cli_model *m) {
+    ts_err err;
+    if (m->prefetch && m->no_prefetch && strcmp(m->prefetch, "off") != 0)
+        return cli_usage_error(cmd, "give --prefetch %s or --no-prefetch, not both", m->prefetch);
+    if (!device_text(m)) return cli_usage_error(cmd, "--device is longer than %zu characters", sizeof m->device_text);
+    return ts_device_check(m->device_text, &err) == TS_OK ? CLI_OK : cli_usage_error(cmd, "%s", err.msg);
 }
 
 void cli_warn_threads(long n) {
@@ -58,23 +80,21 @@ void cli_warn_threads(long n) {
 
 /* Options that change nothing on this device. */
 static void warn_idle(const cli_model *m) {
-    const bool npu = m->device && strcmp(m->device, "cpu") != 0;
-    const char *name = npu                ? NULL
+    const char *name = !on_cpu(m)         ? NULL
                        : m->allow_cpu_ops ? "--allow-cpu-ops"
                        : m->no_prefetch   ? "--no-prefetch"
                        : m->prefetch      ? "--prefetch"
                                           : NULL;
     if (name)
         fprintf(stderr, "tessera: %s is about the NPU: without --device npu or npu-sim it changes nothing\n", name);
-    if (m->sim_seed && !(npu && !strcmp(m->device, "npu-sim")))
+    if (m->sim_seed && !takes_seed(m))
         fprintf(stderr,
                 "tessera: --sim-seed is about the simulated NPU: without --device npu-sim it changes nothing\n");
 }
 
 int cli_check_model(const cli_command *cmd, cli_model *m) {
     ts_kv_type kv;
-    ts_prefetch prefetch;
-    int code = cli_prefetch(cmd, m, &prefetch);
+    int code = cli_device(cmd, m);
     if (code) return code;
     if (!m->path) m->path = cli_default_model(&m->bundled);
     if (!m->path) return cli_usage_error(cmd, "which model? Give one with -m FILE");
@@ -83,15 +103,12 @@ int cli_check_model(const cli_command *cmd, cli_model *m) {
 }
 
 ts_engine_opts cli_engine_opts(const cli_model *m) {
-    return (ts_engine_opts){.device = m->device,
+    return (ts_engine_opts){.device = m->device_text, /* cli_device has made it */
                             .pre = m->pre,
                             .n_threads = (int)m->threads,
                             .stop = cli_interrupt_stop,
-                            .allow_cpu_ops = m->allow_cpu_ops,
                             .ledger = m->ledger,
-                            .ledger_check = m->ledger_check,
-                            .prefetch = (ts_prefetch)prefetch_of(m), /* cli_check_model has looked at it */
-                            .sim_seed = (uint64_t)m->sim_seed};
+                            .ledger_check = m->ledger_check};
 }
 
 int cli_report_ledger(const cli_model *m, const ts_engine *e, bool print) {

@@ -8,6 +8,7 @@
 #include "tessera/tessera.h"
 
 typedef struct cli_model {
+    char device_text[200]; /* --device with what other options say about it: see cli_device */
     const char *path, *device, *kv, *kv_keys, *kv_values, *pre;
     bool quiet;   /* no notices */
     bool bundled; /* path is the model that comes with Tessera, since none was given */
@@ -28,8 +29,9 @@ typedef struct cli_model {
          .values = "f16 f32"}
 #define CLI_DEVICE_OPTS(m)                                                                                             \
     {CLI_STR, 0, "device", "NAME", &(m).device, 0, 0,                                                                  \
-     "where linear layers run: cpu (default), npu (XDNA1), npu-sim (the same programs on a simulated NPU)",            \
-     .also = "-dev", .values = "cpu npu npu-sim"},                                                                     \
+     "where linear layers run: cpu (default), npu (XDNA1), npu-sim (the same programs on a simulated NPU); with the "  \
+     "device's own options behind a colon: npu-sim:seed=3,no-prefetch",                                                \
+     .also = "-dev", .values = "cpu npu npu-sim", .behind = ":+"},                                                     \
         {CLI_FLAG, 0, "allow-cpu-ops", NULL, &(m).allow_cpu_ops, 0, 0,                                                 \
          "layers that the device cannot take run on the CPU"},                                                         \
         {CLI_FLAG, 0, "ledger", NULL, &(m).ledger, 0, 0, "a table of what ran where and what it cost"},                \
@@ -81,8 +83,8 @@ int cli_report_ledger(const cli_model *m, const ts_engine *e, bool print);
 int cli_open_engine(const cli_command *cmd, cli_model *m, ts_engine **out);
 /* A session with the context and KV type asked for. */
 int cli_open_session(const cli_command *cmd, cli_model *m, ts_engine *e, ts_session **out);
-/* What --prefetch and --no-prefetch say. */
-int cli_prefetch(const cli_command *cmd, const cli_model *m, ts_prefetch *out);
+/* Check what --device, --prefetch, --no-prefetch, --sim-seed and --allow-cpu-ops say together: m->device_text. */
+int cli_device(const cli_command *cmd, cli_model *m);
 /* The type that --kv, -ctk and -ctv agree on; m->kv is then its name. */
 int cli_kv_type(const cli_command *cmd, cli_model *m, ts_kv_type *out);
 

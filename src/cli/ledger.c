@@ -5,6 +5,7 @@
 #include "cli/term.h"
 #include "npu/gemv_dev.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* All rows; *n of them. Free with ts_free. NULL: out of memory. */
@@ -57,7 +58,9 @@ static const cli_column columns[] = {
 
 static void add_row(cli_table *t, const ts_ledger_row *r) {
     const bool device = strcmp(r->device, "cpu") != 0;
-    cli_table_add(t, "%s%s%s", r->op, *r->types ? " " : "", r->types);
+    char rows[40] = "";
+    if (r->rows != r->rows_all) snprintf(rows, sizeof rows, ", %u of %u rows", r->rows, r->rows_all);
+    cli_table_add(t, "%s%s%s%s", r->op, *r->types ? " " : "", r->types, rows);
     cli_table_add(t, "%s", r->device);
     cli_table_add(t, "%llu", (unsigned long long)r->calls);
     cli_table_add(t, "%llu", (unsigned long long)r->tokens);
@@ -149,10 +152,12 @@ bool cli_ledger_agrees(const ts_engine *e) {
 static bool json_row(const ts_ledger_row *r, ts_buf *out) {
     return ts_buf_printf(
                out,
-               "{\"operation\":\"%s\",\"types\":\"%s\",\"device\":\"%s\",\"linear\":%s,\"calls\":%llu,\"tokens\":%llu,"
+               "{\"operation\":\"%s\",\"types\":\"%s\",\"device\":\"%s\",\"linear\":%s,\"output_rows\":%u,"
+               "\"output_rows_all\":%u,\"calls\":%llu,\"tokens\":%llu,"
                "\"commands\":%llu,\"macs\":%llu,\"weight_bytes\":%llu,\"padding_bytes\":%llu,\"activation_bytes\":%llu,"
                "\"sum_bytes\":%llu,\"cycles\":%llu,\"time_ns\":%llu,\"host_ns\":%llu,\"bound_ns\":%llu,\"evidence\":\"%"
-               "s\"", r->op, r->types, r->device, r->linear ? "true" : "false", (unsigned long long)r->calls,
+               "s\"", r->op, r->types, r->device, r->linear ? "true" : "false", r->rows, r->rows_all,
+               (unsigned long long)r->calls,
                (unsigned long long)r->tokens, (unsigned long long)r->commands, (unsigned long long)r->macs,
                (unsigned long long)(r->weight_bytes - r->padding_bytes), (unsigned long long)r->padding_bytes,
                (unsigned long long)r->act_bytes, (unsigned long long)r->sum_bytes, (unsigned long long)r->cycles,

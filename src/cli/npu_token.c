@@ -6,7 +6,6 @@
 #include "cli/table.h"
 #include "cli/term.h"
 #include "device/dev_npu.h"
-#include "engine/accel.h"
 #include "model/shape.h"
 #include "npu/gemv_bench.h"
 
@@ -286,20 +285,20 @@ int cli_npu_token(const cli_command *cmd, const cli_model *m, const char *shape_
     ts_err err;
     plan p = {0};
     ts_npu npu = {0};
-    ts_prefetch prefetch;
-    const int code = cli_prefetch(cmd, m, &prefetch);
-    if (code) return code;
-    const bool sim = !strcmp(m->device, "npu-sim");
+    ts_device_plan devices;
+    ts_status s = ts_device_parse(&devices, m->device_text, ts_devices, &err);
+    if (s == TS_OK && (devices.n != 1 || devices.use[0].percent != 100))
+        return cli_usage_error(cmd, "with --shape on an NPU, --device is one device that has all rows");
+    ts_npu_options o = {0};
+    if (s == TS_OK) o = ts_npu_options_of(&devices.use[0]);
+    o.stop = (ts_npu_stop){cli_interrupt_stop, NULL};
+    const bool sim = o.simulated;
     const int n_threads = threads > 0 ? (int)threads : ts_cpu_count();
-    ts_status s = ts_accel_check_device(m->device, &err);
     if (s == TS_OK) s = ts_shape_find(&shape, shape_name, &err);
     if (s == TS_OK) s = ts_mix_find(&mix, type, &err);
     if (s == TS_OK) {
         make_plan(&p, shape, &mix);
-        s = run_plan(&p,
-                     &(ts_npu_options){.simulated = sim, .seed = (uint64_t)m->sim_seed, .prefetch = prefetch,
-                                       .stop = {cli_interrupt_stop, NULL}},
-                     n_threads, &npu, &err);
+        s = run_plan(&p, &o, n_threads, &npu, &err);
     }
     if (s == TS_OK) {
         /* a real device's times have it in them */

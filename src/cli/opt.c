@@ -120,7 +120,7 @@ static ts_status unknown_value(const cli_opt *o, const char *shown, const char *
 static bool is_known_value(const cli_opt *o, const char *value) {
     if (!o->values || *o->values == '@') return true;
     const char *list = o->values, *word;
-    size_t n, len = strlen(value);
+    size_t n, len = o->behind ? strcspn(value, o->behind) : strlen(value);
     while ((word = next_name(&list, &n)))
         if ((n == len && !memcmp(word, value, n)) || (n == 3 && !memcmp(word, "...", 3))) return true;
     return false;

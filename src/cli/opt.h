@@ -40,6 +40,7 @@ typedef struct cli_opt {
     const char
         *values; /* what the value can be, for shell completion: "@file", "@model" (a GGUF file), "@dir", or words with
                          * blanks between. CLI_STR takes no others, unless the last one is "..." */
+    const char *behind; /* a value may go on behind one of these characters, with what somebody else understands */
 } cli_opt;
 
 typedef struct cli_command {

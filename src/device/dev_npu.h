@@ -1,10 +1,13 @@
 /* dev_npu.h - the devices "npu" and "npu-sim": the runtime of npu/gemv_dev.h on this machine's NPU, or on a simulated
- * node that is made for it. Depends on: npu/gemv_dev.h, sim/simnode.h. */
+ * node that is made for it. Depends on: devices.h, npu/gemv_dev.h, sim/simnode.h. */
 #ifndef TS_DEVICE_DEV_NPU_H
 #define TS_DEVICE_DEV_NPU_H
 
+#include "device/devices.h"
 #include "npu/gemv_dev.h"
 #include "sim/simnode.h"
+
+extern const ts_device ts_device_npu, ts_device_npu_sim;
 
 typedef struct ts_npu_options { /* zero-initialise */
     bool simulated;
@@ -12,6 +15,9 @@ typedef struct ts_npu_options { /* zero-initialise */
     ts_prefetch prefetch;
     ts_npu_stop stop;
 } ts_npu_options;
+
+/* What was chosen: of one of the two devices above. */
+ts_npu_options ts_npu_options_of(const ts_device_choice *c);
 
 typedef struct ts_npu {
     ts_gemv_dev *gemv;

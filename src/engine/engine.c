@@ -8,14 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* One progress for all that is loaded: the CPU's part, then the devices'. */
 struct load_ud {
     ts_progress_fn *fn;
     void *ud;
+    uint64_t cpu, devices; /* bytes */
+    bool cpu_done;
 };
 
 static bool load_progress(void *ud, size_t done, size_t all) {
-    const struct load_ud *l = ud;
-    return l->fn(l->ud, done, all);
+    struct load_ud *l = ud;
+    if (!l->cpu_done) l->cpu = all;
+    return l->fn(l->ud, done + (l->cpu_done ? l->cpu : 0), l->cpu + l->devices);
 }
 
 /* Settings in the file that nobody here follows are not passed over in silence. */
@@ -25,20 +29,40 @@ static void warn_of_keys(const ts_engine *e) {
     if (n) ts_log(TS_LOG_WARN, "%.150s: metadata that is not followed: %s", ts_gguf_path(e->file), keys);
 }
 
+void ts_engine_listen(ts_engine *e, ts_listener *l) {
+    l->next = e->listener;
+    e->listener = l;
+}
+
+void ts_engine_unlisten(ts_engine *e, const ts_listener *l) {
+    ts_listener **at = &e->listener;
+    while (*at && *at != l) at = &(*at)->next;
+    if (*at) *at = l->next;
+}
+
 /* Everything behind e->file. */
-static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, ts_err *err) {
+static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, const ts_device_plan *plan, ts_err *err) {
     ts_cpu_level level;
     TS_TRY(ts_cpu_choose(&level, err));
     ts_kern_init(&e->kern, level);
     int n_threads = opts->n_threads ? opts->n_threads : ts_cpu_count();
     TS_TRY(ts_pool_new(&e->pool, n_threads, err));
-    struct load_ud ud = {opts->progress, opts->progress_ud};
+    struct load_ud ud = {.fn = opts->progress, .ud = opts->progress_ud};
     ts_load_progress progress = {.fn = opts->progress ? load_progress : NULL, .ud = &ud};
     TS_TRY(ts_model_describe(&e->model, e->file, err));
     TS_TRY(ts_kv_pool_new(&e->kv_pool, &e->model->c, err));
     warn_of_keys(e);
-    TS_TRY(ts_accel_open(&e->accel, opts, e->model, err)); /* before packing: it says what the CPU need not have */
+    if (opts->ledger || opts->ledger_check) {
+        TS_TRY(ts_accounts_new(&e->accounts, opts->ledger_check, err));
+        ts_engine_listen(e, ts_accounts_listener(e->accounts));
+    }
+    /* before packing: it says what the CPU need not have */
+    const ts_accel_options on = {
+        .plan = plan, .keep_all = opts->ledger_check, .stop = opts->stop, .stop_ud = opts->stop_ud};
+    TS_TRY(ts_accel_open(&e->accel, &on, e->model, err));
+    ud.devices = ts_accel_load_bytes(e->accel);
     TS_TRY(ts_model_pack(e->model, e->pool, progress, err));
+    ud.cpu_done = true;
     TS_TRY(ts_accel_load(e->accel, e->pool, progress, err));
     TS_TRY(ts_tokenizer_from_gguf(&e->tok, e->file, opts->pre, err));
     if ((uint32_t)ts_tokenizer_size(e->tok) > e->model->c.n_vocab)
@@ -49,17 +73,18 @@ static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, ts_err *er
 }
 
 /* From `path`, or from memory where `data` is not NULL. */
-static ts_status open_any(ts_engine **out, const char *path, const void *data, size_t len, const ts_engine_opts *opts,
-                          ts_err *err) {
+ts_status ts_engine_open_with(ts_engine **out, const char *path, const void *data, size_t len,
+                              const ts_engine_opts *opts, const ts_device *const *known, ts_err *err) {
     const ts_engine_opts none = {0};
+    ts_device_plan plan;
     if (!opts) opts = &none;
-    TS_TRY(ts_accel_check_device(opts->device, err));
+    TS_TRY(ts_device_parse(&plan, opts->device, known, err));
     uint64_t begin = ts_now_ns();
     ts_engine *e = ts_calloc(1, sizeof *e);
     if (!e) return ts_fail_nomem(err, "the engine", sizeof *e);
     ts_status s = data ? ts_gguf_open_mem(&e->file, (ts_span){.data = data, .len = len}, "(memory)", 0, err)
                        : ts_gguf_open(&e->file, path, err);
-    if (s == TS_OK) s = open_parts(e, opts, err);
+    if (s == TS_OK) s = open_parts(e, opts, &plan, err);
     if (s != TS_OK) {
         ts_engine_close(e);
         return s;
@@ -70,12 +95,17 @@ static ts_status open_any(ts_engine **out, const char *path, const void *data, s
 }
 
 ts_status ts_engine_open(ts_engine **out, const char *path, const ts_engine_opts *opts, ts_err *err) {
-    return open_any(out, path, NULL, 0, opts, err);
+    return ts_engine_open_with(out, path, NULL, 0, opts, ts_devices, err);
 }
 
 ts_status ts_engine_open_memory(ts_engine **out, const void *data, size_t len, const ts_engine_opts *opts,
                                 ts_err *err) {
-    return open_any(out, NULL, data, len, opts, err);
+    return ts_engine_open_with(out, NULL, data, len, opts, ts_devices, err);
+}
+
+ts_status ts_device_check(const char *device, ts_err *err) {
+    ts_device_plan plan;
+    return ts_device_parse(&plan, device, ts_devices, err);
 }
 
 ts_status ts_engine_use_threads(ts_engine *e, int n_threads, ts_err *err) {
@@ -92,6 +122,7 @@ void ts_engine_close(ts_engine *e) {
     ts_tokenizer_free(e->tok);
     ts_accel_close(e->accel);
     ts_kv_pool_free(e->kv_pool);
+    ts_accounts_free(e->accounts);
     ts_model_close(e->model);
     ts_pool_free(e->pool);
     ts_gguf_close(e->file);
@@ -100,7 +131,7 @@ void ts_engine_close(ts_engine *e) {
 
 void ts_engine_info(const ts_engine *e, ts_model_info *out) {
     const ts_model_config *c = &e->model->c;
-    const ts_npu_clock clock = ts_accel_clock(e->accel);
+    const ts_dev_clock clock = ts_accel_clock(e->accel);
     *out = (ts_model_info){
         .arch = c->arch,
         .name = c->name,
@@ -229,9 +260,9 @@ void ts_prompt_release(ts_prompt *p) {
 }
 
 size_t ts_engine_ledger(const ts_engine *e, ts_ledger_row *rows, size_t cap) {
-    return ts_accel_ledger(e->accel, rows, cap);
+    return ts_accounts_rows(e->accounts, rows, cap);
 }
 
 void ts_engine_ledger_reset(ts_engine *e) {
-    ts_accel_ledger_reset(e->accel);
+    ts_accounts_reset(e->accounts);
 }

@@ -4,6 +4,7 @@
 
 #include "base/pool.h"
 #include "engine/accel.h"
+#include "engine/accounts.h"
 #include "format/gguf.h"
 #include "model/pass.h"
 #include "tessera/tessera.h"
@@ -15,7 +16,9 @@ struct ts_engine {
     ts_kern kern;
     ts_model *model;
     ts_kv_pool *kv_pool; /* the pages of all sessions' KV caches */
-    ts_accel *accel; /* NULL: everything on the CPU, without a ledger */
+    ts_accel *accel;       /* NULL: everything on the CPU */
+    ts_accounts *accounts; /* NULL: no ledger is kept */
+    ts_listener *listener;  /* the first of them, borrowed but for the ledger's */
     ts_tokenizer *tok;
     ts_templates *templates;
     uint64_t load_ns;
@@ -26,8 +29,17 @@ struct ts_engine {
 enum { TS_PASS_TOKENS = 256, TS_PASS_TOKENS_DEVICE = 32 /* progress and Ctrl-C are asked for between layers */ };
 
 static inline ts_exec ts_engine_exec(const ts_engine *e) {
-    return (ts_exec){.pool = e->pool, .kern = &e->kern, .hook = ts_accel_hook(e->accel)};
+    return (ts_exec){.pool = e->pool, .kern = &e->kern, .runner = ts_accel_runner(e->accel), .listener = e->listener};
 }
+
+/* From now on `l` is told, too; it must last as long as the engine, or until it is taken out again. Not while a
+ * session computes. */
+void ts_engine_listen(ts_engine *e, ts_listener *l);
+void ts_engine_unlisten(ts_engine *e, const ts_listener *l);
+
+/* ts_engine_open (or ts_engine_open_memory, with `data`) where other devices are known than ts_devices: for tests. */
+TS_NODISCARD ts_status ts_engine_open_with(ts_engine **out, const char *path, const void *data, size_t len,
+                                           const ts_engine_opts *opts, const ts_device *const *known, ts_err *err);
 
 /* Use another number of threads from now on; there must be no session. For benchmarks. */
 TS_NODISCARD ts_status ts_engine_use_threads(ts_engine *e, int n_threads, ts_err *err);

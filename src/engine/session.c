@@ -35,7 +35,7 @@ ts_status ts_session_new(ts_session **out, ts_engine *e, const ts_session_opts *
     s->n_ctx = n_ctx;
     s->progress = opts->progress;
     s->progress_ud = opts->progress_ud;
-    uint32_t most = ts_accel_on_device(e->accel) ? TS_PASS_TOKENS_DEVICE : TS_PASS_TOKENS,
+    uint32_t most = e->accel ? TS_PASS_TOKENS_DEVICE : TS_PASS_TOKENS,
              max_tok = n_ctx < most ? n_ctx : most;
     ts_status st = ts_kv_init(&s->kv, e->kv_pool, n_ctx, opts->kv, err);
     if (st == TS_OK) st = ts_scratch_init(&s->scratch, e->model, max_tok, ts_pool_threads(e->pool), err);

@@ -1,4 +1,5 @@
 #include "model/linear.h"
+#include "base/clock.h"
 #include "format/quant.h"
 #include "model/finite.h"
 
@@ -15,7 +16,7 @@ ts_status ts_linear_init(ts_linear *l, const ts_gguf *file, const ts_tensor *t, 
     if (t->n_dims > 2 || t->dim[0] > UINT32_MAX || t->dim[1] > UINT32_MAX - TS_GROUP_ROWS)
         return ts_fail(err, TS_E_FORMAT, "%s: tensor %s is not a matrix", path, t->name);
     l->n_in = (uint32_t)t->dim[0];
-    l->n_out = (uint32_t)t->dim[1];
+    l->n_out = l->cpu_rows = (uint32_t)t->dim[1];
     l->row_bytes = ts_dtype_row_bytes(t->type, t->dim[0]);
     if (!l->row_bytes)
         return ts_fail(err, TS_E_FORMAT, "%s: tensor %s: rows of %u are not whole blocks of %s", path, t->name, l->n_in,
@@ -27,47 +28,90 @@ ts_status ts_linear_init(ts_linear *l, const ts_gguf *file, const ts_tensor *t, 
     return TS_OK;
 }
 
+void ts_linear_keep(ts_linear *l, uint32_t row0, uint32_t n_rows) {
+    assert(row0 % TS_GROUP_ROWS == 0 && row0 <= l->n_out && n_rows <= l->n_out - row0 && !l->q.data);
+    l->cpu_row0 = row0, l->cpu_rows = n_rows;
+    if (l->q.n_cols && !ts_qmat_init(&l->q, l->type, n_rows, l->n_in)) l->q = (ts_qmat){0}; /* no rows */
+}
+
+ts_linear ts_linear_part(const ts_linear *l, uint32_t row0, uint32_t n_rows) {
+    const uint32_t from = row0 - l->cpu_row0;
+    ts_linear p = *l;
+    assert(row0 >= l->cpu_row0 && from % TS_GROUP_ROWS == 0 && n_rows <= l->cpu_rows - from);
+    p.n_out = p.cpu_rows = n_rows, p.cpu_row0 = 0, p.home = NULL;
+    p.raw = (const char *)l->raw + row0 * l->row_bytes;
+    if (l->bias) p.bias = l->bias + row0;
+    if (!l->q.data) return p;
+    p.q.n_rows = n_rows;
+    p.q.n_group = (n_rows + TS_GROUP_ROWS - 1) / TS_GROUP_ROWS;
+    p.q.data = l->q.data + from / TS_GROUP_ROWS * l->q.group_bytes;
+    return p;
+}
+
+size_t ts_linear_token_bytes(const ts_linear *l) {
+    ts_qmat q;
+    return ts_qmat_init(&q, l->type, l->n_out, l->n_in) ? ts_qmat_bytes(&q) : l->row_bytes * l->n_out;
+}
+
 size_t ts_linear_packed_bytes(const ts_linear *l) {
     return l->q.n_group ? ts_qmat_bytes(&l->q) : 0;
 }
 
-struct pack {
+/* ---- packing ----------------------------------------------------------------------------------------------------- */
+
+struct each_rows {
     const ts_linear *l;
-    uint8_t *dst;
-    uint32_t first;        /* group of task 0 */
-    atomic_size_t not_finite; /* the first element that is not */
+    ts_take_rows *take;
+    void *ud;
+    uint32_t row0, end;       /* of the layer */
+    uint32_t first;           /* row of task 0, counted from row0 */
+    atomic_size_t not_finite; /* the first element of the layer that is not */
 };
 
-static void pack_task(void *arg, size_t task, int thread) {
-    struct pack *p = arg;
+static void rows_task(void *arg, size_t task, int thread) {
+    struct each_rows *p = arg;
     (void)thread;
-    const ts_qmat *q = &p->l->q;
-    uint32_t group = p->first + (uint32_t)task;
-    uint8_t *dst = p->dst + group * q->group_bytes;
-    const size_t rows = p->l->n_out - (size_t)group * TS_GROUP_ROWS < TS_GROUP_ROWS
-                            ? p->l->n_out - (size_t)group * TS_GROUP_ROWS
-                            : TS_GROUP_ROWS;
-    const size_t n = rows * p->l->n_in, begin = (size_t)group * TS_GROUP_ROWS * p->l->n_in;
-    size_t bad =
-        ts_find_not_finite(q->type, (const char *)p->l->raw + (size_t)group * TS_GROUP_ROWS * p->l->row_bytes, n);
-    size_t first = atomic_load(&p->not_finite);
+    const ts_linear *l = p->l;
+    const uint32_t from = p->first + (uint32_t)task * TS_GROUP_ROWS, left = p->end - p->row0 - from,
+                   rows = left < TS_GROUP_ROWS ? left : TS_GROUP_ROWS;
+    const char *data = (const char *)l->raw + (size_t)(p->row0 + from) * l->row_bytes;
+    const size_t n = (size_t)rows * l->n_in, begin = (size_t)(p->row0 + from) * l->n_in;
+    size_t bad = ts_find_not_finite(l->type, data, n), first = atomic_load(&p->not_finite);
     while (bad < n && begin + bad < first && !atomic_compare_exchange_weak(&p->not_finite, &first, begin + bad))
         continue;
-    ts_qmat_pack_group(q, p->l->raw, p->l->row_bytes, group, dst);
+    p->take(p->ud, data, l->row_bytes, from, rows);
+}
+
+/* In steps of 32 MiB of the file, whose pages are then let go. */
+ts_status ts_linear_each_rows(const ts_linear *l, uint32_t row0, uint32_t n_rows, ts_take_rows *take, void *ud,
+                              ts_pool *pool, ts_err *err) {
+    struct each_rows p = {.l = l, .take = take, .ud = ud, .row0 = row0, .end = row0 + n_rows};
+    atomic_init(&p.not_finite, SIZE_MAX);
+    const uint32_t step = ((uint32_t)((32u << 20) / (TS_GROUP_ROWS * l->row_bytes)) + 1) * TS_GROUP_ROWS;
+    for (; p.first < n_rows; p.first += step) {
+        const uint32_t n = n_rows - p.first < step ? n_rows - p.first : step;
+        ts_pool_run(pool, (n + TS_GROUP_ROWS - 1) / TS_GROUP_ROWS, rows_task, &p);
+        ts_gguf_release(l->file, l->tensor, (size_t)(row0 + p.first) * l->row_bytes, (size_t)n * l->row_bytes);
+    }
+    const size_t bad = atomic_load(&p.not_finite);
+    return bad == SIZE_MAX ? TS_OK : ts_fail_not_finite(l->file, l->tensor, bad, err);
+}
+
+struct pack {
+    const ts_qmat *q;
+    uint8_t *dst;
+};
+
+static void take_group(void *ud, const void *rows, size_t row_bytes, uint32_t row0, uint32_t n) {
+    const struct pack *p = ud;
+    ts_qmat q = *p->q; /* one group: its rows begin at `rows` */
+    q.n_rows = n;
+    ts_qmat_pack_group(&q, rows, row_bytes, 0, p->dst + row0 / TS_GROUP_ROWS * q.group_bytes);
 }
 
 ts_status ts_linear_pack(ts_linear *l, void *dst, ts_pool *pool, ts_err *err) {
-    struct pack p = {.l = l, .dst = dst};
-    atomic_init(&p.not_finite, SIZE_MAX);
-    const size_t group_file_bytes = TS_GROUP_ROWS * l->row_bytes;
-    uint32_t step = (uint32_t)((32u << 20) / group_file_bytes) + 1;
-    for (; p.first < l->q.n_group; p.first += step) {
-        uint32_t n = l->q.n_group - p.first < step ? l->q.n_group - p.first : step;
-        ts_pool_run(pool, n, pack_task, &p);
-        ts_gguf_release(l->file, l->tensor, p.first * group_file_bytes, n * group_file_bytes);
-    }
-    if (atomic_load(&p.not_finite) != SIZE_MAX)
-        return ts_fail_not_finite(l->file, l->tensor, atomic_load(&p.not_finite), err);
+    struct pack p = {.q = &l->q, .dst = dst};
+    TS_TRY(ts_linear_each_rows(l, l->cpu_row0, l->cpu_rows, take_group, &p, pool, err));
     l->q.data = dst;
     return TS_OK;
 }
@@ -139,9 +183,52 @@ void ts_linear_run_cpu(const ts_exec *ex, const ts_linear *const *layer, int n, 
     ts_pool_run(ex->pool, r.first[n], run_task, &r);
 }
 
+ts_status ts_tell_ran(const ts_linear_ran *r, ts_err *err) {
+    for (const ts_listener *l = r->ex->listener; l; l = l->next)
+        if (l->ran) TS_TRY(l->ran(l->ud, r, err));
+    return TS_OK;
+}
+
+void ts_tell_step(const ts_exec *ex, const char *name, uint32_t n_tok, uint64_t ns) {
+    for (const ts_listener *l = ex->listener; l; l = l->next)
+        if (l->step) l->step(l->ud, name, n_tok, ns);
+}
+
+ts_status ts_linear_run_rows(const ts_exec *ex, const ts_linear *const *layer, const uint32_t *row0,
+                             const uint32_t *n_rows, int n, const float *x, size_t ld_x, const ts_qact *act,
+                             uint32_t n_tok, float *const *y, const size_t *ld, ts_err *err) {
+    ts_linear part[MAX_LAYERS];
+    const ts_linear *parts[MAX_LAYERS];
+    float *to[MAX_LAYERS];
+    assert(n >= 1 && n <= MAX_LAYERS);
+    for (int i = 0; i < n; i++) {
+        part[i] = ts_linear_part(layer[i], row0[i], n_rows[i]);
+        parts[i] = &part[i];
+        to[i] = y[i] + row0[i];
+    }
+    const uint64_t begin = ex->listener ? ts_now_ns() : 0;
+    ts_linear_run_cpu(ex, parts, n, x, ld_x, act, n_tok, to, ld);
+    if (!ex->listener) return TS_OK;
+    return ts_tell_ran(&(ts_linear_ran){.ex = ex, .device = "cpu", .layer = layer, .row0 = row0, .n_rows = n_rows,
+                                        .n = n, .act = act, .n_tok = n_tok, .y = y, .ld = ld,
+                                        .ns = ts_now_ns() - begin, .evidence = TS_MEASURED},
+                       err);
+}
+
+static ts_status run_told(const ts_exec *ex, const ts_linear *const *layer, int n, const float *x, size_t ld_x,
+                          const ts_qact *act, uint32_t n_tok, float *const *y, const size_t *ld, ts_err *err) {
+    uint32_t row0[MAX_LAYERS] = {0}, n_rows[MAX_LAYERS];
+    for (const ts_listener *l = ex->listener; l; l = l->next)
+        if (l->input) TS_TRY(l->input(l->ud, layer, n, x, ld_x, n_tok, err));
+    if (ex->runner) return ex->runner->run(ex->runner->ud, ex, layer, n, x, ld_x, act, n_tok, y, ld, err);
+    assert(n >= 1 && n <= MAX_LAYERS);
+    for (int i = 0; i < n; i++) n_rows[i] = layer[i]->n_out;
+    return ts_linear_run_rows(ex, layer, row0, n_rows, n, x, ld_x, act, n_tok, y, ld, err);
+}
+
 ts_status ts_linear_run(const ts_exec *ex, const ts_linear *const *layer, int n, const float *x, size_t ld_x,
                         const ts_qact *act, uint32_t n_tok, float *const *y, const size_t *ld, ts_err *err) {
-    if (ex->hook) return ex->hook->linear(ex->hook->ud, ex, layer, n, x, ld_x, act, n_tok, y, ld, err);
+    if (ex->runner || ex->listener) return run_told(ex, layer, n, x, ld_x, act, n_tok, y, ld, err);
     ts_linear_run_cpu(ex, layer, n, x, ld_x, act, n_tok, y, ld);
     return TS_OK;
 }

@@ -164,12 +164,12 @@ struct work {
 };
 
 static size_t packed_size(const ts_linear *l) {
-    return l->elsewhere ? 0 : (ts_linear_packed_bytes(l) + 63) & ~(size_t)63;
+    return (ts_linear_packed_bytes(l) + 63) & ~(size_t)63;
 }
 
 static ts_status sum_work(const ts_model *m, struct work *w, ts_err *err) {
     for (size_t i = 0; i < m->n_linear; i++) {
-        w->read += m->linear[i].tensor->bytes; /* bytes of files: no overflow */
+        w->read += m->linear[i].row_bytes * m->linear[i].cpu_rows; /* bytes of files: no overflow */
         if (!ts_size_add(w->packed, packed_size(&m->linear[i]), &w->packed))
             return ts_fail_nomem(err, "packed weights", SIZE_MAX);
     }
@@ -191,16 +191,17 @@ static ts_status step_on(struct packing *p, size_t bytes, ts_err *err) {
     return TS_OK;
 }
 
-/* Pack a layer, which also checks it; what the CPU takes as it stands in the file, or a device packs later, is only
- * checked. */
+/* Pack a layer, which also checks it; what the CPU takes as it stands in the file is only checked, and what it has not
+ * is a device's to pack. */
 static ts_status pack_one(struct packing *p, ts_linear *l, ts_err *err) {
+    if (!l->cpu_rows) return TS_OK;
     if (packed_size(l)) {
         TS_TRY(ts_linear_pack(l, (char *)p->m->packed.ptr + p->used, p->pool, err));
         p->used += packed_size(l);
     } else {
-        TS_TRY(ts_tensor_check_finite(p->m->file, l->tensor, p->pool, l->elsewhere, err));
+        TS_TRY(ts_tensor_check_finite(p->m->file, l->tensor, p->pool, false, err));
     }
-    return step_on(p, l->tensor->bytes, err);
+    return step_on(p, l->row_bytes * l->cpu_rows, err);
 }
 
 static ts_status make_layers(ts_model *m, ts_err *err) {
@@ -331,10 +332,7 @@ void ts_model_close(ts_model *m) {
 
 size_t ts_model_token_bytes(const ts_model *m) {
     size_t total = 0;
-    for (size_t i = 0; i < m->n_linear; i++) {
-        const ts_linear *l = &m->linear[i];
-        total += l->q.n_group ? ts_qmat_bytes(&l->q) : l->row_bytes * l->n_out;
-    }
+    for (size_t i = 0; i < m->n_linear; i++) total += ts_linear_token_bytes(&m->linear[i]);
     return total;
 }
 

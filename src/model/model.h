@@ -61,7 +61,7 @@ typedef struct ts_load_progress {
  * there. */
 TS_NODISCARD ts_status ts_model_open(ts_model **out, const ts_gguf *g, ts_pool *pool, ts_load_progress progress,
                                      ts_err *err);
-/* The same in two steps: everything but packing; then packing what is not `elsewhere`. */
+/* The same in two steps: everything but packing; then packing what the CPU has. */
 TS_NODISCARD ts_status ts_model_describe(ts_model **out, const ts_gguf *g, ts_err *err);
 /* The same, but without refusing tensors that are left over and keys that are not followed: to look at a file, not
  * to run it. */

@@ -138,10 +138,10 @@ static bool squares_overflow(const float *x, uint32_t n) {
 
 /* The time of a step, where somebody wants to know. */
 static uint64_t begin_step(const ts_exec *ex) {
-    return ex->hook ? ts_now_ns() : 0;
+    return ex->listener ? ts_now_ns() : 0;
 }
 static void end_step(const ts_exec *ex, const char *name, uint32_t n_tok, uint64_t begin) {
-    if (ex->hook) ex->hook->step(ex->hook->ud, name, n_tok, ts_now_ns() - begin);
+    if (ex->listener) ts_tell_step(ex, name, n_tok, ts_now_ns() - begin);
 }
 
 /* The matrices of a group, each into rows of its own width: y[i] [n_tok, n_out]. */

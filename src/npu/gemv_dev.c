@@ -275,6 +275,9 @@ void ts_gemv_op_free(ts_gemv_op *op) {
 const ts_gemv_mat *ts_gemv_op_mat(const ts_gemv_op *op, int m) {
     return &op->mat[m];
 }
+const ts_gemv_dev *ts_gemv_op_dev(const ts_gemv_op *op) {
+    return op->d;
+}
 
 void ts_gemv_op_pack(ts_gemv_op *op, int m, const void *rows, size_t row_bytes, uint32_t g) {
     ts_gemv_op_pack_rows(op, m, (const uint8_t *)rows + (size_t)g * TS_GEMV_ROWS * row_bytes, row_bytes, g);
@@ -293,11 +296,6 @@ void ts_gemv_op_packed(ts_gemv_op *op) {
         ts_gemv_tag_buffers(&stream, op->buffers[c], op->tag[c]);
     }
     ts_npu_bo_flush(&op->weights, 0, op->weights.bytes);
-}
-
-const uint16_t *ts_gemv_op_scales(const ts_gemv_op *op, int m, size_t *n) {
-    *n = ts_gemv_scale_bytes(&op->mat[m]) / 2;
-    return op->scales[m];
 }
 
 size_t ts_gemv_op_bytes(const ts_gemv_op *op) {

@@ -19,6 +19,11 @@
 typedef struct ts_gemv_dev ts_gemv_dev;
 typedef struct ts_gemv_op ts_gemv_op;
 
+/* May the array take the first weights of the next op while the host still works on its input? Results are the same.
+ * AUTO: with a meter, that is on a simulated NPU, only: no chip has shown yet that it works. It ends for good after a
+ * command that failed, or when another program's context is on the same columns. */
+typedef enum ts_prefetch { TS_PREFETCH_AUTO, TS_PREFETCH_ON, TS_PREFETCH_OFF } ts_prefetch;
+
 enum { TS_GEMV_MATS = 4, TS_GEMV_PACKETS = 14 /* of a command: what memtile and cores hold before any weights come */ };
 
 typedef struct ts_gemv_dev_options { /* zero-initialise */
@@ -26,8 +31,6 @@ typedef struct ts_gemv_dev_options { /* zero-initialise */
     const char *path;          /* its path, where it wants one, */
     ts_evidence evidence;      /* what its figures are, */
     const ts_npu_meter *meter; /* and what tells its cycles: nullable, borrowed; times are then those of its array */
-    /* AUTO: with a meter, that is on a simulated NPU, only. It ends for good after a command that failed, or when
-     * another program's context is on the same columns */
     ts_prefetch prefetch;
     bool keep_prefetch;     /* for tests: it does not */
     ts_npu_stop stop;       /* while there is no room for a context, or a command does not end */
@@ -64,6 +67,7 @@ const char *ts_gemv_refusal(const ts_gemv_shape *shape, int n);
 TS_NODISCARD ts_status ts_gemv_op_new(ts_gemv_op **out, ts_gemv_dev *d, const ts_gemv_shape *shape, int n, ts_err *err);
 void ts_gemv_op_free(ts_gemv_op *op); /* NULL-safe */
 const ts_gemv_mat *ts_gemv_op_mat(const ts_gemv_op *op, int m);
+const ts_gemv_dev *ts_gemv_op_dev(const ts_gemv_op *op);
 
 /* Pack row group g (8 rows, ts_gemv_mat.n_group of them) of matrix m from the file's rows. Any thread, any order;
  * then once ts_gemv_op_packed. */
@@ -71,8 +75,6 @@ void ts_gemv_op_pack(ts_gemv_op *op, int m, const void *rows, size_t row_bytes, 
 /* The same where `rows` are the group's own eight. */
 void ts_gemv_op_pack_rows(ts_gemv_op *op, int m, const void *rows, size_t row_bytes, uint32_t g);
 void ts_gemv_op_packed(ts_gemv_op *op);
-/* The f16 scales of matrix m that the host has kept: *n of them. Borrowed. */
-const uint16_t *ts_gemv_op_scales(const ts_gemv_op *op, int m, size_t *n);
 /* Memory that the op takes: streams and scales. */
 size_t ts_gemv_op_bytes(const ts_gemv_op *op);
 

@@ -105,10 +105,11 @@ static void compare(const char *name, const struct source *from, bool cpu_ops, u
     ts_engine_close(e);
     unsigned runs = 0;
     for (unsigned seed = 0; seed <= seeds; seed++) {
+        char device[80];
+        snprintf(device, sizeof device, "npu-sim:seed=%u%s%s", seed, cpu_ops ? ",allow-cpu-ops" : "",
+                 seed % 4 == 3 ? ",no-prefetch" : "");
         e = open_engine(name, from,
-                        &(ts_engine_opts){.device = "npu-sim", .n_threads = 2, .allow_cpu_ops = cpu_ops,
-                                          .ledger_check = seed == 0, .sim_seed = seed,
-                                          .prefetch = seed % 4 == 3 ? TS_PREFETCH_OFF : TS_PREFETCH_AUTO});
+                        &(ts_engine_opts){.device = device, .n_threads = 2, .ledger_check = seed == 0});
         for (size_t p = 0; p < MANNERS; p++) {
             if (seed && p != seed % MANNERS) continue; /* each seed one manner, seed 0 all */
             memcpy(got, want, bytes);
