@@ -1,0 +1,437 @@
+/* checks.c - see checks.h. Sizes are odd on purpose, inputs contain saturating values, zeros, denormals, NaN and Inf;
+ * buffers end at an unmapped page, so that reading or writing past the end is a crash; outputs have canaries. */
+#define _GNU_SOURCE
+#include "checks.h"
+#include "base/rng.h"
+#include "format/quant.h"
+#include "kern/fmath.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct checking checking;
+static ts_rng rng;
+
+/* n bytes that end right before an unmapped page. */
+void *guarded(size_t n) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), total = (n + 63 + page - 1) / page * page + page;
+    char *p = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED || mprotect(p + total - page, page, PROT_NONE)) {
+        perror("mmap");
+        exit(2);
+    }
+    return p + total - page - n;
+}
+
+void guarded_free(void *p, size_t n) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), total = (n + 63 + page - 1) / page * page + page;
+    munmap((char *)p + n + page - total, total);
+}
+
+/* The same, 64-byte aligned where the kernel's contract says so: the guard follows after at most 63 bytes. */
+static void *guarded64(size_t n) {
+    return guarded((n + 63) & ~(size_t)63);
+}
+
+static void guarded64_free(void *p, size_t n) {
+    guarded_free(p, (n + 63) & ~(size_t)63);
+}
+
+static bool same(float a, float b) {
+    uint32_t x, y;
+    memcpy(&x, &a, 4);
+    memcpy(&y, &b, 4);
+    return x == y || (isnan(a) && isnan(b));
+}
+
+static bool left_out(const char *name) {
+    return checking.only && !strstr(name, checking.only);
+}
+
+static void fail(const char *what, const char *level, size_t i, double want, double got) {
+    if (checking.stop) _exit(1);
+    if (checking.failures++ < 20)
+        printf("FAIL %s (%s): element %zu is %a, reference %a; seed %llu\n", what, level, i, got, want,
+               (unsigned long long)checking.seed);
+}
+
+static void compare(const char *what, const char *level, const float *want, float *got, size_t n) {
+    checking.checks++;
+    if (checking.break_it && n && ts_rng_below(&rng, 50) == 0) {
+        uint32_t u;
+        memcpy(&u, got + n / 2, 4);
+        u ^= 1;
+        memcpy(got + n / 2, &u, 4);
+    }
+    for (size_t i = 0; i < n; i++)
+        if (!same(want[i], got[i])) {
+            fail(what, level, i, (double)want[i], (double)got[i]);
+            return;
+        }
+}
+
+static float pick_float(int kind) {
+    switch (kind) {
+    case 0: return (float)ts_rng_gauss(&rng);
+    case 1: return ts_f32_from_bits(ts_rng_u32(&rng)); /* any bits: NaN, Inf, denormals */
+    case 2: return ts_rng_below(&rng, 4) ? 0.0f : (float)ts_rng_gauss(&rng) * 1e-42f;
+    default: return ts_rng_below(&rng, 2) ? 1.0f : -1.0f;
+    }
+}
+
+/* `kind`: 0 gaussian, 1 any bits, 2 mostly zeros and denormals, 3 saturating, 4 gaussian with a few wild values */
+void fill_floats(float *x, size_t n, int kind) {
+    for (size_t i = 0; i < n; i++)
+        x[i] = pick_float(kind == 4 ? (ts_rng_below(&rng, 100) == 0 ? 1 : 0) : kind);
+}
+
+/* A scale: of a row of ordinary ones, of f16 denormals, of the largest, or of all kinds. A small one beside a large one
+ * would not be seen in a sum, so a row's are alike. */
+static uint16_t pick_f16(int kind) {
+    const uint16_t sign = (uint16_t)(ts_rng_below(&rng, 2) << 15);
+    switch (kind) {
+    case 0: return (uint16_t)(sign | ts_rng_below(&rng, 0x400));
+    case 1: return (uint16_t)(sign | (0x7bff - ts_rng_below(&rng, 0x800)));
+    case 2: return (uint16_t)(sign | ts_rng_below(&rng, 0x7c00));
+    default: return ts_f32_to_f16((float)ts_rng_gauss(&rng) * 0.01f);
+    }
+}
+static uint8_t pick_e8(int kind) {
+    switch (kind) {
+    case 0: return (uint8_t)ts_rng_below(&rng, 4); /* 2^-128 and 2^-127 are denormal */
+    case 1: return (uint8_t)(255 - ts_rng_below(&rng, 4));
+    case 2: return (uint8_t)ts_rng_u32(&rng);
+    default: return (uint8_t)(110 + ts_rng_below(&rng, 20));
+    }
+}
+
+/* A row of valid random blocks: any bits for the integers, often extreme ones. */
+static void fill_row(ts_dtype type, uint8_t *p, size_t n_block) {
+    const size_t bytes = ts_dtype_get(type)->block_bytes;
+    const ts_wtype *t = ts_wtype_of(type);
+    const int kind = (int)ts_rng_below(&rng, 8), extremes = (int)ts_rng_below(&rng, 3) ? 16 : 4;
+    static const uint8_t extreme[] = {0xff, 0, 0x80, 0x7f};
+    for (size_t b = 0; b < n_block; b++, p += bytes) {
+        const size_t pick = ts_rng_below(&rng, (uint64_t)extremes);
+        for (size_t i = 0; i < bytes; i++) p[i] = pick < 4 ? extreme[pick] : (uint8_t)ts_rng_u32(&rng);
+        const uint16_t d = pick_f16(kind), m = pick_f16(kind);
+        if (t->scale == TS_SCALE_E8) p[t->d_at] = pick_e8(kind);
+        else memcpy(p + t->d_at, &d, 2);
+        if (ts_wtype_has_min(t)) memcpy(p + t->second_at, &m, 2);
+    }
+}
+
+struct matrix make_matrix(ts_dtype type, uint32_t rows, uint32_t cols) {
+    struct matrix x = {.row_bytes = ts_dtype_row_bytes(type, cols)};
+    if (!ts_qmat_init(&x.m, type, rows, cols)) abort();
+    x.file = malloc(x.row_bytes * rows);
+    for (uint32_t r = 0; r < rows; r++) fill_row(type, x.file + r * x.row_bytes, cols / ts_dtype_get(type)->block);
+    x.data = guarded64(ts_qmat_bytes(&x.m));
+    x.m.data = x.data;
+    for (uint32_t g = 0; g < x.m.n_group; g++)
+        ts_qmat_pack_group(&x.m, x.file, x.row_bytes, g, (char *)x.data + g * x.m.group_bytes);
+    return x;
+}
+
+void free_matrix(struct matrix *x) {
+    free(x->file);
+    guarded64_free(x->data, ts_qmat_bytes(&x->m));
+}
+
+ts_qact make_act(uint32_t K, uint32_t n_tok) {
+    ts_qact a;
+    ts_err err;
+    if (ts_qact_init(&a, K, n_tok, &err) != TS_OK) abort();
+    return a;
+}
+
+void quantise_all(const ts_kern *k, ts_qact *a, const float *x, uint32_t K, uint32_t n_tok) {
+    for (uint32_t t = 0; t < n_tok; t++) {
+        k->quant32(x + (size_t)t * K, K, n_tok, t, a);
+        if (K % 256 == 0) k->quant256(x + (size_t)t * K, K, n_tok, t, a);
+    }
+}
+
+/* ---- quantised linear layers ------------------------------------------------------------------------------------- */
+
+/* The integers that a file block's elements are, sub-scales included (or, `mins`, minus the minimums): what they are
+ * worth where d is 1 and the minimum 0 (or the other way round). */
+static void block_integers(ts_dtype type, const uint8_t *block, bool mins, float *out) {
+    const ts_wtype *t = ts_wtype_of(type);
+    const uint16_t one = 0x3c00, zero = 0;
+    uint8_t b[256];
+    memcpy(b, block, ts_dtype_get(type)->block_bytes);
+    if (t->scale == TS_SCALE_E8) b[t->d_at] = 128;
+    else memcpy(b + t->d_at, mins ? &zero : &one, 2);
+    if (ts_wtype_has_min(t)) memcpy(b + t->second_at, mins ? &one : &zero, 2);
+    ts_dequant(type, b, out, t->block);
+}
+
+static float f16_at(const uint8_t *p) {
+    uint16_t h;
+    memcpy(&h, p, 2);
+    return ts_f16_to_f32(h);
+}
+
+/* Rule 1 of docs/numerics.md from the file's own blocks as src/format reads them, which shares nothing with packing and
+ * kernels but the place of the scales. The activations are those of `a`. */
+static float exact_element(const struct matrix *w, uint32_t row, const ts_qact *a, uint32_t n_tok, uint32_t tok) {
+    const ts_dtype type = w->m.type;
+    const ts_wtype *t = ts_wtype_of(type);
+    const ts_tok_place at = ts_tok_place_of(n_tok, tok);
+    const uint32_t K = w->m.n_cols, n_block = K / t->block;
+    const int8_t *q = (t->block == 32 ? a->q32 : a->q256) + (size_t)at.first * K;
+    const float *dx = (t->block == 32 ? a->d32 : a->d256) + (size_t)at.first * n_block;
+    const float *sx = a->s32 + (size_t)at.first * n_block;
+    float acc = 0;
+    for (uint32_t b = 0; b < n_block; b++) {
+        const uint8_t *block = w->file + row * w->row_bytes + (size_t)b * ts_dtype_get(type)->block_bytes;
+        float weight[256], min[256] = {0};
+        block_integers(type, block, false, weight);
+        if (t->second == TS_SECOND_MINUS) block_integers(type, block, true, min);
+        int64_t isum = 0, msum = 0;
+        for (uint32_t k = 0; k < t->block; k++) {
+            const uint32_t i = b * t->block + k;
+            const int v = q[((size_t)(i / 4) * at.width + at.col) * 4 + i % 4];
+            isum += (int64_t)weight[k] * v;
+            msum -= (int64_t)min[k] * v;
+        }
+        const size_t s = (size_t)b * at.width + at.col;
+        const float d = t->scale == TS_SCALE_E8 ? ts_mxfp4_scale(block[t->d_at]) : f16_at(block + t->d_at);
+        acc = fmaf((float)isum * dx[s], d, acc);
+        if (t->second == TS_SECOND_PLUS) acc = fmaf(sx[s], f16_at(block + t->second_at), acc);
+        if (t->second == TS_SECOND_MINUS) acc = fmaf(-((float)msum * dx[s]), f16_at(block + t->second_at), acc);
+    }
+    return acc;
+}
+
+/* Of a product y, the elements of a few tokens: catches a mistake that all variants and the packing share, and holds
+ * the reference itself. */
+static void check_exact(const struct matrix *w, const ts_qact *a, uint32_t n_tok, const float *y, size_t ld) {
+    for (int i = 0; i < 3; i++) {
+        const uint32_t t = (uint32_t)ts_rng_below(&rng, n_tok);
+        for (uint32_t r = 0; r < w->m.n_rows; r++) {
+            checking.checks++;
+            const float want = exact_element(w, r, a, n_tok, t);
+            if (!same(want, y[t * ld + r]))
+                fail("gemm_q against the file", ts_dtype_get(w->m.type)->name, r, (double)want, (double)y[t * ld + r]);
+        }
+    }
+}
+
+static void check_product(const ts_kern *ref, const ts_kern *lev, const char *level, ts_dtype type, int round) {
+    static const uint32_t toks[] = {1, 2, 3, 4, 5, 7, 16, 17, 21, 37};
+    const uint32_t unit = (uint32_t)ts_act_block(type), n_tok = toks[round % 10];
+    const uint32_t rows = round % 4 ? (uint32_t)(1 + ts_rng_below(&rng, 70)) : 1 + (uint32_t)ts_rng_below(&rng, 16);
+    const uint32_t K = unit * (uint32_t)(1 + ts_rng_below(&rng, unit == 32 ? 9 : 3));
+    char name[64];
+    snprintf(name, sizeof name, "gemm_q %s", ts_dtype_get(type)->name);
+    struct matrix w = make_matrix(type, rows, K);
+    const size_t ld = rows + (round % 3 ? 0 : ts_rng_below(&rng, 20)), nx = (size_t)n_tok * K, ny = n_tok * ld;
+    float *x = guarded(nx * 4), *want = guarded(ny * 4), *got = guarded(ny * 4);
+    memset(want, 0xa5, ny * 4), memset(got, 0xa5, ny * 4); /* columns that nobody may write */
+    fill_floats(x, nx, (int)ts_rng_below(&rng, 5));
+    ts_qact a = make_act(K, n_tok);
+    quantise_all(ref, &a, x, K, n_tok);
+    const uint32_t g1 = w.m.n_group;
+    ref->gemm_q[type](&w.m, &a, n_tok, 0, n_tok, 0, g1, want, ld);
+    check_exact(&w, &a, n_tok, want, ld);
+    lev->gemm_q[type](&w.m, &a, n_tok, 0, n_tok, 0, g1, got, ld);
+    compare(name, level, want, got, ny);
+    /* in parts: groups one by one, the last first, token blocks one by one */
+    memset(got, 0xa5, ny * 4);
+    for (uint32_t g = g1; g-- > 0;)
+        for (uint32_t t = 0, n; t < n_tok; t += n) {
+            n = ts_tok_width(n_tok, t);
+            lev->gemm_q[type](&w.m, &a, n_tok, t, t + n, g, g + 1, got, ld);
+        }
+    compare(name, level, want, got, ny);
+    /* each token alone: batching must not show */
+    for (uint32_t t = 0; t < n_tok; t++) {
+        quantise_all(lev, &a, x + (size_t)t * K, K, 1);
+        lev->gemm_q[type](&w.m, &a, 1, 0, 1, 0, g1, got, ld);
+        compare(name, level, want + t * ld, got, rows);
+    }
+    ts_qact_fini(&a);
+    guarded_free(x, nx * 4), guarded_free(want, ny * 4), guarded_free(got, ny * 4);
+    free_matrix(&w);
+}
+
+static void check_gemm_q(const ts_kern *ref, const ts_kern *lev, const char *level) {
+    for (int i = 0; i < TS_DTYPES; i++) {
+        char name[64];
+        if (!ts_act_block((ts_dtype)i)) continue;
+        snprintf(name, sizeof name, "gemm_q %s", ts_dtype_get((uint32_t)i)->name);
+        for (int round = 0; round < 30 && !left_out(name); round++)
+            check_product(ref, lev, level, (ts_dtype)i, round);
+    }
+}
+
+/* Sums as an NPU returns them: one row of int32 a block, two with a minimum, or int16 of two blocks in a row. */
+static void check_combine(const ts_kern *ref, const ts_kern *lev, const char *level) {
+    if (left_out("combine")) return;
+    for (int round = 0; round < 300; round++) {
+        const bool min = round % 3 == 1, pairs = round % 3 == 2;
+        const uint32_t n = 1 + (uint32_t)ts_rng_below(&rng, 40);
+        const uint32_t dx_step = (uint32_t[]){1, 4, 16}[ts_rng_below(&rng, 3)];
+        const size_t min_at = min ? 32 * (1 + ts_rng_below(&rng, 4)) : 0,
+                     step = (min ? min_at + 32 : 32) + 32 * ts_rng_below(&rng, 4), rows = pairs ? (n + 1) / 2 : n,
+                     n_sum = (rows - 1) * step + min_at + 32, n_scale = (size_t)n * (min ? 16 : 8), at = round % 2;
+        uint8_t *sum = guarded(n_sum + at);
+        uint16_t *scale = guarded(n_scale * 2);
+        float *dx = guarded(((n - 1) * dx_step + 1) * sizeof *dx), want[8], got[8];
+        const int small = pairs ? 0 : (int)ts_rng_below(&rng, 20); /* sums of a block are below 2^27, wild ones any */
+        for (size_t i = 0; i < n_sum + at; i++) sum[i] = (uint8_t)ts_rng_u32(&rng);
+        for (size_t i = 0; i + 4 <= n_sum && !pairs; i += 4) {
+            int32_t v = (int32_t)ts_rng_u32(&rng) >> small;
+            memcpy(sum + at + i, &v, 4);
+        }
+        for (size_t i = 0; i < n_scale; i++)
+            scale[i] = round % 7 ? ts_f32_to_f16((float)ts_rng_gauss(&rng)) : (uint16_t)ts_rng_u32(&rng);
+        fill_floats(dx, (n - 1) * dx_step + 1, round % 5);
+        fill_floats(want, 8, 0), memcpy(got, want, sizeof got);
+        const ts_sums s = {sum + at, step, min_at, pairs, scale, dx, dx_step, n};
+        ref->combine(&s, want), lev->combine(&s, got);
+        compare("combine", level, want, got, 8);
+        guarded_free(sum, n_sum + at), guarded_free(scale, n_scale * 2);
+        guarded_free(dx, ((n - 1) * dx_step + 1) * sizeof *dx);
+    }
+}
+
+static void check_quant(const ts_kern *ref, const ts_kern *lev, const char *level) {
+    if (left_out("quant")) return;
+    for (int round = 0; round < 200; round++) {
+        uint32_t n_tok = (uint32_t)(1 + ts_rng_below(&rng, 22)), K = 256 * (uint32_t)(1 + ts_rng_below(&rng, 3));
+        size_t n = (size_t)n_tok * K;
+        float *x = guarded(n * 4);
+        fill_floats(x, n, round % 5);
+        ts_qact a = make_act(K, n_tok), b = make_act(K, n_tok);
+        quantise_all(ref, &a, x, K, n_tok);
+        quantise_all(lev, &b, x, K, n_tok);
+        compare("quant32 d", level, a.d32, b.d32, n / 32);
+        compare("quant32 s", level, a.s32, b.s32, n / 32);
+        compare("quant256 d", level, a.d256, b.d256, n / 256);
+        checking.checks++;
+        if (memcmp(a.q32, b.q32, n) || memcmp(a.off8, b.off8, n / 8) || memcmp(a.off16, b.off16, n / 8) ||
+            memcmp(a.off128, b.off128, n / 8))
+            fail("quant32 integers", level, 0, 0, 0);
+        if (memcmp(a.q256, b.q256, n) || memcmp(a.sums256, b.sums256, n / 256 * 48))
+            fail("quant256 integers", level, 0, 0, 0);
+        ts_qact_fini(&a), ts_qact_fini(&b);
+        guarded_free(x, n * 4);
+    }
+}
+
+static void check_gemm_f(const ts_kern *ref, const ts_kern *lev, const char *level) {
+    if (left_out("gemm_f")) return;
+    static const ts_dtype types[] = {TS_F32, TS_F16, TS_BF16};
+    for (int i = 0; i < 3; i++)
+        for (int round = 0; round < 60; round++) {
+            ts_dtype type = types[i];
+            size_t size = ts_dtype_get(type)->block_bytes;
+            uint32_t rows = (uint32_t)(1 + ts_rng_below(&rng, 23)), n_tok = (uint32_t)(1 + ts_rng_below(&rng, 11));
+            uint32_t K = (uint32_t)(1 + ts_rng_below(&rng, 200));
+            size_t nw = rows * K * size, nx = (size_t)n_tok * K * 4, ny = (size_t)n_tok * rows * 4;
+            uint8_t *w = guarded(nw);
+            float *x = guarded(nx), *want = guarded(ny), *got = guarded(ny);
+            int kind = round % 5;
+            for (size_t k = 0; k < (size_t)rows * K; k++) {
+                float v = pick_float(kind == 4 ? 0 : kind);
+                uint16_t h = type == TS_F16 ? ts_f32_to_f16(v) : ts_f32_to_bf16(v);
+                memcpy(w + k * size, type == TS_F32 ? (void *)&v : (void *)&h, size);
+            }
+            fill_floats(x, nx / 4, kind);
+            ref->gemm_f[type](w, K * size, K, x, K, n_tok, 0, rows, want, rows);
+            lev->gemm_f[type](w, K * size, K, x, K, n_tok, 0, rows, got, rows);
+            compare("gemm_f", level, want, got, ny / 4);
+            memset(got, 0xa5, ny);
+            for (uint32_t r = 0; r < rows; r++)
+                for (uint32_t t = 0; t < n_tok; t++)
+                    lev->gemm_f[type](w, K * size, K, x + (size_t)t * K, K, 1, r, r + 1, got + (size_t)t * rows, rows);
+            compare("gemm_f by element", level, want, got, ny / 4);
+            guarded_free(w, nw), guarded_free(x, nx), guarded_free(want, ny), guarded_free(got, ny);
+        }
+}
+
+static void check_rows(const ts_kern *ref, const ts_kern *lev, const char *level) {
+    if (left_out("rows")) return;
+    for (int round = 0; round < 300; round++) {
+        uint32_t n = (uint32_t)(1 + ts_rng_below(&rng, 300)), n16 = (n + 15) / 16 * 16;
+        float *x = guarded(n * 4), *w = guarded(n * 4), *a = guarded(n16 * 4), *b = guarded(n16 * 4);
+        uint16_t *h = guarded(n16 * 2), *g = guarded(n16 * 2);
+        int kind = round % 5;
+        fill_floats(x, n, kind), fill_floats(w, n, kind == 1 ? 0 : kind);
+        ref->rmsnorm(x, w, a, n, 1e-5f), lev->rmsnorm(x, w, b, n, 1e-5f);
+        compare("rmsnorm", level, a, b, n);
+        ref->silu_mul(x, w, a, n), lev->silu_mul(x, w, b, n);
+        compare("silu_mul", level, a, b, n);
+        memcpy(a, w, n * 4), memcpy(b, w, n * 4);
+        ref->add(a, x, n), lev->add(b, x, n);
+        compare("add", level, a, b, n);
+        if (n >= 4) {
+            uint32_t rot = 2 * (uint32_t)(1 + ts_rng_below(&rng, n / 2));
+            if (rot > n) rot -= 2;
+            ref->rope(x, a, w, rot, n, round % 2), lev->rope(x, b, w, rot, n, round % 2);
+            compare("rope", level, a, b, n);
+        }
+        memset(h, 0, n16 * 2), memset(g, 0, n16 * 2);
+        ref->to_f16(x, h, n), lev->to_f16(x, g, n);
+        ref->f16_row(h, a, n16), ref->f16_row(g, b, n16);
+        compare("to_f16", level, a, b, n16);
+        for (uint32_t i = 0; i < n16; i++) h[i] = (uint16_t)ts_rng_u32(&rng);
+        ref->f16_row(h, a, n16), lev->f16_row(h, b, n16);
+        compare("f16_row", level, a, b, n16);
+        guarded_free(x, n * 4), guarded_free(w, n * 4), guarded_free(a, n16 * 4), guarded_free(b, n16 * 4);
+        guarded_free(h, n16 * 2), guarded_free(g, n16 * 2);
+    }
+}
+
+static void check_attention(const ts_kern *ref, const ts_kern *lev, const char *level) {
+    if (left_out("attention")) return;
+    enum { T = TS_KV_TILE };
+    for (int round = 0; round < 200; round++) {
+        uint32_t hd = 16 * (uint32_t)(1 + ts_rng_below(&rng, 10));
+        int nq = (int)(1 + ts_rng_below(&rng, 4));
+        size_t ld = hd + ts_rng_below(&rng, 40), nq_floats = (size_t)(nq - 1) * ld + hd;
+        float *q = guarded(nq_floats * 4), *kv = guarded(hd * T * 4), *s = guarded((size_t)nq * T * 4),
+              *r = guarded((size_t)nq * T * 4), *o = guarded(nq_floats * 4), *u = guarded(nq_floats * 4);
+        int kind = round % 5;
+        fill_floats(q, nq_floats, kind), fill_floats(kv, hd * T, kind == 3 ? 0 : kind);
+        ref->att_scores(q, ld, nq, kv, hd, 0.125f, s), lev->att_scores(q, ld, nq, kv, hd, 0.125f, r);
+        compare("att_scores", level, s, r, (size_t)nq * T);
+        uint32_t lo = (uint32_t)ts_rng_below(&rng, T), hi = lo + 1 + (uint32_t)ts_rng_below(&rng, T - lo);
+        float m[4], l[4], m2[4], l2[4];
+        for (int i = 0; i < nq; i++) {
+            ref->att_softmax(s + i * T, lo, hi, &m[i], &l[i]);
+            lev->att_softmax(r + i * T, lo, hi, &m2[i], &l2[i]);
+        }
+        compare("att_softmax m", level, m, m2, (size_t)nq);
+        compare("att_softmax l", level, l, l2, (size_t)nq);
+        compare("att_softmax p", level, s, r, (size_t)nq * T);
+        memset(o, 0, nq_floats * 4), memset(u, 0, nq_floats * 4);
+        ref->att_values(s, nq, lo, hi, kv, hd, o, ld), lev->att_values(s, nq, lo, hi, kv, hd, u, ld);
+        compare("att_values", level, o, u, nq_floats);
+        float M = (float)ts_rng_gauss(&rng), L = 3, M2 = M, L2 = L;
+        fill_floats(q, hd, 0), memcpy(kv, q, hd * 4);
+        ref->att_merge(&M, &L, q, m[0], l[0], o, hd), lev->att_merge(&M2, &L2, kv, m[0], l[0], o, hd);
+        compare("att_merge", level, q, kv, hd);
+        compare("att_merge M", level, &M, &M2, 1);
+        compare("att_merge L", level, &L, &L2, 1);
+        guarded_free(q, nq_floats * 4), guarded_free(kv, hd * T * 4), guarded_free(s, (size_t)nq * T * 4);
+        guarded_free(r, (size_t)nq * T * 4), guarded_free(o, nq_floats * 4), guarded_free(u, nq_floats * 4);
+    }
+}
+
+void check_all(const ts_kern *ref, const ts_kern *lev, const char *level) {
+    rng = ts_rng_seed(checking.seed);
+    check_quant(ref, lev, level);
+    check_gemm_q(ref, lev, level);
+    check_combine(ref, lev, level);
+    check_gemm_f(ref, lev, level);
+    check_rows(ref, lev, level);
+    check_attention(ref, lev, level);
+}
