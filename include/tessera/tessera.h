@@ -1,9 +1,11 @@
 /* tessera.h - the public interface of Tessera: status codes, engine, session, sampling, chat text.
  * Depends on: the C standard headers only. Usable from C99 and later.
  *
- * An *engine* is a loaded model: immutable after it is opened. Several sessions may share it, but only one of them may
- * compute at a time: they share its threads, and nothing checks it.
- * A *session* is one timeline of tokens with its KV cache: used by one thread at a time.
+ * An *engine* is a loaded model: immutable after it is opened, to be used from any threads.
+ * A *session* is one timeline of tokens with its KV cache: used by one thread at a time. Any number of sessions of an
+ * engine may be used at once, each by a thread of its own: their passes through the model wait for each other, who
+ * comes first goes first, and the results have the same bits as alone. Callbacks are called within a pass or between
+ * two: they may use neither a session of this engine nor its ledger.
  * The logits of a model are a function of the file, the token prefix and the declared options (KV type) alone;
  * see docs/numerics.md.
  */
@@ -158,7 +160,7 @@ typedef struct ts_ledger_row {
     uint64_t proofs, wrong_proofs, anew;
     uint64_t sum_device, sum_cpu; /* checksums of these results */
 } ts_ledger_row;
-/* Rows so far: the first `cap` of them into `rows`; returns how many there are. Not while a session computes. */
+/* Rows so far: the first `cap` of them into `rows`; returns how many there are. Waits for a pass that runs. */
 size_t ts_engine_ledger(const ts_engine *e, ts_ledger_row *rows, size_t cap);
 void ts_engine_ledger_reset(ts_engine *e);
 

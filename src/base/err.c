@@ -1,3 +1,4 @@
+#define _POSIX_C_SOURCE 200809L /* strerror_r that returns an int */
 #include "base/err.h"
 
 #include <stdarg.h>
@@ -27,10 +28,15 @@ ts_status ts_fail_os(ts_err *err, ts_status code, int os_errno, const char *fmt,
         set_message(err, code, os_errno, fmt, ap);
         va_end(ap);
         size_t used = strlen(err->msg);
-        /* strerror is used from one thread at a time in practice; strerror_r has two incompatible forms */
-        snprintf(err->msg + used, sizeof err->msg - used, ": %s", strerror(os_errno));
+        snprintf(err->msg + used, sizeof err->msg - used, ": %s", ts_os_error(os_errno).text);
     }
     return code;
+}
+
+ts_os_words ts_os_error(int os_errno) {
+    ts_os_words w;
+    if (strerror_r(os_errno, w.text, sizeof w.text) != 0) snprintf(w.text, sizeof w.text, "error %d", os_errno);
+    return w;
 }
 
 ts_status ts_fail_nomem(ts_err *err, const char *what, size_t bytes) {

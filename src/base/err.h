@@ -11,6 +11,12 @@ TS_PRINTF(3, 4) ts_status ts_fail(ts_err *err, ts_status code, const char *fmt, 
 /* The same for a failed system call: appends ": strerror(os_errno)" and keeps the number. */
 TS_PRINTF(4, 5) ts_status ts_fail_os(ts_err *err, ts_status code, int os_errno, const char *fmt, ...);
 
+/* What the system says of an errno, as strerror does, from any thread. */
+typedef struct ts_os_words {
+    char text[128];
+} ts_os_words;
+ts_os_words ts_os_error(int os_errno);
+
 /* Out of memory while allocating `bytes` bytes for `what`. */
 ts_status ts_fail_nomem(ts_err *err, const char *what, size_t bytes);
 

@@ -20,6 +20,7 @@ enum { CLOSED = 0x7fffffff };
 enum { SPIN_NS = 40000 }; /* longer than the pause between two operations of a forward pass */
 
 struct ts_pool {
+    pthread_mutex_t caller; /* one job at a time */
     _Alignas(64) _Atomic uint64_t ticket;
     _Alignas(64) _Atomic uint32_t finished; /* tasks of this job that have ended */
     _Alignas(64) _Atomic(ts_pool_fn *) fn;
@@ -98,9 +99,10 @@ ts_status ts_pool_new(ts_pool **out, int n_threads, ts_err *err) {
     ts_pool *p = ts_alloc_aligned(1, sizeof *p);
     if (!p) return ts_fail_nomem(err, "the thread pool", sizeof *p);
     *p = (ts_pool){.n_threads = n_threads};
+    pthread_mutex_init(&p->caller, NULL);
     p->workers = ts_calloc((size_t)n_threads, sizeof *p->workers);
     if (!p->workers) {
-        ts_free(p);
+        ts_pool_free(p);
         return ts_fail_nomem(err, "the thread pool", (size_t)n_threads * sizeof *p->workers);
     }
     /* signals are the program's business: one that went to a worker would not wake a main thread that waits for
@@ -131,6 +133,7 @@ void ts_pool_free(ts_pool *p) {
     atomic_store(&p->stop, true);
     publish(p, atomic_load(&p->wake) + 1);
     for (int i = 1; i <= p->n_started; i++) pthread_join(p->workers[i].id, NULL);
+    pthread_mutex_destroy(&p->caller);
     ts_free(p->workers);
     ts_free(p);
 }
@@ -139,12 +142,8 @@ int ts_pool_threads(const ts_pool *p) {
     return p->n_threads;
 }
 
-void ts_pool_run(ts_pool *p, size_t n_tasks, ts_pool_fn *fn, void *arg) {
-    assert(n_tasks < CLOSED);
-    if (p->n_started == 0 || n_tasks <= 1) {
-        for (size_t i = 0; i < n_tasks; i++) fn(arg, i, 0);
-        return;
-    }
+/* On all threads; the caller holds p->caller. */
+static void run(ts_pool *p, size_t n_tasks, ts_pool_fn *fn, void *arg) {
     uint32_t job = atomic_load_explicit(&p->wake, memory_order_relaxed) + 1;
     atomic_store_explicit(&p->ticket, (uint64_t)job << 32 | CLOSED, memory_order_relaxed);
     atomic_store_explicit(&p->finished, 0, memory_order_relaxed);
@@ -158,4 +157,14 @@ void ts_pool_run(ts_pool *p, size_t n_tasks, ts_pool_fn *fn, void *arg) {
         cpu_relax();
         if (spins > 20000) sched_yield(); /* another program has the processor that our last task needs */
     }
+}
+
+void ts_pool_run(ts_pool *p, size_t n_tasks, ts_pool_fn *fn, void *arg) {
+    assert(n_tasks < CLOSED);
+    pthread_mutex_lock(&p->caller);
+    if (p->n_started == 0 || n_tasks <= 1)
+        for (size_t i = 0; i < n_tasks; i++) fn(arg, i, 0);
+    else
+        run(p, n_tasks, fn, arg);
+    pthread_mutex_unlock(&p->caller);
 }

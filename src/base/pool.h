@@ -19,8 +19,8 @@ TS_NODISCARD ts_status ts_pool_new(ts_pool **out, int n_threads, ts_err *err);
 void ts_pool_free(ts_pool *pool);
 int ts_pool_threads(const ts_pool *pool);
 
-/* Run fn(arg, 0..n_tasks-1) and return when all have finished. n_tasks < 2^31. One caller at a time; not from a
- * task. */
+/* Run fn(arg, 0..n_tasks-1) and return when all have finished. n_tasks < 2^31. Callers on several threads take turns,
+ * whole jobs in no certain order; not from a task, which would wait for itself. */
 void ts_pool_run(ts_pool *pool, size_t n_tasks, ts_pool_fn *fn, void *arg);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/printable.h"
 #include "model/leftover.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +46,7 @@ static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, const ts_d
     ts_cpu_level level;
     TS_TRY(ts_cpu_choose(&level, err));
     ts_kern_init(&e->kern, level);
+    TS_TRY(ts_gate_new(&e->gate, err));
     int n_threads = opts->n_threads ? opts->n_threads : ts_cpu_count();
     TS_TRY(ts_pool_new(&e->pool, n_threads, err));
     struct load_ud ud = {.fn = opts->progress, .ud = opts->progress_ud};
@@ -72,6 +74,13 @@ static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, const ts_d
     return ts_gguf_check_unchanged(e->file, err); /* everything read so far came from one and the same file */
 }
 
+static void note_clock(ts_engine *e) {
+    const ts_dev_clock clock = ts_accel_clock(e->accel);
+    atomic_store(&e->mhz, clock.mhz);
+    atomic_store(&e->mhz_least, clock.least);
+    atomic_store(&e->mhz_most, clock.most);
+}
+
 /* From `path`, or from memory where `data` is not NULL. */
 ts_status ts_engine_open_with(ts_engine **out, const char *path, const void *data, size_t len,
                               const ts_engine_opts *opts, const ts_device *const *known, ts_err *err) {
@@ -89,6 +98,7 @@ ts_status ts_engine_open_with(ts_engine **out, const char *path, const void *dat
         ts_engine_close(e);
         return s;
     }
+    note_clock(e);
     e->load_ns = ts_now_ns() - begin;
     *out = e;
     return TS_OK;
@@ -125,13 +135,22 @@ void ts_engine_close(ts_engine *e) {
     ts_accounts_free(e->accounts);
     ts_model_close(e->model);
     ts_pool_free(e->pool);
+    ts_gate_free(e->gate);
     ts_gguf_close(e->file);
     ts_free(e);
 }
 
+void ts_engine_enter(ts_engine *e) {
+    ts_gate_enter(e->gate);
+}
+
+void ts_engine_leave(ts_engine *e) {
+    note_clock(e);
+    ts_gate_leave(e->gate);
+}
+
 void ts_engine_info(const ts_engine *e, ts_model_info *out) {
     const ts_model_config *c = &e->model->c;
-    const ts_dev_clock clock = ts_accel_clock(e->accel);
     *out = (ts_model_info){
         .arch = c->arch,
         .name = c->name,
@@ -147,9 +166,9 @@ void ts_engine_info(const ts_engine *e, ts_model_info *out) {
         .layer_macs = ts_model_layer_macs(e->model),
         .head_macs = ts_model_head_macs(e->model),
         .load_ns = e->load_ns,
-        .device_mhz = clock.mhz,
-        .device_mhz_least = clock.least,
-        .device_mhz_most = clock.most,
+        .device_mhz = atomic_load(&e->mhz),
+        .device_mhz_least = atomic_load(&e->mhz_least),
+        .device_mhz_most = atomic_load(&e->mhz_most),
         .evidence = ts_accel_evidence(e->accel),
         .chat_template = ts_templates_describe(e->templates),
     };
@@ -260,9 +279,14 @@ void ts_prompt_release(ts_prompt *p) {
 }
 
 size_t ts_engine_ledger(const ts_engine *e, ts_ledger_row *rows, size_t cap) {
-    return ts_accounts_rows(e->accounts, rows, cap);
+    ts_gate_enter(e->gate);
+    const size_t n = ts_accounts_rows(e->accounts, rows, cap);
+    ts_gate_leave(e->gate);
+    return n;
 }
 
 void ts_engine_ledger_reset(ts_engine *e) {
+    ts_gate_enter(e->gate);
     ts_accounts_reset(e->accounts);
+    ts_gate_leave(e->gate);
 }

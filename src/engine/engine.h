@@ -5,6 +5,7 @@
 #include "base/pool.h"
 #include "engine/accel.h"
 #include "engine/accounts.h"
+#include "engine/gate.h"
 #include "format/gguf.h"
 #include "model/pass.h"
 #include "tessera/tessera.h"
@@ -12,7 +13,10 @@
 
 struct ts_engine {
     ts_gguf *file;
-    ts_pool *pool; /* one session computes at a time */
+    ts_gate *gate; /* to pool, accel and whatever else a pass uses */
+    /* accel's clock when the last pass ended: told without waiting for the one that runs */
+    _Atomic uint32_t mhz, mhz_least, mhz_most;
+    ts_pool *pool;
     ts_kern kern;
     ts_model *model;
     ts_kv_pool *kv_pool; /* the pages of all sessions' KV caches */
@@ -27,6 +31,10 @@ struct ts_engine {
 /* Tokens of a prompt that go through the layers together. Large enough that weights are read rarely, small enough that
  * their activations stay in the caches. */
 enum { TS_PASS_TOKENS = 256, TS_PASS_TOKENS_DEVICE = 32 /* progress and Ctrl-C are asked for between layers */ };
+
+/* A pass is what happens in between: one at a time, who comes first goes first. */
+void ts_engine_enter(ts_engine *e);
+void ts_engine_leave(ts_engine *e);
 
 static inline ts_exec ts_engine_exec(const ts_engine *e) {
     return (ts_exec){.pool = e->pool, .kern = &e->kern, .runner = ts_accel_runner(e->accel), .listener = e->listener};

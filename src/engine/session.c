@@ -100,7 +100,10 @@ static ts_status pass(ts_session *s, const ts_token *token, uint32_t n, ts_err *
     s->pass_tokens = n;
     s->pass_layers = 0;
     TS_TRY(ts_kv_reserve(&s->kv, (uint32_t)s->n, n, err));
-    TS_TRY(ts_forward(e->model, ts_engine_exec(e), &s->scratch, &b, err));
+    ts_engine_enter(e);
+    ts_status st = ts_forward(e->model, ts_engine_exec(e), &s->scratch, &b, err);
+    ts_engine_leave(e);
+    if (st != TS_OK) return st;
     TS_TRY(ts_gguf_check_unchanged(e->file, err)); /* embeddings, norms and float weights are read from the file */
     memmove(s->token + s->n, token, n * sizeof *token);
     s->n += n;
@@ -115,7 +118,10 @@ static ts_status pass(ts_session *s, const ts_token *token, uint32_t n, ts_err *
 /* Logits of rows [row, row + n) of the last pass, into s->logits. */
 static ts_status read_logits(ts_session *s, uint32_t row, uint32_t n, bool prefill, ts_err *err) {
     uint64_t begin = ts_now_ns();
-    TS_TRY(ts_forward_logits(s->e->model, ts_engine_exec(s->e), &s->scratch, row, n, s->logits, err));
+    ts_engine_enter(s->e);
+    ts_status st = ts_forward_logits(s->e->model, ts_engine_exec(s->e), &s->scratch, row, n, s->logits, err);
+    ts_engine_leave(s->e);
+    if (st != TS_OK) return st;
     *(prefill ? &s->stats.prefill_ns : &s->stats.decode_ns) += ts_now_ns() - begin;
     return TS_OK;
 }

@@ -113,7 +113,7 @@ const char *ts_npu_advice(ts_npu_step step, int os_errno) {
 ts_status ts_npu_fail(ts_err *err, ts_npu_step step, int result) {
     const bool memory = result == -ENOMEM || (result == -ENOSPC && (step == TS_NPU_HEAP || step == TS_NPU_MEMORY));
     ts_status code = memory ? TS_E_NOMEM : TS_E_DEVICE;
-    ts_fail(err, code, "NPU: %s (%s): %s", ts_npu_step_text(step), strerror(-result),
+    ts_fail(err, code, "NPU: %s (%s): %s", ts_npu_step_text(step), ts_os_error(-result).text,
             ts_npu_advice(step, -result));
     if (err) err->os_errno = -result;
     return code;

@@ -1,0 +1,215 @@
+/* threads: any number of sessions of one engine, from any threads, beside everything else that an engine can be asked;
+ * the pool with several callers. A hang is a failure. (Without the failing allocator of the other tests, which one
+ * thread uses at a time.) */
+#include "support/test.h"
+
+#include "base/mem.h"
+#include "base/pool.h"
+#include "tessera/tessera.h"
+#include "vectors/zoo.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_THREAD__)
+#    define UNDER_TSAN 1
+#elif defined(__has_feature)
+#    if __has_feature(thread_sanitizer)
+#        define UNDER_TSAN 1
+#    endif
+#endif
+#ifndef UNDER_TSAN
+#    define UNDER_TSAN 0
+#endif
+
+enum { LONGEST = 40, VOCAB = 272, PATIENCE_S = 100, TIMES = UNDER_TSAN ? 1 : 10 };
+
+static ts_token prompt[LONGEST];
+static float want[LONGEST + 1][VOCAB]; /* the logits after the first n tokens */
+
+static struct fixture {
+    void *file;
+    size_t len;
+} fx;
+
+static void hangs(int signal) {
+    (void)signal;
+    static const char text[] = "FAILED: a thread waits for ever\n";
+    (void)!write(2, text, sizeof text - 1);
+    _exit(1);
+}
+
+static ts_engine *open_engine(int n_threads) {
+    ts_engine *e;
+    ts_err err;
+    assert_ok(ts_engine_open_memory(&e, fx.file, fx.len, &(ts_engine_opts){.n_threads = n_threads, .ledger = true},
+                                    &err));
+    return e;
+}
+
+static int setup(void **state) {
+    (void)state;
+    signal(SIGALRM, hangs);
+    ts_buf raw = {0};
+    ts_err err;
+    assert_ok(zoo_make(zoo_find("linear"), &raw, &err));
+    fx.len = raw.len;
+    fx.file = ts_alloc_aligned(raw.len, 1);
+    assert_non_null(fx.file);
+    memcpy(fx.file, raw.data, raw.len);
+    ts_buf_free(&raw);
+    zoo_prompt(VOCAB, prompt, LONGEST);
+    ts_engine *e = open_engine(1);
+    ts_session *s;
+    assert_ok(ts_session_new(&s, e, NULL, &err));
+    for (size_t n = 1; n <= LONGEST; n++) {
+        assert_ok(ts_session_sync(s, prompt, n, &err));
+        memcpy(want[n], ts_session_logits(s), sizeof want[n]);
+    }
+    ts_session_free(s);
+    ts_engine_close(e);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    ts_free(fx.file);
+    return 0;
+}
+
+/* ---- the pool ---------------------------------------------------------------------------------------------------- */
+
+enum { CALLERS = 4, TASKS = 37, JOBS = 200 };
+
+struct job {
+    int ran[TASKS];
+};
+
+static void count(void *arg, size_t task, int thread) {
+    (void)thread;
+    ((struct job *)arg)->ran[task]++;
+}
+
+static void *call_pool(void *pool) {
+    size_t wrong = 0;
+    for (int i = 0; i < JOBS * TIMES; i++) {
+        struct job j = {0};
+        size_t n = 1 + (size_t)i % TASKS;
+        ts_pool_run(pool, n, count, &j);
+        for (size_t k = 0; k < TASKS; k++) wrong += j.ran[k] != (k < n);
+    }
+    return (void *)wrong;
+}
+
+/* Every task of every caller's jobs runs once, and has run when the call returns. */
+static void test_pool(void **state) {
+    (void)state;
+    for (int n_threads = 1; n_threads <= 4; n_threads += n_threads) {
+        alarm(PATIENCE_S);
+        ts_pool *pool;
+        ts_err err;
+        pthread_t caller[CALLERS];
+        assert_ok(ts_pool_new(&pool, n_threads, &err));
+        for (int i = 0; i < CALLERS; i++) assert_int_equal(pthread_create(&caller[i], NULL, call_pool, pool), 0);
+        for (int i = 0; i < CALLERS; i++) {
+            void *wrong;
+            pthread_join(caller[i], &wrong);
+            assert_null(wrong);
+        }
+        ts_pool_free(pool);
+        alarm(0);
+    }
+}
+
+/* ---- sessions ---------------------------------------------------------------------------------------------------- */
+
+struct client {
+    ts_engine *e;
+    pthread_t id;
+    unsigned seed;
+    int syncs;
+    char wrong[600]; /* what was, in words */
+};
+
+/* A session that goes to and fro on its timeline. */
+static void *talk(void *arg) {
+    struct client *c = arg;
+    ts_session *s = NULL;
+    ts_err err = {0};
+    if (ts_session_new(&s, c->e, &(ts_session_opts){.n_ctx = LONGEST}, &err) != TS_OK) {
+        snprintf(c->wrong, sizeof c->wrong, "%s", err.msg);
+        return NULL;
+    }
+    for (int i = 0; i < c->syncs && !c->wrong[0]; i++) {
+        c->seed = c->seed * 1664525 + 1013904223;
+        size_t n = 1 + (c->seed >> 16) % LONGEST;
+        if (ts_session_sync(s, prompt, n, &err) != TS_OK)
+            snprintf(c->wrong, sizeof c->wrong, "%s", err.msg);
+        else if (memcmp(ts_session_logits(s), want[n], sizeof want[n]) != 0)
+            snprintf(c->wrong, sizeof c->wrong, "sync %d: the logits after %zu tokens have other bits", i, n);
+    }
+    ts_session_free(s);
+    return NULL;
+}
+
+struct bystander {
+    ts_engine *e;
+    pthread_t id;
+    atomic_bool end;
+    size_t wrong, rounds;
+};
+
+/* Whatever else may be asked of an engine whose sessions compute, and other engines beside it. */
+static void *ask(void *arg) {
+    struct bystander *b = arg;
+    while (!atomic_load(&b->end)) {
+        ts_model_info info;
+        ts_engine_info(b->e, &info);
+        ts_ledger_row row[8];
+        b->wrong += info.n_vocab != VOCAB || ts_engine_ledger(b->e, row, 8) > 100;
+        ts_token *token;
+        size_t n;
+        if (ts_engine_tokenize(b->e, "hello", 5, 0, &token, &n, NULL) == TS_OK) ts_tokens_release(token);
+        else b->wrong++;
+        ts_engine *other = NULL;
+        ts_err err;
+        b->wrong += ts_engine_open(&other, "/nowhere/at.gguf", NULL, &err) != TS_E_IO || !strstr(err.msg, "No such");
+        if (ts_engine_open_memory(&other, fx.file, fx.len, &(ts_engine_opts){.n_threads = 2}, NULL) == TS_OK)
+            ts_engine_close(other);
+        else b->wrong++;
+        b->rounds++;
+    }
+    return NULL;
+}
+
+static void test_sessions(void **state) {
+    (void)state;
+    for (int n_threads = 1; n_threads <= 4; n_threads += n_threads) {
+        ts_engine *e = open_engine(n_threads);
+        enum { CLIENTS = 4 };
+        struct client c[CLIENTS] = {0};
+        struct bystander b = {.e = e};
+        alarm(PATIENCE_S);
+        assert_int_equal(pthread_create(&b.id, NULL, ask, &b), 0);
+        for (int i = 0; i < CLIENTS; i++) {
+            c[i] = (struct client){.e = e, .seed = (unsigned)i + 1, .syncs = 40 * TIMES};
+            assert_int_equal(pthread_create(&c[i].id, NULL, talk, &c[i]), 0);
+        }
+        for (int i = 0; i < CLIENTS; i++) pthread_join(c[i].id, NULL);
+        atomic_store(&b.end, true);
+        pthread_join(b.id, NULL);
+        alarm(0);
+        for (int i = 0; i < CLIENTS; i++)
+            if (c[i].wrong[0]) fail_msg("%d threads, session %d: %s", n_threads, i, c[i].wrong);
+        assert_int_equal(b.wrong, 0);
+        assert_true(b.rounds > 0);
+        ts_engine_close(e);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pool), cmocka_unit_test(test_sessions)};
+    return cmocka_run_group_tests_name("threads", tests, setup, teardown);
+}
