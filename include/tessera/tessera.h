@@ -238,20 +238,24 @@ typedef struct ts_session_opts { /* zero-initialise */
     void *progress_ud;
 } ts_session_opts;
 
-/* Errors: TS_E_NOMEM where the KV cache and scratch memory do not fit into the memory that is free. */
+/* Errors: TS_E_NOMEM where the KV cache and what a pass needs do not fit into the memory that is free. */
 TS_NODISCARD ts_status ts_session_new(ts_session **out, ts_engine *e, const ts_session_opts *opts, ts_err *err);
 void ts_session_free(ts_session *s); /* NULL-safe */
 uint32_t ts_session_n_ctx(const ts_session *s);
+/* Bytes that a session with these options (NULL: the defaults) takes when its context is full; 0: more than there can
+ * be. What passes work in belongs to the engine and is there once. */
+uint64_t ts_engine_context_bytes(const ts_engine *e, const ts_session_opts *opts);
 
 /* Make the timeline exactly tokens[0..n): what it has in common with the present one is kept, the rest is dropped,
- * the new part is processed. Then ts_session_logits gives the prediction after token n - 1. n >= 1. After an error
- * the timeline is a prefix of `tokens`.
- * Errors: TS_E_LIMIT: n is larger than the context; TS_E_INVAL: a token outside the vocabulary; TS_E_UNSUPP: a key
- * or value is larger than an F16 cache can hold; TS_E_FORMAT: numbers stop being finite, with layer and position;
- * TS_E_IO: the file has been written to; TS_E_CANCELLED. */
+ * the new part is processed. Then ts_session_logits gives the prediction after token n - 1. n >= 1.
+ * Errors: TS_E_LIMIT: n is larger than the context; TS_E_INVAL: a token outside the vocabulary: after these two the
+ * session is as it was, its logits too. TS_E_UNSUPP: a key or value is larger than an F16 cache can hold; TS_E_FORMAT:
+ * numbers stop being finite, with layer and position; TS_E_IO: the file has been written to; TS_E_DEVICE;
+ * TS_E_CANCELLED: after these the timeline is a prefix of `tokens`, without logits, and the next sync goes on from
+ * there. */
 TS_NODISCARD ts_status ts_session_sync(ts_session *s, const ts_token *tokens, size_t n, ts_err *err);
-/* f32 [n_vocab], natural-log odds up to a constant; valid until the session is used again. NULL before the first
- * sync. */
+/* f32 [n_vocab], natural-log odds up to a constant; valid until the session is used again. NULL where the last token of
+ * the timeline has none: before the first sync, after an error in a pass, while tokens of a prompt are pending. */
 const float *ts_session_logits(const ts_session *s);
 /* The present timeline: borrowed. */
 const ts_token *ts_session_tokens(const ts_session *s, size_t *n);
@@ -262,9 +266,43 @@ typedef bool ts_logits_fn(void *ud, size_t pos, const float *logits);
 TS_NODISCARD ts_status ts_session_score(ts_session *s, const ts_token *tokens, size_t n, ts_logits_fn *fn, void *ud,
                                         ts_err *err);
 
-typedef struct ts_session_stats { /* since the session was made or ts_session_stats_reset */
-    uint64_t n_prefill, prefill_ns; /* tokens processed in passes of more than one token */
-    uint64_t n_decode, decode_ns;   /* tokens processed alone */
+/* ---- several sessions in one pass ------------------------------------------------------------------------------ */
+
+/* A session may be given tokens that are processed later, together with those of other sessions: each weight is then
+ * read once for all of them. Nobody is started: a loop of steps is the caller's, and so is who takes part in them. The
+ * results have the same bits as ts_session_sync of each session alone.
+ *
+ * prepare: as ts_session_sync, but the new part is left pending. Where there is nothing to do, there are logits and
+ * nothing is pending. Errors: TS_E_LIMIT, TS_E_INVAL, after which the session is as it was.
+ * append: n >= 1 more tokens behind the timeline and those that are pending. The same errors. */
+TS_NODISCARD ts_status ts_session_prepare(ts_session *s, const ts_token *tokens, size_t n, ts_err *err);
+TS_NODISCARD ts_status ts_session_append(ts_session *s, const ts_token *tokens, size_t n, ts_err *err);
+/* Tokens that are pending. */
+size_t ts_session_pending(const ts_session *s);
+
+/* One pass over pending tokens of these n >= 1 sessions, all of one engine, none of them twice: first every session
+ * that goes on by one token (a token was appended to a timeline that had none pending), then prompts, both in the
+ * order of the list, until `budget` tokens are in the pass. 0, or more than a pass takes (256; 32 with a device): as
+ * many as it takes. A prompt that does not fit is cut, and goes on in the next step. A session with nothing pending is
+ * left as it is. Afterwards a session has logits where nothing of it is pending any more (ts_session_pending is 0).
+ * Returns when the pass has ended. Uses each session, and waits for other passes, as ts_session_sync does.
+ *
+ * Errors belong to sessions: the pass is run again without the session that asked to stop (TS_E_CANCELLED by its
+ * progress) or whose numbers stop being finite (TS_E_UNSUPP, TS_E_FORMAT), and the others get their results. That
+ * session's timeline is as it was before the step, without logits, and nothing of it is pending. (TS_E_FORMAT for the
+ * logits themselves: its tokens are in the timeline.) TS_E_DEVICE, TS_E_IO, TS_E_NOMEM are everybody's who took part.
+ * The step returns the error of the first in the list that failed in it, TS_OK if none did; ts_session_status tells
+ * for each. TS_E_INVAL for the list itself: nothing has happened. */
+TS_NODISCARD ts_status ts_sessions_step(ts_session *const s[], size_t n, size_t budget, ts_err *err);
+/* How the last pass of this session ended; *err is written where not well. TS_OK too where it has been given tokens
+ * since. */
+TS_NODISCARD ts_status ts_session_status(const ts_session *s, ts_err *err);
+
+/* Since the session was made or ts_session_stats_reset. A pass that others take part in counts with all of its time:
+ * what this session had to wait for its tokens. */
+typedef struct ts_session_stats {
+    uint64_t n_prefill, prefill_ns; /* tokens of prompts: given several at a time, or at the beginning of a timeline */
+    uint64_t n_decode, decode_ns;   /* tokens given one at a time behind a timeline */
     uint64_t n_reused;              /* tokens that sync found in the cache */
     uint64_t kv_bytes;              /* of the pages of keys and values that it holds now */
     uint64_t kv_own_bytes;          /* of these, pages that it shares with no other session */

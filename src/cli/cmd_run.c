@@ -163,12 +163,9 @@ static int report(const run_args *a, struct answer *w, const ts_session *s, cons
     ts_session_get_stats(s, &st);
     ts_model_info info;
     ts_engine_info(w->e, &info);
-    /* a prompt of one token is processed alone: the time to the first token is its time */
     cli_counts n = {
-        .n_answers = 1, .n_prompt = n_prompt, .n_read = n_prompt, .n_drawn = g->n_tokens, .first_ns = g->first_ns};
-    n.read_ns = st.n_prefill ? st.prefill_ns : g->first_ns;
-    n.n_steps = st.n_prefill ? st.n_decode : st.n_decode - 1;
-    n.draw_ns = st.n_prefill ? st.decode_ns : g->total_ns - g->first_ns;
+        .n_answers = 1, .n_prompt = n_prompt, .n_read = n_prompt, .n_drawn = g->n_tokens, .first_ns = g->first_ns,
+        .read_ns = st.prefill_ns, .n_steps = st.n_decode, .draw_ns = st.decode_ns};
     if (!a->json) {
         if (!cli_put_end()) return CLI_FAIL;
         if (!a->model.quiet) print_stats(a, &info, &n, g); /* what is asked for by name comes with -q too */

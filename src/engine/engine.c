@@ -41,12 +41,15 @@ void ts_engine_unlisten(ts_engine *e, const ts_listener *l) {
     if (*at) *at = l->next;
 }
 
+static uint32_t pass_tokens(const ts_engine *e) {
+    return e->accel ? TS_PASS_TOKENS_DEVICE : TS_PASS_TOKENS;
+}
+
 /* Everything behind e->file. */
 static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, const ts_device_plan *plan, ts_err *err) {
     ts_cpu_level level;
     TS_TRY(ts_cpu_choose(&level, err));
     ts_kern_init(&e->kern, level);
-    TS_TRY(ts_gate_new(&e->gate, err));
     int n_threads = opts->n_threads ? opts->n_threads : ts_cpu_count();
     TS_TRY(ts_pool_new(&e->pool, n_threads, err));
     struct load_ud ud = {.fn = opts->progress, .ud = opts->progress_ud};
@@ -71,6 +74,7 @@ static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, const ts_d
         return ts_fail(err, TS_E_FORMAT, "%s: the vocabulary has %d tokens, but token_embd.weight only %u rows",
                        ts_gguf_path(e->file), ts_tokenizer_size(e->tok), e->model->c.n_vocab);
     TS_TRY(ts_templates_new(&e->templates, e->tok, err));
+    TS_TRY(ts_executor_init(&e->executor, e->model, pass_tokens(e), n_threads, err));
     return ts_gguf_check_unchanged(e->file, err); /* everything read so far came from one and the same file */
 }
 
@@ -121,6 +125,14 @@ ts_status ts_device_check(const char *device, ts_err *err) {
 ts_status ts_engine_use_threads(ts_engine *e, int n_threads, ts_err *err) {
     ts_pool *pool;
     TS_TRY(ts_pool_new(&pool, n_threads, err));
+    ts_executor x;
+    ts_status s = ts_executor_init(&x, e->model, pass_tokens(e), n_threads, err);
+    if (s != TS_OK) {
+        ts_pool_free(pool);
+        return s;
+    }
+    ts_executor_fini(&e->executor);
+    e->executor = x;
     ts_pool_free(e->pool);
     e->pool = pool;
     return TS_OK;
@@ -135,18 +147,18 @@ void ts_engine_close(ts_engine *e) {
     ts_accounts_free(e->accounts);
     ts_model_close(e->model);
     ts_pool_free(e->pool);
-    ts_gate_free(e->gate);
+    ts_executor_fini(&e->executor);
     ts_gguf_close(e->file);
     ts_free(e);
 }
 
 void ts_engine_enter(ts_engine *e) {
-    ts_gate_enter(e->gate);
+    ts_gate_enter(e->executor.gate);
 }
 
 void ts_engine_leave(ts_engine *e) {
     note_clock(e);
-    ts_gate_leave(e->gate);
+    ts_gate_leave(e->executor.gate);
 }
 
 void ts_engine_info(const ts_engine *e, ts_model_info *out) {
@@ -279,14 +291,14 @@ void ts_prompt_release(ts_prompt *p) {
 }
 
 size_t ts_engine_ledger(const ts_engine *e, ts_ledger_row *rows, size_t cap) {
-    ts_gate_enter(e->gate);
+    ts_gate_enter(e->executor.gate);
     const size_t n = ts_accounts_rows(e->accounts, rows, cap);
-    ts_gate_leave(e->gate);
+    ts_gate_leave(e->executor.gate);
     return n;
 }
 
 void ts_engine_ledger_reset(ts_engine *e) {
-    ts_gate_enter(e->gate);
+    ts_gate_enter(e->executor.gate);
     ts_accounts_reset(e->accounts);
-    ts_gate_leave(e->gate);
+    ts_gate_leave(e->executor.gate);
 }

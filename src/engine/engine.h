@@ -5,7 +5,7 @@
 #include "base/pool.h"
 #include "engine/accel.h"
 #include "engine/accounts.h"
-#include "engine/gate.h"
+#include "engine/executor.h"
 #include "format/gguf.h"
 #include "model/pass.h"
 #include "tessera/tessera.h"
@@ -13,7 +13,7 @@
 
 struct ts_engine {
     ts_gguf *file;
-    ts_gate *gate; /* to pool, accel and whatever else a pass uses */
+    ts_executor executor; /* its gate is to pool and accel too */
     /* accel's clock when the last pass ended: told without waiting for the one that runs */
     _Atomic uint32_t mhz, mhz_least, mhz_most;
     ts_pool *pool;

@@ -7,22 +7,25 @@
 struct ts_session {
     ts_engine *e;
     ts_kv kv;
-    ts_scratch scratch;
     uint32_t n_ctx;
-    ts_token *token; /* [n_ctx] the timeline: keys and values of these are in the cache */
-    size_t n;
-    float *logits;   /* [SCORE_ROWS, n_vocab]; row 0 is the prediction after token n - 1 where has_logits */
+    ts_token *token; /* [n_ctx] the timeline: keys and values of the first n are in the cache; then those pending */
+    size_t n, pending;
+    size_t run;      /* tokens given one after the other until none was pending, processed ones included */
+    float *logits;   /* [n_vocab] the prediction after token n - 1 where has_logits */
     bool has_logits;
+    ts_err failed;   /* how the last pass of this session ended, code TS_OK: well */
     ts_progress_fn *progress;
     void *progress_ud;
-    uint64_t progress_done, progress_all; /* in tokens, of the pass that runs: those before it */
-    uint32_t pass_tokens, pass_layers;    /* its tokens, and the layers that it has done */
+    /* the executor's, of the pass that runs: its tokens of this session, 0: none; the layers told */
+    uint32_t take, layers;
+    bool prefill, stop;
+    bool listed; /* for ts_sessions_step */
     ts_session_stats stats;
 };
 
 /* The context of a session that asks for none, with a model trained for n_ctx_train. */
 uint32_t ts_session_default_ctx(uint32_t n_ctx_train);
-/* About how many bytes a session takes beside its KV cache: activations of a pass, logits. */
+/* About how many bytes are used beside KV caches where one session computes: activations of a pass, logits. */
 size_t ts_session_working_bytes(const ts_model_config *c, uint32_t n_ctx);
 
 /* Process the token that stands at s->token[s->n] (n < n_ctx), as ts_session_sync would. */

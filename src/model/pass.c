@@ -101,10 +101,10 @@ enum fault {
 };
 static const float F16_LIMIT = 0x1.ffdffep+15f; /* the largest f32 that rounds to a finite F16, 65504 */
 
-static uint32_t position_of(const ts_batch *b, size_t t) {
+static const ts_att_span *span_of(const ts_batch *b, size_t t) {
     const ts_att_span *span = b->span;
     while (t >= (size_t)span->first + span->n) span++;
-    return span->pos0 + (uint32_t)t - span->first;
+    return span;
 }
 
 static void note_fault(ts_pass *p, enum fault kind, size_t t) {
@@ -123,8 +123,10 @@ static ts_status fail_fault(const ts_pass *p, ts_err *err) {
     };
     uint64_t f = atomic_load(&p->fault);
     enum fault kind = (enum fault)(f >> 32 & 255);
+    const ts_att_span *span = span_of(p->batch, (uint32_t)f);
+    p->s->culprit = (uint32_t)(span - p->batch->span);
     return ts_fail(err, kind == FAULT_F16 ? TS_E_UNSUPP : TS_E_FORMAT, "%s: layer %" PRIu64 ", position %u: %s%s",
-                   ts_gguf_path(p->m->file), f >> 40, position_of(p->batch, (uint32_t)f), what[kind],
+                   ts_gguf_path(p->m->file), f >> 40, span->pos0 + (uint32_t)f - span->first, what[kind],
                    kind == FAULT_F16 ? "" : "; the file's weights are damaged, or its metadata does not fit them");
 }
 
@@ -180,10 +182,11 @@ static void quantise(const ts_pass *p, struct wants w, const float *x, uint32_t 
 
 struct norm_args {
     ts_pass *p;
-    const float *weight, *from;
+    const float *weight;
+    const uint32_t *row; /* of task t; NULL: t */
+    float *to;
     bool add;
     struct wants w;
-    uint32_t n_tok;
 };
 
 static void norm_task(void *arg, size_t t, int thread) {
@@ -191,15 +194,15 @@ static void norm_task(void *arg, size_t t, int thread) {
     (void)thread;
     const ts_model_config *c = &a->p->m->c;
     ts_scratch *s = a->p->s;
-    float *x = s->x + t * c->d_model, *norm = s->norm + t * c->d_model;
+    float *x = s->x + (a->row ? a->row[t] : t) * c->d_model, *norm = a->to + t * c->d_model;
     if (a->add) a->p->ex.kern->add(x, s->y + t * c->d_model, c->d_model);
-    if (squares_overflow(a->from + t * c->d_model, c->d_model)) note_fault(a->p, FAULT_NORM, t);
-    a->p->ex.kern->rmsnorm(a->from + t * c->d_model, a->weight, norm, c->d_model, c->norm_eps);
-    quantise(a->p, a->w, norm, c->d_model, a->n_tok, (uint32_t)t);
+    if (squares_overflow(x, c->d_model)) note_fault(a->p, FAULT_NORM, t);
+    a->p->ex.kern->rmsnorm(x, a->weight, norm, c->d_model, c->norm_eps);
+    quantise(a->p, a->w, norm, c->d_model, a->p->n_tok, (uint32_t)t);
 }
 
 void ts_step_norm(ts_pass *p, bool add, const float *weight, const ts_layer *l, ts_mat_group consumer) {
-    struct norm_args a = {p, weight, p->s->x, add, wants_of_group(l, consumer), p->n_tok};
+    struct norm_args a = {.p = p, .weight = weight, .to = p->s->norm, .add = add, .w = wants_of_group(l, consumer)};
     uint64_t begin = begin_step(&p->ex);
     ts_pool_run(p->ex.pool, p->n_tok, norm_task, &a);
     end_step(&p->ex, "norm", p->n_tok, begin);
@@ -335,6 +338,7 @@ static void embed_task(void *arg, size_t t, int thread) {
 
 ts_status ts_forward(const ts_model *m, ts_exec ex, ts_scratch *s, const ts_batch *b, ts_err *err) {
     assert(b->n_tok >= 1 && b->n_tok <= s->max_tok);
+    s->culprit = UINT32_MAX;
     ts_pass p = {.m = m, .ex = ex, .s = s, .batch = b, .n_tok = b->n_tok, .fault = UINT64_MAX, .err = err};
     uint64_t begin = begin_step(&ex);
     ts_pool_run(ex.pool, p.n_tok, embed_task, &p);
@@ -345,29 +349,71 @@ ts_status ts_forward(const ts_model *m, ts_exec ex, ts_scratch *s, const ts_batc
     return st == TS_E_CANCELLED ? ts_fail(err, st, "stopped") : st;
 }
 
-ts_status ts_forward_logits(const ts_model *m, ts_exec ex, ts_scratch *s, uint32_t row0, uint32_t n, float *out,
-                            ts_err *err) {
-    const ts_linear *const head[] = {m->head};
+/* Behind the last layer: the norm of n rows of the residual stream into `to` [n, d_model], and its quantised forms. */
+static ts_status out_norm(const ts_model *m, ts_exec ex, ts_scratch *s, const uint32_t *row, uint32_t n, struct wants w,
+                          float *to, ts_err *err) {
+    assert(n <= s->max_tok);
     ts_pass p = {.m = m, .ex = ex, .s = s, .n_tok = n, .layer = m->c.n_layer - 1, .fault = UINT64_MAX};
-    struct norm_args a = {&p, m->out_norm, s->x + (size_t)row0 * m->c.d_model, false, wants_of(head, 1), n};
+    struct norm_args a = {.p = &p, .weight = m->out_norm, .row = row, .to = to, .w = w};
     uint64_t begin = begin_step(&ex);
     ts_pool_run(ex.pool, n, norm_task, &a);
     end_step(&ex, "norm", n, begin);
+    if (atomic_load(&p.fault) == UINT64_MAX) return TS_OK;
+    return ts_fail(err, TS_E_FORMAT,
+                   "%s: behind the last layer the sum of squares of the activations overflows; the file's weights are "
+                   "damaged, or its metadata does not fit them",
+                   ts_gguf_path(m->file));
+}
+
+/* Of n rows of x [n, d_model], whose quantised forms are in s->act. */
+static ts_status head_logits(const ts_model *m, ts_exec ex, ts_scratch *s, const float *x, uint32_t n, float *out,
+                             ts_err *err) {
+    const ts_linear *const head[] = {m->head};
     float *const y[] = {out};
     const size_t ld[] = {m->c.n_vocab};
-    const char *path = ts_gguf_path(m->file);
-    if (atomic_load(&p.fault) != UINT64_MAX)
-        return ts_fail(
-            err, TS_E_FORMAT,
-            "%s: behind the last layer the sum of squares of the activations overflows; the file's weights are "
-            "damaged, or its metadata does not fit them",
-            path);
-    TS_TRY(ts_linear_run(&ex, head, 1, s->norm, m->c.d_model, &s->act, n, y, ld, err));
+    TS_TRY(ts_linear_run(&ex, head, 1, x, m->c.d_model, &s->act, n, y, ld, err));
     for (uint32_t i = 0; i < n; i++)
         if (ts_beyond(out + (size_t)i * m->c.n_vocab, m->c.n_vocab, FLT_MAX))
             return ts_fail(
                 err, TS_E_FORMAT,
                 "%s: the logits are not finite; the file's weights are damaged, or its metadata does not fit them",
-                path);
+                ts_gguf_path(m->file));
     return TS_OK;
+}
+
+ts_status ts_forward_logits(const ts_model *m, ts_exec ex, ts_scratch *s, const uint32_t *row, uint32_t n, float *out,
+                            ts_err *err) {
+    const ts_linear *const head[] = {m->head};
+    TS_TRY(out_norm(m, ex, s, row, n, wants_of(head, 1), s->norm, err));
+    return head_logits(m, ex, s, s->norm, n, out, err);
+}
+
+ts_status ts_forward_hidden(const ts_model *m, ts_exec ex, ts_scratch *s, const uint32_t *row, uint32_t n, float *out,
+                            ts_err *err) {
+    return out_norm(m, ex, s, row, n, (struct wants){0}, out, err);
+}
+
+struct hidden_args {
+    const ts_pass *p;
+    const float *x;
+    struct wants w;
+};
+
+static void hidden_task(void *arg, size_t t, int thread) {
+    const struct hidden_args *a = arg;
+    (void)thread;
+    const uint32_t d = a->p->m->c.d_model;
+    quantise(a->p, a->w, a->x + t * d, d, a->p->n_tok, (uint32_t)t);
+}
+
+ts_status ts_hidden_logits(const ts_model *m, ts_exec ex, ts_scratch *s, const float *hidden, uint32_t n, float *out,
+                           ts_err *err) {
+    assert(n <= s->max_tok);
+    const ts_linear *const head[] = {m->head};
+    const ts_pass p = {.m = m, .ex = ex, .s = s, .n_tok = n};
+    struct hidden_args a = {&p, hidden, wants_of(head, 1)};
+    uint64_t begin = begin_step(&ex);
+    ts_pool_run(ex.pool, n, hidden_task, &a);
+    end_step(&ex, "norm", n, begin);
+    return head_logits(m, ex, s, hidden, n, out, err);
 }

@@ -18,6 +18,7 @@ typedef struct ts_scratch {
     float *gate, *up; /* [n_tok, d_ff] */
     float *angles; /* [n_tok, n_rot] */
     ts_qact act;
+    uint32_t culprit; /* the span whose numbers ended the last ts_forward; UINT32_MAX: no one's */
     ts_att_scratch *thread; /* [n_threads] */
     int n_threads;
     ts_big mem;
@@ -49,13 +50,19 @@ struct ts_pass {
 
 /* Run the layers: stores keys and values, leaves the residual stream of every token in s->x. TS_E_CANCELLED when
  * asked to stop, TS_E_DEVICE; TS_E_FORMAT where a value is not finite any more, TS_E_UNSUPP where a key or value is
- * too large for an F16 cache, both with layer and position. (The KV cache then holds entries of these positions that
- * must not be used.) */
+ * too large for an F16 cache, both with layer and position, and s->culprit says whose. (The KV caches then hold entries
+ * of these positions that must not be used; the pass may be run again without that span.) */
 TS_NODISCARD ts_status ts_forward(const ts_model *m, ts_exec ex, ts_scratch *s, const ts_batch *b, ts_err *err);
-/* Logits of rows [row0, row0 + n) of the last pass: out f32 [n, n_vocab], finite. Errors: those of a device;
- * TS_E_FORMAT: they would not be finite. */
-TS_NODISCARD ts_status ts_forward_logits(const ts_model *m, ts_exec ex, ts_scratch *s, uint32_t row0, uint32_t n,
+/* Logits of n <= max_tok rows of the last pass: out f32 [n, n_vocab], finite. The residual stream stays as it is.
+ * Errors: those of a device; TS_E_FORMAT: they would not be finite. */
+TS_NODISCARD ts_status ts_forward_logits(const ts_model *m, ts_exec ex, ts_scratch *s, const uint32_t *row, uint32_t n,
                                          float *out, ts_err *err);
+/* The same in two steps: what the output layer is given, the residual stream after the last norm, out f32 [n,
+ * d_model]; and, whenever that is wanted, the logits that it makes of it. */
+TS_NODISCARD ts_status ts_forward_hidden(const ts_model *m, ts_exec ex, ts_scratch *s, const uint32_t *row, uint32_t n,
+                                         float *out, ts_err *err);
+TS_NODISCARD ts_status ts_hidden_logits(const ts_model *m, ts_exec ex, ts_scratch *s, const float *hidden, uint32_t n,
+                                        float *out, ts_err *err);
 
 /* ---- steps, for arch_*.c: each is one parallel region over tokens, rows or heads ------------------------------- */
 

@@ -487,6 +487,8 @@ static void test_spans(void **state) {
     assert_ok(open_model(f, &g, &m, pool, &err));
     const ts_exec ex = {.pool = pool, .kern = &kern};
     enum { N = 70, A = 20, B = 41 }; /* positions; how many of each timeline come first */
+    uint32_t all[N];
+    for (uint32_t i = 0; i < N; i++) all[i] = i;
     ts_scratch s;
     ts_kv_pool *pages;
     ts_kv alone, a, b;
@@ -504,22 +506,39 @@ static void test_spans(void **state) {
     assert_true(want && got);
     const ts_att_span whole = {.kv = &alone, .first = 0, .n = N, .pos0 = 0};
     assert_ok(ts_forward(m, ex, &s, &(ts_batch){.n_tok = N, .id = id, .span = &whole, .n_span = 1}, &err));
-    assert_ok(ts_forward_logits(m, ex, &s, 0, N, want, &err));
+    assert_ok(ts_forward_logits(m, ex, &s, all, N, want, &err));
     /* a's and b's beginnings, then the middle of b, the end of a */
     const ts_att_span first[] = {{&a, 0, A, 0}, {&b, A, B, 0}};
     memcpy(mixed, id, A * sizeof *id);
     memcpy(mixed + A, id, B * sizeof *id);
     assert_ok(ts_forward(m, ex, &s, &(ts_batch){.n_tok = A + B, .id = mixed, .span = first, .n_span = 2}, &err));
-    assert_ok(ts_forward_logits(m, ex, &s, 0, A + B, got, &err));
+    assert_ok(ts_forward_logits(m, ex, &s, all, A + B, got, &err));
     assert_memory_equal(got, want, A * row * sizeof *got);
     assert_memory_equal(got + A * row, want, B * row * sizeof *got);
     const ts_att_span second[] = {{&b, 0, 10, B}, {&a, 10, N - A, A}};
     memcpy(mixed, id + B, 10 * sizeof *id);
     memcpy(mixed + 10, id + A, (N - A) * sizeof *id);
     assert_ok(ts_forward(m, ex, &s, &(ts_batch){.n_tok = 10 + N - A, .id = mixed, .span = second, .n_span = 2}, &err));
-    assert_ok(ts_forward_logits(m, ex, &s, 3, 10 + N - A - 3, got, &err));
+    assert_ok(ts_forward_logits(m, ex, &s, all + 3, 10 + N - A - 3, got, &err));
     assert_memory_equal(got, want + (B + 3) * row, 7 * row * sizeof *got);
     assert_memory_equal(got + 7 * row, want + A * row, (N - A) * row * sizeof *got);
+    /* any rows in any order, again and again; and in two steps */
+    const uint32_t some[] = {N - A + 9, 4, 10, 4};
+    const size_t place[] = {N - 1, B + 4, A, B + 4};
+    float *hidden = ts_alloc(4, m->c.d_model * sizeof *hidden);
+    assert_non_null(hidden);
+    for (int steps = 1; steps <= 2; steps++) {
+        memset(got, 0, 4 * row * sizeof *got);
+        if (steps == 1) {
+            assert_ok(ts_forward_logits(m, ex, &s, some, 4, got, &err));
+        } else {
+            assert_ok(ts_forward_hidden(m, ex, &s, some, 4, hidden, &err));
+            assert_ok(ts_hidden_logits(m, ex, &s, hidden, 4, got, &err));
+        }
+        for (int i = 0; i < 4; i++)
+            assert_memory_equal(got + i * row, want + place[i] * row, row * sizeof *got);
+    }
+    ts_free(hidden);
     ts_free(want), ts_free(got);
     ts_kv_fini(&alone), ts_kv_fini(&a), ts_kv_fini(&b);
     ts_kv_pool_free(pages);

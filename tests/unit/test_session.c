@@ -104,6 +104,7 @@ static void test_bad_tokens(void **state) {
     assert_ok(ts_session_sync(s, prompt, 10, &err));
     ts_token bad[50];
     memcpy(bad, prompt, sizeof bad);
+    bad[5] = (bad[5] + 1) % VOCAB; /* so that the session's tokens are no prefix of these */
     assert_status(ts_session_sync(s, prompt, 0, &err), TS_E_INVAL);
     assert_status(ts_session_sync(s, bad, 41, &err), TS_E_LIMIT);
     assert_non_null(strstr(err.msg, "41 tokens"));
@@ -143,6 +144,17 @@ static void test_reuse(void **state) {
     assert_int_equal(st.n_decode, 1);
     assert_int_equal(st.n_reused, 100 + 101);
     at(s, 101);
+    /* a prompt is one, however its tokens fall into passes: 256 and 1; 1 */
+    ts_session *p = session(NULL);
+    assert_ok(ts_session_sync(p, prompt, 257, &err));
+    ts_session_get_stats(p, &st);
+    assert_true(st.n_prefill == 257 && st.n_decode == 0 && st.decode_ns == 0);
+    ts_session_free(p);
+    p = session(NULL);
+    assert_ok(ts_session_sync(p, prompt, 1, &err));
+    ts_session_get_stats(p, &st);
+    assert_true(st.n_prefill == 1 && st.n_decode == 0 && st.prefill_ns > 0);
+    ts_session_free(p);
     assert_ok(ts_session_sync(s, prompt, 60, &err)); /* back: the last token once more */
     at(s, 60);
     ts_session_get_stats(s, &st);
@@ -327,8 +339,9 @@ static void test_alloc(void **state) {
     const long pages = alloc_fail_count();
     assert_ok(ts_session_sync(s, prompt, 100, &err));
     for (size_t n = 101; n < N; n++) assert_ok(ts_session_sync(s, prompt, n, &err));
-    assert_ok(ts_session_score(s, prompt, 60, keep, &sc, &err));
     assert_int_equal(alloc_fail_count(), pages);
+    assert_ok(ts_session_score(s, prompt, N, keep, &sc, &err));
+    assert_int_equal(alloc_fail_count(), pages + 1); /* once, for what it hands out between the passes */
     ts_session_free(s);
 }
 
