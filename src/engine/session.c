@@ -30,6 +30,14 @@ ts_status ts_session_new(ts_session **out, ts_engine *e, const ts_session_opts *
             err, TS_E_NOMEM,
             "a context of %u tokens needs %zu MiB for its KV cache and %zu MiB to work in, but %zu MiB are free", n_ctx,
             cache ? cache >> 20 : SIZE_MAX >> 20, work >> 20, there >> 20);
+    ts_session_opts o = *opts;
+    o.n_ctx = n_ctx;
+    return ts_session_make(out, e, &o, err);
+}
+
+ts_status ts_session_make(ts_session **out, ts_engine *e, const ts_session_opts *opts, ts_err *err) {
+    const ts_model_config *c = &e->model->c;
+    const uint32_t n_ctx = opts->n_ctx;
     ts_session *s = ts_calloc(1, sizeof *s);
     if (!s) return ts_fail_nomem(err, "the session", sizeof *s);
     s->e = e;

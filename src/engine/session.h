@@ -28,6 +28,9 @@ uint32_t ts_session_default_ctx(uint32_t n_ctx_train);
 /* About how many bytes are used beside KV caches where one session computes: activations of a pass, logits. */
 size_t ts_session_working_bytes(const ts_model_config *c, uint32_t n_ctx);
 
+/* ts_session_new, without asking whether the whole context would fit into the memory that is free. */
+TS_NODISCARD ts_status ts_session_make(ts_session **out, ts_engine *e, const ts_session_opts *opts, ts_err *err);
+
 /* Process the token that stands at s->token[s->n] (n < n_ctx), as ts_session_sync would. */
 TS_NODISCARD ts_status ts_session_extend(ts_session *s, ts_err *err);
 

@@ -173,6 +173,23 @@ void ts_kv_share(ts_kv *to, const ts_kv *from, uint32_t n) {
     ts_kv_keep(to, n);
 }
 
+/* Rows [r0, r1) of a tile, columns [c0, c1). */
+static void clear(char *tile, size_t width, uint32_t r0, uint32_t r1, size_t c0, size_t c1, size_t elem) {
+    for (uint32_t r = r0; r < r1; r++) memset(tile + (r * width + c0) * elem, 0, (c1 - c0) * elem);
+}
+
+void ts_kv_blank(const ts_kv *kv, char *page, uint32_t first) {
+    const uint32_t hd = kv->pool->c.head_dim, pad = kv->head_pad;
+    const size_t elem = kv->type == TS_KV_F16 ? 2 : 4;
+    for (char *keys = page; keys < page + kv->page_bytes; keys += kv->key_bytes + kv->value_bytes) {
+        char *values = keys + kv->key_bytes;
+        clear(keys, TS_KV_TILE, 0, hd, first, TS_KV_TILE, elem);
+        clear(keys, TS_KV_TILE, hd, pad, 0, TS_KV_TILE, elem);
+        clear(values, pad, 0, first, hd, pad, elem);
+        clear(values, pad, first, TS_KV_TILE, 0, pad, elem);
+    }
+}
+
 uint64_t ts_kv_held(const ts_kv *kv, uint64_t *own) {
     uint64_t all = 0;
     *own = 0;

@@ -44,6 +44,8 @@ TS_NODISCARD ts_status ts_kv_reserve(ts_kv *kv, uint32_t pos, uint32_t n, ts_err
 void ts_kv_keep(ts_kv *kv, uint32_t n);
 /* `to` (of the same pool and type, at least n positions) gets the first n positions of `from`, and nothing else. */
 void ts_kv_share(ts_kv *to, const ts_kv *from, uint32_t n);
+/* Clear, in a page that is like one of kv's, the positions from `first` (0 .. 64) on and the padding of heads. */
+void ts_kv_blank(const ts_kv *kv, char *page, uint32_t first);
 /* Bytes of its pages; *own of those that nobody else holds. */
 uint64_t ts_kv_held(const ts_kv *kv, uint64_t *own);
 
