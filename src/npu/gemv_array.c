@@ -77,12 +77,12 @@ static void add_core(ts_design *d, ts_tile core, int number) {
                        ts_design_core_lock(d, o_full, core) == TS_GEMV_O_FULL));
 }
 
-static void describe(ts_design *d) {
+static void describe(ts_design *d, const ts_chip *chip) {
     ts_end acts[TS_GEMV_CORES];
     for (int s = 0; s < TS_GEMV_CORES; s++) {
         int col = ts_gemv_stream_col(s), ch = ts_gemv_stream_channel(s);
         ts_tile shim = ts_tile_at(col, TS_ROW_SHIM), mem = ts_tile_at(col, TS_ROW_MEM),
-                core = ts_tile_at(col, TS_ROW_CORE + ch);
+                core = ts_tile_at(col, chip->core_row + ch);
         add_core(d, core, s);
         add_fifo(d, mem, "weights", ch, ch, rings[col].count, ts_gemv_ring_bytes(s),
                  rings[col].holds * TS_GEMV_W_BYTES);
@@ -98,13 +98,13 @@ static void describe(ts_design *d) {
     ts_design_flow(d, ts_end_dma(mem, ACT_OUT), acts, TS_GEMV_CORES);
 }
 
-ts_status ts_gemv_config(ts_npu_config **out, ts_err *err) {
+ts_status ts_gemv_config(ts_npu_config **out, const ts_chip *chip, ts_err *err) {
     ts_design *d;
     ts_buf pdi = {0};
-    TS_TRY(ts_design_new(&d, TS_GEMV_COLS, err));
-    describe(d);
+    TS_TRY(ts_design_new(&d, chip, TS_GEMV_COLS, err));
+    describe(d, chip);
     ts_status s = ts_design_finish(d, &pdi, NULL, err);
-    if (s == TS_OK) s = ts_npu_config_check(out, pdi.data, pdi.len, TS_GEMV_COLS, NULL, 0, NULL, err);
+    if (s == TS_OK) s = ts_npu_config_check(out, chip, pdi.data, pdi.len, TS_GEMV_COLS, NULL, 0, NULL, err);
     ts_buf_free(&pdi);
     ts_design_free(d);
     return s;

@@ -31,6 +31,6 @@ uint32_t ts_gemv_ring_count(int stream);
 uint32_t ts_gemv_ring_holds(int stream);
 
 /* Build the configuration and put it through the static checker. The caller frees it with ts_npu_config_free. */
-TS_NODISCARD ts_status ts_gemv_config(ts_npu_config **out, ts_err *err);
+TS_NODISCARD ts_status ts_gemv_config(ts_npu_config **out, const ts_chip *chip, ts_err *err);
 
 #endif

@@ -123,10 +123,10 @@ ts_status ts_gemv_dev_open(ts_gemv_dev **out, const ts_gemv_dev_options *o, ts_e
     d->prefetch = o->prefetch == TS_PREFETCH_ON || (o->prefetch == TS_PREFETCH_AUTO && o->meter);
     d->keep_prefetch = o->keep_prefetch;
     d->timeout_ns = o->timeout_ns ? o->timeout_ns : TS_NPU_TIMEOUT_NS;
-    ts_status s = ts_gemv_config(&d->config, err);
-    if (s == TS_OK) s = find_node(d, o, &io, path, sizeof path, err);
+    ts_status s = find_node(d, o, &io, path, sizeof path, err);
     if (s == TS_OK) s = ts_npu_dev_open(&d->dev, io, path, err);
     if (s == TS_OK) ts_npu_dev_stop_by(d->dev, o->stop);
+    if (s == TS_OK) s = ts_gemv_config(&d->config, d->dev->chip, err);
     if (s == TS_OK)
         s = ts_npu_bo_init(&d->acts, d->dev, TS_NPU_SHARED, TS_GEMV_PACKETS * TS_GEMV_A_BYTES, "activations", err);
     if (s == TS_OK) s = ts_npu_ctx_new(&d->ctx, d->dev, d->config, err);
@@ -402,7 +402,7 @@ static ts_status find_command(ts_gemv_dev *d, const layout *k, command **out, ts
     }
     command n = {.key = *k};
     ts_dispatch p;
-    ts_dispatch_init(&p, TS_GEMV_COLS);
+    ts_dispatch_init(&p, d->dev->chip, TS_GEMV_COLS);
     describe(&p, k);
     ts_status s = ts_npu_command_from(&n.checked, d->config, &p, bytes, bytes[ARG_NEXT] ? ARGS : ARG_NEXT, NULL, err);
     ts_dispatch_free(&p);

@@ -61,7 +61,7 @@ ts_status climb_plan(climb *c, ts_design *d, int n_cols, ts_dispatch *p, const u
                      ts_err *err) {
     ts_buf pdi = {0};
     ts_status s = ts_design_finish(d, &pdi, NULL, err);
-    if (s == TS_OK) s = ts_npu_config_check(&c->config, pdi.data, pdi.len, n_cols, NULL, 0, NULL, err);
+    if (s == TS_OK) s = ts_npu_config_check(&c->config, c->dev->chip, pdi.data, pdi.len, n_cols, NULL, 0, NULL, err);
     if (s == TS_OK) s = ts_npu_command_from(&c->command, c->config, p, bytes, n_args, NULL, err);
     ts_dispatch_free(p);
     ts_buf_free(&pdi);
@@ -109,9 +109,9 @@ ts_status climb_wait(climb *c, double *us, ts_err *err) {
 static ts_status plan_quiet(climb *c, ts_err *err) {
     ts_design *d;
     ts_dispatch p;
-    TS_TRY(ts_design_new(&d, 1, err));
+    TS_TRY(ts_design_new(&d, c->dev->chip, 1, err));
     for (int i = 0; i < 4; i++) ts_design_lock(d, ts_tile_at(0, TS_ROW_MEM), "quiet", i);
-    ts_dispatch_init(&p, 1);
+    ts_dispatch_init(&p, c->dev->chip, 1);
     ts_txn_nop(&p.txn);
     return climb_plan(c, d, 1, &p, NULL, 0, err);
 }
@@ -135,8 +135,8 @@ static void describe_loop(ts_design *d, int n_cols, int channel) {
     }
 }
 
-void climb_loop_dispatch(ts_dispatch *p, int n_cols, int channel, uint32_t words) {
-    ts_dispatch_init(p, n_cols);
+void climb_loop_dispatch(ts_dispatch *p, const ts_chip *chip, int n_cols, int channel, uint32_t words) {
+    ts_dispatch_init(p, chip, n_cols);
     for (int col = 0; col < n_cols; col++) /* first all that empties the array, then what fills it */
         ts_dispatch_task(p, &(ts_shim_task){.col = col,
                                             .channel = channel,
@@ -162,9 +162,9 @@ static ts_status plan_loop(climb *c, int n_cols, int channel, ts_err *err) {
     ts_design *d;
     ts_dispatch p;
     const uint64_t bytes = 4 * LADDER_LOOP_WORDS * (uint64_t)n_cols;
-    TS_TRY(ts_design_new(&d, n_cols, err));
+    TS_TRY(ts_design_new(&d, c->dev->chip, n_cols, err));
     describe_loop(d, n_cols, channel);
-    climb_loop_dispatch(&p, n_cols, channel, LADDER_LOOP_WORDS);
+    climb_loop_dispatch(&p, c->dev->chip, n_cols, channel, LADDER_LOOP_WORDS);
     return climb_plan(c, d, n_cols, &p, (uint64_t[]){bytes, bytes}, 2, err);
 }
 
@@ -271,7 +271,7 @@ static ts_status rung_loop(climb *c, ts_err *err) {
     return loop(c, 1, "loop_back", err);
 }
 static ts_status rung_columns(climb *c, ts_err *err) {
-    return loop(c, TS_COLS, "columns", err);
+    return loop(c, c->dev->chip->cols, "columns", err);
 }
 
 static int by_size(const void *a, const void *b) {
@@ -301,7 +301,7 @@ static ts_status rung_second_channel(climb *c, ts_err *err) {
 static ts_status plan_kept(climb *c, uint32_t *at, ts_err *err) {
     ts_design *d;
     ts_buf pdi = {0};
-    TS_TRY(ts_design_new(&d, 1, err));
+    TS_TRY(ts_design_new(&d, c->dev->chip, 1, err));
     ts_tile shim = ts_tile_at(0, TS_ROW_SHIM), mem = ts_tile_at(0, TS_ROW_MEM);
     ts_tile_buf b = ts_design_buffer(d, mem, "kept", 4 * (CALL_WORDS + KEPT_WORDS), TS_ANY_BANK);
     ts_tile_lock empty = ts_design_lock(d, mem, "empty", 1), full = ts_design_lock(d, mem, "full", 0);
@@ -313,7 +313,7 @@ static ts_status plan_kept(climb *c, uint32_t *at, ts_err *err) {
     ts_design_flow(d, ts_end_dma(mem, 0), &to_shim, 1);
     *at = ts_design_addr(d, b) + 4 * CALL_WORDS;
     ts_status s = ts_design_finish(d, &pdi, NULL, err);
-    if (s == TS_OK) s = ts_npu_config_check(&c->config, pdi.data, pdi.len, 1, NULL, 0, NULL, err);
+    if (s == TS_OK) s = ts_npu_config_check(&c->config, c->dev->chip, pdi.data, pdi.len, 1, NULL, 0, NULL, err);
     ts_buf_free(&pdi);
     ts_design_free(d);
     return s;
@@ -328,7 +328,7 @@ static ts_status rung_kept(climb *c, ts_err *err) {
     double us;
     TS_TRY(plan_kept(c, &at, err));
     for (uint32_t i = 0; i < KEPT_WORDS; i++) word[i] = i * 2654435761u + 5;
-    ts_dispatch_init(&p, 1);
+    ts_dispatch_init(&p, c->dev->chip, 1);
     ts_dispatch_data(&p, ts_tile_at(0, TS_ROW_MEM), at, word, KEPT_WORDS);
     ts_status s = ts_npu_command_from(&c->command, c->config, &p, NULL, 0, NULL, err);
     ts_dispatch_free(&p);
@@ -339,11 +339,11 @@ static ts_status rung_kept(climb *c, ts_err *err) {
     ts_npu_bo_flush(&c->in, 0, in);
     ts_npu_bo_flush(&c->out, 0, out);
     TS_TRY(climb_run(c, 0, &us, err));
-    ts_dispatch_init(&p, 1);
+    ts_dispatch_init(&p, c->dev->chip, 1);
     ts_txn_nop(&p.txn);
     TS_TRY(climb_command(c, &p, NULL, 0, err));
     TS_TRY(climb_run(c, 0, &us, err));
-    ts_dispatch_init(&p, 1);
+    ts_dispatch_init(&p, c->dev->chip, 1);
     ts_dispatch_task(&p, &(ts_shim_task){.dir = TS_S2MM, .arg = 1, .words = CALL_WORDS + KEPT_WORDS, .token = true});
     ts_dispatch_task(&p, &(ts_shim_task){.dir = TS_MM2S, .arg = 0, .words = CALL_WORDS});
     ts_dispatch_wait(&p, 0, TS_S2MM, 0);

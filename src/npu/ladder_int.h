@@ -52,7 +52,7 @@ TS_NODISCARD ts_status climb_command(climb *c, ts_dispatch *p, const uint64_t *b
 int climb_sharers(climb *c);
 
 /* The tasks of a loop: `words` from argument 0 and to argument 1 in each column. */
-void climb_loop_dispatch(ts_dispatch *p, int n_cols, int channel, uint32_t words);
+void climb_loop_dispatch(ts_dispatch *p, const ts_chip *chip, int n_cols, int channel, uint32_t words);
 /* One trip of 4 KiB a column with data that depend on `seed`; the result must be `times` the input. */
 TS_NODISCARD ts_status climb_trip(climb *c, uint32_t seed, uint32_t times, double *us, ts_err *err);
 

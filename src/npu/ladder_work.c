@@ -56,8 +56,8 @@ static ts_status double_program(ts_buf *code, const ts_design *d, ts_tile core, 
     return s;
 }
 
-static ts_status describe_core(ts_design *d, ts_err *err) {
-    ts_tile shim = ts_tile_at(0, TS_ROW_SHIM), core = ts_tile_at(0, TS_ROW_CORE);
+static ts_status describe_core(const ts_chip *chip, ts_design *d, ts_err *err) {
+    ts_tile shim = ts_tile_at(0, TS_ROW_SHIM), core = ts_tile_at(0, chip->core_row);
     ts_tile_buf in[2], out[2];
     ts_ring_step get[2], put[2];
     for (int i = 0; i < 2; i++) {
@@ -86,13 +86,13 @@ ts_status rung_core(climb *c, ts_err *err) {
     ts_design *d;
     ts_dispatch p;
     double us;
-    TS_TRY(ts_design_new(&d, 1, err));
-    ts_status s = describe_core(d, err);
+    TS_TRY(ts_design_new(&d, c->dev->chip, 1, err));
+    ts_status s = describe_core(c->dev->chip, d, err);
     if (s != TS_OK) {
         ts_design_free(d);
         return s;
     }
-    climb_loop_dispatch(&p, 1, 0, LADDER_LOOP_WORDS);
+    climb_loop_dispatch(&p, c->dev->chip, 1, 0, LADDER_LOOP_WORDS);
     TS_TRY(climb_plan(c, d, 1, &p, (uint64_t[]){bytes, bytes}, 2, err));
     TS_TRY(climb_up(c, bytes, bytes, err));
     TS_TRY(climb_trip(c, 7, 2, &us, err));
@@ -118,17 +118,17 @@ enum {
 };
 
 /* Channel k: first one of each column, then the others. */
-static int read_col(int k) {
-    return k % TS_COLS;
+static int read_col(const climb *c, int k) {
+    return k % c->dev->chip->cols;
 }
-static int read_channel(int k) {
-    return k / TS_COLS;
+static int read_channel(const climb *c, int k) {
+    return k / c->dev->chip->cols;
 }
 
-static void describe_read(ts_design *d) {
+static void describe_read(const climb *c, ts_design *d) {
     for (int k = 0; k < CHANNELS; k++) {
-        int ch = read_channel(k);
-        ts_tile shim = ts_tile_at(read_col(k), TS_ROW_SHIM), mem = ts_tile_at(read_col(k), TS_ROW_MEM);
+        int ch = read_channel(c, k);
+        ts_tile shim = ts_tile_at(read_col(c, k), TS_ROW_SHIM), mem = ts_tile_at(read_col(c, k), TS_ROW_MEM);
         ts_tile_buf b = ts_design_buffer(d, mem, "blocks", 4 * BLOCK_WORDS * BLOCKS, TS_ANY_BANK);
         ts_tile_lock empty = ts_design_lock(d, mem, "empty", BLOCKS), full = ts_design_lock(d, mem, "full", 0);
         ts_ring_step in[BLOCKS], out[BLOCKS];
@@ -149,16 +149,24 @@ static void describe_read(ts_design *d) {
 static ts_status read_command(climb *c, int n, uint32_t blocks, ts_err *err) {
     const uint64_t in = 4 * (uint64_t)BLOCK_WORDS * blocks, out = 4 * (uint64_t)PROOF_WORDS * blocks;
     ts_dispatch p;
-    ts_dispatch_init(&p, TS_COLS);
+    ts_dispatch_init(&p, c->dev->chip, c->dev->chip->cols);
     for (int k = 0; k < n; k++)
-        ts_dispatch_task(&p, &(ts_shim_task){.col = read_col(k), .channel = read_channel(k), .dir = TS_S2MM, .arg = 1,
-                                             .offset = out * (unsigned)k, .words = PROOF_WORDS * blocks,
+        ts_dispatch_task(&p, &(ts_shim_task){.col = read_col(c, k),
+                                             .channel = read_channel(c, k),
+                                             .dir = TS_S2MM,
+                                             .arg = 1,
+                                             .offset = out * (unsigned)k,
+                                             .words = PROOF_WORDS * blocks,
                                              .token = true});
     for (int k = 0; k < n; k++)
-        ts_dispatch_task(&p, &(ts_shim_task){.col = read_col(k), .channel = read_channel(k), .dir = TS_MM2S, .arg = 0,
-                                             .offset = in * (unsigned)k, .words = BLOCK_WORDS * blocks});
-    for (int k = 0; k < n; k++) ts_dispatch_wait(&p, read_col(k), TS_S2MM, read_channel(k));
-    for (int k = 0; k < n; k++) ts_dispatch_implies(&p, read_col(k), TS_MM2S, read_channel(k));
+        ts_dispatch_task(&p, &(ts_shim_task){.col = read_col(c, k),
+                                             .channel = read_channel(c, k),
+                                             .dir = TS_MM2S,
+                                             .arg = 0,
+                                             .offset = in * (unsigned)k,
+                                             .words = BLOCK_WORDS * blocks});
+    for (int k = 0; k < n; k++) ts_dispatch_wait(&p, read_col(c, k), TS_S2MM, read_channel(c, k));
+    for (int k = 0; k < n; k++) ts_dispatch_implies(&p, read_col(c, k), TS_MM2S, read_channel(c, k));
     return climb_command(c, &p, (uint64_t[]){in * (unsigned)n, out * (unsigned)n}, 2, err);
 }
 
@@ -202,10 +210,11 @@ ts_status rung_read(climb *c, ts_err *err) {
     const size_t in = 4 * (size_t)BLOCK_WORDS * many * CHANNELS, out = 4 * (size_t)PROOF_WORDS * many * CHANNELS;
     ts_design *d;
     ts_buf pdi = {0};
-    TS_TRY(ts_design_new(&d, TS_COLS, err));
-    describe_read(d);
+    TS_TRY(ts_design_new(&d, c->dev->chip, c->dev->chip->cols, err));
+    describe_read(c, d);
     ts_status s = ts_design_finish(d, &pdi, NULL, err);
-    if (s == TS_OK) s = ts_npu_config_check(&c->config, pdi.data, pdi.len, TS_COLS, NULL, 0, NULL, err);
+    if (s == TS_OK)
+        s = ts_npu_config_check(&c->config, c->dev->chip, pdi.data, pdi.len, c->dev->chip->cols, NULL, 0, NULL, err);
     ts_buf_free(&pdi);
     ts_design_free(d);
     TS_TRY(s);

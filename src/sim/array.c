@@ -9,22 +9,23 @@
 static void add_comp(ts_array *a, sim_comp *c, sim_comp_kind kind, ts_tile at) {
     c->kind = (uint8_t)kind;
     c->tile = at;
+    c->tile_kind = (uint8_t)ts_tile_kind_of(a->o.chip, at);
     c->order = (uint16_t)a->n_comp;
     a->comp[a->n_comp++] = c;
 }
 
 static uint32_t count_comps(const ts_array *a) {
     uint32_t n = 1; /* the firmware */
-    for (int i = 0; i < a->o.n_cols * TS_ROWS; i++) {
-        ts_tile_kind k = ts_tile_kind_of(ts_tile_at(i / TS_ROWS, i % TS_ROWS));
-        n += 2u * ts_tile_infos[k].n_channels + (uint32_t)ts_port_count(k, TS_SLAVE);
-        n += k == TS_TILE_CORE ? 1 : k == TS_TILE_SHIM ? ts_tile_infos[k].n_channels : 0;
+    for (int i = 0; i < sim_tiles(a); i++) {
+        ts_tile_kind k = ts_tile_kind_of(a->o.chip, ts_tile_at(0, i % a->o.chip->rows));
+        n += 2u * a->o.chip->tile[k].n_channels + (uint32_t)ts_port_count(k, TS_SLAVE);
+        n += k == TS_TILE_CORE ? 1 : k == TS_TILE_SHIM ? a->o.chip->tile[k].n_channels : 0;
     }
     return n;
 }
 
 static ts_status make_channels(ts_array *a, sim_tile *t, ts_err *err) {
-    uint8_t n = ts_tile_infos[t->kind].n_channels;
+    uint8_t n = t->info->n_channels;
     for (int d = 0; d < 2; d++) {
         if (!(t->ch[d] = ts_calloc(n, sizeof *t->ch[d])))
             return ts_fail_nomem(err, "DMA channels", n * sizeof *t->ch[d]);
@@ -48,7 +49,7 @@ static ts_status make_channels(ts_array *a, sim_tile *t, ts_err *err) {
 }
 
 static ts_status make_tile(ts_array *a, sim_tile *t, ts_err *err) {
-    uint32_t bytes = ts_tile_infos[t->kind].data_bytes;
+    uint32_t bytes = t->info->data_bytes;
     if (bytes && !(t->mem = ts_alloc_aligned(bytes, 1))) return ts_fail_nomem(err, "a tile's memory", bytes);
     TS_TRY(make_channels(a, t, err));
     for (int s = 0; s < ts_port_count(t->kind, TS_SLAVE); s++) {
@@ -61,15 +62,16 @@ static ts_status make_tile(ts_array *a, sim_tile *t, ts_err *err) {
 }
 
 static ts_status make(ts_array *a, ts_err *err) {
-    size_t n_tiles = (size_t)a->o.n_cols * TS_ROWS;
+    size_t n_tiles = (size_t)sim_tiles(a);
     uint32_t n_comps = count_comps(a);
     if (!(a->tile = ts_calloc(n_tiles, sizeof *a->tile))) return ts_fail_nomem(err, "tiles", n_tiles * sizeof *a->tile);
     a->comp = ts_calloc(n_comps, sizeof(sim_comp *));
     a->heap = ts_calloc(n_comps, sizeof(sim_comp *));
     if (!a->comp || !a->heap) return ts_fail_nomem(err, "events", 2 * n_comps * sizeof(sim_comp *));
     for (size_t i = 0; i < n_tiles; i++) {
-        a->tile[i].at = ts_tile_at((int)i / TS_ROWS, (int)i % TS_ROWS);
-        a->tile[i].kind = ts_tile_kind_of(a->tile[i].at);
+        a->tile[i].at = ts_tile_at((int)i / a->o.chip->rows, (int)i % a->o.chip->rows);
+        a->tile[i].kind = ts_tile_kind_of(a->o.chip, a->tile[i].at);
+        a->tile[i].info = ts_tile_info_of(a->o.chip, a->tile[i].at);
     }
     add_comp(a, &a->fw.c, SIM_FIRMWARE, ts_tile_at(0, 0));
     for (size_t i = 0; i < n_tiles; i++) TS_TRY(make_tile(a, &a->tile[i], err));
@@ -87,11 +89,15 @@ static ts_status make(ts_array *a, ts_err *err) {
 }
 
 ts_status ts_array_new(ts_array **out, const ts_array_options *o, ts_err *err) {
-    if (o->n_cols < 1 || o->n_cols > TS_COLS)
-        return ts_fail(err, TS_E_INVAL, "array: %d columns, there are 1 to %d", o->n_cols, TS_COLS);
+    const ts_chip *chip = o->chip ? o->chip : &ts_npu1;
+    if (o->n_cols < 1 || o->n_cols > chip->cols)
+        return ts_fail(err, TS_E_INVAL, "array: %d columns, there are 1 to %d", o->n_cols, chip->cols);
+    /* the core model has memories of its own sizes */
+    assert(chip->tile[TS_TILE_CORE].data_bytes == TS_AIE2_DM_BYTES && chip->program_bytes == TS_AIE2_PM_BYTES);
     ts_array *a = ts_calloc(1, sizeof *a);
     if (!a) return ts_fail_nomem(err, "an array", sizeof *a);
     a->o = *o;
+    a->o.chip = chip;
     if (o->timing) a->timing = *o->timing;
     else ts_sim_timing_init(&a->timing);
     a->o.timing = NULL;
@@ -109,7 +115,7 @@ ts_status ts_array_new(ts_array **out, const ts_array_options *o, ts_err *err) {
 
 static void free_tile(sim_tile *t) {
     for (int d = 0; d < 2; d++)
-        for (int i = 0; t->ch[d] && i < ts_tile_infos[t->kind].n_channels; i++) {
+        for (int i = 0; t->ch[d] && i < t->info->n_channels; i++) {
             sim_channel *ch = &t->ch[d][i];
             sim_fifo_free(&ch->in);
             ts_free(ch->out.sink);
@@ -133,7 +139,7 @@ static void free_tile(sim_tile *t) {
 
 void ts_array_free(ts_array *a) {
     if (!a) return;
-    for (int i = 0; a->tile && i < a->o.n_cols * TS_ROWS; i++) free_tile(&a->tile[i]);
+    for (int i = 0; a->tile && i < sim_tiles(a); i++) free_tile(&a->tile[i]);
     ts_free(a->tile);
     ts_free(a->comp);
     ts_free(a->heap);
@@ -185,7 +191,7 @@ static void reset_core(sim_core *k) {
 }
 
 static void reset_tile(sim_tile *t, ts_rng *r) {
-    uint32_t bytes = ts_tile_infos[t->kind].data_bytes;
+    uint32_t bytes = t->info->data_bytes;
     for (uint32_t i = 0; i < bytes; i += 8) { /* what is there after power-on is not known: reading it must show */
         uint64_t x = ts_rng_u64(r);
         memcpy(t->mem + i, &x, 8);
@@ -194,7 +200,7 @@ static void reset_tile(sim_tile *t, ts_rng *r) {
     memset(t->lock, 0, sizeof t->lock);
     t->lock_over = t->lock_under = 0;
     for (int d = 0; d < 2; d++)
-        for (int i = 0; i < ts_tile_infos[t->kind].n_channels; i++) reset_channel(&t->ch[d][i]);
+        for (int i = 0; i < t->info->n_channels; i++) reset_channel(&t->ch[d][i]);
     for (int s = 0; s < TS_SLAVES_MAX; s++) {
         sim_packets *p = &t->packets[s];
         sim_fifo_clear(&p->in);
@@ -235,8 +241,8 @@ void ts_array_reset(ts_array *a) {
         c->rng = ts_rng_seed(a->o.seed * 0x9e3779b97f4a7c15u + i);
     }
     shuffle(a, &r);
-    for (int i = 0; i < a->o.n_cols * TS_ROWS; i++) reset_tile(&a->tile[i], &r);
-    ts_fabric_init(&a->fabric, a->o.n_cols);
+    for (int i = 0; i < sim_tiles(a); i++) reset_tile(&a->tile[i], &r);
+    ts_fabric_init(&a->fabric, a->o.chip, a->o.n_cols);
     a->fabric_changed = true;
 }
 
@@ -258,10 +264,10 @@ static void start_counting(ts_array *a) {
     a->read.bytes = a->write.bytes = 0;
     a->fw.n_ops = a->fw.busy = a->fw.launched = 0;
     for (uint32_t i = 0; i < a->n_comp; i++) memset(a->comp[i]->waited, 0, sizeof a->comp[i]->waited);
-    for (int i = 0; i < a->o.n_cols * TS_ROWS; i++) {
+    for (int i = 0; i < sim_tiles(a); i++) {
         sim_tile *t = &a->tile[i];
         for (int d = 0; d < 2; d++)
-            for (int c = 0; c < ts_tile_infos[t->kind].n_channels; c++)
+            for (int c = 0; c < t->info->n_channels; c++)
                 t->ch[d][c].n_words = t->ch[d][c].n_bds = t->ch[d][c].n_tasks = 0;
         if (!t->core) continue;
         t->core->bundles0 = t->core->core.bundles;
@@ -275,7 +281,7 @@ static ts_status read_through(const ts_array *a, const void *txn, size_t len, ts
     ts_txn_reader r;
     ts_txn_op op;
     bool more = true;
-    TS_TRY(ts_txn_open(&r, txn, len, err));
+    TS_TRY(ts_txn_open(&r, a->o.chip, txn, len, err));
     if (r.n_cols > a->o.n_cols)
         return ts_fail(err, TS_E_INVAL, "instruction stream: it is for %d columns, the partition has %d", r.n_cols,
                        a->o.n_cols);
@@ -289,7 +295,7 @@ ts_status ts_array_run(ts_array *a, const void *txn, size_t len, const uint64_t 
     if (a->ended_badly)
         return ts_fail(err, TS_E_DEVICE, "the array takes nothing more after what happened before: load it again");
     TS_TRY(read_through(a, txn, len, err));
-    TS_TRY(ts_txn_open(&a->fw.txn, txn, len, err));
+    TS_TRY(ts_txn_open(&a->fw.txn, a->o.chip, txn, len, err));
     start_counting(a);
     a->host = host;
     a->fw.args = args;
@@ -366,7 +372,7 @@ ts_status ts_array_read(const ts_array *a, uint32_t addr, uint32_t *value, ts_er
     const char *why;
     char name[64];
     if (sim_read(a, addr, value, &why)) return TS_OK;
-    return ts_fail(err, TS_E_DEVICE, "%s (0x%08x): %s", ts_reg_name(addr, name, sizeof name), addr, why);
+    return ts_fail(err, TS_E_DEVICE, "%s (0x%08x): %s", ts_reg_name(a->o.chip, addr, name, sizeof name), addr, why);
 }
 
 uint8_t *ts_array_memory(ts_array *a, ts_tile tile) {

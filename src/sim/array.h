@@ -1,4 +1,4 @@
-/* array.h - the array simulator: a partition of an npu1 with its firmware; PDI and instruction streams in, host memory
+/* array.h - the array simulator: a partition of an NPU with its firmware; PDI and instruction streams in, host memory
  * out. Depends on: timing.h, aie2/core.h, xdna/tile.h.
  *
  * Every tile, DMA channel, stream switch and lock is modelled from its registers, and the cores run their programs
@@ -27,7 +27,8 @@ typedef struct ts_array_host {
 } ts_array_host;
 
 typedef struct ts_array_options {
-    int n_cols;                  /* 1 to TS_COLS */
+    const ts_chip *chip;         /* NULL: npu1 */
+    int n_cols;                  /* 1 to chip->cols */
     uint64_t seed;               /* 0: nominal times */
     const ts_sim_timing *timing; /* NULL: the table; copied */
     uint64_t max_cycles;         /* of one command; 0: 20 thousand million */
@@ -83,7 +84,7 @@ const char *ts_array_mishap(const ts_array *a, size_t i);
 TS_NODISCARD ts_status ts_array_write(ts_array *a, uint32_t addr, uint32_t value, ts_err *err);
 TS_NODISCARD ts_status ts_array_read(const ts_array *a, uint32_t addr, uint32_t *value, ts_err *err);
 
-/* A tile's data memory, ts_tile_infos[].data_bytes of it; NULL for the shim. Borrowed. */
+/* A tile's data memory, as much as the chip says; NULL for the shim. Borrowed. */
 uint8_t *ts_array_memory(ts_array *a, ts_tile tile);
 /* The core model of a core tile. */
 const ts_aie2_core *ts_array_core(const ts_array *a, ts_tile tile);
@@ -124,8 +125,8 @@ typedef struct ts_array_stats {
     uint64_t fw_ops, fw_busy, fw_wait;
     uint64_t read_bytes, write_bytes; /* of host memory */
     uint64_t events;                  /* of the simulator */
-    ts_channel_stats channel[TS_COLS][TS_ROWS][2][TS_CHANNELS_MAX];
-    ts_core_stats core[TS_COLS][TS_ROWS];
+    ts_channel_stats channel[TS_COLS_MAX][TS_ROWS_MAX][2][TS_CHANNELS_MAX];
+    ts_core_stats core[TS_COLS_MAX][TS_ROWS_MAX];
 } ts_array_stats;
 
 /* Of the last run. */

@@ -40,6 +40,7 @@ struct sim_comp {
     uint16_t order; /* who goes first at the same time */
     uint8_t kind, wait; /* wait: a ts_wait */
     bool acts;          /* it is being run */
+    uint8_t tile_kind;
     ts_tile tile;
     sim_comp *next; /* in the list of those that wait for the same */
     uint64_t waited[TS_WAIT_COUNT];
@@ -195,6 +196,7 @@ typedef struct sim_core {
 typedef struct sim_tile {
     ts_tile at;
     ts_tile_kind kind;
+    const ts_tile_info *info; /* of its kind */
     uint8_t *mem;
     uint32_t bd[TS_BDS_MAX][TS_BD_WORDS_MAX];
     sim_lock lock[TS_LOCKS_MAX];
@@ -216,8 +218,8 @@ typedef struct sim_firmware {
     const uint64_t *args;
     int n_args;
     uint64_t n_ops, busy, waited, launched;
-    uint32_t tokens[TS_COLS][TS_ROWS][2][TS_CHANNELS_MAX]; /* arrived, not waited for */
-    uint32_t lost[TS_COLS][TS_ROWS];                        /* that had no way out */
+    uint32_t tokens[TS_COLS_MAX][TS_ROWS_MAX][2][TS_CHANNELS_MAX]; /* arrived, not waited for */
+    uint32_t lost[TS_COLS_MAX][TS_ROWS_MAX];                        /* that had no way out */
     int n_tokens; /* of the wait under way, taken already */
 } sim_firmware;
 
@@ -235,7 +237,7 @@ struct ts_array {
     uint32_t n_heap;
     sim_comp **comp;
     uint32_t n_comp;
-    sim_tile *tile; /* n_cols * TS_ROWS, column by column */
+    sim_tile *tile; /* sim_tiles(), column by column */
     ts_fabric fabric;
     bool fabric_changed;
     bool launched;
@@ -258,7 +260,10 @@ struct ts_array {
 };
 
 static inline sim_tile *sim_tile_at(const ts_array *a, ts_tile t) {
-    return t.col < a->o.n_cols && t.row < TS_ROWS ? &a->tile[t.col * TS_ROWS + t.row] : NULL;
+    return ts_tile_in(a->o.chip, a->o.n_cols, t) ? &a->tile[t.col * a->o.chip->rows + t.row] : NULL;
+}
+static inline int sim_tiles(const ts_array *a) {
+    return a->o.n_cols * a->o.chip->rows;
 }
 
 /* ---- sched.c: events, figures, names, mishaps -------------------------------------------------------------------- */
@@ -295,8 +300,8 @@ typedef struct sim_text {
     char s[48];
 } sim_text;
 sim_text sim_name(const sim_comp *c); /* "shim(0,0) MM2S 1" */
-sim_text sim_tile_name(ts_tile t);
-sim_text sim_port_name(ts_tile t, ts_port p);
+sim_text sim_tile_name(const ts_array *a, ts_tile t);
+sim_text sim_port_name(const ts_array *a, ts_tile t, ts_port p);
 
 /* ---- net.c: links and packet ports ------------------------------------------------------------------------------- */
 
@@ -424,7 +429,6 @@ bool sim_read(const ts_array *a, uint32_t addr, uint32_t *value, const char **wh
 void sim_firmware_run(ts_array *a);
 void sim_token(ts_array *a, sim_tile *t, sim_channel *ch);
 ts_status sim_configure(ts_array *a, const void *pdi, size_t len, ts_err *err);
-uint32_t sim_token_word(ts_tile t, ts_dma_dir dir, int channel, uint32_t controller);
 
 /* ---- explain.c --------------------------------------------------------------------------------------------------- */
 

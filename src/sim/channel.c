@@ -7,13 +7,12 @@
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 uint8_t *sim_dma_memory(ts_array *a, ts_tile at, uint64_t addr, uint32_t *words) {
-    ts_tile_kind kind = ts_tile_kind_of(at);
-    uint32_t bytes = ts_tile_infos[kind].data_bytes;
+    uint32_t bytes = ts_tile_info_of(a->o.chip, at)->data_bytes;
     int col = at.col;
-    if (kind == TS_TILE_MEM) { /* west, own, east */
-        if (addr >= 3ull * bytes) return NULL;
-        col += (int)(addr / bytes) - 1;
-        addr %= bytes;
+    if (ts_tile_kind_of(a->o.chip, at) == TS_TILE_MEM) { /* west, own, east */
+        if (addr >= 3ull * TS_MEM_OWN_BASE) return NULL;
+        col += (int)(addr / TS_MEM_OWN_BASE) - 1;
+        addr %= TS_MEM_OWN_BASE;
     }
     sim_tile *t = col >= 0 ? sim_tile_at(a, ts_tile_at(col, at.row)) : NULL;
     if (!t || addr >= bytes) return NULL;
@@ -24,7 +23,7 @@ uint8_t *sim_dma_memory(ts_array *a, ts_tile at, uint64_t addr, uint32_t *words)
 /* Channels 4 and 5 of a memtile reach their own tile only [doc] AM020. */
 static uint8_t *reach(ts_array *a, const sim_channel *ch, uint64_t addr, uint32_t *words) {
     uint8_t *m = sim_dma_memory(a, ch->c.tile, addr, words);
-    bool own = ts_tile_kind_of(ch->c.tile) != TS_TILE_MEM || (addr >= TS_MEM_OWN_BASE && addr < 2 * TS_MEM_OWN_BASE);
+    bool own = ch->c.tile_kind != TS_TILE_MEM || (addr >= TS_MEM_OWN_BASE && addr < 2 * TS_MEM_OWN_BASE);
     if (m && (own || ch->index < 4)) return m;
     sim_fault(a, "%s: BD %u: there is no memory at 0x%llx", sim_name(&ch->c).s, ch->bd_no, (unsigned long long)addr);
     return NULL;
@@ -137,7 +136,8 @@ static void load_bd(ts_array *a, sim_channel *ch) {
     for (int d = 0; d < TS_BD_DIMS; d++) padded |= bd->dim[d].before || bd->dim[d].after;
     if (!bd->valid) why = "is not valid";
     else if (!bd->words) why = "moves no words";
-    else if (!ts_bd_fits_channel(t->kind, (int)ch->bd_no, ch->index)) why = "belongs to the other half of the channels";
+    else if (!ts_bd_fits_channel(a->o.chip, t->kind, (int)ch->bd_no, ch->index))
+        why = "belongs to the other half of the channels";
     else if (bd->compress) why = "asks for compression, which is not modelled";
     else if (padded && ch->dir == TS_S2MM) why = "asks for zeros on the way in";
     else if (bd->acq_enable && !sim_dma_lock(a, ch->c.tile, bd->acq_lock, &of, &number))
@@ -204,7 +204,7 @@ static void release(ts_array *a, sim_channel *ch) {
     else if (--ch->runs_left) ch->bd_no = ch->queue[0].bd;
     else {
         ch->step = SIM_FINISH;
-        if (ts_tile_kind_of(ch->c.tile) == TS_TILE_SHIM && ch->dir == TS_S2MM) {
+        if (ch->c.tile_kind == TS_TILE_SHIM && ch->dir == TS_S2MM) {
             ch->c.t += sim_draw(a, &ch->c, a->timing.shim_write_task);
             if (ch->c.t < ch->b_done) ch->c.t = ch->b_done;
         }
@@ -212,7 +212,7 @@ static void release(ts_array *a, sim_channel *ch) {
     }
     ch->step = SIM_START;
     ch->c.t += 1 + sim_draw(a, &ch->c, a->timing.dma_chain);
-    if (ch->bd_no >= ts_tile_infos[ts_tile_kind_of(ch->c.tile)].n_bds) {
+    if (ch->bd_no >= a->o.chip->tile[ch->c.tile_kind].n_bds) {
         ch->step = SIM_DEAD;
         sim_fault(a, "%s goes on with BD %u, which is not there", sim_name(&ch->c).s, ch->bd_no);
     }
@@ -226,7 +226,7 @@ static void begin_task(ts_array *a, sim_channel *ch) {
     ch->runs_left = task->repeat;
     ch->continues = false;
     ch->step = SIM_START;
-    bool shim = ts_tile_kind_of(ch->c.tile) == TS_TILE_SHIM;
+    bool shim = ch->c.tile_kind == TS_TILE_SHIM;
     if (!shim) ch->c.t += sim_draw(a, &ch->c, a->timing.dma_start);
     else if (ch->dir == TS_S2MM) ch->c.t += sim_draw(a, &ch->c, a->timing.shim_start);
     SIM_TRACE(a, a->now, "%s starts a task: BD %u, %u times%s", sim_name(&ch->c).s, task->bd, task->repeat,
@@ -254,7 +254,7 @@ static bool send_token(ts_array *a, sim_channel *ch) {
 }
 
 void sim_channel_run(ts_array *a, sim_channel *ch) {
-    bool shim = ts_tile_kind_of(ch->c.tile) == TS_TILE_SHIM;
+    bool shim = ch->c.tile_kind == TS_TILE_SHIM;
     while (a->fault.code == TS_OK) {
         if (ch->c.t > a->now && ch->step != SIM_MOVE) { /* all else happens in order of time */
             sim_wake(a, &ch->c, ch->c.t);
@@ -297,14 +297,14 @@ void sim_channel_pull(ts_array *a, sim_channel *ch) {
     if (ch->step != SIM_MOVE) return;
     ch->c.wait = TS_WAIT_NONE;
     ch->in.reader_waits = false;
-    bool through = ts_tile_kind_of(ch->c.tile) == TS_TILE_SHIM ? sim_shim_in(a, ch) : move_in(a, ch);
+    bool through = ch->c.tile_kind == TS_TILE_SHIM ? sim_shim_in(a, ch) : move_in(a, ch);
     if (through) sim_wake(a, &ch->c, ch->c.t);
 }
 
 void sim_channel_push(ts_array *a, sim_channel *ch, uint32_t word) {
-    ts_tile_kind kind = ts_tile_kind_of(ch->c.tile);
+    ts_tile_kind kind = ch->c.tile_kind;
     ts_dma_start s = ts_dma_start_decode(kind, word);
-    if (s.bd >= ts_tile_infos[kind].n_bds) {
+    if (s.bd >= a->o.chip->tile[kind].n_bds) {
         sim_fault(a, "%s is to run BD %u, which is not there", sim_name(&ch->c).s, s.bd);
         return;
     }
@@ -344,14 +344,14 @@ static void reset(ts_array *a, sim_channel *ch) {
 }
 
 void sim_channel_ctrl(ts_array *a, sim_channel *ch, uint32_t word) {
-    bool shim = ts_tile_kind_of(ch->c.tile) == TS_TILE_SHIM;
+    bool shim = ch->c.tile_kind == TS_TILE_SHIM;
     uint32_t known = ts_field_mask(TS_SHIM_DMA_S2MM_CTRL_CONTROLLER_ID);
     if (!shim) known |= ts_field_mask(TS_CORE_DMA_S2MM_CTRL_RESET);
     if (word & ~known) {
         char fields[128];
-        uint32_t addr = ts_addr(ch->c.tile, ts_dma_ctrl(ts_tile_kind_of(ch->c.tile), ch->dir, ch->index));
+        uint32_t addr = ts_addr(ch->c.tile, ts_dma_ctrl(ch->c.tile_kind, ch->dir, ch->index));
         sim_fault(a, "%s: control 0x%x (%s) is not modelled", sim_name(&ch->c).s, word,
-                  ts_reg_fields(addr, word & ~known, fields, sizeof fields));
+                  ts_reg_fields(a->o.chip, addr, word & ~known, fields, sizeof fields));
         return;
     }
     ch->ctrl = word;
@@ -377,7 +377,7 @@ uint32_t sim_channel_status(const ts_array *a, const sim_channel *ch) {
 
 static uint64_t chain_of(const sim_tile *t, uint32_t bd) {
     uint64_t seen = 0;
-    while (bd < ts_tile_infos[t->kind].n_bds && !(seen >> bd & 1)) {
+    while (bd < t->info->n_bds && !(seen >> bd & 1)) {
         ts_bd d;
         seen |= 1ull << bd;
         ts_bd_decode(t->kind, t->bd[bd], &d);
@@ -389,7 +389,7 @@ static uint64_t chain_of(const sim_tile *t, uint32_t bd) {
 
 const sim_channel *sim_bd_user(const sim_tile *t, uint32_t bd) {
     for (int dir = 0; dir < 2; dir++)
-        for (int i = 0; i < ts_tile_infos[t->kind].n_channels; i++) {
+        for (int i = 0; i < t->info->n_channels; i++) {
             const sim_channel *ch = &t->ch[dir][i];
             uint64_t live = 0;
             for (int q = 0; q < ch->n_queue; q++) {

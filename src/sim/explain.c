@@ -11,17 +11,17 @@ static bool lock_line(ts_array *a, ts_buf *out, const sim_comp *c, unsigned numb
     const sim_lock *l =
         by_core ? sim_core_lock(a, c->tile, number, &of, &own) : sim_dma_lock(a, c->tile, number, &of, &own);
     if (!l) return ts_buf_printf(out, "waits for lock %u, which is not there", number);
-    if (!ts_buf_printf(out, "waits for lock %u of %s", own, sim_tile_name(of).s)) return false;
+    if (!ts_buf_printf(out, "waits for lock %u of %s", own, sim_tile_name(a, of).s)) return false;
     if (value < 0 && !ts_buf_printf(out, " to be %d or more", -value)) return false;
     if (value > 0 && !ts_buf_printf(out, " to be %d", value)) return false;
     return ts_buf_printf(out, "; it is %d", l->value);
 }
 
 /* Where the words of a FIFO come from. */
-static sim_text source_of(const sim_fifo *f) {
+static sim_text source_of(const ts_array *a, const sim_fifo *f) {
     sim_text none = {"nowhere: no route leads here"};
     if (!f->from || !f->word) return none;
-    return sim_port_name(f->from->tile, f->from->port);
+    return sim_port_name(a, f->from->tile, f->from->port);
 }
 
 static bool room_line(ts_buf *out, const sim_link *l) {
@@ -43,7 +43,7 @@ static bool channel_line(ts_array *a, ts_buf *out, const sim_channel *ch) {
     bool ok = true;
     switch (ch->c.wait) {
     case TS_WAIT_LOCK: ok = lock_line(a, out, &ch->c, ch->bd.acq_lock, false, ch->bd.acq_value); break;
-    case TS_WAIT_WORDS: ok = ts_buf_printf(out, "waits for words from %s", source_of(&ch->in).s); break;
+    case TS_WAIT_WORDS: ok = ts_buf_printf(out, "waits for words from %s", source_of(a, &ch->in).s); break;
     case TS_WAIT_ROOM:
     case TS_WAIT_ROUTE: ok = room_line(out, &ch->out); break;
     case TS_WAIT_NONE: ok = ts_buf_puts(out, "goes on"); break;
@@ -55,7 +55,7 @@ static bool channel_line(ts_array *a, ts_buf *out, const sim_channel *ch) {
 static bool packets_line(ts_array *a, ts_buf *out, const sim_packets *p) {
     (void)a;
     if (!p->in.n && p->step == SIM_HEAD) return true;
-    if (!ts_buf_printf(out, "  %s (packets from %s): ", sim_name(&p->c).s, source_of(&p->in).s)) return false;
+    if (!ts_buf_printf(out, "  %s (packets from %s): ", sim_name(&p->c).s, source_of(a, &p->in).s)) return false;
     if (p->stuck[0]) return ts_buf_printf(out, "%s\n", p->stuck);
     if (p->c.wait == TS_WAIT_WORDS) return ts_buf_puts(out, "waits for the rest of a packet\n");
     return ts_buf_printf(out, "waits for %s\n", p->c.wait ? ts_wait_text((ts_wait)p->c.wait) : "its turn");
@@ -67,7 +67,7 @@ static bool core_line(ts_array *a, ts_buf *out, const sim_core *k) {
     bool ok = true;
     switch (k->c.wait) {
     case TS_WAIT_LOCK: ok = lock_line(a, out, &k->c, k->core.stall_lock, true, 0); break;
-    case TS_WAIT_WORDS: ok = ts_buf_printf(out, "waits for words from %s", source_of(&k->in).s); break;
+    case TS_WAIT_WORDS: ok = ts_buf_printf(out, "waits for words from %s", source_of(a, &k->in).s); break;
     case TS_WAIT_ROOM:
     case TS_WAIT_ROUTE: ok = room_line(out, &k->out); break;
     case TS_WAIT_CASCADE: ok = ts_buf_puts(out, "waits for the cascade"); break;
@@ -79,7 +79,7 @@ static bool core_line(ts_array *a, ts_buf *out, const sim_core *k) {
 /* Why a token that is waited for may never come. */
 static bool token_line(ts_array *a, ts_buf *out, ts_tile at, ts_dma_dir dir, int channel) {
     sim_tile *t = sim_tile_at(a, at);
-    if (!t || channel >= ts_tile_infos[t->kind].n_channels) return true;
+    if (!t || channel >= t->info->n_channels) return true;
     const sim_channel *ch = &t->ch[dir][channel];
     bool asked = false;
     for (int i = 0; i < ch->n_queue; i++) asked |= ch->queue[i].token;
@@ -101,7 +101,7 @@ static bool firmware_lines(ts_array *a, ts_buf *out) {
         return false;
     if (fw->step == SIM_FW_WAIT) {
         ts_tile at = ts_tile_at(op->tile.col + fw->n_tokens / op->n_rows, op->tile.row + fw->n_tokens % op->n_rows);
-        return ts_buf_printf(out, "waits for a token of %s %s %u\n", sim_tile_name(at).s,
+        return ts_buf_printf(out, "waits for a token of %s %s %u\n", sim_tile_name(a, at).s,
                              op->dir == TS_S2MM ? "S2MM" : "MM2S", op->channel) &&
                token_line(a, out, at, op->dir, op->channel);
     }
@@ -115,11 +115,11 @@ static bool explain(ts_array *a, const char *first_line) {
     bool ok = true;
     if (first_line) {
         ok = ts_buf_printf(out, "cycle %llu: %s\n", (unsigned long long)a->now, first_line) && firmware_lines(a, out);
-        for (int i = 0; ok && i < a->o.n_cols * TS_ROWS; i++) {
+        for (int i = 0; ok && i < sim_tiles(a); i++) {
             const sim_tile *t = &a->tile[i];
             if (t->core) ok = core_line(a, out, t->core);
             for (int d = 0; d < 2; d++)
-                for (int c = 0; ok && c < ts_tile_infos[t->kind].n_channels; c++)
+                for (int c = 0; ok && c < t->info->n_channels; c++)
                     ok = channel_line(a, out, &t->ch[d][c]);
             for (int s = 0; ok && s < ts_port_count(t->kind, TS_SLAVE); s++) ok = packets_line(a, out, &t->packets[s]);
         }
@@ -148,10 +148,10 @@ void ts_array_get_stats(const ts_array *a, ts_array_stats *s) {
     s->read_bytes = a->read.bytes;
     s->write_bytes = a->write.bytes;
     s->events = a->events;
-    for (int i = 0; i < a->o.n_cols * TS_ROWS; i++) {
+    for (int i = 0; i < sim_tiles(a); i++) {
         const sim_tile *t = &a->tile[i];
         for (int d = 0; d < 2; d++)
-            for (int c = 0; c < ts_tile_infos[t->kind].n_channels; c++) {
+            for (int c = 0; c < t->info->n_channels; c++) {
                 const sim_channel *ch = &t->ch[d][c];
                 ts_channel_stats *x = &s->channel[t->at.col][t->at.row][d][c];
                 x->words = ch->n_words;
@@ -189,7 +189,7 @@ bool ts_array_print_costs(const ts_array *a, ts_buf *out) {
                       (unsigned long long)s.write_bytes, (double)s.write_bytes / (double)(s.cycles ? s.cycles : 1)) &&
         ts_buf_puts(out, "core        bundles   busy%   banks%   lock%  words%   room%  cascade%\n");
     for (int c = 0; ok && c < a->o.n_cols; c++)
-        for (int r = TS_ROW_CORE; ok && r < TS_ROWS; r++) {
+        for (int r = a->o.chip->core_row; ok && r < a->o.chip->rows; r++) {
             const ts_core_stats *x = &s.core[c][r];
             if (!x->running && !x->bundles) continue;
             ok = ts_buf_printf(out, "(%d,%d) %12llu %7.1f  %7.1f %7.1f %7.1f %7.1f   %7.1f\n", c, r,
@@ -201,10 +201,10 @@ bool ts_array_print_costs(const ts_array *a, ts_buf *out) {
     ok = ok &&
          ts_buf_puts(out,
                      "channel              words  tasks      BDs   busy%   idle%   lock%  words%   room%   host%\n");
-    for (int i = 0; ok && i < a->o.n_cols * TS_ROWS; i++) {
+    for (int i = 0; ok && i < sim_tiles(a); i++) {
         const sim_tile *t = &a->tile[i];
         for (int d = 0; d < 2; d++)
-            for (int c = 0; ok && c < ts_tile_infos[t->kind].n_channels; c++) {
+            for (int c = 0; ok && c < t->info->n_channels; c++) {
                 const ts_channel_stats *x = &s.channel[t->at.col][t->at.row][d][c];
                 if (!x->words) continue;
                 ok = ts_buf_printf(out, "%-14s %11llu %6llu %8llu %7.1f %7.1f %7.1f %7.1f %7.1f %7.1f\n",

@@ -7,10 +7,9 @@
 
 /* The shim's actor numbers are the vendor's (ts_token_word); those of the other rows are read from the same table by
  * others and not confirmed [guess]. */
-uint32_t sim_token_word(ts_tile t, ts_dma_dir dir, int channel, uint32_t controller) {
+static uint32_t token_word(ts_tile_kind kind, ts_tile t, ts_dma_dir dir, int channel, uint32_t controller) {
     static const uint8_t mem[2][TS_CHANNELS_MAX] = {{1, 2, 3, 4, 5, 7}, {16, 17, 18, 19, 20, 22}};
     static const uint8_t core[2][2] = {{0, 1}, {6, 7}};
-    ts_tile_kind kind = ts_tile_kind_of(t);
     if (kind == TS_TILE_SHIM) return ts_token_word(t, dir, channel, controller);
     uint32_t actor = kind == TS_TILE_MEM ? mem[dir][channel] : core[dir][channel];
     uint32_t w =
@@ -20,7 +19,7 @@ uint32_t sim_token_word(ts_tile t, ts_dma_dir dir, int channel, uint32_t control
 
 void sim_token(ts_array *a, sim_tile *t, sim_channel *ch) {
     uint32_t controller = ts_dma_ctrl_controller(ch->ctrl);
-    uint32_t word = sim_token_word(t->at, ch->dir, ch->index, controller);
+    uint32_t word = token_word(t->kind, t->at, ch->dir, ch->index, controller);
     if (t->token.dead[0]) {
         a->fw.lost[t->at.col][t->at.row]++;
         sim_mishap(a, "the token of %s is lost: %s", sim_name(&ch->c).s, t->token.dead);
@@ -35,8 +34,8 @@ static void take_token(ts_array *a, uint32_t word) {
     ts_packet p = ts_packet_decode(word);
     sim_tile *t = sim_tile_at(a, ts_tile_at(p.col, p.row));
     for (int dir = 0; t && dir < 2; dir++)
-        for (int i = 0; i < ts_tile_infos[t->kind].n_channels; i++)
-            if (!((sim_token_word(t->at, (ts_dma_dir)dir, i, 0) ^ word) & ALL_BUT_PARITY_AND_CONTROLLER)) {
+        for (int i = 0; i < t->info->n_channels; i++)
+            if (!((token_word(t->kind, t->at, (ts_dma_dir)dir, i, 0) ^ word) & ALL_BUT_PARITY_AND_CONTROLLER)) {
                 a->fw.tokens[p.col][p.row][dir][i]++;
                 return;
             }
@@ -82,10 +81,11 @@ static void expect_tokens(ts_array *a) {
 /* ---- operations -------------------------------------------------------------------------------------------------- */
 
 static void patch(ts_array *a, const ts_txn_op *op) {
-    ts_place p = ts_locate(op->addr);
+    ts_place p = ts_locate(a->o.chip, op->addr);
     char name[64];
     if (p.what != TS_AT_BD || p.kind != TS_TILE_SHIM || p.word != 1) {
-        sim_fault(a, "a patch of %s, which is not word 1 of a shim BD", ts_reg_name(op->addr, name, sizeof name));
+        sim_fault(a, "a patch of %s, which is not word 1 of a shim BD",
+                  ts_reg_name(a->o.chip, op->addr, name, sizeof name));
     } else if (op->arg >= (uint32_t)a->fw.n_args) {
         sim_fault(a, "a patch with argument %u, the command has %d", op->arg, a->fw.n_args);
     } else {
@@ -101,15 +101,15 @@ static bool poll_ok(ts_array *a) {
     char name[64];
     const ts_txn_op *op = &a->fw.op;
     if (!sim_read(a, op->addr, &v, &why))
-        sim_fault(a, "a poll of %s: %s", ts_reg_name(op->addr, name, sizeof name), why);
+        sim_fault(a, "a poll of %s: %s", ts_reg_name(a->o.chip, op->addr, name, sizeof name), why);
     return (v & op->mask) == (op->value & op->mask);
 }
 
 static bool wait_ok(ts_array *a, const ts_txn_op *op) {
-    bool ok =
-        op->n_cols && op->n_rows && op->tile.col + op->n_cols <= a->o.n_cols && op->tile.row + op->n_rows <= TS_ROWS;
+    bool ok = op->n_cols && op->n_rows && op->tile.col + op->n_cols <= a->o.n_cols &&
+              op->tile.row + op->n_rows <= a->o.chip->rows;
     for (int r = 0; ok && r < op->n_rows; r++)
-        ok = op->channel < ts_tile_info_of(ts_tile_at(op->tile.col, op->tile.row + r))->n_channels;
+        ok = op->channel < ts_tile_info_of(a->o.chip, ts_tile_at(op->tile.col, op->tile.row + r))->n_channels;
     if (!ok)
         sim_fault(a, "a wait for tokens of channel %u of %u by %u tiles from (%u,%u) on, which are not there",
                   op->channel, op->n_cols, op->n_rows, op->tile.col, op->tile.row);
@@ -206,7 +206,7 @@ static void configure_poll(ts_array *a, const ts_cdo_op *op) {
     uint32_t v;
     const char *why;
     char name[64];
-    ts_reg_name(op->addr, name, sizeof name);
+    ts_reg_name(a->o.chip, op->addr, name, sizeof name);
     while (a->fault.code == TS_OK) {
         if (!sim_read(a, op->addr, &v, &why)) sim_fault(a, "a poll of %s: %s", name, why);
         else if ((v & op->mask) == (op->value & op->mask)) return;

@@ -44,8 +44,8 @@ typedef struct builder {
     int depth;
 } builder;
 
-static void dead(sim_link *l, ts_tile t, ts_port p, const char *why) {
-    if (!l->dead[0]) snprintf(l->dead, sizeof l->dead, "%s %s", sim_port_name(t, p).s, why);
+static void dead(const ts_array *a, sim_link *l, ts_tile t, ts_port p, const char *why) {
+    if (!l->dead[0]) snprintf(l->dead, sizeof l->dead, "%s %s", sim_port_name(a, t, p).s, why);
 }
 
 /* A reader: its FIFO holds what all ports on the way hold. */
@@ -57,8 +57,8 @@ static void add_sink(builder *b, sim_fifo *f, ts_tile t, ts_port p, uint32_t cap
     }
     bool same = f->from == l && f->cap == cap && f->word;
     if (!same && f->n)
-        sim_mishap(b->a, "the route to %s is changed while %u words are on it: they are lost", sim_port_name(t, p).s,
-                   f->n);
+        sim_mishap(b->a, "the route to %s is changed while %u words are on it: they are lost",
+                   sim_port_name(b->a, t, p).s, f->n);
     if (!same) {
         latency += sim_draw(b->a, f->reader, b->a->timing.route_extra);
         if (!fifo_size(f, cap)) {
@@ -81,9 +81,9 @@ static void visit_master(builder *b, ts_tile t, int m, uint32_t cap, uint32_t la
     sim_tile *tile = sim_tile_at(b->a, t);
     ts_port p = ts_port_at(tile->kind, TS_MASTER, m), next_port;
     ts_tile next;
-    if (ts_port_peer(b->a->o.n_cols, t, p, &next, &next_port)) {
-        visit_slave(b, next, ts_port_number(ts_tile_kind_of(next), TS_SLAVE, next_port), cap + tm->master_depth.nominal,
-                    lat + tm->master_latency.nominal);
+    if (ts_port_peer(b->a->o.chip, b->a->o.n_cols, t, p, &next, &next_port)) {
+        visit_slave(b, next, ts_port_number(ts_tile_kind_of(b->a->o.chip, next), TS_SLAVE, next_port),
+                    cap + tm->master_depth.nominal, lat + tm->master_latency.nominal);
         return;
     }
     cap += tm->local_depth.nominal;
@@ -100,13 +100,13 @@ static void visit_master(builder *b, ts_tile t, int m, uint32_t cap, uint32_t la
             to_dma = (b->a->fabric.sw[t.col][t.row].demux & 3 * bit) == bit;
         }
         if (to_dma) add_sink(b, &tile->ch[TS_S2MM][ch].in, t, p, cap, lat);
-        else dead(b->link, t, p, "is not led to the DMA by the demux");
+        else dead(b->a, b->link, t, p, "is not led to the DMA by the demux");
     } else if (tile->kind == TS_TILE_SHIM && p.type == TS_PORT_SOUTH && p.index == 0) {
         add_sink(b, &tile->inbox, t, p, cap + INBOX_WORDS, lat);
     } else if (p.type == TS_PORT_CTRL) {
-        dead(b->link, t, p, "gets control packets, which are not modelled");
+        dead(b->a, b->link, t, p, "gets control packets, which are not modelled");
     } else {
-        dead(b->link, t, p, "leads out of the array");
+        dead(b->a, b->link, t, p, "leads out of the array");
     }
 }
 
@@ -116,11 +116,11 @@ static void visit_slave(builder *b, ts_tile t, int s, uint32_t cap, uint32_t lat
     sim_tile *tile = sim_tile_at(b->a, t);
     ts_port p = ts_port_at(tile->kind, TS_SLAVE, s);
     if (s < 0 || !sw->slave[s].enable) {
-        dead(b->link, t, p, "is off");
+        dead(b->a, b->link, t, p, "is off");
         return;
     }
-    if (b->depth > 4 * TS_ROWS * TS_COLS) {
-        dead(b->link, t, p, "is on a route that goes round in a circle");
+    if (b->depth > 4 * TS_ROWS_MAX * TS_COLS_MAX) {
+        dead(b->a, b->link, t, p, "is on a route that goes round in a circle");
         return;
     }
     cap += tm->slave_depth.nominal;
@@ -136,10 +136,10 @@ static void visit_slave(builder *b, ts_tile t, int s, uint32_t cap, uint32_t lat
         ts_port mp = ts_port_at(tile->kind, TS_MASTER, m);
         any = true;
         if (ts_port_legal(tile->kind, p, mp)) visit_master(b, t, m, cap, lat);
-        else dead(b->link, t, mp, "cannot be reached from the slave port it names");
+        else dead(b->a, b->link, t, mp, "cannot be reached from the slave port it names");
     }
     b->depth--;
-    if (!any) dead(b->link, t, p, "feeds no master port");
+    if (!any) dead(b->a, b->link, t, p, "feeds no master port");
 }
 
 static void begin(sim_link *l, ts_tile t, ts_port p, bool from_master) {
@@ -152,12 +152,12 @@ static void begin(sim_link *l, ts_tile t, ts_port p, bool from_master) {
 
 static void from_slave(ts_array *a, sim_link *l, ts_tile t, ts_port p) {
     begin(l, t, p, false);
-    visit_slave(&(builder){.a = a, .link = l}, t, ts_port_number(ts_tile_kind_of(t), TS_SLAVE, p), 0, 0);
+    visit_slave(&(builder){.a = a, .link = l}, t, ts_port_number(ts_tile_kind_of(a->o.chip, t), TS_SLAVE, p), 0, 0);
 }
 
 static void build_tile(ts_array *a, sim_tile *t) {
     const ts_switch *sw = &a->fabric.sw[t->at.col][t->at.row];
-    for (int i = 0; i < ts_tile_infos[t->kind].n_channels; i++) {
+    for (int i = 0; i < t->info->n_channels; i++) {
         sim_link *l = &t->ch[TS_MM2S][i].out;
         ts_port p = ts_port_dma(t->kind, TS_MM2S, i);
         uint32_t bit = t->kind == TS_TILE_SHIM ? ts_shim_mux_bits(TS_MM2S, i) : 0;
@@ -165,19 +165,19 @@ static void build_tile(ts_array *a, sim_tile *t) {
             from_slave(a, l, t->at, p);
         } else {
             begin(l, t->at, p, false);
-            dead(l, t->at, p, "is not fed by the DMA: the mux is off");
+            dead(a, l, t->at, p, "is not fed by the DMA: the mux is off");
         }
     }
     if (t->core) from_slave(a, &t->core->out, t->at, ts_port_of(TS_PORT_CORE, 0));
     from_slave(a, &t->token, t->at, ts_port_of(TS_PORT_CTRL, 0));
     int ctrl = ts_port_number(t->kind, TS_SLAVE, ts_port_of(TS_PORT_CTRL, 0));
-    if (!sw->slave[ctrl].packet) dead(&t->token, t->at, ts_port_of(TS_PORT_CTRL, 0), "is not in packet mode");
+    if (!sw->slave[ctrl].packet) dead(a, &t->token, t->at, ts_port_of(TS_PORT_CTRL, 0), "is not in packet mode");
     for (int m = 0; m < ts_port_count(t->kind, TS_MASTER); m++) {
         ts_port p = ts_port_at(t->kind, TS_MASTER, m);
         begin(&t->master[m], t->at, p, true);
         if (sw->master[m].enable && sw->master[m].packet)
             visit_master(&(builder){.a = a, .link = &t->master[m]}, t->at, m, 0, 0);
-        else dead(&t->master[m], t->at, p, "is not in packet mode");
+        else dead(a, &t->master[m], t->at, p, "is not in packet mode");
     }
 }
 
@@ -190,9 +190,9 @@ static void wake_writer(ts_array *a, sim_link *l) {
 
 /* Who waited for room may have been given another route: all try again. */
 static void wake_all(ts_array *a) {
-    for (int i = 0; i < a->o.n_cols * TS_ROWS; i++) {
+    for (int i = 0; i < sim_tiles(a); i++) {
         sim_tile *t = &a->tile[i];
-        for (int c = 0; c < ts_tile_infos[t->kind].n_channels; c++) {
+        for (int c = 0; c < t->info->n_channels; c++) {
             wake_writer(a, &t->ch[TS_MM2S][c].out);
             sim_wake_list(a, &t->ch[TS_S2MM][c].in.writers, a->now);
         }
@@ -212,7 +212,7 @@ static void wake_all(ts_array *a) {
 
 void sim_net_update(ts_array *a) {
     a->fabric_changed = false;
-    for (int i = 0; i < a->o.n_cols * TS_ROWS; i++) build_tile(a, &a->tile[i]);
+    for (int i = 0; i < sim_tiles(a); i++) build_tile(a, &a->tile[i]);
     wake_all(a);
 }
 
@@ -262,7 +262,7 @@ static bool head(ts_array *a, sim_packets *p) {
         if (!(p->masters >> m & 1)) continue;
         if (!ts_port_legal(t->kind, sp, ts_port_at(t->kind, TS_MASTER, m)))
             snprintf(p->stuck, sizeof p->stuck, "the switch cannot lead it to %s",
-                     sim_port_name(t->at, ts_port_at(t->kind, TS_MASTER, m)).s);
+                     sim_port_name(a, t->at, ts_port_at(t->kind, TS_MASTER, m)).s);
         else if (t->master[m].dead[0]) snprintf(p->stuck, sizeof p->stuck, "%.78s", t->master[m].dead);
         else continue;
         p->masters = 0;

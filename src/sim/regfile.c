@@ -4,7 +4,7 @@
 
 static void refuse(ts_array *a, uint32_t addr, const char *what) {
     char name[64];
-    sim_fault(a, "%s (0x%08x): %s", ts_reg_name(addr, name, sizeof name), addr, what);
+    sim_fault(a, "%s (0x%08x): %s", ts_reg_name(a->o.chip, addr, name, sizeof name), addr, what);
 }
 
 /* ---- descriptors ------------------------------------------------------------------------------------------------- */
@@ -12,7 +12,7 @@ static void refuse(ts_array *a, uint32_t addr, const char *what) {
 static void write_bd(ts_array *a, sim_tile *t, const ts_place *p, uint32_t value) {
     const sim_channel *user = sim_bd_user(t, p->index);
     if (user && !(a->rewritten_at == a->now && a->rewritten_tile == t && a->rewritten_bd == p->index)) {
-        sim_mishap(a, "BD %u of %s is rewritten while %s may still read it", p->index, sim_tile_name(t->at).s,
+        sim_mishap(a, "BD %u of %s is rewritten while %s may still read it", p->index, sim_tile_name(a, t->at).s,
                    sim_name(&user->c).s);
         a->rewritten_at = a->now; /* once for all its words */
         a->rewritten_tile = t;
@@ -25,20 +25,20 @@ static void write_bd(ts_array *a, sim_tile *t, const ts_place *p, uint32_t value
 
 static void load_program(ts_array *a, sim_tile *t, uint32_t off, const uint8_t *code, size_t len) {
     ts_err err;
-    if (t->core->runs) sim_mishap(a, "the program of %s is written while it runs", sim_tile_name(t->at).s);
+    if (t->core->runs) sim_mishap(a, "the program of %s is written while it runs", sim_tile_name(a, t->at).s);
     if (ts_aie2_core_load(&t->core->core, off, code, len, &err) != TS_OK)
-        sim_fault(a, "%s: %s", sim_tile_name(t->at).s, err.msg);
+        sim_fault(a, "%s: %s", sim_tile_name(a, t->at).s, err.msg);
 }
 
 /* ---- the other registers ----------------------------------------------------------------------------------------- */
 
 static void write_other(ts_array *a, sim_tile *t, const ts_place *p, uint32_t addr, uint32_t value) {
-    uint32_t bytes = ts_tile_infos[t->kind].data_bytes, off = p->off;
+    uint32_t bytes = t->info->data_bytes, off = p->off;
     bool core = t->kind == TS_TILE_CORE, mem = t->kind == TS_TILE_MEM;
     if ((core && off == TS_CORE_MEMORY_CONTROL) || (mem && off == TS_MEM_MEMORY_CONTROL)) {
         if (value & 1) memset(t->mem, 0, bytes);
     } else if (core && off == TS_CORE_CORE_MEMORY_CONTROL) {
-        static const uint8_t zeros[TS_PROGRAM_BYTES];
+        static const uint8_t zeros[TS_AIE2_PM_BYTES];
         if (value & 1) load_program(a, t, 0, zeros, sizeof zeros);
     } else if ((core && off == TS_CORE_LOCKS_OVERFLOW) || (t->kind == TS_TILE_SHIM && off == TS_SHIM_LOCKS_OVERFLOW)) {
         t->lock_over &= ~(uint64_t)value; /* a 1 clears its bit */
@@ -94,12 +94,12 @@ static void write_place(ts_array *a, const ts_place *p, uint32_t addr, uint32_t 
 }
 
 void sim_write(ts_array *a, uint32_t addr, uint32_t value) {
-    ts_place p = ts_locate(addr);
+    ts_place p = ts_locate(a->o.chip, addr);
     write_place(a, &p, addr, value);
 }
 
 void sim_mask_write(ts_array *a, uint32_t addr, uint32_t mask, uint32_t value) {
-    ts_place p = ts_locate(addr);
+    ts_place p = ts_locate(a->o.chip, addr);
     uint32_t old = 0;
     const char *why;
     if (p.what != TS_AT_DMA_QUEUE && !sim_read(a, addr, &old, &why)) {
@@ -110,7 +110,7 @@ void sim_mask_write(ts_array *a, uint32_t addr, uint32_t mask, uint32_t value) {
 }
 
 void sim_block_write(ts_array *a, uint32_t addr, ts_span data) {
-    ts_place p = ts_locate(addr);
+    ts_place p = ts_locate(a->o.chip, addr);
     sim_tile *t = sim_tile_at(a, p.tile);
     if (t && p.what == TS_AT_PROGRAM && !(p.off % 4)) { /* in one piece: each load drops the decoded program */
         load_program(a, t, p.off, data.data, data.len);
@@ -136,7 +136,7 @@ static bool read_core(const ts_array *a, const sim_core *k, const ts_place *p, u
 }
 
 bool sim_read(const ts_array *a, uint32_t addr, uint32_t *value, const char **why) {
-    ts_place p = ts_locate(addr);
+    ts_place p = ts_locate(a->o.chip, addr);
     const sim_tile *t = sim_tile_at(a, p.tile);
     *why = "the tile is outside the partition";
     if (!t) return false;

@@ -161,28 +161,37 @@ uint32_t sim_draw(ts_array *a, sim_comp *c, ts_sim_range r) {
 
 /* ---- names ------------------------------------------------------------------------------------------------------- */
 
-sim_text sim_tile_name(ts_tile t) {
+static sim_text tile_name(ts_tile_kind kind, ts_tile t) {
     sim_text x;
-    snprintf(x.s, sizeof x.s, "%s(%u,%u)", ts_tile_info_of(t)->name, t.col, t.row);
+    snprintf(x.s, sizeof x.s, "%s(%u,%u)", ts_tile_maps[kind].name, t.col, t.row);
     return x;
 }
 
-sim_text sim_port_name(ts_tile t, ts_port p) {
-    sim_text x;
+static sim_text port_name(ts_tile_kind kind, ts_tile t, ts_port p) {
+    sim_text x = tile_name(kind, t);
     char port[16];
-    snprintf(x.s, sizeof x.s, "%s(%u,%u) %s", ts_tile_info_of(t)->name, t.col, t.row,
-             ts_port_name(p, port, sizeof port));
+    size_t n = strlen(x.s);
+    snprintf(x.s + n, sizeof x.s - n, " %s", ts_port_name(p, port, sizeof port));
     return x;
+}
+
+sim_text sim_tile_name(const ts_array *a, ts_tile t) {
+    return tile_name(ts_tile_kind_of(a->o.chip, t), t);
+}
+
+sim_text sim_port_name(const ts_array *a, ts_tile t, ts_port p) {
+    return port_name(ts_tile_kind_of(a->o.chip, t), t, p);
 }
 
 sim_text sim_name(const sim_comp *c) {
-    sim_text x = sim_tile_name(c->tile);
+    const ts_tile_kind kind = (ts_tile_kind)c->tile_kind;
+    sim_text x = tile_name(kind, c->tile);
     size_t n = strlen(x.s);
     if (c->kind == SIM_CHANNEL || c->kind == SIM_FETCH) {
         const sim_channel *ch = c->kind == SIM_FETCH ? ((const sim_fetch *)c)->ch : (const sim_channel *)c;
         snprintf(x.s + n, sizeof x.s - n, " %s %u", ch->dir == TS_S2MM ? "S2MM" : "MM2S", ch->index);
     } else if (c->kind == SIM_PACKETS) {
-        return sim_port_name(c->tile, ts_port_at(ts_tile_kind_of(c->tile), TS_SLAVE, ((const sim_packets *)c)->slave));
+        return port_name(kind, c->tile, ts_port_at(kind, TS_SLAVE, ((const sim_packets *)c)->slave));
     } else if (c->kind == SIM_FIRMWARE) {
         snprintf(x.s, sizeof x.s, "firmware");
     }

@@ -50,7 +50,7 @@ static bool lock_acquire(void *ud, unsigned number, int32_t value) {
         return later(k, SIM_NEVER);
     }
     k->core.cycle += sim_draw(a, &k->c, a->timing.core_lock);
-    SIM_TRACE(a, t, "%s takes lock %u of %s (%+d)", sim_name(&k->c).s, own, sim_tile_name(of).s, value);
+    SIM_TRACE(a, t, "%s takes lock %u of %s (%+d)", sim_name(&k->c).s, own, sim_tile_name(a, of).s, value);
     return true;
 }
 
@@ -69,7 +69,7 @@ static bool lock_release(void *ud, unsigned number, int32_t value) {
     sim_release(a, of, own, value);
     a->now = now;
     k->core.cycle += sim_draw(a, &k->c, a->timing.core_lock);
-    SIM_TRACE(a, t, "%s gives lock %u of %s (%+d)", sim_name(&k->c).s, own, sim_tile_name(of).s, value);
+    SIM_TRACE(a, t, "%s gives lock %u of %s (%+d)", sim_name(&k->c).s, own, sim_tile_name(a, of).s, value);
     return true;
 }
 
@@ -119,7 +119,7 @@ static bool stream_write(void *ud, uint32_t word, bool tlast) {
 /* In: 0 from the north, 1 from the west. Out: 0 to the south, 1 to the east [doc] AM025. */
 static sim_core *cascade_to(ts_array *a, const sim_core *k) {
     bool east = ts_get(k->cascade_ctrl, TS_CORE_ACCUMULATOR_CONTROL_OUTPUT);
-    if (!east && k->c.tile.row == TS_ROW_CORE) return NULL;
+    if (!east && k->c.tile.row == a->o.chip->core_row) return NULL;
     sim_tile *t = sim_tile_at(a, ts_tile_at(k->c.tile.col + east, k->c.tile.row - !east));
     if (!t || !t->core) return NULL;
     bool west = ts_get(t->core->cascade_ctrl, TS_CORE_ACCUMULATOR_CONTROL_INPUT);
@@ -291,7 +291,7 @@ uint32_t sim_core_status(const sim_core *k) {
 void sim_core_launch(ts_array *a) {
     if (a->launched) return;
     a->launched = true;
-    for (int i = 0; i < a->o.n_cols * TS_ROWS; i++) {
+    for (int i = 0; i < sim_tiles(a); i++) {
         sim_core *k = a->tile[i].core;
         if (!k || !ts_get(k->control, TS_CORE_CORE_CONTROL_ENABLE)) continue;
         k->control &= ~ts_field_mask(TS_CORE_CORE_CONTROL_RESET);
@@ -314,7 +314,7 @@ ts_status sim_core_init(ts_array *a, sim_core *k, ts_tile at, ts_err *err) {
                            .undefined = undefined};
     for (int w = 0; w < TS_AIE2_WINDOWS; w++) {
         int col = at.col + dcol[w], row = at.row + drow[w];
-        sim_tile *t = col >= 0 && row >= TS_ROW_CORE ? sim_tile_at(a, ts_tile_at(col, row)) : NULL;
+        sim_tile *t = col >= 0 && row >= a->o.chip->core_row ? sim_tile_at(a, ts_tile_at(col, row)) : NULL;
         out.mem[w] = t ? t->mem : NULL;
     }
     k->a = a;

@@ -124,7 +124,7 @@ static ts_status put_base(ts_tile_kind kind, uint64_t base, uint32_t *words, ts_
         [TS_TILE_SHIM] = UINT64_C(1) << 48, [TS_TILE_MEM] = 0x180000, [TS_TILE_CORE] = 0x10000};
     if (base % 4 || base >= limit[kind])
         return ts_fail(err, TS_E_INVAL, "%s BD: base 0x%llx is not a multiple of 4 below 0x%llx",
-                       ts_tile_infos[kind].name, (unsigned long long)base, (unsigned long long)limit[kind]);
+                       ts_tile_maps[kind].name, (unsigned long long)base, (unsigned long long)limit[kind]);
     if (kind == TS_TILE_SHIM) {
         words[1] = (uint32_t)base;
         words[2] |= ts_put(TS_SHIM_DMA_BD_2_BASE_ADDRESS_HIGH, (uint32_t)(base >> 32));
@@ -152,13 +152,13 @@ ts_status ts_bd_encode(ts_tile_kind kind, const ts_bd *bd, uint32_t words[TS_BD_
         if (p->coding == SIGNED) {
             int32_t s = (int32_t)v, half = (int32_t)(max / 2 + 1);
             if (s < -half || s >= half)
-                return ts_fail(err, TS_E_INVAL, "%s BD: %s %d is outside %d to %d", ts_tile_infos[kind].name,
+                return ts_fail(err, TS_E_INVAL, "%s BD: %s %d is outside %d to %d", ts_tile_maps[kind].name,
                                p->name, s, -half, half - 1);
         } else {
             uint32_t less = p->coding == MINUS_1 ? 1 : 0;
             if (less && !v) v = 1;
             if (v - less > max)
-                return ts_fail(err, TS_E_INVAL, "%s BD: %s %u is more than %llu", ts_tile_infos[kind].name,
+                return ts_fail(err, TS_E_INVAL, "%s BD: %s %u is more than %llu", ts_tile_maps[kind].name,
                                p->name, v, (unsigned long long)max + less);
             v -= less;
         }
@@ -167,8 +167,8 @@ ts_status ts_bd_encode(ts_tile_kind kind, const ts_bd *bd, uint32_t words[TS_BD_
     TS_TRY(put_base(kind, bd->base, out, err));
     if (!all_said(kind, bd, out))
         return ts_fail(err, TS_E_INVAL, "%s BD: a member is set that this kind of tile does not have",
-                       ts_tile_infos[kind].name);
-    memcpy(words, out, ts_tile_infos[kind].bd_words * sizeof out[0]);
+                       ts_tile_maps[kind].name);
+    memcpy(words, out, ts_tile_maps[kind].bd_words * sizeof out[0]);
     return TS_OK;
 }
 

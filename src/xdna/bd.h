@@ -45,7 +45,7 @@ typedef struct ts_bd {
     uint32_t burst, secure, smid, axcache, axqos; /* shim only: burst 0, 1, 2 = 64, 128, 256 bytes */
 } ts_bd;
 
-/* Errors: TS_E_INVAL naming the field that does not fit. words[] gets ts_tile_infos[kind].bd_words values. */
+/* Errors: TS_E_INVAL naming the field that does not fit. words[] gets ts_tile_maps[kind].bd_words values. */
 TS_NODISCARD ts_status ts_bd_encode(ts_tile_kind kind, const ts_bd *bd, uint32_t words[TS_BD_WORDS_MAX],
                                     ts_err *err);
 

@@ -45,7 +45,7 @@ typedef struct checker {
 static ts_status fail_at(checker *ck, ts_rule which, uint32_t addr, const char *why) {
     char name[64];
     return ts_rule_fail(ck->err, ck->rule, which, "%s at offset %zu of the PDI: %s",
-                        ts_reg_name(addr, name, sizeof name), ck->at, why);
+                        ts_reg_name(ck->c->chip, addr, name, sizeof name), ck->at, why);
 }
 
 /* Only these bits of a channel's control register are ours to set. */
@@ -93,11 +93,12 @@ static ts_status write_queue(checker *ck, uint32_t addr, ts_place p, uint32_t va
     t->start_word[p.dir][p.index] = value;
     /* the descriptors that the task will go through; they must be complete at this point */
     uint32_t bd = ts_dma_start_decode(p.kind, value).bd;
-    for (int n = 0; n <= ts_tile_infos[p.kind].n_bds; n++) {
-        if (bd >= ts_tile_infos[p.kind].n_bds)
+    const int n_bds = ck->c->chip->tile[p.kind].n_bds;
+    for (int n = 0; n <= n_bds; n++) {
+        if (bd >= (uint32_t)n_bds)
             return fail_at(ck, TS_RULE_BD_VALID, addr, "it names a descriptor that the tile does not have");
         const ts_bd_regs *regs = &t->bd[bd];
-        if (regs->written != (1u << ts_tile_infos[p.kind].bd_words) - 1)
+        if (regs->written != (1u << ts_tile_maps[p.kind].bd_words) - 1)
             return fail_at(ck, TS_RULE_BD_VALID, addr,
                            "a descriptor of the task has not been written completely");
         if (t->bd_live & UINT64_C(1) << bd) break;
@@ -111,8 +112,8 @@ static ts_status write_queue(checker *ck, uint32_t addr, ts_place p, uint32_t va
 }
 
 static ts_status write_word(checker *ck, uint32_t addr, uint32_t mask, uint32_t value) {
-    ts_place p = ts_locate(addr);
-    if (p.tile.col >= ck->c->n_cols || p.tile.row >= TS_ROWS)
+    ts_place p = ts_locate(ck->c->chip, addr);
+    if (!ts_tile_in(ck->c->chip, ck->c->n_cols, p.tile))
         return fail_at(ck, TS_RULE_COLUMNS, addr, "it is outside the partition");
     ts_tile_regs *t = &ck->c->tile[p.tile.col][p.tile.row];
     bool whole = mask == UINT32_MAX;
@@ -181,8 +182,8 @@ static ts_status write_word(checker *ck, uint32_t addr, uint32_t mask, uint32_t 
     case TS_AT_OTHER:
     case TS_AT_NOTHING: break;
     }
-    if (p.kind == TS_TILE_CORE && p.off >= TS_PROGRAM_BASE + TS_PROGRAM_BYTES && p.off < 0x30000)
-        return fail_at(ck, TS_RULE_PROGRAM, addr, "program memory ends at 16 KiB");
+    if (p.kind == TS_TILE_CORE && p.off - TS_PROGRAM_BASE < TS_PROGRAM_BYTES_MAX)
+        return fail_at(ck, TS_RULE_PROGRAM, addr, "it is behind the end of program memory");
     return fail_at(ck, TS_RULE_REGISTER, addr, "a configuration has no business there");
 }
 
@@ -219,37 +220,40 @@ static ts_status read_list(checker *ck) {
 
 /* The memory that a BD of the tile may name: a memtile sees its western and eastern neighbours too. */
 static bool in_memory(const ts_npu_config *c, ts_tile t, uint64_t lo, uint64_t hi) {
-    if (ts_tile_kind_of(t) == TS_TILE_CORE) return hi <= ts_tile_infos[TS_TILE_CORE].data_bytes;
-    uint32_t size = ts_tile_infos[TS_TILE_MEM].data_bytes;
-    uint64_t first = lo / size, last = (hi - 1) / size;
-    return first == last && last <= 2 && t.col + first >= 1 && t.col + first - 1 < (uint64_t)c->n_cols;
+    const uint32_t size = ts_tile_info_of(c->chip, t)->data_bytes;
+    if (ts_tile_kind_of(c->chip, t) == TS_TILE_CORE) return hi <= size;
+    uint64_t first = lo / TS_MEM_OWN_BASE, last = (hi - 1) / TS_MEM_OWN_BASE;
+    return first == last && last <= 2 && (hi - 1) % TS_MEM_OWN_BASE < size && t.col + first >= 1 &&
+           t.col + first - 1 < (uint64_t)c->n_cols;
 }
 
 /* The tile and number of a lock that a BD names; false: there is none. */
 bool ts_check_lock_of_bd(const ts_npu_config *c, ts_tile t, uint32_t number, ts_tile *where, uint32_t *lock) {
     *where = t;
     *lock = number;
-    if (ts_tile_kind_of(t) != TS_TILE_MEM) return number < ts_tile_info_of(t)->n_locks;
-    int col = t.col + (int)(number / 64) - 1;
-    if (number >= 192 || col < 0 || col >= c->n_cols) return false;
+    const uint32_t n_locks = ts_tile_info_of(c->chip, t)->n_locks;
+    if (ts_tile_kind_of(c->chip, t) != TS_TILE_MEM) return number < n_locks;
+    int col = t.col + (int)(number / TS_MEM_OWN_LOCK) - 1;
+    if (number >= 3 * TS_MEM_OWN_LOCK || number % TS_MEM_OWN_LOCK >= n_locks || col < 0 || col >= c->n_cols)
+        return false;
     *where = ts_tile_at(col, t.row);
-    *lock = number % 64;
+    *lock = number % TS_MEM_OWN_LOCK;
     return true;
 }
 
 ts_status ts_check_bd(const ts_npu_config *c, ts_tile t, const ts_bd_regs *regs, int number, int channel,
                       ts_bd *bd, ts_rule *rule, ts_err *err) {
-    ts_tile_kind k = ts_tile_kind_of(t);
+    ts_tile_kind k = ts_tile_kind_of(c->chip, t);
     char where[48];
-    snprintf(where, sizeof where, "%s(%u,%u) BD %d", ts_tile_infos[k].name, t.col, t.row, number);
+    snprintf(where, sizeof where, "%s(%u,%u) BD %d", ts_tile_maps[k].name, t.col, t.row, number);
 #define FAIL_BD(which, ...) return ts_rule_fail(err, rule, TS_RULE_##which, __VA_ARGS__)
-    if (number < 0 || number >= ts_tile_infos[k].n_bds) FAIL_BD(BD_VALID, "%s does not exist", where);
-    if (regs->written != (1u << ts_tile_infos[k].bd_words) - 1)
+    if (number < 0 || number >= c->chip->tile[k].n_bds) FAIL_BD(BD_VALID, "%s does not exist", where);
+    if (regs->written != (1u << ts_tile_maps[k].bd_words) - 1)
         FAIL_BD(BD_VALID, "%s is not completely written", where);
     ts_bd_decode(k, regs->words, bd);
     if (!bd->valid) FAIL_BD(BD_VALID, "%s is used but not marked valid", where);
     if (!bd->words) FAIL_BD(BD_VALID, "%s moves nothing", where);
-    if (channel >= 0 && !ts_bd_fits_channel(k, number, channel))
+    if (channel >= 0 && !ts_bd_fits_channel(c->chip, k, number, channel))
         FAIL_BD(BD_HALF, "%s runs on channel %d", where, channel);
     bool padded = false;
     for (int d = 0; d < TS_BD_DIMS; d++) padded |= bd->dim[d].before || bd->dim[d].after;
@@ -264,7 +268,7 @@ ts_status ts_check_bd(const ts_npu_config *c, ts_tile t, const ts_bd_regs *regs,
     if (k != TS_TILE_SHIM && !in_memory(c, t, lo, hi))
         FAIL_BD(BD_RANGE, "%s touches 0x%llx to 0x%llx, outside the tile's memory", where,
                 (unsigned long long)lo, (unsigned long long)hi);
-    if (k == TS_TILE_MEM && lo % ts_tile_infos[k].data_bytes < TS_MEM_LOW_BYTES)
+    if (k == TS_TILE_MEM && lo % TS_MEM_OWN_BASE < TS_MEM_LOW_BYTES)
         FAIL_BD(BD_LOW, "%s touches 0x%llx to 0x%llx, among the first %d bytes of a memtile", where,
                 (unsigned long long)lo, (unsigned long long)hi, TS_MEM_LOW_BYTES);
     ts_tile lock_tile;
@@ -284,12 +288,13 @@ ts_status ts_check_bd(const ts_npu_config *c, ts_tile t, const ts_bd_regs *regs,
 }
 
 static ts_status build_ring(checker *ck, ts_tile t, ts_dma_dir dir, int ch) {
-    ts_tile_kind k = ts_tile_kind_of(t);
+    ts_tile_kind k = ts_tile_kind_of(ck->c->chip, t);
+    const int n_bds = ck->c->chip->tile[k].n_bds;
     ts_tile_regs *r = &ck->c->tile[t.col][t.row];
     ts_ring *ring = &r->ring[dir][ch];
     ts_dma_start start = ts_dma_start_decode(k, r->start_word[dir][ch]);
     char where[48];
-    snprintf(where, sizeof where, "%s(%u,%u) %s %d", ts_tile_infos[k].name, t.col, t.row,
+    snprintf(where, sizeof where, "%s(%u,%u) %s %d", ts_tile_maps[k].name, t.col, t.row,
              dir == TS_S2MM ? "S2MM" : "MM2S", ch);
     if (r->starts[dir][ch] > 1)
         return FAIL(ck, RING, "%s is started %u times: only the first would ever run", where,
@@ -300,7 +305,7 @@ static ts_status build_ring(checker *ck, ts_tile t, ts_dma_dir dir, int ch) {
     uint32_t bd = start.bd;
     do {
         ts_bd d;
-        if (ring->n == ts_tile_infos[k].n_bds)
+        if (ring->n == n_bds)
             return FAIL(ck, RING, "%s: the ring does not come back to its first descriptor", where);
         TS_TRY(ts_check_bd(ck->c, t, &r->bd[bd], (int)bd, ch, &d, ck->rule, ck->err));
         if (d.packet && dir == TS_S2MM)
@@ -309,7 +314,7 @@ static ts_status build_ring(checker *ck, ts_tile t, ts_dma_dir dir, int ch) {
         ring->words += d.words;
         if (!d.use_next) return FAIL(ck, RING, "%s: the task ends with descriptor %u", where, bd);
         bd = d.next;
-        if (bd >= ts_tile_infos[k].n_bds)
+        if (bd >= (uint32_t)n_bds)
             return FAIL(ck, BD_VALID, "%s: next descriptor %u does not exist", where, bd);
     } while (bd != start.bd);
     ring->exists = true;
@@ -318,7 +323,7 @@ static ts_status build_ring(checker *ck, ts_tile t, ts_dma_dir dir, int ch) {
 
 static ts_status check_tiles(checker *ck) {
     for (int col = 0; col < ck->c->n_cols; col++)
-        for (int row = 0; row < TS_ROWS; row++) {
+        for (int row = 0; row < ck->c->chip->rows; row++) {
             ts_tile t = ts_tile_at(col, row);
             ts_tile_regs *r = &ck->c->tile[col][row];
             if (r->program != r->enabled)
@@ -326,7 +331,7 @@ static ts_status check_tiles(checker *ck) {
                             r->program ? "has a program but is never enabled"
                                        : "is enabled without a program");
             for (int dir = 0; dir < 2; dir++)
-                for (int ch = 0; ch < ts_tile_info_of(t)->n_channels; ch++)
+                for (int ch = 0; ch < ts_tile_info_of(ck->c->chip, t)->n_channels; ch++)
                     if (r->starts[dir][ch]) TS_TRY(build_ring(ck, t, (ts_dma_dir)dir, ch));
         }
     return TS_OK;
@@ -338,22 +343,22 @@ typedef struct port_at {
     char text[64];
 } port_at;
 
-static port_at say(ts_tile t, const char *role, ts_port p) {
+static port_at say(const ts_npu_config *c, ts_tile t, const char *role, ts_port p) {
     port_at s;
     char name[16];
-    snprintf(s.text, sizeof s.text, "%s(%u,%u) %s %s", ts_tile_info_of(t)->name, t.col, t.row, role,
+    snprintf(s.text, sizeof s.text, "%s(%u,%u) %s %s", ts_tile_name(c->chip, t), t.col, t.row, role,
              ts_port_name(p, name, sizeof name));
     return s;
 }
 
 /* Does something send words into this slave port? */
 static bool is_fed(const ts_npu_config *c, ts_tile t, ts_port p) {
-    ts_tile_kind k = ts_tile_kind_of(t);
+    ts_tile_kind k = ts_tile_kind_of(c->chip, t);
     const ts_tile_regs *r = ts_tile_regs_at(c, t);
     ts_tile prev;
     ts_port master;
-    if (ts_port_peer_back(c->n_cols, t, p, &prev, &master)) {
-        int m = ts_port_number(ts_tile_kind_of(prev), TS_MASTER, master);
+    if (ts_port_peer_back(c->chip, c->n_cols, t, p, &prev, &master)) {
+        int m = ts_port_number(ts_tile_kind_of(c->chip, prev), TS_MASTER, master);
         return c->fabric.sw[prev.col][prev.row].master[m].enable;
     }
     int ch = ts_port_dma_channel(k, TS_SLAVE, p);
@@ -365,12 +370,12 @@ static bool is_fed(const ts_npu_config *c, ts_tile t, ts_port p) {
 
 /* Does something take the words of this master port? */
 static bool is_drained(const ts_npu_config *c, ts_tile t, ts_port p) {
-    ts_tile_kind k = ts_tile_kind_of(t);
+    ts_tile_kind k = ts_tile_kind_of(c->chip, t);
     const ts_tile_regs *r = ts_tile_regs_at(c, t);
     ts_tile next;
     ts_port slave;
-    if (ts_port_peer(c->n_cols, t, p, &next, &slave)) {
-        int s = ts_port_number(ts_tile_kind_of(next), TS_SLAVE, slave);
+    if (ts_port_peer(c->chip, c->n_cols, t, p, &next, &slave)) {
+        int s = ts_port_number(ts_tile_kind_of(c->chip, next), TS_SLAVE, slave);
         return c->fabric.sw[next.col][next.row].slave[s].enable;
     }
     int ch = ts_port_dma_channel(k, TS_MASTER, p);
@@ -385,8 +390,8 @@ static bool has_source(const ts_npu_config *c, ts_tile t, ts_port p) {
     ts_tile prev;
     ts_port master;
     for (int steps = 0; steps < TS_TILES * TS_SLAVES_MAX; steps++) {
-        if (!ts_port_peer_back(c->n_cols, t, p, &prev, &master)) return true;
-        ts_tile_kind k = ts_tile_kind_of(prev);
+        if (!ts_port_peer_back(c->chip, c->n_cols, t, p, &prev, &master)) return true;
+        ts_tile_kind k = ts_tile_kind_of(c->chip, prev);
         const ts_ss_master *m =
             &c->fabric.sw[prev.col][prev.row].master[ts_port_number(k, TS_MASTER, master)];
         if (m->packet) return true; /* its slots are checked in their own tile */
@@ -398,7 +403,7 @@ static bool has_source(const ts_npu_config *c, ts_tile t, ts_port p) {
 }
 
 static ts_status check_switch(checker *ck, ts_tile t) {
-    ts_tile_kind k = ts_tile_kind_of(t);
+    ts_tile_kind k = ts_tile_kind_of(ck->c->chip, t);
     const ts_switch *sw = &ck->c->fabric.sw[t.col][t.row];
     bool slave_used[TS_SLAVES_MAX] = {0}, master_used[TS_MASTERS_MAX] = {0};
     for (int s = 0; s < ts_port_count(k, TS_SLAVE); s++) {
@@ -406,38 +411,38 @@ static ts_status check_switch(checker *ck, ts_tile t) {
         if (!sw->slave[s].enable) {
             for (int i = 0; i < TS_PACKET_SLOTS; i++)
                 if (sw->slot[s][i].enable)
-                    return FAIL(ck, ROUTE, "%s has a slot but is off", say(t, "slave", sp).text);
+                    return FAIL(ck, ROUTE, "%s has a slot but is off", say(ck->c, t, "slave", sp).text);
             continue;
         }
         if (!is_fed(ck->c, t, sp))
-            return FAIL(ck, ROUTE, "%s is on, but nothing feeds it", say(t, "slave", sp).text);
+            return FAIL(ck, ROUTE, "%s is on, but nothing feeds it", say(ck->c, t, "slave", sp).text);
         if (!has_source(ck->c, t, sp))
-            return FAIL(ck, ROUTE, "%s is part of a circle", say(t, "slave", sp).text);
+            return FAIL(ck, ROUTE, "%s is part of a circle", say(ck->c, t, "slave", sp).text);
         if (!sw->slave[s].packet) continue;
         for (int i = 0; i < TS_PACKET_SLOTS; i++) {
             const ts_ss_slot *x = &sw->slot[s][i];
             if (!x->enable) continue;
             if (x->arbiter >= TS_ARBITERS)
-                return FAIL(ck, ROUTE, "%s slot %d names arbiter %u", say(t, "slave", sp).text, i,
+                return FAIL(ck, ROUTE, "%s slot %d names arbiter %u", say(ck->c, t, "slave", sp).text, i,
                             x->arbiter);
             if (x->id & ~x->mask)
-                return FAIL(ck, ROUTE, "%s slot %d can match nothing", say(t, "slave", sp).text, i);
+                return FAIL(ck, ROUTE, "%s slot %d can match nothing", say(ck->c, t, "slave", sp).text, i);
             for (int j = 0; j < i; j++)
                 if (sw->slot[s][j].enable && !((x->id ^ sw->slot[s][j].id) & x->mask & sw->slot[s][j].mask))
                     return FAIL(ck, ROUTE, "%s slots %d and %d match the same packets",
-                                say(t, "slave", sp).text, j, i);
+                                say(ck->c, t, "slave", sp).text, j, i);
             bool any = false;
             for (int m = 0; m < ts_port_count(k, TS_MASTER); m++) {
                 const ts_ss_master *y = &sw->master[m];
                 if (!y->enable || !y->packet || y->arbiter != x->arbiter || !(y->msels & 1u << x->msel))
                     continue;
                 if (!ts_port_legal(k, sp, ts_port_at(k, TS_MASTER, m)))
-                    return FAIL(ck, ROUTE, "%s cannot be joined to %s", say(t, "slave", sp).text,
-                                say(t, "master", ts_port_at(k, TS_MASTER, m)).text);
+                    return FAIL(ck, ROUTE, "%s cannot be joined to %s", say(ck->c, t, "slave", sp).text,
+                                say(ck->c, t, "master", ts_port_at(k, TS_MASTER, m)).text);
                 any = slave_used[s] = master_used[m] = true;
             }
             if (!any)
-                return FAIL(ck, ROUTE, "%s slot %d leads to no master port", say(t, "slave", sp).text, i);
+                return FAIL(ck, ROUTE, "%s slot %d leads to no master port", say(ck->c, t, "slave", sp).text, i);
         }
     }
     for (int m = 0; m < ts_port_count(k, TS_MASTER); m++) {
@@ -445,42 +450,43 @@ static ts_status check_switch(checker *ck, ts_tile t) {
         ts_port mp = ts_port_at(k, TS_MASTER, m);
         if (!x->enable) continue;
         if (!is_drained(ck->c, t, mp))
-            return FAIL(ck, ROUTE, "%s is on, but nothing takes its words", say(t, "master", mp).text);
+            return FAIL(ck, ROUTE, "%s is on, but nothing takes its words", say(ck->c, t, "master", mp).text);
         if (x->packet) {
             if (!master_used[m])
                 return FAIL(ck, ROUTE, "%s listens to an arbiter that no slot feeds",
-                            say(t, "master", mp).text);
+                            say(ck->c, t, "master", mp).text);
             continue;
         }
         if (x->slave >= ts_port_count(k, TS_SLAVE))
-            return FAIL(ck, ROUTE, "%s names slave %u, which does not exist", say(t, "master", mp).text,
+            return FAIL(ck, ROUTE, "%s names slave %u, which does not exist", say(ck->c, t, "master", mp).text,
                         x->slave);
         ts_port sp = ts_port_at(k, TS_SLAVE, x->slave);
         if (!sw->slave[x->slave].enable || sw->slave[x->slave].packet)
-            return FAIL(ck, ROUTE, "%s is a circuit from %s, which is %s", say(t, "master", mp).text,
-                        say(t, "slave", sp).text, sw->slave[x->slave].packet ? "a packet port" : "off");
+            return FAIL(ck, ROUTE, "%s is a circuit from %s, which is %s", say(ck->c, t, "master", mp).text,
+                        say(ck->c, t, "slave", sp).text, sw->slave[x->slave].packet ? "a packet port" : "off");
         if (!ts_port_legal(k, sp, mp))
-            return FAIL(ck, ROUTE, "%s cannot be joined to %s", say(t, "slave", sp).text,
-                        say(t, "master", mp).text);
+            return FAIL(ck, ROUTE, "%s cannot be joined to %s", say(ck->c, t, "slave", sp).text,
+                        say(ck->c, t, "master", mp).text);
         slave_used[x->slave] = true;
     }
     for (int s = 0; s < ts_port_count(k, TS_SLAVE); s++)
         if (sw->slave[s].enable && !slave_used[s])
             return FAIL(ck, ROUTE, "%s is on, but leads nowhere",
-                        say(t, "slave", ts_port_at(k, TS_SLAVE, s)).text);
+                        say(ck->c, t, "slave", ts_port_at(k, TS_SLAVE, s)).text);
     return TS_OK;
 }
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 static ts_status check_uses(checker *ck, const ts_core_use *uses, size_t n) {
+    const ts_chip *chip = ck->c->chip;
     for (size_t i = 0; i < n; i++) {
         const ts_core_use *u = &uses[i];
         int dc = u->tile.col - u->core.col, dr = u->tile.row - u->core.row;
         bool in_reach = (dc == 0 && dr >= -1 && dr <= 1) || (dc == -1 && dr == 0);
-        if (u->core.col >= ck->c->n_cols || u->core.row < TS_ROW_CORE || u->core.row >= TS_ROWS ||
-            u->tile.row < TS_ROW_CORE || u->tile.row >= TS_ROWS || !in_reach || u->lock < 0 ||
-            u->lock >= ts_tile_infos[TS_TILE_CORE].n_locks || u->acquire < 0 || u->release < 0 ||
+        if (!ts_tile_in(chip, ck->c->n_cols, u->core) || u->core.row < chip->core_row ||
+            u->tile.row < chip->core_row || u->tile.row >= chip->rows || !in_reach || u->lock < 0 ||
+            u->lock >= chip->tile[TS_TILE_CORE].n_locks || u->acquire < 0 || u->release < 0 ||
             !ck->c->tile[u->core.col][u->core.row].enabled)
             return FAIL(ck, LOCK_RANGE, "core(%u,%u) cannot use lock %d of tile (%u,%u)", u->core.col,
                         u->core.row, u->lock, u->tile.col, u->tile.row);
@@ -494,19 +500,20 @@ static ts_status check_all(checker *ck, const ts_core_use *uses, size_t n_uses) 
     TS_TRY(check_tiles(ck));
     TS_TRY(check_uses(ck, uses, n_uses));
     for (int col = 0; col < ck->c->n_cols; col++)
-        for (int row = 0; row < TS_ROWS; row++) TS_TRY(check_switch(ck, ts_tile_at(col, row)));
+        for (int row = 0; row < ck->c->chip->rows; row++) TS_TRY(check_switch(ck, ts_tile_at(col, row)));
     return ts_check_flow(ck->c, uses, n_uses, ck->rule, ck->err);
 }
 
-ts_status ts_npu_config_check(ts_npu_config **out, const void *pdi, size_t len, int n_cols,
+ts_status ts_npu_config_check(ts_npu_config **out, const ts_chip *chip, const void *pdi, size_t len, int n_cols,
                               const ts_core_use *uses, size_t n_uses, ts_rule *rule, ts_err *err) {
     if (rule) *rule = TS_RULE_NONE;
-    if (n_cols < 1 || n_cols > TS_COLS)
-        return ts_rule_fail(err, rule, TS_RULE_COLUMNS, "%d columns, there are 1 to %d", n_cols, TS_COLS);
+    if (n_cols < 1 || n_cols > chip->cols)
+        return ts_rule_fail(err, rule, TS_RULE_COLUMNS, "%d columns, there are 1 to %d", n_cols, chip->cols);
     ts_npu_config *c = ts_calloc(1, sizeof *c);
     if (!c) return ts_fail_nomem(err, "a configuration", sizeof *c);
+    c->chip = chip;
     c->n_cols = n_cols;
-    ts_fabric_init(&c->fabric, n_cols);
+    ts_fabric_init(&c->fabric, chip, n_cols);
     checker ck = {.c = c, .rule = rule, .err = err};
     ts_status s = ts_buf_append(&c->pdi, pdi, len) ? check_all(&ck, uses, n_uses)
                                                    : ts_fail_nomem(err, "a configuration", len);
@@ -530,6 +537,9 @@ ts_span ts_npu_config_pdi(const ts_npu_config *c) {
 }
 int ts_npu_config_cols(const ts_npu_config *c) {
     return c->n_cols;
+}
+const ts_chip *ts_npu_config_chip(const ts_npu_config *c) {
+    return c->chip;
 }
 const ts_fabric *ts_npu_config_fabric(const ts_npu_config *c) {
     return &c->fabric;

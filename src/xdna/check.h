@@ -66,12 +66,13 @@ typedef struct ts_npu_config ts_npu_config;
 
 /* Check a configuration; the new object has its own copy of the PDI. rule (nullable): the rule that was broken.
  * Errors: TS_E_INVAL with "rule NAME: what, where"; TS_E_NOMEM. */
-TS_NODISCARD ts_status ts_npu_config_check(ts_npu_config **out, const void *pdi, size_t len, int n_cols,
-                                           const ts_core_use *uses, size_t n_uses, ts_rule *rule,
+TS_NODISCARD ts_status ts_npu_config_check(ts_npu_config **out, const ts_chip *chip, const void *pdi, size_t len,
+                                           int n_cols, const ts_core_use *uses, size_t n_uses, ts_rule *rule,
                                            ts_err *err);
 void ts_npu_config_free(ts_npu_config *c);
 ts_span ts_npu_config_pdi(const ts_npu_config *c);
 int ts_npu_config_cols(const ts_npu_config *c);
+const ts_chip *ts_npu_config_chip(const ts_npu_config *c);
 const ts_fabric *ts_npu_config_fabric(const ts_npu_config *c);
 
 typedef struct ts_npu_command ts_npu_command;

@@ -44,8 +44,8 @@ typedef struct player {
     bool filling; /* an MM2S task was started since the last wait */
     bool drained; /* an S2MM task was waited for since the last MM2S start, at offset drained_at */
     size_t drained_at;
-    shim_bd bd[TS_COLS][16];
-    shim_channel channel[TS_COLS][2][2];
+    shim_bd bd[TS_COLS_MAX][TS_SHIM_BDS];
+    shim_channel channel[TS_COLS_MAX][2][2];
     int64_t arriving[TS_CHANNEL_ACTORS]; /* words that shim tasks send to an S2MM channel */
     size_t at;
     ts_rule *rule;
@@ -57,7 +57,7 @@ typedef struct player {
 static ts_status fail_at(player *p, ts_rule which, uint32_t addr, const char *why) {
     char name[64];
     return ts_rule_fail(p->err, p->rule, which, "%s at offset %zu of the stream: %s",
-                        ts_reg_name(addr, name, sizeof name), p->at, why);
+                        ts_reg_name(p->c->chip, addr, name, sizeof name), p->at, why);
 }
 
 static const char *dir_name(int dir) {
@@ -94,7 +94,7 @@ static ts_status send(player *p, uint32_t addr, ts_tile t, int ch, const ts_bd *
         TS_OK)
         return FAIL(p, ROUTE, "offset %zu of the stream: %s", p->at, err.msg);
     for (int i = 0; i < n; i++) {
-        int sink = ts_port_dma_channel(ts_tile_kind_of(sinks[i].tile), TS_MASTER, sinks[i].port);
+        int sink = ts_port_dma_channel(ts_tile_kind_of(p->c->chip, sinks[i].tile), TS_MASTER, sinks[i].port);
         if (sink >= 0)
             p->arriving[ts_channel_actor(sinks[i].tile, TS_S2MM, sink)] +=
                 times * ((int64_t)bd->words + (sinks[i].header ? 1 : 0));
@@ -131,7 +131,7 @@ static ts_status carry(player *p, const ts_carry *c, int64_t times, int64_t *roo
         return FAIL(p, ROUTE, "%s", err.msg);
     *room = 0;
     if (n != 1) return TS_OK; /* only a single ring is simple enough to be sure */
-    sink = ts_port_dma_channel(ts_tile_kind_of(sinks[0].tile), TS_MASTER, sinks[0].port);
+    sink = ts_port_dma_channel(ts_tile_kind_of(p->c->chip, sinks[0].tile), TS_MASTER, sinks[0].port);
     if (sink < 0 || sinks[0].tile.row == TS_ROW_SHIM) return TS_OK;
     const ts_ring *ring = &ts_tile_regs_at(p->c, sinks[0].tile)->ring[TS_S2MM][sink];
     if (ring->exists) *room = ring->words;
@@ -194,7 +194,7 @@ static int64_t whole_buffers(const ts_npu_config *c, ts_tile t, const ts_ring *r
     int64_t rest = words % ring->words;
     for (int i = 0; i < ring->n && rest > 0; i++) {
         ts_bd bd;
-        ts_bd_decode(ts_tile_kind_of(t), ts_tile_regs_at(c, t)->bd[ring->bd[i]].words, &bd);
+        ts_bd_decode(ts_tile_kind_of(c->chip, t), ts_tile_regs_at(c, t)->bd[ring->bd[i]].words, &bd);
         rest -= bd.words;
     }
     return words - rest; /* rest is now what is missing, below 0 */
@@ -207,7 +207,7 @@ static bool fed_by_shim(const ts_npu_config *c, int actor) {
         const ts_equation *e = &c->balance.eq[i];
         if (e->kind != TS_EQ_STREAM || e->id != actor) continue;
         for (size_t k = 0; k < e->n; k++)
-            if (e->terms[k].actor != actor && e->terms[k].actor / TS_CHANNELS_MAX / 2 % TS_ROWS != TS_ROW_SHIM)
+            if (e->terms[k].actor != actor && e->terms[k].actor / TS_CHANNELS_MAX / 2 % TS_ROWS_MAX != TS_ROW_SHIM)
                 return false;
         return true;
     }
@@ -224,9 +224,9 @@ static ts_status check_fed(player *p) {
         if (!ch->done) continue;
         rounds[ts_channel_actor(ts_tile_at(i / 2, TS_ROW_SHIM), TS_S2MM, i % 2)] = (ts_frac){ch->done, 1};
         TS_TRY(ts_balance_solve(&p->c->balance, rounds, &bad, p->err));
-        for (int a = 0; a < TS_CHANNEL_ACTORS; a++) {
+        for (int a = 0; a < ts_n_channel_actors(p->c); a++) {
             int tile = a / TS_CHANNELS_MAX / 2, sink = a % TS_CHANNELS_MAX;
-            ts_tile t = ts_tile_at(tile / TS_ROWS, tile % TS_ROWS);
+            ts_tile t = ts_tile_of_index(tile);
             const ts_ring *ring = &p->c->tile[t.col][t.row].ring[TS_S2MM][sink];
             bool shim = t.row == TS_ROW_SHIM;
             int64_t need, per_round = shim ? 1 : ring->words;
@@ -239,8 +239,8 @@ static ts_status check_fed(player *p) {
                 return FAIL(p, WORDS,
                             "the wait at offset %zu of the stream is for column %d S2MM %d, which needs %lld words in "
                             "%s(%u,%u) S2MM %d; only %lld are sent before it",
-                            p->drained_at, i / 2, i % 2, (long long)need, ts_tile_info_of(t)->name, t.col, t.row, sink,
-                            (long long)p->arriving[a]);
+                            p->drained_at, i / 2, i % 2, (long long)need, ts_tile_name(p->c->chip, t), t.col, t.row,
+                            sink, (long long)p->arriving[a]);
         }
     }
     return TS_OK;
@@ -336,9 +336,9 @@ static ts_status wait_token(player *p, const ts_txn_op *op) {
 /* ---- register writes --------------------------------------------------------------------------------------------- */
 
 static ts_status write_word(player *p, uint32_t addr, uint32_t mask, uint32_t value) {
-    ts_place at = ts_locate(addr);
+    ts_place at = ts_locate(p->c->chip, addr);
     bool whole = mask == UINT32_MAX;
-    if (at.tile.col >= p->c->n_cols || at.tile.row >= TS_ROWS)
+    if (!ts_tile_in(p->c->chip, p->c->n_cols, at.tile))
         return fail_at(p, TS_RULE_COLUMNS, addr, "it is outside the partition");
     if (at.what == TS_AT_DATA) {
         if (!whole || addr % 4) return fail_at(p, TS_RULE_REGISTER, addr, "memory is written in whole words");
@@ -374,8 +374,8 @@ static ts_status write_word(player *p, uint32_t addr, uint32_t mask, uint32_t va
 }
 
 static ts_status patch(player *p, const ts_txn_op *op) {
-    ts_place at = ts_locate(op->addr);
-    if (at.tile.col >= p->c->n_cols || at.tile.row >= TS_ROWS)
+    ts_place at = ts_locate(p->c->chip, op->addr);
+    if (!ts_tile_in(p->c->chip, p->c->n_cols, at.tile))
         return fail_at(p, TS_RULE_COLUMNS, op->addr, "it is outside the partition");
     if (at.kind != TS_TILE_SHIM || at.what != TS_AT_BD || at.word != 1)
         return fail_at(p, TS_RULE_PATCH, op->addr, "only word 1 of a shim descriptor takes an address");
@@ -399,7 +399,7 @@ static ts_status play(player *p) {
     ts_txn_op op;
     bool more = true;
     ts_err err = {0};
-    ts_status s = ts_txn_open(&r, p->cmd->txn.data, p->cmd->txn.len, &err);
+    ts_status s = ts_txn_open(&r, p->c->chip, p->cmd->txn.data, p->cmd->txn.len, &err);
     if (s != TS_OK) return FAIL(p, FORMAT, "%s", err.msg);
     if (r.n_cols != p->c->n_cols)
         return FAIL(p, COLUMNS, "the stream is for %u columns, the configuration has %d", r.n_cols,
@@ -448,9 +448,9 @@ static ts_status check_end(player *p) {
 }
 
 static ts_status check_rings(player *p, const ts_frac *rounds) {
-    for (int a = 0; a < TS_CHANNEL_ACTORS; a++) {
+    for (int a = 0; a < ts_n_channel_actors(p->c); a++) {
         int tile = a / TS_CHANNELS_MAX / 2, dir = a / TS_CHANNELS_MAX % 2, ch = a % TS_CHANNELS_MAX;
-        ts_tile t = ts_tile_at(tile / TS_ROWS, tile % TS_ROWS);
+        ts_tile t = ts_tile_of_index(tile);
         const ts_ring *ring = &p->c->tile[t.col][t.row].ring[dir][ch];
         if (!ring->exists || !ts_frac_known(rounds[a])) continue;
         int64_t words;
@@ -458,7 +458,7 @@ static ts_status check_rings(player *p, const ts_frac *rounds) {
             whole_buffers(p->c, t, ring, words / rounds[a].den) != words / rounds[a].den)
             return FAIL(p, WORDS,
                         "%s(%u,%u) %s %d is left in the middle of a buffer: %lld words in rounds of %lld",
-                        ts_tile_info_of(t)->name, t.col, t.row, dir_name(dir), ch,
+                        ts_tile_name(p->c->chip, t), t.col, t.row, dir_name(dir), ch,
                         (long long)(words / rounds[a].den), (long long)ring->words);
     }
     return TS_OK;
@@ -478,9 +478,9 @@ static ts_status check_words(player *p) {
                 !(ts_tile_regs_at(p->c, t)->demux & ts_shim_mux_bits(TS_S2MM, ch)))
                 return FAIL(p, ROUTE, "column %d S2MM %d: the channel is not joined to the array", col, ch);
         }
-    for (int a = 0; a < TS_CHANNEL_ACTORS; a++) {
+    for (int a = 0; a < ts_n_channel_actors(p->c); a++) {
         int tile = a / TS_CHANNELS_MAX / 2;
-        ts_tile t = ts_tile_at(tile / TS_ROWS, tile % TS_ROWS);
+        ts_tile t = ts_tile_of_index(tile);
         const ts_ring *ring = &p->c->tile[t.col][t.row].ring[TS_S2MM][a % TS_CHANNELS_MAX];
         if (!p->c->by_packets[a] || (t.row != TS_ROW_SHIM && !ring->exists)) continue;
         /* packets from the shim alone: the sink's rounds are known */
@@ -496,14 +496,14 @@ static ts_status check_words(player *p) {
     TS_TRY(ts_balance_solve(&p->c->balance, rounds, &bad, p->err));
     if (bad && bad->kind == TS_EQ_STREAM) {
         int tile = bad->id / TS_CHANNELS_MAX / 2;
-        ts_tile t = ts_tile_at(tile / TS_ROWS, tile % TS_ROWS);
+        ts_tile t = ts_tile_of_index(tile);
         return FAIL(p, WORDS, "%s(%u,%u) S2MM %d: the words sent to it are not the words it takes",
-                    ts_tile_info_of(t)->name, t.col, t.row, bad->id % TS_CHANNELS_MAX);
+                    ts_tile_name(p->c->chip, t), t.col, t.row, bad->id % TS_CHANNELS_MAX);
     }
     if (bad) {
-        ts_tile t = ts_tile_at(bad->id / TS_LOCKS_MAX / TS_ROWS, bad->id / TS_LOCKS_MAX % TS_ROWS);
+        ts_tile t = ts_tile_of_index(bad->id / TS_LOCKS_MAX);
         return FAIL(p, WORDS, "lock %d of %s(%u,%u): the transfers do not give it as much as they take",
-                    bad->id % TS_LOCKS_MAX, ts_tile_info_of(t)->name, t.col, t.row);
+                    bad->id % TS_LOCKS_MAX, ts_tile_name(p->c->chip, t), t.col, t.row);
     }
     return check_rings(p, rounds);
 }

@@ -30,7 +30,7 @@ static ts_status trace(const ts_npu_config *c, streams *st, ts_tile t, ts_port s
     if (ts_route_trace(&c->fabric, t, slave, id, sinks, &n, &lost) != TS_OK)
         return FAIL(ROUTE, "%s", lost.msg);
     for (int i = 0; i < n; i++) {
-        int ch = ts_port_dma_channel(ts_tile_kind_of(sinks[i].tile), TS_MASTER, sinks[i].port);
+        int ch = ts_port_dma_channel(ts_tile_kind_of(c->chip, sinks[i].tile), TS_MASTER, sinks[i].port);
         if (ch < 0) continue;
         if (!ts_grow((void **)&st->list, &st->cap, st->n + 1, sizeof *st->list))
             return ts_fail_nomem(err, "the checker", sizeof *st->list);
@@ -44,10 +44,10 @@ static ts_status trace(const ts_npu_config *c, streams *st, ts_tile t, ts_port s
 
 /* All streams that start in one tile. */
 static ts_status collect_tile(const ts_npu_config *c, streams *st, ts_tile t, ts_rule *rule, ts_err *err) {
-    ts_tile_kind k = ts_tile_kind_of(t);
+    ts_tile_kind k = ts_tile_kind_of(c->chip, t);
     const ts_tile_regs *r = ts_tile_regs_at(c, t);
     const ts_switch *sw = &c->fabric.sw[t.col][t.row];
-    for (int ch = 0; ch < ts_tile_infos[k].n_channels; ch++) {
+    for (int ch = 0; ch < c->chip->tile[k].n_channels; ch++) {
         ts_port p = ts_port_dma(k, TS_MM2S, ch);
         int number = ts_port_number(k, TS_SLAVE, p), actor = ts_channel_actor(t, TS_MM2S, ch);
         const ts_ring *ring = &r->ring[TS_MM2S][ch];
@@ -78,7 +78,7 @@ static ts_status collect_tile(const ts_npu_config *c, streams *st, ts_tile t, ts
 /* One equation for each S2MM channel whose words all come at known rates. */
 static ts_status balance_sink(ts_npu_config *c, const streams *st, ts_tile t, int ch, ts_rule *rule,
                               ts_err *err) {
-    ts_tile_kind k = ts_tile_kind_of(t);
+    ts_tile_kind k = ts_tile_kind_of(c->chip, t);
     int sink = ts_channel_actor(t, TS_S2MM, ch);
     const ts_ring *ring = &ts_tile_regs_at(c, t)->ring[TS_S2MM][ch];
     int n = 0, n_open = 0, n_by_packets = 0;
@@ -89,7 +89,7 @@ static ts_status balance_sink(ts_npu_config *c, const streams *st, ts_tile t, in
         n_by_packets += st->list[i].by_packets;
     }
     if (ring->exists && !n)
-        return FAIL(ROUTE, "%s(%u,%u) S2MM %d runs, but no stream leads to it", ts_tile_infos[k].name, t.col,
+        return FAIL(ROUTE, "%s(%u,%u) S2MM %d runs, but no stream leads to it", ts_tile_maps[k].name, t.col,
                     t.row, ch);
     c->by_packets[sink] = n && n_by_packets == n;
     if (!n || n_open) return TS_OK;
@@ -104,11 +104,11 @@ static ts_status balance_streams(ts_npu_config *c, ts_rule *rule, ts_err *err) {
     streams st = {0};
     ts_status s = TS_OK;
     for (int col = 0; col < c->n_cols; col++)
-        for (int row = 0; row < TS_ROWS && s == TS_OK; row++)
+        for (int row = 0; row < c->chip->rows && s == TS_OK; row++)
             s = collect_tile(c, &st, ts_tile_at(col, row), rule, err);
     for (int col = 0; col < c->n_cols; col++)
-        for (int row = 0; row < TS_ROWS; row++)
-            for (int ch = 0; ch < ts_tile_info_of(ts_tile_at(col, row))->n_channels && s == TS_OK; ch++)
+        for (int row = 0; row < c->chip->rows; row++)
+            for (int ch = 0; ch < ts_tile_info_of(c->chip, ts_tile_at(col, row))->n_channels && s == TS_OK; ch++)
                 s = balance_sink(c, &st, ts_tile_at(col, row), ch, rule, err);
     ts_free(st.list);
     return s;
@@ -120,10 +120,10 @@ static ts_status balance_streams(ts_npu_config *c, ts_rule *rule, ts_err *err) {
 static bool unknown_core_near(const ts_npu_config *c, ts_tile t) {
     static const int8_t near[4][2] = {
         {0, 0}, {0, 1}, {1, 0}, {0, -1}}; /* own; it is south, west, north of that core */
-    if (ts_tile_kind_of(t) != TS_TILE_CORE) return false;
+    if (ts_tile_kind_of(c->chip, t) != TS_TILE_CORE) return false;
     for (int i = 0; i < 4; i++) {
         int col = t.col + near[i][0], row = t.row + near[i][1];
-        if (col < c->n_cols && row >= TS_ROW_CORE && row < TS_ROWS && c->tile[col][row].enabled &&
+        if (col < c->n_cols && row >= c->chip->core_row && row < c->chip->rows && c->tile[col][row].enabled &&
             !c->contract[col][row])
             return true;
     }
@@ -158,16 +158,16 @@ static bool note_use(lock_uses *u, ts_tile t, uint32_t lock, int actor, int64_t 
 static ts_status collect_locks(const ts_npu_config *c, lock_uses *u, const ts_core_use *uses, size_t n_uses,
                                ts_err *err) {
     for (int col = 0; col < c->n_cols; col++)
-        for (int row = TS_ROW_MEM; row < TS_ROWS; row++)
+        for (int row = TS_ROW_MEM; row < c->chip->rows; row++)
             for (int dir = 0; dir < 2; dir++)
-                for (int ch = 0; ch < ts_tile_info_of(ts_tile_at(col, row))->n_channels; ch++) {
+                for (int ch = 0; ch < ts_tile_info_of(c->chip, ts_tile_at(col, row))->n_channels; ch++) {
                     ts_tile t = ts_tile_at(col, row), at, at2;
                     const ts_tile_regs *r = ts_tile_regs_at(c, t);
                     const ts_ring *ring = &r->ring[dir][ch];
                     for (int i = 0; i < ring->n; i++) {
                         ts_bd bd;
                         uint32_t lock = 0, lock2 = 0;
-                        ts_bd_decode(ts_tile_kind_of(t), r->bd[ring->bd[i]].words, &bd);
+                        ts_bd_decode(ts_tile_kind_of(c->chip, t), r->bd[ring->bd[i]].words, &bd);
                         int actor = ts_channel_actor(t, (ts_dma_dir)dir, ch);
                         bool acq = bd.acq_enable && ts_check_lock_of_bd(c, t, bd.acq_lock, &at, &lock);
                         bool rel = bd.rel_value && ts_check_lock_of_bd(c, t, bd.rel_lock, &at2, &lock2);
@@ -195,22 +195,22 @@ static ts_status balance_locks(ts_npu_config *c, lock_uses *u, const ts_core_use
     for (size_t i = 0; i < u->n; i++) used[u->use[i].lock] = true;
     for (int l = 0; l < TS_TILES * TS_LOCKS_MAX; l++) {
         if (!used[l]) continue;
-        ts_tile t = ts_tile_at(l / TS_LOCKS_MAX / TS_ROWS, l / TS_LOCKS_MAX % TS_ROWS);
+        ts_tile t = ts_tile_of_index(l / TS_LOCKS_MAX);
         const ts_tile_regs *r = ts_tile_regs_at(c, t);
         int number = l % TS_LOCKS_MAX;
         if (!(r->lock_written >> number & 1))
             return FAIL(LOCK_RANGE, "lock %d of %s(%u,%u) is used but never given a first value", number,
-                        ts_tile_info_of(t)->name, t.col, t.row);
+                        ts_tile_name(c->chip, t), t.col, t.row);
         sum[root(u, l)] += r->lock[number];
         if (sum[root(u, l)] > TS_LOCK_VALUE_MAX)
             return FAIL(LOCK_RANGE, "lock %d of %s(%u,%u) could go above 63: so many units go round with it",
-                        number, ts_tile_info_of(t)->name, t.col, t.row);
+                        number, ts_tile_name(c->chip, t), t.col, t.row);
         int taker = -1;
         for (size_t i = 0; i < u->n; i++) {
             if (u->use[i].lock != l || !u->use[i].takes) continue;
             if (taker >= 0 && taker != u->use[i].actor)
                 return FAIL(LOCK_TAKER, "lock %d of %s(%u,%u) has two takers", number,
-                            ts_tile_info_of(t)->name, t.col, t.row);
+                            ts_tile_name(c->chip, t), t.col, t.row);
             taker = u->use[i].actor;
         }
         if (unknown_core_near(c, t)) continue;
@@ -228,14 +228,14 @@ static ts_status check_balance(ts_npu_config *c, ts_rule *rule, ts_err *err) {
     TS_TRY(ts_balance_consistent(&c->balance, &bad, err));
     if (!bad) return TS_OK;
     if (bad->kind == TS_EQ_LOCK) {
-        ts_tile t = ts_tile_at(bad->id / TS_LOCKS_MAX / TS_ROWS, bad->id / TS_LOCKS_MAX % TS_ROWS);
+        ts_tile t = ts_tile_of_index(bad->id / TS_LOCKS_MAX);
         return FAIL(LOCK_BALANCE, "lock %d of %s(%u,%u): what is given and what is taken cannot be equal",
-                    bad->id % TS_LOCKS_MAX, ts_tile_info_of(t)->name, t.col, t.row);
+                    bad->id % TS_LOCKS_MAX, ts_tile_name(c->chip, t), t.col, t.row);
     }
     int ch = bad->id % TS_CHANNELS_MAX, tile = bad->id / TS_CHANNELS_MAX / 2;
-    ts_tile t = ts_tile_at(tile / TS_ROWS, tile % TS_ROWS);
+    ts_tile t = ts_tile_of_index(tile);
     return FAIL(WORDS, "the streams into %s(%u,%u) S2MM %d do not bring as much as its ring takes",
-                ts_tile_info_of(t)->name, t.col, t.row, ch);
+                ts_tile_name(c->chip, t), t.col, t.row, ch);
 }
 
 ts_status ts_check_flow(ts_npu_config *c, const ts_core_use *uses, size_t n_uses, ts_rule *rule,

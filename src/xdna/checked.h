@@ -32,13 +32,16 @@ typedef struct ts_tile_regs {
 } ts_tile_regs;
 
 enum {
-    TS_TILES = TS_COLS * TS_ROWS,
+    TS_TILES = TS_COLS_MAX * TS_ROWS_MAX,
     TS_CHANNEL_ACTORS = TS_TILES * 2 * TS_CHANNELS_MAX,
     TS_ACTORS = TS_CHANNEL_ACTORS + TS_TILES, /* channels, then cores */
 };
 
 static inline int ts_tile_index(ts_tile t) {
-    return t.col * TS_ROWS + t.row;
+    return t.col * TS_ROWS_MAX + t.row;
+}
+static inline ts_tile ts_tile_of_index(int i) {
+    return ts_tile_at(i / TS_ROWS_MAX, i % TS_ROWS_MAX);
 }
 static inline int ts_channel_actor(ts_tile t, ts_dma_dir dir, int ch) {
     return (ts_tile_index(t) * 2 + dir) * TS_CHANNELS_MAX + ch;
@@ -52,14 +55,20 @@ static inline int ts_core_actor(ts_tile t) {
 enum { TS_EQ_STREAM, TS_EQ_LOCK };
 
 struct ts_npu_config {
+    const ts_chip *chip;
     int n_cols;
     ts_buf pdi;
     ts_fabric fabric;
-    ts_tile_regs tile[TS_COLS][TS_ROWS];
-    bool contract[TS_COLS][TS_ROWS];    /* the core has said how it uses locks */
+    ts_tile_regs tile[TS_COLS_MAX][TS_ROWS_MAX];
+    bool contract[TS_COLS_MAX][TS_ROWS_MAX]; /* the core has said how it uses locks */
     ts_balance balance;                 /* locks, and streams as far as the configuration fixes them */
     bool by_packets[TS_CHANNEL_ACTORS]; /* S2MM channels that get their words from shim packets alone */
 };
+
+/* Channels of the columns that there are: their actors come first. */
+static inline int ts_n_channel_actors(const ts_npu_config *c) {
+    return c->n_cols * TS_ROWS_MAX * 2 * TS_CHANNELS_MAX;
+}
 
 /* Fail with "rule name: ..." and say which rule. */
 TS_PRINTF(4, 5) ts_status ts_rule_fail(ts_err *err, ts_rule *rule, ts_rule which, const char *fmt, ...);

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CONTEXTS = 6 }; /* that the firmware of an npu1 has */
 #define ROOM_NS UINT64_C(3000000000) /* a driver gives the command of a program that was killed up after 2 s */
 #define LOOK_NS UINT64_C(100000000)
 
@@ -18,13 +17,13 @@ enum { CONTEXTS = 6 }; /* that the firmware of an npu1 has */
  * close. */
 typedef struct holders {
     bool told; /* false: the driver does not answer */
-    size_t n;
+    size_t n, most; /* most: that the firmware has */
     char text[256];
 } holders;
 
 static holders find_holders(const ts_npu_dev *dev) {
     struct ts_uapi_hwctx_entry e[8];
-    holders h = {0};
+    holders h = {.most = dev->chip->contexts};
     size_t used = 0;
     h.told = ts_npu_users(dev, e, 8, &h.n, NULL) == TS_OK;
     for (size_t i = 0; i < h.n && i < 8; i++) {
@@ -46,7 +45,7 @@ static bool is_taken(int result, const holders *h) {
     case ENOSPC:
     case EBUSY: return h->told;
     case EAGAIN: return h->n > 0;
-    case EINVAL: return h->n >= CONTEXTS;
+    case EINVAL: return h->n >= h->most;
     default: return false;
     }
 }
@@ -55,7 +54,7 @@ static bool is_taken(int result, const holders *h) {
 static ts_status refused(int result, const holders *h, ts_err *err) {
     const char *advice = ts_npu_advice(TS_NPU_CONTEXT, -result);
     if (result == -ENODEV && !h->told) advice = ts_npu_advice(TS_NPU_QUERY, ENODEV);
-    else if (is_taken(result, h) && h->n >= CONTEXTS) advice = ts_npu_advice(TS_NPU_CONTEXT, EBUSY);
+    else if (is_taken(result, h) && h->n >= h->most) advice = ts_npu_advice(TS_NPU_CONTEXT, EBUSY);
     else if (result == -ENODEV && !h->n)
         advice = "the driver has no columns for it, and names no program that holds any: perhaps its firmware has "
                  "stopped; see the kernel log "
@@ -73,7 +72,7 @@ static ts_status create(ts_npu_ctx *ctx, int n_cols, ts_err *err) {
     const ts_npu_io *io = ctx->dev->io;
     const uint64_t begin = io->now_ns(io->ud);
     struct ts_uapi_qos_info qos = {0}; /* nothing asked: the highest clock */
-    uint32_t tiles = (uint32_t)n_cols * ctx->dev->info.array.core.row_count;
+    uint32_t tiles = (uint32_t)(n_cols * ts_chip_core_rows(ctx->dev->chip));
     for (bool told = false;; told = true) {
         struct ts_uapi_create_hwctx create = {
             .qos_p = (uint64_t)(uintptr_t)&qos, .max_opc = 2048, .num_tiles = tiles};
@@ -206,6 +205,9 @@ static ts_status create_configured(ts_npu_ctx *ctx, ts_err *err) {
 }
 
 ts_status ts_npu_ctx_new(ts_npu_ctx **out, ts_npu_dev *dev, const ts_npu_config *config, ts_err *err) {
+    if (ts_npu_config_chip(config) != dev->chip)
+        return ts_fail(err, TS_E_INVAL, "NPU: the configuration is for %s, the device is %s",
+                       ts_npu_config_chip(config)->name, dev->chip->name);
     ts_npu_ctx *ctx = ts_calloc(1, sizeof *ctx);
     if (!ctx) return ts_fail_nomem(err, "an NPU context", sizeof *ctx);
     ctx->dev = dev;

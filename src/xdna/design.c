@@ -44,6 +44,7 @@ typedef struct tile_state {
 } tile_state;
 
 struct ts_design {
+    const ts_chip *chip;
     int n_cols;
     ts_arena arena;
     buffer *buffers;
@@ -51,7 +52,7 @@ struct ts_design {
     ring *rings;
     flow *flows;
     size_t n_buffers, n_locks, n_rings, n_flows, cap_buffers, cap_locks, cap_rings, cap_flows;
-    tile_state tile[TS_COLS][TS_ROWS];
+    tile_state tile[TS_COLS_MAX][TS_ROWS_MAX];
     ts_err err; /* the first error; code TS_OK: none */
 };
 
@@ -74,7 +75,7 @@ static void *fail_nomem(ts_design *d) {
 }
 
 static bool tile_ok(ts_design *d, ts_tile t, const char *what) {
-    if (t.col < d->n_cols && t.row < TS_ROWS) return true;
+    if (ts_tile_in(d->chip, d->n_cols, t)) return true;
     fail(d, TS_E_INVAL, "%s: tile (%u,%u) is outside the %d columns", what, t.col, t.row, d->n_cols);
     return false;
 }
@@ -91,11 +92,12 @@ static tile_state *state_of(ts_design *d, ts_tile t) {
          ? &(d)->list[(d)->n_##list++]                                                                       \
          : fail_nomem(d))
 
-ts_status ts_design_new(ts_design **out, int n_cols, ts_err *err) {
-    if (n_cols < 1 || n_cols > TS_COLS)
-        return ts_fail(err, TS_E_INVAL, "design: %d columns, there are 1 to %d", n_cols, TS_COLS);
+ts_status ts_design_new(ts_design **out, const ts_chip *chip, int n_cols, ts_err *err) {
+    if (n_cols < 1 || n_cols > chip->cols)
+        return ts_fail(err, TS_E_INVAL, "design: %d columns, there are 1 to %d", n_cols, chip->cols);
     ts_design *d = ts_calloc(1, sizeof *d);
     if (!d) return ts_fail_nomem(err, "a design", sizeof *d);
+    d->chip = chip;
     d->n_cols = n_cols;
     *out = d;
     return TS_OK;
@@ -131,19 +133,21 @@ static int64_t first_fit(const ts_design *d, ts_tile tile, uint32_t lo, uint32_t
 
 ts_tile_buf ts_design_buffer(ts_design *d, ts_tile tile, const char *name, uint32_t bytes, int bank) {
     if (!tile_ok(d, tile, name)) return 0;
-    const ts_tile_info *info = ts_tile_info_of(tile);
+    const ts_tile_info *info = ts_tile_info_of(d->chip, tile);
     bool banked = bank != TS_ANY_BANK;
     if (!info->data_bytes || !bytes || bytes % 4 ||
-        (banked && (ts_tile_kind_of(tile) != TS_TILE_CORE || bank < 0 || bank > 3))) {
-        fail(d, TS_E_INVAL, "buffer %s: %u bytes, bank %d in %s(%u,%u)", name, bytes, bank, info->name,
+        (banked && (ts_tile_kind_of(d->chip, tile) != TS_TILE_CORE || bank < 0 || bank > 3))) {
+        fail(d, TS_E_INVAL, "buffer %s: %u bytes, bank %d in %s(%u,%u)", name, bytes, bank, ts_tile_name(d->chip, tile),
              tile.col, tile.row);
         return 0;
     }
-    uint32_t lo = banked ? (uint32_t)bank * TS_BANK_BYTES : ts_tile_kind_of(tile) == TS_TILE_MEM ? TS_MEM_LOW_BYTES : 0,
+    uint32_t lo = banked                                          ? (uint32_t)bank * TS_BANK_BYTES
+                  : ts_tile_kind_of(d->chip, tile) == TS_TILE_MEM ? TS_MEM_LOW_BYTES
+                                                                  : 0,
              hi = banked ? lo + TS_BANK_BYTES : info->data_bytes;
     int64_t at = bytes > hi - lo ? -1 : first_fit(d, tile, lo, hi, bytes);
     if (at < 0) {
-        fail(d, TS_E_LIMIT, "buffer %s: no room for %u bytes in %s(%u,%u)%s", name, bytes, info->name,
+        fail(d, TS_E_LIMIT, "buffer %s: no room for %u bytes in %s(%u,%u)%s", name, bytes, ts_tile_name(d->chip, tile),
              tile.col, tile.row, banked ? " in the bank asked for" : "");
         return 0;
     }
@@ -184,10 +188,10 @@ void ts_design_data(ts_design *d, ts_tile_buf handle, const void *data, size_t b
 ts_tile_lock ts_design_lock(ts_design *d, ts_tile tile, const char *name, int value) {
     if (!tile_ok(d, tile, name)) return 0;
     tile_state *s = state_of(d, tile);
-    if (value < 0 || value > TS_LOCK_VALUE_MAX || s->n_locks == ts_tile_info_of(tile)->n_locks) {
-        fail(d, s->n_locks == ts_tile_info_of(tile)->n_locks ? TS_E_LIMIT : TS_E_INVAL,
-             "lock %s in %s(%u,%u): value %d, %d of %u locks in use", name, ts_tile_info_of(tile)->name,
-             tile.col, tile.row, value, s->n_locks, ts_tile_info_of(tile)->n_locks);
+    if (value < 0 || value > TS_LOCK_VALUE_MAX || s->n_locks == ts_tile_info_of(d->chip, tile)->n_locks) {
+        fail(d, s->n_locks == ts_tile_info_of(d->chip, tile)->n_locks ? TS_E_LIMIT : TS_E_INVAL,
+             "lock %s in %s(%u,%u): value %d, %d of %u locks in use", name, ts_tile_name(d->chip, tile),
+             tile.col, tile.row, value, s->n_locks, ts_tile_info_of(d->chip, tile)->n_locks);
         return 0;
     }
     lock *l = ADD(d, locks);
@@ -199,11 +203,13 @@ ts_tile_lock ts_design_lock(ts_design *d, ts_tile tile, const char *name, int va
 void ts_design_program(ts_design *d, ts_tile core, const void *code, size_t bytes) {
     if (!tile_ok(d, core, "program")) return;
     tile_state *s = state_of(d, core);
-    if (ts_tile_kind_of(core) != TS_TILE_CORE || !bytes || bytes > TS_PROGRAM_BYTES || s->code) {
+    if (ts_tile_kind_of(d->chip, core) != TS_TILE_CORE || !bytes || bytes > d->chip->program_bytes || s->code) {
+        char room[32];
+        snprintf(room, sizeof room, "1 to %u bytes fit", d->chip->program_bytes);
         fail(d, TS_E_INVAL, "program of %zu bytes for tile (%u,%u): %s", bytes, core.col, core.row,
-             ts_tile_kind_of(core) != TS_TILE_CORE ? "it has no core"
+             ts_tile_kind_of(d->chip, core) != TS_TILE_CORE ? "it has no core"
              : s->code                             ? "it has a program already"
-                                                   : "1 to 16384 bytes fit");
+                                                   : room);
         return;
     }
     s->code = copy_words(d, code, bytes, &s->code_words);
@@ -213,7 +219,7 @@ void ts_design_program(ts_design *d, ts_tile core, const void *code, size_t byte
 static bool step_bd(ts_design *d, const ring *r, const ts_ring_step *s, int i, ts_bd *bd) {
     const buffer *b = buffer_of(d, s->buffer);
     const lock *acq = lock_of(d, s->acquire), *rel = lock_of(d, s->release);
-    bool mem = ts_tile_kind_of(r->tile) == TS_TILE_MEM;
+    bool mem = ts_tile_kind_of(d->chip, r->tile) == TS_TILE_MEM;
     uint32_t bytes = b && !s->bytes && s->offset < b->bytes ? b->bytes - s->offset : s->bytes;
     const char *wrong = !b || !ts_tile_eq(b->tile, r->tile) ? "its buffer is not in this tile"
                         : (s->acquire && !acq) || (acq && !ts_tile_eq(acq->tile, r->tile))
@@ -225,7 +231,7 @@ static bool step_bd(ts_design *d, const ring *r, const ts_ring_step *s, int i, t
                         : s->packet && r->dir == TS_S2MM         ? "only MM2S makes packets"
                                                                  : NULL;
     if (wrong) {
-        fail(d, TS_E_INVAL, "step %d of %s(%u,%u) %s %d: %s", i, ts_tile_info_of(r->tile)->name, r->tile.col,
+        fail(d, TS_E_INVAL, "step %d of %s(%u,%u) %s %d: %s", i, ts_tile_name(d->chip, r->tile), r->tile.col,
              r->tile.row, r->dir == TS_S2MM ? "S2MM" : "MM2S", r->channel, wrong);
         return false;
     }
@@ -253,14 +259,14 @@ static bool step_bd(ts_design *d, const ring *r, const ts_ring_step *s, int i, t
 void ts_design_dma(ts_design *d, ts_tile tile, ts_dma_dir dir, int channel, const ts_ring_step *steps,
                    int n_steps) {
     if (!tile_ok(d, tile, "dma")) return;
-    const ts_tile_info *info = ts_tile_info_of(tile);
-    ts_tile_kind kind = ts_tile_kind_of(tile);
+    const ts_tile_info *info = ts_tile_info_of(d->chip, tile);
+    ts_tile_kind kind = ts_tile_kind_of(d->chip, tile);
     tile_state *s = state_of(d, tile);
     int half = kind == TS_TILE_MEM ? channel & 1 : 0,
         room = kind == TS_TILE_MEM ? info->n_bds / 2 : info->n_bds;
     if (kind == TS_TILE_SHIM || channel < 0 || channel >= info->n_channels || n_steps < 1 ||
         s->ring[dir][channel] || s->n_bds[half] + n_steps > room) {
-        fail(d, TS_E_INVAL, "dma %s(%u,%u) %s %d with %d steps: %s", info->name, tile.col, tile.row,
+        fail(d, TS_E_INVAL, "dma %s(%u,%u) %s %d with %d steps: %s", ts_tile_name(d->chip, tile), tile.col, tile.row,
              dir == TS_S2MM ? "S2MM" : "MM2S", channel, n_steps,
              kind == TS_TILE_SHIM                         ? "shim tasks belong to commands"
              : channel < 0 || channel >= info->n_channels ? "there is no such channel"
@@ -334,8 +340,8 @@ int ts_design_lock_number(const ts_design *d, ts_tile_lock handle) {
 }
 
 /* Which of a core's four windows shows that tile: south 0, west 1, north 2, own 3; -1: none. */
-static int window(ts_tile core, ts_tile t) {
-    if (ts_tile_kind_of(core) != TS_TILE_CORE || ts_tile_kind_of(t) != TS_TILE_CORE) return -1;
+static int window(const ts_design *d, ts_tile core, ts_tile t) {
+    if (ts_tile_kind_of(d->chip, core) != TS_TILE_CORE || ts_tile_kind_of(d->chip, t) != TS_TILE_CORE) return -1;
     int dc = t.col - core.col, dr = t.row - core.row;
     return dc == 0 && dr == -1   ? 0
            : dc == -1 && dr == 0 ? 1
@@ -346,13 +352,13 @@ static int window(ts_tile core, ts_tile t) {
 
 uint32_t ts_design_core_addr(const ts_design *d, ts_tile_buf handle, ts_tile core) {
     const buffer *b = buffer_of(d, handle);
-    int w = b ? window(core, b->tile) : -1;
+    int w = b ? window(d, core, b->tile) : -1;
     return w < 0 ? 0 : 0x40000 + 0x10000 * (uint32_t)w + b->at;
 }
 
 int ts_design_core_lock(const ts_design *d, ts_tile_lock handle, ts_tile core) {
     const lock *l = lock_of(d, handle);
-    int w = l ? window(core, l->tile) : -1;
+    int w = l ? window(d, core, l->tile) : -1;
     return w < 0 ? -1 : 16 * w + l->number;
 }
 
@@ -360,11 +366,11 @@ int ts_design_core_lock(const ts_design *d, ts_tile_lock handle, ts_tile core) {
 
 enum { CHANNEL_RESET = 2 }; /* bit 1 of a core's or memtile's channel control */
 
-static void emit_channel_resets(ts_cdo *c, ts_tile t, uint32_t value) {
-    ts_tile_kind k = ts_tile_kind_of(t);
+static void emit_channel_resets(const ts_design *d, ts_cdo *c, ts_tile t, uint32_t value) {
+    ts_tile_kind k = ts_tile_kind_of(d->chip, t);
     if (k == TS_TILE_SHIM) return; /* bit 1 of a shim channel is something else (Pause_Mem) */
     for (int dir = 0; dir < 2; dir++)
-        for (int ch = 0; ch < ts_tile_infos[k].n_channels; ch++)
+        for (int ch = 0; ch < d->chip->tile[k].n_channels; ch++)
             ts_cdo_mask_write(c, ts_addr(t, ts_dma_ctrl(k, (ts_dma_dir)dir, ch)), CHANNEL_RESET, value);
 }
 
@@ -378,23 +384,23 @@ static void emit_memory(const ts_design *d, ts_cdo *c, ts_tile t) {
 }
 
 static void emit_locks(const ts_design *d, ts_cdo *c, ts_tile t) {
-    ts_tile_kind k = ts_tile_kind_of(t);
+    ts_tile_kind k = ts_tile_kind_of(d->chip, t);
     int value[TS_LOCKS_MAX] = {0}; /* all locks: an earlier context may have left anything */
     for (size_t i = 0; i < d->n_locks; i++)
         if (ts_tile_eq(d->locks[i].tile, t)) value[d->locks[i].number] = d->locks[i].value;
-    for (int l = 0; l < ts_tile_infos[k].n_locks; l++)
+    for (int l = 0; l < d->chip->tile[k].n_locks; l++)
         ts_cdo_write(c, ts_addr(t, ts_lock_off(k, l)), (uint32_t)value[l]);
 }
 
 static ts_status emit_rings(const ts_design *d, ts_cdo *c, ts_tile t, ts_err *err) {
-    ts_tile_kind k = ts_tile_kind_of(t);
+    ts_tile_kind k = ts_tile_kind_of(d->chip, t);
     for (size_t i = 0; i < d->n_rings; i++) {
         const ring *r = &d->rings[i];
         if (!ts_tile_eq(r->tile, t)) continue;
         for (int j = 0; j < r->n; j++) {
             uint32_t w[TS_BD_WORDS_MAX];
             TS_TRY(ts_bd_encode(k, &r->bd[j], w, err));
-            ts_cdo_block(c, ts_addr(t, ts_bd_off(k, r->first + j)), w, ts_tile_infos[k].bd_words);
+            ts_cdo_block(c, ts_addr(t, ts_bd_off(k, r->first + j)), w, ts_tile_maps[k].bd_words);
         }
         ts_cdo_write(c, ts_addr(t, ts_dma_queue(k, r->dir, r->channel)),
                      ts_dma_start_encode((ts_dma_start){.bd = (uint32_t)r->first, .repeat = 1}));
@@ -407,8 +413,8 @@ static void emit_core_bit(ts_cdo *c, ts_tile t, ts_field field, uint32_t value) 
 }
 
 static ts_status route_all(ts_design *d, ts_fabric *f, ts_err *err) {
-    bool shim_dma[TS_COLS] = {0};
-    ts_fabric_init(f, d->n_cols);
+    bool shim_dma[TS_COLS_MAX] = {0};
+    ts_fabric_init(f, d->chip, d->n_cols);
     for (int pass = 0; pass < 2; pass++) /* circuits first: they cannot share a port */
         for (size_t i = 0; i < d->n_flows; i++) {
             const flow *fl = &d->flows[i];
@@ -438,22 +444,22 @@ ts_status ts_design_finish(ts_design *d, ts_buf *pdi, ts_fabric *fabric, ts_err 
     ts_fabric f;
     ts_cdo c = {0};
     TS_TRY(route_all(d, &f, err));
-    ts_tile used[TS_COLS * TS_ROWS];
+    ts_tile used[TS_COLS_MAX * TS_ROWS_MAX];
     int n = 0;
     for (int col = 0; col < d->n_cols; col++)
-        for (int row = 0; row < TS_ROWS; row++)
+        for (int row = 0; row < d->chip->rows; row++)
             if (d->tile[col][row].used) used[n++] = ts_tile_at(col, row);
 
     /* The order is mlir-aie's [doc]: quiet the tile, fill memories, locks, descriptors and starts, switches, go. */
     for (int i = 0; i < n; i++) {
-        bool core = ts_tile_kind_of(used[i]) == TS_TILE_CORE;
+        bool core = ts_tile_kind_of(d->chip, used[i]) == TS_TILE_CORE;
         if (core) emit_core_bit(&c, used[i], TS_CORE_CORE_CONTROL_ENABLE, 0);
-        emit_channel_resets(&c, used[i], CHANNEL_RESET);
+        emit_channel_resets(d, &c, used[i], CHANNEL_RESET);
         emit_memory(d, &c, used[i]);
-        emit_channel_resets(&c, used[i], 0);
+        emit_channel_resets(d, &c, used[i], 0);
     }
     for (int i = 0; i < n; i++)
-        if (ts_tile_kind_of(used[i]) == TS_TILE_CORE) {
+        if (ts_tile_kind_of(d->chip, used[i]) == TS_TILE_CORE) {
             emit_core_bit(&c, used[i], TS_CORE_CORE_CONTROL_RESET, 1);
             emit_core_bit(&c, used[i], TS_CORE_CORE_CONTROL_RESET, 0);
         }

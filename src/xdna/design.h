@@ -25,8 +25,8 @@
 
 typedef struct ts_design ts_design;
 
-/* n_cols: 1 to TS_COLS columns. */
-TS_NODISCARD ts_status ts_design_new(ts_design **out, int n_cols, ts_err *err);
+/* n_cols: 1 to chip->cols. */
+TS_NODISCARD ts_status ts_design_new(ts_design **out, const ts_chip *chip, int n_cols, ts_err *err);
 void ts_design_free(ts_design *d);
 
 typedef int ts_tile_buf; /* handles */
@@ -42,8 +42,8 @@ void ts_design_data(ts_design *d, ts_tile_buf b, const void *data, size_t bytes)
 /* A lock with its first value, 0 to 63. */
 ts_tile_lock ts_design_lock(ts_design *d, ts_tile tile, const char *name, int value);
 
-/* The program of a core, at most 16 KiB, entry at address 0; copied. The core is enabled by the configuration and
- * begins with the first command. */
+/* The program of a core, at most chip->program_bytes, entry at address 0; copied. The core is enabled by the
+ * configuration and begins with the first command. */
 void ts_design_program(ts_design *d, ts_tile core, const void *code, size_t bytes);
 
 /* One descriptor of a ring. Locks 0: none. Counts 0 mean 1. */

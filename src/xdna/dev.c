@@ -3,16 +3,10 @@
 
 #include "base/mem.h"
 #include "xdna/advice.h"
-#include "xdna/tile.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-
-enum {
-    FIRMWARE_MIN = 1 << 16 | 5 << 8 | 2, /* 1.5.2: the oldest seen to work with mainline [silicon, others] */
-    ARRAY_COLS = 5,                      /* column 0 has no host DMA; contexts get up to four of the rest */
-};
 
 int ts_npu_ioctl(const ts_npu_dev *dev, uint32_t request, void *arg) {
     int r, again = 0;
@@ -74,18 +68,19 @@ static ts_status check_chip(ts_npu_dev *dev, ts_err *err) {
     struct ts_uapi_firmware f = {0};
     int r = query(dev, TS_UAPI_INFO_AIE_METADATA, m, sizeof *m);
     if (r < 0) return ts_npu_fail(err, TS_NPU_QUERY, r);
-    if (m->cols != ARRAY_COLS || m->rows != TS_ROWS || m->core.row_count != 4)
+    const ts_chip *chip = dev->chip = ts_chip_of_array(m->cols, m->rows, m->core.row_count);
+    if (!chip)
         return ts_fail(err, TS_E_UNSUPP,
-                       "NPU: the array has %u columns and %u rows; Tessera runs on XDNA1 (Ryzen 7040 and "
-                       "8040: 5 by 6) only",
-                       m->cols, m->rows);
+                       "NPU: the array has %u columns and %u rows; Tessera runs on %s (%s: %u by %u) only", m->cols,
+                       m->rows, ts_npu1.generation, ts_npu1.processors, ts_npu1.array_cols, ts_npu1.rows);
     r = query(dev, TS_UAPI_INFO_FIRMWARE, &f, sizeof f);
     if (r < 0) return ts_npu_fail(err, TS_NPU_QUERY, r);
+    const uint16_t *min = chip->firmware_min;
     uint32_t version = f.major << 16 | f.minor << 8 | f.patch;
-    if (f.minor > 255 || f.patch > 255 || version < FIRMWARE_MIN)
+    if (f.minor > 255 || f.patch > 255 || version < (uint32_t)(min[0] << 16 | min[1] << 8 | min[2]))
         return ts_fail(err, TS_E_UNSUPP,
-                       "NPU: firmware %u.%u.%u.%u is too old: update linux-firmware to 1.5.2 or newer",
-                       f.major, f.minor, f.patch, f.build);
+                       "NPU: firmware %u.%u.%u.%u is too old: update linux-firmware to %u.%u.%u or newer", f.major,
+                       f.minor, f.patch, f.build, min[0], min[1], min[2]);
     memcpy(dev->info.firmware, (uint32_t[]){f.major, f.minor, f.patch, f.build}, sizeof dev->info.firmware);
     return TS_OK;
 }

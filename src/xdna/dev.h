@@ -3,6 +3,7 @@
 #define TS_XDNA_DEV_H
 
 #include "base/err.h"
+#include "xdna/chip.h"
 #include "xdna/io.h"
 #include "xdna/uapi.h"
 
@@ -23,14 +24,15 @@ typedef struct ts_npu_stop {
 typedef struct ts_npu_dev {
     const ts_npu_io *io;
     int fd;
+    const ts_chip *chip;
     ts_npu_info info;
     uint32_t heap_handle;
     char *heap; /* 64 MiB, mapped at a multiple of 64 MiB */
     ts_npu_stop stop;
 } ts_npu_dev;
 
-/* Open the node at `path` through `io` (borrowed until close), check that it is an npu1 with usable firmware, and
- * set up the heap, which must stand before any device buffer or context. Errors: TS_E_DEVICE with advice
+/* Open the node at `path` through `io` (borrowed until close), check that it is a chip that Tessera runs on with usable
+ * firmware, and set up the heap, which must stand before any device buffer or context. Errors: TS_E_DEVICE with advice
  * (advice.h); TS_E_UNSUPP for another driver, another array, too old firmware; TS_E_NOMEM. */
 TS_NODISCARD ts_status ts_npu_dev_open(ts_npu_dev **out, const ts_npu_io *io, const char *path, ts_err *err);
 /* The same in two steps, for a first look at a device: only the queries; then the heap, once. */

@@ -16,9 +16,10 @@ static void fail(ts_dispatch *p, ts_status code, const char *fmt, ...) {
     ts_fail(&p->err, code, "command: %s", text);
 }
 
-void ts_dispatch_init(ts_dispatch *p, int n_cols) {
-    *p = (ts_dispatch){.n_cols = n_cols};
-    if (n_cols < 1 || n_cols > TS_COLS) fail(p, TS_E_INVAL, "%d columns, there are 1 to %d", n_cols, TS_COLS);
+void ts_dispatch_init(ts_dispatch *p, const ts_chip *chip, int n_cols) {
+    *p = (ts_dispatch){.chip = chip, .n_cols = n_cols};
+    if (n_cols < 1 || n_cols > chip->cols)
+        fail(p, TS_E_INVAL, "%d columns, there are 1 to %d", n_cols, chip->cols);
 }
 
 void ts_dispatch_free(ts_dispatch *p) {
@@ -100,7 +101,7 @@ void ts_dispatch_task(ts_dispatch *p, const ts_shim_task *t) {
         return;
     }
     if (t->ahead && (t->dir != TS_MM2S || t->token || repeat > 1 || t->bd >= TS_SHIM_BDS ||
-                     p->live[t->col] & 1u << t->bd || p->out.n == 2 * TS_COLS)) {
+                     p->live[t->col] & 1u << t->bd || p->out.n == 2 * TS_COLS_MAX)) {
         fail(p, TS_E_INVAL, "column %d MM2S %d: a transfer ahead of time is plain, and its descriptor %u is free",
              t->col, t->channel, t->bd);
         return;
@@ -184,10 +185,9 @@ void ts_dispatch_implies(ts_dispatch *p, int col, ts_dma_dir dir, int channel) {
 void ts_dispatch_data(ts_dispatch *p, ts_tile tile, uint32_t off, const uint32_t *words, size_t n) {
     if (p->err.code != TS_OK) return;
     uint64_t end = (uint64_t)off + 4 * (uint64_t)n;
-    if (tile.col >= p->n_cols || tile.row >= TS_ROWS || off % 4 || !n ||
-        end > ts_tile_info_of(tile)->data_bytes) {
+    if (!ts_tile_in(p->chip, p->n_cols, tile) || off % 4 || !n || end > ts_tile_info_of(p->chip, tile)->data_bytes) {
         fail(p, TS_E_INVAL, "%zu words at 0x%x are not in the data memory of %s(%u,%u)", n, off,
-             ts_tile_info_of(tile)->name, tile.col, tile.row);
+             ts_tile_name(p->chip, tile), tile.col, tile.row);
         return;
     }
     if (n == 1) ts_txn_write(&p->txn, ts_addr(tile, off), words[0]);
@@ -210,5 +210,5 @@ ts_status ts_dispatch_finish(ts_dispatch *p, ts_buf *out, ts_err *err) {
         if (err) *err = p->err;
         return p->err.code;
     }
-    return ts_txn_finish(&p->txn, p->n_cols, out, err);
+    return ts_txn_finish(&p->txn, p->chip, p->n_cols, out, err);
 }

@@ -38,7 +38,7 @@ typedef struct ts_carry {
 } ts_carry;
 
 typedef struct ts_carried {
-    ts_carry task[2 * TS_COLS];
+    ts_carry task[2 * TS_COLS_MAX];
     int n;
 } ts_carried;
 bool ts_carried_eq(const ts_carried *a, const ts_carried *b);
@@ -55,11 +55,12 @@ typedef struct ts_dispatch_channel {
 
 /* Zero-initialise with ts_dispatch_init. */
 typedef struct ts_dispatch {
+    const ts_chip *chip;
     int n_cols;
     ts_txn txn;
-    ts_dispatch_channel channel[TS_COLS][2][2];
-    uint16_t live[TS_COLS]; /* descriptors under way, a bit each */
-    uint8_t next_bd[TS_COLS];
+    ts_dispatch_channel channel[TS_COLS_MAX][2][2];
+    uint16_t live[TS_COLS_MAX]; /* descriptors under way, a bit each */
+    uint8_t next_bd[TS_COLS_MAX];
     uint32_t n_waits;
     ts_claim *claims;
     size_t n_claims, cap_claims;
@@ -67,7 +68,7 @@ typedef struct ts_dispatch {
     ts_err err;
 } ts_dispatch;
 
-void ts_dispatch_init(ts_dispatch *p, int n_cols);
+void ts_dispatch_init(ts_dispatch *p, const ts_chip *chip, int n_cols);
 void ts_dispatch_free(ts_dispatch *p);
 /* Before anything else: what the command before has left under way. */
 void ts_dispatch_begin(ts_dispatch *p, const ts_carried *in);

@@ -12,6 +12,7 @@
 #define TS_XDNA_FAKE_H
 
 #include "base/err.h"
+#include "xdna/chip.h"
 #include "xdna/io.h"
 
 #include <stdbool.h>
@@ -119,8 +120,8 @@ typedef enum ts_fake_outcome {
     TS_FAKE_FAULT, /* the firmware reports an error */
 } ts_fake_outcome;
 
-/* What stands behind the node. `slot` tells contexts apart (0 to 5). State is kept from one command to the next until
- * unload. `why` (why_len bytes) takes a line of explanation for anything but success. */
+/* What stands behind the node. `slot` tells contexts apart (0 to TS_CONTEXTS_MAX - 1). State is kept from one command
+ * to the next until unload. `why` (why_len bytes) takes a line of explanation for anything but success. */
 typedef struct ts_fake_array {
     void *ud;
     /* Load a PDI for a new context of n_cols columns; false: the firmware would refuse it. */
@@ -143,10 +144,11 @@ typedef struct ts_fake_options {
     bool coherent; /* one memory instead of two: for large simulations, cache rules are not checked */
     bool eager;    /* run commands when they are given, not when they are waited for */
     const char *driver_name; /* NULL: amdxdna_accel_driver */
-    uint32_t firmware[4];    /* all zero: 1.5.5.391 */
-    uint32_t rows, cols;     /* 0: 6 and 5 */
-    uint32_t h_clock_mhz;    /* 0: 1600 */
-    ts_fake_user users[6];
+    uint32_t firmware[4];    /* all zero: the chip's */
+    const ts_chip *chip;     /* NULL: npu1 */
+    uint32_t rows, cols;     /* that it claims to have; 0: the chip's */
+    uint32_t h_clock_mhz;    /* 0: the chip's */
+    ts_fake_user users[TS_CONTEXTS_MAX];
     int n_users;
     void (*on_verdict)(void *ud, const ts_fake_verdict *v); /* nullable; every call, as it returns */
     void *on_verdict_ud;

@@ -83,13 +83,14 @@ static int list_held(const ts_fake *f, held *out) {
     return n;
 }
 
-/* As the driver's solver: of columns 1 to 4 the first that are free; else those that are held in the same width, by
- * the fewest contexts and of these the oldest, which are shared; else, where others hold them in another width,
- * none. */
+/* As the driver's solver: of the columns for contexts the first that are free; else those that are held in the same
+ * width, by the fewest contexts and of these the oldest, which are shared; else, where others hold them in another
+ * width, none. */
 static int place_columns(ts_fake *f, fake_ctx *x) {
-    held h[FAKE_CTXS + 6];
+    held h[2 * TS_CONTEXTS_MAX];
     const int n = list_held(f, h);
-    for (x->start_col = 1; x->start_col + x->n_cols <= 5; x->start_col++) {
+    const uint32_t first = f->o.chip->first_col, end = first + f->o.chip->cols;
+    for (x->start_col = first; x->start_col + x->n_cols <= end; x->start_col++) {
         bool free_cols = true;
         for (int i = 0; i < n; i++)
             free_cols &= x->start_col + x->n_cols <= h[i].start || x->start_col >= h[i].start + h[i].n;
@@ -115,14 +116,16 @@ static int place_columns(ts_fake *f, fake_ctx *x) {
 }
 
 static int count_contexts(const ts_fake *f) {
-    held h[FAKE_CTXS + 6];
+    held h[2 * TS_CONTEXTS_MAX];
     return list_held(f, h);
 }
 
 void fake_clocks(const ts_fake *f, uint32_t *npu_mhz, uint32_t *h_mhz) {
-    const uint32_t most = f->o.h_clock_mhz ? f->o.h_clock_mhz : 1600, idle = most < 800 ? most : 800;
+    const ts_chip *chip = f->o.chip;
+    const uint32_t most = f->o.h_clock_mhz ? f->o.h_clock_mhz : chip->array_mhz[1],
+                   idle = most < chip->array_mhz[0] ? most : chip->array_mhz[0];
     const bool low = fake_is_7_3(f) && f->idle;
-    *npu_mhz = low ? 400 : 847;
+    *npu_mhz = chip->npu_mhz[!low];
     *h_mhz = low ? idle : most;
 }
 
@@ -141,9 +144,11 @@ static int set_up(ts_fake *f, fake_client *c, fake_ctx *x) {
         }
         x->own[n_own]->own = true;
     }
-    if (e == 0 && (x->n_cols < 1 || x->n_cols > 4)) e = BROKEN(f, CTX_TILES, EINVAL, "%u columns", x->n_cols);
+    if (e == 0 && (x->n_cols < 1 || x->n_cols > f->o.chip->cols))
+        e = BROKEN(f, CTX_TILES, EINVAL, "%u columns", x->n_cols);
     if (e == 0) e = place_columns(f, x);
-    if (e == 0 && count_contexts(f) >= FAKE_CTXS) e = -EINVAL; /* the firmware has no more: status 0x2000003 */
+    if (e == 0 && count_contexts(f) >= f->o.chip->contexts)
+        e = -EINVAL; /* the firmware has no more: status 0x2000003 */
     if (e == 0 && !fake_by_iova(f) && (uintptr_t)c->heap->mem.user % TS_HEAP_BYTES)
         e = BROKEN(f, CTX_HEAP, EINVAL, "firmware status 0x4000003: the heap is not aligned");
     if (e == 0) return 0;
@@ -165,10 +170,11 @@ int fake_create_hwctx(ts_fake *f, fake_client *c, struct ts_uapi_create_hwctx *a
     if (a->umq_bo || a->log_buf_bo) return BROKEN(f, CTX_UMQ, EINVAL, "%u, %u", a->umq_bo, a->log_buf_bo);
     if (!c->heap) return BROKEN(f, CTX_HEAP, ENOENT, "no heap");
     if (!fake_heap_mapped(f, c)) return BROKEN(f, CTX_HEAP, fake_is_7_3(f) ? EAGAIN : EINVAL, "the heap is not mapped");
-    if (a->num_tiles % 4) return BROKEN(f, CTX_TILES, EINVAL, "%u", a->num_tiles);
+    const uint32_t core_rows = (uint32_t)ts_chip_core_rows(f->o.chip);
+    if (a->num_tiles % core_rows) return BROKEN(f, CTX_TILES, EINVAL, "%u", a->num_tiles);
     int slot = 0;
     while (slot < FAKE_CTXS && f->ctx[slot].client) slot++;
-    fake_ctx x = {.n_cols = a->num_tiles / 4};
+    fake_ctx x = {.n_cols = a->num_tiles / core_rows};
     if (!ts_grow((void **)&c->fences, &c->cap_fences, c->n_fences + 1, sizeof *c->fences)) return -ENOMEM;
     int e = set_up(f, c, &x);
     if (e < 0) return e; /* where all slots are taken, too */
@@ -267,7 +273,7 @@ static int in_order(const ts_fake *f, const fake_ctx **out) {
 }
 
 int fake_info_contexts(ts_fake *f, struct ts_uapi_get_info *g) {
-    struct ts_uapi_hwctx_entry e[FAKE_CTXS + 6] = {0};
+    struct ts_uapi_hwctx_entry e[2 * TS_CONTEXTS_MAX] = {0};
     const fake_ctx *x[FAKE_CTXS];
     size_t n = (size_t)in_order(f, x);
     for (size_t i = 0; i < n; i++)
@@ -306,7 +312,7 @@ int fake_info_status(ts_fake *f, const struct ts_uapi_get_info *g) {
     if (s.size && !s.buffer) return BROKEN(f, POINTER, EFAULT, "no buffer for the columns");
     if (s.size) memset((void *)(uintptr_t)s.buffer, 0, s.size); /* nothing is known of what the firmware writes there */
     s.columns = 0;
-    held h[FAKE_CTXS + 6];
+    held h[2 * TS_CONTEXTS_MAX];
     for (int i = list_held(f, h); i-- > 0;) s.columns |= ((1u << h[i].n) - 1) << h[i].start;
     return fake_put_info(f, g, &s, sizeof s);
 }

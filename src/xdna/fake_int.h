@@ -7,7 +7,14 @@
 #include "xdna/txn.h"
 #include "xdna/uapi.h"
 
-enum { FAKE_LINE = 64, FAKE_PAGE = 4096, FAKE_CLIENTS = 64, FAKE_CTXS = 6, FAKE_ARGS = 16, FAKE_FAULTS = 8 };
+enum {
+    FAKE_LINE = 64,
+    FAKE_PAGE = 4096,
+    FAKE_CLIENTS = 64,
+    FAKE_CTXS = TS_CONTEXTS_MAX,
+    FAKE_ARGS = 16,
+    FAKE_FAULTS = 8
+};
 
 /* Bytes that exist twice. */
 typedef struct fake_mem {

@@ -181,7 +181,7 @@ static uint32_t run_stream(ts_fake *f, fake_ctx *x, const fake_job *job) {
     ts_txn_reader r;
     ts_txn_op op;
     bool more = true;
-    ts_status s = ts_txn_open(&r, txn.data, txn.len, &err);
+    ts_status s = ts_txn_open(&r, f->o.chip, txn.data, txn.len, &err);
     while (s == TS_OK && more) s = ts_txn_next(&r, &op, &more, &err);
     if (s != TS_OK) {
         fake_broken(f, TS_FAKE_RULE_STREAM, 0, "%.110s", err.msg);

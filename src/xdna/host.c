@@ -3,6 +3,7 @@
 
 #include "base/cpu.h"
 #include "xdna/advice.h"
+#include "xdna/chip.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { VENDOR_AMD = 0x1022, DEVICE_NPU1 = 0x1502, DEVICE_NPU4 = 0x17f0, PATH = 512 };
+enum { VENDOR_AMD = 0x1022, PATH = 512 };
 
 /* Cut to the buffer: a path that is too long names nothing, which is what "absent" means here. */
 TS_PRINTF(3, 4) static void put(char *buf, size_t len, const char *fmt, ...);
@@ -82,8 +83,7 @@ static void find_chips(const char *root, ts_npu_host *h) {
         if (e->d_name[0] == '.' || strlen(e->d_name) >= sizeof h->chip[0].slot) continue;
         put(path, sizeof path, "%s/%s", dir, e->d_name);
         uint32_t device = read_hex(path, "device");
-        if (read_hex(path, "vendor") != VENDOR_AMD || (device != DEVICE_NPU1 && device != DEVICE_NPU4))
-            continue;
+        if (read_hex(path, "vendor") != VENDOR_AMD || !ts_chip_of_pci(device)) continue;
         ts_npu_chip *chip = &h->chip[h->n_chips++];
         put(chip->slot, sizeof chip->slot, "%s", e->d_name);
         chip->device = device;
@@ -107,7 +107,7 @@ static void version_in_name(const char *path, char *buf, size_t len) {
         put(buf, len, "%u.%u.%u.%u", v[0], v[1], v[2], v[3]);
 }
 
-static bool has_firmware(const char *root, char *version, size_t len) {
+static bool has_firmware(const char *root, const ts_chip *chip, char *version, size_t len) {
     static const char *const names[] = {"npu.sbin", "npu_7.sbin", "npu.dev.sbin"}, *const ends[] = {"", ".xz",
                                                                                                     ".zst"};
     static const char *const folders[] = {"/lib/firmware", "/usr/lib/firmware"};
@@ -115,7 +115,7 @@ static bool has_firmware(const char *root, char *version, size_t len) {
         for (size_t n = 0; n < 3; n++)
             for (size_t e = 0; e < 3; e++) {
                 char path[PATH + 64];
-                put(path, sizeof path, "%s%s/amdnpu/1502_00/%s%s", root, folders[f], names[n], ends[e]);
+                put(path, sizeof path, "%s%s/%s/%s%s", root, folders[f], chip->firmware_dir, names[n], ends[e]);
                 if (access(path, F_OK) != 0) continue;
                 version_in_name(path, version, len);
                 return true;
@@ -150,7 +150,7 @@ void ts_npu_host_probe(ts_npu_host *h, const char *root) {
         h->kernel_major = h->kernel_minor = 0;
     put(path, sizeof path, "%s/sys/bus/pci/drivers/amdxdna", root);
     h->loaded = access(path, F_OK) == 0;
-    h->firmware = has_firmware(root, h->firmware_version, sizeof h->firmware_version);
+    h->firmware = has_firmware(root, &ts_npu1, h->firmware_version, sizeof h->firmware_version);
     put(path, sizeof path, "%s/sys/kernel/iommu_groups", root);
     h->iommu_groups = count_entries(path);
     put(path, sizeof path, "%s/proc/cmdline", root);
@@ -184,48 +184,50 @@ static const char *why_refused(const ts_npu_host *h) {
 }
 
 ts_status ts_npu_host_node(const ts_npu_host *h, char *path, size_t len, ts_err *err) {
-    const ts_npu_chip *npu1 = NULL, *other = NULL;
+    const ts_npu_chip *npu = NULL, *other = NULL;
     for (int i = h->n_chips - 1; i >= 0; i--)
-        *(h->chip[i].device == DEVICE_NPU1 ? &npu1 : &other) = &h->chip[i];
-    if (!npu1 && other)
+        *(ts_chip_of_pci(h->chip[i].device)->runs ? &npu : &other) = &h->chip[i];
+    if (!npu && other) {
+        const ts_chip *kind = ts_chip_of_pci(other->device);
         return ts_fail(err, TS_E_UNSUPP,
-                       "NPU: %s is an XDNA2 NPU (PCI 1022:%04x: Strix Point, Strix Halo, Krackan Point); "
-                       "Tessera runs on XDNA1 (Ryzen 7040 "
-                       "and 8040) only: use --device npu-sim or cpu",
-                       other->slot, other->device);
-    if (!npu1)
+                       "NPU: %s is an %s NPU (PCI 1022:%04x: %s); Tessera runs on %s (%s) only: use --device npu-sim "
+                       "or cpu",
+                       other->slot, kind->generation, other->device, kind->processors, ts_npu1.generation,
+                       ts_npu1.processors);
+    }
+    if (!npu)
         return ts_fail(err, TS_E_DEVICE,
-                       "NPU: none found (PCI 1022:1502): Ryzen 7040 and 8040 processors have one; if this is "
-                       "one, enable NPU or IPU in the "
-                       "BIOS. --device npu-sim runs anywhere");
-    if (!npu1->driver[0] && kernel_older(h, 6, 14))
+                       "NPU: none found (PCI 1022:%04x): %s processors have one; if this is one, enable NPU or IPU in "
+                       "the BIOS. --device npu-sim runs anywhere",
+                       ts_npu1.pci_device, ts_npu1.processors);
+    if (!npu->driver[0] && kernel_older(h, 6, 14))
         return ts_fail(err, TS_E_DEVICE, "NPU: kernel %s has no amdxdna driver: it needs Linux 6.14 or newer",
                        h->kernel);
-    if (!npu1->driver[0] && h->loaded)
+    if (!npu->driver[0] && h->loaded)
         return ts_fail(
             err, TS_E_DEVICE,
             "NPU: the amdxdna driver is loaded, but has not taken %s%s (sudo dmesg | grep amdxdna says more)",
-            npu1->slot, why_refused(h));
-    if (!npu1->driver[0])
+            npu->slot, why_refused(h));
+    if (!npu->driver[0])
         return ts_fail(
             err, TS_E_DEVICE,
             "NPU: no driver is bound to %s: try modprobe amdxdna, and look for a blacklist in "
             "/etc/modprobe.d%s",
-            npu1->slot,
+            npu->slot,
             h->firmware
                 ? ""
                 : "; the firmware is missing too: install linux-firmware (Debian: firmware-amd-graphics)");
-    if (strcmp(npu1->driver, "amdxdna"))
-        return ts_fail(err, TS_E_DEVICE, "NPU: %s is bound to the driver %s, not to amdxdna", npu1->slot,
-                       npu1->driver);
-    if (!npu1->node[0])
+    if (strcmp(npu->driver, "amdxdna"))
+        return ts_fail(err, TS_E_DEVICE, "NPU: %s is bound to the driver %s, not to amdxdna", npu->slot,
+                       npu->driver);
+    if (!npu->node[0])
         return ts_fail(
             err, TS_E_DEVICE, "NPU: the amdxdna driver offers no node for %s: see dmesg | grep amdxdna%s",
-            npu1->slot,
+            npu->slot,
             h->firmware
                 ? ""
                 : "; the firmware is missing: install linux-firmware (Debian: firmware-amd-graphics)");
-    put(path, len, "%s", npu1->node);
+    put(path, len, "%s", npu->node);
     return TS_OK;
 }
 
@@ -249,8 +251,8 @@ const char *ts_npu_host_warning(const ts_npu_host *h, uint64_t locked_bytes, int
     }
     if (!h->firmware && n++ == i) {
         put(buf, len,
-            "no firmware file amdnpu/1502_00/npu.sbin: install linux-firmware (Debian: "
-            "firmware-amd-graphics)");
+            "no firmware file %s/npu.sbin: install linux-firmware (Debian: firmware-amd-graphics)",
+            ts_npu1.firmware_dir);
         return buf;
     }
     if (h->memlock < locked_bytes && n++ == i) {

@@ -130,23 +130,24 @@ int fake_put_info(ts_fake *f, const struct ts_uapi_get_info *g, const void *data
     return 0; /* buffer_size stays as it was, as the kernel leaves it */
 }
 
-static struct ts_uapi_tile_metadata tiles(int rows, int start, int dma, int locks) {
-    return (struct ts_uapi_tile_metadata){.row_count = (uint16_t)rows,
-                                          .row_start = (uint16_t)start,
-                                          .dma_channel_count = (uint16_t)dma,
-                                          .lock_count = (uint16_t)locks};
+static struct ts_uapi_tile_metadata tiles(const ts_chip *chip, ts_tile_kind kind, int row, int end) {
+    return (struct ts_uapi_tile_metadata){.row_count = (uint16_t)(end - row),
+                                          .row_start = (uint16_t)row,
+                                          .dma_channel_count = chip->tile[kind].n_channels,
+                                          .lock_count = chip->tile[kind].n_locks};
 }
 
 static int do_get_info(ts_fake *f, struct ts_uapi_get_info *g) {
+    const ts_chip *chip = f->o.chip;
     switch (g->param) {
     case TS_UAPI_INFO_AIE_METADATA: {
         struct ts_uapi_aie_metadata m = {.col_size = 32 << 20,
-                                         .cols = (uint16_t)(f->o.cols ? f->o.cols : 5),
-                                         .rows = (uint16_t)(f->o.rows ? f->o.rows : 6),
+                                         .cols = (uint16_t)(f->o.cols ? f->o.cols : chip->array_cols),
+                                         .rows = (uint16_t)(f->o.rows ? f->o.rows : chip->rows),
                                          .version = {2, 0},
-                                         .core = tiles(4, 2, 2, 16),
-                                         .mem = tiles(1, 1, 6, 64),
-                                         .shim = tiles(1, 0, 2, 16)};
+                                         .core = tiles(chip, TS_TILE_CORE, chip->core_row, chip->rows),
+                                         .mem = tiles(chip, TS_TILE_MEM, TS_ROW_MEM, chip->core_row),
+                                         .shim = tiles(chip, TS_TILE_SHIM, TS_ROW_SHIM, TS_ROW_MEM)};
         return fake_put_info(f, g, &m, sizeof m);
     }
     case TS_UAPI_INFO_AIE_VERSION:
@@ -159,7 +160,8 @@ static int do_get_info(ts_fake *f, struct ts_uapi_get_info *g) {
     case TS_UAPI_INFO_HW_CONTEXTS: return fake_info_contexts(f, g);
     case TS_UAPI_INFO_FIRMWARE: {
         const uint32_t *w = f->o.firmware;
-        struct ts_uapi_firmware v = {1, 5, 5, 391};
+        const uint16_t *seen = chip->firmware_seen;
+        struct ts_uapi_firmware v = {seen[0], seen[1], seen[2], seen[3]};
         if (w[0] | w[1] | w[2] | w[3]) v = (struct ts_uapi_firmware){w[0], w[1], w[2], w[3]};
         return fake_put_info(f, g, &v, sizeof v);
     }
@@ -349,12 +351,13 @@ static void fake_flush(void *ud, const void *addr, size_t len) {
 /* ---- the node ---------------------------------------------------------------------------------------------------- */
 
 ts_status ts_fake_new(ts_fake **out, const ts_fake_options *options, ts_err *err) {
-    if (options->n_users < 0 || options->n_users > 6 || (unsigned)options->profile >= TS_FAKE_PROFILES)
+    if (options->n_users < 0 || options->n_users > TS_CONTEXTS_MAX || (unsigned)options->profile >= TS_FAKE_PROFILES)
         return ts_fail(err, TS_E_INVAL, "fake node: profile %d, %d users", (int)options->profile,
                        options->n_users);
     ts_fake *f = ts_calloc(1, sizeof *f);
     if (!f) return ts_fail_nomem(err, "the fake node", sizeof *f);
     f->o = *options;
+    if (!f->o.chip) f->o.chip = &ts_npu1;
     f->next_fd = 1000; /* no descriptor of this process: a call that bypasses the table fails */
     f->next_offset = UINT64_C(1) << 32;
     f->next_iova = UINT64_C(1) << 39;
@@ -396,7 +399,7 @@ const ts_fake_verdict *ts_fake_last(const ts_fake *f) {
 }
 
 void ts_fake_add_user(ts_fake *f, const ts_fake_user *user) {
-    if (f->o.n_users < 6) f->o.users[f->o.n_users++] = *user;
+    if (f->o.n_users < TS_CONTEXTS_MAX) f->o.users[f->o.n_users++] = *user;
 }
 
 void ts_fake_reconfigure(ts_fake *f, int nth, int every) {

@@ -124,13 +124,13 @@ ts_status ts_pdi_open(ts_cdo_reader *r, const void *data, size_t len, ts_err *er
     return TS_OK;
 }
 
-static bool print_block(const ts_cdo_op *op, ts_buf *out) {
+static bool print_block(const ts_chip *chip, const ts_cdo_op *op, ts_buf *out) {
     char name[64], fields[256];
     size_t n = op->data.len / 4;
-    ts_place at = ts_locate(op->addr);
-    if (!ts_buf_printf(out, "block  %-28s %zu words\n", ts_reg_name(op->addr, name, sizeof name), n))
+    ts_place at = ts_locate(chip, op->addr);
+    if (!ts_buf_printf(out, "block  %-28s %zu words\n", ts_reg_name(chip, op->addr, name, sizeof name), n))
         return false;
-    if (at.what == TS_AT_BD && at.word == 0 && n == ts_tile_infos[at.kind].bd_words) {
+    if (at.what == TS_AT_BD && at.word == 0 && n == ts_tile_maps[at.kind].bd_words) {
         uint32_t w[TS_BD_WORDS_MAX];
         ts_bd bd;
         for (size_t i = 0; i < n; i++) w[i] = ts_word(op->data, i);
@@ -141,7 +141,7 @@ static bool print_block(const ts_cdo_op *op, ts_buf *out) {
     return true;
 }
 
-ts_status ts_pdi_print(const void *data, size_t len, ts_buf *out, ts_err *err) {
+ts_status ts_pdi_print(const ts_chip *chip, const void *data, size_t len, ts_buf *out, ts_err *err) {
     ts_cdo_reader r;
     ts_cdo_op op;
     bool more, ok = true;
@@ -150,20 +150,20 @@ ts_status ts_pdi_print(const void *data, size_t len, ts_buf *out, ts_err *err) {
         TS_TRY(ts_cdo_next(&r, &op, &more, err));
         if (!more) return TS_OK;
         char name[64], fields[256];
-        ts_reg_name(op.addr, name, sizeof name);
+        ts_reg_name(chip, op.addr, name, sizeof name);
         switch (op.kind) {
         case TS_CDO_WRITE:
             ok = ts_buf_printf(out, "write  %-28s 0x%08x%s\n", name, op.value,
-                               ts_reg_fields(op.addr, op.value, fields, sizeof fields));
+                               ts_reg_fields(chip, op.addr, op.value, fields, sizeof fields));
             break;
         case TS_CDO_MASK_WRITE:
             ok = ts_buf_printf(out, "mask   %-28s 0x%08x of 0x%08x%s\n", name, op.value, op.mask,
-                               ts_reg_fields(op.addr, op.value & op.mask, fields, sizeof fields));
+                               ts_reg_fields(chip, op.addr, op.value & op.mask, fields, sizeof fields));
             break;
         case TS_CDO_MASK_POLL:
             ok = ts_buf_printf(out, "poll   %-28s 0x%08x of 0x%08x\n", name, op.value, op.mask);
             break;
-        case TS_CDO_BLOCK: ok = print_block(&op, out); break;
+        case TS_CDO_BLOCK: ok = print_block(chip, &op, out); break;
         case TS_CDO_NOP: break;
         }
         if (!ok) return ts_fail_nomem(err, "a listing", out->len);

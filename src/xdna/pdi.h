@@ -7,6 +7,7 @@
 #define TS_XDNA_PDI_H
 
 #include "xdna/cdo.h"
+#include "xdna/chip.h"
 
 /* Append a PDI with the commands of `cdo` to `out`. Errors: TS_E_NOMEM, TS_E_LIMIT (longer than the fields hold). */
 TS_NODISCARD ts_status ts_pdi_write(const ts_cdo *cdo, ts_buf *out, ts_err *err);
@@ -16,6 +17,6 @@ TS_NODISCARD ts_status ts_pdi_write(const ts_cdo *cdo, ts_buf *out, ts_err *err)
 TS_NODISCARD ts_status ts_pdi_open(ts_cdo_reader *r, const void *data, size_t len, ts_err *err);
 
 /* Append a listing of the commands, one line each with register and field names, to `out`. */
-TS_NODISCARD ts_status ts_pdi_print(const void *data, size_t len, ts_buf *out, ts_err *err);
+TS_NODISCARD ts_status ts_pdi_print(const ts_chip *chip, const void *data, size_t len, ts_buf *out, ts_err *err);
 
 #endif

@@ -77,7 +77,7 @@ static ts_port_type opposite(ts_port_type t) {
     }
 }
 
-static bool neighbour(int n_cols, ts_tile tile, ts_port port, ts_port_role role, ts_tile *other,
+static bool neighbour(const ts_chip *chip, int n_cols, ts_tile tile, ts_port port, ts_port_role role, ts_tile *other,
                       ts_port *peer) {
     int col = tile.col, row = tile.row;
     switch (port.type) {
@@ -87,21 +87,21 @@ static bool neighbour(int n_cols, ts_tile tile, ts_port port, ts_port_role role,
     case TS_PORT_EAST: col++; break;
     default: return false;
     }
-    if (col < 0 || col >= n_cols || row < 0 || row >= TS_ROWS) return false;
+    if (col < 0 || col >= n_cols || row < 0 || row >= chip->rows) return false;
     ts_tile t = ts_tile_at(col, row);
     ts_port p = ts_port_of(opposite((ts_port_type)port.type), port.index);
-    if (ts_port_number(ts_tile_kind_of(t), role == TS_MASTER ? TS_SLAVE : TS_MASTER, p) < 0) return false;
+    if (ts_port_number(ts_tile_kind_of(chip, t), role == TS_MASTER ? TS_SLAVE : TS_MASTER, p) < 0) return false;
     *other = t;
     *peer = p;
     return true;
 }
 
-bool ts_port_peer(int n_cols, ts_tile tile, ts_port master, ts_tile *next, ts_port *slave) {
-    return neighbour(n_cols, tile, master, TS_MASTER, next, slave);
+bool ts_port_peer(const ts_chip *chip, int n_cols, ts_tile tile, ts_port master, ts_tile *next, ts_port *slave) {
+    return neighbour(chip, n_cols, tile, master, TS_MASTER, next, slave);
 }
 
-bool ts_port_peer_back(int n_cols, ts_tile tile, ts_port slave, ts_tile *prev, ts_port *master) {
-    return neighbour(n_cols, tile, slave, TS_SLAVE, prev, master);
+bool ts_port_peer_back(const ts_chip *chip, int n_cols, ts_tile tile, ts_port slave, ts_tile *prev, ts_port *master) {
+    return neighbour(chip, n_cols, tile, slave, TS_SLAVE, prev, master);
 }
 
 ts_port ts_port_dma(ts_tile_kind kind, ts_dma_dir dir, int channel) {
@@ -111,7 +111,8 @@ ts_port ts_port_dma(ts_tile_kind kind, ts_dma_dir dir, int channel) {
 }
 
 int ts_port_dma_channel(ts_tile_kind kind, ts_port_role role, ts_port port) {
-    for (int ch = 0; ch < ts_tile_infos[kind].n_channels; ch++)
+    const int n = kind == TS_TILE_SHIM ? 2 : counts[kind][role][TS_PORT_DMA];
+    for (int ch = 0; ch < n; ch++)
         if (ts_port_eq(port, ts_port_dma(kind, role == TS_SLAVE ? TS_MM2S : TS_S2MM, ch))) return ch;
     return -1;
 }
@@ -206,7 +207,7 @@ bool ts_packet_parity_ok(uint32_t word) {
 uint32_t ts_token_word(ts_tile tile, ts_dma_dir dir, int channel, uint32_t controller) {
     /* only what a token can tell apart and what Tessera waits on: the shim's channels [doc, vendor table] */
     static const uint8_t shim_actor[2][2] = {{0, 2}, {6, 7}};
-    if (ts_tile_kind_of(tile) != TS_TILE_SHIM || channel < 0 || channel > 1 || controller > 31) return 0;
+    if (tile.row != TS_ROW_SHIM || channel < 0 || channel > 1 || controller > 31) return 0;
     return with_parity(controller | (uint32_t)shim_actor[dir][channel] << 8 | TS_PACKET_TYPE_TOKEN << 12 |
                        (uint32_t)tile.row << 16 | (uint32_t)tile.col << 21);
 }

@@ -60,8 +60,8 @@ bool ts_port_legal(ts_tile_kind kind, ts_port slave, ts_port master);
 
 /* Where the words of a master port go: the neighbouring tile and its slave port. false: not to a neighbour inside the
  * partition of n_cols columns (a local sink, the edge of the array). ts_port_peer_back is the inverse. */
-bool ts_port_peer(int n_cols, ts_tile tile, ts_port master, ts_tile *next, ts_port *slave);
-bool ts_port_peer_back(int n_cols, ts_tile tile, ts_port slave, ts_tile *prev, ts_port *master);
+bool ts_port_peer(const ts_chip *chip, int n_cols, ts_tile tile, ts_port master, ts_tile *next, ts_port *slave);
+bool ts_port_peer_back(const ts_chip *chip, int n_cols, ts_tile tile, ts_port slave, ts_tile *prev, ts_port *master);
 
 /* The switch port of a DMA channel. Core and memtile: DMA n. Shim: MM2S 0, 1 = slave South 3, 7; S2MM 0, 1 = master
  * South 2, 3, through the mux and demux below. */
@@ -110,8 +110,9 @@ typedef struct ts_switch {
 } ts_switch;
 
 typedef struct ts_fabric {
+    const ts_chip *chip;
     int n_cols;
-    ts_switch sw[TS_COLS][TS_ROWS];
+    ts_switch sw[TS_COLS_MAX][TS_ROWS_MAX];
 } ts_fabric;
 
 /* ---- packets ----------------------------------------------------------------------------------------------------- */

@@ -59,10 +59,10 @@ typedef struct ts_reg {
 const ts_reg *ts_reg_find(ts_tile_kind kind, uint32_t off, uint32_t *index);
 
 /* "core(0,2) DMA_BD_5[3]", "mem(1,1) data+0x400" or "shim(0,0) +0x12345"; always terminated. Returns buf. */
-const char *ts_reg_name(uint32_t addr, char *buf, size_t len);
+const char *ts_reg_name(const ts_chip *chip, uint32_t addr, char *buf, size_t len);
 
 /* The fields of a register with their values, " Valid=1 ..."; only those that are not zero. For dumps. Returns
  * buf. */
-const char *ts_reg_fields(uint32_t addr, uint32_t value, char *buf, size_t len);
+const char *ts_reg_fields(const ts_chip *chip, uint32_t addr, uint32_t value, char *buf, size_t len);
 
 #endif

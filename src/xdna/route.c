@@ -5,24 +5,25 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NODES = TS_COLS * TS_ROWS * TS_SLAVES_MAX };
+enum { NODES = TS_COLS_MAX * TS_ROWS_MAX * TS_SLAVES_MAX };
 
-void ts_fabric_init(ts_fabric *f, int n_cols) {
+void ts_fabric_init(ts_fabric *f, const ts_chip *chip, int n_cols) {
     memset(f, 0, sizeof *f);
+    f->chip = chip;
     f->n_cols = n_cols;
 }
 
-ts_port ts_end_slave(ts_end e) {
-    return e.port.type == TS_PORT_DMA ? ts_port_dma(ts_tile_kind_of(e.tile), TS_MM2S, e.port.index) : e.port;
+ts_port ts_end_slave(const ts_chip *chip, ts_end e) {
+    return e.port.type == TS_PORT_DMA ? ts_port_dma(ts_tile_kind_of(chip, e.tile), TS_MM2S, e.port.index) : e.port;
 }
 
-ts_port ts_end_master(ts_end e) {
-    return e.port.type == TS_PORT_DMA ? ts_port_dma(ts_tile_kind_of(e.tile), TS_S2MM, e.port.index) : e.port;
+ts_port ts_end_master(const ts_chip *chip, ts_end e) {
+    return e.port.type == TS_PORT_DMA ? ts_port_dma(ts_tile_kind_of(chip, e.tile), TS_S2MM, e.port.index) : e.port;
 }
 
-static const char *end_name(ts_end e, char *buf, size_t len) {
+static const char *end_name(const ts_fabric *f, ts_end e, char *buf, size_t len) {
     char port[16];
-    snprintf(buf, len, "%s(%u,%u) %s", ts_tile_info_of(e.tile)->name, e.tile.col, e.tile.row,
+    snprintf(buf, len, "%s(%u,%u) %s", ts_tile_name(f->chip, e.tile), e.tile.col, e.tile.row,
              ts_port_name(e.port, port, sizeof port));
     return buf;
 }
@@ -30,11 +31,11 @@ static const char *end_name(ts_end e, char *buf, size_t len) {
 /* ---- nodes: a slave port of a tile ------------------------------------------------------------------------------- */
 
 static int node_of(ts_tile t, int slave) {
-    return (t.col * TS_ROWS + t.row) * TS_SLAVES_MAX + slave;
+    return (t.col * TS_ROWS_MAX + t.row) * TS_SLAVES_MAX + slave;
 }
 static ts_tile node_tile(int node) {
     int t = node / TS_SLAVES_MAX;
-    return ts_tile_at(t / TS_ROWS, t % TS_ROWS);
+    return ts_tile_at(t / TS_ROWS_MAX, t % TS_ROWS_MAX);
 }
 static int node_slave(int node) {
     return node % TS_SLAVES_MAX;
@@ -71,7 +72,8 @@ static bool add_branch(flow *fl, ts_tile to, int goal) {
     static const int NONE = -1;
     int queue[NODES], from[NODES], via[NODES], head = 0, tail = 0;
     bool seen[NODES] = {0};
-    ts_tile_kind to_kind = ts_tile_kind_of(to);
+    const ts_chip *chip = fl->f->chip;
+    ts_tile_kind to_kind = ts_tile_kind_of(chip, to);
     for (int n = 0; n < NODES; n++) {
         from[n] = via[n] = NONE;
         if (fl->in_tree[n]) {
@@ -83,7 +85,7 @@ static bool add_branch(flow *fl, ts_tile to, int goal) {
     while (head < tail) {
         int n = queue[head++];
         ts_tile t = node_tile(n);
-        ts_tile_kind k = ts_tile_kind_of(t);
+        ts_tile_kind k = ts_tile_kind_of(chip, t);
         ts_port s = ts_port_at(k, TS_SLAVE, node_slave(n));
         if (ts_tile_eq(t, to) && ts_port_legal(k, s, goal_port)) {
             fl->masters[n] |= 1u << goal;
@@ -98,8 +100,8 @@ static bool add_branch(flow *fl, ts_tile to, int goal) {
             ts_tile t2;
             ts_port s2;
             if (!master_free(fl, t, m) || (fl->masters[n] & 1u << m) || !ts_port_legal(k, s, mp)) continue;
-            if (!ts_port_peer(fl->f->n_cols, t, mp, &t2, &s2)) continue;
-            int s2n = ts_port_number(ts_tile_kind_of(t2), TS_SLAVE, s2), n2 = node_of(t2, s2n);
+            if (!ts_port_peer(chip, fl->f->n_cols, t, mp, &t2, &s2)) continue;
+            int s2n = ts_port_number(ts_tile_kind_of(chip, t2), TS_SLAVE, s2), n2 = node_of(t2, s2n);
             if (seen[n2] || !slave_free(fl, t2, s2n)) continue;
             seen[n2] = true;
             from[n2] = n;
@@ -112,15 +114,15 @@ static bool add_branch(flow *fl, ts_tile to, int goal) {
 
 static ts_status check_end(const ts_fabric *f, ts_end e, ts_port_role role, int *number, ts_err *err) {
     char name[48];
-    if (e.tile.col >= f->n_cols || e.tile.row >= TS_ROWS)
+    if (!ts_tile_in(f->chip, f->n_cols, e.tile))
         return ts_fail(err, TS_E_INVAL, "route: %s is outside the partition of %d columns",
-                       end_name(e, name, sizeof name), f->n_cols);
-    bool dma_ok = e.port.type != TS_PORT_DMA || e.port.index < ts_tile_info_of(e.tile)->n_channels;
-    *number = dma_ok ? ts_port_number(ts_tile_kind_of(e.tile), role,
-                                      role == TS_SLAVE ? ts_end_slave(e) : ts_end_master(e))
+                       end_name(f, e, name, sizeof name), f->n_cols);
+    bool dma_ok = e.port.type != TS_PORT_DMA || e.port.index < ts_tile_info_of(f->chip, e.tile)->n_channels;
+    *number = dma_ok ? ts_port_number(ts_tile_kind_of(f->chip, e.tile), role,
+                                      role == TS_SLAVE ? ts_end_slave(f->chip, e) : ts_end_master(f->chip, e))
                      : -1;
     if (*number < 0)
-        return ts_fail(err, TS_E_INVAL, "route: %s is not a %s port", end_name(e, name, sizeof name),
+        return ts_fail(err, TS_E_INVAL, "route: %s is not a %s port", end_name(f, e, name, sizeof name),
                        role == TS_SLAVE ? "slave" : "master");
     return TS_OK;
 }
@@ -131,20 +133,20 @@ static ts_status grow(flow *fl, ts_end src, const ts_end *dst, int n_dst, ts_err
     int s;
     TS_TRY(check_end(fl->f, src, TS_SLAVE, &s, err));
     if (!slave_free(fl, src.tile, s))
-        return ts_fail(err, TS_E_LIMIT, "route: %s is in use by another flow", end_name(src, a, sizeof a));
+        return ts_fail(err, TS_E_LIMIT, "route: %s is in use by another flow", end_name(fl->f, src, a, sizeof a));
     fl->in_tree[node_of(src.tile, s)] = true;
     for (int i = 0; i < n_dst; i++) {
         int m;
         TS_TRY(check_end(fl->f, dst[i], TS_MASTER, &m, err));
         if (!master_free(fl, dst[i].tile, m))
             return ts_fail(err, TS_E_LIMIT, "route: %s is in use by another flow",
-                           end_name(dst[i], a, sizeof a));
+                           end_name(fl->f, dst[i], a, sizeof a));
         for (int j = 0; j < i; j++)
             if (ts_tile_eq(dst[i].tile, dst[j].tile) && ts_port_eq(dst[i].port, dst[j].port))
-                return ts_fail(err, TS_E_INVAL, "route: %s is named twice", end_name(dst[i], a, sizeof a));
+                return ts_fail(err, TS_E_INVAL, "route: %s is named twice", end_name(fl->f, dst[i], a, sizeof a));
         if (!add_branch(fl, dst[i].tile, m))
-            return ts_fail(err, TS_E_LIMIT, "route: no free path from %s to %s", end_name(src, a, sizeof a),
-                           end_name(dst[i], b, sizeof b));
+            return ts_fail(err, TS_E_LIMIT, "route: no free path from %s to %s", end_name(fl->f, src, a, sizeof a),
+                           end_name(fl->f, dst[i], b, sizeof b));
     }
     return TS_OK;
 }
@@ -239,7 +241,7 @@ static bool pick_arbiter(ts_switch *sw, int s, uint32_t want, int *arbiter, int 
 static ts_status set_slot(ts_fabric *f, ts_tile t, int s, int id, uint32_t want, ts_err *err) {
     ts_switch *sw = switch_at(f, t);
     char name[48];
-    ts_end e = {t, ts_port_at(ts_tile_kind_of(t), TS_SLAVE, s)};
+    ts_end e = {t, ts_port_at(ts_tile_kind_of(f->chip, t), TS_SLAVE, s)};
     int free_slot = -1, a = 0, v = 0;
     for (int i = TS_PACKET_SLOTS - 1; i >= 0; i--) {
         const ts_ss_slot *x = &sw->slot[s][i];
@@ -249,13 +251,13 @@ static ts_status set_slot(ts_fabric *f, ts_tile t, int s, int id, uint32_t want,
             if (reached(sw, x->arbiter, x->msel) == want)
                 return TS_OK; /* another source's packets go the same way */
             return ts_fail(err, TS_E_LIMIT, "route: %s sends packets of id %d elsewhere already",
-                           end_name(e, name, sizeof name), id);
+                           end_name(f, e, name, sizeof name), id);
         }
     }
     if (free_slot < 0)
-        return ts_fail(err, TS_E_LIMIT, "route: %s has no packet slot left", end_name(e, name, sizeof name));
+        return ts_fail(err, TS_E_LIMIT, "route: %s has no packet slot left", end_name(f, e, name, sizeof name));
     if (!pick_arbiter(sw, s, want, &a, &v))
-        return ts_fail(err, TS_E_LIMIT, "route: no arbiter left in %s(%u,%u)", ts_tile_info_of(t)->name,
+        return ts_fail(err, TS_E_LIMIT, "route: no arbiter left in %s(%u,%u)", ts_tile_name(f->chip, t),
                        t.col, t.row);
     sw->slave[s] = (ts_ss_slave){.enable = true, .packet = true};
     sw->slot[s][free_slot] = (ts_ss_slot){.enable = true,
@@ -277,12 +279,12 @@ ts_status ts_route_packet(ts_fabric *f, int id, ts_end src, const ts_end *dst, i
         if (fl.in_tree[n]) TS_TRY(set_slot(&work, node_tile(n), node_slave(n), id, fl.masters[n], err));
     for (int i = 0; i < n_dst; i++) {
         ts_switch *sw = switch_at(&work, dst[i].tile);
-        int m = ts_port_number(ts_tile_kind_of(dst[i].tile), TS_MASTER, ts_end_master(dst[i]));
+        int m = ts_port_number(ts_tile_kind_of(f->chip, dst[i].tile), TS_MASTER, ts_end_master(f->chip, dst[i]));
         const ts_ss_master *old = &f->sw[dst[i].tile.col][dst[i].tile.row].master[m];
         char name[48];
         if (old->enable && old->drop_header == keep_header)
             return ts_fail(err, TS_E_INVAL, "route: %s would both keep and drop packet headers",
-                           end_name(dst[i], name, sizeof name));
+                           end_name(f, dst[i], name, sizeof name));
         sw->master[m].drop_header = !keep_header;
     }
     set_mux(&work, src, dst, n_dst);
@@ -302,22 +304,23 @@ typedef struct tracer {
 
 static ts_status lost(const tracer *tr, ts_tile t, ts_port p, const char *why) {
     char name[48];
-    return ts_fail(tr->err, TS_E_INVAL, "stream lost at %s: %s", end_name((ts_end){t, p}, name, sizeof name),
+    return ts_fail(tr->err, TS_E_INVAL, "stream lost at %s: %s", end_name(tr->f, (ts_end){t, p}, name, sizeof name),
                    why);
 }
 
 static ts_status follow(tracer *tr, ts_tile t, int s, int id);
 
 static ts_status follow_master(tracer *tr, ts_tile t, int s, int m, int id) {
-    ts_tile_kind k = ts_tile_kind_of(t);
+    const ts_chip *chip = tr->f->chip;
+    ts_tile_kind k = ts_tile_kind_of(chip, t);
     ts_port sp = ts_port_at(k, TS_SLAVE, s), mp = ts_port_at(k, TS_MASTER, m), next_port;
     ts_tile next;
     if (mp.type == TS_PORT_TYPES) return lost(tr, t, sp, "it is sent to a master port that does not exist");
     if (!ts_port_legal(k, sp, mp)) return lost(tr, t, mp, "the switch cannot make this connection");
     const ts_ss_master *x = &tr->f->sw[t.col][t.row].master[m];
     if (x->drop_header) id = -1;
-    if (ts_port_peer(tr->f->n_cols, t, mp, &next, &next_port))
-        return follow(tr, next, ts_port_number(ts_tile_kind_of(next), TS_SLAVE, next_port), id);
+    if (ts_port_peer(chip, tr->f->n_cols, t, mp, &next, &next_port))
+        return follow(tr, next, ts_port_number(ts_tile_kind_of(chip, next), TS_SLAVE, next_port), id);
     bool edge = mp.type == TS_PORT_WEST || mp.type == TS_PORT_EAST || mp.type == TS_PORT_NORTH;
     if (edge) return lost(tr, t, mp, "it leaves the partition");
     if (tr->n == TS_SINKS_MAX) return lost(tr, t, mp, "too many destinations");
@@ -327,7 +330,7 @@ static ts_status follow_master(tracer *tr, ts_tile t, int s, int m, int id) {
 
 static ts_status follow(tracer *tr, ts_tile t, int s, int id) {
     const ts_switch *sw = &tr->f->sw[t.col][t.row];
-    ts_port sp = ts_port_at(ts_tile_kind_of(t), TS_SLAVE, s);
+    ts_port sp = ts_port_at(ts_tile_kind_of(tr->f->chip, t), TS_SLAVE, s);
     if (tr->seen[node_of(t, s)]) return lost(tr, t, sp, "the route goes round in a circle");
     tr->seen[node_of(t, s)] = true;
     if (!sw->slave[s].enable) return lost(tr, t, sp, "the slave port is off");
@@ -356,8 +359,8 @@ static ts_status follow(tracer *tr, ts_tile t, int s, int id) {
 ts_status ts_route_trace(const ts_fabric *f, ts_tile tile, ts_port slave, int id, ts_sink *sinks,
                          int *n_sinks, ts_err *err) {
     tracer tr = {.f = f, .sinks = sinks, .err = err};
-    int s = ts_port_number(ts_tile_kind_of(tile), TS_SLAVE, slave);
-    if (tile.col >= f->n_cols || tile.row >= TS_ROWS || s < 0)
+    int s = ts_port_number(ts_tile_kind_of(f->chip, tile), TS_SLAVE, slave);
+    if (!ts_tile_in(f->chip, f->n_cols, tile) || s < 0)
         return lost(&tr, tile, slave, "there is no such slave port");
     TS_TRY(follow(&tr, tile, s, id));
     *n_sinks = tr.n;
@@ -368,9 +371,9 @@ ts_status ts_route_trace(const ts_fabric *f, ts_tile tile, ts_port slave, int id
 
 void ts_fabric_emit(const ts_fabric *f, ts_cdo *cdo) {
     for (int c = 0; c < f->n_cols; c++)
-        for (int r = 0; r < TS_ROWS; r++) {
+        for (int r = 0; r < f->chip->rows; r++) {
             ts_tile t = ts_tile_at(c, r);
-            ts_tile_kind k = ts_tile_kind_of(t);
+            ts_tile_kind k = ts_tile_kind_of(f->chip, t);
             const ts_switch *sw = &f->sw[c][r];
             for (int s = 0; s < ts_port_count(k, TS_SLAVE); s++) {
                 if (!sw->slave[s].enable) continue;
@@ -390,7 +393,7 @@ void ts_fabric_emit(const ts_fabric *f, ts_cdo *cdo) {
 }
 
 void ts_fabric_apply(ts_fabric *f, ts_place at, uint32_t value) {
-    if (at.tile.col >= f->n_cols || at.tile.row >= TS_ROWS) return;
+    if (!ts_tile_in(f->chip, f->n_cols, at.tile)) return;
     ts_switch *sw = switch_at(f, at.tile);
     switch (at.what) {
     case TS_AT_SS_MASTER: sw->master[at.index] = ts_ss_master_decode(value); break;

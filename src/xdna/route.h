@@ -26,7 +26,7 @@ static inline ts_end ts_end_port(ts_tile tile, ts_port_type type, int index) {
 }
 
 /* All switches off. */
-void ts_fabric_init(ts_fabric *f, int n_cols);
+void ts_fabric_init(ts_fabric *f, const ts_chip *chip, int n_cols);
 
 /* A circuit from `src` to every one of dst[0..n_dst-1] (a multicast). Errors: TS_E_LIMIT when no free path is left,
  * TS_E_INVAL for a port that does not exist; the fabric is then as it was. */
@@ -52,8 +52,8 @@ TS_NODISCARD ts_status ts_route_trace(const ts_fabric *f, ts_tile tile, ts_port 
                                       int *n_sinks, ts_err *err);
 
 /* The switch port of an end, with the shim's DMA channels resolved. */
-ts_port ts_end_slave(ts_end e);
-ts_port ts_end_master(ts_end e);
+ts_port ts_end_slave(const ts_chip *chip, ts_end e);
+ts_port ts_end_master(const ts_chip *chip, ts_end e);
 
 /* The registers of all switches that are in use: slave ports, slots, master ports, shim mux and demux. */
 void ts_fabric_emit(const ts_fabric *f, ts_cdo *cdo);

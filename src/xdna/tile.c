@@ -5,31 +5,20 @@
 #include <stdio.h>
 #include <string.h>
 
-const ts_tile_info ts_tile_infos[TS_TILE_KINDS] = {
+const ts_tile_map ts_tile_maps[TS_TILE_KINDS] = {
     [TS_TILE_SHIM] = {.name = "shim",
-                      .n_channels = 2,
-                      .n_bds = 16,
-                      .n_locks = 16,
                       .bd_words = 8,
                       .bd_base = TS_SHIM_DMA_BD_0,
                       .lock_base = TS_SHIM_LOCK,
                       .ctrl = {TS_SHIM_DMA_S2MM_CTRL, TS_SHIM_DMA_MM2S_CTRL},
                       .status = {TS_SHIM_DMA_S2MM_STATUS, TS_SHIM_DMA_MM2S_STATUS}},
     [TS_TILE_MEM] = {.name = "mem",
-                     .data_bytes = 512 * 1024,
-                     .n_channels = 6,
-                     .n_bds = 48,
-                     .n_locks = 64,
                      .bd_words = 8,
                      .bd_base = TS_MEM_DMA_BD_0,
                      .lock_base = TS_MEM_LOCK,
                      .ctrl = {TS_MEM_DMA_S2MM_CTRL, TS_MEM_DMA_MM2S_CTRL},
                      .status = {TS_MEM_DMA_S2MM_STATUS, TS_MEM_DMA_MM2S_STATUS}},
     [TS_TILE_CORE] = {.name = "core",
-                      .data_bytes = 64 * 1024,
-                      .n_channels = 2,
-                      .n_bds = 16,
-                      .n_locks = 16,
                       .bd_words = 6,
                       .bd_base = TS_CORE_DMA_BD_0,
                       .lock_base = TS_CORE_LOCK,
@@ -73,30 +62,30 @@ const ts_reg *ts_reg_find(ts_tile_kind kind, uint32_t off, uint32_t *index) {
     return i < 0 ? NULL : &table[i].reg;
 }
 
-const char *ts_reg_name(uint32_t addr, char *buf, size_t len) {
+const char *ts_reg_name(const ts_chip *chip, uint32_t addr, char *buf, size_t len) {
     ts_tile t = ts_tile_at((int)ts_addr_col(addr), (int)ts_addr_row(addr));
-    const ts_tile_info *info = ts_tile_info_of(t);
+    const ts_tile_kind kind = ts_tile_kind_of(chip, t);
     uint32_t off = ts_addr_off(addr), index = 0;
-    const ts_reg *r = ts_reg_find(ts_tile_kind_of(t), off, &index);
-    int n = snprintf(buf, len, "%s(%u,%u) ", info->name, t.col, t.row);
+    const ts_reg *r = ts_reg_find(kind, off, &index);
+    int n = snprintf(buf, len, "%s(%u,%u) ", ts_tile_maps[kind].name, t.col, t.row);
     if (n < 0 || (size_t)n >= len) return buf;
     char *p = buf + n;
     len -= (size_t)n;
     if (r && r->count > 1) snprintf(p, len, "%s[%u]", r->name, index);
     else if (r) snprintf(p, len, "%s", r->name);
-    else if (off < info->data_bytes) snprintf(p, len, "data+0x%x", off);
-    else if (ts_tile_kind_of(t) == TS_TILE_CORE && off - TS_PROGRAM_BASE < TS_PROGRAM_BYTES)
+    else if (off < chip->tile[kind].data_bytes) snprintf(p, len, "data+0x%x", off);
+    else if (kind == TS_TILE_CORE && off - TS_PROGRAM_BASE < chip->program_bytes)
         snprintf(p, len, "program+0x%x", off - TS_PROGRAM_BASE);
     else snprintf(p, len, "+0x%x", off);
     return buf;
 }
 
-const char *ts_reg_fields(uint32_t addr, uint32_t value, char *buf, size_t len) {
+const char *ts_reg_fields(const ts_chip *chip, uint32_t addr, uint32_t value, char *buf, size_t len) {
     ts_tile t = ts_tile_at((int)ts_addr_col(addr), (int)ts_addr_row(addr));
     uint32_t index;
     size_t used = 0;
     if (len) buf[0] = 0;
-    int i = find(ts_tile_kind_of(t), ts_addr_off(addr), &index);
+    int i = find(ts_tile_kind_of(chip, t), ts_addr_off(addr), &index);
     if (i < 0) return buf;
     for (i++; i < TABLE_LEN && !table[i].reg.count; i++) {
         uint32_t v = ts_get(value, table[i].field);
@@ -127,39 +116,40 @@ static const struct {
     [TS_TILE_CORE] = {TS_CORE_SS_MASTER, TS_CORE_SS_SLAVE, TS_CORE_SS_SLOT, 23, 25},
 };
 
-ts_place ts_locate(uint32_t addr) {
+ts_place ts_locate(const ts_chip *chip, uint32_t addr) {
     ts_place p = {.tile = ts_tile_at((int)ts_addr_col(addr), (int)ts_addr_row(addr)),
                   .off = ts_addr_off(addr)};
-    p.kind = ts_tile_kind_of(p.tile);
-    if (p.tile.row >= TS_ROWS) return p;
-    const ts_tile_info *info = &ts_tile_infos[p.kind];
+    p.kind = ts_tile_kind_of(chip, p.tile);
+    if (p.tile.row >= chip->rows) return p;
+    const ts_tile_info *info = &chip->tile[p.kind];
+    const ts_tile_map *map = &ts_tile_maps[p.kind];
     uint32_t off = p.off, rest, index;
     if (off < info->data_bytes) {
         p.what = TS_AT_DATA;
         return p;
     }
-    if (p.kind == TS_TILE_CORE && off - TS_PROGRAM_BASE < TS_PROGRAM_BYTES) {
+    if (p.kind == TS_TILE_CORE && off - TS_PROGRAM_BASE < chip->program_bytes) {
         p.what = TS_AT_PROGRAM;
         p.off = off - TS_PROGRAM_BASE;
         return p;
     }
     if (off & 3) return p; /* registers are words */
-    if (in_array(off, info->bd_base, TS_BD_STRIDE, info->n_bds, &p.index, &rest)) {
+    if (in_array(off, map->bd_base, TS_BD_STRIDE, info->n_bds, &p.index, &rest)) {
         p.word = rest / 4;
-        if (p.word < info->bd_words) p.what = TS_AT_BD;
+        if (p.word < map->bd_words) p.what = TS_AT_BD;
         return p;
     }
-    if (in_array(off, info->lock_base, TS_LOCK_STRIDE, info->n_locks, &p.index, &rest)) {
+    if (in_array(off, map->lock_base, TS_LOCK_STRIDE, info->n_locks, &p.index, &rest)) {
         if (!rest) p.what = TS_AT_LOCK;
         return p;
     }
     for (int d = 0; d < 2; d++) {
         p.dir = (ts_dma_dir)d;
-        if (in_array(off, info->ctrl[d], 8, info->n_channels, &p.index, &rest)) {
+        if (in_array(off, map->ctrl[d], 8, info->n_channels, &p.index, &rest)) {
             p.what = rest ? TS_AT_DMA_QUEUE : TS_AT_DMA_CTRL;
             return p;
         }
-        if (in_array(off, info->status[d], 4, info->n_channels, &p.index, &rest)) {
+        if (in_array(off, map->status[d], 4, info->n_channels, &p.index, &rest)) {
             p.what = TS_AT_DMA_STATUS;
             return p;
         }

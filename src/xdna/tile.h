@@ -1,23 +1,11 @@
-/* tile.h - the geometry of the npu1 array: tiles, addresses, what lies at which offset. Depends on: stdint.
+/* tile.h - tiles, addresses, what lies at which offset.
  *
- * Row 0 is the shim (DMA to host memory), row 1 the memtiles (512 KiB), rows 2 to 5 the cores (64 KiB data, 16 KiB
- * program). Columns are relative to the partition of a context; a context on npu1 has 1 to 4 columns.
- * Source: AM020, AM025 [doc]; column count [silicon] (others' reports, see docs/npu/silicon.md). */
+ * How many tiles there are and what each has is the chip's (chip.h); columns are relative to the partition of a
+ * context. Where a tile's registers lie is the architecture's. Source: AM020, AM025 [doc]. */
 #ifndef TS_XDNA_TILE_H
 #define TS_XDNA_TILE_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-enum {
-    TS_COLS = 4, /* usable by one context */
-    TS_ROWS = 6,
-    TS_ROW_SHIM = 0,
-    TS_ROW_MEM = 1,
-    TS_ROW_CORE = 2, /* the first of four */
-};
-
-typedef enum ts_tile_kind { TS_TILE_SHIM, TS_TILE_MEM, TS_TILE_CORE, TS_TILE_KINDS } ts_tile_kind;
+#include "xdna/chip.h"
 
 typedef struct ts_tile {
     uint8_t col, row;
@@ -29,8 +17,15 @@ static inline ts_tile ts_tile_at(int col, int row) {
 static inline bool ts_tile_eq(ts_tile a, ts_tile b) {
     return a.col == b.col && a.row == b.row;
 }
-static inline ts_tile_kind ts_tile_kind_of(ts_tile t) {
-    return t.row == TS_ROW_SHIM ? TS_TILE_SHIM : t.row == TS_ROW_MEM ? TS_TILE_MEM : TS_TILE_CORE;
+static inline ts_tile_kind ts_tile_kind_of(const ts_chip *chip, ts_tile t) {
+    return t.row == TS_ROW_SHIM ? TS_TILE_SHIM : t.row < chip->core_row ? TS_TILE_MEM : TS_TILE_CORE;
+}
+static inline const ts_tile_info *ts_tile_info_of(const ts_chip *chip, ts_tile t) {
+    return &chip->tile[ts_tile_kind_of(chip, t)];
+}
+/* Is it in the first n_cols columns? */
+static inline bool ts_tile_in(const ts_chip *chip, int n_cols, ts_tile t) {
+    return t.col < n_cols && t.row < chip->rows;
 }
 
 /* Register address = column << 25 | row << 20 | offset in the tile. */
@@ -53,54 +48,46 @@ typedef enum ts_dma_dir { TS_S2MM, TS_MM2S } ts_dma_dir;
 enum {
     TS_DMA_QUEUE_DEPTH =
         4, /* starts a channel holds; one more is dropped without notice [silicon, ryzenai-npu-lab] */
-    TS_CHANNELS_MAX = 6,
-    TS_BDS_MAX = 48,
-    TS_LOCKS_MAX = 64,
     TS_LOCK_VALUE_MAX = 63,
     TS_BD_WORDS_MAX = 8,
     TS_BD_STRIDE = 32,
     TS_LOCK_STRIDE = 16,
     TS_PROGRAM_BASE = 0x20000,
-    TS_PROGRAM_BYTES = 16 * 1024,
-    TS_CORE_OWN_BASE =
-        0x70000, /* a core sees its own data memory here; south, west, north at 0x40000, 0x50000, 0x60000 */
+    TS_PROGRAM_BYTES_MAX = 0x10000, /* room in the map up to the next thing */
     /* of a memtile: firmware is said to keep marks of its own in tile memory, nobody says where [guess] */
     TS_MEM_LOW_BYTES = 64,
     TS_BANK_BYTES = 16 * 1024, /* logical banks of a core's data memory */
 };
 
-/* What a kind of tile has. */
-typedef struct ts_tile_info {
-    const char *name;    /* "shim", "mem", "core" */
-    uint32_t data_bytes; /* at offset 0; 0 for the shim */
-    uint8_t n_channels;  /* in each direction */
-    uint8_t n_bds, n_locks;
+/* Where the registers of a kind of tile lie. */
+typedef struct ts_tile_map {
+    const char *name; /* "shim", "mem", "core" */
     uint8_t bd_words;
     uint32_t bd_base, lock_base;
     uint32_t ctrl[2], status[2]; /* by ts_dma_dir: ctrl stride 8 with the queue 4 above, status stride 4 */
-} ts_tile_info;
-extern const ts_tile_info ts_tile_infos[TS_TILE_KINDS];
+} ts_tile_map;
+extern const ts_tile_map ts_tile_maps[TS_TILE_KINDS];
 
-static inline const ts_tile_info *ts_tile_info_of(ts_tile t) {
-    return &ts_tile_infos[ts_tile_kind_of(t)];
+static inline const char *ts_tile_name(const ts_chip *chip, ts_tile t) {
+    return ts_tile_maps[ts_tile_kind_of(chip, t)].name;
 }
 
 static inline uint32_t ts_dma_ctrl(ts_tile_kind k, ts_dma_dir d, int ch) {
-    return ts_tile_infos[k].ctrl[d] + 8 * (uint32_t)ch;
+    return ts_tile_maps[k].ctrl[d] + 8 * (uint32_t)ch;
 }
 static inline uint32_t ts_dma_queue(ts_tile_kind k, ts_dma_dir d, int ch) {
     return ts_dma_ctrl(k, d, ch) + 4;
 }
 static inline uint32_t ts_bd_off(ts_tile_kind k, int bd) {
-    return ts_tile_infos[k].bd_base + TS_BD_STRIDE * (uint32_t)bd;
+    return ts_tile_maps[k].bd_base + TS_BD_STRIDE * (uint32_t)bd;
 }
 static inline uint32_t ts_lock_off(ts_tile_kind k, int lock) {
-    return ts_tile_infos[k].lock_base + TS_LOCK_STRIDE * (uint32_t)lock;
+    return ts_tile_maps[k].lock_base + TS_LOCK_STRIDE * (uint32_t)lock;
 }
 
-/* Memtile BDs 0-23 serve even channels, 24-47 odd ones, and chains stay in their half [doc]. */
-static inline bool ts_bd_fits_channel(ts_tile_kind k, int bd, int ch) {
-    return k != TS_TILE_MEM || (bd >= 24) == (ch & 1);
+/* The lower half of a memtile's BDs serves even channels, the upper odd ones, and chains stay in their half [doc]. */
+static inline bool ts_bd_fits_channel(const ts_chip *chip, ts_tile_kind k, int bd, int ch) {
+    return k != TS_TILE_MEM || (bd >= chip->tile[k].n_bds / 2) == (ch & 1);
 }
 
 /* What an address means: the one decoder that the simulator, the checker and the printers share. */
@@ -132,6 +119,6 @@ typedef struct ts_place {
 } ts_place;
 
 /* Total: any address gives an answer. Column and row are reported as they are in the address, in or out of range. */
-ts_place ts_locate(uint32_t addr);
+ts_place ts_locate(const ts_chip *chip, uint32_t addr);
 
 #endif

@@ -58,13 +58,16 @@ void ts_txn_patch(ts_txn *t, uint32_t addr, uint32_t arg, uint64_t offset) {
     t->n_ops++;
 }
 
-ts_status ts_txn_finish(const ts_txn *t, int n_cols, ts_buf *out, ts_err *err) {
+static uint32_t shape_of(const ts_chip *chip, int n_cols) {
+    return (uint32_t)n_cols | (uint32_t)(chip->core_row - TS_ROW_MEM) << 8;
+}
+
+ts_status ts_txn_finish(const ts_txn *t, const ts_chip *chip, int n_cols, ts_buf *out, ts_err *err) {
     if (t->failed) return ts_fail_nomem(err, "an instruction stream", t->bytes.len);
     size_t total = TS_TXN_HEADER_BYTES + t->bytes.len;
     if (total > UINT32_MAX)
         return ts_fail(err, TS_E_LIMIT, "instruction stream: %zu bytes do not fit", total);
-    uint32_t head[4] = {TS_TXN_FIRST_WORD, (uint32_t)n_cols | 1u << 8 /* memtile rows */, t->n_ops,
-                        (uint32_t)total};
+    uint32_t head[4] = {chip->stream_head, shape_of(chip, n_cols), t->n_ops, (uint32_t)total};
     if (!ts_buf_append(out, head, sizeof head) || !ts_buf_append(out, t->bytes.data, t->bytes.len))
         return ts_fail_nomem(err, "an instruction stream", total);
     return TS_OK;
@@ -77,26 +80,27 @@ void ts_txn_free(ts_txn *t) {
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
-ts_status ts_txn_open(ts_txn_reader *r, const void *data, size_t len, ts_err *err) {
+ts_status ts_txn_open(ts_txn_reader *r, const ts_chip *chip, const void *data, size_t len, ts_err *err) {
     ts_reader in = ts_reader_of(data, len);
     uint32_t first = ts_read_u32(&in), shape = ts_read_u32(&in), n_ops = ts_read_u32(&in),
              total = ts_read_u32(&in);
     if (in.fail)
         return ts_fail(err, TS_E_FORMAT, "instruction stream: %zu bytes are too few for a header", len);
-    if (first != TS_TXN_FIRST_WORD)
+    if (first != chip->stream_head)
         return ts_fail(
             err, TS_E_UNSUPP,
-            "instruction stream: starts with 0x%08x, not 0x%08x (version 0.1, generation 3, 6 rows)", first,
-            TS_TXN_FIRST_WORD);
+            "instruction stream: starts with 0x%08x, not 0x%08x (version 0.%u, generation %u, %u rows)", first,
+            chip->stream_head, chip->stream_head >> 8 & 0xff, chip->stream_head >> 16 & 0xff,
+            chip->stream_head >> 24);
     uint32_t n_cols = shape & 0xff;
-    if (shape >> 8 != 1 || n_cols < 1 || n_cols > TS_COLS)
+    if (n_cols < 1 || n_cols > chip->cols || shape != shape_of(chip, (int)n_cols))
         return ts_fail(err, TS_E_UNSUPP,
-                       "instruction stream: shape word 0x%08x is not 1 to %d columns with 1 memtile row",
-                       shape, TS_COLS);
+                       "instruction stream: shape word 0x%08x is not 1 to %u columns with %d memtile row%s", shape,
+                       chip->cols, chip->core_row - TS_ROW_MEM, chip->core_row == TS_ROW_MEM + 1 ? "" : "s");
     if (total != len)
         return ts_fail(err, TS_E_FORMAT, "instruction stream: header says %u bytes, there are %zu", total,
                        len);
-    *r = (ts_txn_reader){.in = in.in, .pos = in.pos, .n_ops = n_ops, .n_cols = (uint8_t)n_cols};
+    *r = (ts_txn_reader){.chip = chip, .in = in.in, .pos = in.pos, .n_ops = n_ops, .n_cols = (uint8_t)n_cols};
     return TS_OK;
 }
 
@@ -130,7 +134,7 @@ ts_status ts_txn_next(ts_txn_reader *r, ts_txn_op *op, bool *more, ts_err *err) 
                                        [TS_TXN_PATCH] = PATCH_BYTES};
     if (head > 255 || !sizes[head])
         return ts_fail(err, TS_E_UNSUPP,
-                       "instruction stream: operation 0x%x at offset %zu is not one for npu1", head, at);
+                       "instruction stream: operation 0x%x at offset %zu is not one for %s", head, at, r->chip->name);
     ts_span p = ts_read_bytes(&in, sizes[head] - 4u);
     if (in.fail) return cut_off(at, err);
 #define W(i) ts_word(p, (i)-1) /* the i-th word of the operation */
@@ -186,23 +190,23 @@ ts_status ts_txn_next(ts_txn_reader *r, ts_txn_op *op, bool *more, ts_err *err) 
     return TS_OK;
 }
 
-static bool print_op(const ts_txn_op *op, ts_buf *out) {
+static bool print_op(const ts_chip *chip, const ts_txn_op *op, ts_buf *out) {
     char name[64], text[256];
-    ts_place at = ts_locate(op->addr);
-    ts_reg_name(op->addr, name, sizeof name);
+    ts_place at = ts_locate(chip, op->addr);
+    ts_reg_name(chip, op->addr, name, sizeof name);
     if (!ts_buf_printf(out, "%6zu  ", op->offset)) return false;
     switch (op->kind) {
     case TS_TXN_WRITE:
         return ts_buf_printf(out, "write  %-28s 0x%08x%s\n", name, op->value,
-                             ts_reg_fields(op->addr, op->value, text, sizeof text));
+                             ts_reg_fields(chip, op->addr, op->value, text, sizeof text));
     case TS_TXN_MASK_WRITE:
         return ts_buf_printf(out, "mask   %-28s 0x%08x of 0x%08x%s\n", name, op->value, op->mask,
-                             ts_reg_fields(op->addr, op->value & op->mask, text, sizeof text));
+                             ts_reg_fields(chip, op->addr, op->value & op->mask, text, sizeof text));
     case TS_TXN_MASK_POLL:
         return ts_buf_printf(out, "poll   %-28s 0x%08x of 0x%08x\n", name, op->value, op->mask);
     case TS_TXN_NOP: return ts_buf_puts(out, "nop\n");
     case TS_TXN_WAIT:
-        return ts_buf_printf(out, "wait   %s(%u,%u) %s %u, one token\n", ts_tile_info_of(op->tile)->name,
+        return ts_buf_printf(out, "wait   %s(%u,%u) %s %u, one token\n", ts_tile_name(chip, op->tile),
                              op->tile.col, op->tile.row, op->dir == TS_S2MM ? "S2MM" : "MM2S", op->channel);
     case TS_TXN_PATCH:
         return ts_buf_printf(out, "patch  %-28s argument %u + 0x%llx\n", name, op->arg,
@@ -211,7 +215,7 @@ static bool print_op(const ts_txn_op *op, ts_buf *out) {
     }
     size_t n = op->data.len / 4;
     if (!ts_buf_printf(out, "block  %-28s %zu words\n", name, n)) return false;
-    if (at.what != TS_AT_BD || at.word || n != ts_tile_infos[at.kind].bd_words) return true;
+    if (at.what != TS_AT_BD || at.word || n != ts_tile_maps[at.kind].bd_words) return true;
     uint32_t w[TS_BD_WORDS_MAX];
     ts_bd bd;
     for (size_t i = 0; i < n; i++) w[i] = ts_word(op->data, i);
@@ -220,14 +224,14 @@ static bool print_op(const ts_txn_op *op, ts_buf *out) {
                          ts_bd_print(at.kind, &bd, text, sizeof text));
 }
 
-ts_status ts_txn_print(const void *data, size_t len, ts_buf *out, ts_err *err) {
+ts_status ts_txn_print(const ts_chip *chip, const void *data, size_t len, ts_buf *out, ts_err *err) {
     ts_txn_reader r;
     ts_txn_op op;
     bool more;
-    TS_TRY(ts_txn_open(&r, data, len, err));
+    TS_TRY(ts_txn_open(&r, chip, data, len, err));
     for (;;) {
         TS_TRY(ts_txn_next(&r, &op, &more, err));
         if (!more) return TS_OK;
-        if (!print_op(&op, out)) return ts_fail_nomem(err, "a listing", out->len);
+        if (!print_op(chip, &op, out)) return ts_fail_nomem(err, "a listing", out->len);
     }
 }

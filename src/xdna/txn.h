@@ -26,7 +26,6 @@ typedef enum ts_txn_kind {
 
 enum {
     TS_TXN_HEADER_BYTES = 16,
-    TS_TXN_FIRST_WORD = 0x06030100, /* version 0.1, device generation 3, 6 rows */
 };
 
 /* The array sees host memory shifted by this much: the firmware adds it in TS_TXN_PATCH (START_CU, operation 3)
@@ -50,7 +49,7 @@ void ts_txn_patch(ts_txn *t, uint32_t addr, uint32_t arg, uint64_t offset);
 /* For tests of the checker; no valid stream has one. */
 void ts_txn_mask_poll(ts_txn *t, uint32_t addr, uint32_t mask, uint32_t value);
 /* The stream with its header, appended to `out`. n_cols: columns of the partition. */
-TS_NODISCARD ts_status ts_txn_finish(const ts_txn *t, int n_cols, ts_buf *out, ts_err *err);
+TS_NODISCARD ts_status ts_txn_finish(const ts_txn *t, const ts_chip *chip, int n_cols, ts_buf *out, ts_err *err);
 void ts_txn_free(ts_txn *t);
 
 typedef struct ts_txn_op {
@@ -66,6 +65,7 @@ typedef struct ts_txn_op {
 } ts_txn_op;
 
 typedef struct ts_txn_reader {
+    const ts_chip *chip;
     ts_span in;
     size_t pos;
     uint32_t n_ops, n_read;
@@ -73,10 +73,10 @@ typedef struct ts_txn_reader {
 } ts_txn_reader;
 
 /* Open a stream that begins with its header. Errors: TS_E_FORMAT, TS_E_UNSUPP naming the field. */
-TS_NODISCARD ts_status ts_txn_open(ts_txn_reader *r, const void *data, size_t len, ts_err *err);
+TS_NODISCARD ts_status ts_txn_open(ts_txn_reader *r, const ts_chip *chip, const void *data, size_t len, ts_err *err);
 /* *more = false at the end, where the count of operations must be that of the header. */
 TS_NODISCARD ts_status ts_txn_next(ts_txn_reader *r, ts_txn_op *op, bool *more, ts_err *err);
 /* Append a listing, one line an operation, to `out`. */
-TS_NODISCARD ts_status ts_txn_print(const void *data, size_t len, ts_buf *out, ts_err *err);
+TS_NODISCARD ts_status ts_txn_print(const ts_chip *chip, const void *data, size_t len, ts_buf *out, ts_err *err);
 
 #endif

@@ -34,7 +34,7 @@ static int host_write(void *ud, uint64_t addr, const void *data, size_t len) {
 /* One buffer between the two directions of the shim's channels 0. */
 static void build(ts_buf *pdi) {
     ts_design *d;
-    if (ts_design_new(&d, 1, NULL) != TS_OK) abort();
+    if (ts_design_new(&d, &ts_npu1, 1, NULL) != TS_OK) abort();
     ts_tile shim = ts_tile_at(0, 0), mem = ts_tile_at(0, 1);
     ts_tile_buf b = ts_design_buffer(d, mem, "b", 64, TS_ANY_BANK);
     ts_tile_lock e = ts_design_lock(d, mem, "e", 1), f = ts_design_lock(d, mem, "f", 0);
@@ -96,10 +96,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
         if (at + 4 <= pdi.len) memcpy(pdi.data + at, data + 2, 4);
     }
     uint32_t waits = operations(&t, data, len < 9 * 64 ? len : 9 * 64);
-    if (ts_txn_finish(&t, 1, &out, NULL) != TS_OK) abort();
+    if (ts_txn_finish(&t, &ts_npu1, 1, &out, NULL) != TS_OK) abort();
     /* what the last wait waits for cannot have come back before the input has gone in */
     ts_claim claim = {.wait = waits - 1, .dir = TS_MM2S};
-    bool good = ts_npu_config_check(&config, pdi.data, pdi.len, 1, NULL, 0, NULL, &err) == TS_OK;
+    bool good = ts_npu_config_check(&config, &ts_npu1, pdi.data, pdi.len, 1, NULL, 0, NULL, &err) == TS_OK;
     bool run = good && ts_npu_command_check(&command, config, out.data, out.len, bytes, 3, &claim, waits > 0, NULL,
                                             &err) == TS_OK;
     if (ts_array_new(&a, &(ts_array_options){.n_cols = 1, .seed = seed, .max_cycles = 4000000, .strict = good}, &err) !=

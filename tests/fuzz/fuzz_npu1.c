@@ -38,7 +38,7 @@ static uint32_t prepare(client *c) {
     if (!pdi.data) {
         ts_design *d;
         ts_dispatch p;
-        if (ts_design_new(&d, 1, NULL) != TS_OK) abort();
+        if (ts_design_new(&d, &ts_npu1, 1, NULL) != TS_OK) abort();
         ts_tile shim = ts_tile_at(0, 0), mem = ts_tile_at(0, 1);
         ts_tile_buf b = ts_design_buffer(d, mem, "b", 64, TS_ANY_BANK);
         ts_tile_lock empty = ts_design_lock(d, mem, "e", 1), full = ts_design_lock(d, mem, "f", 0);
@@ -48,7 +48,7 @@ static uint32_t prepare(client *c) {
         ts_design_flow(d, ts_end_dma(mem, 0), (ts_end[]){ts_end_dma(shim, 0)}, 1);
         if (ts_design_finish(d, &pdi, NULL, NULL) != TS_OK) abort();
         ts_design_free(d);
-        ts_dispatch_init(&p, 1);
+        ts_dispatch_init(&p, &ts_npu1, 1);
         ts_dispatch_task(&p, &(ts_shim_task){.dir = TS_S2MM, .arg = 1, .words = 16, .token = true});
         ts_dispatch_task(&p, &(ts_shim_task){.dir = TS_MM2S, .words = 16});
         ts_dispatch_wait(&p, 0, TS_S2MM, 0);

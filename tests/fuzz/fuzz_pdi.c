@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     ts_cdo_op op, op2;
     ts_cdo cdo = {0};
     bool more = false, more2 = false;
-    ts_status listed = ts_pdi_print(data, len, &text, &err);
+    ts_status listed = ts_pdi_print(&ts_npu1, data, len, &text, &err);
     if (ts_pdi_open(&r, data, len, &err) != TS_OK) goto out;
     for (;;) {
         if (next(&r, &op, &more) != TS_OK) goto out;

@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 static void build(ts_buf *pdi) {
     ts_design *d;
     static const uint32_t code[4];
-    if (ts_design_new(&d, 2, NULL) != TS_OK) abort();
+    if (ts_design_new(&d, &ts_npu1, 2, NULL) != TS_OK) abort();
     ts_tile shim = ts_tile_at(0, 0), mem = ts_tile_at(0, 1), core = ts_tile_at(0, 2),
             far_core = ts_tile_at(1, 3);
     ts_tile_buf a = ts_design_buffer(d, mem, "a", 1024, TS_ANY_BANK),
@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     }
     ts_core_use use = {.core = {0, 2}, .tile = {0, 2}, .lock = 1, .acquire = 1};
     for (int n_uses = 0; n_uses < 2; n_uses++) {
-        ts_status s = ts_npu_config_check(&config, pdi.data, pdi.len, 2, &use, (size_t)n_uses, &rule, &err);
+        ts_status s = ts_npu_config_check(&config, &ts_npu1, pdi.data, pdi.len, 2, &use, (size_t)n_uses, &rule, &err);
         /* a broken rule has a name and a line, and nothing else fails */
         if (s != TS_OK && (s != TS_E_INVAL || rule == TS_RULE_NONE || !err.msg[0])) abort();
         if (s == TS_OK) ts_npu_config_free(config);

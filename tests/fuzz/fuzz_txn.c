@@ -12,8 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     ts_txn_op op;
     ts_txn txn = {0};
     bool more = false, exact = true;
-    ts_status listed = ts_txn_print(data, len, &text, &err);
-    if (ts_txn_open(&r, data, len, &err) != TS_OK) goto out;
+    ts_status listed = ts_txn_print(&ts_npu1, data, len, &text, &err);
+    if (ts_txn_open(&r, &ts_npu1, data, len, &err) != TS_OK) goto out;
     for (;;) {
         if (ts_txn_next(&r, &op, &more, &err) != TS_OK) goto out;
         if (!more) break;
@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
         }
     }
     if (listed != TS_OK) abort();
-    if (ts_txn_finish(&txn, r.n_cols, &bytes, &err) != TS_OK) abort();
+    if (ts_txn_finish(&txn, &ts_npu1, r.n_cols, &bytes, &err) != TS_OK) abort();
     if (exact && (bytes.len != len || memcmp(bytes.data, data, len))) abort();
 out:
     ts_txn_free(&txn);

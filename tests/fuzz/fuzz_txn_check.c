@@ -12,7 +12,7 @@ static ts_npu_config *loop_config(void) {
     ts_design *d;
     ts_npu_config *config;
     ts_buf pdi = {0};
-    if (ts_design_new(&d, 1, NULL) != TS_OK) abort();
+    if (ts_design_new(&d, &ts_npu1, 1, NULL) != TS_OK) abort();
     ts_tile shim = ts_tile_at(0, 0), mem = ts_tile_at(0, 1);
     ts_tile_buf b = ts_design_buffer(d, mem, "b", 64, TS_ANY_BANK);
     ts_tile_lock e = ts_design_lock(d, mem, "e", 1), f = ts_design_lock(d, mem, "f", 0);
@@ -21,7 +21,7 @@ static ts_npu_config *loop_config(void) {
     ts_design_flow(d, ts_end_dma(shim, 0), (ts_end[]){ts_end_dma(mem, 0)}, 1);
     ts_design_flow(d, ts_end_dma(mem, 0), (ts_end[]){ts_end_dma(shim, 0)}, 1);
     if (ts_design_finish(d, &pdi, NULL, NULL) != TS_OK ||
-        ts_npu_config_check(&config, pdi.data, pdi.len, 1, NULL, 0, NULL, NULL) != TS_OK)
+        ts_npu_config_check(&config, &ts_npu1, pdi.data, pdi.len, 1, NULL, 0, NULL, NULL) != TS_OK)
         abort();
     ts_buf_free(&pdi);
     ts_design_free(d);
@@ -64,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
         }
     }
     ts_npu_config *config = loop_config();
-    if (ts_txn_finish(&t, 1, &out, NULL) != TS_OK) abort();
+    if (ts_txn_finish(&t, &ts_npu1, 1, &out, NULL) != TS_OK) abort();
     ts_status s =
         ts_npu_command_check(&cmd, config, out.data, out.len, bytes, 3, claims, n_claims, &rule, &err);
     if (s != TS_OK && (s != TS_E_INVAL || rule == TS_RULE_NONE || !err.msg[0])) abort();

@@ -52,8 +52,8 @@ static ts_buf program(const ts_design *d, ts_tile tile, const ts_tile_buf in[2],
 static ts_design *design(void) {
     ts_design *d;
     ts_err err;
-    assert_ok(ts_design_new(&d, TS_COLS, &err));
-    for (int col = 0; col < TS_COLS; col++)
+    assert_ok(ts_design_new(&d, &ts_npu1, ts_npu1.cols, &err));
+    for (int col = 0; col < ts_npu1.cols; col++)
         for (int r = 0; r < 2; r++) {
             ts_tile t = ts_tile_at(col, 2 + r), shim = ts_tile_at(col, 0);
             ts_end back = ts_end_dma(shim, 0);
@@ -88,19 +88,19 @@ int main(int argc, char **argv) {
     host_block h;
     ts_dispatch p;
     host_block_init(&h, sums_at + 4 * sums);
-    ts_array *a = array_of(design(), &(ts_array_options){.n_cols = TS_COLS,
+    ts_array *a = array_of(design(), &(ts_array_options){.n_cols = ts_npu1.cols,
                                                          .strict = true,
                                                          .window = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 0) : 0});
     for (int run = 0; run < 2; run++) {
-        ts_dispatch_init(&p, TS_COLS);
-        for (int col = 0; col < TS_COLS; col++)
+        ts_dispatch_init(&p, &ts_npu1, ts_npu1.cols);
+        for (int col = 0; col < ts_npu1.cols; col++)
             ts_dispatch_task(&p, &(ts_shim_task){.col = col, .dir = TS_S2MM, .arg = 1, .offset = sums * (unsigned)col,
                                                  .words = (uint32_t)(sums / 4), .token = true});
         for (int i = 0; i < 8; i++)
             ts_dispatch_task(&p, &(ts_shim_task){.col = i / 2, .channel = i % 2, .dir = TS_MM2S, .arg = 0,
                                                  .offset = (uint64_t)blocks * 4 * BUF_WORDS * (unsigned)i,
                                                  .words = blocks * BUF_WORDS});
-        for (int col = 0; col < TS_COLS; col++) ts_dispatch_wait(&p, col, TS_S2MM, 0);
+        for (int col = 0; col < ts_npu1.cols; col++) ts_dispatch_wait(&p, col, TS_S2MM, 0);
         for (int i = 0; i < 8; i++) ts_dispatch_implies(&p, i / 2, TS_MM2S, i % 2);
         clock_t t0 = clock();
         run_well(a, &p, &h, (uint64_t[]){0, sums_at}, 2);
@@ -108,8 +108,8 @@ int main(int argc, char **argv) {
         ts_array_stats st;
         ts_array_get_stats(a, &st);
         uint64_t bundles = 0;
-        for (int c = 0; c < TS_COLS; c++)
-            for (int r = 0; r < TS_ROWS; r++) bundles += st.core[c][r].bundles;
+        for (int c = 0; c < ts_npu1.cols; c++)
+            for (int r = 0; r < ts_npu1.rows; r++) bundles += st.core[c][r].bundles;
         printf("%zu MB: %.2f s, %.1f MB/s, %.2f million bundles/s, %.2f million events/s (%.0f words an event)\n", mb,
                s, (double)mb / s, (double)bundles * 1e-6 / s, (double)st.events * 1e-6 / s,
                (double)st.read_bytes / 4 / (double)st.events);

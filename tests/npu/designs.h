@@ -25,10 +25,10 @@ static inline void add_pingpong(ts_design *d, ts_tile tile, uint32_t words) {
 }
 
 /* Loop-back in every column: host -> shim -> `row` (a memtile or core) -> shim -> host. */
-static inline ts_design *loopback_design(int n_cols, int row, uint32_t words) {
+static inline ts_design *loopback_on(const ts_chip *chip, int n_cols, int row, uint32_t words) {
     ts_design *d;
     ts_err err;
-    assert_ok(ts_design_new(&d, n_cols, &err));
+    assert_ok(ts_design_new(&d, chip, n_cols, &err));
     for (int col = 0; col < n_cols; col++) {
         ts_tile shim = ts_tile_at(col, 0), tile = ts_tile_at(col, row);
         add_pingpong(d, tile, words);
@@ -37,10 +37,13 @@ static inline ts_design *loopback_design(int n_cols, int row, uint32_t words) {
     }
     return d;
 }
+static inline ts_design *loopback_design(int n_cols, int row, uint32_t words) {
+    return loopback_on(&ts_npu1, n_cols, row, words);
+}
 
 /* Each column sends its part of argument 0 round to argument 1. */
-static inline void loopback_dispatch(ts_dispatch *p, int n_cols, uint32_t words_per_col) {
-    ts_dispatch_init(p, n_cols);
+static inline void loopback_dispatch_on(ts_dispatch *p, const ts_chip *chip, int n_cols, uint32_t words_per_col) {
+    ts_dispatch_init(p, chip, n_cols);
     for (int col = 0; col < n_cols; col++)
         ts_dispatch_task(p, &(ts_shim_task){.col = col,
                                             .dir = TS_S2MM,
@@ -59,6 +62,9 @@ static inline void loopback_dispatch(ts_dispatch *p, int n_cols, uint32_t words_
         ts_dispatch_implies(p, col, TS_MM2S, 0);
     }
 }
+static inline void loopback_dispatch(ts_dispatch *p, int n_cols, uint32_t words_per_col) {
+    loopback_dispatch_on(p, &ts_npu1, n_cols, words_per_col);
+}
 
 /* Broadcast and gather, the shape of a matrix-vector product: column 0 sends activations to all cores of a column
  * (multicast) over channel 1, each core gets its own weights through the memtile, and the results of a column's
@@ -68,7 +74,7 @@ static inline ts_design *gather_design(int n_cols) {
     ts_design *d;
     ts_err err;
     static const uint32_t nop[4];
-    assert_ok(ts_design_new(&d, n_cols, &err));
+    assert_ok(ts_design_new(&d, &ts_npu1, n_cols, &err));
     for (int col = 0; col < n_cols; col++) {
         ts_tile shim = ts_tile_at(col, 0), mem = ts_tile_at(col, 1);
         ts_end cores_x[4], out = ts_end_dma(shim, 0);
@@ -83,7 +89,7 @@ static inline ts_design *gather_design(int n_cols) {
         ts_design_dma(d, mem, TS_S2MM, 0, fill, 4);
         ts_design_flow(d, ts_end_dma(shim, 0), (ts_end[]){ts_end_dma(mem, 0)}, 1);
         for (int r = 0; r < 4; r++) {
-            ts_tile core = ts_tile_at(col, TS_ROW_CORE + r);
+            ts_tile core = ts_tile_at(col, ts_npu1.core_row + r);
             ts_tile_buf x = ts_design_buffer(d, core, "x", 256, 0),
                         cw = ts_design_buffer(d, core, "w", 1024, 1),
                         y = ts_design_buffer(d, core, "y", 64, 2);
@@ -117,7 +123,7 @@ static inline size_t gather_uses(int n_cols, ts_core_use *uses) {
     for (int col = 0; col < n_cols; col++)
         for (int r = 0; r < 4; r++)
             for (int l = 0; l < 6; l++) {
-                ts_tile core = ts_tile_at(col, TS_ROW_CORE + r);
+                ts_tile core = ts_tile_at(col, ts_npu1.core_row + r);
                 bool takes = l == 1 || l == 3 || l == 4; /* full weights, full x, empty y */
                 uses[n++] =
                     (ts_core_use){.core = core, .tile = core, .lock = l, .acquire = takes, .release = !takes};
@@ -126,7 +132,7 @@ static inline size_t gather_uses(int n_cols, ts_core_use *uses) {
 }
 
 static inline void gather_dispatch(ts_dispatch *p, int n_cols, uint32_t rounds) {
-    ts_dispatch_init(p, n_cols);
+    ts_dispatch_init(p, &ts_npu1, n_cols);
     for (int col = 0; col < n_cols; col++)
         ts_dispatch_task(p, &(ts_shim_task){.col = col,
                                             .dir = TS_S2MM,

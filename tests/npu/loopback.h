@@ -29,12 +29,12 @@ typedef struct loopback {
     ts_fake_array table;
     int loads, unloads, runs;
     bool refuse_pdi, flip; /* flip: complement every word, to see that the copy was the array's */
-    uint32_t bd[TS_COLS][16][8];
-    loop_channel channel[TS_COLS][2][2];
+    uint32_t bd[TS_COLS_MAX][16][8];
+    loop_channel channel[TS_COLS_MAX][2][2];
     struct {
         uint32_t *word;
         size_t n, at, cap;
-    } fifo[TS_COLS][2];
+    } fifo[TS_COLS_MAX][2];
 } loopback;
 
 static bool loop_load(void *ud, int slot, int n_cols, const void *pdi, size_t len, char *why,
@@ -54,7 +54,7 @@ static void loop_unload(void *ud, int slot) {
     loopback *l = ud;
     (void)slot;
     l->unloads++;
-    for (int c = 0; c < TS_COLS; c++)
+    for (int c = 0; c < ts_npu1.cols; c++)
         for (int ch = 0; ch < 2; ch++) {
             free(l->fifo[c][ch].word);
             memset(&l->fifo[c][ch], 0, sizeof l->fifo[c][ch]);
@@ -66,7 +66,7 @@ static void loop_unload(void *ud, int slot) {
 static bool loop_move(loopback *l, const ts_fake_bus *bus) {
     for (bool moved = true; moved;) {
         moved = false;
-        for (int c = 0; c < TS_COLS; c++)
+        for (int c = 0; c < ts_npu1.cols; c++)
             for (int ch = 0; ch < 2; ch++)
                 for (int dir = 0; dir < 2; dir++) {
                     loop_channel *x = &l->channel[c][dir][ch];
@@ -101,8 +101,8 @@ static bool loop_move(loopback *l, const ts_fake_bus *bus) {
 }
 
 static void loop_write(loopback *l, uint32_t addr, uint32_t value) {
-    ts_place p = ts_locate(addr);
-    if (p.kind != TS_TILE_SHIM || p.tile.col >= TS_COLS) return;
+    ts_place p = ts_locate(&ts_npu1, addr);
+    if (p.kind != TS_TILE_SHIM || p.tile.col >= ts_npu1.cols) return;
     if (p.what == TS_AT_BD) l->bd[p.tile.col][p.index][p.word] = value;
     if (p.what != TS_AT_DMA_QUEUE) return;
     loop_channel *x = &l->channel[p.tile.col][p.dir][p.index];
@@ -121,7 +121,7 @@ static ts_fake_outcome loop_run(void *ud, int slot, const void *txn, size_t len,
     bool more = true;
     (void)slot;
     l->runs++;
-    if (ts_txn_open(&r, txn, len, NULL) != TS_OK) return TS_FAKE_FAULT;
+    if (ts_txn_open(&r, &ts_npu1, txn, len, NULL) != TS_OK) return TS_FAKE_FAULT;
     for (;;) {
         if (ts_txn_next(&r, &op, &more, NULL) != TS_OK) return TS_FAKE_FAULT;
         if (!more) return loop_move(l, bus) ? TS_FAKE_DONE : TS_FAKE_FAULT;
@@ -129,7 +129,7 @@ static ts_fake_outcome loop_run(void *ud, int slot, const void *txn, size_t len,
         for (size_t i = 0; op.kind == TS_TXN_BLOCK && i < op.data.len / 4; i++)
             loop_write(l, op.addr + 4 * (uint32_t)i, ts_word(op.data, i));
         if (op.kind == TS_TXN_PATCH) {
-            ts_place p = ts_locate(op.addr);
+            ts_place p = ts_locate(&ts_npu1, op.addr);
             if (op.arg >= (uint32_t)n_args) return TS_FAKE_FAULT;
             uint64_t addr = args[op.arg] + op.arg_offset + TS_ARRAY_BIAS;
             l->bd[p.tile.col][p.index][1] = (uint32_t)addr;

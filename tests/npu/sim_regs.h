@@ -20,26 +20,26 @@ static inline uint32_t get(const ts_array *a, uint32_t addr) {
 static inline void put_bd(ts_array *a, ts_tile t, int n, const ts_bd *bd) {
     uint32_t w[TS_BD_WORDS_MAX];
     ts_err err;
-    ts_tile_kind k = ts_tile_kind_of(t);
+    ts_tile_kind k = ts_tile_kind_of(&ts_npu1, t);
     assert_ok(ts_bd_encode(k, bd, w, &err));
-    for (uint32_t i = 0; i < ts_tile_infos[k].bd_words; i++) put(a, ts_addr(t, ts_bd_off(k, n)) + 4 * i, w[i]);
+    for (uint32_t i = 0; i < ts_tile_maps[k].bd_words; i++) put(a, ts_addr(t, ts_bd_off(k, n)) + 4 * i, w[i]);
 }
 static inline void start(ts_array *a, ts_tile t, ts_dma_dir dir, int ch, uint32_t bd, uint32_t repeat) {
-    put(a, ts_addr(t, ts_dma_queue(ts_tile_kind_of(t), dir, ch)),
+    put(a, ts_addr(t, ts_dma_queue(ts_tile_kind_of(&ts_npu1, t), dir, ch)),
         ts_dma_start_encode((ts_dma_start){.bd = bd, .repeat = repeat}));
 }
 static inline void set_lock(ts_array *a, ts_tile t, int n, uint32_t v) {
-    put(a, ts_addr(t, ts_lock_off(ts_tile_kind_of(t), n)), v);
+    put(a, ts_addr(t, ts_lock_off(ts_tile_kind_of(&ts_npu1, t), n)), v);
 }
 static inline uint32_t lock_value(const ts_array *a, ts_tile t, int n) {
-    return get(a, ts_addr(t, ts_lock_off(ts_tile_kind_of(t), n)));
+    return get(a, ts_addr(t, ts_lock_off(ts_tile_kind_of(&ts_npu1, t), n)));
 }
 static inline uint32_t status(const ts_array *a, ts_tile t, ts_dma_dir dir, int ch) {
-    return get(a, ts_addr(t, ts_tile_info_of(t)->status[dir] + 4 * (uint32_t)ch));
+    return get(a, ts_addr(t, ts_tile_maps[ts_tile_kind_of(&ts_npu1, t)].status[dir] + 4 * (uint32_t)ch));
 }
 /* Connect ports of one switch, as a circuit. */
 static inline void connect(ts_array *a, ts_tile t, ts_port from, ts_port to) {
-    ts_tile_kind k = ts_tile_kind_of(t);
+    ts_tile_kind k = ts_tile_kind_of(&ts_npu1, t);
     int s = ts_port_number(k, TS_SLAVE, from), m = ts_port_number(k, TS_MASTER, to);
     assert_true(s >= 0 && m >= 0);
     put(a, ts_addr(t, ts_ss_slave_off(k, s)), ts_ss_slave_encode((ts_ss_slave){.enable = true}));
@@ -48,7 +48,7 @@ static inline void connect(ts_array *a, ts_tile t, ts_port from, ts_port to) {
 }
 /* What MM2S ch sends comes back on S2MM ch of the same tile. */
 static inline void loop(ts_array *a, ts_tile t, int ch) {
-    ts_tile_kind k = ts_tile_kind_of(t);
+    ts_tile_kind k = ts_tile_kind_of(&ts_npu1, t);
     connect(a, t, ts_port_dma(k, TS_MM2S, ch), ts_port_dma(k, TS_S2MM, ch));
     if (k != TS_TILE_SHIM) return;
     put(a, ts_addr(t, TS_SHIM_MUX), get(a, ts_addr(t, TS_SHIM_MUX)) | ts_shim_mux_bits(TS_MM2S, ch));
@@ -101,7 +101,7 @@ static inline void launch(ts_array *a, int n_cols) {
     ts_buf b = {0};
     ts_err err;
     ts_txn_nop(&txn);
-    assert_ok(ts_txn_finish(&txn, n_cols, &b, &err));
+    assert_ok(ts_txn_finish(&txn, &ts_npu1, n_cols, &b, &err));
     assert_ok(ts_array_run(a, b.data, b.len, NULL, 0, NULL, NULL, &err));
     ts_txn_free(&txn);
     ts_buf_free(&b);

@@ -141,17 +141,20 @@ static inline void add_doubler(ts_design *d, ts_tile tile, uint32_t words) {
 }
 
 /* host -> shim -> core -> shim -> host in every column */
-static inline ts_design *doubler_design(int n_cols, uint32_t words) {
+static inline ts_design *doubler_on(const ts_chip *chip, int n_cols, uint32_t words) {
     ts_design *d;
     ts_err err;
-    assert_ok(ts_design_new(&d, n_cols, &err));
+    assert_ok(ts_design_new(&d, chip, n_cols, &err));
     for (int col = 0; col < n_cols; col++) {
-        ts_tile shim = ts_tile_at(col, 0), tile = ts_tile_at(col, 2 + col);
+        ts_tile shim = ts_tile_at(col, 0), tile = ts_tile_at(col, chip->core_row + col % ts_chip_core_rows(chip));
         add_doubler(d, tile, words);
         ts_design_flow(d, ts_end_dma(shim, 0), (ts_end[]){ts_end_dma(tile, 0)}, 1);
         ts_design_flow(d, ts_end_dma(tile, 0), (ts_end[]){ts_end_dma(shim, 0)}, 1);
     }
     return d;
+}
+static inline ts_design *doubler_design(int n_cols, uint32_t words) {
+    return doubler_on(&ts_npu1, n_cols, words);
 }
 
 #endif

@@ -12,7 +12,7 @@ static ts_npu_config *config_of(ts_design *d, int n_cols) {
     ts_buf pdi = {0};
     ts_err err;
     assert_ok(ts_design_finish(d, &pdi, NULL, &err));
-    assert_ok(ts_npu_config_check(&c, pdi.data, pdi.len, n_cols, NULL, 0, NULL, &err));
+    assert_ok(ts_npu_config_check(&c, &ts_npu1, pdi.data, pdi.len, n_cols, NULL, 0, NULL, &err));
     ts_buf_free(&pdi);
     ts_design_free(d);
     return c;
@@ -20,7 +20,7 @@ static ts_npu_config *config_of(ts_design *d, int n_cols) {
 
 /* `out` words come back, `in` go there, `ahead` for the next command; `before` were sent by the one before. */
 static void plan(ts_dispatch *p, uint32_t before, uint32_t in, uint32_t out, uint32_t ahead, uint8_t bd) {
-    ts_dispatch_init(p, 1);
+    ts_dispatch_init(p, &ts_npu1, 1);
     if (before) ts_dispatch_begin(p, &(ts_carried){.n = 1, .task = {{.bd = 12, .words = before}}});
     ts_dispatch_task(p, &(ts_shim_task){.dir = TS_S2MM, .arg = 1, .words = out, .token = true});
     if (in) ts_dispatch_task(p, &(ts_shim_task){.dir = TS_MM2S, .words = in});
@@ -98,7 +98,7 @@ static void test_builder(void **state) {
     ts_buf b = {0};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ts_dispatch p;
-        ts_dispatch_init(&p, 1);
+        ts_dispatch_init(&p, &ts_npu1, 1);
         ts_dispatch_begin(&p, &(ts_carried){.n = 1, .task = {{.bd = 15, .words = W}}});
         ts_dispatch_task(&p, &bad[i]);
         assert_status(ts_dispatch_finish(&p, &b, &err), TS_E_INVAL);

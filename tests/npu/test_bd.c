@@ -79,7 +79,7 @@ static void test_round_trip(void **state) {
         assert_ok(ts_bd_encode(kind, &bd, back, &err));
         ts_bd_decode(kind, back, &again);
         assert_memory_equal(&bd, &again, sizeof bd);
-        for (int j = 0; j < ts_tile_infos[kind].bd_words; j++)
+        for (int j = 0; j < ts_tile_maps[kind].bd_words; j++)
             assert_int_equal(back[j] & ~w[j], 0); /* nothing new */
     }
 }

@@ -125,7 +125,7 @@ static void test_gemv(void **state) {
     (void)state;
     ts_err err;
     ts_npu_config *config;
-    assert_ok(ts_gemv_config(&config, &err));
+    assert_ok(ts_gemv_config(&config, &ts_npu1, &err));
     compare(ts_npu_config_pdi(config), "the linear layers");
     ts_npu_config_free(config);
 }

@@ -115,7 +115,7 @@ static ts_design *base_design(base b) {
 /* In LOOP_MEM: memtile BDs 0, 1 (S2MM 0) and 2, 3 (MM2S 0), own locks 0 (empty, 2) and 1 (full, 0), buffers of
  * 256 words at 0x40 and 0x440 (LOOP_CORE: 0 and 0x400). LOOP_CORE is the same in a core tile. GATHER: see designs.h. */
 static uint32_t *bd(edit *e, ts_tile t, int number) {
-    return find(e, ts_addr(t, ts_bd_off(ts_tile_kind_of(t), number)), 0)->data;
+    return find(e, ts_addr(t, ts_bd_off(ts_tile_kind_of(&ts_npu1, t), number)), 0)->data;
 }
 #define MEM_BD(n)  bd(e, ts_tile_at(0, 1), n)
 #define CORE_BD(n) bd(e, ts_tile_at(0, 2), n)
@@ -128,7 +128,7 @@ static void change(edit *e, uint32_t *word, ts_field f, uint32_t value) {
 /* The first port register of that kind, in that tile, that is in use. */
 static edit_op *port(edit *e, ts_tile t, ts_place_kind what, int nth) {
     for (size_t i = 0; i < e->n; i++) {
-        ts_place p = ts_locate(e->op[i].addr);
+        ts_place p = ts_locate(&ts_npu1, e->op[i].addr);
         if (p.what == what && ts_tile_eq(p.tile, t) && nth-- == 0) return &e->op[i];
     }
     fail_msg("no such port in the base");
@@ -358,7 +358,7 @@ static void test_configs(void **state) {
         edit_load(&e, &pdi, 1);
         k->change(&e);
         edit_store(&e, &changed);
-        ts_status s = ts_npu_config_check(&config, changed.data, changed.len, 1, uses, n_uses, &rule, &err);
+        ts_status s = ts_npu_config_check(&config, &ts_npu1, changed.data, changed.len, 1, uses, n_uses, &rule, &err);
         if (rule != k->rule)
             fail_msg("%s: rule %s, not %s (%s)", k->name, ts_rule_name(rule), ts_rule_name(k->rule), err.msg);
         if (k->rule == TS_RULE_NONE) {
@@ -385,14 +385,14 @@ static void test_config_format(void **state) {
     ts_design *d = loopback_design(1, 1, 256);
     ts_buf pdi = {0};
     assert_ok(ts_design_finish(d, &pdi, NULL, &err));
-    assert_status(ts_npu_config_check(&config, pdi.data, pdi.len - 400, 1, NULL, 0, &rule, &err), TS_E_INVAL);
+    assert_status(ts_npu_config_check(&config, &ts_npu1, pdi.data, pdi.len - 400, 1, NULL, 0, &rule, &err), TS_E_INVAL);
     assert_int_equal(rule, TS_RULE_FORMAT);
-    assert_status(ts_npu_config_check(&config, pdi.data, pdi.len, 5, NULL, 0, &rule, &err), TS_E_INVAL);
+    assert_status(ts_npu_config_check(&config, &ts_npu1, pdi.data, pdi.len, 5, NULL, 0, &rule, &err), TS_E_INVAL);
     assert_int_equal(rule, TS_RULE_COLUMNS);
-    assert_status(ts_npu_config_check(&config, pdi.data, pdi.len, 0, NULL, 0, &rule, &err), TS_E_INVAL);
+    assert_status(ts_npu_config_check(&config, &ts_npu1, pdi.data, pdi.len, 0, NULL, 0, &rule, &err), TS_E_INVAL);
     /* promises about cores that do not exist, or locks out of reach */
     ts_core_use use = {.core = {0, 2}, .tile = {0, 2}, .lock = 0, .acquire = 1, .release = 1};
-    assert_status(ts_npu_config_check(&config, pdi.data, pdi.len, 1, &use, 1, &rule, &err), TS_E_INVAL);
+    assert_status(ts_npu_config_check(&config, &ts_npu1, pdi.data, pdi.len, 1, &use, 1, &rule, &err), TS_E_INVAL);
     assert_int_equal(rule, TS_RULE_LOCK_RANGE);
     broken[TS_RULE_FORMAT] = true;
     ts_buf_free(&pdi);
@@ -583,7 +583,7 @@ static ts_status run_steps(steps *s, const ts_npu_config *config, ts_rule *rule,
     put_out(s);
     if (!s->fill_first) put_in(s);
     if (s->wait) put_wait(s);
-    assert_ok(ts_txn_finish(&s->t, s->wrong_columns ? 2 : 1, &out, &err));
+    assert_ok(ts_txn_finish(&s->t, &ts_npu1, s->wrong_columns ? 2 : 1, &out, &err));
     ts_status st = ts_npu_command_check(&cmd, config, out.data, out.len, s->arg_bytes, s->n_args,
                                         &s->claim_value, s->claim, rule, out_err);
     if (st != TS_OK) assert_null(cmd);
@@ -598,7 +598,7 @@ static ts_npu_config *loop_config(void) {
     ts_buf pdi = {0};
     ts_npu_config *config;
     assert_ok(ts_design_finish(d, &pdi, NULL, &err));
-    assert_ok(ts_npu_config_check(&config, pdi.data, pdi.len, 1, NULL, 0, NULL, &err));
+    assert_ok(ts_npu_config_check(&config, &ts_npu1, pdi.data, pdi.len, 1, NULL, 0, NULL, &err));
     ts_buf_free(&pdi);
     ts_design_free(d);
     return config;
@@ -655,7 +655,7 @@ static void test_queue(void **state) {
         ts_buf out = {0};
         ts_npu_command *cmd = NULL;
         ts_claim claim = {.wait = 3, .dir = TS_MM2S};
-        assert_ok(ts_txn_finish(&s.t, 1, &out, &err));
+        assert_ok(ts_txn_finish(&s.t, &ts_npu1, 1, &out, &err));
         ts_status st =
             ts_npu_command_check(&cmd, config, out.data, out.len, s.arg_bytes, 2, &claim, 1, &rule, &err);
         assert_int_equal(rule, n == 5 ? TS_RULE_QUEUE : TS_RULE_NONE);
@@ -683,7 +683,7 @@ static void test_token_route(void **state) {
     drop(&e, SHIM(ts_ss_slot_off(TS_TILE_SHIM, 0, 0)));
     drop(&e, SHIM(ts_ss_master_off(TS_TILE_SHIM, 2)));
     edit_store(&e, &changed);
-    assert_ok(ts_npu_config_check(&config, changed.data, changed.len, 1, NULL, 0, NULL, &err));
+    assert_ok(ts_npu_config_check(&config, &ts_npu1, changed.data, changed.len, 1, NULL, 0, NULL, &err));
     steps s;
     steps_init(&s);
     assert_status(run_steps(&s, config, &rule, &err), TS_E_INVAL);
@@ -695,7 +695,7 @@ static void test_token_route(void **state) {
     edit_load(&e, &pdi, 1);
     find(&e, SHIM(ts_ss_master_off(TS_TILE_SHIM, 2)), 0)->value |= 1u << 7;
     edit_store(&e, &changed);
-    assert_ok(ts_npu_config_check(&config, changed.data, changed.len, 1, NULL, 0, NULL, &err));
+    assert_ok(ts_npu_config_check(&config, &ts_npu1, changed.data, changed.len, 1, NULL, 0, NULL, &err));
     steps_init(&s);
     assert_status(run_steps(&s, config, &rule, &err), TS_E_INVAL);
     assert_int_equal(rule, TS_RULE_TOKEN_ROUTE);
@@ -717,11 +717,11 @@ static void test_gather_words(void **state) {
     ts_buf pdi = {0};
     ts_npu_config *config;
     assert_ok(ts_design_finish(d, &pdi, NULL, &err));
-    assert_ok(ts_npu_config_check(&config, pdi.data, pdi.len, 1, uses, gather_uses(1, uses), NULL, &err));
+    assert_ok(ts_npu_config_check(&config, &ts_npu1, pdi.data, pdi.len, 1, uses, gather_uses(1, uses), NULL, &err));
     for (int extra = 0; extra < 3; extra++) {
         ts_dispatch p;
         ts_npu_command *cmd = NULL;
-        ts_dispatch_init(&p, 1);
+        ts_dispatch_init(&p, &ts_npu1, 1);
         ts_dispatch_task(
             &p, &(ts_shim_task){
                     .dir = TS_S2MM, .arg = 2, .words = 64 * 3 + (extra == 1 ? 64 : 0), .token = true});
@@ -764,7 +764,7 @@ static void test_words_in_time(void **state) {
         ts_err err = {.msg = ""};
         ts_rule rule = TS_RULE_NONE;
         ts_npu_command *cmd = NULL;
-        ts_dispatch_init(&p, 1);
+        ts_dispatch_init(&p, &ts_npu1, 1);
         for (int j = 0; j < 2; j++) {
             ts_dispatch_task(&p, &(ts_shim_task){.dir = TS_S2MM, .arg = 1, .words = k[i].out[j], .token = true});
             ts_dispatch_task(&p, &(ts_shim_task){.dir = TS_MM2S, .arg = 0, .words = k[i].in[j]});

@@ -7,15 +7,15 @@ static void check_design(ts_design *d, int n_cols, const ts_core_use *uses, size
     ts_err err;
     ts_buf pdi = {0};
     assert_ok(ts_design_finish(d, &pdi, NULL, &err));
-    assert_ok(ts_npu_config_check(config, pdi.data, pdi.len, n_cols, uses, n_uses, NULL, &err));
+    assert_ok(ts_npu_config_check(config, &ts_npu1, pdi.data, pdi.len, n_cols, uses, n_uses, NULL, &err));
     ts_buf_free(&pdi);
 }
 
 static void test_loopbacks(void **state) {
     (void)state;
     ts_err err;
-    for (int n_cols = 1; n_cols <= TS_COLS; n_cols++)
-        for (int row = 1; row < TS_ROWS; row++) {
+    for (int n_cols = 1; n_cols <= ts_npu1.cols; n_cols++)
+        for (int row = 1; row < ts_npu1.rows; row++) {
             ts_design *d = loopback_design(n_cols, row, 256);
             ts_npu_config *config;
             check_design(d, n_cols, NULL, 0, &config);
@@ -39,7 +39,7 @@ static void test_gather(void **state) {
     (void)state;
     ts_err err;
     static ts_core_use uses[16 * 6];
-    for (int n_cols = 1; n_cols <= TS_COLS; n_cols++) {
+    for (int n_cols = 1; n_cols <= ts_npu1.cols; n_cols++) {
         ts_design *d = gather_design(n_cols);
         ts_npu_config *config;
         check_design(d, n_cols, uses, gather_uses(n_cols, uses), &config);
@@ -62,7 +62,7 @@ static void test_placing(void **state) {
     (void)state;
     ts_err err;
     ts_design *d;
-    assert_ok(ts_design_new(&d, 2, &err));
+    assert_ok(ts_design_new(&d, &ts_npu1, 2, &err));
     ts_tile t = ts_tile_at(0, 3), mem = ts_tile_at(1, 1);
     ts_tile_buf a = ts_design_buffer(d, t, "a", 100, TS_ANY_BANK), b = ts_design_buffer(d, t, "b", 16384, 1),
                 c = ts_design_buffer(d, t, "c", 64, TS_ANY_BANK),
@@ -93,7 +93,7 @@ static void test_placing(void **state) {
     assert_int_equal(pdi.len, 0);
     ts_design_free(d);
     ts_design_free(NULL);
-    assert_status(ts_design_new(&d, 5, &err), TS_E_INVAL);
+    assert_status(ts_design_new(&d, &ts_npu1, 5, &err), TS_E_INVAL);
 }
 
 /* The first error is the one that finish reports, whatever comes later. */
@@ -104,7 +104,7 @@ static void test_errors(void **state) {
         ts_design *d;
         ts_err err;
         ts_buf pdi = {0};
-        assert_ok(ts_design_new(&d, 1, &err));
+        assert_ok(ts_design_new(&d, &ts_npu1, 1, &err));
         ts_tile core = ts_tile_at(0, 2), other = ts_tile_at(0, 3), mem = ts_tile_at(0, 1),
                 shim = ts_tile_at(0, 0);
         ts_tile_buf b = ts_design_buffer(d, core, "b", 64, 0), o = ts_design_buffer(d, other, "o", 64, 0);
@@ -178,7 +178,7 @@ static void test_order(void **state) {
     ts_err err;
     ts_design *d;
     static const uint32_t program[4] = {1, 2, 3, 4};
-    assert_ok(ts_design_new(&d, 1, &err));
+    assert_ok(ts_design_new(&d, &ts_npu1, 1, &err));
     ts_tile core = ts_tile_at(0, 2), shim = ts_tile_at(0, 0);
     ts_tile_buf in = ts_design_buffer(d, core, "in", 64, 0);
     ts_design_data(d, in, program, 8);
@@ -188,7 +188,7 @@ static void test_order(void **state) {
     ts_design_flow(d, ts_end_dma(shim, 1), (ts_end[]){ts_end_dma(core, 1)}, 1);
     ts_buf pdi = {0}, text = {0};
     assert_ok(ts_design_finish(d, &pdi, NULL, &err));
-    assert_ok(ts_pdi_print(pdi.data, pdi.len, &text, &err));
+    assert_ok(ts_pdi_print(&ts_npu1, pdi.data, pdi.len, &text, &err));
     static const char *const in_order[] = {
         "mask   core(0,2) CORE_CONTROL       0x00000000 of 0x00000001\n",
         "mask   core(0,2) DMA_S2MM_CTRL[0]   0x00000002 of 0x00000002 RESET=1\n",
@@ -237,7 +237,7 @@ static void test_dispatch_limits(void **state) {
     (void)state;
     ts_dispatch p;
     const ts_shim_task out = {.dir = TS_S2MM, .words = 4, .token = true}, in = {.dir = TS_MM2S, .words = 4};
-    ts_dispatch_init(&p, 1);
+    ts_dispatch_init(&p, &ts_npu1, 1);
     for (int i = 0; i < 4; i++) {
         assert_int_equal(ts_dispatch_room(&p, 0, TS_S2MM, 0), 4 - i);
         ts_dispatch_task(&p, &out);
@@ -246,7 +246,7 @@ static void test_dispatch_limits(void **state) {
     expect_failure(&p, "a fifth task would be lost");
 
     ts_dispatch_init(
-        &p, 1); /* 4 channels with 4 tasks take all 16 descriptors; chained reuse goes on after waits */
+        &p, &ts_npu1, 1); /* 4 channels with 4 tasks take all 16 descriptors; chained reuse goes on after waits */
     for (int i = 0; i < 16; i++) {
         ts_shim_task t = i & 1 ? out : in;
         t.channel = i >> 1 & 1;
@@ -260,40 +260,40 @@ static void test_dispatch_limits(void **state) {
     assert_int_equal(p.live[0], 0xffff);
     expect_failure(&p, "still under way");
 
-    ts_dispatch_init(&p, 1);
+    ts_dispatch_init(&p, &ts_npu1, 1);
     ts_dispatch_wait(&p, 0, TS_S2MM, 0);
     expect_failure(&p, "nothing under way sends a token");
-    ts_dispatch_init(&p, 1);
+    ts_dispatch_init(&p, &ts_npu1, 1);
     ts_dispatch_task(&p, &in);
     ts_dispatch_implies(&p, 0, TS_MM2S, 0);
     expect_failure(&p, "no task before the last wait");
-    ts_dispatch_init(&p, 1);
+    ts_dispatch_init(&p, &ts_npu1, 1);
     ts_dispatch_task(&p, &out);
     ts_dispatch_wait(&p, 0, TS_S2MM, 0);
     ts_dispatch_task(&p, &in); /* after the wait: it implies nothing about this one */
     ts_dispatch_implies(&p, 0, TS_MM2S, 0);
     expect_failure(&p, "no task before the last wait");
-    ts_dispatch_init(&p, 1);
+    ts_dispatch_init(&p, &ts_npu1, 1);
     ts_dispatch_task(&p, &(ts_shim_task){.words = 4, .arg = 5});
     expect_failure(&p, "argument 5");
-    ts_dispatch_init(&p, 1);
+    ts_dispatch_init(&p, &ts_npu1, 1);
     ts_dispatch_task(&p, &(ts_shim_task){.words = 4, .offset = UINT64_C(1) << 32});
     expect_failure(&p, "offset 4294967296");
-    ts_dispatch_init(&p, 1);
+    ts_dispatch_init(&p, &ts_npu1, 1);
     ts_dispatch_task(&p, &(ts_shim_task){.words = 4, .repeat = 257});
     expect_failure(&p, "repeat 257");
-    ts_dispatch_init(&p, 1);
+    ts_dispatch_init(&p, &ts_npu1, 1);
     ts_dispatch_task(&p, &(ts_shim_task){.words = 4, .dim = {{.wrap = 1024}}});
     expect_failure(&p, "dim[0].wrap");
-    ts_dispatch_init(&p, 1);
+    ts_dispatch_init(&p, &ts_npu1, 1);
     ts_dispatch_task(&p, &(ts_shim_task){.col = 1, .words = 4});
     expect_failure(&p, "column 1");
-    ts_dispatch_init(&p, 5);
+    ts_dispatch_init(&p, &ts_npu1, 5);
     expect_failure(&p, "5 columns");
-    ts_dispatch_init(&p, 1);
+    ts_dispatch_init(&p, &ts_npu1, 1);
     ts_dispatch_data(&p, ts_tile_at(0, 0), 0, (uint32_t[]){1}, 1);
     expect_failure(&p, "data memory of shim");
-    ts_dispatch_init(&p, 1);
+    ts_dispatch_init(&p, &ts_npu1, 1);
     ts_dispatch_data(&p, ts_tile_at(0, 2), 0xfffc, (uint32_t[]){1, 2}, 2);
     expect_failure(&p, "data memory of core");
 }
@@ -306,8 +306,8 @@ static bool build_all(void *ud) {
     ts_dispatch p;
     ts_buf pdi = {0};
     uint64_t bytes[2] = {1024, 1024};
-    ts_dispatch_init(&p, 1);
-    bool ok = ts_design_new(&d, 1, NULL) == TS_OK;
+    ts_dispatch_init(&p, &ts_npu1, 1);
+    bool ok = ts_design_new(&d, &ts_npu1, 1, NULL) == TS_OK;
     if (ok) {
         ts_tile shim = ts_tile_at(0, 0), core = ts_tile_at(0, 2);
         static const uint32_t code[4];
@@ -318,7 +318,7 @@ static bool build_all(void *ud) {
         ts_dispatch_free(&p);
         loopback_dispatch(&p, 1, 256);
         ok = ts_design_finish(d, &pdi, NULL, NULL) == TS_OK &&
-             ts_npu_config_check(&config, pdi.data, pdi.len, 1, NULL, 0, NULL, NULL) == TS_OK &&
+             ts_npu_config_check(&config, &ts_npu1, pdi.data, pdi.len, 1, NULL, 0, NULL, NULL) == TS_OK &&
              ts_npu_command_from(&cmd, config, &p, bytes, 2, NULL, NULL) == TS_OK;
     }
     ts_npu_command_free(cmd);

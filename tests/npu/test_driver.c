@@ -36,7 +36,7 @@ static void plan(rig *r, int n_cols) {
     uint64_t bytes[2] = {4 * WORDS * (unsigned)n_cols, 4 * WORDS * (unsigned)n_cols};
     r->n_cols = n_cols;
     assert_ok(ts_design_finish(d, &pdi, NULL, &err));
-    assert_ok(ts_npu_config_check(&r->config, pdi.data, pdi.len, n_cols, NULL, 0, NULL, &err));
+    assert_ok(ts_npu_config_check(&r->config, &ts_npu1, pdi.data, pdi.len, n_cols, NULL, 0, NULL, &err));
     loopback_dispatch(&p, n_cols, WORDS);
     assert_ok(ts_npu_command_from(&r->command, r->config, &p, bytes, 2, NULL, &err));
     ts_dispatch_free(&p);
@@ -103,7 +103,7 @@ static void assert_clean(rig *r) {
 static void test_runs(void **state) {
     (void)state;
     for (int profile = 0; profile < TS_FAKE_PROFILES; profile++)
-        for (int n_cols = 1; n_cols <= TS_COLS; n_cols++)
+        for (int n_cols = 1; n_cols <= ts_npu1.cols; n_cols++)
             for (int eager = 0; eager < 2; eager++) {
                 ts_err err;
                 rig r = {0};

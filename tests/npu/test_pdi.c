@@ -73,7 +73,7 @@ static void test_read_back(void **state) {
     assert_true(op.kind == TS_CDO_NOP);
     assert_ok(ts_cdo_next(&r, &op, &more, &err));
     assert_false(more);
-    assert_ok(ts_pdi_print(pdi.data, pdi.len, &text, &err));
+    assert_ok(ts_pdi_print(&ts_npu1, pdi.data, pdi.len, &text, &err));
     assert_non_null(strstr(text.data, "block"));
     ts_cdo_free(&cdo);
     ts_buf_free(&pdi);
@@ -89,7 +89,7 @@ static void test_listing(void **state) {
     ts_cdo_block(&cdo, ts_addr(ts_tile_at(0, 2), 0x1d020), (uint32_t[]){0x40, 0, 0, 0, 0, 1u << 25}, 6);
     ts_cdo_write(&cdo, ts_addr(ts_tile_at(0, 2), 0x1de04), 1);
     assert_ok(ts_pdi_write(&cdo, &pdi, &err));
-    assert_ok(ts_pdi_print(pdi.data, pdi.len, &text, &err));
+    assert_ok(ts_pdi_print(&ts_npu1, pdi.data, pdi.len, &text, &err));
     assert_string_equal(text.data, "mask   core(1,2) CORE_CONTROL       0x00000001 of 0x00000001 ENABLE=1\n"
                                    "block  core(0,2) DMA_BD_0[1]        6 words\n"
                                    "         BD 1: 64 words at 0x0\n"
@@ -177,7 +177,7 @@ static bool build(void *ud) {
     ts_cdo_write(&cdo, 0x100, 7);
     ts_cdo_block(&cdo, 0x200, data, 400);
     bool ok =
-        ts_pdi_write(&cdo, &pdi, NULL) == TS_OK && ts_pdi_print(pdi.data, pdi.len, &text, NULL) == TS_OK;
+        ts_pdi_write(&cdo, &pdi, NULL) == TS_OK && ts_pdi_print(&ts_npu1, pdi.data, pdi.len, &text, NULL) == TS_OK;
     ts_cdo_free(&cdo);
     ts_buf_free(&pdi);
     ts_buf_free(&text);

@@ -57,7 +57,7 @@ static void test_against_list(void **state) {
             json_string_value(json_object_get(json_object_get(tile, "slot"), "base")), NULL, 16);
         assert_int_equal(ts_ss_slot_off((ts_tile_kind)k, 0, 0), slots);
         assert_int_equal(ts_ss_slot_off((ts_tile_kind)k, 3, 2), slots + 3 * 16 + 2 * 4);
-        ts_place p = ts_locate(ts_addr(ts_tile_at(0, kind_rows[k]), slots + 3 * 16 + 2 * 4));
+        ts_place p = ts_locate(&ts_npu1, ts_addr(ts_tile_at(0, kind_rows[k]), slots + 3 * 16 + 2 * 4));
         assert_int_equal(p.what, TS_AT_SS_SLOT);
         assert_int_equal(p.index, 3);
         assert_int_equal(p.word, 2);
@@ -128,24 +128,24 @@ static void test_legal(void **state) {
 static void test_neighbours(void **state) {
     (void)state;
     int wires = 0;
-    for (int n_cols = 1; n_cols <= TS_COLS; n_cols++)
+    for (int n_cols = 1; n_cols <= ts_npu1.cols; n_cols++)
         for (int c = 0; c < n_cols; c++)
-            for (int r = 0; r < TS_ROWS; r++) {
+            for (int r = 0; r < ts_npu1.rows; r++) {
                 ts_tile t = ts_tile_at(c, r), next, back;
                 ts_port slave, master;
-                ts_tile_kind k = ts_tile_kind_of(t);
+                ts_tile_kind k = ts_tile_kind_of(&ts_npu1, t);
                 for (int i = 0; i < ts_port_count(k, TS_MASTER); i++) {
                     ts_port m = ts_port_at(k, TS_MASTER, i);
-                    if (!ts_port_peer(n_cols, t, m, &next, &slave)) continue;
-                    assert_true(next.col < n_cols && next.row < TS_ROWS);
-                    assert_true(ts_port_peer_back(n_cols, next, slave, &back, &master));
+                    if (!ts_port_peer(&ts_npu1, n_cols, t, m, &next, &slave)) continue;
+                    assert_true(next.col < n_cols && next.row < ts_npu1.rows);
+                    assert_true(ts_port_peer_back(&ts_npu1, n_cols, next, slave, &back, &master));
                     assert_true(ts_tile_eq(back, t) && ts_port_eq(master, m));
-                    wires += n_cols == TS_COLS;
+                    wires += n_cols == ts_npu1.cols;
                 }
                 for (int i = 0; i < ts_port_count(k, TS_SLAVE); i++) {
                     ts_port s = ts_port_at(k, TS_SLAVE, i);
-                    if (!ts_port_peer_back(n_cols, t, s, &back, &master)) continue;
-                    assert_true(ts_port_peer(n_cols, back, master, &next, &slave));
+                    if (!ts_port_peer_back(&ts_npu1, n_cols, t, s, &back, &master)) continue;
+                    assert_true(ts_port_peer(&ts_npu1, n_cols, back, master, &next, &slave));
                     assert_true(ts_tile_eq(next, t) && ts_port_eq(slave, s));
                 }
             }
@@ -153,12 +153,12 @@ static void test_neighbours(void **state) {
     assert_int_equal(wires, 4 * 5 * 10 + 3 * 5 * 8);
     ts_tile t;
     ts_port p;
-    assert_true(ts_port_peer(4, ts_tile_at(1, 0), ts_port_of(TS_PORT_NORTH, 5), &t, &p));
+    assert_true(ts_port_peer(&ts_npu1, 4, ts_tile_at(1, 0), ts_port_of(TS_PORT_NORTH, 5), &t, &p));
     assert_true(ts_tile_eq(t, ts_tile_at(1, 1)) && ts_port_eq(p, ts_port_of(TS_PORT_SOUTH, 5)));
-    assert_false(ts_port_peer(4, ts_tile_at(0, 2), ts_port_of(TS_PORT_WEST, 0), &t, &p));
-    assert_false(ts_port_peer(1, ts_tile_at(0, 2), ts_port_of(TS_PORT_EAST, 0), &t, &p));
-    assert_false(ts_port_peer(4, ts_tile_at(0, 5), ts_port_of(TS_PORT_NORTH, 0), &t, &p));
-    assert_false(ts_port_peer(4, ts_tile_at(0, 0), ts_port_of(TS_PORT_SOUTH, 2), &t, &p)); /* to the DMA */
+    assert_false(ts_port_peer(&ts_npu1, 4, ts_tile_at(0, 2), ts_port_of(TS_PORT_WEST, 0), &t, &p));
+    assert_false(ts_port_peer(&ts_npu1, 1, ts_tile_at(0, 2), ts_port_of(TS_PORT_EAST, 0), &t, &p));
+    assert_false(ts_port_peer(&ts_npu1, 4, ts_tile_at(0, 5), ts_port_of(TS_PORT_NORTH, 0), &t, &p));
+    assert_false(ts_port_peer(&ts_npu1, 4, ts_tile_at(0, 0), ts_port_of(TS_PORT_SOUTH, 2), &t, &p)); /* to the DMA */
 }
 
 static void test_dma_ports(void **state) {
@@ -169,7 +169,7 @@ static void test_dma_ports(void **state) {
     assert_true(ts_port_eq(ts_port_dma(TS_TILE_SHIM, TS_S2MM, 1), ts_port_of(TS_PORT_SOUTH, 3)));
     for (int k = 0; k < TS_TILE_KINDS; k++)
         for (int d = 0; d < 2; d++)
-            for (int ch = 0; ch < ts_tile_infos[k].n_channels; ch++)
+            for (int ch = 0; ch < ts_npu1.tile[k].n_channels; ch++)
                 assert_int_equal(ts_port_dma_channel((ts_tile_kind)k, d == TS_MM2S ? TS_SLAVE : TS_MASTER,
                                                      ts_port_dma((ts_tile_kind)k, (ts_dma_dir)d, ch)),
                                  ch);

@@ -65,7 +65,7 @@ static void test_locate(void **state) {
         {{0, 2}, 0x1d001, TS_AT_NOTHING, TS_S2MM, 0, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        ts_place p = ts_locate(ts_addr(cases[i].tile, cases[i].off));
+        ts_place p = ts_locate(&ts_npu1, ts_addr(cases[i].tile, cases[i].off));
         if (p.what != cases[i].what)
             fail_msg("case %zu, 0x%x: kind %d, not %d", i, cases[i].off, p.what, cases[i].what);
         assert_true(ts_tile_eq(p.tile, cases[i].tile));
@@ -74,7 +74,7 @@ static void test_locate(void **state) {
         assert_int_equal(p.index, cases[i].index);
         assert_int_equal(p.word, cases[i].word);
     }
-    assert_int_equal(ts_locate(ts_addr(ts_tile_at(1, 3), 0x20010)).off,
+    assert_int_equal(ts_locate(&ts_npu1, ts_addr(ts_tile_at(1, 3), 0x20010)).off,
                      0x10); /* program offsets are relative */
     assert_int_equal(ts_addr(ts_tile_at(1, 2), 0x32000), 0x02232000);
 }
@@ -83,20 +83,20 @@ static void test_inverse(void **state) {
     (void)state;
     for (int k = 0; k < TS_TILE_KINDS; k++) {
         ts_tile t = ts_tile_at(2, k == TS_TILE_SHIM ? 0 : k == TS_TILE_MEM ? 1 : 3);
-        const ts_tile_info *info = &ts_tile_infos[k];
+        const ts_tile_info *info = &ts_npu1.tile[k];
         for (int bd = 0; bd < info->n_bds; bd++) {
-            ts_place p = ts_locate(ts_addr(t, ts_bd_off((ts_tile_kind)k, bd)));
+            ts_place p = ts_locate(&ts_npu1, ts_addr(t, ts_bd_off((ts_tile_kind)k, bd)));
             assert_int_equal(p.what, TS_AT_BD);
             assert_int_equal(p.index, bd);
         }
         for (int l = 0; l < info->n_locks; l++) {
-            ts_place p = ts_locate(ts_addr(t, ts_lock_off((ts_tile_kind)k, l)));
+            ts_place p = ts_locate(&ts_npu1, ts_addr(t, ts_lock_off((ts_tile_kind)k, l)));
             assert_int_equal(p.what, TS_AT_LOCK);
             assert_int_equal(p.index, l);
         }
         for (int d = 0; d < 2; d++)
             for (int ch = 0; ch < info->n_channels; ch++) {
-                ts_place p = ts_locate(ts_addr(t, ts_dma_queue((ts_tile_kind)k, (ts_dma_dir)d, ch)));
+                ts_place p = ts_locate(&ts_npu1, ts_addr(t, ts_dma_queue((ts_tile_kind)k, (ts_dma_dir)d, ch)));
                 assert_int_equal(p.what, TS_AT_DMA_QUEUE);
                 assert_int_equal(p.dir, d);
                 assert_int_equal(p.index, ch);
@@ -107,23 +107,23 @@ static void test_inverse(void **state) {
 static void test_names(void **state) {
     (void)state;
     char buf[128];
-    assert_string_equal(ts_reg_name(0x02232000, buf, sizeof buf), "core(1,2) CORE_CONTROL");
-    assert_string_equal(ts_reg_name(ts_addr(ts_tile_at(0, 1), 0xa0024), buf, sizeof buf),
+    assert_string_equal(ts_reg_name(&ts_npu1, 0x02232000, buf, sizeof buf), "core(1,2) CORE_CONTROL");
+    assert_string_equal(ts_reg_name(&ts_npu1, ts_addr(ts_tile_at(0, 1), 0xa0024), buf, sizeof buf),
                         "mem(0,1) DMA_BD_1[1]");
-    assert_string_equal(ts_reg_name(ts_addr(ts_tile_at(0, 1), 0x400), buf, sizeof buf),
+    assert_string_equal(ts_reg_name(&ts_npu1, ts_addr(ts_tile_at(0, 1), 0x400), buf, sizeof buf),
                         "mem(0,1) data+0x400");
-    assert_string_equal(ts_reg_name(ts_addr(ts_tile_at(0, 2), 0x20010), buf, sizeof buf),
+    assert_string_equal(ts_reg_name(&ts_npu1, ts_addr(ts_tile_at(0, 2), 0x20010), buf, sizeof buf),
                         "core(0,2) program+0x10");
-    assert_string_equal(ts_reg_name(ts_addr(ts_tile_at(3, 0), 0x9999c), buf, sizeof buf),
+    assert_string_equal(ts_reg_name(&ts_npu1, ts_addr(ts_tile_at(3, 0), 0x9999c), buf, sizeof buf),
                         "shim(3,0) +0x9999c");
-    assert_string_equal(ts_reg_fields(0x02232000, 3, buf, sizeof buf), " ENABLE=1 RESET=1");
-    assert_string_equal(ts_reg_fields(ts_addr(ts_tile_at(0, 0), 0x1d204), 0x80000003, buf, sizeof buf),
+    assert_string_equal(ts_reg_fields(&ts_npu1, 0x02232000, 3, buf, sizeof buf), " ENABLE=1 RESET=1");
+    assert_string_equal(ts_reg_fields(&ts_npu1, ts_addr(ts_tile_at(0, 0), 0x1d204), 0x80000003, buf, sizeof buf),
                         " START_BD_ID=3 ENABLE_TOKEN_ISSUE=1");
     for (size_t n = 1; n < 30; n++) { /* short buffers are cut, never overrun */
         memset(buf, 'x', sizeof buf);
-        ts_reg_name(0x02232000, buf, n);
+        ts_reg_name(&ts_npu1, 0x02232000, buf, n);
         assert_true(strlen(buf) < n);
-        ts_reg_fields(0x02232000, 3, buf, n);
+        ts_reg_fields(&ts_npu1, 0x02232000, 3, buf, n);
         assert_true(strlen(buf) < n);
         assert_int_equal(buf[n], 'x');
     }
@@ -152,11 +152,11 @@ static void test_full_map(void **state) {
         json_object_foreach(json_object_get(root, modules[m].module), name, reg) {
             uint32_t off = (uint32_t)strtoul(json_string_value(json_object_get(reg, "off")), NULL, 16), index;
             uint32_t addr = ts_addr(modules[m].tile, off);
-            const ts_reg *r = ts_reg_find(ts_tile_kind_of(modules[m].tile), off, &index);
+            const ts_reg *r = ts_reg_find(ts_tile_kind_of(&ts_npu1, modules[m].tile), off, &index);
             if (!r || !strncmp(r->name, "LOCKS_", 6)) continue;
             n_regs++;
             char text[1024], want[100];
-            ts_reg_fields(addr, 0xffffffff, text, sizeof text);
+            ts_reg_fields(&ts_npu1, addr, 0xffffffff, text, sizeof text);
             int fields = 0;
             for (const char *p = text; (p = strchr(p, '=')); p++) fields++;
             assert_int_equal(fields, (int)json_object_size(json_object_get(reg, "f")));
@@ -167,7 +167,7 @@ static void test_full_map(void **state) {
                 snprintf(want, sizeof want, " %s=%u", field, ones);
                 for (char *p = want; *p; p++)
                     if (*p >= 'a' && *p <= 'z') *p = (char)(*p - 32);
-                ts_reg_fields(addr, ones << lsb, text, sizeof text);
+                ts_reg_fields(&ts_npu1, addr, ones << lsb, text, sizeof text);
                 if (strcmp(text, want))
                     fail_msg("%s.%s: has \"%s\", the map says \"%s\"", modules[m].module, name, text, want);
                 n_fields++;

@@ -8,7 +8,7 @@ static const ts_port SOUTH0 = {TS_PORT_SOUTH, 0};
 
 static bool has_sink(const ts_sink *s, int n, ts_end e, bool header) {
     for (int i = 0; i < n; i++)
-        if (ts_tile_eq(s[i].tile, e.tile) && ts_port_eq(s[i].port, ts_end_master(e)) && s[i].header == header)
+        if (ts_tile_eq(s[i].tile, e.tile) && ts_port_eq(s[i].port, ts_end_master(&ts_npu1, e)) && s[i].header == header)
             return true;
     return false;
 }
@@ -17,7 +17,7 @@ static void assert_leads(const ts_fabric *f, ts_end src, int id, const ts_end *d
     ts_sink sinks[TS_SINKS_MAX];
     int n_sinks;
     ts_err err;
-    assert_ok(ts_route_trace(f, src.tile, ts_end_slave(src), id, sinks, &n_sinks, &err));
+    assert_ok(ts_route_trace(f, src.tile, ts_end_slave(&ts_npu1, src), id, sinks, &n_sinks, &err));
     assert_int_equal(n_sinks, n);
     for (int i = 0; i < n; i++) assert_true(has_sink(sinks, n_sinks, dst[i], header));
 }
@@ -26,14 +26,14 @@ static void test_circuit(void **state) {
     (void)state;
     ts_err err;
     ts_fabric f;
-    ts_fabric_init(&f, 4);
+    ts_fabric_init(&f, &ts_npu1, 4);
     ts_end src = ts_end_dma(ts_tile_at(1, 0), 0), dst = ts_end_dma(ts_tile_at(1, 5), 1);
     assert_ok(ts_route_circuit(&f, src, &dst, 1, &err));
     assert_leads(&f, src, -1, &dst, 1, false);
     assert_int_equal(f.sw[1][0].mux, 1u << 10);
     assert_int_equal(f.sw[1][0].demux, 0);
     /* straight up: one slave and one master in each of the six rows, the memtile keeps the index */
-    for (int r = 0; r < TS_ROWS; r++) {
+    for (int r = 0; r < ts_npu1.rows; r++) {
         int masters = 0;
         for (int m = 0; m < TS_MASTERS_MAX; m++) masters += f.sw[1][r].master[m].enable;
         assert_int_equal(masters, 1);
@@ -61,14 +61,14 @@ static void test_multicast(void **state) {
     (void)state;
     ts_err err;
     ts_fabric f;
-    ts_fabric_init(&f, 4);
+    ts_fabric_init(&f, &ts_npu1, 4);
     ts_end dst[16], src = ts_end_dma(ts_tile_at(0, 0), 0);
     for (int i = 0; i < 16; i++) dst[i] = ts_end_dma(ts_tile_at(i / 4, 2 + i % 4), 0);
     assert_ok(ts_route_circuit(&f, src, dst, 16, &err));
     assert_leads(&f, src, -1, dst, 16, false);
     int slaves = 0; /* one way into each tile: the tree shares what it can */
     for (int c = 0; c < 4; c++)
-        for (int r = 0; r < TS_ROWS; r++)
+        for (int r = 0; r < ts_npu1.rows; r++)
             for (int s = 0; s < TS_SLAVES_MAX; s++) slaves += f.sw[c][r].slave[s].enable;
     assert_int_equal(slaves, 1 + 1 + 16);
 }
@@ -78,7 +78,7 @@ static void test_capacity(void **state) {
     (void)state;
     ts_err err;
     ts_fabric f;
-    ts_fabric_init(&f, 1);
+    ts_fabric_init(&f, &ts_npu1, 1);
     int up = 0, down = 0;
     for (int ch = 0; ch < 6; ch++) { /* memtile to cores */
         ts_end dst = ts_end_dma(ts_tile_at(0, 2 + ch / 2), ch % 2);
@@ -99,7 +99,7 @@ static void test_packets(void **state) {
     (void)state;
     ts_err err;
     ts_fabric f;
-    ts_fabric_init(&f, 4);
+    ts_fabric_init(&f, &ts_npu1, 4);
     ts_end out = ts_end_dma(ts_tile_at(0, 0), 0), kept = ts_end_dma(ts_tile_at(1, 0), 0);
     for (int r = 0; r < 4; r++) /* four cores share the way down to one channel */
         assert_ok(ts_route_packet(&f, r, ts_end_dma(ts_tile_at(0, 2 + r), 0), &out, 1, false, &err));
@@ -118,9 +118,9 @@ static void test_packets(void **state) {
     assert_leads(&f, src, 22, both, 2, false);
     ts_sink sinks[TS_SINKS_MAX];
     int n;
-    assert_status(ts_route_trace(&f, src.tile, ts_end_slave(src), 23, sinks, &n, &err), TS_E_INVAL);
+    assert_status(ts_route_trace(&f, src.tile, ts_end_slave(&ts_npu1, src), 23, sinks, &n, &err), TS_E_INVAL);
     assert_string_equal(err.msg, "stream lost at shim(3,0) South3: no slot matches the packet header");
-    assert_status(ts_route_trace(&f, src.tile, ts_end_slave(src), -1, sinks, &n, &err), TS_E_INVAL);
+    assert_status(ts_route_trace(&f, src.tile, ts_end_slave(&ts_npu1, src), -1, sinks, &n, &err), TS_E_INVAL);
 
     ts_fabric before = f;
     assert_status(ts_route_packet(&f, 21, src, &a, 1, false, &err), TS_E_LIMIT); /* goes elsewhere already */
@@ -138,7 +138,7 @@ static void test_arbiters(void **state) {
     (void)state;
     ts_err err;
     ts_fabric f;
-    ts_fabric_init(&f, 4);
+    ts_fabric_init(&f, &ts_npu1, 4);
     /* sources around one core tile send to different sinks there: arbiters and selectors are shared sensibly, and
      * run out cleanly if at all */
     int ok = 0, id = 0;
@@ -162,7 +162,7 @@ static void test_token(void **state) {
     (void)state;
     ts_err err;
     ts_fabric f;
-    ts_fabric_init(&f, 1);
+    ts_fabric_init(&f, &ts_npu1, 1);
     ts_tile shim = ts_tile_at(0, 0);
     ts_end to = ts_end_port(shim, TS_PORT_SOUTH, 0);
     assert_ok(ts_route_packet(&f, 15, ts_end_port(shim, TS_PORT_CTRL, 0), &to, 1, true, &err));
@@ -179,7 +179,7 @@ static void test_lost(void **state) {
     ts_err err;
     ts_sink sinks[TS_SINKS_MAX];
     int n;
-    ts_fabric_init(&good, 2);
+    ts_fabric_init(&good, &ts_npu1, 2);
     ts_end src = ts_end_dma(ts_tile_at(0, 2), 0), dst = ts_end_dma(ts_tile_at(1, 2), 0);
     assert_ok(ts_route_circuit(&good, src, &dst, 1, &err));
     int east = -1, west;
@@ -217,7 +217,7 @@ static void test_lost(void **state) {
             want = "leaves the partition";
             break;
         }
-        ts_status s = ts_route_trace(&f, src.tile, ts_end_slave(src), -1, sinks, &n, &err);
+        ts_status s = ts_route_trace(&f, src.tile, ts_end_slave(&ts_npu1, src), -1, sinks, &n, &err);
         if (s != TS_E_INVAL || !strstr(err.msg, want))
             fail_msg("case %d: \"%s\", wanted \"%s\"", i, err.msg, want);
     }
@@ -233,16 +233,16 @@ static void test_random(void **state) {
         int n_cols = 1 + (int)ts_rng_below(&rng, 4), n = 0;
         ts_end src[24], dst[24][3];
         int n_dst[24], id[24];
-        ts_fabric_init(&f, n_cols);
+        ts_fabric_init(&f, &ts_npu1, n_cols);
         for (int i = 0; i < 24; i++) {
             bool packet = ts_rng_below(&rng, 2);
             ts_end s, d[3];
             ts_tile t = ts_tile_at((int)ts_rng_below(&rng, (uint64_t)n_cols), (int)ts_rng_below(&rng, 6));
-            s = ts_end_dma(t, (int)ts_rng_below(&rng, ts_tile_info_of(t)->n_channels));
+            s = ts_end_dma(t, (int)ts_rng_below(&rng, ts_tile_info_of(&ts_npu1, t)->n_channels));
             int k = 1 + (int)ts_rng_below(&rng, 3);
             for (int j = 0; j < k; j++) {
                 t = ts_tile_at((int)ts_rng_below(&rng, (uint64_t)n_cols), (int)ts_rng_below(&rng, 6));
-                d[j] = ts_end_dma(t, (int)ts_rng_below(&rng, ts_tile_info_of(t)->n_channels));
+                d[j] = ts_end_dma(t, (int)ts_rng_below(&rng, ts_tile_info_of(&ts_npu1, t)->n_channels));
             }
             ts_status st =
                 packet ? ts_route_packet(&f, i, s, d, k, false, &err) : ts_route_circuit(&f, s, d, k, &err);
@@ -259,11 +259,11 @@ static void test_random(void **state) {
         ts_fabric_emit(&f, &cdo);
         assert_ok(ts_cdo_finish(&cdo, &list, &err));
         assert_ok(ts_cdo_open(&r, list.data, list.len, &err));
-        ts_fabric_init(&g, n_cols);
+        ts_fabric_init(&g, &ts_npu1, n_cols);
         for (;;) {
             assert_ok(ts_cdo_next(&r, &op, &more, &err));
             if (!more) break;
-            ts_fabric_apply(&g, ts_locate(op.addr), op.value);
+            ts_fabric_apply(&g, ts_locate(&ts_npu1, op.addr), op.value);
         }
         assert_memory_equal(&f, &g, sizeof f);
         ts_cdo_free(&cdo);

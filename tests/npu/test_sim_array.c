@@ -69,7 +69,7 @@ static void doubler(void **state) {
 static ts_design *crowd_design(int n_cols, uint32_t words) {
     ts_design *d;
     ts_err err;
-    assert_ok(ts_design_new(&d, n_cols, &err));
+    assert_ok(ts_design_new(&d, &ts_npu1, n_cols, &err));
     for (int col = 0; col < n_cols; col++) {
         ts_tile shim = ts_tile_at(col, 0), mem = ts_tile_at(col, 1);
         ts_end back = ts_end_dma(shim, 1);
@@ -93,7 +93,7 @@ static ts_design *crowd_design(int n_cols, uint32_t words) {
 enum { CROWD_WORDS = 48, CROWD_ROUNDS = 20, CROWD_BLOCKS = 4 * CROWD_ROUNDS };
 
 static void crowd_dispatch(ts_dispatch *p, int n_cols) {
-    ts_dispatch_init(p, n_cols);
+    ts_dispatch_init(p, &ts_npu1, n_cols);
     uint32_t in = CROWD_BLOCKS * CROWD_WORDS, out = CROWD_BLOCKS * (CROWD_WORDS + 1);
     for (int col = 0; col < n_cols; col++)
         ts_dispatch_task(p, &(ts_shim_task){.col = col, .channel = 1, .dir = TS_S2MM, .arg = 1,
@@ -176,7 +176,7 @@ static void load_again(void **state) {
     fill_words(h.data, WORDS, 5);
     ts_array *a = array_of(loopback_design(1, 1, 64), &(ts_array_options){.n_cols = 1});
     /* half of what would be needed: the command hangs, words are left everywhere */
-    ts_dispatch_init(&p, 1);
+    ts_dispatch_init(&p, &ts_npu1, 1);
     ts_dispatch_task(&p, &(ts_shim_task){.dir = TS_S2MM, .arg = 1, .words = WORDS, .token = true});
     ts_dispatch_task(&p, &(ts_shim_task){.dir = TS_MM2S, .arg = 0, .words = WORDS / 2 + 5});
     ts_dispatch_wait(&p, 0, TS_S2MM, 0);

@@ -62,11 +62,11 @@ static ts_bd random_bd(ts_rng *r, ts_tile_kind k, uint32_t words, uint64_t base,
 static void addresses(void **state) {
     (void)state;
     enum { SPAN = 24 * 1024, HOST = 64 * 1024 };
-    static const ts_tile tiles[] = {{0, TS_ROW_SHIM}, {0, TS_ROW_MEM}, {0, TS_ROW_CORE}};
+    const ts_tile tiles[] = {{0, TS_ROW_SHIM}, {0, TS_ROW_MEM}, {0, ts_npu1.core_row}};
     ts_rng r = ts_rng_seed(1);
     for (int round = 0; round < 150; round++) {
         ts_tile t = tiles[round % 3];
-        ts_tile_kind k = ts_tile_kind_of(t);
+        ts_tile_kind k = ts_tile_kind_of(&ts_npu1, t);
         ts_array *a = one_column((uint64_t)round);
         host_block h;
         host_block_init(&h, HOST);
@@ -76,7 +76,7 @@ static void addresses(void **state) {
         uint8_t *want = malloc(HOST);
         assert_non_null(want);
         memcpy(want, mem, HOST);
-        int ch = (int)ts_rng_below(&r, ts_tile_infos[k].n_channels);
+        int ch = (int)ts_rng_below(&r, ts_npu1.tile[k].n_channels);
         uint32_t words = 1 + (uint32_t)ts_rng_below(&r, 300), runs = 1 + (uint32_t)ts_rng_below(&r, 5);
         uint32_t out_bd = k == TS_TILE_MEM && ch % 2 ? 25 : 1, in_bd = out_bd + 1;
         ts_bd from = random_bd(&r, k, words, origin, SPAN, k == TS_TILE_MEM);
@@ -99,7 +99,7 @@ static void addresses(void **state) {
         assert_int_equal(ts_get(status(a, t, TS_S2MM, ch), TS_SHIM_DMA_S2MM_STATUS_CHANNEL_RUNNING), 0);
         if (memcmp(want, mem, HOST)) {
             char x[160], y[160];
-            fail_msg("round %d, %s: %s -> %s, %u runs", round, ts_tile_infos[k].name,
+            fail_msg("round %d, %s: %s -> %s, %u runs", round, ts_tile_maps[k].name,
                      ts_bd_print(k, &from, x, sizeof x), ts_bd_print(k, &to, y, sizeof y), runs);
         }
         free(want);

@@ -18,7 +18,7 @@ static ts_status run(ts_array *a, ts_txn *t, const uint64_t *args, int n_args, c
                      ts_err *why) {
     ts_buf b = {0};
     ts_err err;
-    assert_ok(ts_txn_finish(t, 1, &b, &err));
+    assert_ok(ts_txn_finish(t, &ts_npu1, 1, &b, &err));
     ts_status s = ts_array_run(a, b.data, b.len, args, n_args, h ? &h->host : NULL, o, why);
     ts_buf_free(&b);
     ts_txn_free(t);
@@ -43,7 +43,7 @@ static ts_status token_run(ts_array *a, int missing, ts_array_outcome *o, ts_err
     host_block_init(&h, 1024);
     fill_words(h.data, 64, 2);
     loop(a, shim, 0);
-    ts_fabric_init(&f, 1);
+    ts_fabric_init(&f, &ts_npu1, 1);
     ts_end south = ts_end_port(shim, TS_PORT_SOUTH, 0), ctrl = ts_end_port(shim, TS_PORT_CTRL, 0);
     if (missing & CIRCUIT) connect(a, shim, ctrl.port, south.port);
     else if (!(missing & NO_ROUTE)) {
@@ -130,7 +130,7 @@ static void token_of_a_core(void **state) {
     ts_tile t = {0, 2};
     ts_txn x = {0};
     ts_end south = ts_end_port(ts_tile_at(0, 0), TS_PORT_SOUTH, 0);
-    ts_fabric_init(&f, 1);
+    ts_fabric_init(&f, &ts_npu1, 1);
     assert_ok(ts_route_packet(&f, 27, ts_end_port(t, TS_PORT_CTRL, 0), &south, 1, true, &err));
     put_fabric(a, &f);
     loop(a, t, 1);
@@ -214,7 +214,7 @@ static void refused_operations(void **state) {
     assert_status(ts_array_run(a, "abc", 3, NULL, 0, NULL, NULL, &err), TS_E_FORMAT);
     ts_txn t = {0};
     ts_buf b = {0};
-    assert_ok(ts_txn_finish(&t, 2, &b, &err));
+    assert_ok(ts_txn_finish(&t, &ts_npu1, 2, &b, &err));
     assert_status(ts_array_run(a, b.data, b.len, NULL, 0, NULL, NULL, &err), TS_E_INVAL);
     assert_says(err.msg, "it is for 2 columns, the partition has 1");
     ts_buf_free(&b);
@@ -282,7 +282,7 @@ static void taken_away(void **state) {
     const ts_array_host host = {.ud = &asked, .stop = third_time};
     put_program(a, ts_tile_at(0, 2), "top:    j #top\n        .rept 5\n        nop\n        .endr\n");
     ts_txn_wait(&t, ts_tile_at(0, 0), TS_S2MM, 0);
-    assert_ok(ts_txn_finish(&t, 1, &b, &err));
+    assert_ok(ts_txn_finish(&t, &ts_npu1, 1, &b, &err));
     assert_status(ts_array_run(a, b.data, b.len, NULL, 0, &host, &o, &err), TS_E_DEVICE);
     assert_int_equal(o, TS_ARRAY_HANG);
     assert_int_equal(asked, 3);
@@ -443,7 +443,7 @@ static void read_bandwidth(void **state) {
         ts_design *d;
         ts_err err;
         ts_dispatch p;
-        assert_ok(ts_design_new(&d, 4, &err));
+        assert_ok(ts_design_new(&d, &ts_npu1, 4, &err));
         for (int k = 0; k < counts[i]; k++) { /* into a memtile buffer, over and over */
             ts_tile mem = ts_tile_at(k / 2, 1);
             ts_tile_buf b = ts_design_buffer(d, mem, "sink", 4000, TS_ANY_BANK);
@@ -451,7 +451,7 @@ static void read_bandwidth(void **state) {
             ts_design_flow(d, ts_end_dma(ts_tile_at(k / 2, 0), k % 2), (ts_end[]){ts_end_dma(mem, k % 2)}, 1);
         }
         ts_array *a = array_of(d, &(ts_array_options){.n_cols = 4});
-        ts_dispatch_init(&p, 4);
+        ts_dispatch_init(&p, &ts_npu1, 4);
         for (int k = 0; k < counts[i]; k++)
             ts_dispatch_task(&p, &(ts_shim_task){.col = k / 2, .channel = k % 2, .dir = TS_MM2S, .arg = 0,
                                                  .words = WORDS, .token = true});

@@ -28,7 +28,7 @@ static void word_a_cycle(void **state) {
         ts_fabric f;
         ts_err err;
         ts_end from = ts_end_dma(ts_tile_at(0, 3), 0), to = ts_end_dma(ts_tile_at(1, 3), 1);
-        ts_fabric_init(&f, 2);
+        ts_fabric_init(&f, &ts_npu1, 2);
         assert_ok(ts_route_circuit(&f, from, &to, 1, &err)); /* east: two switches */
         put_fabric(a, &f);
         put_bd(a, from.tile, 0, &(ts_bd){.words = n, .valid = 1});
@@ -86,7 +86,7 @@ static void slowest_sink(void **state) {
     ts_fabric f;
     ts_err err;
     ts_end from = ts_end_dma(ts_tile_at(0, 1), 2), to[4];
-    ts_fabric_init(&f, 2);
+    ts_fabric_init(&f, &ts_npu1, 2);
     for (int i = 0; i < 4; i++) to[i] = ts_end_dma(ts_tile_at(i % 2, 2 + i), i % 2);
     assert_ok(ts_route_circuit(&f, from, to, 4, &err));
     put_fabric(a, &f);
@@ -122,7 +122,7 @@ static void packets_merge(void **state) {
         ts_array *a = array_new(1, seed, 0);
         ts_fabric f;
         ts_err err;
-        ts_fabric_init(&f, 1);
+        ts_fabric_init(&f, &ts_npu1, 1);
         ts_end to[2] = {ts_end_dma(ts_tile_at(0, 1), 0), ts_end_dma(ts_tile_at(0, 1), 3)};
         uint32_t n[2] = {0, 0};
         for (int s = 0; s < 3; s++) {
@@ -177,7 +177,7 @@ static void packet_lost(void **state) {
     ts_err err;
     ts_tile t = {0, 2};
     ts_end to = ts_end_dma(ts_tile_at(0, 1), 0);
-    ts_fabric_init(&f, 1);
+    ts_fabric_init(&f, &ts_npu1, 1);
     assert_ok(ts_route_packet(&f, 3, ts_end_dma(t, 0), &to, 1, true, &err));
     put_fabric(a, &f);
     put_bd(a, t, 0, &(ts_bd){.words = 8, .valid = 1, .packet = 1, .packet_id = 4});
@@ -186,7 +186,7 @@ static void packet_lost(void **state) {
     ts_buf b = {0};
     ts_array_outcome o;
     ts_txn_wait(&txn, ts_tile_at(0, 0), TS_S2MM, 0);
-    assert_ok(ts_txn_finish(&txn, 1, &b, &err));
+    assert_ok(ts_txn_finish(&txn, &ts_npu1, 1, &b, &err));
     assert_status(ts_array_run(a, b.data, b.len, NULL, 0, NULL, &o, &err), TS_E_DEVICE);
     assert_int_equal(o, TS_ARRAY_HANG);
     if (!strstr(ts_array_report(a), "core(0,2) DMA0 (packets from core(0,2) DMA0): no slot matches packet id 4"))
@@ -224,7 +224,7 @@ static void broken_routes(void **state) {
         ts_buf b = {0};
         ts_err err;
         ts_txn_wait(&txn, ts_tile_at(0, 0), TS_S2MM, 0);
-        assert_ok(ts_txn_finish(&txn, 1, &b, &err));
+        assert_ok(ts_txn_finish(&txn, &ts_npu1, 1, &b, &err));
         assert_status(ts_array_run(a, b.data, b.len, NULL, 0, NULL, NULL, &err), TS_E_DEVICE);
         if (!strstr(ts_array_report(a), cases[i].says)) fail_msg("%s\nhas not: %s", ts_array_report(a), cases[i].says);
         ts_txn_free(&txn);

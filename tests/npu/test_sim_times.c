@@ -31,7 +31,7 @@ static uint64_t read_cycles(int n, uint32_t words, uint32_t object, uint64_t *la
     host_block h;
     ts_array_stats s;
     host_block_init(&h, 4 * (size_t)words);
-    assert_ok(ts_design_new(&d, TS_COLS, &err));
+    assert_ok(ts_design_new(&d, &ts_npu1, ts_npu1.cols, &err));
     for (int k = 0; k < n; k++) { /* objects into two buffers in turn, again and again */
         ts_tile mem = ts_tile_at(k % 4, 1);
         ts_tile_buf b = ts_design_buffer(d, mem, "sink", 8 * object, TS_ANY_BANK);
@@ -41,8 +41,8 @@ static uint64_t read_cycles(int n, uint32_t words, uint32_t object, uint64_t *la
                       2);
         ts_design_flow(d, ts_end_dma(ts_tile_at(k % 4, 0), k / 4), (ts_end[]){ts_end_dma(mem, k / 4)}, 1);
     }
-    ts_array *a = array_of(d, &(ts_array_options){.n_cols = TS_COLS});
-    ts_dispatch_init(&p, TS_COLS);
+    ts_array *a = array_of(d, &(ts_array_options){.n_cols = ts_npu1.cols});
+    ts_dispatch_init(&p, &ts_npu1, ts_npu1.cols);
     for (int k = 0; k < n; k++)
         ts_dispatch_task(
             &p,
@@ -90,7 +90,7 @@ static uint64_t loop_cycles(int n_in, int n_out, uint32_t words, ts_array_stats 
     host_block h;
     host_block_init(&h, 8 * (size_t)words);
     ts_array *a = array_of(loopback_design(1, 1, 1024), &(ts_array_options){.n_cols = 1});
-    ts_dispatch_init(&p, 1);
+    ts_dispatch_init(&p, &ts_npu1, 1);
     for (int i = 0; i < n_out; i++)
         ts_dispatch_task(&p, &(ts_shim_task){.dir = TS_S2MM, .arg = 1,
                                              .offset = 4 * (uint64_t)words / (unsigned)n_out * (unsigned)i,
@@ -135,7 +135,7 @@ static double ops_busy(int n, int words, ts_array_stats *s) {
     for (int i = 0; i < n; i++)
         if (words) ts_txn_block(&t, ts_addr(ts_tile_at(0, 0), ts_bd_off(TS_TILE_SHIM, 8)), bd, (size_t)words);
         else ts_txn_nop(&t);
-    assert_ok(ts_txn_finish(&t, 1, &out, &err));
+    assert_ok(ts_txn_finish(&t, &ts_npu1, 1, &out, &err));
     if (ts_array_run(a, out.data, out.len, NULL, 0, &(ts_array_host){0}, NULL, &err) != TS_OK) fail_msg("%s", err.msg);
     ts_array_get_stats(a, s);
     ts_buf_free(&out);
@@ -172,7 +172,7 @@ static uint64_t stages_cycles(int stages) {
     host_block h;
     enum { WORDS = 256 };
     host_block_init(&h, (size_t)(stages + 1) * 8 * 4 * WORDS);
-    assert_ok(ts_design_new(&d, TS_COLS, &err));
+    assert_ok(ts_design_new(&d, &ts_npu1, ts_npu1.cols, &err));
     for (int k = 0; k < 8; k++) {
         ts_tile mem = ts_tile_at(k % 4, 1), shim = ts_tile_at(k % 4, 0);
         ts_tile_buf b = ts_design_buffer(d, mem, "stage", 4 * WORDS, TS_ANY_BANK);
@@ -182,8 +182,8 @@ static uint64_t stages_cycles(int stages) {
         ts_design_flow(d, ts_end_dma(shim, k / 4), (ts_end[]){ts_end_dma(mem, k / 4)}, 1);
         ts_design_flow(d, ts_end_dma(mem, k / 4), (ts_end[]){ts_end_dma(shim, k / 4)}, 1);
     }
-    ts_array *a = array_of(d, &(ts_array_options){.n_cols = TS_COLS});
-    ts_dispatch_init(&p, TS_COLS);
+    ts_array *a = array_of(d, &(ts_array_options){.n_cols = ts_npu1.cols});
+    ts_dispatch_init(&p, &ts_npu1, ts_npu1.cols);
     for (int s = 0; s < stages; s++) {
         uint64_t from = (uint64_t)s * 8 * 4 * WORDS;
         for (int k = 0; k < 8; k++)

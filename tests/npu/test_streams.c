@@ -9,7 +9,7 @@
 #include <ctype.h>
 
 static void nothing(ts_dispatch *p) {
-    ts_dispatch_init(p, 1);
+    ts_dispatch_init(p, &ts_npu1, 1);
     ts_txn_nop(&p->txn);
 }
 
@@ -19,7 +19,7 @@ static void loop_back(ts_dispatch *p) {
 
 /* Two transfers with headers on one channel, one of them in rows, and what comes back. */
 static void packets(ts_dispatch *p) {
-    ts_dispatch_init(p, 4);
+    ts_dispatch_init(p, &ts_npu1, 4);
     ts_dispatch_task(p, &(ts_shim_task){.dir = TS_S2MM, .arg = 2, .words = 192, .token = true});
     ts_dispatch_task(p, &(ts_shim_task){.dir = TS_MM2S, .arg = 1, .words = 1104, .repeat = 2, .iter_step = 1104,
                                         .iter_wrap = 2, .packet = true, .packet_id = 1});
@@ -77,7 +77,7 @@ static void test_streams(void **state) {
             for (size_t k = 0; k < out.len / 4; k++)
                 assert_true(ts_buf_printf(&text, "%08x%s", ts_word((ts_span){(const uint8_t *)out.data, out.len}, k),
                                           k % 4 == 3 ? "\n" : " "));
-            assert_ok(ts_txn_print(out.data, out.len, &text, &err));
+            assert_ok(ts_txn_print(&ts_npu1, out.data, out.len, &text, &err));
             printf("%s\n", text.data);
             fail_msg("%s: %d words in the page, not those above", streams[i].name, n);
         }

@@ -37,7 +37,7 @@ static void test_golden(void **state) {
     ts_txn t = {0};
     ts_buf out = {0};
     write_transfer(&t);
-    assert_ok(ts_txn_finish(&t, 4, &out, &err));
+    assert_ok(ts_txn_finish(&t, &ts_npu1, 4, &out, &err));
     assert_int_equal(out.len, sizeof transfer_words);
     for (size_t i = 0; i < sizeof transfer_words / 4; i++) {
         uint32_t w;
@@ -52,7 +52,7 @@ static void test_listing(void **state) {
     (void)state;
     ts_err err;
     ts_buf text = {0};
-    assert_ok(ts_txn_print(transfer_words, sizeof transfer_words, &text, &err));
+    assert_ok(ts_txn_print(&ts_npu1, transfer_words, sizeof transfer_words, &text, &err));
     assert_string_equal(
         text.data,
         "    16  mask   shim(1,0) DMA_S2MM_CTRL[0]   0x00000f00 of 0x0000ff00 CONTROLLER_ID=15\n"
@@ -74,11 +74,11 @@ static void test_read_back(void **state) {
     ts_txn_block(&t, 0x2000, NULL, 0);
     ts_txn_patch(&t, 0x1d004, 4, UINT64_C(0x123456789a));
     ts_txn_wait(&t, ts_tile_at(3, 1), TS_MM2S, 5);
-    assert_ok(ts_txn_finish(&t, 1, &out, &err));
+    assert_ok(ts_txn_finish(&t, &ts_npu1, 1, &out, &err));
     ts_txn_reader r;
     ts_txn_op op;
     bool more;
-    assert_ok(ts_txn_open(&r, out.data, out.len, &err));
+    assert_ok(ts_txn_open(&r, &ts_npu1, out.data, out.len, &err));
     assert_int_equal(r.n_cols, 1);
     assert_ok(ts_txn_next(&r, &op, &more, &err));
     assert_int_equal(op.kind, TS_TXN_NOP);
@@ -102,7 +102,7 @@ static ts_status read_all(const void *data, size_t len, ts_err *err) {
     ts_txn_reader r;
     ts_txn_op op;
     bool more = true;
-    TS_TRY(ts_txn_open(&r, data, len, err));
+    TS_TRY(ts_txn_open(&r, &ts_npu1, data, len, err));
     while (more) TS_TRY(ts_txn_next(&r, &op, &more, err));
     return TS_OK;
 }
@@ -162,8 +162,8 @@ static bool build(void *ud) {
     ts_txn t = {0};
     ts_buf out = {0}, text = {0};
     for (int i = 0; i < 20; i++) ts_txn_write(&t, 0x100, 1);
-    bool ok =
-        ts_txn_finish(&t, 4, &out, NULL) == TS_OK && ts_txn_print(out.data, out.len, &text, NULL) == TS_OK;
+    bool ok = ts_txn_finish(&t, &ts_npu1, 4, &out, NULL) == TS_OK &&
+              ts_txn_print(&ts_npu1, out.data, out.len, &text, NULL) == TS_OK;
     ts_txn_free(&t);
     ts_buf_free(&out);
     ts_buf_free(&text);

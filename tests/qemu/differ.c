@@ -322,7 +322,8 @@ int main(int argc, char **argv) {
         return usage();
     }
     ts_txn_nop(&one);
-    if (ts_pdi_write(&nothing, &good_pdi, &err) != TS_OK || ts_txn_finish(&one, 1, &good_stream, &err) != TS_OK)
+    if (ts_pdi_write(&nothing, &good_pdi, &err) != TS_OK ||
+        ts_txn_finish(&one, &ts_npu1, 1, &good_stream, &err) != TS_OK)
         return fprintf(stderr, "differ: %s\n", err.msg), 1;
     setvbuf(stdout, NULL, _IOLBF, 0); /* what was answered before a crash is seen */
     int missing = 0;

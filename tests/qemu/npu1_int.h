@@ -113,7 +113,7 @@ typedef struct npu1_context {
     bool configured;  /* the array holds its state */
     bool lost;        /* it had been configured before; the device's thread's alone */
     bool recorded;    /* there is a record of its columns */
-    uint8_t record[TS_COLS][COLUMN_BYTES];
+    uint8_t record[TS_COLS_MAX][COLUMN_BYTES];
     ts_array *array;  /* the device's thread's alone, until the context is freed */
     atomic_bool gone; /* destroyed while a command runs: no access to memory any more, no answer */
 } npu1_context;

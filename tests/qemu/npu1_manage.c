@@ -105,9 +105,9 @@ static uint32_t add_piece(npu1 *n, const npu1_message *m) {
 static void tile_info(uint32_t *r) {
     const uint16_t w[20] = {
         1, 1,                     /* version of the status record: the one that XRT knows */
-        NPU1_COLUMNS, TS_ROWS,    /* the array */
+        NPU1_COLUMNS, ts_npu1.rows,    /* the array */
         4, 1, 1,                  /* rows of cores, of memtiles, of shims */
-        TS_ROW_CORE, TS_ROW_MEM, TS_ROW_SHIM,
+        ts_npu1.core_row, TS_ROW_MEM, TS_ROW_SHIM,
         2, 6, 2,                  /* DMA channels a tile, in each direction */
         16, 64, 16,               /* locks */
         CORE_EVENT_WORDS, MEM_EVENT_WORDS, SHIM_EVENT_WORDS,

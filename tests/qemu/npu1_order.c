@@ -64,7 +64,7 @@ static int refuse(npu1 *n, const words *w, char *reply, size_t bytes) {
 }
 
 static int async(npu1 *n, const words *w, char *reply, size_t bytes) {
-    if (w->value[0] >= NPU1_COLUMNS || w->value[1] >= TS_ROWS) return error(reply, bytes, "there is no such tile");
+    if (w->value[0] >= NPU1_COLUMNS || w->value[1] >= ts_npu1.rows) return error(reply, bytes, "there is no such tile");
     switch (npu1_tell_error(n, w->name, (int)w->value[0], (int)w->value[1])) {
     case NPU1_TOLD: return 0;
     case NPU1_NO_BUFFER: return error(reply, bytes, "the driver has left no buffer for it");

@@ -190,7 +190,7 @@ static void wait_ms(npu1 *n, const npu1_context *x, uint32_t ms) {
 
 /* Keep what the columns look like now, and tell the driver of a bus error, once: told says that it knows. */
 static void after_run(npu1 *n, npu1_context *x, uint64_t ns, bool told) {
-    uint8_t record[TS_COLS][COLUMN_BYTES];
+    uint8_t record[TS_COLS_MAX][COLUMN_BYTES];
     ts_tile tile;
     ts_dma_dir dir;
     bool bus = ts_array_bus_error(x->array, &tile, &dir) && !told;

@@ -29,23 +29,25 @@ static void put_word(writer *w, uint32_t value) {
 }
 
 static void put_tile(writer *w, ts_tile t, int event_words) {
-    const ts_tile_info *info = ts_tile_info_of(t);
+    const ts_tile_info *info = ts_tile_info_of(&ts_npu1, t);
+    const ts_tile_map *map = &ts_tile_maps[ts_tile_kind_of(&ts_npu1, t)];
     for (int c = 0; c < info->n_channels; c++)
-        for (int d = 0; d < 2; d++) put_word(w, read_reg(w, t, info->status[d] + 4 * (uint32_t)c));
+        for (int d = 0; d < 2; d++) put_word(w, read_reg(w, t, map->status[d] + 4 * (uint32_t)c));
     for (int i = 0; i < event_words; i++) put_word(w, i % 4 ? 0 : 2); /* event 1 is always true; no other is modelled */
-    if (t.row >= TS_ROW_CORE) {
+    if (t.row >= ts_npu1.core_row) {
         put_word(w, read_reg(w, t, TS_CORE_CORE_STATUS));
         put_word(w, read_reg(w, t, TS_CORE_CORE_PC));
         put_word(w, read_reg(w, t, TS_CORE_CORE_SP));
         put_word(w, read_reg(w, t, TS_CORE_CORE_LR));
     }
     for (uint32_t i = 0; i < info->n_locks; i++)
-        *w->at++ = (uint8_t)read_reg(w, t, info->lock_base + TS_LOCK_STRIDE * i);
+        *w->at++ = (uint8_t)read_reg(w, t, map->lock_base + TS_LOCK_STRIDE * i);
 }
 
 void npu1_record_column(const ts_array *a, int col, uint8_t out[COLUMN_BYTES]) {
     writer w = {a, out};
-    for (int row = TS_ROW_CORE; row < TS_ROWS; row++) put_tile(&w, ts_tile_at(col, row), 2 * CORE_EVENT_WORDS);
+    for (int row = ts_npu1.core_row; row < ts_npu1.rows; row++)
+        put_tile(&w, ts_tile_at(col, row), 2 * CORE_EVENT_WORDS);
     put_tile(&w, ts_tile_at(col, TS_ROW_MEM), MEM_EVENT_WORDS);
     put_tile(&w, ts_tile_at(col, TS_ROW_SHIM), SHIM_EVENT_WORDS);
 }
@@ -98,8 +100,9 @@ npu1_told npu1_tell_error(npu1 *n, const char *type, int col, int row) {
         if (strcmp(events[i].name, type)) continue;
         if (row == TS_ROW_SHIM && events[i].shim) return tell(n, col, row, MODULE_PL, events[i].shim);
         if (row == TS_ROW_MEM && events[i].memtile) return tell(n, col, row, MODULE_MEMORY, events[i].memtile);
-        if (row >= TS_ROW_CORE && events[i].core) return tell(n, col, row, MODULE_CORE, events[i].core);
-        if (row >= TS_ROW_CORE && events[i].core_memory) return tell(n, col, row, MODULE_MEMORY, events[i].core_memory);
+        if (row >= ts_npu1.core_row && events[i].core) return tell(n, col, row, MODULE_CORE, events[i].core);
+        if (row >= ts_npu1.core_row && events[i].core_memory)
+            return tell(n, col, row, MODULE_MEMORY, events[i].core_memory);
         return NPU1_NO_SUCH_ERROR;
     }
     return NPU1_NO_SUCH_ERROR;

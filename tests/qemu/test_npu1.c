@@ -142,7 +142,7 @@ static uint32_t put_nop(env *e, uint32_t off, int cols) {
     ts_buf b = {0};
     ts_err err;
     ts_txn_nop(&t);
-    assert_ok(ts_txn_finish(&t, cols, &b, &err));
+    assert_ok(ts_txn_finish(&t, &ts_npu1, cols, &b, &err));
     uint32_t words = put_stream(e, off, &b);
     ts_txn_free(&t);
     ts_buf_free(&b);
@@ -463,7 +463,7 @@ static start_cu lock_start(env *e, uint32_t off, uint32_t value) {
     ts_buf b = {0};
     ts_err err;
     ts_txn_write(&t, ts_addr(ts_tile_at(0, TS_ROW_MEM), ts_lock_off(TS_TILE_MEM, LOCK)), value);
-    assert_ok(ts_txn_finish(&t, 1, &b, &err));
+    assert_ok(ts_txn_finish(&t, &ts_npu1, 1, &b, &err));
     uint32_t words = put_stream(e, off, &b);
     ts_txn_free(&t);
     ts_buf_free(&b);
@@ -721,7 +721,7 @@ static void deadlock(void **state) {
     ts_err err;
     ring ch = context(&e, 1, 1, &pdi, &id);
     ts_txn_wait(&t, ts_tile_at(0, 0), TS_S2MM, 0);
-    assert_ok(ts_txn_finish(&t, 1, &b, &err));
+    assert_ok(ts_txn_finish(&t, &ts_npu1, 1, &b, &err));
     start_cu s = start_of(0, put_stream(&e, 0, &b), 0, 0);
     give(&e, &ch, 0, &s);
     for (int i = 0; i < 2000 && !count(&e, "hung"); i++) usleep(1000);
@@ -749,13 +749,13 @@ static void put_endless(env *e, ts_buf *pdi) {
     ts_err err;
     ts_buf code = assemble("top:    j #top\n        .rept 5\n        nop\n        .endr\n"), b = {0};
     ts_txn t = {0};
-    assert_ok(ts_design_new(&d, 1, &err));
+    assert_ok(ts_design_new(&d, &ts_npu1, 1, &err));
     ts_design_program(d, ts_tile_at(0, 2), code.data, code.len);
     assert_ok(ts_design_finish(d, pdi, NULL, &err));
     ts_design_free(d);
     ts_buf_free(&code);
     ts_txn_wait(&t, ts_tile_at(0, 0), TS_S2MM, 0);
-    assert_ok(ts_txn_finish(&t, 1, &b, &err));
+    assert_ok(ts_txn_finish(&t, &ts_npu1, 1, &b, &err));
     put_stream(e, 0x4000, &b);
     ts_txn_free(&t);
     ts_buf_free(&b);
