@@ -29,7 +29,7 @@ ts_status ts_linear_init(ts_linear *l, const ts_gguf *file, const ts_tensor *t, 
 }
 
 void ts_linear_keep(ts_linear *l, uint32_t row0, uint32_t n_rows) {
-    assert(row0 % TS_GROUP_ROWS == 0 && row0 <= l->n_out && n_rows <= l->n_out - row0 && !l->q.data);
+    assert((row0 % TS_GROUP_ROWS == 0 || !n_rows) && row0 <= l->n_out && n_rows <= l->n_out - row0 && !l->q.data);
     l->cpu_row0 = row0, l->cpu_rows = n_rows;
     if (l->q.n_cols && !ts_qmat_init(&l->q, l->type, n_rows, l->n_in)) l->q = (ts_qmat){0}; /* no rows */
 }
