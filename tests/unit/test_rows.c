@@ -162,6 +162,11 @@ static void test_failures(void **state) {
     uint64_t differ = 0;
     for (size_t i = 0, n = ts_engine_ledger(e, row, 64); i < n; i++) differ += row[i].differ;
     assert_int_equal(differ, 1);
+    ts_engine_ledger_reset(e);
+    assert_int_equal(ts_engine_ledger(e, row, 64), 0);
+    assert_ok(run(e, 1, got, &err));
+    assert_memory_equal(want, got, sizeof want);
+    for (size_t i = 0, n = ts_engine_ledger(e, row, 64); i < n; i++) assert_int_equal(row[i].differ, 0);
     ts_engine_close(e);
     assert_status(open_on(&e, 1, (ts_engine_opts){.device = "toy:no-q4_0"}, &err), TS_E_UNSUPP);
     assert_non_null(strstr(err.msg, " cannot run on toy: it was told not to take q4_0; --allow-cpu-ops"));
