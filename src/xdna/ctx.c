@@ -61,8 +61,9 @@ static ts_status refused(int result, const holders *h, ts_err *err) {
                  "(dmesg | grep amdxdna), or reboot";
     ts_status s =
         ts_fail(err, result == -ENOMEM ? TS_E_NOMEM : TS_E_DEVICE, "NPU: %s (%s): %s%s%s%s",
-                ts_npu_step_text(TS_NPU_CONTEXT), ts_os_error(-result).text, advice, is_taken(result, h) && h->n ? " (" : "",
-                is_taken(result, h) ? h->text : "", is_taken(result, h) && h->n ? ")" : "");
+                ts_npu_step_text(TS_NPU_CONTEXT), ts_os_error(-result).text, advice,
+                is_taken(result, h) && h->n ? " (" : "", is_taken(result, h) ? h->text : "",
+                is_taken(result, h) && h->n ? ")" : "");
     if (err) err->os_errno = -result;
     return s;
 }
