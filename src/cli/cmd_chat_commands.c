@@ -330,12 +330,12 @@ static void show_model(chat *c) {
 /* The text that makes prompts: of a file that was named, or of the model. Templates that are built in have a name
  * only. */
 static void show_template(chat *c) {
+    const char *name = "";
     ts_span text = {0};
-    ts_err err;
+    if (ts_tokenizer_n_templates(c->e->tok)) text = ts_tokenizer_template(c->e->tok, 0, &name);
     chat_note(c, "template: %s", chat_template_name(c));
     if (c->template.opts.text) chat_note(c, "%s", c->template.opts.text);
-    else if (!c->template.opts.name &&
-             ts_gguf_str(c->e->file, "tokenizer.chat_template", false, &text, &err) == TS_OK && text.len)
+    else if (!c->template.opts.name && !strcmp(name, "default"))
         chat_note(c, "%.*s", (int)(text.len < INT_MAX ? text.len : INT_MAX), (const char *)text.data);
 }
 

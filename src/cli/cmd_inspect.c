@@ -9,7 +9,8 @@
 #include "engine/session.h"
 #include "format/gguf.h"
 #include "kern/kern.h"
-#include "model/leftover.h"
+#include "source/gguf_source.h"
+#include "source/leftover.h"
 #include "text/tokenizer.h"
 
 #include <inttypes.h>
@@ -22,7 +23,7 @@ enum {
     DEFAULT_ITEMS = 8, /* of an array shown */
     TEXT_SHOWN = 100,  /* bytes of a string shown in the text form */
     MAX_LAYERS = 65536,
-    HEAD_PAD = 16, /* a head's keys and values are padded to whole vectors (model/config.h: ts_head_pad) */
+    HEAD_PAD = 16, /* a head's keys and values are padded to whole vectors (ts_head_pad) */
     F16_BYTES = 2,
 };
 
@@ -49,6 +50,7 @@ typedef struct report {
     uint64_t available;     /* bytes of memory free here, 0: not known */
     context context[2];
     int n_context;
+    ts_source *src;
     ts_model *model;        /* NULL: Tessera cannot make anything of it */
     ts_err refusal;         /* why the file cannot be run; code TS_OK: it can */
 } report;
@@ -172,8 +174,9 @@ static void list_contexts(report *r, long asked) {
 static void try_to_run(report *r) {
     ts_model *m;
     ts_tokenizer *tok;
-    if (ts_model_survey(&r->model, r->g, &r->refusal) != TS_OK) return;
-    r->refusal.code = ts_model_describe(&m, r->g, &r->refusal);
+    if (ts_gguf_source_new(&r->src, r->g, &r->refusal) != TS_OK) return;
+    if (ts_model_survey(&r->model, r->src, &r->refusal) != TS_OK) return;
+    r->refusal.code = ts_model_describe(&m, r->src, &r->refusal);
     if (r->refusal.code != TS_OK) return;
     ts_model_close(m);
     r->refusal.code = ts_tokenizer_from_gguf(&tok, r->g, NULL, &r->refusal);
@@ -426,7 +429,7 @@ static void print_verdict(const report *r) {
            r->refusal.code == TS_OK ? "yes" : "no: ", r->refusal.code == TS_OK ? "" : text);
     if (!r->model) return;
     const ts_tensor *t;
-    for (size_t i = 0; (t = ts_model_unused(r->model, &i)) != NULL;) {
+    for (size_t i = 0; (t = r->src->op->unused(r->src, &i)) != NULL;) {
         ts_printable(text, sizeof text, t->name, strlen(t->name));
         printf("  %-14s tensor %s\n", "not used", text);
     }
@@ -629,7 +632,7 @@ static void json_verdict(const report *r, json_t *root, bool *ok) {
     set(root, "refusal", r->refusal.code == TS_OK ? json_null() : json_cstr(without_path(r)), ok);
     json_t *tensors = json_array();
     const ts_tensor *t;
-    for (size_t i = 0; r->model && (t = ts_model_unused(r->model, &i)) != NULL;)
+    for (size_t i = 0; r->model && (t = r->src->op->unused(r->src, &i)) != NULL;)
         append(tensors, json_cstr(t->name), ok);
     set(root, "unused_tensors", tensors, ok);
     for (int l = 0; l < N_KEY_LISTS; l++) {
@@ -720,6 +723,7 @@ static int run(const cli_command *self, int argc, char **argv) {
             else
                 print_text(&r, !tensors_only, !metadata_only, all);
             ts_model_close(r.model);
+            ts_source_close(r.src);
         }
         ts_gguf_close(g);
     }

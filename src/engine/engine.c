@@ -3,7 +3,6 @@
 #include "base/cpu.h"
 #include "base/log.h"
 #include "base/printable.h"
-#include "model/leftover.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -26,8 +25,8 @@ static bool load_progress(void *ud, size_t done, size_t all) {
 /* Settings in the file that nobody here follows are not passed over in silence. */
 static void warn_of_keys(const ts_engine *e) {
     char keys[300];
-    size_t n = ts_keys_warning(e->file, e->model->c.arch, keys, sizeof keys);
-    if (n) ts_log(TS_LOG_WARN, "%.150s: metadata that is not followed: %s", ts_gguf_path(e->file), keys);
+    size_t n = e->src->op->warn_rest(e->src, &e->model->c, keys, sizeof keys);
+    if (n) ts_log(TS_LOG_WARN, "%.150s: metadata that is not followed: %s", e->src->name, keys);
 }
 
 void ts_engine_listen(ts_engine *e, ts_listener *l) {
@@ -45,7 +44,7 @@ static uint32_t pass_tokens(const ts_engine *e) {
     return e->accel ? TS_PASS_TOKENS_DEVICE : TS_PASS_TOKENS;
 }
 
-/* Everything behind e->file. */
+/* Everything behind e->src. */
 static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, const ts_device_plan *plan, ts_err *err) {
     ts_cpu_level level;
     TS_TRY(ts_cpu_choose(&level, err));
@@ -54,7 +53,7 @@ static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, const ts_d
     TS_TRY(ts_pool_new(&e->pool, n_threads, err));
     struct load_ud ud = {.fn = opts->progress, .ud = opts->progress_ud};
     ts_load_progress progress = {.fn = opts->progress ? load_progress : NULL, .ud = &ud};
-    TS_TRY(ts_model_describe(&e->model, e->file, err));
+    TS_TRY(ts_model_describe(&e->model, e->src, err));
     TS_TRY(ts_kv_pool_new(&e->kv_pool, &e->model->c, err));
     warn_of_keys(e);
     if (opts->ledger || opts->ledger_check) {
@@ -69,13 +68,13 @@ static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, const ts_d
     TS_TRY(ts_model_pack(e->model, e->pool, progress, err));
     ud.cpu_done = true;
     TS_TRY(ts_accel_load(e->accel, e->pool, progress, err));
-    TS_TRY(ts_tokenizer_from_gguf(&e->tok, e->file, opts->pre, err));
+    TS_TRY(e->src->op->tokenizer(e->src, opts->pre, &e->tok, err));
     if ((uint32_t)ts_tokenizer_size(e->tok) > e->model->c.n_vocab)
-        return ts_fail(err, TS_E_FORMAT, "%s: the vocabulary has %d tokens, but token_embd.weight only %u rows",
-                       ts_gguf_path(e->file), ts_tokenizer_size(e->tok), e->model->c.n_vocab);
+        return ts_fail(err, TS_E_FORMAT, "%s: the vocabulary has %d tokens, but %s only %u rows",
+                       e->src->name, ts_tokenizer_size(e->tok), e->model->embed->name, e->model->c.n_vocab);
     TS_TRY(ts_templates_new(&e->templates, e->tok, err));
     TS_TRY(ts_executor_init(&e->executor, e->model, pass_tokens(e), n_threads, err));
-    return ts_gguf_check_unchanged(e->file, err); /* everything read so far came from one and the same file */
+    return e->src->op->check_unchanged(e->src, err); /* everything read so far came from one and the same file */
 }
 
 static void note_clock(ts_engine *e) {
@@ -85,19 +84,16 @@ static void note_clock(ts_engine *e) {
     atomic_store(&e->mhz_most, clock.most);
 }
 
-/* From `path`, or from memory where `data` is not NULL. */
-ts_status ts_engine_open_with(ts_engine **out, const char *path, const void *data, size_t len,
-                              const ts_engine_opts *opts, const ts_device *const *known, ts_err *err) {
-    const ts_engine_opts none = {0};
-    ts_device_plan plan;
-    if (!opts) opts = &none;
-    TS_TRY(ts_device_parse(&plan, opts->device, known, err));
-    uint64_t begin = ts_now_ns();
+/* Takes the source, which was being opened since `begin`. */
+static ts_status open_timed(ts_engine **out, ts_source *src, const ts_engine_opts *opts, const ts_device_plan *plan,
+                            uint64_t begin, ts_err *err) {
     ts_engine *e = ts_calloc(1, sizeof *e);
-    if (!e) return ts_fail_nomem(err, "the engine", sizeof *e);
-    ts_status s = data ? ts_gguf_open_mem(&e->file, (ts_span){.data = data, .len = len}, "(memory)", 0, err)
-                       : ts_gguf_open(&e->file, path, err);
-    if (s == TS_OK) s = open_parts(e, opts, &plan, err);
+    if (!e) {
+        ts_source_close(src);
+        return ts_fail_nomem(err, "the engine", sizeof *e);
+    }
+    e->src = src;
+    ts_status s = open_parts(e, opts, plan, err);
     if (s != TS_OK) {
         ts_engine_close(e);
         return s;
@@ -106,6 +102,30 @@ ts_status ts_engine_open_with(ts_engine **out, const char *path, const void *dat
     e->load_ns = ts_now_ns() - begin;
     *out = e;
     return TS_OK;
+}
+
+/* From `path`, or from memory where `data` is not NULL. */
+ts_status ts_engine_open_with(ts_engine **out, const char *path, const void *data, size_t len,
+                              const ts_engine_opts *opts, const ts_device *const *known, ts_err *err) {
+    const ts_engine_opts none = {0};
+    const uint64_t begin = ts_now_ns();
+    ts_device_plan plan;
+    ts_source *src;
+    if (!opts) opts = &none;
+    TS_TRY(ts_device_parse(&plan, opts->device, known, err));
+    TS_TRY(data ? ts_source_open_mem(&src, (ts_span){.data = data, .len = len}, err) : ts_source_open(&src, path, err));
+    return open_timed(out, src, opts, &plan, begin, err);
+}
+
+ts_status ts_engine_open_source(ts_engine **out, ts_source *src, const ts_engine_opts *opts, ts_err *err) {
+    const ts_engine_opts none = {0};
+    const uint64_t begin = ts_now_ns();
+    ts_device_plan plan;
+    if (!opts) opts = &none;
+    ts_status s = ts_device_parse(&plan, opts->device, ts_devices, err);
+    if (s == TS_OK) return open_timed(out, src, opts, &plan, begin, err);
+    ts_source_close(src);
+    return s;
 }
 
 ts_status ts_engine_open(ts_engine **out, const char *path, const ts_engine_opts *opts, ts_err *err) {
@@ -148,7 +168,7 @@ void ts_engine_close(ts_engine *e) {
     ts_model_close(e->model);
     ts_pool_free(e->pool);
     ts_executor_fini(&e->executor);
-    ts_gguf_close(e->file);
+    ts_source_close(e->src);
     ts_free(e);
 }
 
@@ -183,12 +203,9 @@ void ts_engine_info(const ts_engine *e, ts_model_info *out) {
         .device_mhz_most = atomic_load(&e->mhz_most),
         .evidence = ts_accel_evidence(e->accel),
         .chat_template = ts_templates_describe(e->templates),
+        .n_params = e->src->n_params,
+        .file_bytes = e->src->file_bytes,
     };
-    for (size_t i = 0; i < ts_gguf_n_tensors(e->file); i++) {
-        const ts_tensor *t = ts_gguf_tensor_at(e->file, i);
-        out->n_params += t->dim[0] * t->dim[1] * t->dim[2] * t->dim[3];
-    }
-    for (int i = 0; i < ts_gguf_n_files(e->file); i++) out->file_bytes += ts_gguf_file(e->file, i)->len;
 }
 
 ts_status ts_engine_tokenize(const ts_engine *e, const char *text, size_t len, unsigned flags, ts_token **out,

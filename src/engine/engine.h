@@ -6,13 +6,12 @@
 #include "engine/accel.h"
 #include "engine/accounts.h"
 #include "engine/executor.h"
-#include "format/gguf.h"
 #include "model/pass.h"
 #include "tessera/tessera.h"
 #include "text/prompt.h"
 
 struct ts_engine {
-    ts_gguf *file;
+    ts_source *src;
     ts_executor executor; /* its gate is to pool and accel too */
     /* accel's clock when the last pass ended: told without waiting for the one that runs */
     _Atomic uint32_t mhz, mhz_least, mhz_most;
@@ -48,6 +47,9 @@ void ts_engine_unlisten(ts_engine *e, const ts_listener *l);
 /* ts_engine_open (or ts_engine_open_memory, with `data`) where other devices are known than ts_devices: for tests. */
 TS_NODISCARD ts_status ts_engine_open_with(ts_engine **out, const char *path, const void *data, size_t len,
                                            const ts_engine_opts *opts, const ts_device *const *known, ts_err *err);
+
+/* From any source, which belongs to the engine from now on, also where this fails. */
+TS_NODISCARD ts_status ts_engine_open_source(ts_engine **out, ts_source *src, const ts_engine_opts *opts, ts_err *err);
 
 /* Use another number of threads from now on; there must be no session. For benchmarks. */
 TS_NODISCARD ts_status ts_engine_use_threads(ts_engine *e, int n_threads, ts_err *err);

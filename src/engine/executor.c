@@ -94,7 +94,7 @@ static ts_status forward(ts_engine *e, ts_err *err) {
     }
     x->layers = 0;
     TS_TRY(ts_forward(e->model, ts_engine_exec(e), &x->scratch, &b, err));
-    return ts_gguf_check_unchanged(e->file, err); /* embeddings, norms and float weights are read from the file */
+    return e->src->op->check_unchanged(e->src, err); /* embeddings, norms and float weights are read from the file */
 }
 
 static void fail(ts_session *s, const ts_err *why) {

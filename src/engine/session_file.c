@@ -66,14 +66,14 @@ static void add_text(ts_session_sum *sum, const char *s) {
 }
 
 /* A tensor: name, type, shape, and 64 bytes from its beginning, middle and end. */
-static void add_tensor(ts_session_sum *sum, const ts_gguf *g, const ts_tensor *t) {
+static void add_tensor(ts_session_sum *sum, const ts_source *src, const ts_tensor *t) {
     const uint32_t type = (uint32_t)t->type;
     const size_t n = t->bytes < 64 ? t->bytes : 64, at[] = {0, (t->bytes - n) / 2, t->bytes - n};
     add_text(sum, t->name);
     ts_session_sum_add(sum, &type, sizeof type);
     ts_session_sum_add(sum, t->dim, sizeof t->dim);
     for (int i = 0; i < 3; i++) ts_session_sum_add(sum, (const char *)t->data + at[i], n);
-    if (ts_act_block(t->type)) ts_gguf_release(g, t, 0, t->bytes); /* the packed form is what is used */
+    if (ts_act_block(t->type)) src->op->release(src, t, 0, t->bytes); /* the packed form is what is used */
 }
 
 uint64_t ts_session_model_id(const ts_engine *e) {
@@ -86,7 +86,7 @@ uint64_t ts_session_model_id(const ts_engine *e) {
     add_text(&sum, c->arch);
     ts_session_sum_add(&sum, whole, sizeof whole);
     ts_session_sum_add(&sum, real, sizeof real);
-    for (size_t i = 0; i < ts_gguf_n_tensors(e->file); i++) add_tensor(&sum, e->file, ts_gguf_tensor_at(e->file, i));
+    for (size_t i = 0; i < e->src->n_tensors; i++) add_tensor(&sum, e->src, e->src->op->tensor_at(e->src, i));
     return ts_session_sum_end(&sum);
 }
 
@@ -147,7 +147,7 @@ static ts_status put_all(struct writer *w, const ts_session *s, char *last, ts_e
 
 ts_status ts_session_save(const ts_session *s, const char *path, ts_err *err) {
     TS_NEED(s && path, err, "ts_session_save: there is no session, or no path");
-    TS_TRY(ts_gguf_check_unchanged(s->e->file, err));
+    TS_TRY(s->e->src->op->check_unchanged(s->e->src, err));
     struct writer w = {0};
     char *last = ts_alloc(1, s->kv.page_bytes);
     if (!last) return ts_fail_nomem(err, "a page of the KV cache", s->kv.page_bytes);
@@ -245,7 +245,7 @@ ts_status ts_session_restore_from(ts_session *s, const ts_session_source *from, 
     struct reader r = {.from = from};
     header h;
     if (from->bytes < sizeof h) return ts_fail(err, TS_E_FORMAT, "%s: not a saved session", from->name);
-    TS_TRY(ts_gguf_check_unchanged(s->e->file, err));
+    TS_TRY(s->e->src->op->check_unchanged(s->e->src, err));
     TS_TRY(get(&r, &h, sizeof h, err));
     TS_TRY(check(s, &h, from, err));
     /* into a session of its own first: where the file turns out to be damaged, this one stays */

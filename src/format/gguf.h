@@ -1,5 +1,5 @@
 /* gguf.h - read model files in the GGUF format, versions 2 and 3, also split into several files.
- * Depends on: dtype.h, base/file.h.
+ * Depends on: tensor.h, base/file.h.
  *
  * A file is mapped, never copied: strings, arrays and tensor data borrow from the mapping until ts_gguf_close. Every
  * count, size and offset is checked against the file before it is used; a malformed file gives one line naming file,
@@ -9,7 +9,7 @@
 
 #include "base/file.h"
 #include "base/span.h"
-#include "format/dtype.h"
+#include "format/tensor.h"
 
 typedef enum ts_gguf_type { /* numbers as in the file */
     TS_GGUF_U8 = 0,
@@ -36,17 +36,6 @@ typedef struct ts_gguf_kv {
                           (an array of arrays) are validated and kept raw */
     uint64_t offset;   /* of the value in the file, for messages */
 } ts_gguf_kv;
-
-typedef struct ts_tensor {
-    const char *name; /* NUL-terminated, owned by the ts_gguf */
-    ts_dtype type;
-    uint32_t n_dims;   /* 1..4 */
-    uint64_t dim[4];   /* dim[0] is the row length (contiguous), unused ones are 1; none is 0 */
-    const void *data;  /* in the mapping, at least 32-byte aligned within the file unless the file says otherwise */
-    size_t bytes;
-    int file;          /* which part of a split model */
-    uint64_t offset;   /* of data in that part */
-} ts_tensor;
 
 typedef struct ts_gguf ts_gguf;
 

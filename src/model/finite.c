@@ -15,11 +15,11 @@ bool ts_beyond(const float *x, size_t n, float limit) {
     return over;
 }
 
-ts_status ts_fail_not_finite(const ts_gguf *g, const ts_tensor *t, size_t i, ts_err *err) {
+ts_status ts_fail_not_finite(const ts_source *src, const ts_tensor *t, size_t i, ts_err *err) {
     const ts_dtype_info *info = ts_dtype_get(t->type);
     const size_t row = i / (size_t)t->dim[0], column = i % (size_t)t->dim[0];
     return ts_fail(err, TS_E_FORMAT, "%s: tensor %s: %s (row %zu, element %zu; byte %llu of the file)",
-                   ts_gguf_part_path(g, t->file), t->name,
+                   src->op->part(src, t->file), t->name,
                    info->block > 1 ? "a block's scale is infinite, too large or not a number"
                                    : "a number is infinite or not a number",
                    row, column, (unsigned long long)(t->offset + i / (size_t)info->block * (size_t)info->block_bytes));
@@ -43,11 +43,11 @@ static void check_task(void *arg, size_t task, int thread) {
     while (bad < n && begin + bad < first && !atomic_compare_exchange_weak(&c->first, &first, begin + bad)) continue;
 }
 
-ts_status ts_tensor_check_finite(const ts_gguf *g, const ts_tensor *t, ts_pool *pool, bool release, ts_err *err) {
+ts_status ts_tensor_check_finite(const ts_source *src, const ts_tensor *t, ts_pool *pool, bool release, ts_err *err) {
     struct check c = {.t = t, .n = (size_t)(t->dim[0] * t->dim[1] * t->dim[2] * t->dim[3])};
     atomic_init(&c.first, SIZE_MAX);
     ts_pool_run(pool, (c.n + CHUNK - 1) / CHUNK, check_task, &c);
-    if (release) ts_gguf_release(g, t, 0, t->bytes);
+    if (release) src->op->release(src, t, 0, t->bytes);
     size_t first = atomic_load(&c.first);
-    return first == SIZE_MAX ? TS_OK : ts_fail_not_finite(g, t, first, err);
+    return first == SIZE_MAX ? TS_OK : ts_fail_not_finite(src, t, first, err);
 }

@@ -9,10 +9,10 @@
 
 enum { MAX_LAYERS = 4 };
 
-ts_status ts_linear_init(ts_linear *l, const ts_gguf *file, const ts_tensor *t, ts_err *err) {
+ts_status ts_linear_init(ts_linear *l, const ts_source *src, const ts_tensor *t, ts_err *err) {
     const ts_dtype_info *info = ts_dtype_get(t->type);
-    const char *path = ts_gguf_path(file);
-    *l = (ts_linear){.name = t->name, .type = t->type, .file = file, .tensor = t, .raw = t->data};
+    const char *path = src->name;
+    *l = (ts_linear){.name = t->name, .type = t->type, .src = src, .tensor = t, .raw = t->data};
     if (t->n_dims > 2 || t->dim[0] > UINT32_MAX || t->dim[1] > UINT32_MAX - TS_GROUP_ROWS)
         return ts_fail(err, TS_E_FORMAT, "%s: tensor %s is not a matrix", path, t->name);
     l->n_in = (uint32_t)t->dim[0];
@@ -91,10 +91,10 @@ ts_status ts_linear_each_rows(const ts_linear *l, uint32_t row0, uint32_t n_rows
     for (; p.first < n_rows; p.first += step) {
         const uint32_t n = n_rows - p.first < step ? n_rows - p.first : step;
         ts_pool_run(pool, (n + TS_GROUP_ROWS - 1) / TS_GROUP_ROWS, rows_task, &p);
-        ts_gguf_release(l->file, l->tensor, (size_t)(row0 + p.first) * l->row_bytes, (size_t)n * l->row_bytes);
+        l->src->op->release(l->src, l->tensor, (size_t)(row0 + p.first) * l->row_bytes, (size_t)n * l->row_bytes);
     }
     const size_t bad = atomic_load(&p.not_finite);
-    return bad == SIZE_MAX ? TS_OK : ts_fail_not_finite(l->file, l->tensor, bad, err);
+    return bad == SIZE_MAX ? TS_OK : ts_fail_not_finite(l->src, l->tensor, bad, err);
 }
 
 struct pack {

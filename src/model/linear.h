@@ -1,20 +1,20 @@
 /* linear.h - a linear layer's weights and how to run one or several on the same input. Depends on: kern/kern.h,
- * pool. */
+ * source/source.h, pool. */
 #ifndef TS_MODEL_LINEAR_H
 #define TS_MODEL_LINEAR_H
 
 #include "base/pool.h"
-#include "format/gguf.h"
 #include "kern/kern.h"
+#include "source/source.h"
 
 /* y = W x (+ bias), W [n_out, n_in]. Quantised types are packed (q.data set by ts_linear_pack); float types stay in the
  * file's mapping. */
 typedef struct ts_linear {
-    const char *name;  /* of the tensor, borrowed from the file */
+    const char *name;  /* of the tensor, borrowed from the source */
     ts_dtype type;
     uint32_t n_in, n_out;
     ts_qmat q;         /* quantised types */
-    const ts_gguf *file; /* borrowed */
+    const ts_source *src; /* borrowed */
     const ts_tensor *tensor;
     const void *raw;   /* the file's rows */
     size_t row_bytes;
@@ -25,7 +25,7 @@ typedef struct ts_linear {
 
 /* Describe tensor `t` as a layer. Errors: TS_E_UNSUPP for a type that no kernel takes; TS_E_FORMAT where the row is
  * not a whole number of blocks. */
-TS_NODISCARD ts_status ts_linear_init(ts_linear *l, const ts_gguf *file, const ts_tensor *t, ts_err *err);
+TS_NODISCARD ts_status ts_linear_init(ts_linear *l, const ts_source *src, const ts_tensor *t, ts_err *err);
 /* The CPU shall have only rows [row0, row0 + n_rows), row0 a multiple of TS_GROUP_ROWS: to be said before packing. */
 void ts_linear_keep(ts_linear *l, uint32_t row0, uint32_t n_rows);
 /* Rows that the CPU has as a layer of their own; they begin at a multiple of TS_GROUP_ROWS. */

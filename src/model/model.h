@@ -1,4 +1,5 @@
-/* model.h - a loaded model and its forward pass. Depends on: config.h, rope.h, linear.h, kv.h, attention.h. */
+/* model.h - a loaded model and its forward pass. Depends on: source/source.h, config.h, rope.h,
+ * linear.h, kv.h, attention.h. */
 #ifndef TS_MODEL_MODEL_H
 #define TS_MODEL_MODEL_H
 
@@ -8,17 +9,16 @@
 #include "model/kv.h"
 #include "model/linear.h"
 #include "model/rope.h"
-#include "source/role.h"
+#include "source/source.h"
 
 typedef struct ts_model ts_model;
 typedef struct ts_pass ts_pass;
 
 /* A family of models, a row in a file arch_<family>.c. */
 typedef struct ts_arch {
-    const char *name;     /* value of general.architecture */
+    const char *name;     /* as sources call it: GGUF's general.architecture */
     bool head_norms;      /* q and k of every head are normed */
     unsigned need_biases; /* a set of roles (1u << role): matrices that must have a bias; any may */
-    bool rope_halves;     /* pairs (i, i + n/2) instead of (2i, 2i + 1) */
     /* The layers, in order, on p->x. Stops early with TS_E_CANCELLED. */
     ts_status (*forward)(ts_pass *p);
 } ts_arch;
@@ -33,18 +33,17 @@ typedef struct ts_layer {
 } ts_layer;
 
 struct ts_model {
-    const ts_gguf *file; /* borrowed */
+    ts_source *src; /* borrowed */
     const ts_arch *arch;
     ts_model_config c;
     ts_rope rope;
-    const ts_tensor *embed; /* [n_vocab] rows of d_model, read from the file */
+    const ts_tensor *embed; /* [n_vocab] rows of d_model, read from the source */
     const float *out_norm;  /* [d_model] */
-    ts_linear *head;        /* d_model -> n_vocab; the embedding again where the file has no output tensor */
+    ts_linear *head;        /* d_model -> n_vocab; the embedding again where the source has no output tensor */
     ts_layer *layer;        /* [n_layer] */
     ts_linear *linear;      /* [n_linear] all layers' matrices in order, then the head */
     size_t n_linear;
     ts_widths width;        /* of the matrices in a layer */
-    bool *used;             /* [tensors of the file] */
     ts_big packed;          /* all packed weights */
     ts_arena arena;
 };
@@ -55,23 +54,21 @@ typedef struct ts_load_progress {
     void *ud;
 } ts_load_progress;
 
-/* Recognise the family, check every tensor's presence and shape, refuse what would be left out (leftover.h), then
- * pack the weights, all of which must be finite. `g` must outlive the model.
+/* Recognise the family, check every tensor's presence and shape, refuse what would be left out, then pack the
+ * weights, all of which must be finite. `src` must outlive the model.
  * Errors: TS_E_UNSUPP naming the architecture or tensor type, TS_E_FORMAT, TS_E_NOMEM with the bytes wanted and
  * there. */
-TS_NODISCARD ts_status ts_model_open(ts_model **out, const ts_gguf *g, ts_pool *pool, ts_load_progress progress,
+TS_NODISCARD ts_status ts_model_open(ts_model **out, ts_source *src, ts_pool *pool, ts_load_progress progress,
                                      ts_err *err);
 /* The same in two steps: everything but packing; then packing what the CPU has. */
-TS_NODISCARD ts_status ts_model_describe(ts_model **out, const ts_gguf *g, ts_err *err);
+TS_NODISCARD ts_status ts_model_describe(ts_model **out, ts_source *src, ts_err *err);
 /* The same, but without refusing tensors that are left over and keys that are not followed: to look at a file, not
  * to run it. */
-TS_NODISCARD ts_status ts_model_survey(ts_model **out, const ts_gguf *g, ts_err *err);
-/* The tensors that no layer has asked for, one at a time: *i is 0 at first. NULL: no more. */
-const ts_tensor *ts_model_unused(const ts_model *m, size_t *i);
+TS_NODISCARD ts_status ts_model_survey(ts_model **out, ts_source *src, ts_err *err);
 TS_NODISCARD ts_status ts_model_pack(ts_model *m, ts_pool *pool, ts_load_progress progress, ts_err *err);
 void ts_model_close(ts_model *m); /* NULL-safe */
 
-/* Is general.architecture something that ts_model_open takes? */
+/* A family by its name; NULL: ts_model_open does not take it. */
 const ts_arch *ts_arch_find(const char *name, size_t len);
 
 /* The bytes read from memory for one token: packed and float weights, the head included, the embedding table not. */

@@ -126,7 +126,7 @@ static ts_status fail_fault(const ts_pass *p, ts_err *err) {
     const ts_att_span *span = span_of(p->batch, (uint32_t)f);
     p->s->culprit = (uint32_t)(span - p->batch->span);
     return ts_fail(err, kind == FAULT_F16 ? TS_E_UNSUPP : TS_E_FORMAT, "%s: layer %" PRIu64 ", position %u: %s%s",
-                   ts_gguf_path(p->m->file), f >> 40, span->pos0 + (uint32_t)f - span->first, what[kind],
+                   p->m->src->name, f >> 40, span->pos0 + (uint32_t)f - span->first, what[kind],
                    kind == FAULT_F16 ? "" : "; the file's weights are damaged, or its metadata does not fit them");
 }
 
@@ -248,14 +248,14 @@ static void rope_task(void *arg, size_t t, int thread) {
         float *q = p->s->q + (t * c->n_head + h) * hd, *out = p->s->qr + (t * c->n_head + h) * pad;
         if (l->q_norm && squares_overflow(q, hd)) note_fault(p, FAULT_HEAD, t);
         if (l->q_norm) kern->rmsnorm(q, l->q_norm, q, hd, c->norm_eps);
-        kern->rope(q, out, cs, c->n_rot, hd, m->arch->rope_halves);
+        kern->rope(q, out, cs, c->n_rot, hd, c->rope_halves);
         for (uint32_t d = hd; d < pad; d++) out[d] = 0;
     }
     for (uint32_t h = 0; h < c->n_kv_head; h++) {
         float *k = p->s->k + (t * c->n_kv_head + h) * hd, *v = p->s->v + (t * c->n_kv_head + h) * hd;
         if (l->k_norm && squares_overflow(k, hd)) note_fault(p, FAULT_HEAD, t);
         if (l->k_norm) kern->rmsnorm(k, l->k_norm, k, hd, c->norm_eps);
-        kern->rope(k, turned, cs, c->n_rot, hd, m->arch->rope_halves);
+        kern->rope(k, turned, cs, c->n_rot, hd, c->rope_halves);
         if (ts_beyond(turned, hd, limit) || ts_beyond(v, hd, limit))
             note_fault(p, ts_beyond(turned, hd, FLT_MAX) || ts_beyond(v, hd, FLT_MAX) ? FAULT_CACHE : FAULT_F16, t);
         ts_kv_store(span->kv, kern, a->layer, h, pos, turned, v, hd);
@@ -362,7 +362,7 @@ static ts_status out_norm(const ts_model *m, ts_exec ex, ts_scratch *s, const ui
     return ts_fail(err, TS_E_FORMAT,
                    "%s: behind the last layer the sum of squares of the activations overflows; the file's weights are "
                    "damaged, or its metadata does not fit them",
-                   ts_gguf_path(m->file));
+                   m->src->name);
 }
 
 /* Of n rows of x [n, d_model], whose quantised forms are in s->act. */
@@ -377,7 +377,7 @@ static ts_status head_logits(const ts_model *m, ts_exec ex, ts_scratch *s, const
             return ts_fail(
                 err, TS_E_FORMAT,
                 "%s: the logits are not finite; the file's weights are damaged, or its metadata does not fit them",
-                ts_gguf_path(m->file));
+                m->src->name);
     return TS_OK;
 }
 

@@ -1,4 +1,5 @@
 #include "model/rope.h"
+#include "base/mem.h"
 #include "kern/fmath.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
 /* tok_gguf.c - a tokenizer from the metadata of a model file (keys tokenizer.ggml.*). */
+#include "format/gguf.h"
 #include "text/tok_impl.h"
 
 #include <math.h>

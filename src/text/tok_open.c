@@ -1,5 +1,6 @@
 /* tok_open.c - find the tokenizer at a path and read it with the loader for its format, which is told by content. */
 #include "base/file.h"
+#include "format/gguf.h"
 #include "text/json_pull.h"
 #include "text/tok_impl.h"
 

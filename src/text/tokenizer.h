@@ -1,11 +1,12 @@
-/* tokenizer.h - text to tokens and back. Depends on: format/gguf.h.
+/* tokenizer.h - text to tokens and back. Depends on: base/span.h.
  *
  * Two algorithms: byte-level BPE (Llama 3, GPT-2, Qwen2: split by a pattern, then merge by rank) and SentencePiece BPE
  * (Llama 2, Mistral: merge by score, byte fallback). A tokenizer is immutable and may be used by several threads. */
 #ifndef TS_TEXT_TOKENIZER_H
 #define TS_TEXT_TOKENIZER_H
 
-#include "format/gguf.h"
+#include "base/mem.h"
+#include "base/span.h"
 #include "tessera/tessera.h"
 
 #include <stdint.h>
@@ -27,8 +28,9 @@ typedef enum ts_token_kind { /* numbers as in tokenizer.ggml.token_type */
     TS_TOKEN_BYTE = 6,
 } ts_token_kind;
 
-/* From a model file's metadata. The ts_gguf may be closed afterwards. `pre` (nullable): see below. Errors:
- * TS_E_FORMAT for a bad vocabulary, TS_E_UNSUPP naming a tokenizer or pre-tokenizer that is not known. */
+/* From a GGUF file's metadata (format/gguf.h). The ts_gguf may be closed afterwards. `pre` (nullable): see below.
+ * Errors: TS_E_FORMAT for a bad vocabulary, TS_E_UNSUPP naming a tokenizer or pre-tokenizer that is not known. */
+typedef struct ts_gguf ts_gguf;
 TS_NODISCARD ts_status ts_tokenizer_from_gguf(ts_tokenizer **out, const ts_gguf *g, const char *pre, ts_err *err);
 /* From a path: a .gguf file, a tokenizer.json, a tokenizer.model under any name (SentencePiece protobuf or tiktoken
  * text), or a folder that holds one of these or a vocab + merges pair under any names. `pre` (nullable): llama-bpe,

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The layer rule of docs/architecture.md, checked on the #include lines: a folder of src/ includes only itself and the
-folders below it. Also: vector instructions are for src/kern, where TESSERA_CPU chooses, file names are unique in
-src/, a header guard names its folder and file, and no line of C is wider than 120 columns.
+folders below it. Also: the headers of GGUF are included by few, vector instructions are for src/kern, where TESSERA_CPU
+chooses, file names are unique in src/, a header guard names its folder and file, and no line of C is wider than 120
+columns.
 
 Usage: layers.py SOURCE_ROOT. Prints the lines that break a rule; exit code 1 if there are any."""
 import pathlib
@@ -29,6 +30,10 @@ BELOW = {
 }
 
 NO_KERNELS = ["xdna/io_drm.c"]  # cache lines are flushed there
+# What GGUF calls things is known where it is read and where it is shown or written; everything else asks a ts_source.
+GGUF = {"format/gguf.h", "format/gguf_write.h", "source/gguf_source.h", "source/gguf_names.h", "source/leftover.h"}
+KNOWS_GGUF = {"format/", "source/", "text/tok_gguf.c", "text/tok_open.c", "model/shape.c", "cli/cmd_inspect.c"}
+
 COLUMNS = 120
 
 
@@ -66,6 +71,9 @@ def main() -> int:
             found = re.match(r'\s*#\s*include\s+"([^"]+)"', line)
             if not found:
                 continue
+            if found.group(1) in GGUF and not any(str(rel).startswith(place) for place in KNOWS_GGUF):
+                print(f"src/{rel}:{number}: only the source of GGUF files may include {found.group(1)}")
+                bad += 1
             first = found.group(1).split("/")[0]
             if first in ("tessera", layer) or first in BELOW[layer] or "/" not in found.group(1):
                 continue

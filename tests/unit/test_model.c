@@ -3,8 +3,9 @@
 #include "support/gguf_edit.h"
 #include "support/test.h"
 
-#include "model/leftover.h"
 #include "model/pass.h"
+#include "source/gguf_source.h"
+#include "source/leftover.h"
 #include "vectors/zoo.h"
 
 #include <math.h>
@@ -23,11 +24,16 @@ static gguf_file zoo_file(const char *name) {
     return f;
 }
 
-static ts_status open_model(gguf_file f, ts_gguf **g, ts_model **m, ts_pool *pool, ts_err *err) {
-    ts_status s = ts_gguf_open_mem(g, (ts_span){.data = f.data, .len = f.len}, "test.gguf", 0, err);
-    if (s != TS_OK) return s;
-    s = ts_model_open(m, *g, pool, (ts_load_progress){0}, err);
-    if (s != TS_OK) ts_gguf_close(*g);
+static ts_status open_source(gguf_file f, ts_source **src, ts_err *err) {
+    ts_gguf *g;
+    TS_TRY(ts_gguf_open_mem(&g, (ts_span){.data = f.data, .len = f.len}, "test.gguf", 0, err));
+    return ts_gguf_source_take(src, g, err);
+}
+
+static ts_status open_model(gguf_file f, ts_source **src, ts_model **m, ts_pool *pool, ts_err *err) {
+    TS_TRY(open_source(f, src, err));
+    ts_status s = ts_model_open(m, *src, pool, (ts_load_progress){0}, err);
+    if (s != TS_OK) ts_source_close(*src);
     return s;
 }
 
@@ -42,10 +48,10 @@ static ts_pool *pool_of(int n) {
 static void refused(gguf_file base, const gguf_edit *edits, ts_status code, const char *const *words) {
     ts_pool *pool = pool_of(1);
     gguf_file f = gguf_edited(base, edits);
-    ts_gguf *g;
+    ts_source *src;
     ts_model *m = NULL;
     ts_err err = {0};
-    ts_status s = open_model(f, &g, &m, pool, &err);
+    ts_status s = open_model(f, &src, &m, pool, &err);
     if (s != code)
         fail_msg("%s: status %s, not %s: %s", edits[0].name, ts_status_name(s), ts_status_name(code), err.msg);
     assert_null(m);
@@ -316,18 +322,17 @@ static void check_key(const char *model, gguf_edit edit, const char *refused_wit
     } else {
         ts_pool *pool = pool_of(1);
         gguf_file f = gguf_edited(base, list);
-        ts_gguf *g;
+        ts_source *src;
         ts_model *m;
         ts_err err;
-        ts_status s = open_model(f, &g, &m, pool, &err);
+        ts_status s = open_model(f, &src, &m, pool, &err);
         if (s != TS_OK) fail_msg("%s: %s", edit.name, err.msg);
-        assert_int_equal(ts_key_use_of(g, ts_gguf_find(g, edit.name), m->c.arch), use);
         char line[300];
-        size_t n = ts_keys_warning(g, m->c.arch, line, sizeof line);
+        size_t n = src->op->warn_rest(src, &m->c, line, sizeof line);
         assert_int_equal(n, use == TS_KEY_UNKNOWN || use == TS_KEY_IGNORED);
         assert_int_equal(!!strstr(line, edit.name), n);
         ts_model_close(m);
-        ts_gguf_close(g);
+        ts_source_close(src);
         ts_pool_free(pool);
         ts_free(f.data);
     }
@@ -403,12 +408,12 @@ static void test_attention_scale(void **state) {
         gguf_file f = gguf_edited(
             base,
             (const gguf_edit[]){{.name = i ? "llama.attention.scale" : "x", .what = EDIT_F32, .f = value[i]}, {0}});
-        ts_gguf *g;
+        ts_source *src;
         ts_model *m;
-        assert_ok(open_model(f, &g, &m, pool, &err));
+        assert_ok(open_model(f, &src, &m, pool, &err));
         assert_true(m->c.att_scale == (i < 3 ? 1.0f / sqrtf(32) : 0.5f));
         ts_model_close(m);
-        ts_gguf_close(g);
+        ts_source_close(src);
         ts_free(f.data);
     }
     const char *const words[] = {"attention.scale", NULL};
@@ -423,10 +428,10 @@ static void test_counts(void **state) {
     (void)state;
     gguf_file f = zoo_file("mixed-blocks"); /* d 256, ff 352, 4 heads and 2 KV heads of 64, 2 layers, tied */
     ts_pool *pool = pool_of(2);
-    ts_gguf *g;
+    ts_source *src;
     ts_model *m;
     ts_err err;
-    assert_ok(open_model(f, &g, &m, pool, &err));
+    assert_ok(open_model(f, &src, &m, pool, &err));
     assert_int_equal(ts_model_layer_macs(m), 2 * (256 * 256 * 2 + 256 * 128 * 2 + 3 * 256 * 352));
     assert_int_equal(ts_model_head_macs(m), 256 * 272);
     assert_string_equal(m->c.arch, "llama");
@@ -443,7 +448,7 @@ static void test_counts(void **state) {
     assert_true(got >= want && got < want + groups * 64); /* a group's head region is whole lines */
     assert_true(m->packed.bytes >= got);
     ts_model_close(m);
-    ts_gguf_close(g);
+    ts_source_close(src);
     ts_pool_free(pool);
     ts_free(f.data);
     ts_model_close(NULL);
@@ -461,15 +466,15 @@ static void test_cancel(void **state) {
     (void)state;
     gguf_file f = zoo_file("q4_k");
     ts_pool *pool = pool_of(1);
-    ts_gguf *g;
+    ts_source *src;
     ts_model *m = NULL;
     ts_err err;
-    assert_ok(ts_gguf_open_mem(&g, (ts_span){.data = f.data, .len = f.len}, "test.gguf", 0, &err));
+    assert_ok(open_source(f, &src, &err));
     long before = alloc_fail_live();
-    assert_status(ts_model_open(&m, g, pool, (ts_load_progress){.fn = stop_at_half}, &err), TS_E_CANCELLED);
+    assert_status(ts_model_open(&m, src, pool, (ts_load_progress){.fn = stop_at_half}, &err), TS_E_CANCELLED);
     assert_null(m);
     assert_int_equal(alloc_fail_live(), before);
-    ts_gguf_close(g);
+    ts_source_close(src);
     ts_pool_free(pool);
     ts_free(f.data);
 }
@@ -479,12 +484,12 @@ static void test_spans(void **state) {
     (void)state;
     gguf_file f = zoo_file("gqa3-hd40");
     ts_pool *pool = pool_of(2);
-    ts_gguf *g;
+    ts_source *src;
     ts_model *m;
     ts_err err;
     ts_kern kern;
     ts_kern_init(&kern, ts_cpu_detect());
-    assert_ok(open_model(f, &g, &m, pool, &err));
+    assert_ok(open_model(f, &src, &m, pool, &err));
     const ts_exec ex = {.pool = pool, .kern = &kern};
     enum { N = 70, A = 20, B = 41 }; /* positions; how many of each timeline come first */
     uint32_t all[N];
@@ -544,13 +549,13 @@ static void test_spans(void **state) {
     ts_kv_pool_free(pages);
     ts_scratch_fini(&s);
     ts_model_close(m);
-    ts_gguf_close(g);
+    ts_source_close(src);
     ts_pool_free(pool);
     ts_free(f.data);
 }
 
 struct opening {
-    ts_gguf *g;
+    ts_source *src;
     ts_pool *pool;
 };
 
@@ -558,7 +563,7 @@ static bool open_and_close(void *ud) {
     const struct opening *o = ud;
     ts_model *m = NULL;
     ts_scratch s = {0};
-    bool ok = ts_model_open(&m, o->g, o->pool, (ts_load_progress){0}, NULL) == TS_OK;
+    bool ok = ts_model_open(&m, o->src, o->pool, (ts_load_progress){0}, NULL) == TS_OK;
     ok = ok && ts_scratch_init(&s, m, 5, 3, NULL) == TS_OK;
     if (ok) ts_scratch_fini(&s);
     ts_model_close(m);
@@ -572,9 +577,9 @@ static void test_alloc(void **state) {
         gguf_file f = zoo_file(names[i]);
         ts_err err;
         struct opening o = {.pool = pool_of(1)};
-        assert_ok(ts_gguf_open_mem(&o.g, (ts_span){.data = f.data, .len = f.len}, "test.gguf", 0, &err));
+        assert_ok(open_source(f, &o.src, &err));
         alloc_fail_loop(open_and_close, &o, false);
-        ts_gguf_close(o.g);
+        ts_source_close(o.src);
         ts_pool_free(o.pool);
         ts_free(f.data);
     }

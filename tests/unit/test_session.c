@@ -5,6 +5,7 @@
 #include "support/test.h"
 
 #include "engine/session.h"
+#include "format/gguf.h"
 #include "vectors/zoo.h"
 
 #include <math.h>

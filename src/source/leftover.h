@@ -1,10 +1,10 @@
-/* leftover.h - what a model file holds beyond what Tessera computes with. Depends on: format/gguf.h.
+/* leftover.h - what a GGUF file holds beyond what Tessera computes with. Depends on: format/gguf.h.
  *
  * A key or tensor that changes what a model computes and is not followed gives wrong results without a sign. So
- * every key has one of these uses, and every tensor that no layer has asked for is refused (model.c). Source of the
- * names: ggml's GGUF documentation and the constants of its converters (docs/formats/gguf.md). */
-#ifndef TS_MODEL_LEFTOVER_H
-#define TS_MODEL_LEFTOVER_H
+ * every key has one of these uses, and every tensor that no layer has asked for is refused (gguf_source.c). Source of
+ * the names: ggml's GGUF documentation and the constants of its converters (docs/formats/gguf.md). */
+#ifndef TS_SOURCE_LEFTOVER_H
+#define TS_SOURCE_LEFTOVER_H
 
 #include "format/gguf.h"
 

@@ -1,4 +1,4 @@
-#include "model/leftover.h"
+#include "source/leftover.h"
 
 #include "base/printable.h"
 
@@ -46,7 +46,7 @@ static const rule model_rules[] = {
     {"rope.scaling.yarn_attn_factor", TS_KEY_USED, ANY},
     {"rope.scaling.yarn_beta_fast", TS_KEY_USED, ANY},
     {"rope.scaling.yarn_beta_slow", TS_KEY_USED, ANY},
-    /* refused by config.c where there are any; without, the rest about experts says nothing */
+    /* refused by gguf_config.c where there are any; without, the rest about experts says nothing */
     {"expert_count", TS_KEY_USED, ANY},
     {"expert_shared_count", TS_KEY_REFUSED, ZERO},
     {"expert_*", TS_KEY_HARMLESS, ANY},

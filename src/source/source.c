@@ -1,0 +1,16 @@
+#include "source/source.h"
+#include "source/gguf_source.h"
+
+/* GGUF is the only format. Another one is told by its first bytes here, and gets what is not its own from GGUF's
+ * reader, whose messages about other formats are good. */
+ts_status ts_source_open(ts_source **out, const char *path, ts_err *err) {
+    ts_gguf *g;
+    TS_TRY(ts_gguf_open(&g, path, err));
+    return ts_gguf_source_take(out, g, err);
+}
+
+ts_status ts_source_open_mem(ts_source **out, ts_span bytes, ts_err *err) {
+    ts_gguf *g;
+    TS_TRY(ts_gguf_open_mem(&g, bytes, "(memory)", 0, err));
+    return ts_gguf_source_take(out, g, err);
+}
