@@ -2,7 +2,7 @@
 """Make the stored logits of tests/vectors anew: tests/vectors/data/*.f32 and manifest.json.
 
 Usage: make_vectors.py BUILD_FOLDER CHROOT     (CHROOT: a Debian system with libllama-dev and gcc in it; as root)
-Run it when tests/vectors/zoo.c or src/model/shape.c changes what a model consists of; needs NumPy.
+Run it when tests/vectors/zoo.c or src/report/shape.c changes what a model consists of; needs NumPy.
 
 For every model of the zoo:
   exact     exact_llama.py, double precision, on the long prompt; a few positions

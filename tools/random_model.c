@@ -2,7 +2,7 @@
  * for tests. Run when a comparison needs a file: random_model SHAPE TYPE OUT.gguf [SEED] SHAPE and TYPE as in
  * `tessera bench --shape SHAPE -q TYPE`. */
 #include "base/file.h"
-#include "model/shape.h"
+#include "report/shape.h"
 
 #include <stdio.h>
 #include <stdlib.h>

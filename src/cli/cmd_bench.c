@@ -7,7 +7,7 @@
 #include "cli/stats.h"
 #include "cli/term.h"
 #include "engine/engine.h"
-#include "model/shape.h"
+#include "report/shape.h"
 #include "report/bench.h"
 
 #include <errno.h>

@@ -6,7 +6,7 @@
 #include "cli/table.h"
 #include "cli/term.h"
 #include "device/dev_npu.h"
-#include "model/shape.h"
+#include "report/shape.h"
 #include "npu/gemv_bench.h"
 
 #include <stdio.h>

@@ -6,7 +6,7 @@
  * MODELS: the
  * folder of the bundled model, which is tried too */
 #include "base/mem.h"
-#include "model/shape.h"
+#include "report/shape.h"
 #include "tessera/tessera.h"
 
 #include <stdio.h>

@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "format/gguf.h"
-#include "model/shape.h"
+#include "report/shape.h"
 #include "tessera/tessera.h"
 
 #include <math.h>

@@ -3,7 +3,7 @@
  * (4 bytes), with what (4 bytes). Bit 1: the checksum is made to fit; bit 2: the model's identity too. */
 #include "base/file.h"
 #include "engine/session_file.h"
-#include "model/shape.h"
+#include "report/shape.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -32,7 +32,7 @@ BELOW = {
 NO_KERNELS = ["xdna/io_drm.c"]  # cache lines are flushed there
 # What GGUF calls things is known where it is read and where it is shown or written; everything else asks a ts_source.
 GGUF = {"format/gguf.h", "format/gguf_write.h", "source/gguf_source.h", "source/gguf_names.h", "source/leftover.h"}
-KNOWS_GGUF = {"format/", "source/", "text/tok_gguf.c", "text/tok_open.c", "model/shape.c", "cli/cmd_inspect.c"}
+KNOWS_GGUF = {"format/", "source/", "text/tok_gguf.c", "text/tok_open.c", "report/shape_gguf.c", "cli/cmd_inspect.c"}
 
 COLUMNS = 120
 

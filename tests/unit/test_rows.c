@@ -8,7 +8,7 @@
 #include "device/dev_npu.h"
 #include "engine/engine.h"
 #include "model/actstats.h"
-#include "model/shape.h"
+#include "report/shape.h"
 
 enum { VOCAB = 270 /* no whole groups of 16 rows */, TOKENS = 7 };
 

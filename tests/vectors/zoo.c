@@ -69,10 +69,15 @@ const zoo_model *zoo_find(const char *name) {
     return NULL;
 }
 
-ts_status zoo_make(const zoo_model *m, ts_buf *out, ts_err *err) {
-    uint64_t seed = 5381; /* from the name, so that a new model does not change the others */
+/* From the name, so that a new model does not change the others. */
+uint64_t zoo_seed(const zoo_model *m) {
+    uint64_t seed = 5381;
     for (const char *p = m->shape.name; *p; p++) seed = seed * 33 + (uint8_t)*p;
-    return ts_shape_make(&m->shape, &m->mix, seed, out, err);
+    return seed;
+}
+
+ts_status zoo_make(const zoo_model *m, ts_buf *out, ts_err *err) {
+    return ts_shape_make(&m->shape, &m->mix, zoo_seed(m), out, err);
 }
 
 void zoo_prompt(uint32_t n_vocab, int32_t *token, size_t n) {

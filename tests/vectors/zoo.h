@@ -1,11 +1,11 @@
-/* zoo.h - small random models that together have every feature the engine knows. Depends on: model/shape.h.
+/* zoo.h - small random models that together have every feature the engine knows. Depends on: report/shape.h.
  *
  * A model is made anew wherever it is needed, from its name alone and with the same bytes on every machine: by the
  * test of same bits (tests/engine), and by make_model for the implementations that the stored logits come from. */
 #ifndef TS_TESTS_ZOO_H
 #define TS_TESTS_ZOO_H
 
-#include "model/shape.h"
+#include "report/shape.h"
 
 typedef struct zoo_model {
     ts_shape shape; /* with the model's name */
@@ -18,6 +18,8 @@ const zoo_model *zoo_at(size_t i);
 extern const size_t zoo_first_type;
 const zoo_model *zoo_find(const char *name); /* NULL: unknown */
 
+/* The seed of its weights. */
+uint64_t zoo_seed(const zoo_model *m);
 /* The model's file, appended to `out`. */
 TS_NODISCARD ts_status zoo_make(const zoo_model *m, ts_buf *out, ts_err *err);
 

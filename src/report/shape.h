@@ -1,12 +1,13 @@
-/* shape.h - models of well-known shapes with random weights, for benchmarks and tests. Depends on: format/gguf_write.h.
+/* shape.h - models of well-known shapes with random weights, for benchmarks and tests. Depends on: source/role.h.
  *
- * A shape is written as a complete GGUF file in memory: metadata, a small byte vocabulary, tensors in the mix of
- * types that the usual quantisers choose. Its weights are random with a deviation that keeps activations finite;
- * what it says is noise, how long it takes is not. */
-#ifndef TS_MODEL_SHAPE_H
-#define TS_MODEL_SHAPE_H
+ * A shape gives a list of tensors in the mix of types that the usual quantisers choose, and is written as a complete
+ * GGUF file in memory, with metadata and a small byte vocabulary. Its weights are random with a deviation that keeps
+ * activations finite; what it says is noise, how long it takes is not. */
+#ifndef TS_REPORT_SHAPE_H
+#define TS_REPORT_SHAPE_H
 
 #include "base/mem.h"
+#include "base/rng.h"
 #include "format/dtype.h"
 #include "source/role.h"
 
@@ -41,8 +42,26 @@ ts_widths ts_shape_widths(const ts_shape *s);
 /* llama-quantize's rule for which layers get `more` in a _M mix. */
 bool ts_shape_more_bits(uint32_t layer, uint32_t n_layer);
 
-/* The file, appended to `out`. Rows that are not whole blocks of a type fall back: 256-element types to Q8_0, others to
- * F16. `seed` makes the weights. */
+/* A tensor of a random model. */
+typedef struct ts_random_tensor {
+    ts_role role;
+    uint32_t layer;
+    bool bias;
+    ts_dtype type;
+    uint64_t cols, rows; /* rows 0: a vector of cols */
+    /* how it is made */
+    const ts_shape *shape;
+    ts_rng rng;
+    float deviation;
+    bool norm; /* around 1 instead of 0 */
+} ts_random_tensor;
+/* All tensors, with `out` NULL only how many there are. `shape` must outlive the list. Rows that are not whole blocks
+ * of a type fall back: 256-element types to Q8_0, others to F16. `seed` makes the weights. */
+size_t ts_shape_tensors(const ts_shape *shape, const ts_mix *mix, uint64_t seed, ts_random_tensor *out);
+/* The next n rows of it (of a vector 1). */
+void ts_random_rows(ts_random_tensor *t, uint64_t n, void *out);
+
+/* The file, appended to `out`. */
 TS_NODISCARD ts_status ts_shape_make(const ts_shape *shape, const ts_mix *mix, uint64_t seed, ts_buf *out, ts_err *err);
 /* The same, and `step` (NULL: nobody) is called now and then with bytes of weights done of all; false stops it with
  * TS_E_CANCELLED. */
