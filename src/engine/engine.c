@@ -45,7 +45,8 @@ static uint32_t pass_tokens(const ts_engine *e) {
 }
 
 /* Everything behind e->src. */
-static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, const ts_device_plan *plan, ts_err *err) {
+static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, const ts_device_plan *plan,
+                            const ts_step_dev *steps, ts_err *err) {
     ts_cpu_level level;
     TS_TRY(ts_cpu_choose(&level, err));
     ts_kern_init(&e->kern, level);
@@ -54,7 +55,9 @@ static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, const ts_d
     struct load_ud ud = {.fn = opts->progress, .ud = opts->progress_ud};
     ts_load_progress progress = {.fn = opts->progress ? load_progress : NULL, .ud = &ud};
     TS_TRY(ts_model_describe(&e->model, e->src, err));
+    if (steps) e->model->steps = steps;
     TS_TRY(ts_kv_pool_new(&e->kv_pool, &e->model->c, err));
+    ts_kv_pool_use(e->kv_pool, e->model->steps->kv);
     warn_of_keys(e);
     if (opts->ledger || opts->ledger_check) {
         TS_TRY(ts_accounts_new(&e->accounts, opts->ledger_check, err));
@@ -65,7 +68,7 @@ static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, const ts_d
         .plan = plan, .keep_all = opts->ledger_check, .stop = opts->stop, .stop_ud = opts->stop_ud};
     TS_TRY(ts_accel_open(&e->accel, &on, e->model, err));
     ud.devices = ts_accel_load_bytes(e->accel);
-    TS_TRY(ts_model_pack(e->model, e->pool, progress, err));
+    TS_TRY(e->model->steps->load(e->model, e->pool, progress, err));
     ud.cpu_done = true;
     TS_TRY(ts_accel_load(e->accel, e->pool, progress, err));
     TS_TRY(e->src->op->tokenizer(e->src, opts->pre, &e->tok, err));
@@ -86,14 +89,14 @@ static void note_clock(ts_engine *e) {
 
 /* Takes the source, which was being opened since `begin`. */
 static ts_status open_timed(ts_engine **out, ts_source *src, const ts_engine_opts *opts, const ts_device_plan *plan,
-                            uint64_t begin, ts_err *err) {
+                            const ts_step_dev *steps, uint64_t begin, ts_err *err) {
     ts_engine *e = ts_calloc(1, sizeof *e);
     if (!e) {
         ts_source_close(src);
         return ts_fail_nomem(err, "the engine", sizeof *e);
     }
     e->src = src;
-    ts_status s = open_parts(e, opts, plan, err);
+    ts_status s = open_parts(e, opts, plan, steps, err);
     if (s != TS_OK) {
         ts_engine_close(e);
         return s;
@@ -114,16 +117,17 @@ ts_status ts_engine_open_with(ts_engine **out, const char *path, const void *dat
     if (!opts) opts = &none;
     TS_TRY(ts_device_parse(&plan, opts->device, known, err));
     TS_TRY(data ? ts_source_open_mem(&src, (ts_span){.data = data, .len = len}, err) : ts_source_open(&src, path, err));
-    return open_timed(out, src, opts, &plan, begin, err);
+    return open_timed(out, src, opts, &plan, NULL, begin, err);
 }
 
-ts_status ts_engine_open_source(ts_engine **out, ts_source *src, const ts_engine_opts *opts, ts_err *err) {
+ts_status ts_engine_open_source(ts_engine **out, ts_source *src, const ts_engine_opts *opts, const ts_step_dev *steps,
+                                ts_err *err) {
     const ts_engine_opts none = {0};
     const uint64_t begin = ts_now_ns();
     ts_device_plan plan;
     if (!opts) opts = &none;
     ts_status s = ts_device_parse(&plan, opts->device, ts_devices, err);
-    if (s == TS_OK) return open_timed(out, src, opts, &plan, begin, err);
+    if (s == TS_OK) return open_timed(out, src, opts, &plan, steps, begin, err);
     ts_source_close(src);
     return s;
 }

@@ -48,8 +48,10 @@ void ts_engine_unlisten(ts_engine *e, const ts_listener *l);
 TS_NODISCARD ts_status ts_engine_open_with(ts_engine **out, const char *path, const void *data, size_t len,
                                            const ts_engine_opts *opts, const ts_device *const *known, ts_err *err);
 
-/* From any source, which belongs to the engine from now on, also where this fails. */
-TS_NODISCARD ts_status ts_engine_open_source(ts_engine **out, ts_source *src, const ts_engine_opts *opts, ts_err *err);
+/* From any source, which belongs to the engine from now on, also where this fails; with the steps on `steps` (NULL: the
+ * CPU). */
+TS_NODISCARD ts_status ts_engine_open_source(ts_engine **out, ts_source *src, const ts_engine_opts *opts,
+                                             const ts_step_dev *steps, ts_err *err);
 
 /* Use another number of threads from now on; there must be no session. For benchmarks. */
 TS_NODISCARD ts_status ts_engine_use_threads(ts_engine *e, int n_threads, ts_err *err);

@@ -14,8 +14,14 @@ typedef struct page_note {
     struct page_note *next; /* of the kept ones */
 } page_note;
 
+static ts_status host_page(size_t bytes, ts_big *out, ts_err *err) {
+    return ts_big_alloc(out, bytes, false, "a page of the KV cache", err);
+}
+const ts_kv_mem ts_kv_mem_host = {.page_new = host_page, .page_free = ts_big_free};
+
 struct ts_kv_pool {
     ts_model_config c;
+    const ts_kv_mem *mem;
     pthread_mutex_t lock; /* of what follows */
     page_note *kept;
     size_t kept_bytes, held_bytes;
@@ -25,9 +31,14 @@ ts_status ts_kv_pool_new(ts_kv_pool **out, const ts_model_config *c, ts_err *err
     ts_kv_pool *p = ts_calloc(1, sizeof *p);
     if (!p) return ts_fail_nomem(err, "the pool of the KV cache's pages", sizeof *p);
     p->c = *c;
+    p->mem = &ts_kv_mem_host;
     pthread_mutex_init(&p->lock, NULL); /* without attributes it cannot fail */
     *out = p;
     return TS_OK;
+}
+
+void ts_kv_pool_use(ts_kv_pool *pool, const ts_kv_mem *mem) {
+    pool->mem = mem;
 }
 
 void ts_kv_pool_free(ts_kv_pool *p) {
@@ -35,7 +46,7 @@ void ts_kv_pool_free(ts_kv_pool *p) {
     for (page_note *n = p->kept, *next; n; n = next) {
         next = n->next;
         ts_big mem = n->mem;
-        ts_big_free(&mem);
+        p->mem->page_free(&mem);
     }
     pthread_mutex_destroy(&p->lock);
     ts_free(p);
@@ -73,7 +84,7 @@ static ts_status take_page(const ts_kv *kv, char **out, ts_err *err) {
     pthread_mutex_unlock(&p->lock);
     if (!n) {
         ts_big mem;
-        ts_status s = ts_big_alloc(&mem, kv->page_bytes + sizeof *n, false, "a page of the KV cache", err);
+        ts_status s = p->mem->page_new(kv->page_bytes + sizeof *n, &mem, err);
         if (s != TS_OK) {
             pthread_mutex_lock(&p->lock);
             p->held_bytes -= kv->page_bytes;
@@ -104,7 +115,7 @@ static void drop_page(const ts_kv *kv, char *page) {
         p->kept_bytes += mem.bytes;
     }
     pthread_mutex_unlock(&p->lock);
-    if (!keep) ts_big_free(&mem);
+    if (!keep) p->mem->page_free(&mem);
 }
 
 static bool shared(const ts_kv *kv, char *page) {

@@ -21,6 +21,14 @@ typedef struct ts_kv_pool ts_kv_pool;
 enum { TS_KV_KEPT = 64 << 20 };
 TS_NODISCARD ts_status ts_kv_pool_new(ts_kv_pool **out, const ts_model_config *c, ts_err *err);
 void ts_kv_pool_free(ts_kv_pool *pool); /* NULL-safe; no timeline has pages of it any more */
+/* The memory of one page, zero; and its end. The host reads, copies and writes it, whoever else does. */
+typedef struct ts_kv_mem {
+    ts_status (*page_new)(size_t bytes, ts_big *out, ts_err *err);
+    void (*page_free)(ts_big *page);
+} ts_kv_mem;
+extern const ts_kv_mem ts_kv_mem_host;
+/* A pool of the host's memory may get other memory before its first page. */
+void ts_kv_pool_use(ts_kv_pool *pool, const ts_kv_mem *mem);
 /* Bytes of the pages that timelines hold, each counted once. */
 size_t ts_kv_pool_bytes(const ts_kv_pool *pool);
 

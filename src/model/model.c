@@ -3,6 +3,7 @@
 #include "format/quant.h"
 #include "base/printable.h"
 #include "model/finite.h"
+#include "model/step.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -250,6 +251,7 @@ ts_status ts_model_survey(ts_model **out, ts_source *src, ts_err *err) {
     if (!m) return ts_fail_nomem(err, "the model", sizeof *m);
     m->src = src;
     m->arch = arch;
+    m->steps = &ts_step_cpu;
     ts_status s = load(m, err);
     if (s != TS_OK) {
         ts_model_close(m);
@@ -291,7 +293,7 @@ ts_status ts_model_pack(ts_model *m, ts_pool *pool, ts_load_progress progress, t
 ts_status ts_model_open(ts_model **out, ts_source *src, ts_pool *pool, ts_load_progress progress, ts_err *err) {
     ts_model *m;
     TS_TRY(ts_model_describe(&m, src, err));
-    ts_status s = ts_model_pack(m, pool, progress, err);
+    ts_status s = m->steps->load(m, pool, progress, err);
     if (s != TS_OK) {
         ts_model_close(m);
         return s;
@@ -302,7 +304,7 @@ ts_status ts_model_open(ts_model **out, ts_source *src, ts_pool *pool, ts_load_p
 
 void ts_model_close(ts_model *m) {
     if (!m) return;
-    ts_big_free(&m->packed);
+    m->steps->unload(m);
     ts_rope_fini(&m->rope);
     ts_arena_free(&m->arena);
     ts_free(m->layer);

@@ -34,6 +34,7 @@ typedef struct ts_layer {
 
 struct ts_model {
     ts_source *src; /* borrowed */
+    const struct ts_step_dev *steps; /* who computes: the CPU, unless it is changed before the weights are loaded */
     const ts_arch *arch;
     ts_model_config c;
     ts_rope rope;
@@ -45,6 +46,7 @@ struct ts_model {
     size_t n_linear;
     ts_widths width;        /* of the matrices in a layer */
     ts_big packed;          /* all packed weights */
+    void *on_steps;         /* what the device of the steps keeps with the model */
     ts_arena arena;
 };
 
@@ -76,6 +78,12 @@ size_t ts_model_token_bytes(const ts_model *m);
 /* Multiply-accumulates of the linear layers for one token; of the head apart. */
 uint64_t ts_model_layer_macs(const ts_model *m);
 uint64_t ts_model_head_macs(const ts_model *m);
+
+/* The layer's vector of that role; NULL: it has none. */
+static inline const float *ts_layer_vec(const ts_layer *l, ts_role r) {
+    const float *const vec[] = {l->attn_norm, l->ffn_norm, l->q_norm, l->k_norm};
+    return vec[r - TS_LAYER_MATS];
+}
 
 /* The matrices of a layer that have the same input, as ts_linear_run takes them; returns how many. */
 int ts_layer_mats(const ts_layer *l, ts_mat_group g, const ts_linear *out[TS_GROUP_MATS]);

@@ -25,7 +25,7 @@ static ts_engine *from_file(const zoo_model *m, ts_buf *file) {
 static ts_engine *from_source(ts_source *src) {
     ts_engine *e;
     ts_err err;
-    if (ts_engine_open_source(&e, src, &(ts_engine_opts){.n_threads = 2}, &err) != TS_OK) fail_msg("%s", err.msg);
+    if (ts_engine_open_source(&e, src, &(ts_engine_opts){.n_threads = 2}, NULL, &err) != TS_OK) fail_msg("%s", err.msg);
     return e;
 }
 
@@ -116,7 +116,7 @@ static void test_engine(void **state) {
 static void refused(ts_source *src, ts_status code, const char *words) {
     ts_engine *e = NULL;
     ts_err err = {0};
-    assert_status(ts_engine_open_source(&e, src, &(ts_engine_opts){.n_threads = 1}, &err), code);
+    assert_status(ts_engine_open_source(&e, src, &(ts_engine_opts){.n_threads = 1}, NULL, &err), code);
     assert_null(e);
     if (!strstr(err.msg, words)) fail_msg("\"%s\" does not mention %s", err.msg, words);
 }
@@ -177,7 +177,7 @@ static bool open_and_close(void *ud) {
     ts_source *src;
     ts_engine *e = NULL;
     if (mem_source_new(&src, zoo_find("qwen2-yarn"), NULL) != TS_OK) return false;
-    bool ok = ts_engine_open_source(&e, src, &(ts_engine_opts){.n_threads = 1}, NULL) == TS_OK;
+    bool ok = ts_engine_open_source(&e, src, &(ts_engine_opts){.n_threads = 1}, NULL, NULL) == TS_OK;
     ts_engine_close(e);
     return ok;
 }
