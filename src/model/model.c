@@ -228,11 +228,17 @@ static ts_status find_family(const ts_source *src, const ts_arch **out, ts_err *
     TS_TRY(src->op->family(src, &name, err));
     *out = ts_arch_find((const char *)name.data, name.len);
     if (*out) return TS_OK;
-    char shown[48] = {0};
+    char shown[48] = {0}, list[160];
+    size_t n = 0;
+    const size_t all = sizeof arches / sizeof *arches;
+    for (size_t i = 0; i < all; i++) {
+        const char *before = i == 0 ? "" : i + 1 == all ? " and " : ", ";
+        n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", before, arches[i]->name);
+    }
     for (size_t i = 0; i < name.len && i < sizeof shown - 1; i++)
         shown[i] = name.data[i] >= 32 && name.data[i] < 127 ? (char)name.data[i] : '?';
-    return ts_fail(err, TS_E_UNSUPP, "%s: architecture \"%s\" is not supported; Tessera runs llama, qwen2 and qwen3",
-                   src->name, shown);
+    return ts_fail(err, TS_E_UNSUPP, "%s: architecture \"%s\" is not supported; Tessera runs %s",
+                   src->name, shown, list);
 }
 
 static ts_status load(ts_model *m, ts_err *err) {
