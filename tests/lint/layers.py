@@ -20,7 +20,7 @@ BELOW = {
     "sim": ["base", "aie2", "xdna"],
     "npu": ["base", "format", "kern", "aie2", "xdna"],
     "power": ["base"],
-    "model": ["base", "format", "text", "source", "kern"],
+    "model": ["base", "format", "source", "kern"],
     "device": ["base", "format", "source", "kern", "xdna", "sim", "npu", "model"],
     "engine": ["base", "format", "source", "text", "kern", "model", "device", "power"],
     "report": ["base", "format", "source", "kern", "power", "engine"],
