@@ -16,42 +16,69 @@
 #    include <cpuid.h>
 #endif
 
-static const char *const level_names[TS_CPU_LEVELS] = {"ref", "avx2", "avx512vnni"};
+#if defined(__x86_64__)
+#    define CAN(feature) __builtin_cpu_supports(#feature)
+#else
+#    define CAN(feature) false
+#endif
+
+static const struct {
+    const char *name, *needs;
+} levels[TS_CPU_LEVELS] = {
+#define LEVEL(NAME, name, arch, can, needs) {#name, needs},
+#include "base/cpu_levels.def"
+};
 
 const char *ts_cpu_level_name(ts_cpu_level level) {
-    return level_names[level];
+    return levels[level].name;
+}
+
+const char *ts_cpu_level_needs(ts_cpu_level level) {
+    return levels[level].needs;
+}
+
+bool ts_cpu_has(ts_cpu_level level) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+#endif
+    const bool has[TS_CPU_LEVELS] = {
+#define LEVEL(NAME, name, arch, can, needs) can,
+#include "base/cpu_levels.def"
+    };
+    return has[level];
 }
 
 ts_cpu_level ts_cpu_detect(void) {
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2")))
-        return TS_CPU_REF; /* every AVX2 processor has F16C, which gcc 12 cannot ask for */
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni"))
-        return TS_CPU_AVX512VNNI;
-    return TS_CPU_AVX2;
-#else
-    return TS_CPU_REF;
-#endif
+    int level = TS_CPU_LEVELS - 1;
+    while (!ts_cpu_has((ts_cpu_level)level)) level--;
+    return (ts_cpu_level)level;
+}
+
+/* "ref, avx2 or avx512vnni" */
+static void level_list(char *buf, size_t len) {
+    size_t n = 0;
+    for (int i = 0; i < TS_CPU_LEVELS && n < len; i++)
+        n += (size_t)snprintf(buf + n, len - n, "%s%s", i == 0 ? "" : i + 1 < TS_CPU_LEVELS ? ", " : " or ",
+                              levels[i].name);
 }
 
 ts_status ts_cpu_choose(ts_cpu_level *level, ts_err *err) {
-    ts_cpu_level have = ts_cpu_detect();
     const char *mask = getenv("TESSERA_CPU");
+    char list[200];
     if (!mask || !*mask) {
-        *level = have;
+        *level = ts_cpu_detect();
         return TS_OK;
     }
     for (int i = 0; i < TS_CPU_LEVELS; i++) {
-        if (strcmp(mask, level_names[i]) != 0) continue;
-        if (i > (int)have)
-            return ts_fail(err, TS_E_INVAL, "TESSERA_CPU=%s: this processor only reaches %s", mask, level_names[have]);
+        if (strcmp(mask, levels[i].name) != 0) continue;
+        if (!ts_cpu_has((ts_cpu_level)i))
+            return ts_fail(err, TS_E_INVAL, "TESSERA_CPU=%s: this processor only reaches %s", mask,
+                           levels[ts_cpu_detect()].name);
         *level = (ts_cpu_level)i;
         return TS_OK;
     }
-    return ts_fail(err, TS_E_INVAL, "TESSERA_CPU=%s: unknown level; use ref, avx2 or avx512vnni", mask);
+    level_list(list, sizeof list);
+    return ts_fail(err, TS_E_INVAL, "TESSERA_CPU=%s: unknown level; use %s", mask, list);
 }
 
 static ts_cgroup_limits own_cgroup(void) {

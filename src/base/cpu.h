@@ -1,7 +1,7 @@
 /* cpu.h - what this processor and machine offer. Depends on: err.h.
  *
- * Instruction-set levels are named bundles, weakest first; each includes the ones before it.
- * TESSERA_CPU=ref|avx2|avx512vnni caps the level (tests and bug reports); an unknown name is an error. */
+ * Instruction-set levels are named bundles, weakest first: the rows of cpu_levels.def.
+ * TESSERA_CPU=ref|avx2|... caps the level (tests and bug reports); an unknown name is an error. */
 #ifndef TS_BASE_CPU_H
 #define TS_BASE_CPU_H
 
@@ -10,15 +10,18 @@
 #include <stddef.h>
 
 typedef enum ts_cpu_level {
-    TS_CPU_REF,        /* plain C, any machine */
-    TS_CPU_AVX2,       /* AVX2 + FMA + F16C + BMI2: Haswell (2013), Zen 1 and later */
-    TS_CPU_AVX512VNNI, /* AVX-512 F/BW/DQ/VL/VBMI + VNNI: Ice Lake, Zen 4 and later */
+#define LEVEL(NAME, ...) TS_CPU_##NAME, /* TS_CPU_REF is plain C, for any machine */
+#include "base/cpu_levels.def"
     TS_CPU_LEVELS,
 } ts_cpu_level;
 
 const char *ts_cpu_level_name(ts_cpu_level level);
+/* What a processor needs for it, in words. */
+const char *ts_cpu_level_needs(ts_cpu_level level);
 
-/* The highest level that the processor (and the operating system's register saving) supports. */
+/* Does this processor (and the operating system's register saving) support the level? */
+bool ts_cpu_has(ts_cpu_level level);
+/* The highest level that it supports. */
 ts_cpu_level ts_cpu_detect(void);
 
 /* min(detected, TESSERA_CPU). TS_E_INVAL for an unknown name or a level that this processor does not have. */

@@ -1,10 +1,19 @@
 #include "kern/kern.h"
 
+#define INIT_ANY(init) init
+#if defined(__x86_64__)
+#    define INIT_X86(init) init
+#else
+#    define INIT_X86(init) NULL
+#endif
+
+static void (*const levels[TS_CPU_LEVELS])(ts_kern *k) = {
+#define LEVEL(NAME, name, arch, ...) INIT_##arch(ts_kern_init_##name),
+#include "base/cpu_levels.def"
+};
+
 void ts_kern_init(ts_kern *k, ts_cpu_level level) {
     *k = (ts_kern){.level = level};
-    ts_kern_init_ref(k);
-#if defined(__x86_64__)
-    if (level >= TS_CPU_AVX2) ts_kern_init_avx2(k);
-    if (level >= TS_CPU_AVX512VNNI) ts_kern_init_avx512vnni(k);
-#endif
+    for (int i = 0; i <= (int)level; i++)
+        if (ts_cpu_has((ts_cpu_level)i)) levels[i](k);
 }

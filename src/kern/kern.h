@@ -130,21 +130,16 @@ typedef struct ts_kern {
     ts_probe_read_fn *probe_read;
 } ts_kern;
 
-/* Fill the table for a level: the reference first, then each level up to `level` over it. */
+/* Fill the table for a level: the reference first, then each level up to `level` that the processor has over it. */
 void ts_kern_init(ts_kern *k, ts_cpu_level level);
 
 /* The levels' own parts, for ts_kern_init: everything of a level; and what the first calls for its quantised linear
  * layers (gemm_q_<level>.c, combine_<level>.c) and probes. */
-void ts_kern_init_ref(ts_kern *k);
-void ts_kern_init_ref_q(ts_kern *k);
-void ts_kern_init_ref_combine(ts_kern *k);
-void ts_kern_init_ref_probe(ts_kern *k);
-void ts_kern_init_avx2(ts_kern *k);
-void ts_kern_init_avx2_q(ts_kern *k);
-void ts_kern_init_avx2_combine(ts_kern *k);
-void ts_kern_init_avx2_probe(ts_kern *k);
-void ts_kern_init_avx512vnni(ts_kern *k);
-void ts_kern_init_avx512vnni_q(ts_kern *k);
-void ts_kern_init_avx512vnni_probe(ts_kern *k);
+#define LEVEL(NAME, name, ...)                      \
+    void ts_kern_init_##name(ts_kern *k);           \
+    void ts_kern_init_##name##_q(ts_kern *k);       \
+    void ts_kern_init_##name##_combine(ts_kern *k); \
+    void ts_kern_init_##name##_probe(ts_kern *k);
+#include "base/cpu_levels.def"
 
 #endif

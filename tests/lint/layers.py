@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The layer rule of docs/architecture.md, checked on the #include lines: a folder of src/ includes only itself and the
 folders below it. Also: the headers of GGUF are included by few, vector instructions are for src/kern, where TESSERA_CPU
-chooses, file names are unique in src/, a header guard names its folder and file, and no line of C is wider than 120
-columns.
+chooses, file names are unique in src/, a header guard names its folder and file, no line of C is wider than 120
+columns, and a weight type and a level are named where their rows and their own code are, and nowhere else.
 
 Usage: layers.py SOURCE_ROOT. Prints the lines that break a rule; exit code 1 if there are any."""
 import pathlib
@@ -48,9 +48,32 @@ def too_wide(root: pathlib.Path) -> int:
     return bad
 
 
+# Where a weight type or a level may be named; everybody else asks its row (CONTRIBUTING.md).
+ROWS = [(re.compile(r"\bTS_(Q\d\w*|IQ\d\w*|MXFP4)\b"),
+         ["format/quant.c", "format/quantize.c",  # what its blocks mean
+          "npu/pack.c", "npu/ladder_work.c", "cli/sim_speed.c",  # those that the NPU's program takes
+          "model/shape.c"]),  # mixes of types
+        (re.compile(r"(?i)avx"), ["kern/x86/"])]
+
+
+def one_row(root: pathlib.Path) -> int:
+    bad = 0
+    for path in sorted((root / "src").rglob("*.[ch]")):
+        rel = str(path.relative_to(root / "src"))
+        text = re.sub(r"/\*.*?\*/", lambda m: "\n" * m.group().count("\n"), path.read_text(), flags=re.S)
+        for pattern, allowed in ROWS:
+            for found in pattern.finditer(text):
+                if any(rel.startswith(a) for a in allowed):
+                    continue
+                line = text.count("\n", 0, found.start()) + 1
+                print(f"src/{rel}:{line}: {found.group()} is named here; ask its row of wtype.def or cpu_levels.def")
+                bad += 1
+    return bad
+
+
 def main() -> int:
     root = pathlib.Path(sys.argv[1])
-    bad = too_wide(root)
+    bad = too_wide(root) + one_row(root)
     seen: dict[str, pathlib.Path] = {}
     for path in sorted((root / "src").rglob("*.[ch]")):
         rel = path.relative_to(root / "src")

@@ -8,8 +8,10 @@
 
 #include <math.h>
 
-static const ts_dtype types[] = {TS_Q4_0, TS_Q4_1, TS_Q5_0, TS_Q5_1, TS_Q8_0,  TS_Q2_K,  TS_Q3_K,
-                                 TS_Q4_K, TS_Q5_K, TS_Q6_K, TS_MXFP4, TS_IQ4_NL, TS_IQ4_XS};
+static const ts_dtype types[] = {
+#define WTYPE(NAME, ...) TS_##NAME,
+#include "format/wtype.def"
+};
 enum { N_TYPES = sizeof types / sizeof *types };
 
 static void test_token_blocks(void **state) {
@@ -30,6 +32,47 @@ static void test_token_blocks(void **state) {
         }
         assert_int_equal(end, n);
     }
+}
+
+/* What the kernels take for granted of a row of wtype.def; that the row is true is check_kern's business. */
+static void test_rows(void **state) {
+    (void)state;
+    for (int i = 0; i < N_TYPES; i++) {
+        const ts_wtype *t = ts_wtype_of(types[i]);
+        const ts_dtype_info *info = ts_dtype_get(types[i]);
+        int bytes = t->scale == TS_SCALE_E8 ? 1 : 2;
+        assert_true(t->block == 32 || t->block == 256);
+        assert_int_equal(t->block, info->block);
+        if (t->second != TS_SECOND_NONE) bytes += 2;
+        for (int k = 0; k < 3; k++) bytes += 4 * t->piece[k].words;
+        assert_int_equal(bytes, info->block_bytes); /* every byte of the block is somewhere */
+        assert_true(t->scale == TS_SCALE_F16 || t->second == TS_SECOND_NONE);
+        assert_int_equal(t->low.mask & t->high.mask, 0);
+        assert_true((t->low.mask | t->high.mask) < 64 || t->offset == 7); /* unsigned bytes that vpmaddubsw takes */
+        assert_true(!t->values || ((t->low.mask | t->high.mask) == 15 && t->offset));
+        for (int k = 0; k < 16 && t->values; k++) assert_true(t->values[k] + (1 << t->offset) >= 0);
+        if (t->block == 32) { /* the accumulators begin with the offset's share, the minimum is the block's */
+            assert_true(t->sub == TS_SUB_NONE && (t->offset == 0 || t->offset >= 3));
+            assert_true(t->second == TS_SECOND_NONE || t->second == TS_SECOND_PLUS);
+        } else {
+            assert_true(t->sub != TS_SUB_NONE && (t->sub_block == 16 || t->sub_block == 32));
+            assert_true(t->second != TS_SECOND_PLUS);
+        }
+        assert_true(t->spread > 0);
+        for (int c = 0; c < t->block / 32; c++) /* groups lie in words that are there, bits inside their bytes */
+            for (int g = 0; g < 8; g++)
+                for (int h = 0; h < 2; h++) {
+                    const ts_wbits *f = h ? &t->high : &t->low;
+                    if (!f->mask) continue;
+                    assert_in_range(ts_wbits_word(f, c) + g % f->span, 0, ts_wtype_main_words(t) - 1);
+                    const int shift = ts_wbits_shift(f, c, g);
+                    assert_true(shift > -8 && shift < 8);
+                    const unsigned from = shift >= 0 ? (unsigned)f->mask << shift : (unsigned)f->mask >> -shift;
+                    assert_true(from > 0 && from < 256);
+                }
+    }
+    assert_int_equal(ts_wtype_of(TS_F16)->block, 0);
+    assert_int_equal(ts_wtype_of(TS_DTYPES)->block, 0);
 }
 
 static void test_shapes(void **state) {
@@ -174,7 +217,8 @@ static void test_alloc(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_token_blocks), cmocka_unit_test(test_shapes), cmocka_unit_test(test_bijection),
+        cmocka_unit_test(test_token_blocks), cmocka_unit_test(test_rows),     cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_bijection),
         cmocka_unit_test(test_quantise),     cmocka_unit_test(test_alloc),
     };
     return cmocka_run_group_tests_name("layout", tests, NULL, NULL);

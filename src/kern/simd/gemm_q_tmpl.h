@@ -116,10 +116,15 @@ INL void store(const q_tile *a, int n, int col, const vqf *acc) {
     }
 }
 
-/* What the accumulators of a 32-element block begin with; NULL: 0. */
-INL const int32_t *offsets(const ts_wtype *t, const ts_qact *x) {
-    if (!has_offset(t)) return NULL;
-    return t->offset == 3 ? x->off8 : t->offset == 4 ? x->off16 : x->off128;
+/* What the accumulators of a 32-element block begin with, -2^offset * sum(x): `at` in one of the arrays of x. Other
+ * offsets than these three cost a shift. */
+INL const int32_t *offsets(const ts_wtype *t, const ts_qact *x, size_t at) {
+    return (t->offset == 4 ? x->off16 : t->offset == 7 ? x->off128 : x->off8) + at;
+}
+INL vqi start_of(const ts_wtype *t, const int32_t *off) {
+    if (!has_offset(t)) return vq_zero();
+    if (t->offset == 3 || t->offset == 4 || t->offset == 7) return vq_bcast(off);
+    return vq_shl(vq_bcast(off), t->offset - 3);
 }
 
 /* A tile of a type with 32-element blocks: n tokens from column `col` of their block of `width` on. n is a constant. */
@@ -129,7 +134,7 @@ INL void tile32(const ts_wtype *t, int n, int width, int col, const q_tile *a) {
     const uint8_t *head = a->head, *words = a->words;
     const int8_t *q = a->x->q32 + (size_t)a->t * a->w->n_cols + col * 4;
     const float *dx = a->x->d32 + at, *sx = a->x->s32 + at;
-    const int32_t *off = has_offset(t) ? offsets(t, a->x) + at : NULL;
+    const int32_t *off = offsets(t, a->x, at);
     const vqi table = table_of(t);
     vqf acc[VQ_TOKS];
     UNROLL for (int i = 0; i < n; i++) acc[i] = vqf_zero();
@@ -142,7 +147,7 @@ INL void tile32(const ts_wtype *t, int n, int width, int col, const q_tile *a) {
             const int k = n < 4 ? n : 4;
             const size_t j = b * (size_t)width + (size_t)i0;
             vqi dot[4];
-            UNROLL for (int i = 0; i < k; i++) dot[i] = has_offset(t) ? vq_bcast(off + j + i) : vq_zero();
+            UNROLL for (int i = 0; i < k; i++) dot[i] = start_of(t, off + j + i);
             dots(t, k, width, q + j * 32 - i0 * 28, u, 0, 8, dot);
             UNROLL for (int i = 0; i < k; i++) {
                 const vqf v = vqf_mul(vqf_of_int(dot[i]), vqf_set1(dx + j + i));
