@@ -74,19 +74,28 @@ static void compare(const char *what, const char *level, const float *want, floa
         }
 }
 
+static float special(void) {
+    static const uint32_t bits[] = {0x7f800000, 0xff800000, 0x7fc00000, 0x7f7fffff, 0xff7fffff, 0x00000001, 0x80000000};
+    return ts_f32_from_bits(bits[ts_rng_below(&rng, sizeof bits / sizeof *bits)]);
+}
+
 static float pick_float(int kind) {
     switch (kind) {
     case 0: return (float)ts_rng_gauss(&rng);
-    case 1: return ts_f32_from_bits(ts_rng_u32(&rng)); /* any bits: NaN, Inf, denormals */
+    case 1: return ts_rng_below(&rng, 16) ? ts_f32_from_bits(ts_rng_u32(&rng)) : special();
     case 2: return ts_rng_below(&rng, 4) ? 0.0f : (float)ts_rng_gauss(&rng) * 1e-42f;
-    default: return ts_rng_below(&rng, 2) ? 1.0f : -1.0f;
+    case 3: return ts_rng_below(&rng, 2) ? 1.0f : -1.0f;
+    case 5: return fabsf((float)ts_rng_gauss(&rng));
+    case 6: return (float)((int)ts_rng_below(&rng, 509) - 254) / 2;
+    default: return 1.0f;
     }
 }
 
-/* `kind`: 0 gaussian, 1 any bits, 2 mostly zeros and denormals, 3 saturating, 4 gaussian with a few wild values */
 void fill_floats(float *x, size_t n, int kind) {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         x[i] = pick_float(kind == 4 ? (ts_rng_below(&rng, 100) == 0 ? 1 : 0) : kind);
+        if (kind == 6 && i % 32 == 0) x[i] = 127; /* the scale is 1: integers and halves stay what they are */
+    }
 }
 
 /* A scale: of a row of ordinary ones, of f16 denormals, of the largest, or of all kinds. A small one beside a large one
@@ -113,11 +122,14 @@ static uint8_t pick_e8(int kind) {
 static void fill_row(ts_dtype type, uint8_t *p, size_t n_block) {
     const size_t bytes = ts_dtype_get(type)->block_bytes;
     const ts_wtype *t = ts_wtype_of(type);
-    const int kind = (int)ts_rng_below(&rng, 8), extremes = (int)ts_rng_below(&rng, 3) ? 16 : 4;
+    const int kind = (int)ts_rng_below(&rng, 8), often = (int)ts_rng_below(&rng, 3);
     static const uint8_t extreme[] = {0xff, 0, 0x80, 0x7f};
     for (size_t b = 0; b < n_block; b++, p += bytes) {
-        const size_t pick = ts_rng_below(&rng, (uint64_t)extremes);
-        for (size_t i = 0; i < bytes; i++) p[i] = pick < 4 ? extreme[pick] : (uint8_t)ts_rng_u32(&rng);
+        for (size_t i = 0; i < bytes; i++) p[i] = (uint8_t)ts_rng_u32(&rng);
+        /* piece by piece, so that the largest weights meet the largest sub-scales */
+        for (int i = 0; i < 3; i++)
+            if (ts_rng_below(&rng, 4) < (uint64_t)often)
+                memset(p + t->piece[i].at, extreme[ts_rng_below(&rng, 4)], 4 * (size_t)t->piece[i].words);
         const uint16_t d = pick_f16(kind), m = pick_f16(kind);
         if (t->scale == TS_SCALE_E8) p[t->d_at] = pick_e8(kind);
         else memcpy(p + t->d_at, &d, 2);
@@ -234,7 +246,7 @@ static void check_product(const ts_kern *ref, const ts_kern *lev, const char *le
     const size_t ld = rows + (round % 3 ? 0 : ts_rng_below(&rng, 20)), nx = (size_t)n_tok * K, ny = n_tok * ld;
     float *x = guarded(nx * 4), *want = guarded(ny * 4), *got = guarded(ny * 4);
     memset(want, 0xa5, ny * 4), memset(got, 0xa5, ny * 4); /* columns that nobody may write */
-    fill_floats(x, nx, (int)ts_rng_below(&rng, 5));
+    fill_floats(x, nx, (int)ts_rng_below(&rng, FILL_KINDS));
     ts_qact a = make_act(K, n_tok);
     quantise_all(ref, &a, x, K, n_tok);
     const uint32_t g1 = w.m.n_group;
@@ -308,7 +320,7 @@ static void check_quant(const ts_kern *ref, const ts_kern *lev, const char *leve
         uint32_t n_tok = (uint32_t)(1 + ts_rng_below(&rng, 22)), K = 256 * (uint32_t)(1 + ts_rng_below(&rng, 3));
         size_t n = (size_t)n_tok * K;
         float *x = guarded(n * 4);
-        fill_floats(x, n, round % 5);
+        fill_floats(x, n, round % FILL_KINDS);
         ts_qact a = make_act(K, n_tok), b = make_act(K, n_tok);
         quantise_all(ref, &a, x, K, n_tok);
         quantise_all(lev, &b, x, K, n_tok);

@@ -19,7 +19,9 @@ void check_all(const ts_kern *ref, const ts_kern *lev, const char *level);
 /* n bytes that end right before an unmapped page. */
 void *guarded(size_t n);
 void guarded_free(void *p, size_t n);
-/* `kind`: 0 gaussian, 1 any bits, 2 mostly zeros and denormals, 3 saturating, 4 gaussian with a few wild values */
+/* `kind`: 0 gaussian, 1 any bits, infinities, NaN, 2 mostly zeros and denormals, 3 saturating, 4 gaussian with a few
+ * wild values, 5 of one sign, 6 integers and halves of a scale of 1, 7 all the same */
+enum { FILL_KINDS = 8 };
 void fill_floats(float *x, size_t n, int kind);
 
 /* A packed matrix, its file form and its place in guarded memory. */

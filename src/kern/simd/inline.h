@@ -1,11 +1,15 @@
 /* inline.h - how the kernels' templates make straight code. Depends on: nothing.
  *
- * Loops over tokens and words have constant bounds and must become straight code, or the registers become memory. */
+ * Loops over tokens and words have constant bounds and must become straight code, or the registers become memory.
+ * (With TS_NO_UNROLL they stay loops: tests.) */
 #ifndef TS_KERN_SIMD_INLINE_H
 #define TS_KERN_SIMD_INLINE_H
 
 #define INL static inline __attribute__((always_inline))
-#if defined(__clang__)
+#if defined(TS_NO_UNROLL)
+#    define UNROLL
+#    define NO_UNROLL
+#elif defined(__clang__)
 #    define UNROLL    _Pragma("clang loop unroll(full)")
 #    define NO_UNROLL _Pragma("clang loop unroll(disable)")
 #else
