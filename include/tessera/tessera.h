@@ -229,7 +229,11 @@ TS_NODISCARD ts_status ts_engine_chat_json(const ts_engine *e, const ts_chat_opt
 
 typedef struct ts_session ts_session;
 
-typedef enum ts_kv_type { TS_KV_F16, TS_KV_F32 } ts_kv_type;
+/* The type of keys and values, part of the numeric contract. Q8_0 takes 53 % of the memory of F16 (heads of a multiple
+ * of 32 elements) and rounds keys, values and queries to 8 bits: docs/numerics.md says what that costs. */
+typedef enum ts_kv_type { TS_KV_F16, TS_KV_F32, TS_KV_Q8_0 } ts_kv_type;
+/* "f16", "f32", "q8_0"; NULL: none of them. Static storage. */
+const char *ts_kv_type_name(ts_kv_type type);
 
 typedef struct ts_session_opts { /* zero-initialise */
     uint32_t n_ctx;           /* positions; default: the trained context, at most 4096 */
@@ -249,10 +253,10 @@ uint64_t ts_engine_context_bytes(const ts_engine *e, const ts_session_opts *opts
 /* Make the timeline exactly tokens[0..n): what it has in common with the present one is kept, the rest is dropped,
  * the new part is processed. Then ts_session_logits gives the prediction after token n - 1. n >= 1.
  * Errors: TS_E_LIMIT: n is larger than the context; TS_E_INVAL: a token outside the vocabulary: after these two the
- * session is as it was, its logits too. TS_E_UNSUPP: a key or value is larger than an F16 cache can hold; TS_E_FORMAT:
- * numbers stop being finite, with layer and position; TS_E_IO: the file has been written to; TS_E_DEVICE;
- * TS_E_CANCELLED: after these the timeline is a prefix of `tokens`, without logits, and the next sync goes on from
- * there. */
+ * session is as it was, its logits too. TS_E_UNSUPP: a key or value is larger than an F16 or Q8_0 cache can hold;
+ * TS_E_FORMAT: numbers stop being finite, with layer and position; TS_E_IO: the file has been written to;
+ * TS_E_NOMEM: there is no memory for a page of keys and values; TS_E_DEVICE; TS_E_CANCELLED: after these the timeline
+ * is a prefix of `tokens`, without logits, and the next sync goes on from there. */
 TS_NODISCARD ts_status ts_session_sync(ts_session *s, const ts_token *tokens, size_t n, ts_err *err);
 /* f32 [n_vocab], natural-log odds up to a constant; valid until the session is used again. NULL where the last token of
  * the timeline has none: before the first sync, after an error in a pass, while tokens of a prompt are pending. */
@@ -310,13 +314,13 @@ typedef struct ts_session_stats {
 void ts_session_get_stats(const ts_session *s, ts_session_stats *out);
 void ts_session_stats_reset(ts_session *s);
 
-/* A second session with the timeline of the first (and its logits, context, KV type and progress callback), without
- * processing anything. Both hold the same pages of keys and values until one of them writes to a page: full pages of
+/* A second session with the timeline of the first (and its pending tokens, logits, context, KV type and progress
+ * callback), without processing anything. Both hold the same pages of keys and values until one of them writes to a page: full pages of
  * 64 positions stay shared, the last one is copied when a session goes on in it. Each may outlive the other, and they
  * may be used by different threads; during the call `src` is used by this one. Errors: TS_E_NOMEM. */
 TS_NODISCARD ts_status ts_session_fork(ts_session **out, const ts_session *src, ts_err *err);
 
-/* Cut the timeline to its first n tokens; pages behind them are let go. Nothing is processed: unless n is the present
+/* Cut the timeline to its first n tokens; pages behind them are let go, and pending tokens. Nothing is processed: unless n is the present
  * length there are no logits then (ts_session_logits gives NULL) until the next sync, which processes what follows
  * the n tokens, or, where nothing does, the last of them again. Errors: TS_E_INVAL: it is shorter than n. */
 TS_NODISCARD ts_status ts_session_truncate(ts_session *s, size_t n, ts_err *err);
@@ -328,7 +332,7 @@ TS_NODISCARD ts_status ts_session_save(const ts_session *s, const char *path, ts
 /* Make the timeline that of a saved session, as if it had never been interrupted: its logits are there (where it had
  * some), and nothing is processed. After an error the timeline is what it was before. The file must be of the same
  * model (configuration and tensors; the tokenizer and the chat template do not matter), of the same KV type, and
- * fit the context.
+ * fit the context. Pending tokens are not saved, and those of the session that takes the file fall away.
  * Errors: TS_E_IO; TS_E_FORMAT: not a saved session, or a damaged one; TS_E_UNSUPP: of another model, KV type or
  * version of the format; TS_E_LIMIT: longer than the context; TS_E_NOMEM. */
 TS_NODISCARD ts_status ts_session_restore(ts_session *s, const char *path, ts_err *err);

@@ -137,7 +137,7 @@ static int run_tests(bench_args *a, ts_engine *e, struct table *t, const list *t
             if (tests->v[i] == 0) continue;
             ts_bench_test test = {.decode = decode, .n = (uint32_t)tests->v[i], .depth = (uint32_t)depths->v[d]};
             ts_session_opts so = {.n_ctx = (uint32_t)a->model.ctx,
-                                  .kv = a->model.kv && !strcmp(a->model.kv, "f32") ? TS_KV_F32 : TS_KV_F16};
+                                  .kv = cli_kv_named(a->model.kv)};
             cli_progress progress = {.what = decode ? "decode" : "prefill", .unit = "tokens"};
             ts_bench_result r;
             cli_progress_begin(&progress);

@@ -34,7 +34,7 @@ typedef struct totals {
 /* What a context of so many tokens takes. */
 typedef struct context {
     const char *what; /* whose it is */
-    uint64_t tokens, kv[2], total[2]; /* f16, f32; total: weights and working memory too */
+    uint64_t tokens, kv[3], total[3]; /* f16, f32, q8_0; total: weights and working memory too */
 } context;
 
 typedef struct report {
@@ -45,7 +45,8 @@ typedef struct report {
     char arch[64];          /* printable; "" when the file has none */
     const char *kv_unknown; /* why the cache cannot be computed, or NULL */
     bool ctx_known;
-    uint64_t ctx, kv_token_bytes, kv_bytes;
+    uint64_t ctx, kv_token_bytes, kv_bytes; /* f16 */
+    uint64_t kv_q8_token_bytes;
     uint64_t working;       /* bytes a session takes beside its cache, 0: not known */
     uint64_t available;     /* bytes of memory free here, 0: not known */
     context context[2];
@@ -112,9 +113,9 @@ static bool vocabulary(const report *r, uint64_t *n) {
 }
 
 /* Bytes of keys and values that one token adds; the formula is in the help text. Returns why not, or NULL. */
-static const char *kv_per_token(const report *r, uint64_t *bytes) {
+static const char *kv_per_token(const report *r, uint64_t *bytes, uint64_t *q8_bytes) {
     static const char *const other_memory[] = {"ssm.state_size", "wkv.head_size", "attention.kv_lora_rank"};
-    uint64_t layers, heads, width, sum = 0;
+    uint64_t layers, heads, width, sum = 0, q8_sum = 0;
     if (!*r->arch) return "the file names no architecture";
     for (size_t i = 0; i < sizeof other_memory / sizeof *other_memory; i++)
         if (arch_key(r, other_memory[i])) return "this architecture does not keep plain keys and values in every layer";
@@ -122,7 +123,7 @@ static const char *kv_per_token(const report *r, uint64_t *bytes) {
     if (layers > MAX_LAYERS) return "the number of layers is absurd";
     if (!arch_number(r, "embedding_length", 0, &width)) return "the file does not give the width of the model";
     for (uint64_t l = 0; l < layers; l++) {
-        uint64_t kv_heads, key, value, layer;
+        uint64_t kv_heads, key, value, layer, q8;
         if (!arch_number(r, "attention.head_count", l, &heads)) return "the file does not give the number of heads";
         if (!arch_number(r, "attention.head_count_kv", l, &kv_heads)) kv_heads = heads;
         if (!arch_number(r, "attention.key_length", l, &key)) key = heads ? width / heads : 0;
@@ -132,8 +133,12 @@ static const char *kv_per_token(const report *r, uint64_t *bytes) {
         if (__builtin_add_overflow(key, value, &layer) || __builtin_mul_overflow(layer, kv_heads, &layer) ||
             __builtin_mul_overflow(layer, (uint64_t)F16_BYTES, &layer) || __builtin_add_overflow(sum, layer, &sum))
             return "the numbers in the file are absurd";
+        /* smaller: int8 and 2 bytes for each 32 of them, those of keys rounded up to pairs of blocks */
+        q8 = pad(key, 32) + 2 * pad((key + 31) / 32, 2) + value + 2 * ((value + 31) / 32);
+        q8_sum += q8 * kv_heads;
     }
     *bytes = sum;
+    *q8_bytes = q8_sum;
     return NULL;
 }
 
@@ -142,9 +147,10 @@ static bool add_context(report *r, uint64_t tokens, const char *what) {
     context *c = &r->context[r->n_context];
     *c = (context){.what = what, .tokens = tokens};
     if (__builtin_mul_overflow(pad(tokens, TS_KV_TILE), r->kv_token_bytes, &c->kv[0]) ||
-        __builtin_mul_overflow(c->kv[0], 2, &c->kv[1]))
+        __builtin_mul_overflow(c->kv[0], 2, &c->kv[1]) ||
+        __builtin_mul_overflow(pad(tokens, TS_KV_TILE), r->kv_q8_token_bytes, &c->kv[2]))
         return false;
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 3; i++)
         if (__builtin_add_overflow(c->kv[i], r->all.bytes, &c->total[i]) ||
             __builtin_add_overflow(c->total[i], r->working, &c->total[i]))
             return false;
@@ -200,7 +206,7 @@ static void survey(report *r, long ctx) {
     ts_span arch = {0};
     if (ts_gguf_str(g, "general.architecture", false, &arch, NULL) == TS_OK && arch.data)
         ts_printable(r->arch, sizeof r->arch, arch.data, arch.len);
-    r->kv_unknown = kv_per_token(r, &r->kv_token_bytes);
+    r->kv_unknown = kv_per_token(r, &r->kv_token_bytes, &r->kv_q8_token_bytes);
     r->ctx_known = ctx > 0 || (arch_number(r, "context_length", 0, &r->ctx) && r->ctx > 0);
     if (ctx > 0) r->ctx = (uint64_t)ctx;
     if (!r->kv_unknown && !r->ctx_known) r->kv_unknown = "the file gives no context length: use --ctx";
@@ -389,9 +395,11 @@ static void print_context(const report *r, const context *c) {
     printf(" x %s bytes (f16)\n", GROUPED(r->kv_token_bytes));
     printf("  %-14s %s\n", "together", SIZED(r->all.bytes + c->kv[0]));
     printf("  %-14s %s, together %s\n", "with --kv f32", SIZED(c->kv[1]), SIZED(r->all.bytes + c->kv[1]));
+    printf("  %-14s %s, together %s\n", "with --kv q8_0", SIZED(c->kv[2]), SIZED(r->all.bytes + c->kv[2]));
     if (!r->available) return;
     print_fit(r, "fits here", c->total[0]);
     print_fit(r, "with --kv f32", c->total[1]);
+    print_fit(r, "with --kv q8_0", c->total[2]);
 }
 
 static void print_memory(const report *r) {
@@ -613,10 +621,10 @@ static json_t *json_memory(const report *r, bool *ok) {
         const context *c = &r->context[i];
         json_t *e = json_object();
         set(e, "context", json_uint(c->tokens), ok);
-        for (int kv = 0; kv < 2; kv++) {
-            static const char *const key[3][2] = {{"kv_f16_bytes", "kv_f32_bytes"},
-                                                  {"total_f16_bytes", "total_f32_bytes"},
-                                                  {"fits_f16", "fits_f32"}};
+        for (int kv = 0; kv < 3; kv++) {
+            static const char *const key[3][3] = {{"kv_f16_bytes", "kv_f32_bytes", "kv_q8_0_bytes"},
+                                                  {"total_f16_bytes", "total_f32_bytes", "total_q8_0_bytes"},
+                                                  {"fits_f16", "fits_f32", "fits_q8_0"}};
             set(e, key[0][kv], json_uint(c->kv[kv]), ok);
             set(e, key[1][kv], json_uint(c->total[kv]), ok);
             set(e, key[2][kv], r->available ? json_boolean(c->total[kv] <= r->available) : json_null(), ok);
@@ -744,7 +752,8 @@ const cli_command cmd_inspect = {
         "  KV cache = context, rounded up to 64 tokens, x bytes per token\n"
         "  bytes per token = sum over the layers of\n"
         "                    KV heads x (key length + value length) x 2 (f16),\n"
-        "                    lengths rounded up to 16\n"
+        "                    lengths rounded up to 16; twice that for f32; for q8_0\n"
+        "                    1 byte an element and 2 for each 32 of them\n"
         "It fits here where that is no more than the memory that is free now, limits of\n"
         "containers counted. A sliding window does not make the cache smaller.\n"
         "\n"

@@ -20,13 +20,19 @@
 
 enum { TEXT_LIMIT = 1 << 30 };
 
+ts_kv_type cli_kv_named(const char *name) {
+    ts_kv_type type = TS_KV_F16;
+    while (name && ts_kv_type_name(type) && strcmp(name, ts_kv_type_name(type)) != 0) type++;
+    return type;
+}
+
 int cli_kv_type(const cli_command *cmd, cli_model *m, ts_kv_type *out) {
-    const char *both = m->kv ? m->kv : "f16"; /* the option table lets only f16 and f32 through */
+    const char *both = m->kv ? m->kv : "f16";
     const char *keys = m->kv_keys ? m->kv_keys : both, *values = m->kv_values ? m->kv_values : both;
-    *out = !strcmp(keys, "f32") ? TS_KV_F32 : TS_KV_F16;
+    *out = cli_kv_named(keys);
     if (strcmp(keys, values) != 0)
         return cli_usage_error(
-            cmd, "keys in %s and values in %s: both parts of the KV cache have one type, give --kv f16 or --kv f32",
+            cmd, "keys in %s and values in %s: both parts of the KV cache have one type, give --kv f16, f32 or q8_0",
             keys, values);
     m->kv = keys;
     return CLI_OK;

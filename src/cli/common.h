@@ -21,12 +21,12 @@ typedef struct cli_model {
 #define CLI_MODEL_HELP "the model, a GGUF file (default: $TESSERA_MODEL, or the tiny one that comes with Tessera)"
 /* Entries for an option table. */
 #define CLI_KV_OPTS(m)                                                                                                 \
-    {CLI_STR, 0, "kv", "TYPE", &(m).kv, 0, 0, "element type of the KV cache: f16 (default), f32",                      \
-     .values = "f16 f32"},                                                                                             \
+    {CLI_STR, 0, "kv", "TYPE", &(m).kv, 0, 0, "element type of the KV cache: f16 (default), f32, q8_0",                \
+     .values = "f16 f32 q8_0"},                                                                                        \
         {CLI_STR, 0, "cache-type-k", "TYPE", &(m).kv_keys, 0, 0, "the same for its keys alone; both must be equal",    \
-         .also = "-ctk", .values = "f16 f32"},                                                                         \
+         .also = "-ctk", .values = "f16 f32 q8_0"},                                                                    \
         {CLI_STR, 0, "cache-type-v", "TYPE", &(m).kv_values, 0, 0, "and for its values", .also = "-ctv",               \
-         .values = "f16 f32"}
+         .values = "f16 f32 q8_0"}
 #define CLI_DEVICE_OPTS(m)                                                                                             \
     {CLI_STR, 0, "device", "NAME", &(m).device, 0, 0,                                                                  \
      "where linear layers run: cpu (default), npu (XDNA1), npu-sim (the same programs on a simulated NPU); with the "  \
@@ -85,6 +85,8 @@ int cli_open_engine(const cli_command *cmd, cli_model *m, ts_engine **out);
 int cli_open_session(const cli_command *cmd, cli_model *m, ts_engine *e, ts_session **out);
 /* Check what --device, --prefetch, --no-prefetch, --sim-seed and --allow-cpu-ops say together: m->device_text. */
 int cli_device(const cli_command *cmd, cli_model *m);
+/* The type of that name; the option table lets no other through. NULL: the default. */
+ts_kv_type cli_kv_named(const char *name);
 /* The type that --kv, -ctk and -ctv agree on; m->kv is then its name. */
 int cli_kv_type(const cli_command *cmd, cli_model *m, ts_kv_type *out);
 

@@ -159,7 +159,7 @@ static const struct {
     {"device",
      {"gpu cuda cuda0 cuda1 vulkan vulkan0 metal rocm rocm0 hip sycl opencl igpu dgpu mps amd nvidia", NO_GPU}},
     {"device", {"xdna xdna1 npu0 npu1 ryzenai ipu amdxdna", "the NPU is called npu, the simulated one npu-sim"}},
-    {"kv", {"f64 q8-0 q4-0 q4-1 q5-0 q5-1 iq4-nl bf16 q8 q4 int8 fp8", "the KV cache has elements of type f16 or f32"}},
+    {"kv", {"f64 q4-0 q4-1 q5-0 q5-1 iq4-nl bf16 q8 q4 int8 fp8", "the KV cache is of type f16, f32 or q8_0"}},
 };
 
 /* ---- */

@@ -181,7 +181,8 @@ static ts_status get_padded(struct reader *r, void *to, size_t len, ts_err *err)
 }
 
 static const char *type_name(uint32_t type) {
-    return type == TS_KV_F16 ? "f16" : type == TS_KV_F32 ? "f32" : "an unknown type";
+    const char *name = ts_kv_type_name((ts_kv_type)type);
+    return name ? name : "an unknown type";
 }
 
 /* Is it a session of this model and cache, that fits, and is the file as long as it says? */
@@ -258,6 +259,8 @@ ts_status ts_session_restore_from(ts_session *s, const ts_session_source *from, 
         s->kv = fresh->kv;
         fresh->kv = kv;
         s->n = (size_t)h.n;
+        s->pending = s->run = 0;
+        s->failed.code = TS_OK;
         memcpy(s->token, fresh->token, s->n * sizeof *s->token);
         s->has_logits = h.flags & HAS_LOGITS;
         if (s->has_logits) memcpy(s->logits, fresh->logits, h.n_vocab * sizeof *s->logits);

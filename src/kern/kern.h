@@ -65,6 +65,9 @@ typedef struct ts_sums {
 
 /* f16 to f32, exact; n a multiple of 16. */
 #define TS_F16_ROW(name) void name(const uint16_t *in, float *out, uint32_t n)
+/* int8 with a scale for 32 to f32, exact: out[r * n + i] = q[r * n + i] * d[r * ceil(n / 32) + i / 32] for `rows` rows
+ * of n elements, a multiple of 16; d f16. */
+#define TS_Q8_ROWS(name) void name(const int8_t *q, const uint16_t *d, float *out, uint32_t rows, uint32_t n)
 /* f32 to f16, to nearest even. */
 #define TS_TO_F16(name) void name(const float *in, uint16_t *out, uint32_t n)
 
@@ -104,6 +107,7 @@ typedef TS_SILU_MUL(ts_silu_mul_fn);
 typedef TS_ADD(ts_add_fn);
 typedef TS_ROPE(ts_rope_fn);
 typedef TS_F16_ROW(ts_f16_row_fn);
+typedef TS_Q8_ROWS(ts_q8_rows_fn);
 typedef TS_TO_F16(ts_to_f16_fn);
 typedef TS_ATT_SCORES(ts_att_scores_fn);
 typedef TS_ATT_SOFTMAX(ts_att_softmax_fn);
@@ -121,6 +125,7 @@ typedef struct ts_kern {
     ts_add_fn *add;
     ts_rope_fn *rope;
     ts_f16_row_fn *f16_row;
+    ts_q8_rows_fn *q8_rows;
     ts_to_f16_fn *to_f16;
     ts_att_scores_fn *att_scores;
     ts_att_softmax_fn *att_softmax;

@@ -8,7 +8,8 @@
 /* Scratch of one thread, for heads of head_pad elements and up to max_q queries at a time. */
 typedef struct ts_att_scratch {
     float *k, *v;   /* [head_pad][64], [64][head_pad]: a tile in f32 */
-    float *s, *o;   /* [4][64] scores, [4][head_pad] a tile's values */
+    float *s, *o;   /* [max_q][64] scores, [4][head_pad] a tile's values */
+    ts_qact q8;     /* max_q queries, for q8_0 caches */
     float *M, *L;   /* [max_q] running maximum and sum */
 } ts_att_scratch;
 

@@ -38,7 +38,9 @@ static ts_status fail_fault(const ts_pass *p, ts_err *err) {
         [TS_FAULT_HEAD] = "the sum of squares of a query or key overflows",
         [TS_FAULT_NORM] = "the sum of squares of the activations overflows",
         [TS_FAULT_CACHE] = "a key or value is not finite",
+        [TS_FAULT_QUERY] = "a query is not finite",
         [TS_FAULT_F16] = "a key or value is larger than an F16 KV cache can hold (65504); use --kv f32",
+        [TS_FAULT_Q8] = "a key or value is larger than a Q8_0 KV cache can hold (8319008); use --kv f32",
         [TS_FAULT_ATTENTION] = "the output of attention is not finite",
         [TS_FAULT_FFN] = "the feed-forward network's products are not finite",
     };
@@ -46,9 +48,10 @@ static ts_status fail_fault(const ts_pass *p, ts_err *err) {
     ts_fault kind = (ts_fault)(f >> 32 & 255);
     const ts_att_span *span = ts_span_of(p->batch, (uint32_t)f);
     p->s->culprit = (uint32_t)(span - p->batch->span);
-    return ts_fail(err, kind == TS_FAULT_F16 ? TS_E_UNSUPP : TS_E_FORMAT, "%s: layer %" PRIu64 ", position %u: %s%s",
+    const bool too_large = kind == TS_FAULT_F16 || kind == TS_FAULT_Q8;
+    return ts_fail(err, too_large ? TS_E_UNSUPP : TS_E_FORMAT, "%s: layer %" PRIu64 ", position %u: %s%s",
                    p->m->src->name, f >> 40, span->pos0 + (uint32_t)f - span->first, what[kind],
-                   kind == TS_FAULT_F16 ? "" : "; the file's weights are damaged, or its metadata does not fit them");
+                   too_large ? "" : "; the file's weights are damaged, or its metadata does not fit them");
 }
 
 /* ---- the pass ---------------------------------------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 #include "model/kv.h"
 
+#include <float.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -133,16 +134,15 @@ ts_status ts_kv_init(ts_kv *out, ts_kv_pool *pool, uint32_t n_ctx, ts_kv_type ty
     const ts_model_config *c = &pool->c;
     if (n_ctx == 0 || !ts_kv_bytes(c, n_ctx, type))
         return ts_fail(err, TS_E_INVAL, "a context of %u positions is not possible", n_ctx);
-    const size_t elem = type == TS_KV_F16 ? 2 : 4, tile = (size_t)ts_head_pad(c) * TS_KV_TILE * elem;
     ts_kv kv = {.pool = pool,
                 .type = type,
                 .n_ctx = n_ctx,
                 .n_tile = tiles_of(n_ctx),
                 .head_pad = ts_head_pad(c),
                 .n_kv_head = c->n_kv_head,
-                .key_bytes = tile,
-                .value_bytes = tile,
                 .page_bytes = ts_kv_bytes(c, 1, type)};
+    ts_kv_tile_bytes(c, type, &kv.key_bytes, &kv.value_bytes);
+    (void)ts_qmat_init(&kv.keys, TS_Q8_0, TS_KV_TILE, (kv.head_pad + 31) & ~31u); /* of a few rows it always can */
     kv.page = ts_calloc(kv.n_tile, sizeof *kv.page);
     if (!kv.page) return ts_fail_nomem(err, "the KV cache's table", kv.n_tile * sizeof *kv.page);
     *out = kv;
@@ -189,11 +189,28 @@ static void clear(char *tile, size_t width, uint32_t r0, uint32_t r1, size_t c0,
     for (uint32_t r = r0; r < r1; r++) memset(tile + (r * width + c0) * elem, 0, (c1 - c0) * elem);
 }
 
+/* Positions from `first` on in a tile of a q8_0 cache; in its padding nothing can do harm. */
+static void blank_q8(const ts_kv *kv, char *keys, char *values, uint32_t first) {
+    const ts_qmat *m = &kv->keys;
+    for (uint32_t p = first; p < TS_KV_TILE; p++) {
+        const uint32_t row = p % TS_GROUP_ROWS;
+        char *head = keys + p / TS_GROUP_ROWS * m->group_bytes, *main = head + m->head_stride;
+        for (uint32_t b = 0; b < m->n_block; b++) memset(head + (b * TS_GROUP_ROWS + row) * 2, 0, 2);
+        for (uint32_t w = 0; w < m->n_block * 8; w++) memset(main + (w * TS_GROUP_ROWS + row) * 4, 0, 4);
+    }
+    clear(values, kv->head_pad, first, TS_KV_TILE, 0, kv->head_pad, 1);
+    clear(values + (size_t)TS_KV_TILE * kv->head_pad, m->n_block, first, TS_KV_TILE, 0, m->n_block, 2);
+}
+
 void ts_kv_blank(const ts_kv *kv, char *page, uint32_t first) {
     const uint32_t hd = kv->pool->c.head_dim, pad = kv->head_pad;
     const size_t elem = kv->type == TS_KV_F16 ? 2 : 4;
     for (char *keys = page; keys < page + kv->page_bytes; keys += kv->key_bytes + kv->value_bytes) {
         char *values = keys + kv->key_bytes;
+        if (kv->type == TS_KV_Q8_0) {
+            blank_q8(kv, keys, values, first);
+            continue;
+        }
         clear(keys, TS_KV_TILE, 0, hd, first, TS_KV_TILE, elem);
         clear(keys, TS_KV_TILE, hd, pad, 0, TS_KV_TILE, elem);
         clear(values, pad, 0, first, hd, pad, elem);
@@ -211,6 +228,49 @@ uint64_t ts_kv_held(const ts_kv *kv, uint64_t *own) {
     return all;
 }
 
+const char *ts_kv_type_name(ts_kv_type type) {
+    static const char *const name[] = {[TS_KV_F16] = "f16", [TS_KV_F32] = "f32", [TS_KV_Q8_0] = "q8_0"};
+    return (unsigned)type < sizeof name / sizeof *name ? name[type] : NULL;
+}
+
+float ts_kv_limit(ts_kv_type type) {
+    static const float f16 = 0x1.ffdffep+15f; /* the largest f32 that rounds to a finite F16, 65504 */
+    return type == TS_KV_F32 ? FLT_MAX : type == TS_KV_F16 ? f16 : 65504.0f * 127;
+}
+
+/* One position of a head as int8 in blocks of 32, by rule 1 of docs/numerics.md, and the blocks' scales in f16. */
+struct rounded {
+    _Alignas(64) int8_t q[1024]; /* head_dim <= 1024, config.c */
+    uint16_t d[32];
+};
+
+static void round_q8(const ts_kern *kern, const float *x, uint32_t n, uint32_t padded, struct rounded *out) {
+    _Alignas(64) float in[1024], d[32], s[32];
+    int32_t off[3][32];
+    ts_qact act = {.K_max = 1024, .cap = 1, .q32 = out->q, .d32 = d, .s32 = s, .off8 = off[0], .off16 = off[1],
+                   .off128 = off[2]};
+    memcpy(in, x, n * sizeof *x);
+    memset(in + n, 0, (padded - n) * sizeof *x);
+    kern->quant32(in, padded, 1, 0, &act);
+    kern->to_f16(d, out->d, padded / 32);
+}
+
+static void store_q8(const ts_kv *kv, const ts_kern *kern, uint8_t *keys, uint8_t *values, uint32_t p, const float *k,
+                     const float *v, uint32_t head_dim) {
+    const ts_qmat *m = &kv->keys;
+    const uint32_t n_block = m->n_block, row = p % TS_GROUP_ROWS;
+    uint8_t *head = keys + p / TS_GROUP_ROWS * m->group_bytes, *main = head + m->head_stride;
+    struct rounded r;
+    round_q8(kern, k, head_dim, m->n_cols, &r);
+    for (uint32_t b = 0; b < n_block; b++) memcpy(head + (b * TS_GROUP_ROWS + row) * 2, &r.d[b], 2);
+    for (uint32_t w = 0; w < n_block * 8; w++)
+        for (uint32_t i = 0; i < 4; i++)
+            main[(w * TS_GROUP_ROWS + row) * 4 + i] = (uint8_t)(r.q[4 * w + i] + 128);
+    round_q8(kern, v, head_dim, m->n_cols, &r);
+    memcpy(values + (size_t)p * kv->head_pad, r.q, kv->head_pad);
+    memcpy(values + (size_t)TS_KV_TILE * kv->head_pad + (size_t)p * n_block * 2, r.d, n_block * 2);
+}
+
 void ts_kv_store(ts_kv *kv, const ts_kern *kern, uint32_t layer, uint32_t head, uint32_t pos, const float *k,
                  const float *v, uint32_t head_dim) {
     uint32_t tile = pos / TS_KV_TILE, p = pos % TS_KV_TILE;
@@ -218,6 +278,10 @@ void ts_kv_store(ts_kv *kv, const ts_kern *kern, uint32_t layer, uint32_t head, 
     if (kv->type == TS_KV_F32) {
         for (uint32_t d = 0; d < head_dim; d++) ((float *)keys)[d * TS_KV_TILE + p] = k[d];
         memcpy((float *)values + (size_t)p * kv->head_pad, v, head_dim * sizeof *v);
+        return;
+    }
+    if (kv->type == TS_KV_Q8_0) {
+        store_q8(kv, kern, keys, values, p, k, v, head_dim);
         return;
     }
     uint16_t half[1024]; /* head_dim <= 1024, config.c */

@@ -2,8 +2,11 @@
  * config.h, kern/kern.h.
  *
  * Positions are kept in tiles of TS_KV_TILE. Inside a tile keys lie [head_pad][64], positions in SIMD lanes, so that a
- * score costs no horizontal sum; values lie [64][head_pad]. A *page* is one tile of every layer and head: the keys and
- * values of 64 positions, in the order [layer][kv_head][K|V]. A timeline has a table of pages, which grows as it does.
+ * score costs no horizontal sum; values lie [64][head_pad]. In a q8_0 cache keys are packed as the weights of a linear
+ * layer of 64 rows are (layout.h: 4 groups, blocks of 32 along the head), so that its kernel computes scores; values
+ * are int8 [64][head_pad] and behind them scales f16 [64][ceil(head_pad / 32)]. A *page* is one tile of every layer and
+ * head: the keys and values of 64 positions, in the order [layer][kv_head][K|V]. A timeline has a table of pages, which
+ * grows as it does.
  *
  * Pages are counted by reference: a timeline that begins like another one shares its pages (ts_kv_share), and nobody
  * writes to a page that somebody else holds (ts_kv_reserve replaces it by a copy). One page for all layers, because
@@ -39,6 +42,7 @@ typedef struct ts_kv {
     uint32_t n_tile, head_pad, n_kv_head;
     size_t key_bytes, value_bytes; /* of a tile */
     size_t page_bytes;
+    ts_qmat keys;    /* q8_0: of a tile, but for its data */
     char **page;     /* [n_tile], NULL: nothing there yet */
 } ts_kv;
 
@@ -63,7 +67,11 @@ static inline void *ts_kv_tile(const ts_kv *kv, uint32_t layer, bool values, uin
     return kv->page[tile] + at + (values ? kv->key_bytes : 0);
 }
 
-/* Store the key and value of one position and head (reserved): k and v f32 [head_dim]; the padding stays zero. */
+/* The largest size of a key's or value's element that a cache can hold. */
+float ts_kv_limit(ts_kv_type type);
+
+/* Store the key and value of one position and head (reserved): k and v f32 [head_dim], within ts_kv_limit;
+ * the padding stays zero. */
 void ts_kv_store(ts_kv *kv, const ts_kern *kern, uint32_t layer, uint32_t head, uint32_t pos, const float *k,
                  const float *v, uint32_t head_dim);
 

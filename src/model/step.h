@@ -81,7 +81,9 @@ struct ts_pass {
 typedef enum ts_fault {
     TS_FAULT_HEAD,      /* squares of a head's query or key overflow before its norm */
     TS_FAULT_CACHE,     /* a key or value is not finite */
+    TS_FAULT_QUERY,     /* a query is not finite, and would be rounded to something that is */
     TS_FAULT_F16,       /* a key or value is finite, but not as an F16 */
+    TS_FAULT_Q8,        /* a key or value is finite, but its block's scale is not as an F16 */
     TS_FAULT_ATTENTION, /* attention's output is not finite */
     TS_FAULT_NORM,      /* squares of the residual stream overflow */
     TS_FAULT_FFN,       /* the feed-forward network's products are not finite */

@@ -52,6 +52,18 @@ static float *take(struct carve *c, size_t rows, size_t cols) {
     return p;
 }
 
+/* Room for n vectors of so many blocks of 32, quantised. */
+static ts_qact take_act(struct carve *c, size_t n, size_t n_block) {
+    return (ts_qact){.K_max = (uint32_t)n_block * 32,
+                     .cap = (uint32_t)n,
+                     .q32 = (int8_t *)take(c, n, n_block * 8),
+                     .d32 = take(c, n, n_block),
+                     .s32 = take(c, n, n_block),
+                     .off8 = (int32_t *)(void *)take(c, n, n_block),
+                     .off16 = (int32_t *)(void *)take(c, n, n_block),
+                     .off128 = (int32_t *)(void *)take(c, n, n_block)};
+}
+
 static void carve_all(struct carve *cv, memory *s, const ts_model_config *c, ts_att_scratch *thread) {
     size_t T = s->max_tok, hd = ts_head_pad(c), d_q = (size_t)c->n_head * c->head_dim,
            d_kv = (size_t)c->n_kv_head * c->head_dim;
@@ -71,10 +83,11 @@ static void carve_all(struct carve *cv, memory *s, const ts_model_config *c, ts_
         thread[i] = (ts_att_scratch){
             .k = take(cv, hd, TS_KV_TILE),
             .v = take(cv, hd, TS_KV_TILE),
-            .s = take(cv, 4, TS_KV_TILE),
+            .s = take(cv, TS_ATT_TOKENS * group, TS_KV_TILE),
             .o = take(cv, 4, hd),
             .M = take(cv, TS_ATT_TOKENS, group),
             .L = take(cv, TS_ATT_TOKENS, group),
+            .q8 = take_act(cv, TS_ATT_TOKENS * group, (hd + 31) / 32),
         };
 }
 
@@ -109,8 +122,6 @@ static ts_status scratch_new(const ts_model *m, uint32_t max_tok, int n_threads,
 }
 
 /* ---- steps ------------------------------------------------------------------------------------------------------- */
-
-static const float F16_LIMIT = 0x1.ffdffep+15f; /* the largest f32 that rounds to a finite F16, 65504 */
 
 /* Can n numbers be squared and summed in f32? Nearly always one look at their sizes tells. */
 static bool squares_overflow(const float *x, uint32_t n) {
@@ -223,7 +234,8 @@ static void rope_task(void *arg, size_t t, int thread) {
     const uint32_t hd = c->head_dim, pad = ts_head_pad(c);
     const ts_att_span *span = ts_span_of(p->batch, t);
     const uint32_t pos = span->pos0 + (uint32_t)t - span->first;
-    const float *cs = of(p)->angles + t * c->n_rot, limit = span->kv->type == TS_KV_F16 ? F16_LIMIT : FLT_MAX;
+    const float *cs = of(p)->angles + t * c->n_rot, limit = ts_kv_limit(span->kv->type);
+    const bool q8 = span->kv->type == TS_KV_Q8_0;
     float turned[1024];
     for (uint32_t h = 0; h < c->n_head; h++) {
         float *q = of(p)->q + (t * c->n_head + h) * hd, *out = of(p)->qr + (t * c->n_head + h) * pad;
@@ -231,6 +243,7 @@ static void rope_task(void *arg, size_t t, int thread) {
         if (l->q_norm) kern->rmsnorm(q, l->q_norm, q, hd, c->norm_eps);
         kern->rope(q, out, cs, c->n_rot, hd, c->rope_halves);
         for (uint32_t d = hd; d < pad; d++) out[d] = 0;
+        if (q8 && ts_beyond(out, hd, FLT_MAX)) ts_pass_fault(p, TS_FAULT_QUERY, t);
     }
     for (uint32_t h = 0; h < c->n_kv_head; h++) {
         float *k = of(p)->k + (t * c->n_kv_head + h) * hd, *v = of(p)->v + (t * c->n_kv_head + h) * hd;
@@ -239,7 +252,9 @@ static void rope_task(void *arg, size_t t, int thread) {
         kern->rope(k, turned, cs, c->n_rot, hd, c->rope_halves);
         if (ts_beyond(turned, hd, limit) || ts_beyond(v, hd, limit))
             ts_pass_fault(p,
-                          ts_beyond(turned, hd, FLT_MAX) || ts_beyond(v, hd, FLT_MAX) ? TS_FAULT_CACHE : TS_FAULT_F16,
+                          ts_beyond(turned, hd, FLT_MAX) || ts_beyond(v, hd, FLT_MAX) ? TS_FAULT_CACHE
+                          : q8                                                        ? TS_FAULT_Q8
+                                                                                      : TS_FAULT_F16,
                           t);
         ts_kv_store(span->kv, kern, a->layer, h, pos, turned, v, hd);
     }

@@ -26,7 +26,7 @@ CASES: list[tuple[list[str], set[str]]] = [
     (["run", "--device", ""], {"cpu", "npu", "npu-sim"}),
     (["run", "--device", "n"], {"npu", "npu-sim"}),
     (["run", "-dev", "npu-"], {"npu-sim"}),
-    (["chat", "--kv", ""], {"f16", "f32"}),
+    (["chat", "--kv", ""], {"f16", "f32", "q8_0"}),
     (["bench", "--shape", "tin"], {"tiny", "tinyllama"}),
     (["run", "--chat-template", "zep"], {"zephyr"}),
     (["npu", ""], {"asm", "dis", "exec", "replay", "selftest"}),

@@ -45,12 +45,14 @@ static void die(const char *model, const char *what, const ts_err *err) {
 static const uint8_t pieces[][TOKENS] = {{1, 2, 3, 4, 1, 2}, {7, 6}, {4, 4, 4, 1}, {2, 3, 1, 1, 3, 3}};
 enum { MANNERS = sizeof pieces / sizeof *pieces };
 
+static ts_kv_type kv; /* models take turns with F16 and Q8_0 */
+
 /* The logits after each piece; rows of others stay as they are. */
 static void run(const char *name, ts_engine *e, const uint8_t *piece, const ts_token *token, float *out,
                 uint32_t n_vocab) {
     ts_session *s;
     ts_err err;
-    if (ts_session_new(&s, e, &(ts_session_opts){.n_ctx = TOKENS}, &err) != TS_OK) die(name, "session", &err);
+    if (ts_session_new(&s, e, &(ts_session_opts){.n_ctx = TOKENS, .kv = kv}, &err) != TS_OK) die(name, "session", &err);
     for (size_t n = 0; n < TOKENS; piece++) {
         n += *piece;
         if (ts_session_sync(s, token, n, &err) != TS_OK) die(name, "sync", &err);
@@ -92,6 +94,7 @@ static ts_engine *open_engine(const char *name, const struct source *from, const
 
 /* Compare all manners of feeding with all seeds against the CPU, which is fed token by token. */
 static void compare(const char *name, const struct source *from, bool cpu_ops, unsigned seeds) {
+    kv = kv == TS_KV_F16 ? TS_KV_Q8_0 : TS_KV_F16;
     ts_engine *e = open_engine(name, from, &(ts_engine_opts){.n_threads = 1});
     ts_model_info info;
     ts_engine_info(e, &info);

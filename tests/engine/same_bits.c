@@ -45,7 +45,7 @@ typedef struct seen {
 static const char *model_name, *kv_name;
 static int failures, comparisons;
 static bool all, verbose, print;
-static char golden[8192]; /* bits.txt: "model kv hash" a line */
+static char golden[16384]; /* bits.txt: "model kv hash" a line */
 
 static void die(const char *what, const ts_err *err) {
     printf("FAILED: %s, kv %s: %s: %s\n", model_name, kv_name, what, err->msg);
@@ -196,7 +196,7 @@ static void check_model(const zoo_model *m, size_t number, ts_kv_type kv) {
     const bool by_type = number >= zoo_first_type;
     const size_t n = all ? 2 * 64 + 73 : by_type ? 66 : 64 + 23;
     model_name = m->shape.name;
-    kv_name = kv == TS_KV_F16 ? "f16" : "f32";
+    kv_name = ts_kv_type_name(kv);
     if (verbose) printf("%s, kv %s\n", model_name, kv_name);
     ts_token token[MAX_TOK], other[MAX_TOK];
     zoo_prompt(m->shape.n_vocab, token, n);
@@ -222,7 +222,7 @@ static void check_model(const zoo_model *m, size_t number, ts_kv_type kv) {
             e = NULL;
             for (int f = WHOLE; f <= REUSE; f++) {
                 way w = {(ts_cpu_level)level, n_threads, (feed)f};
-                if (!chosen(w, number + (kv == TS_KV_F32 ? 2 : 0), best)) continue;
+                if (!chosen(w, number + (size_t[]){0, 2, 1}[kv], best)) continue;
                 if (!e) e = open_engine(&file, w.level, w.n_threads);
                 seen got;
                 run(e, kv, w.feed, token, n, &got);
@@ -249,10 +249,9 @@ int main(int argc, char **argv) {
     if (f) golden[fread(golden, 1, sizeof golden - 1, f)] = 0, fclose(f);
     for (size_t i = 0; zoo_at(i); i++) {
         if (only && strcmp(only, zoo_at(i)->shape.name)) continue;
-        /* the short run takes both KV types where architectures differ, and turns where only the weights do */
-        const bool both = all || print || i < zoo_first_type;
-        if (both || i % 2 == 0) check_model(zoo_at(i), i, TS_KV_F16);
-        if (both || i % 2 == 1) check_model(zoo_at(i), i, TS_KV_F32);
+        /* the short run takes all KV types where architectures differ, and turns where only the weights do */
+        for (int kv = TS_KV_F16; kv <= TS_KV_Q8_0; kv++)
+            if (all || print || i < zoo_first_type || i % 3 == (size_t)kv) check_model(zoo_at(i), i, (ts_kv_type)kv);
     }
     if (print) return failures;
     printf("%d positions compared, %d failures; levels up to %s\n", comparisons, failures, ts_cpu_level_name(best));

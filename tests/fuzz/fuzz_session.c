@@ -1,6 +1,7 @@
 /* Saved sessions: a file that is damaged or hostile, restored, and where that succeeds a token more. The first byte of
  * the input: bit 0: the rest is the file itself; otherwise it is a list of changes to a valid file, 8 bytes each: where
- * (4 bytes), with what (4 bytes). Bit 1: the checksum is made to fit; bit 2: the model's identity too. */
+ * (4 bytes), with what (4 bytes). Bit 1: the checksum is made to fit; bit 2: the model's identity too; bit 3: the cache
+ * is q8_0. */
 #include "base/file.h"
 #include "engine/session_file.h"
 #include "report/shape.h"
@@ -18,17 +19,29 @@ static const ts_shape shape = {.name = "fuzz", .arch = "llama", .n_layer = 2, .d
                                .norm_eps = 1e-5f};
 
 static ts_engine *e;
-static ts_session *s;
-static ts_buf valid;
+static ts_session *session[2]; /* f16, q8_0 */
+static ts_buf valid[2];
 
 static void must(ts_status st) {
     if (st != TS_OK) abort();
 }
 
-static void prepare(void) {
+/* A session that has something in it, and the file of it. */
+static void make_valid(ts_kv_type kv, ts_session **s, ts_buf *file) {
     char path[] = "/tmp/ts-fuzz-session-XXXXXX";
     ts_token token[N];
     for (int i = 0; i < N; i++) token[i] = i * 7 % VOCAB;
+    must(ts_session_new(s, e, &(ts_session_opts){.n_ctx = N_CTX, .kv = kv}, NULL));
+    must(ts_session_sync(*s, token, N, NULL));
+    const int fd = mkstemp(path);
+    if (fd < 0) abort();
+    close(fd);
+    must(ts_session_save(*s, path, NULL));
+    must(ts_file_read(file, path, 1 << 20, NULL));
+    unlink(path);
+}
+
+static void prepare(void) {
     ts_buf model = {0};
     must(ts_shape_make(&shape, &(ts_mix){TS_Q8_0, TS_Q8_0, TS_Q8_0}, 1, &model, NULL));
     void *file = ts_alloc_aligned(model.len, 1); /* the engine's until the program ends */
@@ -36,14 +49,8 @@ static void prepare(void) {
     memcpy(file, model.data, model.len);
     must(ts_engine_open_memory(&e, file, model.len, &(ts_engine_opts){.n_threads = 1}, NULL));
     ts_buf_free(&model);
-    must(ts_session_new(&s, e, &(ts_session_opts){.n_ctx = N_CTX}, NULL));
-    must(ts_session_sync(s, token, N, NULL));
-    const int fd = mkstemp(path);
-    if (fd < 0) abort();
-    close(fd);
-    must(ts_session_save(s, path, NULL));
-    must(ts_file_read(&valid, path, 1 << 20, NULL));
-    unlink(path);
+    make_valid(TS_KV_F16, &session[0], &valid[0]);
+    make_valid(TS_KV_Q8_0, &session[1], &valid[1]);
 }
 
 struct memory {
@@ -72,10 +79,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     if (len < 1 || len > 1 << 16) return 0;
     if (!e) prepare();
     ts_buf file = {0};
+    const int q8 = data[0] >> 3 & 1;
+    ts_session *s = session[q8];
     if (data[0] & 1) {
         if (!ts_buf_append(&file, data + 1, len - 1)) return 0;
     } else {
-        if (!ts_buf_append(&file, valid.data, valid.len)) return 0;
+        if (!ts_buf_append(&file, valid[q8].data, valid[q8].len)) return 0;
         for (size_t i = 1; i + 8 <= len; i += 8) change(&file, data + i);
     }
     const uint64_t id = ts_session_model_id(e);

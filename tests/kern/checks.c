@@ -397,6 +397,12 @@ static void check_rows(const ts_kern *ref, const ts_kern *lev, const char *level
         for (uint32_t i = 0; i < n16; i++) h[i] = (uint16_t)ts_rng_u32(&rng);
         ref->f16_row(h, a, n16), lev->f16_row(h, b, n16);
         compare("f16_row", level, a, b, n16);
+        int8_t *q = guarded(n16);
+        for (uint32_t i = 0; i < n16; i++) q[i] = (int8_t)ts_rng_u32(&rng), h[i] &= 0xfbff; /* scales are finite */
+        const uint32_t width = 16 * (uint32_t)(1 + ts_rng_below(&rng, 5)), rows = n16 / width, used = rows * width;
+        ref->q8_rows(q + n16 - used, h, a, rows, width), lev->q8_rows(q + n16 - used, h, b, rows, width);
+        compare("q8_rows", level, a, b, used);
+        guarded_free(q, n16);
         guarded_free(x, n * 4), guarded_free(w, n * 4), guarded_free(a, n16 * 4), guarded_free(b, n16 * 4);
         guarded_free(h, n16 * 2), guarded_free(g, n16 * 2);
     }

@@ -16,6 +16,7 @@ typedef struct timeline {
     ts_kv kv;
     uint32_t n; /* positions */
     float *k, *v, *q; /* [n][n_kv_head][hd], the same, [n][n_head][pad] */
+    float *q_plain;   /* q as the cache's type rounds it */
     float *out;       /* [n][n_head][pad] of the span under test */
 } timeline;
 
@@ -23,6 +24,19 @@ static float *floats(size_t n) {
     float *p = calloc(n, sizeof *p);
     assert_non_null(p);
     return p;
+}
+
+/* The rule of a q8_0 cache: blocks of 32 of n elements become q * d, d = amax / 127. The scales of keys and values are
+ * f16, those of queries are not. */
+static void round_q8(float *x, uint32_t n, bool half) {
+    for (uint32_t b = 0; b < n; b += 32) {
+        const uint32_t end = b + 32 < n ? b + 32 : n;
+        float amax = 0;
+        for (uint32_t i = b; i < end; i++) amax = fmaxf(amax, fabsf(x[i]));
+        float d = amax / 127, inv = amax > 0 ? 127 / amax : 0;
+        if (half) d = ts_f16_to_f32(ts_f32_to_f16(d));
+        for (uint32_t i = b; i < end; i++) x[i] = fmaxf(-127, fminf(127, rintf(x[i] * inv))) * d;
+    }
 }
 
 static timeline make(ts_rng *rng, const ts_kern *kern, ts_kv_type type, uint32_t n, uint32_t kv_heads, uint32_t group,
@@ -37,6 +51,7 @@ static timeline make(ts_rng *rng, const ts_kern *kern, ts_kv_type type, uint32_t
     assert_ok(ts_kv_reserve(&t.kv, 0, n, &err));
     size_t kv_floats = (size_t)n * kv_heads * hd, q_floats = (size_t)n * t.c.n_head * pad;
     t.k = floats(kv_floats), t.v = floats(kv_floats), t.q = floats(q_floats), t.out = floats(q_floats);
+    t.q_plain = floats(q_floats);
     for (size_t i = 0; i < kv_floats; i++) {
         t.k[i] = (float)(ts_rng_gauss(rng) * gain), t.v[i] = (float)ts_rng_gauss(rng);
         if (type == TS_KV_F16) { /* so that the cache holds them exactly */
@@ -47,13 +62,17 @@ static timeline make(ts_rng *rng, const ts_kern *kern, ts_kv_type type, uint32_t
     for (uint32_t pos = 0; pos < n; pos++)
         for (uint32_t h = 0; h < kv_heads; h++)
             ts_kv_store(&t.kv, kern, 1, h, pos, t.k + (pos * kv_heads + h) * hd, t.v + (pos * kv_heads + h) * hd, hd);
+    memcpy(t.q_plain, t.q, q_floats * sizeof *t.q);
+    for (size_t i = 0; type == TS_KV_Q8_0 && i < kv_floats; i += hd)
+        round_q8(t.k + i, hd, true), round_q8(t.v + i, hd, true);
+    for (size_t i = 0; type == TS_KV_Q8_0 && i < q_floats; i += pad) round_q8(t.q_plain + i, hd, false);
     return t;
 }
 
 static void drop(timeline *t) {
     ts_kv_fini(&t->kv);
     ts_kv_pool_free(t->pages);
-    free(t->k), free(t->v), free(t->q), free(t->out);
+    free(t->k), free(t->v), free(t->q), free(t->q_plain), free(t->out);
 }
 
 /* softmax(scale q k) v of one query head in double. */
@@ -65,7 +84,8 @@ static void plain(const timeline *t, uint32_t pos, uint32_t head, double scale, 
     for (uint32_t p = first; p <= pos; p++) {
         double s = 0;
         for (uint32_t d = 0; d < hd; d++)
-            s += (double)t->q[(pos * c->n_head + head) * pad + d] * (double)t->k[(p * c->n_kv_head + kv) * hd + d];
+            s += (double)t->q_plain[(pos * c->n_head + head) * pad + d] *
+                 (double)t->k[(p * c->n_kv_head + kv) * hd + d];
         score[p] = s * scale;
         if (score[p] > max) max = score[p];
     }
@@ -90,11 +110,14 @@ static bench open_bench(ts_cpu_level level, int n_threads) {
     ts_err err;
     assert_ok(ts_pool_new(&b.pool, n_threads, &err));
     ts_kern_init(&b.kern, level);
-    for (int i = 0; i < n_threads; i++)
+    for (int i = 0; i < n_threads; i++) {
         b.scratch[i] = (ts_att_scratch){.k = ts_alloc_aligned(128 * 64, 4), .v = ts_alloc_aligned(128 * 64, 4),
-                                        .s = ts_alloc_aligned(4 * 64, 4), .o = ts_alloc_aligned(4 * 128, 4),
+                                        .s = ts_alloc_aligned(TS_ATT_TOKENS * 8 * 64, 4),
+                                        .o = ts_alloc_aligned(4 * 128, 4),
                                         .M = ts_alloc_aligned(TS_ATT_TOKENS * 8, 4),
                                         .L = ts_alloc_aligned(TS_ATT_TOKENS * 8, 4)};
+        assert_ok(ts_qact_init(&b.scratch[i].q8, 128, TS_ATT_TOKENS * 8, &err));
+    }
     return b;
 }
 
@@ -102,6 +125,7 @@ static void close_bench(bench *b) {
     for (int i = 0; i < ts_pool_threads(b->pool); i++) {
         ts_att_scratch *s = &b->scratch[i];
         ts_free(s->k), ts_free(s->v), ts_free(s->s), ts_free(s->o), ts_free(s->M), ts_free(s->L);
+        ts_qact_fini(&s->q8);
     }
     ts_pool_free(b->pool);
 }
@@ -125,9 +149,9 @@ static void test_formula(void **state) {
     ts_rng rng = ts_rng_seed(4);
     bench b = open_bench(ts_cpu_detect(), 2);
     double worst = 0;
-    for (size_t i = 0; i < 2 * (sizeof cases / sizeof *cases); i++) {
-        const size_t k = i / 2;
-        timeline t = make(&rng, &b.kern, i % 2 ? TS_KV_F32 : TS_KV_F16, cases[k].n, cases[k].kv_heads, cases[k].group,
+    for (size_t i = 0; i < 3 * (sizeof cases / sizeof *cases); i++) {
+        const size_t k = i / 3;
+        timeline t = make(&rng, &b.kern, (ts_kv_type)(i % 3), cases[k].n, cases[k].kv_heads, cases[k].group,
                           cases[k].hd, cases[k].window, cases[k].gain);
         attend(&b, &t, 0, t.n, t.q, t.out);
         const uint32_t pad = ts_head_pad(&t.c);
@@ -160,7 +184,7 @@ static void test_cuts(void **state) {
         bench ref = open_bench(TS_CPU_REF, 1);
         uint32_t group = 1 + (uint32_t)ts_rng_below(&rng, 5),
                  window = round % 2 ? 1 + (uint32_t)ts_rng_below(&rng, 150) : 0;
-        ts_kv_type type = round % 3 ? TS_KV_F16 : TS_KV_F32;
+        ts_kv_type type = (ts_kv_type)(round % 3);
         timeline a = make(&rng, &ref.kern, type, 150, 2, group, 24, window, 1),
                  b = make(&rng, &ref.kern, type, 90, 2, group, 24, window, 1);
         const size_t row = a.c.n_head * ts_head_pad(&a.c);

@@ -26,7 +26,7 @@ static int setup(void **state) {
     fx.file = ts_alloc_aligned(raw.len, 1);
     assert_non_null(fx.file);
     memcpy(fx.file, raw.data, raw.len);
-    assert_ok(ts_engine_open_memory(&fx.e, fx.file, raw.len, &(ts_engine_opts){.n_threads = 1}, &err));
+    assert_ok(ts_engine_open_memory(&fx.e, fx.file, raw.len, &(ts_engine_opts){.n_threads = 2}, &err));
     ts_buf_free(&raw);
     return 0;
 }
@@ -79,7 +79,7 @@ static ts_session_stats stats(const ts_session *s) {
 
 static void test_fork(void **state) {
     (void)state;
-    for (int kv = TS_KV_F16; kv <= TS_KV_F32; kv++) {
+    for (int kv = TS_KV_F16; kv <= TS_KV_Q8_0; kv++) {
         ts_session *a = session((ts_kv_type)kv);
         sync_to(a, prompt, 150);
         ts_session *b = fork_of(a);
@@ -163,6 +163,34 @@ static void test_truncate(void **state) {
     ts_session_free(s), ts_session_free(b);
 }
 
+static void step_all(ts_session *s) {
+    ts_err err;
+    while (ts_session_pending(s)) assert_ok(ts_sessions_step(&s, 1, 17, &err));
+}
+
+/* Tokens that are pending go along with a fork, and fall away where a timeline is cut. */
+static void test_pending(void **state) {
+    (void)state;
+    ts_err err;
+    ts_session *a = session(TS_KV_F16);
+    sync_to(a, prompt, 100);
+    assert_ok(ts_session_append(a, prompt + 100, 40, &err));
+    ts_session *b = fork_of(a);
+    assert_int_equal(ts_session_pending(b), 40);
+    assert_ok(ts_session_truncate(a, 100, &err));
+    assert_int_equal(ts_session_pending(a), 0);
+    step_all(b);
+    at(b, prompt, 140), at(a, prompt, 100);
+    assert_ok(ts_session_append(b, prompt + 140, 60, &err));
+    assert_ok(ts_sessions_step(&b, 1, 17, &err));
+    ts_session *c = fork_of(b); /* in the middle of a prompt */
+    assert_ok(ts_session_truncate(b, 150, &err));
+    step_all(c);
+    sync_to(b, other, 200);
+    at(c, prompt, 200), at(b, other, 200);
+    ts_session_free(a), ts_session_free(b), ts_session_free(c);
+}
+
 static bool fork_it(void *src) {
     ts_session *s = NULL;
     bool ok = ts_session_fork(&s, src, NULL) == TS_OK;
@@ -226,7 +254,7 @@ static void test_threads(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fork),  cmocka_unit_test(test_bytes),   cmocka_unit_test(test_truncate),
-        cmocka_unit_test(test_alloc), cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_alloc), cmocka_unit_test(test_pending),  cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests_name("fork", tests, setup, teardown);
 }

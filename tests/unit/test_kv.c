@@ -24,6 +24,7 @@ static void test_sizes(void **state) {
     ts_model_config c = config(3, 2, 40); /* heads of 48 elements in the cache */
     assert_int_equal(ts_kv_bytes(&c, 1, TS_KV_F16), 3 * 2 * 48 * 64 * 2 * 2);
     assert_int_equal(ts_kv_bytes(&c, 64, TS_KV_F32), 3 * 2 * 48 * 64 * 2 * 4);
+    assert_int_equal(ts_kv_bytes(&c, 1, TS_KV_Q8_0), 3 * 2 * (4 * (64 + 2 * 512) + 64 * (48 + 2 * 2)));
     assert_int_equal(ts_kv_bytes(&c, 65, TS_KV_F16), 2 * ts_kv_bytes(&c, 64, TS_KV_F16));
     c = config(1024, 1024, 1024);
     assert_int_equal(ts_kv_bytes(&c, UINT64_MAX / 2, TS_KV_F32), 0); /* overflow */
@@ -38,16 +39,35 @@ static void test_sizes(void **state) {
 
 /* A value that tells layer, head, position, element and key from value apart, exact in f16. */
 static float mark(uint32_t layer, uint32_t head, uint32_t pos, uint32_t d, bool value) {
-    uint32_t n = (((layer * 2 + head) * 130 + pos) * 24 + d) * 2 + value;
+    uint32_t n = (((layer * 2 + head) * 130 + pos) * 40 + d) * 2 + value;
     return ts_f16_to_f32((uint16_t)(0x0400 + n % 0x7000)); /* normal, finite */
 }
 
-static float element(const ts_kv *kv, const void *tile, size_t i) {
-    return kv->type == TS_KV_F32 ? ((const float *)tile)[i] : ts_f16_to_f32(((const uint16_t *)tile)[i]);
+/* Element d of position p of a tile. */
+static float element(const ts_kv *kv, uint32_t layer, bool value, uint32_t head, uint32_t pos, uint32_t d) {
+    const void *tile = ts_kv_tile(kv, layer, value, head, pos / TS_KV_TILE);
+    const uint8_t *bytes = tile;
+    const uint32_t p = pos % TS_KV_TILE, n_block = (kv->head_pad + 31) / 32, row = p % 16;
+    const size_t at = value ? p * kv->head_pad + d : d * TS_KV_TILE + p;
+    if (kv->type == TS_KV_F32) return ((const float *)tile)[at];
+    if (kv->type == TS_KV_F16) return ts_f16_to_f32(((const uint16_t *)tile)[at]);
+    if (value)
+        return (float)(int8_t)bytes[at] *
+               ts_f16_to_f32(((const uint16_t *)(bytes + TS_KV_TILE * kv->head_pad))[p * n_block + d / 32]);
+    const uint8_t *group = bytes + p / 16 * kv->keys.group_bytes, *words = group + kv->keys.head_stride;
+    return (float)(words[d / 4 * 64 + row * 4 + d % 4] - 128) *
+           ts_f16_to_f32(((const uint16_t *)group)[d / 32 * 16 + row]);
+}
+
+/* What a q8_0 cache makes of block b of x. */
+static float rounded(const float *x, uint32_t n, uint32_t d) {
+    float amax = 0;
+    for (uint32_t i = d & ~31u; i < n && i < (d | 31) + 1; i++) amax = fmaxf(amax, fabsf(x[i]));
+    return rintf(x[d] * (127 / amax)) * ts_f16_to_f32(ts_f32_to_f16(amax / 127));
 }
 
 static void check_places(ts_kv_type type, const ts_kern *kern) {
-    enum { LAYERS = 2, HEADS = 2, HD = 24, PAD = 32, CTX = 130 };
+    enum { LAYERS = 2, HEADS = 2, HD = 40, PAD = 48, CTX = 130 };
     ts_model_config c = config(LAYERS, HEADS, HD);
     ts_kv kv;
     ts_err err;
@@ -70,14 +90,13 @@ static void check_places(ts_kv_type type, const ts_kern *kern) {
     for (uint32_t l = 0; l < LAYERS; l++)
         for (uint32_t h = 0; h < HEADS; h++)
             for (uint32_t pos = 0; pos < 3 * TS_KV_TILE; pos++) {
-                const void *k = ts_kv_tile(&kv, l, false, h, pos / TS_KV_TILE),
-                           *v = ts_kv_tile(&kv, l, true, h, pos / TS_KV_TILE);
-                uint32_t p = pos % TS_KV_TILE;
-                for (uint32_t d = 0; d < PAD; d++) {
-                    bool there = pos < CTX && d < HD; /* padding of heads and unused positions stay zero */
-                    assert_true(element(&kv, k, d * TS_KV_TILE + p) == (there ? mark(l, h, pos, d, false) : 0));
-                    assert_true(element(&kv, v, p * PAD + d) == (there ? mark(l, h, pos, d, true) : 0));
-                }
+                for (uint32_t d = 0; d < PAD; d++)
+                    for (int value = 0; value < 2; value++) {
+                        float x[HD], want = 0; /* padding of heads and unused positions stay zero */
+                        for (uint32_t i = 0; i < HD; i++) x[i] = mark(l, h, pos, i, value);
+                        if (pos < CTX && d < HD) want = type == TS_KV_Q8_0 ? rounded(x, HD, d) : x[d];
+                        assert_true(element(&kv, l, value, h, pos, d) == want);
+                    }
             }
     ts_kv_fini(&kv);
     assert_null(kv.page);
@@ -92,6 +111,7 @@ static void test_places(void **state) {
         ts_kern_init(&kern, (ts_cpu_level)level);
         check_places(TS_KV_F16, &kern);
         check_places(TS_KV_F32, &kern);
+        check_places(TS_KV_Q8_0, &kern);
     }
 }
 
@@ -111,8 +131,7 @@ static void test_rounding(void **state) {
     const float want[16] = {1, 1 + 0x1p-9f, 1 + 0x1p-10f, 65504, INFINITY, -INFINITY, 0, 0x1p-24f, -0.0f, 0x1p-24f, 1};
     ts_kv_store(&kv, &kern, 0, 0, 0, in, in, 16);
     for (uint32_t d = 0; d < 16; d++) {
-        float k = element(&kv, ts_kv_tile(&kv, 0, false, 0, 0), d * TS_KV_TILE),
-              v = element(&kv, ts_kv_tile(&kv, 0, true, 0, 0), d);
+        float k = element(&kv, 0, false, 0, 0, d), v = element(&kv, 0, true, 0, 0, d);
         assert_memory_equal(&k, &want[d], sizeof k);
         assert_memory_equal(&v, &want[d], sizeof v);
     }
@@ -134,9 +153,8 @@ static void fill(ts_kv *kv, uint32_t begin, uint32_t end, float value) {
 static void holds(const ts_kv *kv, uint32_t begin, uint32_t end, float value) {
     for (uint32_t pos = begin; pos < end; pos++)
         for (uint32_t d = 0; d < 16; d++) {
-            const uint32_t tile = pos / TS_KV_TILE, p = pos % TS_KV_TILE;
-            assert_true(element(kv, ts_kv_tile(kv, 0, false, 0, tile), d * TS_KV_TILE + p) == value);
-            assert_true(element(kv, ts_kv_tile(kv, 0, true, 0, tile), p * 16 + d) == value);
+            assert_true(element(kv, 0, false, 0, pos, d) == value);
+            assert_true(element(kv, 0, true, 0, pos, d) == value);
         }
 }
 

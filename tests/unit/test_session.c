@@ -270,13 +270,19 @@ static void test_two(void **state) {
 static void test_kv_types_differ(void **state) {
     (void)state;
     ts_err err;
-    ts_session *s = session(&(ts_session_opts){.kv = TS_KV_F32});
-    assert_ok(ts_session_sync(s, prompt, 80, &err));
-    const float *a = ts_session_logits(s), *b = fresh(80);
-    float most = 0;
-    for (int i = 0; i < VOCAB; i++) most = fmaxf(most, fabsf(a[i] - b[i]));
-    assert_true(most > 0 && most < 1e-3f); /* f16 rounds, and no more than that */
-    ts_session_free(s);
+    static const struct {
+        ts_kv_type type;
+        float bound;
+    } t[] = {{TS_KV_F32, 1e-3f}, {TS_KV_Q8_0, 5e-2f}};
+    for (int k = 0; k < 2; k++) {
+        ts_session *s = session(&(ts_session_opts){.kv = t[k].type});
+        assert_ok(ts_session_sync(s, prompt, 80, &err));
+        const float *a = ts_session_logits(s), *b = fresh(80); /* f16 */
+        float most = 0;
+        for (int i = 0; i < VOCAB; i++) most = fmaxf(most, fabsf(a[i] - b[i]));
+        if (!(most > 0 && most < t[k].bound)) fail_msg("kv %s: %g", ts_kv_type_name(t[k].type), (double)most);
+        ts_session_free(s);
+    }
 }
 
 /* No memory for the next page, while a token or a prompt goes through: an error, and the timeline stays what it was as
@@ -388,23 +394,25 @@ static void test_overflow(void **state) {
     static const struct {
         const char *tensor;
         float by;
-        bool f32_ok; /* with a cache of F32 there is no overflow */
+        bool f32_ok, q8_ok; /* with such a cache there is no overflow */
         ts_status code;
         const char *says;
     } t[] = {
-        {"blk.1.attn_k.weight", 1e6f, true, TS_E_UNSUPP, "layer 1, position "},
-        {"blk.0.attn_v.weight", 1e6f, true, TS_E_UNSUPP, "use --kv f32"},
-        {"blk.0.attn_k.weight", 1e38f, false, TS_E_FORMAT, "layer 0, position "},
-        {"blk.1.attn_q.weight", 1e38f, false, TS_E_FORMAT, "layer 1, position "},
-        {"blk.1.ffn_up.weight", 3e38f, false, TS_E_FORMAT, ": the feed-forward network"},
-        {"blk.0.ffn_down.weight", 1e30f, false, TS_E_FORMAT, "layer 0, position 0: the sum of squares"},
-        {"blk.1.ffn_down.weight", 1e30f, false, TS_E_FORMAT, "behind the last layer the sum of squares"},
-        {"output.weight", 3e38f, false, TS_E_FORMAT, "the logits are not finite"},
+        {"blk.1.attn_k.weight", 1e6f, true, true, TS_E_UNSUPP, "layer 1, position "},
+        {"blk.0.attn_v.weight", 1e6f, true, true, TS_E_UNSUPP, "use --kv f32"},
+        {"blk.1.attn_k.weight", 1e12f, true, false, TS_E_UNSUPP, "layer 1, position "},
+        {"blk.0.attn_v.weight", 1e12f, true, false, TS_E_UNSUPP, "use --kv f32"},
+        {"blk.0.attn_k.weight", 1e38f, false, false, TS_E_FORMAT, "layer 0, position "},
+        {"blk.1.attn_q.weight", 1e38f, false, false, TS_E_FORMAT, "layer 1, position "},
+        {"blk.1.ffn_up.weight", 3e38f, false, false, TS_E_FORMAT, ": the feed-forward network"},
+        {"blk.0.ffn_down.weight", 1e30f, false, false, TS_E_FORMAT, "layer 0, position 0: the sum of squares"},
+        {"blk.1.ffn_down.weight", 1e30f, false, false, TS_E_FORMAT, "behind the last layer the sum of squares"},
+        {"output.weight", 3e38f, false, false, TS_E_FORMAT, "the logits are not finite"},
     };
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
         void *file;
         ts_engine *e = scaled(t[i].tensor, t[i].by, &file);
-        for (int kv = TS_KV_F16; kv <= TS_KV_F32; kv++) {
+        for (int kv = TS_KV_F16; kv <= TS_KV_Q8_0; kv++) {
             ts_session *s;
             ts_err err;
             size_t seen = 0;
@@ -412,7 +420,7 @@ static void test_overflow(void **state) {
             for (int score = 0; score < 2; score++) {
                 ts_status st =
                     score ? ts_session_score(s, prompt, 20, accept, &seen, &err) : ts_session_sync(s, prompt, 20, &err);
-                if (kv == TS_KV_F32 && t[i].f32_ok) {
+                if ((kv == TS_KV_F32 && t[i].f32_ok) || (kv == TS_KV_Q8_0 && t[i].q8_ok)) {
                     assert_ok(st);
                     continue;
                 }

@@ -99,7 +99,7 @@ static void test_round(void **state) {
     (void)state;
     static const size_t lengths[] = {0, 1, 63, 64, 65, 128, 150};
     ts_err err;
-    for (int kv = TS_KV_F16; kv <= TS_KV_F32; kv++)
+    for (int kv = TS_KV_F16; kv <= TS_KV_Q8_0; kv++)
         for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
             for (int cut = 0; cut < 2; cut++) {
                 const size_t n = lengths[i];
@@ -263,21 +263,23 @@ static void test_refused(void **state) {
 static void test_padding(void **state) {
     (void)state;
     ts_err err;
-    ts_session *s = session(fx.e, TS_KV_F16, N), *b = session(fx.e, TS_KV_F16, N);
-    assert_ok(ts_session_sync(s, prompt, 1, &err));
-    assert_ok(ts_session_save(s, path, &err));
-    ts_buf file = contents();
-    for (size_t i = file.len - 8 - s->kv.page_bytes; i < file.len - 8; i++) /* NaN, but where the timeline is */
-        if (file.data[i] == 0) file.data[i] = (char)0x7f;
-    seal(&file);
-    assert_ok(restore(s, file.data, file.len, &err));
-    ts_session_free(s); /* its page goes to b */
-    assert_ok(ts_session_sync(b, prompt, 64, &err));
-    s = session(fx.e, TS_KV_F16, N);
-    assert_ok(ts_session_sync(s, prompt, 64, &err));
-    same_logits(s, b);
-    ts_buf_free(&file);
-    ts_session_free(s), ts_session_free(b);
+    for (int kv = TS_KV_F16; kv <= TS_KV_Q8_0; kv++) {
+        ts_session *s = session(fx.e, (ts_kv_type)kv, N), *b = session(fx.e, (ts_kv_type)kv, N);
+        assert_ok(ts_session_sync(s, prompt, 1, &err));
+        assert_ok(ts_session_save(s, path, &err));
+        ts_buf file = contents();
+        for (size_t i = file.len - 8 - s->kv.page_bytes; i < file.len - 8; i++) /* NaN, but where the timeline is */
+            if (file.data[i] == 0) file.data[i] = (char)0x7f;
+        seal(&file);
+        assert_ok(restore(s, file.data, file.len, &err));
+        ts_session_free(s); /* its page goes to b */
+        assert_ok(ts_session_sync(b, prompt, 10, &err));
+        s = session(fx.e, (ts_kv_type)kv, N);
+        assert_ok(ts_session_sync(s, prompt, 10, &err));
+        same_logits(s, b);
+        ts_buf_free(&file);
+        ts_session_free(s), ts_session_free(b);
+    }
 }
 
 static void test_places(void **state) {

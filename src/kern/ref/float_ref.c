@@ -70,6 +70,13 @@ static TS_F16_ROW(f16_row) {
     for (uint32_t i = 0; i < n; i++) out[i] = ts_f16_to_f32(in[i]);
 }
 
+static TS_Q8_ROWS(q8_rows) {
+    const uint32_t n_block = (n + 31) / 32;
+    for (uint32_t r = 0; r < rows; r++)
+        for (uint32_t i = 0; i < n; i++)
+            out[(size_t)r * n + i] = (float)q[(size_t)r * n + i] * ts_f16_to_f32(d[(size_t)r * n_block + i / 32]);
+}
+
 static TS_TO_F16(to_f16) {
     for (uint32_t i = 0; i < n; i++) out[i] = ts_f32_to_f16(in[i]);
 }
@@ -124,6 +131,7 @@ void ts_kern_init_ref(ts_kern *k) {
     k->add = add;
     k->rope = rope;
     k->f16_row = f16_row;
+    k->q8_rows = q8_rows;
     k->to_f16 = to_f16;
     k->att_scores = att_scores;
     k->att_softmax = att_softmax;

@@ -110,6 +110,15 @@ static TS_F16_ROW(f16_row) {
     for (uint32_t i = 0; i < n; i += 16) v16_store(out + i, v16_from_f16(in + i));
 }
 
+static TS_Q8_ROWS(q8_rows) {
+    for (uint32_t r = 0; r < rows; r++)
+        for (uint32_t i = 0; i < n; d++) {
+            const v16 scale = v16_set1(_cvtsh_ss(*d));
+            for (uint32_t end = i + 32 < n ? i + 32 : n; i < end; i += 16, q += 16, out += 16)
+                v16_store(out, v16_mul(v16_from_i8(q), scale));
+        }
+}
+
 static TS_TO_F16(to_f16) {
     uint32_t i = 0;
     for (; i + 16 <= n; i += 16) v16_to_f16(out + i, v16_load(in + i));
@@ -231,6 +240,7 @@ INL void init_float(ts_kern *k) {
     k->add = add;
     k->rope = rope;
     k->f16_row = f16_row;
+    k->q8_rows = q8_rows;
     k->to_f16 = to_f16;
     k->att_scores = att_scores;
     k->att_softmax = att_softmax;

@@ -49,6 +49,11 @@ INL v16 v16_from_f16(const uint16_t *p) {
     return (v16){_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)),
                  _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p + 8)))};
 }
+INL v16 v16_from_i8(const int8_t *p) {
+    const __m128i x = _mm_loadu_si128((const __m128i *)p);
+    return (v16){_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(x)),
+                 _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(x, 8)))};
+}
 INL v16 v16_from_f16_n(const uint16_t *p, uint32_t n) {
     uint16_t t[16] = {0};
     memcpy(t, p, n * sizeof *t);

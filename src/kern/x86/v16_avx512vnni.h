@@ -42,6 +42,9 @@ INL int32_t v16_to_i8(int8_t *p, v16 x) {
 }
 
 INL v16 v16_from_f16(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
+INL v16 v16_from_i8(const int8_t *p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
 INL v16 v16_from_f16_n(const uint16_t *p, uint32_t n) {
     return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(v16_mask_(n), p));
 }
