@@ -20,13 +20,33 @@
 extern "C" {
 #endif
 
+/* ---- version and growth ------------------------------------------------------------------------------------------ */
+
+/* Of this header; the library that is linked may be another one: ts_version. */
+#define TS_VERSION_MAJOR 0
+#define TS_VERSION_MINOR 1
+#define TS_VERSION_PATCH 0
+
+/* Structs whose comment says "may grow" get new members at their end. A program that was compiled for an older library
+ * goes on working with a newer one: calls that take such a struct are inline here and hand its size to the library's
+ * function, whose name ends in _sized (from another language, call that one with the size of your own declaration).
+ * What an older program's options do not have is taken as 0, the default; what its results have no room for is left
+ * out. A newer program's options that an older library does not know have to be 0, otherwise the call is TS_E_UNSUPP;
+ * in its results they are 0. All other structs have their final form. */
+
 #if defined(__GNUC__)
 #    define TS_NODISCARD __attribute__((warn_unused_result))
 #    define TS_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#    pragma GCC visibility push(default) /* these, and no other names of the library, are exported */
 #else
 #    define TS_NODISCARD
 #    define TS_PRINTF(fmt, args)
 #endif
+
+/* The version of the library, "0.1.0". Static storage. */
+const char *ts_version(void);
+/* The same as a number that grows: major << 16 | minor << 8 | patch. */
+uint32_t ts_version_number(void);
 
 /* ---- status ------------------------------------------------------------------------------------------------------ */
 
@@ -63,6 +83,19 @@ typedef enum ts_evidence {
 /* A short fixed name, for programs: "measured", "simulated", "virtual". Static storage. */
 const char *ts_evidence_name(ts_evidence e);
 
+/* Messages that are not the result of a call: warnings, notes. */
+typedef enum ts_log_level { TS_LOG_DEBUG, TS_LOG_INFO, TS_LOG_WARN } ts_log_level;
+typedef void ts_log_fn(void *ud, ts_log_level level, const char *line); /* one line without a line break */
+/* Where they go from now on, those of `min` and above; fn NULL: to standard error, as at the beginning. The one
+ * setting of the library that is the whole program's: call it before other threads use the library; fn may be called
+ * from any thread that does. */
+void ts_log_sink(ts_log_fn *fn, void *ud, ts_log_level min);
+
+/* The path (its end, where it is longer than 255 bytes) of the model file that is mapped at this address; NULL: none.
+ * For a program's handler of SIGBUS, which reading a file beyond the end raises once somebody has shortened it:
+ * async-signal-safe. */
+const char *ts_mapped_file(const void *addr);
+
 /* ---- engine: a loaded model ------------------------------------------------------------------------------------ */
 
 typedef struct ts_engine ts_engine;
@@ -75,7 +108,7 @@ typedef bool ts_progress_fn(void *ud, uint64_t done, uint64_t all);
  * TS_E_CANCELLED. */
 typedef bool ts_stop_fn(void *ud);
 
-typedef struct ts_engine_opts { /* zero-initialise: every 0 or NULL means the default */
+typedef struct ts_engine_opts { /* zero-initialise: every 0 or NULL means the default; may grow */
     /* "cpu" (default); "npu": linear layers on this machine's XDNA1 NPU; "npu-sim": on a simulated one. Options stand
      * behind a colon with commas between, "npu-sim:seed=3,no-prefetch":
      *   allow-cpu-ops  linear layers that the device cannot take run on the CPU; else they are refused by name
@@ -95,25 +128,42 @@ typedef struct ts_engine_opts { /* zero-initialise: every 0 or NULL means the de
     bool ledger_check;        /* and compute everything that a device computes on the CPU too, and compare */
     /* how text is split into words, for files that do not say: "llama-bpe", "qwen2", "gpt-2", ... */
     const char *pre;
+    /* no more than this level of the CPU's instruction sets: "ref", "avx2", "avx512vnni"; NULL: the best there is. The
+     * results are the same. */
+    const char *cpu_level;
+    /* only what turns text into tokens and back: no weights are read, no session can be made, and of ts_model_info only
+     * n_vocab and chat_template are filled. ts_engine_open then takes tokenizers of other formats, too: a
+     * tokenizer.json, a tokenizer.model, a folder with one of these or with a vocabulary and its merges; and a path of
+     * NULL, for chat templates alone that are given as text (a prompt has no tokens then). */
+    bool text_only;
 } ts_engine_opts;
 
 /* Is `device` something that ts_engine_opts.device can be? TS_E_INVAL: no, naming what there is. */
 TS_NODISCARD ts_status ts_device_check(const char *device, ts_err *err);
 
 /* Load the model file at `path` (GGUF; any part of a split model). Errors: TS_E_IO, TS_E_FORMAT, TS_E_UNSUPP,
- * TS_E_NOMEM, TS_E_INVAL (unknown device or option of one, bad TESSERA_CPU), TS_E_DEVICE (no NPU, or it refuses, with
+ * TS_E_NOMEM, TS_E_INVAL (unknown device, option of one or CPU level), TS_E_DEVICE (no NPU, or it refuses, with
  * what to do).
  * The file must stay as it is until the engine is closed: parts of it are read when they are needed. Where it has
- * been written to, a session's next call is TS_E_IO; reading a part that has been cut off raises SIGBUS, which is
- * for the program to handle. Replacing the file by another of its name, or removing it, does no harm. */
-TS_NODISCARD ts_status ts_engine_open(ts_engine **out, const char *path, const ts_engine_opts *opts, ts_err *err);
+ * been written to, a session's next call is TS_E_IO; reading a part that has been cut off raises SIGBUS (see
+ * ts_mapped_file). Replacing the file by another of its name, or removing it, does no harm. */
+TS_NODISCARD ts_status ts_engine_open_sized(ts_engine **out, const char *path, const ts_engine_opts *opts,
+                                            size_t opts_size, ts_err *err);
+static inline TS_NODISCARD ts_status ts_engine_open(ts_engine **out, const char *path, const ts_engine_opts *opts,
+                                                    ts_err *err) {
+    return ts_engine_open_sized(out, path, opts, sizeof *opts, err);
+}
 /* The same from memory: the bytes of a whole file, borrowed until the engine is closed, 64-byte aligned. */
-TS_NODISCARD ts_status ts_engine_open_memory(ts_engine **out, const void *data, size_t len, const ts_engine_opts *opts,
-                                             ts_err *err);
+TS_NODISCARD ts_status ts_engine_open_memory_sized(ts_engine **out, const void *data, size_t len,
+                                                   const ts_engine_opts *opts, size_t opts_size, ts_err *err);
+static inline TS_NODISCARD ts_status ts_engine_open_memory(ts_engine **out, const void *data, size_t len,
+                                                           const ts_engine_opts *opts, ts_err *err) {
+    return ts_engine_open_memory_sized(out, data, len, opts, sizeof *opts, err);
+}
 /* NULL-safe. All sessions must have been freed. */
 void ts_engine_close(ts_engine *e);
 
-typedef struct ts_model_info { /* borrowed strings: valid until the engine is closed */
+typedef struct ts_model_info { /* borrowed strings: valid until the engine is closed; may grow */
     const char *arch, *name, *device;
     const char *cpu_level;      /* "ref", "avx2", "avx512vnni" */
     int n_threads;
@@ -133,10 +183,13 @@ typedef struct ts_model_info { /* borrowed strings: valid until the engine is cl
     /* the file's own in words: "jinja (297 bytes)"; NULL: none, or one that cannot be read */
     const char *chat_template;
 } ts_model_info;
-void ts_engine_info(const ts_engine *e, ts_model_info *out);
+void ts_engine_info_sized(const ts_engine *e, ts_model_info *out, size_t out_size);
+static inline void ts_engine_info(const ts_engine *e, ts_model_info *out) {
+    ts_engine_info_sized(e, out, sizeof *out);
+}
 
 /* What ran where and what it cost: one row for each kind of operation ("attn_q+attn_k+attn_v" of all layers
- * together), tensor types and device. Kept only with ts_engine_opts.ledger. */
+ * together), tensor types and device. Kept only with ts_engine_opts.ledger. May grow. */
 typedef struct ts_ledger_row {
     char op[72], types[40], device[12];
     bool linear;                /* a linear layer; else a step of the host: norm, rope, attention, ... */
@@ -161,7 +214,10 @@ typedef struct ts_ledger_row {
     uint64_t sum_device, sum_cpu; /* checksums of these results */
 } ts_ledger_row;
 /* Rows so far: the first `cap` of them into `rows`; returns how many there are. Waits for a pass that runs. */
-size_t ts_engine_ledger(const ts_engine *e, ts_ledger_row *rows, size_t cap);
+size_t ts_engine_ledger_sized(const ts_engine *e, ts_ledger_row *rows, size_t cap, size_t row_size);
+static inline size_t ts_engine_ledger(const ts_engine *e, ts_ledger_row *rows, size_t cap) {
+    return ts_engine_ledger_sized(e, rows, cap, sizeof *rows);
+}
 void ts_engine_ledger_reset(ts_engine *e);
 
 /* ---- text ------------------------------------------------------------------------------------------------------ */
@@ -176,6 +232,21 @@ enum {
 TS_NODISCARD ts_status ts_engine_tokenize(const ts_engine *e, const char *text, size_t len, unsigned flags,
                                           ts_token **out, size_t *n, ts_err *err);
 void ts_tokens_release(ts_token *tokens);
+
+enum {
+    TS_DETOKENIZE_SPECIAL = 1,   /* print control tokens too */
+    TS_DETOKENIZE_NO_PREFIX = 2, /* SentencePiece: the tokens go on a text, the space in front of the first stays */
+};
+/* Tokens to text, the way back: *out is allocated (ts_text_release), *len bytes of UTF-8 and a NUL; what is no
+ * character becomes U+FFFD. (Token by token, an answer's characters are put together by ts_answer_push.)
+ * Errors: TS_E_INVAL: a token outside the vocabulary; TS_E_NOMEM. */
+TS_NODISCARD ts_status ts_engine_detokenize(const ts_engine *e, const ts_token *tokens, size_t n, unsigned flags,
+                                            char **out, size_t *len, ts_err *err);
+void ts_text_release(char *text);
+/* The bytes of one token, a control token's being its name: perhaps half a character. Copies the first `cap` of them
+ * to buf, which gets no NUL, and puts how many there are into *len. Errors as above. */
+TS_NODISCARD ts_status ts_engine_token_text(const ts_engine *e, ts_token id, char *buf, size_t cap, size_t *len,
+                                            ts_err *err);
 /* Does this token end an answer? */
 bool ts_engine_is_end(const ts_engine *e, ts_token id);
 
@@ -184,7 +255,7 @@ typedef struct ts_message {
     const char *content; /* UTF-8, NUL-terminated */
 } ts_message;
 /* How a conversation becomes a prompt. Zero-initialise: the model's own template, with the variables that Hugging
- * Face's apply_chat_template gives it. */
+ * Face's apply_chat_template gives it. May grow. */
 typedef struct ts_chat_opts {
     const char *name;      /* a template that is built in ("chatml", ...), or one of the model's by name ("tool_use") */
     const char *text;      /* a Jinja template, NUL-terminated, instead of these */
@@ -193,6 +264,12 @@ typedef struct ts_chat_opts {
     bool has_now;          /* strftime_now says `now`, otherwise it asks the clock */
     int64_t now;           /* local time as seconds from 1970-01-01T00:00:00 local time */
 } ts_chat_opts;
+
+/* Names of the templates that are built in, "llama2", ...; NULL behind the last. Static storage. */
+const char *ts_chat_template_name(size_t i);
+/* The model's own templates, Jinja text of *len bytes: number 0 is the one that is used unless another is asked for;
+ * *name (nullable) is what that is done by. NULL behind the last. Borrowed. */
+const char *ts_engine_chat_template(const ts_engine *e, size_t i, const char **name, size_t *len);
 
 typedef struct ts_text_range { /* bytes [begin, end) of a text */
     size_t begin, end;
@@ -217,13 +294,21 @@ void ts_prompt_release(ts_prompt *p);
  * Errors: TS_E_UNSUPP: the model has no template; TS_E_FORMAT, TS_E_UNSUPP, TS_E_LIMIT: it cannot be read;
  * TS_E_INVAL: it refuses the conversation or fails, or an unknown name. Messages say which template, line and
  * column. */
-TS_NODISCARD ts_status ts_engine_chat(const ts_engine *e, const ts_chat_opts *opts, const ts_message *msg, size_t n,
-                                      ts_prompt *out, ts_err *err);
+TS_NODISCARD ts_status ts_engine_chat_sized(const ts_engine *e, const ts_chat_opts *opts, size_t opts_size,
+                                            const ts_message *msg, size_t n, ts_prompt *out, ts_err *err);
+static inline TS_NODISCARD ts_status ts_engine_chat(const ts_engine *e, const ts_chat_opts *opts,
+                                                    const ts_message *msg, size_t n, ts_prompt *out, ts_err *err) {
+    return ts_engine_chat_sized(e, opts, sizeof *opts, msg, n, out, err);
+}
 /* The same for a whole context, a JSON object that the template sees as it is: {"messages": [...], "tools": [...],
  * "documents": [...], "add_generation_prompt": true, ...}. Tool calls, parts of contents and reasoning are passed
  * through. */
-TS_NODISCARD ts_status ts_engine_chat_json(const ts_engine *e, const ts_chat_opts *opts, const char *json, size_t len,
-                                           ts_prompt *out, ts_err *err);
+TS_NODISCARD ts_status ts_engine_chat_json_sized(const ts_engine *e, const ts_chat_opts *opts, size_t opts_size,
+                                                 const char *json, size_t len, ts_prompt *out, ts_err *err);
+static inline TS_NODISCARD ts_status ts_engine_chat_json(const ts_engine *e, const ts_chat_opts *opts,
+                                                         const char *json, size_t len, ts_prompt *out, ts_err *err) {
+    return ts_engine_chat_json_sized(e, opts, sizeof *opts, json, len, out, err);
+}
 
 /* ---- session: one timeline ------------------------------------------------------------------------------------- */
 
@@ -235,7 +320,7 @@ typedef enum ts_kv_type { TS_KV_F16, TS_KV_F32, TS_KV_Q8_0 } ts_kv_type;
 /* "f16", "f32", "q8_0"; NULL: none of them. Static storage. */
 const char *ts_kv_type_name(ts_kv_type type);
 
-typedef struct ts_session_opts { /* zero-initialise */
+typedef struct ts_session_opts { /* zero-initialise; may grow */
     uint32_t n_ctx;           /* positions; default: the trained context, at most 4096 */
     ts_kv_type kv;            /* default F16; part of the numeric contract */
     ts_progress_fn *progress; /* while a prompt is processed, in tokens; asked often, also within a batch */
@@ -243,12 +328,20 @@ typedef struct ts_session_opts { /* zero-initialise */
 } ts_session_opts;
 
 /* Errors: TS_E_NOMEM where the KV cache and what a pass needs do not fit into the memory that is free. */
-TS_NODISCARD ts_status ts_session_new(ts_session **out, ts_engine *e, const ts_session_opts *opts, ts_err *err);
+TS_NODISCARD ts_status ts_session_new_sized(ts_session **out, ts_engine *e, const ts_session_opts *opts,
+                                            size_t opts_size, ts_err *err);
+static inline TS_NODISCARD ts_status ts_session_new(ts_session **out, ts_engine *e, const ts_session_opts *opts,
+                                                    ts_err *err) {
+    return ts_session_new_sized(out, e, opts, sizeof *opts, err);
+}
 void ts_session_free(ts_session *s); /* NULL-safe */
 uint32_t ts_session_n_ctx(const ts_session *s);
 /* Bytes that a session with these options (NULL: the defaults) takes when its context is full; 0: more than there can
  * be. What passes work in belongs to the engine and is there once. */
-uint64_t ts_engine_context_bytes(const ts_engine *e, const ts_session_opts *opts);
+uint64_t ts_engine_context_bytes_sized(const ts_engine *e, const ts_session_opts *opts, size_t opts_size);
+static inline uint64_t ts_engine_context_bytes(const ts_engine *e, const ts_session_opts *opts) {
+    return ts_engine_context_bytes_sized(e, opts, sizeof *opts);
+}
 
 /* Make the timeline exactly tokens[0..n): what it has in common with the present one is kept, the rest is dropped,
  * the new part is processed. Then ts_session_logits gives the prediction after token n - 1. n >= 1.
@@ -269,6 +362,17 @@ const ts_token *ts_session_tokens(const ts_session *s, size_t *n);
 typedef bool ts_logits_fn(void *ud, size_t pos, const float *logits);
 TS_NODISCARD ts_status ts_session_score(ts_session *s, const ts_token *tokens, size_t n, ts_logits_fn *fn, void *ud,
                                         ts_err *err);
+
+/* An embedding of tokens[0..n): the model's hidden states, behind its last norm and before the output layer, of all
+ * positions. MEAN: their mean, which suits models whose authors say so; LAST: the one of the last position, which in a
+ * causal model has seen all tokens. `unit`: divided by its length (L2), so that a dot product of two is their cosine.
+ * out: f32 [d_model] (ts_model_info). Sums are in f64 in ascending order: the same bits everywhere. Models that were
+ * trained to chat give embeddings too, of modest use.
+ * Like ts_session_score it begins with an empty timeline, which is `tokens` afterwards (a prefix of them after an
+ * error), without logits. Errors: those of ts_session_sync. */
+typedef enum ts_pooling { TS_POOLING_MEAN, TS_POOLING_LAST } ts_pooling;
+TS_NODISCARD ts_status ts_session_embed(ts_session *s, const ts_token *tokens, size_t n, ts_pooling how, bool unit,
+                                        float *out, ts_err *err);
 
 /* ---- several sessions in one pass ------------------------------------------------------------------------------ */
 
@@ -303,7 +407,7 @@ TS_NODISCARD ts_status ts_sessions_step(ts_session *const s[], size_t n, size_t 
 TS_NODISCARD ts_status ts_session_status(const ts_session *s, ts_err *err);
 
 /* Since the session was made or ts_session_stats_reset. A pass that others take part in counts with all of its time:
- * what this session had to wait for its tokens. */
+ * what this session had to wait for its tokens. May grow. */
 typedef struct ts_session_stats {
     uint64_t n_prefill, prefill_ns; /* tokens of prompts: given several at a time, or at the beginning of a timeline */
     uint64_t n_decode, decode_ns;   /* tokens given one at a time behind a timeline */
@@ -311,7 +415,10 @@ typedef struct ts_session_stats {
     uint64_t kv_bytes;              /* of the pages of keys and values that it holds now */
     uint64_t kv_own_bytes;          /* of these, pages that it shares with no other session */
 } ts_session_stats;
-void ts_session_get_stats(const ts_session *s, ts_session_stats *out);
+void ts_session_get_stats_sized(const ts_session *s, ts_session_stats *out, size_t out_size);
+static inline void ts_session_get_stats(const ts_session *s, ts_session_stats *out) {
+    ts_session_get_stats_sized(s, out, sizeof *out);
+}
 void ts_session_stats_reset(ts_session *s);
 
 /* A second session with the timeline of the first (and its pending tokens, logits, context, KV type and progress
@@ -346,7 +453,7 @@ typedef struct ts_logit_bias {
 
 /* Applied in this order: logit bias; repeat, frequency and presence penalties over the last `penalty_window` tokens;
  * then, unless temperature is 0 (which takes the largest logit, the lowest id first): top-k, typical, top-p, min-p,
- * temperature, and a draw from what is left. */
+ * temperature, and a draw from what is left. May grow. */
 typedef struct ts_sampler_opts {
     float temperature;       /* 0: greedy */
     int32_t top_k;           /* 0: off */
@@ -362,11 +469,21 @@ typedef struct ts_sampler_opts {
     size_t n_bias;
 } ts_sampler_opts;
 /* temperature 0.8, top-k 40, top-p 0.95, min-p 0.05, penalties off, window 64, seed 0. */
-ts_sampler_opts ts_sampler_defaults(void);
+void ts_sampler_defaults_sized(ts_sampler_opts *out, size_t out_size);
+static inline ts_sampler_opts ts_sampler_defaults(void) {
+    ts_sampler_opts o;
+    ts_sampler_defaults_sized(&o, sizeof o);
+    return o;
+}
 
 typedef struct ts_sampler ts_sampler;
 /* Errors: TS_E_INVAL naming the option that is out of range. */
-TS_NODISCARD ts_status ts_sampler_new(ts_sampler **out, const ts_sampler_opts *opts, uint32_t n_vocab, ts_err *err);
+TS_NODISCARD ts_status ts_sampler_new_sized(ts_sampler **out, const ts_sampler_opts *opts, size_t opts_size,
+                                            uint32_t n_vocab, ts_err *err);
+static inline TS_NODISCARD ts_status ts_sampler_new(ts_sampler **out, const ts_sampler_opts *opts, uint32_t n_vocab,
+                                                    ts_err *err) {
+    return ts_sampler_new_sized(out, opts, sizeof *opts, n_vocab, err);
+}
 void ts_sampler_free(ts_sampler *s); /* NULL-safe */
 /* The next token after history[0..n_history) (for the penalties), from logits f32 [n_vocab], into *out. Allocates
  * nothing. Deterministic: the same options, history, logits and number of draws so far give the same token on every
@@ -387,7 +504,7 @@ typedef enum ts_stop_reason {
     TS_STOP_CANCELLED, /* a callback said so */
 } ts_stop_reason;
 
-/* A piece of the answer, one for each token drawn. */
+/* A piece of the answer, one for each token drawn. The library's; may grow. */
 typedef struct ts_piece {
     const char *text;      /* whole characters of UTF-8, never part of a stop string; may be empty; no NUL behind */
     size_t len;
@@ -405,7 +522,7 @@ typedef bool ts_piece_fn(void *ud, const ts_piece *piece);
  * answer. */
 typedef bool ts_mask_fn(void *ud, const ts_token *history, size_t n_history, uint32_t *allowed);
 
-typedef struct ts_generate_opts { /* zero-initialise */
+typedef struct ts_generate_opts { /* zero-initialise; may grow */
     size_t max_tokens;       /* 0: until the context is full */
     const char *const *stop; /* stop strings, not printed; empty ones count for nothing */
     size_t n_stop;
@@ -422,7 +539,8 @@ typedef struct ts_generate_opts { /* zero-initialise */
  * server may drive many of them, each beside the session whose logits it gets:
  *
  *     ts_answer_new(&a, engine, sampler, prompt[n - 1], &opts, err)
- *     while the prompt is processed, then after every step:
+ *     ts_session_prepare(s, prompt, n, err)
+ *     after each ts_sessions_step, where ts_session_pending(s) is 0:
  *         ts_answer_next(a, ts_session_logits(s), ts_session_tokens(s, &n), n, &piece, err)
  *         send piece->text; if piece->last, done; else let the session process piece->token
  *
@@ -434,8 +552,12 @@ typedef struct ts_answer ts_answer;
  * it is dropped. `opts` (NULL: defaults) is copied; its stop strings are borrowed until ts_answer_free.
  * Errors: TS_E_INVAL: the sampler is for another vocabulary, a stop string is NULL; TS_E_LIMIT: more than 4 GiB of
  * them; TS_E_NOMEM. */
-TS_NODISCARD ts_status ts_answer_new(ts_answer **out, const ts_engine *e, ts_sampler *sampler, ts_token after,
-                                     const ts_generate_opts *opts, ts_err *err);
+TS_NODISCARD ts_status ts_answer_new_sized(ts_answer **out, const ts_engine *e, ts_sampler *sampler, ts_token after,
+                                           const ts_generate_opts *opts, size_t opts_size, ts_err *err);
+static inline TS_NODISCARD ts_status ts_answer_new(ts_answer **out, const ts_engine *e, ts_sampler *sampler,
+                                                   ts_token after, const ts_generate_opts *opts, ts_err *err) {
+    return ts_answer_new_sized(out, e, sampler, after, opts, sizeof *opts, err);
+}
 void ts_answer_free(ts_answer *a); /* NULL-safe */
 /* Draw the next token from logits f32 [n_vocab]; `history` [n_history] is for penalties and mask: the timeline so
  * far. *out is the piece, valid until the answer's next call. Errors: those of ts_sampler_next, nothing having
@@ -449,7 +571,7 @@ TS_NODISCARD ts_status ts_answer_finish(ts_answer *a, ts_stop_reason reason, con
 /* Tokens so far, the end token included. */
 size_t ts_answer_n_tokens(const ts_answer *a);
 
-typedef struct ts_generated {
+typedef struct ts_generated { /* may grow */
     ts_stop_reason reason;
     size_t n_tokens;        /* drawn, the end token included */
     uint64_t first_ns;      /* from the call to the first token drawn */
@@ -460,9 +582,18 @@ typedef struct ts_generated {
  * progress callback stops the answer, text that was held back comes in a piece without a token). The session's
  * timeline afterwards is the prompt and all tokens drawn but the last one or two. `opts` NULL: defaults.
  * Errors: those of ts_session_sync and ts_answer_new; TS_E_CANCELLED only where the prompt was not finished. */
-TS_NODISCARD ts_status ts_generate(ts_session *s, ts_sampler *sampler, const ts_token *prompt, size_t n_prompt,
-                                   const ts_generate_opts *opts, ts_generated *out, ts_err *err);
+TS_NODISCARD ts_status ts_generate_sized(ts_session *s, ts_sampler *sampler, const ts_token *prompt, size_t n_prompt,
+                                         const ts_generate_opts *opts, size_t opts_size, ts_generated *out,
+                                         size_t out_size, ts_err *err);
+static inline TS_NODISCARD ts_status ts_generate(ts_session *s, ts_sampler *sampler, const ts_token *prompt,
+                                                 size_t n_prompt, const ts_generate_opts *opts, ts_generated *out,
+                                                 ts_err *err) {
+    return ts_generate_sized(s, sampler, prompt, n_prompt, opts, sizeof *opts, out, sizeof *out, err);
+}
 
+#if defined(__GNUC__)
+#    pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif

@@ -62,23 +62,22 @@ static void level_list(char *buf, size_t len) {
                               levels[i].name);
 }
 
-ts_status ts_cpu_choose(ts_cpu_level *level, ts_err *err) {
-    const char *mask = getenv("TESSERA_CPU");
+ts_status ts_cpu_choose(ts_cpu_level *level, const char *name, ts_err *err) {
     char list[200];
-    if (!mask || !*mask) {
+    if (!name || !*name) {
         *level = ts_cpu_detect();
         return TS_OK;
     }
     for (int i = 0; i < TS_CPU_LEVELS; i++) {
-        if (strcmp(mask, levels[i].name) != 0) continue;
+        if (strcmp(name, levels[i].name) != 0) continue;
         if (!ts_cpu_has((ts_cpu_level)i))
-            return ts_fail(err, TS_E_INVAL, "TESSERA_CPU=%s: this processor only reaches %s", mask,
+            return ts_fail(err, TS_E_INVAL, "CPU level %s: this processor only reaches %s", name,
                            levels[ts_cpu_detect()].name);
         *level = (ts_cpu_level)i;
         return TS_OK;
     }
     level_list(list, sizeof list);
-    return ts_fail(err, TS_E_INVAL, "TESSERA_CPU=%s: unknown level; use %s", mask, list);
+    return ts_fail(err, TS_E_INVAL, "CPU level \"%.40s\" is unknown; use %s", name, list);
 }
 
 static ts_cgroup_limits own_cgroup(void) {

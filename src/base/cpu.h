@@ -1,7 +1,7 @@
 /* cpu.h - what this processor and machine offer. Depends on: err.h.
  *
  * Instruction-set levels are named bundles, weakest first: the rows of cpu_levels.def.
- * TESSERA_CPU=ref|avx2|... caps the level (tests and bug reports); an unknown name is an error. */
+ * A program may ask for less than there is (tests and bug reports): the command line by $TESSERA_CPU. */
 #ifndef TS_BASE_CPU_H
 #define TS_BASE_CPU_H
 
@@ -24,8 +24,9 @@ bool ts_cpu_has(ts_cpu_level level);
 /* The highest level that it supports. */
 ts_cpu_level ts_cpu_detect(void);
 
-/* min(detected, TESSERA_CPU). TS_E_INVAL for an unknown name or a level that this processor does not have. */
-TS_NODISCARD ts_status ts_cpu_choose(ts_cpu_level *level, ts_err *err);
+/* The level of this name; NULL or "": the highest that there is. TS_E_INVAL for an unknown name or a level that this
+ * processor does not have. */
+TS_NODISCARD ts_status ts_cpu_choose(ts_cpu_level *level, const char *name, ts_err *err);
 
 /* Processors this process may use: those of its affinity mask (taskset, a container's cpuset), fewer where a control
  * group gives it less time than that (rounded up). At least 1. */

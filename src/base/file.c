@@ -82,6 +82,10 @@ const char *ts_map_path_at(const void *addr) {
     return NULL;
 }
 
+const char *ts_mapped_file(const void *addr) {
+    return ts_map_path_at(addr);
+}
+
 ts_status ts_map_open(ts_map *map, const char *path, ts_err *err) {
     int fd = -1;
     struct stat st;

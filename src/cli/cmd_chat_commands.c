@@ -4,7 +4,6 @@
 #include "cli/cmd_chat.h"
 #include "cli/nearest.h"
 #include "cli/output.h"
-#include "engine/engine.h"
 
 #include <jansson.h>
 #include <limits.h>
@@ -330,13 +329,11 @@ static void show_model(chat *c) {
 /* The text that makes prompts: of a file that was named, or of the model. Templates that are built in have a name
  * only. */
 static void show_template(chat *c) {
-    const char *name = "";
-    ts_span text = {0};
-    if (ts_tokenizer_n_templates(c->e->tok)) text = ts_tokenizer_template(c->e->tok, 0, &name);
+    size_t len = 0;
     chat_note(c, "template: %s", chat_template_name(c));
-    if (c->template.opts.text) chat_note(c, "%s", c->template.opts.text);
-    else if (!c->template.opts.name && !strcmp(name, "default"))
-        chat_note(c, "%.*s", (int)(text.len < INT_MAX ? text.len : INT_MAX), (const char *)text.data);
+    const char *text = c->template.opts.text, *own = ts_engine_chat_template(c->e, 0, NULL, &len);
+    if (text) chat_note(c, "%s", text);
+    else if (!c->template.opts.name && own && len) chat_note(c, "%.*s", (int)(len < INT_MAX ? len : INT_MAX), own);
 }
 
 static void show(chat *c, char *args) {

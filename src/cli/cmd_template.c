@@ -6,9 +6,10 @@
 #include "cli/output.h"
 #include "cli/pieces.h"
 #include "cli/template_opts.h"
-#include "text/prompt.h"
 
+#include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -50,55 +51,47 @@ static ts_status read_context(const char *path, json_t **out, ts_err *err) {
 }
 
 /* {"text": "...", "data": [[begin, end], ...], "tokens": [...], "pieces": [...]} */
-static bool write_json(const ts_tokenizer *tok, const ts_jinja_out *text, const ts_tokens *ids, ts_buf *out) {
-    if (!ts_buf_puts(out, "{\"text\":") ||
-        !cli_json_string(out, text->text.data ? text->text.data : "", text->text.len) ||
-        !ts_buf_puts(out, ",\"data\":["))
+static bool write_json(const ts_engine *e, const ts_prompt *p, bool tokens, ts_buf *out) {
+    if (!ts_buf_puts(out, "{\"text\":") || !cli_json_string(out, p->text, p->len) || !ts_buf_puts(out, ",\"data\":["))
         return false;
-    for (size_t i = 0; i < text->n_data; i++)
-        if (!ts_buf_printf(out, "%s[%zu,%zu]", i ? "," : "", text->data[i].begin, text->data[i].end)) return false;
-    return ts_buf_putc(out, ']') && (!ids || (ts_buf_putc(out, ',') && cli_pieces_json(tok, ids, out))) &&
-           ts_buf_puts(out, "}\n");
+    for (size_t i = 0; i < p->n_data; i++)
+        if (!ts_buf_printf(out, "%s[%zu,%zu]", i ? "," : "", p->data[i].begin, p->data[i].end)) return false;
+    return ts_buf_putc(out, ']') &&
+           (!tokens || (ts_buf_putc(out, ',') && cli_pieces_json(e, p->token, p->n, out))) && ts_buf_puts(out, "}\n");
 }
 
-static ts_status print(const args *a, const ts_tokenizer *tok, const ts_jinja_out *text, ts_err *err) {
-    ts_tokens ids = {0};
+static ts_status print(const args *a, const ts_engine *e, const ts_prompt *p, ts_err *err) {
     ts_buf out = {0};
-    ts_status s = a->tokens ? ts_prompt_tokens(tok, text, &ids, err) : TS_OK;
-    if (s == TS_OK) {
-        bool line =
-            !a->tokens && isatty(STDOUT_FILENO) && text->text.len && text->text.data[text->text.len - 1] != '\n';
-        bool ok = a->json ? write_json(tok, text, a->tokens ? &ids : NULL, &out)
-                  : a->tokens
-                      ? cli_pieces_lines(tok, &ids, &out) && ts_buf_putc(&out, '\n')
-                      : ts_buf_append(&out, text->text.data, text->text.len) && (!line || ts_buf_putc(&out, '\n'));
-        if (!ok) s = ts_fail_nomem(err, "the prompt", text->text.len);
-        else if (a->json || a->tokens) fwrite(out.data, 1, out.len, stdout); /* main tells of an output that is gone */
-        else cli_put_text(out.data ? out.data : "", out.len);
-    }
-    ts_tokens_free(&ids);
+    bool line = !a->tokens && isatty(STDOUT_FILENO) && p->len && p->text[p->len - 1] != '\n';
+    bool ok = a->json     ? write_json(e, p, a->tokens, &out)
+              : a->tokens ? cli_pieces_lines(e, p->token, p->n, &out) && ts_buf_putc(&out, '\n')
+                          : ts_buf_append(&out, p->text, p->len) && (!line || ts_buf_putc(&out, '\n'));
+    if (ok && (a->json || a->tokens)) fwrite(out.data, 1, out.len, stdout); /* main tells of an output that is gone */
+    else if (ok) cli_put_text(out.data ? out.data : "", out.len);
     ts_buf_free(&out);
-    return s;
+    return ok ? TS_OK : ts_fail_nomem(err, "the prompt", p->len);
 }
 
-static ts_status show(const args *a, const ts_tokenizer *tok, ts_err *err) {
+/* The variables of the command line go into the context itself: one that the template does not use is no fault here. */
+static ts_status show(const args *a, const ts_engine *e, ts_err *err) {
     json_t *context = NULL;
-    ts_templates *all = NULL;
-    ts_jinja_out text = {0};
-    const ts_chat_opts *o = &a->template.opts;
-    const ts_prompt_opts p = {
-        .name = o->name, .text = o->text, .text_name = o->text_name, .has_now = o->has_now, .now = o->now};
+    char *json = NULL;
+    ts_prompt prompt = {0};
+    ts_model_info info;
+    ts_chat_opts o = a->template.opts;
+    o.vars = NULL;
+    ts_engine_info(e, &info);
     ts_status s = read_context(a->context, &context, err);
-    if (s == TS_OK && json_object_update(context, a->template.all) != 0) s = ts_fail_nomem(err, "the variables", 0);
-    if (s == TS_OK && tok) s = ts_templates_new(&all, tok, err);
+    if (s == TS_OK &&
+        (json_object_update(context, a->template.all) != 0 || !(json = json_dumps(context, JSON_COMPACT))))
+        s = ts_fail_nomem(err, "the variables", 0);
     if (s == TS_OK) {
-        s = ts_prompt_render(all, tok, context, &p, &text, err);
-        if (s == TS_E_UNSUPP && all && !ts_templates_describe(all) && !o->text)
-            ts_err_add(err, "; give one with -f FILE");
+        s = ts_engine_chat_json(e, &o, json, strlen(json), &prompt, err);
+        if (s == TS_E_UNSUPP && a->model && !info.chat_template && !o.text) ts_err_add(err, "; give one with -f FILE");
     }
-    if (s == TS_OK) s = print(a, tok, &text, err);
-    ts_jinja_out_free(&text);
-    ts_templates_free(all);
+    if (s == TS_OK) s = print(a, e, &prompt, err);
+    ts_prompt_release(&prompt);
+    free(json); /* jansson's */
     json_decref(context);
     return s;
 }
@@ -134,7 +127,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
         {0},
     };
     cli_list rest = {0};
-    ts_tokenizer *tok = NULL;
+    ts_engine *e = NULL;
     ts_err err;
     int code = cli_parse(cmd, opts, argc, argv, &rest);
     if (code == CLI_OK) code = cli_take_plain(cmd, CLI_PLAIN_MODEL, &rest, &a.model, NULL, NULL);
@@ -149,12 +142,13 @@ static int run(const cli_command *cmd, int argc, char **argv) {
         code = cli_usage_error(cmd, "--tokens needs a model's tokenizer: -m PATH");
     if (code == CLI_OK && !a.model && a.pre) code = cli_usage_error(cmd, "--pre is about the model of -m PATH");
     if (code == CLI_OK) code = cli_template_read(cmd, &a.template);
-    if (code == CLI_OK && a.model && ts_tokenizer_open(&tok, a.model, a.pre, &err) != TS_OK) code = cli_fail(&err);
-    if (code == CLI_OK && show(&a, tok, &err) != TS_OK) {
+    const ts_engine_opts text = {.pre = a.pre, .text_only = true};
+    if (code == CLI_OK && ts_engine_open(&e, a.model, &text, &err) != TS_OK) code = cli_fail(&err);
+    if (code == CLI_OK && show(&a, e, &err) != TS_OK) {
         (void)cli_fail(&err);
         code = CLI_FAIL; /* a template that refuses is no wrong usage */
     }
-    ts_tokenizer_free(tok);
+    ts_engine_close(e);
     cli_template_free(&a.template);
     ts_free(rest.item);
     return code == -1 ? CLI_OK : code;

@@ -4,7 +4,6 @@
 #include "cli/bundled.h"
 #include "cli/commands.h"
 #include "cli/pieces.h"
-#include "text/detok.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,32 +18,46 @@ typedef struct args {
     bool bos, eos, special, ids, json;
 } args;
 
+typedef struct id_list {
+    ts_token *id; /* [n] */
+    size_t n, cap;
+} id_list;
+
 /* "1,2,3" or "1 2 3" */
-static ts_status parse_ids(const ts_tokenizer *t, const char *s, ts_tokens *ids, ts_err *err) {
+static ts_status parse_ids(const ts_engine *e, const char *s, id_list *out, ts_err *err) {
+    ts_model_info info;
+    ts_engine_info(e, &info);
     while (*s) {
         char *end;
         long id = strtol(s, &end, 10);
-        if (end == s || id < 0 || id >= ts_tokenizer_size(t))
-            return ts_fail(err, TS_E_INVAL, "--decode: \"%.20s\" does not begin with a token id of 0 to %d", s,
-                           ts_tokenizer_size(t) - 1);
-        size_t need = ids->n + 1;
-        if (!ts_grow((void **)&ids->id, &ids->cap, need, sizeof *ids->id)) return ts_fail_nomem(err, "tokens", need);
-        ids->id[ids->n++] = (ts_token)id;
+        if (end == s || id < 0 || id >= (long)info.n_vocab)
+            return ts_fail(err, TS_E_INVAL, "--decode: \"%.20s\" does not begin with a token id of 0 to %u", s,
+                           info.n_vocab - 1);
+        size_t need = out->n + 1;
+        if (!ts_grow((void **)&out->id, &out->cap, need, sizeof *out->id)) return ts_fail_nomem(err, "tokens", need);
+        out->id[out->n++] = (ts_token)id;
         for (s = end; *s == ',' || *s == ' ' || *s == '\n'; s++) {}
     }
     return TS_OK;
 }
 
-static ts_status decode(const ts_tokenizer *t, const args *a, ts_tokens *ids, ts_buf *out, ts_err *err) {
-    TS_TRY(parse_ids(t, a->decode, ids, err));
-    ts_detok d = {.tok = t, .special = a->special};
-    bool ok = true;
-    for (size_t i = 0; i < ids->n && ok; i++) ok = ts_detok_push(&d, ids->id[i], out);
-    return ok && ts_detok_flush(&d, out) ? TS_OK : ts_fail_nomem(err, "text", out->len);
+static ts_status decode(const ts_engine *e, const args *a, ts_buf *out, ts_err *err) {
+    id_list ids = {0};
+    char *text = NULL;
+    size_t len;
+    ts_status s = parse_ids(e, a->decode, &ids, err);
+    if (s == TS_OK)
+        s = ts_engine_detokenize(e, ids.id, ids.n, a->special ? TS_DETOKENIZE_SPECIAL : 0, &text, &len, err);
+    if (s == TS_OK && !ts_buf_append(out, text, len)) s = ts_fail_nomem(err, "text", len);
+    ts_text_release(text);
+    ts_free(ids.id);
+    return s;
 }
 
-static ts_status encode(const ts_tokenizer *t, const args *a, ts_tokens *ids, ts_buf *out, ts_err *err) {
+static ts_status encode(const ts_engine *e, const args *a, ts_buf *out, ts_err *err) {
     ts_buf text = {0};
+    ts_token *id = NULL;
+    size_t n = 0;
     ts_status s = TS_OK;
     if (a->text) {
         if (!ts_buf_append(&text, a->text, a->len)) s = ts_fail_nomem(err, "text", a->len);
@@ -55,14 +68,15 @@ static ts_status encode(const ts_tokenizer *t, const args *a, ts_tokens *ids, ts
     }
     unsigned flags =
         (a->bos ? TS_TOKENIZE_BOS : 0) | (a->eos ? TS_TOKENIZE_EOS : 0) | (a->special ? TS_TOKENIZE_SPECIAL : 0);
-    if (s == TS_OK) s = ts_tokenize(t, text.data, text.len, flags, ids, err);
+    if (s == TS_OK) s = ts_engine_tokenize(e, text.data, text.len, flags, &id, &n, err);
     if (s == TS_OK) {
-        bool ok = a->json  ? ts_buf_putc(out, '{') && cli_pieces_json(t, ids, out) && ts_buf_putc(out, '}')
-                  : a->ids ? cli_pieces_ids(ids, out)
-                           : cli_pieces_lines(t, ids, out);
+        bool ok = a->json  ? ts_buf_putc(out, '{') && cli_pieces_json(e, id, n, out) && ts_buf_putc(out, '}')
+                  : a->ids ? cli_pieces_ids(id, n, out)
+                           : cli_pieces_lines(e, id, n, out);
         if (!ok || !ts_buf_putc(out, '\n')) s = ts_fail_nomem(err, "output", out->len);
     }
     ts_buf_free(&text);
+    ts_tokens_release(id);
     return s;
 }
 
@@ -109,19 +123,17 @@ static int run(const cli_command *self, int argc, char **argv) {
         return code < 0 ? CLI_OK : code;
     }
     ts_err err;
-    ts_tokenizer *t;
-    ts_tokens ids = {0};
+    ts_engine *e;
     ts_buf out = {0};
-    if (ts_tokenizer_open(&t, a.model, a.pre, &err) != TS_OK) {
+    if (ts_engine_open(&e, a.model, &(ts_engine_opts){.pre = a.pre, .text_only = true}, &err) != TS_OK) {
         ts_free(a.text);
         return cli_fail(&err);
     }
-    ts_status s = a.decode ? decode(t, &a, &ids, &out, &err) : encode(t, &a, &ids, &out, &err);
+    ts_status s = a.decode ? decode(e, &a, &out, &err) : encode(e, &a, &out, &err);
     if (s == TS_OK && out.len) fwrite(out.data, 1, out.len, stdout);
     ts_free(a.text);
-    ts_tokens_free(&ids);
     ts_buf_free(&out);
-    ts_tokenizer_free(t);
+    ts_engine_close(e);
     return s == TS_OK ? CLI_OK : cli_fail(&err);
 }
 

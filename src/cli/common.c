@@ -1,14 +1,14 @@
 #include "cli/common.h"
 #include "base/cpu.h"
 #include "base/file.h"
+#include "base/printable.h"
+#include "base/utf8.h"
 #include "cli/arguments.h"
 #include "cli/bundled.h"
 #include "cli/ledger.h"
 #include "cli/nearest.h"
 #include "cli/sim_speed.h"
 #include "cli/term.h"
-#include "text/chat.h"
-#include "text/utf8.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -111,6 +111,7 @@ int cli_check_model(const cli_command *cmd, cli_model *m) {
 ts_engine_opts cli_engine_opts(const cli_model *m) {
     return (ts_engine_opts){.device = m->device_text, /* cli_device has made it */
                             .pre = m->pre,
+                            .cpu_level = getenv("TESSERA_CPU"),
                             .n_threads = (int)m->threads,
                             .stop = cli_interrupt_stop,
                             .ledger = m->ledger,
@@ -233,19 +234,25 @@ int cli_open_sampler(const cli_command *cmd, cli_sampling *s, const ts_engine *e
 }
 
 int cli_check_template(const char *name) {
-    ts_chat_template t;
-    ts_err err;
     static const char *const usual[] = {"default", "tool_use", "rag"};
     for (size_t i = 0; name && i < sizeof usual / sizeof *usual; i++)
         if (!strcmp(name, usual[i])) return CLI_OK;
-    if (!name || ts_chat_find(&t, name, &err) == TS_OK) return CLI_OK;
+    if (!name) return CLI_OK;
+    char shown[64], list[400] = "";
+    const char *known;
+    size_t used = 0;
     cli_nearest near = {.word = name, .len = strlen(name)};
-    for (int i = 1; i < TS_CHAT_TEMPLATES; i++) {
-        const char *known = ts_chat_name((ts_chat_template)i);
+    for (size_t i = 0; (known = ts_chat_template_name(i)) != NULL; i++) {
+        if (!strcmp(name, known)) return CLI_OK;
         cli_nearest_offer(&near, known, strlen(known));
+        const int n = snprintf(list + used, sizeof list - used, "%s%s", used ? " " : "", known);
+        if (n > 0 && used + (size_t)n < sizeof list) used += (size_t)n;
+        else list[used] = 0;
     }
-    size_t used = strlen(err.msg);
-    if (near.found) snprintf(err.msg + used, sizeof err.msg - used, "; did you mean %s?", near.found);
+    ts_printable(shown, sizeof shown, name, strlen(name));
+    ts_err err;
+    (void)ts_fail(&err, TS_E_INVAL, "chat template \"%s\" is not known; known are %s", shown, list);
+    if (near.found) ts_err_add(&err, "; did you mean %s?", near.found);
     return cli_fail(&err);
 }
 

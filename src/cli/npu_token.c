@@ -265,7 +265,7 @@ static ts_status run_plan(plan *p, const ts_npu_options *o, int n_threads, ts_np
         if (why) return ts_fail(err, TS_E_UNSUPP, "%s: %s", p->e[i].name, why);
         op[i] = p->e[i].op;
     }
-    TS_TRY(ts_cpu_choose(&level, err));
+    TS_TRY(ts_cpu_choose(&level, getenv("TESSERA_CPU"), err));
     ts_kern_init(&kern, level);
     TS_TRY(ts_npu_open(npu, o, err));
     TS_TRY(ts_pool_new(&pool, n_threads, err));

@@ -2,7 +2,7 @@
 
 #include "base/printable.h"
 #include "cli/common.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 /* The token's text between quotes, with what would disturb a terminal escaped. Bytes that are part of a character only
  * together with the next token are shown as \xNN. */
@@ -30,36 +30,36 @@ static bool quote(ts_buf *out, const char *s, size_t len) {
     return ts_buf_putc(out, '"');
 }
 
-bool cli_pieces_ids(const ts_tokens *ids, ts_buf *out) {
-    for (size_t i = 0; i < ids->n; i++)
-        if (!ts_buf_printf(out, "%s%d", i ? "," : "", ids->id[i])) return false;
+bool cli_pieces_ids(const ts_token *id, size_t n, ts_buf *out) {
+    for (size_t i = 0; i < n; i++)
+        if (!ts_buf_printf(out, "%s%d", i ? "," : "", id[i])) return false;
     return true;
 }
 
 /* The text of a token, quoted. `piece` is scratch. */
-static bool quote_token(const ts_tokenizer *t, ts_token id, bool json, ts_buf *out, ts_buf *piece) {
-    ts_buf_clear(piece);
-    if (!ts_token_bytes(t, id, true, piece)) return false;
-    const char *text = piece->len ? piece->data : "";
+static bool quote_token(const ts_engine *e, ts_token id, bool json, ts_buf *out, ts_buf *piece) {
+    size_t len;
+    if (ts_engine_token_text(e, id, NULL, 0, &len, NULL) != TS_OK || !ts_buf_reserve(piece, len + 1) ||
+        ts_engine_token_text(e, id, piece->data, len, &len, NULL) != TS_OK)
+        return false;
     /* JSON knows only characters */
-    return json ? cli_json_string(out, text, piece->len) : quote(out, text, piece->len);
+    return json ? cli_json_string(out, piece->data, len) : quote(out, piece->data, len);
 }
 
-bool cli_pieces_json(const ts_tokenizer *t, const ts_tokens *ids, ts_buf *out) {
+bool cli_pieces_json(const ts_engine *e, const ts_token *id, size_t n, ts_buf *out) {
     ts_buf piece = {0};
-    bool ok = ts_buf_puts(out, "\"tokens\":[") && cli_pieces_ids(ids, out) && ts_buf_puts(out, "],\"pieces\":[");
-    for (size_t i = 0; i < ids->n && ok; i++)
-        ok = (i == 0 || ts_buf_putc(out, ',')) && quote_token(t, ids->id[i], true, out, &piece);
+    bool ok = ts_buf_puts(out, "\"tokens\":[") && cli_pieces_ids(id, n, out) && ts_buf_puts(out, "],\"pieces\":[");
+    for (size_t i = 0; i < n && ok; i++)
+        ok = (i == 0 || ts_buf_putc(out, ',')) && quote_token(e, id[i], true, out, &piece);
     ts_buf_free(&piece);
     return ok && ts_buf_putc(out, ']');
 }
 
-bool cli_pieces_lines(const ts_tokenizer *t, const ts_tokens *ids, ts_buf *out) {
+bool cli_pieces_lines(const ts_engine *e, const ts_token *id, size_t n, ts_buf *out) {
     ts_buf piece = {0};
     bool ok = true;
-    for (size_t i = 0; i < ids->n && ok; i++)
-        ok = ts_buf_printf(out, "%7d ", ids->id[i]) && quote_token(t, ids->id[i], false, out, &piece) &&
-             ts_buf_putc(out, '\n');
+    for (size_t i = 0; i < n && ok; i++)
+        ok = ts_buf_printf(out, "%7d ", id[i]) && quote_token(e, id[i], false, out, &piece) && ts_buf_putc(out, '\n');
     ts_buf_free(&piece);
-    return ok && ts_buf_printf(out, "%zu token%s", ids->n, ids->n == 1 ? "" : "s");
+    return ok && ts_buf_printf(out, "%zu token%s", n, n == 1 ? "" : "s");
 }

@@ -5,7 +5,7 @@
 #include "cli/repl_history.h"
 #include "cli/term.h"
 #include "cli/tty.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <langinfo.h>

@@ -1,9 +1,9 @@
 #include "cli/sim_speed.h"
 
 #include "base/clock.h"
+#include "base/cpu.h"
 #include "cli/term.h"
 #include "device/dev_npu.h"
-#include "engine/engine.h"
 #include "npu/gemv_bench.h"
 
 #include <stdio.h>
@@ -26,6 +26,19 @@ ts_status cli_sim_rate(uint64_t width, const ts_kern *kern, ts_pool *pool, doubl
     return s;
 }
 
+/* With threads and kernels like the engine's. */
+static ts_status measure(const ts_model_info *info, double *rate, ts_err *err) {
+    ts_cpu_level level;
+    ts_kern kern;
+    ts_pool *pool;
+    TS_TRY(ts_cpu_choose(&level, info->cpu_level, err));
+    ts_kern_init(&kern, level);
+    TS_TRY(ts_pool_new(&pool, info->n_threads, err));
+    ts_status s = cli_sim_rate(info->d_model, &kern, pool, rate, err);
+    ts_pool_free(pool);
+    return s;
+}
+
 void cli_sim_notice(const ts_engine *e) {
     char text[300];
     double rate;
@@ -34,7 +47,7 @@ void cli_sim_notice(const ts_engine *e) {
     ts_engine_info(e, &info);
     if (strcmp(info.device, "npu-sim") != 0) return;
     const double token = (double)(info.layer_macs + info.head_macs);
-    if (cli_sim_rate(info.d_model, &e->kern, e->pool, &rate, &err) == TS_OK && rate > 0)
+    if (measure(&info, &rate, &err) == TS_OK && rate > 0)
         snprintf(text, sizeof text,
                  "npu-sim simulates the NPU cycle by cycle: about %.1f s a token here (derived: %.1f million "
                  "multiply-accumulates at %.1f "

@@ -1,7 +1,7 @@
 #include "cli/template_opts.h"
 
+#include "base/clock.h"
 #include "base/file.h"
-#include "text/prompt.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -63,9 +63,9 @@ static ts_status read_all(cli_template *t, ts_err *err) {
     if (!t->all_text) return ts_fail_nomem(err, "variables", 0);
     t->opts.vars = t->all_text;
     t->opts.has_now = true; /* the clock is asked once: a conversation does not change at midnight */
-    t->opts.now = ts_prompt_now();
+    t->opts.now = ts_local_now();
     if (t->now) {
-        ts_status s = ts_prompt_parse_time(t->now, &t->opts.now, err);
+        ts_status s = ts_local_parse(t->now, &t->opts.now, err);
         if (s != TS_OK) return ts_err_prefix(err, s, "--now");
     }
     if (t->file) {

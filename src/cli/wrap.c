@@ -1,7 +1,7 @@
 #define _GNU_SOURCE /* memrchr */
 #include "cli/wrap.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 #include <utf8proc.h>

@@ -1,4 +1,5 @@
 /* answer.c - an answer as a state that is fed logits: draw, detokenise, hold back what may become a stop string. */
+#include "base/sized.h"
 #include "engine/engine.h"
 #include "engine/sampler.h"
 #include "text/detok.h"
@@ -138,11 +139,11 @@ static ts_status open_mask(ts_answer *a, ts_err *err) {
     return a->allowed && a->masked ? TS_OK : ts_fail_nomem(err, "the mask", a->n_vocab * sizeof *a->masked);
 }
 
-ts_status ts_answer_new(ts_answer **out, const ts_engine *e, ts_sampler *sampler, ts_token after,
-                        const ts_generate_opts *opts, ts_err *err) {
-    const ts_generate_opts none = {0};
-    if (!opts) opts = &none;
-    TS_NEED(out && e, err, "an answer needs an engine");
+ts_status ts_answer_new_sized(ts_answer **out, const ts_engine *e, ts_sampler *sampler, ts_token after,
+                              const ts_generate_opts *given, size_t opts_size, ts_err *err) {
+    ts_generate_opts all, *opts = &all;
+    TS_TRY(ts_sized_in(&all, sizeof all, given, opts_size, err));
+    TS_NEED(out && e && e->model, err, "an answer needs an engine with a model");
     const uint32_t n_vocab = e->model->c.n_vocab;
     TS_NEED(!sampler || ts_sampler_vocab(sampler) == n_vocab, err,
             "the sampler was made for a vocabulary of %u tokens, the model has %u", ts_sampler_vocab(sampler), n_vocab);

@@ -3,6 +3,7 @@
 #include "base/cpu.h"
 #include "base/log.h"
 #include "base/printable.h"
+#include "base/sized.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -48,7 +49,7 @@ static uint32_t pass_tokens(const ts_engine *e) {
 static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, const ts_device_plan *plan,
                             const ts_step_dev *steps, ts_err *err) {
     ts_cpu_level level;
-    TS_TRY(ts_cpu_choose(&level, err));
+    TS_TRY(ts_cpu_choose(&level, opts->cpu_level, err));
     ts_kern_init(&e->kern, level);
     int n_threads = opts->n_threads ? opts->n_threads : ts_cpu_count();
     TS_TRY(ts_pool_new(&e->pool, n_threads, err));
@@ -132,13 +133,22 @@ ts_status ts_engine_open_source(ts_engine **out, ts_source *src, const ts_engine
     return s;
 }
 
-ts_status ts_engine_open(ts_engine **out, const char *path, const ts_engine_opts *opts, ts_err *err) {
-    return ts_engine_open_with(out, path, NULL, 0, opts, ts_devices, err);
+ts_status ts_engine_open_sized(ts_engine **out, const char *path, const ts_engine_opts *opts, size_t opts_size,
+                               ts_err *err) {
+    ts_engine_opts o = {0};
+    TS_TRY(ts_sized_in(&o, sizeof o, opts, opts_size, err));
+    TS_NEED(out && (path || o.text_only), err, "an engine needs a model");
+    return o.text_only ? ts_engine_open_text(out, path, &o, err)
+                       : ts_engine_open_with(out, path, NULL, 0, &o, ts_devices, err);
 }
 
-ts_status ts_engine_open_memory(ts_engine **out, const void *data, size_t len, const ts_engine_opts *opts,
-                                ts_err *err) {
-    return ts_engine_open_with(out, NULL, data, len, opts, ts_devices, err);
+ts_status ts_engine_open_memory_sized(ts_engine **out, const void *data, size_t len, const ts_engine_opts *opts,
+                                      size_t opts_size, ts_err *err) {
+    ts_engine_opts o = {0};
+    TS_TRY(ts_sized_in(&o, sizeof o, opts, opts_size, err));
+    TS_NEED(out && data && !o.text_only, err, "an engine needs a model; text_only needs a path");
+    TS_NEED((uintptr_t)data % 64 == 0, err, "a model in memory has to begin at a multiple of 64 bytes");
+    return ts_engine_open_with(out, NULL, data, len, &o, ts_devices, err);
 }
 
 ts_status ts_device_check(const char *device, ts_err *err) {
@@ -185,9 +195,13 @@ void ts_engine_leave(ts_engine *e) {
     ts_gate_leave(e->executor.gate);
 }
 
-void ts_engine_info(const ts_engine *e, ts_model_info *out) {
+void ts_engine_info_sized(const ts_engine *e, ts_model_info *out, size_t out_size) {
+    if (!e->model) {
+        ts_engine_text_info(e, out, out_size);
+        return;
+    }
     const ts_model_config *c = &e->model->c;
-    *out = (ts_model_info){
+    ts_model_info info = {
         .arch = c->arch,
         .name = c->name,
         .device = ts_accel_device(e->accel),
@@ -210,10 +224,12 @@ void ts_engine_info(const ts_engine *e, ts_model_info *out) {
         .n_params = e->src->n_params,
         .file_bytes = e->src->file_bytes,
     };
+    ts_sized_out(out, out_size, &info, sizeof info);
 }
 
 ts_status ts_engine_tokenize(const ts_engine *e, const char *text, size_t len, unsigned flags, ts_token **out,
                              size_t *n, ts_err *err) {
+    TS_NEED(e && e->tok && out && n && (text || !len), err, "there is no text to tokenise, or no room for its tokens");
     ts_tokens t = {0};
     ts_status s = ts_tokenize(e->tok, text, len, flags, &t, err);
     if (s != TS_OK) {
@@ -230,7 +246,7 @@ void ts_tokens_release(ts_token *tokens) {
 }
 
 bool ts_engine_is_end(const ts_engine *e, ts_token id) {
-    return ts_tokenizer_is_end(e->tok, id);
+    return e->tok && ts_tokenizer_is_end(e->tok, id);
 }
 
 /* ---- conversations ----------------------------------------------------------------------------------------------- */
@@ -250,13 +266,14 @@ static ts_status read_json(const char *what, const char *text, size_t len, json_
 }
 
 /* Takes the context. */
-static ts_status chat(const ts_engine *e, const ts_chat_opts *opts, json_t *context, ts_prompt *out, ts_err *err) {
-    const ts_chat_opts none = {0};
-    if (!opts) opts = &none;
+static ts_status chat(const ts_engine *e, const ts_chat_opts *given, size_t opts_size, json_t *context, ts_prompt *out,
+                      ts_err *err) {
+    ts_chat_opts all = {0}, *opts = &all;
     json_t *vars = NULL;
     ts_jinja_out text = {0};
     ts_tokens tokens = {0};
     ts_status s = context ? TS_OK : ts_fail_nomem(err, "the messages", 0);
+    if (s == TS_OK) s = ts_sized_in(&all, sizeof all, given, opts_size, err);
     if (s == TS_OK && opts->vars) s = read_json("the variables", opts->vars, strlen(opts->vars), &vars, err);
     if (s == TS_OK && json_object_get(vars, "messages")) /* they would take the place of what is being said */
         s = ts_fail(err, TS_E_INVAL, "messages is no variable to be set: the conversation is in it");
@@ -275,7 +292,7 @@ static ts_status chat(const ts_engine *e, const ts_chat_opts *opts, json_t *cont
         s = ts_fail(err, TS_E_UNSUPP, "the chat template does not use the variable %s", shown);
     }
     if (s == TS_OK && !text.text.data && !ts_buf_puts(&text.text, "")) s = ts_fail_nomem(err, "the prompt", 1);
-    if (s == TS_OK) s = ts_prompt_tokens(e->tok, &text, &tokens, err);
+    if (s == TS_OK && e->tok) s = ts_prompt_tokens(e->tok, &text, &tokens, err);
     ts_text_range *data = s == TS_OK ? ts_alloc(text.n_data, sizeof *data) : NULL;
     if (s == TS_OK && !data) s = ts_fail_nomem(err, "the prompt", text.n_data * sizeof *data);
     json_decref(vars);
@@ -292,33 +309,52 @@ static ts_status chat(const ts_engine *e, const ts_chat_opts *opts, json_t *cont
     return s;
 }
 
-ts_status ts_engine_chat(const ts_engine *e, const ts_chat_opts *opts, const ts_message *msg, size_t n, ts_prompt *out,
-                         ts_err *err) {
-    return chat(e, opts, ts_prompt_context(msg, n, true), out, err);
+ts_status ts_engine_chat_sized(const ts_engine *e, const ts_chat_opts *opts, size_t opts_size, const ts_message *msg,
+                               size_t n, ts_prompt *out, ts_err *err) {
+    TS_NEED(e && out && (msg || !n), err, "there are no messages, or no room for their prompt");
+    for (size_t i = 0; i < n; i++)
+        TS_NEED(msg[i].role && msg[i].content, err, "message %zu has no role or no content", i);
+    return chat(e, opts, opts_size, ts_prompt_context(msg, n, true), out, err);
 }
 
-ts_status ts_engine_chat_json(const ts_engine *e, const ts_chat_opts *opts, const char *json, size_t len,
-                              ts_prompt *out, ts_err *err) {
+ts_status ts_engine_chat_json_sized(const ts_engine *e, const ts_chat_opts *opts, size_t opts_size, const char *json,
+                                    size_t len, ts_prompt *out, ts_err *err) {
     json_t *context;
+    TS_NEED(e && out && json, err, "there is no context, or no room for its prompt");
     TS_TRY(read_json("the context", json, len, &context, err));
-    return chat(e, opts, context, out, err);
+    return chat(e, opts, opts_size, context, out, err);
 }
 
 void ts_prompt_release(ts_prompt *p) {
+    if (!p) return;
     ts_free(p->token);
     ts_free(p->text);
     ts_free(p->data);
     *p = (ts_prompt){0};
 }
 
-size_t ts_engine_ledger(const ts_engine *e, ts_ledger_row *rows, size_t cap) {
+/* Rows of another size than ours are made from ours. */
+static size_t rows_sized(const ts_engine *e, char *rows, size_t cap, size_t row_size) {
+    size_t n = ts_accounts_rows(e->accounts, NULL, 0);
+    ts_ledger_row *all = ts_calloc(n, sizeof *all);
+    if (!all) return 0;
+    n = ts_accounts_rows(e->accounts, all, n);
+    for (size_t i = 0; i < n && i < cap; i++) ts_sized_out(rows + i * row_size, row_size, &all[i], sizeof *all);
+    ts_free(all);
+    return n;
+}
+
+size_t ts_engine_ledger_sized(const ts_engine *e, ts_ledger_row *rows, size_t cap, size_t row_size) {
+    if (!e->model) return 0;
     ts_gate_enter(e->executor.gate);
-    const size_t n = ts_accounts_rows(e->accounts, rows, cap);
+    const size_t n = row_size == sizeof *rows ? ts_accounts_rows(e->accounts, rows, cap)
+                                              : rows_sized(e, (char *)rows, cap, row_size);
     ts_gate_leave(e->executor.gate);
     return n;
 }
 
 void ts_engine_ledger_reset(ts_engine *e) {
+    if (!e->model) return;
     ts_gate_enter(e->executor.gate);
     ts_accounts_reset(e->accounts);
     ts_gate_leave(e->executor.gate);

@@ -52,6 +52,9 @@ TS_NODISCARD ts_status ts_engine_open_with(ts_engine **out, const char *path, co
  * CPU). */
 TS_NODISCARD ts_status ts_engine_open_source(ts_engine **out, ts_source *src, const ts_engine_opts *opts,
                                              const ts_step_dev *steps, ts_err *err);
+/* An engine without weights: ts_engine_opts.text_only. */
+TS_NODISCARD ts_status ts_engine_open_text(ts_engine **out, const char *path, const ts_engine_opts *opts, ts_err *err);
+void ts_engine_text_info(const ts_engine *e, ts_model_info *out, size_t out_size);
 
 /* Use another number of threads from now on; there must be no session. For benchmarks. */
 TS_NODISCARD ts_status ts_engine_use_threads(ts_engine *e, int n_threads, ts_err *err);

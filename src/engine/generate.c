@@ -1,5 +1,6 @@
 /* generate.c - answer a prompt: sync, draw, print, until something ends it. */
 #include "base/clock.h"
+#include "base/sized.h"
 #include "engine/session.h"
 
 /* Draw and process, piece by piece. */
@@ -28,10 +29,11 @@ static ts_status run(ts_session *s, ts_answer *a, const ts_generate_opts *opts, 
     }
 }
 
-ts_status ts_generate(ts_session *s, ts_sampler *sampler, const ts_token *prompt, size_t n_prompt,
-                      const ts_generate_opts *opts, ts_generated *out, ts_err *err) {
-    const ts_generate_opts none = {0};
-    if (!opts) opts = &none;
+ts_status ts_generate_sized(ts_session *s, ts_sampler *sampler, const ts_token *prompt, size_t n_prompt,
+                            const ts_generate_opts *given, size_t opts_size, ts_generated *out, size_t out_size,
+                            ts_err *err) {
+    ts_generate_opts all, *opts = &all;
+    TS_TRY(ts_sized_in(&all, sizeof all, given, opts_size, err));
     TS_NEED(s && sampler && out && (prompt || !n_prompt), err, "an answer needs a session, a sampler and a prompt");
     uint64_t begin = ts_now_ns();
     ts_generated r = {0};
@@ -42,6 +44,6 @@ ts_status ts_generate(ts_session *s, ts_sampler *sampler, const ts_token *prompt
     ts_answer_free(a);
     if (st != TS_OK) return st;
     r.total_ns = ts_now_ns() - begin;
-    *out = r;
+    ts_sized_out(out, out_size, &r, sizeof r);
     return TS_OK;
 }

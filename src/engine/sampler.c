@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "base/sized.h"
 #include "kern/fmath.h"
 
 #include <math.h>
@@ -25,14 +26,15 @@ struct ts_sampler {
     uint16_t *count; /* [n_vocab] occurrences in the penalty window; all zero between calls */
 };
 
-ts_sampler_opts ts_sampler_defaults(void) {
-    return (ts_sampler_opts){.temperature = 0.8f,
-                             .top_k = 40,
-                             .top_p = 0.95f,
-                             .min_p = 0.05f,
-                             .typical_p = 1,
-                             .repeat_penalty = 1,
-                             .penalty_window = 64};
+void ts_sampler_defaults_sized(ts_sampler_opts *out, size_t out_size) {
+    const ts_sampler_opts o = {.temperature = 0.8f,
+                               .top_k = 40,
+                               .top_p = 0.95f,
+                               .min_p = 0.05f,
+                               .typical_p = 1,
+                               .repeat_penalty = 1,
+                               .penalty_window = 64};
+    ts_sized_out(out, out_size, &o, sizeof o);
 }
 
 static ts_status check(const ts_sampler_opts *o, uint32_t n_vocab, ts_err *err) {
@@ -60,8 +62,11 @@ static ts_status check(const ts_sampler_opts *o, uint32_t n_vocab, ts_err *err) 
     return TS_OK;
 }
 
-ts_status ts_sampler_new(ts_sampler **out, const ts_sampler_opts *opts, uint32_t n_vocab, ts_err *err) {
-    TS_NEED(out && opts && n_vocab, err, "a sampler needs options and a vocabulary");
+ts_status ts_sampler_new_sized(ts_sampler **out, const ts_sampler_opts *given, size_t opts_size, uint32_t n_vocab,
+                               ts_err *err) {
+    ts_sampler_opts all, *opts = &all;
+    TS_TRY(ts_sized_in(&all, sizeof all, given, opts_size, err));
+    TS_NEED(out && given && n_vocab && (opts->bias || !opts->n_bias), err, "a sampler needs options and a vocabulary");
     TS_TRY(check(opts, n_vocab, err));
     ts_sampler *s = ts_calloc(1, sizeof *s);
     if (s) {

@@ -1,6 +1,7 @@
 #include "engine/session.h"
 #include "base/clock.h"
 #include "base/cpu.h"
+#include "base/sized.h"
 #include "engine/executor.h"
 
 #include <string.h>
@@ -18,9 +19,12 @@ size_t ts_session_working_bytes(const ts_model_config *c, uint32_t n_ctx) {
     return (tokens * per_token + c->n_vocab) * sizeof(float);
 }
 
-ts_status ts_session_new(ts_session **out, ts_engine *e, const ts_session_opts *opts, ts_err *err) {
-    const ts_session_opts none = {0};
-    if (!opts) opts = &none;
+ts_status ts_session_new_sized(ts_session **out, ts_engine *e, const ts_session_opts *given, size_t opts_size,
+                               ts_err *err) {
+    ts_session_opts o = {0}, *opts = &o;
+    TS_TRY(ts_sized_in(&o, sizeof o, given, opts_size, err));
+    TS_NEED(out && e && e->model, err, "a session needs an engine with a model");
+    TS_NEED(opts->kv == TS_KV_F16 || opts->kv == TS_KV_F32, err, "there is no type %d of a KV cache", (int)opts->kv);
     const ts_model_config *c = &e->model->c;
     uint32_t n_ctx = opts->n_ctx ? opts->n_ctx : ts_session_default_ctx(c->n_ctx_train);
     size_t cache = ts_kv_bytes(c, n_ctx, opts->kv), there = ts_mem_available(),
@@ -30,7 +34,6 @@ ts_status ts_session_new(ts_session **out, ts_engine *e, const ts_session_opts *
             err, TS_E_NOMEM,
             "a context of %u tokens needs %zu MiB for its KV cache and %zu MiB to work in, but %zu MiB are free", n_ctx,
             cache ? cache >> 20 : SIZE_MAX >> 20, work >> 20, there >> 20);
-    ts_session_opts o = *opts;
     o.n_ctx = n_ctx;
     return ts_session_make(out, e, &o, err);
 }
@@ -78,9 +81,10 @@ const ts_token *ts_session_tokens(const ts_session *s, size_t *n) {
     return s->token;
 }
 
-void ts_session_get_stats(const ts_session *s, ts_session_stats *out) {
-    *out = s->stats;
-    out->kv_bytes = ts_kv_held(&s->kv, &out->kv_own_bytes);
+void ts_session_get_stats_sized(const ts_session *s, ts_session_stats *out, size_t out_size) {
+    ts_session_stats stats = s->stats;
+    stats.kv_bytes = ts_kv_held(&s->kv, &stats.kv_own_bytes);
+    ts_sized_out(out, out_size, &stats, sizeof stats);
 }
 
 void ts_session_stats_reset(ts_session *s) {
@@ -171,6 +175,17 @@ ts_status ts_session_extend(ts_session *s, ts_err *err) {
     return ts_executor_step(s->e, &s, 1, 0, NULL, err);
 }
 
+ts_status ts_session_begin(ts_session *s, const ts_token *tokens, size_t n, ts_err *err) {
+    TS_TRY(check_tokens(s, 0, tokens, n, err));
+    set_pending(s, 0, tokens, n);
+    return TS_OK;
+}
+
+void ts_session_end(ts_session *s) {
+    s->pending = s->run = 0;
+    s->has_logits = false;
+}
+
 /* What is left of a pass's tokens after it, position by position. */
 static ts_status hand_out(ts_session *s, const float *hidden, size_t pos, float *logits, ts_logits_fn *fn, void *ud,
                           ts_err *err) {
@@ -209,9 +224,9 @@ ts_status ts_session_score(ts_session *s, const ts_token *tokens, size_t n, ts_l
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
 
-uint64_t ts_engine_context_bytes(const ts_engine *e, const ts_session_opts *opts) {
-    const ts_session_opts none = {0};
-    if (!opts) opts = &none;
+uint64_t ts_engine_context_bytes_sized(const ts_engine *e, const ts_session_opts *given, size_t opts_size) {
+    ts_session_opts o = {0}, *opts = &o;
+    if (!e || !e->model || ts_sized_in(&o, sizeof o, given, opts_size, NULL) != TS_OK) return 0;
     const ts_model_config *c = &e->model->c;
     const uint32_t n_ctx = opts->n_ctx ? opts->n_ctx : ts_session_default_ctx(c->n_ctx_train);
     const size_t cache = ts_kv_bytes(c, n_ctx, opts->kv);

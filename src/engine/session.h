@@ -31,6 +31,11 @@ size_t ts_session_working_bytes(const ts_model_config *c, uint32_t n_ctx);
 /* ts_session_new, without asking whether the whole context would fit into the memory that is free. */
 TS_NODISCARD ts_status ts_session_make(ts_session **out, ts_engine *e, const ts_session_opts *opts, ts_err *err);
 
+/* An empty timeline, all of these tokens being pending; and behind the passes: nothing is pending, no logits. For
+ * callers that take the hidden states. */
+TS_NODISCARD ts_status ts_session_begin(ts_session *s, const ts_token *tokens, size_t n, ts_err *err);
+void ts_session_end(ts_session *s);
+
 /* Process the token that stands at s->token[s->n] (n < n_ctx), as ts_session_sync would. */
 TS_NODISCARD ts_status ts_session_extend(ts_session *s, ts_err *err);
 

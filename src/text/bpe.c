@@ -1,6 +1,6 @@
 #include "text/bpe.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <stdatomic.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 #include "text/json_pull.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 void ts_json_init(ts_json *j, const char *s, size_t len) {
     *j = (ts_json){.s = s, .len = len};

@@ -2,7 +2,7 @@
 
 #include "base/mem.h"
 #include "base/printable.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>

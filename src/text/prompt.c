@@ -1,12 +1,12 @@
-#define _GNU_SOURCE /* timegm, memmem */
+#define _GNU_SOURCE /* memmem */
 #include "text/prompt.h"
 
+#include "base/clock.h"
 #include "base/printable.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 /* ---- a model's templates --------------------------------------------------------------------------------------- */
 
@@ -192,17 +192,11 @@ static ts_status render_builtin(ts_chat_template t, const json_t *context, ts_ji
 
 /* ---- rendering --------------------------------------------------------------------------------------------------- */
 
-int64_t ts_prompt_now(void) {
-    time_t t = time(NULL);
-    struct tm tm;
-    return localtime_r(&t, &tm) ? (int64_t)timegm(&tm) : (int64_t)t;
-}
-
 static ts_status run(const ts_jinja *j, const json_t *context, const ts_prompt_opts *o, ts_jinja_out *out,
                      ts_err *err) {
     static const char *const trusted[] = {"bos_token", "eos_token", "unk_token", "pad_token", "sep_token",
                                           "cls_token", "mask_token", NULL};
-    const ts_jinja_opts opts = {.now = o->has_now ? o->now : ts_prompt_now(),
+    const ts_jinja_opts opts = {.now = o->has_now ? o->now : ts_local_now(),
                                 .max_steps = o->max_steps,
                                 .trusted = trusted};
     return ts_jinja_render(j, context, &opts, out, err);
@@ -338,24 +332,4 @@ ts_status ts_prompt_tokens(const ts_tokenizer *tok, const ts_jinja_out *text, ts
                                      has_bos ? 0 : TS_TOKENIZE_BOS, out, err);
     ts_free(data);
     return s;
-}
-
-ts_status ts_prompt_parse_time(const char *s, int64_t *out, ts_err *err) {
-    struct tm tm = {0};
-    char rest = 0, sep = 'T';
-    int n = sscanf(s, "%4d-%2d-%2d%c%2d:%2d:%2d%c", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &sep, &tm.tm_hour, &tm.tm_min,
-                   &tm.tm_sec, &rest);
-    struct tm same = {.tm_year = tm.tm_year - 1900, .tm_mon = tm.tm_mon - 1, .tm_mday = tm.tm_mday,
-                      .tm_hour = tm.tm_hour, .tm_min = tm.tm_min, .tm_sec = tm.tm_sec};
-    int day = tm.tm_mday;
-    int64_t t = (int64_t)timegm(&same); /* a day that the month lacks becomes one of the next month */
-    if ((n == 3 || n == 6 || n == 7) && (sep == 'T' || sep == ' ') && tm.tm_mon >= 1 && tm.tm_mon <= 12 && day >= 1 &&
-        same.tm_mday == day && tm.tm_hour >= 0 && tm.tm_hour < 24 && tm.tm_min >= 0 && tm.tm_min < 60 &&
-        tm.tm_sec >= 0 && tm.tm_sec < 60) {
-        *out = t;
-        return TS_OK;
-    }
-    char shown[40];
-    ts_printable(shown, sizeof shown, s, strlen(s));
-    return ts_fail(err, TS_E_INVAL, "\"%s\" is not a time like 2024-07-26T12:00:00", shown);
 }

@@ -48,9 +48,4 @@ TS_NODISCARD ts_status ts_prompt_tokens(const ts_tokenizer *tok, const ts_jinja_
 /* A JSON context of messages; bytes that are not UTF-8 become U+FFFD. json_decref it; NULL when out of memory. */
 json_t *ts_prompt_context(const ts_message *msg, size_t n, bool answer);
 
-/* The clock's local time, as ts_prompt_opts.now. */
-int64_t ts_prompt_now(void);
-/* "2024-07-26T12:00:00" (or with a space, or the date alone) to ts_prompt_opts.now. TS_E_INVAL. */
-TS_NODISCARD ts_status ts_prompt_parse_time(const char *s, int64_t *out, ts_err *err);
-
 #endif

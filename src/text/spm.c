@@ -1,7 +1,7 @@
 #define _GNU_SOURCE /* memmem */
 #include "text/spm.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 

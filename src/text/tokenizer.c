@@ -1,6 +1,6 @@
 #include "text/json_pull.h"
 #include "text/tok_impl.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* same_bits.c - the numeric contract, end to end: the logits of a model depend on the file, the tokens and the KV
  * type, and on nothing else. Compared are hashes of all bits, for every model of the zoo (every tensor type, every
  * feature of the families):
- *   every level of TESSERA_CPU that this processor reaches; 1, 2 and 3 threads;
+ *   every level that this processor reaches; 1, 2 and 3 threads;
  *   the prompt as a whole (ts_session_score), token by token, in odd pieces;
  *   a prefix from the cache: sync to A, to B that begins like A, and to A again.
  *
@@ -134,8 +134,7 @@ static void run(ts_engine *e, ts_kv_type kv, feed how, const ts_token *token, si
 static ts_engine *open_engine(const ts_buf *file, ts_cpu_level level, int n_threads) {
     ts_engine *e;
     ts_err err;
-    setenv("TESSERA_CPU", ts_cpu_level_name(level), 1);
-    const ts_engine_opts opts = {.n_threads = n_threads};
+    const ts_engine_opts opts = {.n_threads = n_threads, .cpu_level = ts_cpu_level_name(level)};
     if (ts_engine_open_memory(&e, file->data, file->len, &opts, &err) != TS_OK) die("open", &err);
     ts_model_info info;
     ts_engine_info(e, &info);

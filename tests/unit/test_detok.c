@@ -6,7 +6,7 @@
 #include "base/rng.h"
 #include "text/detok.h"
 #include "text/tok_impl.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 static ts_err err;
 

@@ -10,7 +10,7 @@
 #include "base/rng.h"
 #include "engine/session.h"
 #include "report/shape.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 enum { VOCAB = 272, END = 256, CTX = 64 };
 

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "text/pretok.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 static ts_err err;
 

@@ -4,6 +4,7 @@
 #include "support/alloc_fail.h"
 #include "support/tiny_tokenizer.h"
 
+#include "base/clock.h"
 #include "text/prompt.h"
 #include "text/tok_impl.h"
 
@@ -288,11 +289,11 @@ static void test_variables(void **state) {
 static void test_time(void **state) {
     (void)state;
     int64_t t = 0;
-    assert_ok(ts_prompt_parse_time("2024-07-26T12:00:00", &t, &err));
+    assert_ok(ts_local_parse("2024-07-26T12:00:00", &t, &err));
     assert_int_equal(t, 1721995200);
-    assert_ok(ts_prompt_parse_time("1970-01-01 00:00", &t, &err));
+    assert_ok(ts_local_parse("1970-01-01 00:00", &t, &err));
     assert_int_equal(t, 0);
-    assert_ok(ts_prompt_parse_time("2024-02-29", &t, &err));
+    assert_ok(ts_local_parse("2024-02-29", &t, &err));
     assert_int_equal(t, 1709164800);
     static const char *const bad[] = {"", "now", "2024", "2024-13-01", "2023-02-29", "2024-00-10", "2024-01-00",
                                       "2024-01-01T", "2024-01-01T24:00:00", "2024-01-01T12:60:00",
@@ -300,7 +301,7 @@ static void test_time(void **state) {
                                       "2024-01-01T12"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         t = 77;
-        if (ts_prompt_parse_time(bad[i], &t, &err) != TS_E_INVAL || t != 77) fail_msg("%s is taken", bad[i]);
+        if (ts_local_parse(bad[i], &t, &err) != TS_E_INVAL || t != 77) fail_msg("%s is taken", bad[i]);
     }
 }
 

@@ -11,7 +11,7 @@
 
 #include "base/arena.h"
 #include "text/jinja/jinja.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <setjmp.h>
 

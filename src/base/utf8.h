@@ -1,6 +1,6 @@
 /* utf8.h - one character of UTF-8 at a time, strictly. Depends on: stdint. */
-#ifndef TS_TEXT_UTF8_H
-#define TS_TEXT_UTF8_H
+#ifndef TS_BASE_UTF8_H
+#define TS_BASE_UTF8_H
 
 #include <stddef.h>
 #include <stdint.h>
