@@ -218,8 +218,8 @@ static void test_kept(void **state) {
     fill(&a, 0, 128, 1);
     ts_kv_keep(&a, 0);
     alloc_fail_at(1, true);
-    fill(&b, 0, 128, 2);
     assert_status(ts_kv_reserve(&wide, 0, 1, &err), TS_E_NOMEM);
+    fill(&b, 0, 128, 2);
     assert_status(ts_kv_reserve(&b, 128, 1, &err), TS_E_NOMEM);
     ts_kv_share(&a, &b, 100);
     assert_status(ts_kv_reserve(&a, 100, 1, &err), TS_E_NOMEM);

@@ -403,6 +403,7 @@ static void test_overflow(void **state) {
         {"blk.1.attn_k.weight", 1e12f, true, false, TS_E_UNSUPP, "layer 1, position "},
         {"blk.0.attn_v.weight", 1e12f, true, false, TS_E_UNSUPP, "use --kv f32"},
         {"blk.0.attn_k.weight", 1e38f, false, false, TS_E_FORMAT, "layer 0, position "},
+        {"blk.1.attn_q.weight", 3e38f, false, false, TS_E_FORMAT, "layer 1, position "},
         {"blk.1.attn_q.weight", 1e38f, false, false, TS_E_FORMAT, "layer 1, position "},
         {"blk.1.ffn_up.weight", 3e38f, false, false, TS_E_FORMAT, ": the feed-forward network"},
         {"blk.0.ffn_down.weight", 1e30f, false, false, TS_E_FORMAT, "layer 0, position 0: the sum of squares"},
@@ -424,7 +425,10 @@ static void test_overflow(void **state) {
                     assert_ok(st);
                     continue;
                 }
-                if (st != t[i].code || !strstr(err.msg, t[i].says))
+                /* quantising makes 0 of a NaN: a q8_0 cache is where such a query must be seen before */
+                const bool query = kv == TS_KV_Q8_0 && strstr(t[i].tensor, "attn_q") && t[i].by > 2e38f;
+                if (st != t[i].code || !strstr(err.msg, t[i].says) ||
+                    (query && !strstr(err.msg, "a query is not finite")))
                     fail_msg("%s times %g: %s: %s", t[i].tensor, (double)t[i].by, ts_status_name(st), err.msg);
                 assert_null(ts_session_logits(s));
                 assert_int_equal(seen, 0);
