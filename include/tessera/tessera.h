@@ -422,14 +422,16 @@ static inline void ts_session_get_stats(const ts_session *s, ts_session_stats *o
 void ts_session_stats_reset(ts_session *s);
 
 /* A second session with the timeline of the first (and its pending tokens, logits, context, KV type and progress
- * callback), without processing anything. Both hold the same pages of keys and values until one of them writes to a page: full pages of
- * 64 positions stay shared, the last one is copied when a session goes on in it. Each may outlive the other, and they
- * may be used by different threads; during the call `src` is used by this one. Errors: TS_E_NOMEM. */
+ * callback), without processing anything. Both hold the same pages of keys and values until one of them writes to a
+ * page: full pages of 64 positions stay shared, the last one is copied when a session goes on in it. Each may outlive
+ * the other, and they may be used by different threads; during the call `src` is used by this one. Errors:
+ * TS_E_NOMEM. */
 TS_NODISCARD ts_status ts_session_fork(ts_session **out, const ts_session *src, ts_err *err);
 
-/* Cut the timeline to its first n tokens; pages behind them are let go, and pending tokens. Nothing is processed: unless n is the present
- * length there are no logits then (ts_session_logits gives NULL) until the next sync, which processes what follows
- * the n tokens, or, where nothing does, the last of them again. Errors: TS_E_INVAL: it is shorter than n. */
+/* Cut the timeline to its first n tokens; pages behind them are let go, and pending tokens. Nothing is processed:
+ * unless n is the present length there are no logits then (ts_session_logits gives NULL) until the next sync, which
+ * processes what follows the n tokens, or, where nothing does, the last of them again. Errors: TS_E_INVAL: it is
+ * shorter than n. */
 TS_NODISCARD ts_status ts_session_truncate(ts_session *s, size_t n, ts_err *err);
 
 /* Write the timeline with its keys, values and logits to a file (docs/formats/session.md); the name shows either what

@@ -24,7 +24,7 @@ ts_status ts_session_new_sized(ts_session **out, ts_engine *e, const ts_session_
     ts_session_opts o = {0}, *opts = &o;
     TS_TRY(ts_sized_in(&o, sizeof o, given, opts_size, err));
     TS_NEED(out && e && e->model, err, "a session needs an engine with a model");
-    TS_NEED(opts->kv == TS_KV_F16 || opts->kv == TS_KV_F32, err, "there is no type %d of a KV cache", (int)opts->kv);
+    TS_NEED(ts_kv_type_name(opts->kv), err, "there is no type %d of a KV cache", (int)opts->kv);
     const ts_model_config *c = &e->model->c;
     uint32_t n_ctx = opts->n_ctx ? opts->n_ctx : ts_session_default_ctx(c->n_ctx_train);
     size_t cache = ts_kv_bytes(c, n_ctx, opts->kv), there = ts_mem_available(),
