@@ -348,14 +348,14 @@ static uint8_t ahead_bd(uint32_t turn, int c) {
 /* First what empties the array, then what fills it: activations before the weights behind them on the same channel. */
 static void describe(ts_dispatch *p, const layout *k) {
     uint64_t out = 0;
-    ts_carried before = {0};
+    ts_prefetched before = {0};
     for (int c = 0; c < TS_GEMV_CORES; c++)
         if (k->sent[c])
-            before.task[before.n++] = (ts_carry){.col = (uint8_t)ts_gemv_stream_col(c),
-                                                 .channel = (uint8_t)ts_gemv_stream_channel(c),
-                                                 .bd = ahead_bd(k->turn, c), .packet = c == 0,
-                                                 .packet_id = TS_GEMV_PACKET_WEIGHTS,
-                                                 .words = k->sent[c]};
+            before.task[before.n++] = (ts_prefetched_task){.col = (uint8_t)ts_gemv_stream_col(c),
+                                                           .channel = (uint8_t)ts_gemv_stream_channel(c),
+                                                           .bd = ahead_bd(k->turn, c), .packet = c == 0,
+                                                           .packet_id = TS_GEMV_PACKET_WEIGHTS,
+                                                           .words = k->sent[c]};
     ts_dispatch_begin(p, &before);
     for (int c = 0; c < TS_GEMV_CORES; c++) {
         const int col = ts_gemv_stream_col(c), ch = ts_gemv_stream_channel(c);

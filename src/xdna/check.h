@@ -86,12 +86,13 @@ TS_NODISCARD ts_status ts_npu_command_check(ts_npu_command **out, const ts_npu_c
                                             ts_rule *rule, ts_err *err);
 /* The same for a command that begins with transfers of the one before or leaves some behind (dispatch.h).
  * ts_npu_cmd_submit sees to it that they follow each other. */
-TS_NODISCARD ts_status ts_npu_command_check_carried(ts_npu_command **out, const ts_npu_config *config, const void *txn,
-                                                    size_t len, const uint64_t *arg_bytes, int n_args,
-                                                    const ts_claim *claims, size_t n_claims, const ts_carried *before,
-                                                    const ts_carried *behind, ts_rule *rule, ts_err *err);
-const ts_carried *ts_npu_command_before(const ts_npu_command *c);
-const ts_carried *ts_npu_command_behind(const ts_npu_command *c);
+TS_NODISCARD ts_status ts_npu_command_check_prefetched(ts_npu_command **out, const ts_npu_config *config,
+                                                       const void *txn, size_t len, const uint64_t *arg_bytes,
+                                                       int n_args, const ts_claim *claims, size_t n_claims,
+                                                       const ts_prefetched *before, const ts_prefetched *behind,
+                                                       ts_rule *rule, ts_err *err);
+const ts_prefetched *ts_npu_command_before(const ts_npu_command *c);
+const ts_prefetched *ts_npu_command_behind(const ts_npu_command *c);
 void ts_npu_command_free(ts_npu_command *c);
 ts_span ts_npu_command_txn(const ts_npu_command *c);
 int ts_npu_command_args(const ts_npu_command *c);

@@ -9,7 +9,7 @@ struct ts_npu_command {
     ts_buf txn;
     int n_args;
     uint64_t arg_bytes[TS_ARGS_MAX]; /* what the stream reaches */
-    ts_carried before, behind;
+    ts_prefetched before, behind;
 };
 
 typedef struct shim_bd {
@@ -107,14 +107,14 @@ static void complete(player *p, int col, shim_channel *ch, int n);
 /* Is the task that channel has been given with that descriptor one for the next command? */
 static bool is_ahead(const player *p, ts_tile t, uint32_t ch, uint32_t bd) {
     for (int i = 0; i < p->cmd->behind.n; i++) {
-        const ts_carry *c = &p->cmd->behind.task[i];
+        const ts_prefetched_task *c = &p->cmd->behind.task[i];
         if (c->col == t.col && c->channel == ch && c->bd == bd) return true;
     }
     return false;
 }
 
-/* Count the words of a carried transfer in or out; *room: of the ring that they go to. */
-static ts_status carry(player *p, const ts_carry *c, int64_t times, int64_t *room) {
+/* Count the words of a prefetched transfer in or out; *room: of the ring that they go to. */
+static ts_status carry(player *p, const ts_prefetched_task *c, int64_t times, int64_t *room) {
     ts_tile t = ts_tile_at(c->col, TS_ROW_SHIM);
     if (c->col >= p->c->n_cols || c->channel > 1 || c->bd > 15 || !c->words)
         return FAIL(p, AHEAD, "column %u MM2S %u, descriptor %u, %u words: there is no such transfer", c->col,
@@ -139,9 +139,9 @@ static ts_status carry(player *p, const ts_carry *c, int64_t times, int64_t *roo
 }
 
 static ts_status begin(player *p) {
-    const ts_carried *in = &p->cmd->before;
+    const ts_prefetched *in = &p->cmd->before;
     for (int i = 0; i < in->n; i++) {
-        const ts_carry *c = &in->task[i];
+        const ts_prefetched_task *c = &in->task[i];
         int64_t room;
         TS_TRY(carry(p, c, 1, &room));
         shim_channel *ch = &p->channel[c->col][TS_MM2S][c->channel];
@@ -154,9 +154,9 @@ static ts_status begin(player *p) {
 
 /* What is left behind at the end is what was said, plain, and fits. */
 static ts_status leave_behind(player *p) {
-    const ts_carried *out = &p->cmd->behind;
+    const ts_prefetched *out = &p->cmd->behind;
     for (int i = 0; i < out->n; i++) {
-        const ts_carry *c = &out->task[i];
+        const ts_prefetched_task *c = &out->task[i];
         int64_t room;
         TS_TRY(carry(p, c, -1, &room));
         shim_channel *ch = &p->channel[c->col][TS_MM2S][c->channel];
@@ -523,13 +523,14 @@ static ts_status check_all(player *p) {
 ts_status ts_npu_command_check(ts_npu_command **out, const ts_npu_config *config, const void *txn, size_t len,
                                const uint64_t *arg_bytes, int n_args, const ts_claim *claims, size_t n_claims,
                                ts_rule *rule, ts_err *err) {
-    return ts_npu_command_check_carried(out, config, txn, len, arg_bytes, n_args, claims, n_claims, NULL, NULL, rule,
-                                        err);
+    return ts_npu_command_check_prefetched(out, config, txn, len, arg_bytes, n_args, claims, n_claims, NULL, NULL, rule,
+                                           err);
 }
 
-ts_status ts_npu_command_check_carried(ts_npu_command **out, const ts_npu_config *config, const void *txn, size_t len,
-                                       const uint64_t *arg_bytes, int n_args, const ts_claim *claims, size_t n_claims,
-                                       const ts_carried *before, const ts_carried *behind, ts_rule *rule, ts_err *err) {
+ts_status ts_npu_command_check_prefetched(ts_npu_command **out, const ts_npu_config *config, const void *txn,
+                                          size_t len, const uint64_t *arg_bytes, int n_args, const ts_claim *claims,
+                                          size_t n_claims, const ts_prefetched *before, const ts_prefetched *behind,
+                                          ts_rule *rule, ts_err *err) {
     if (rule) *rule = TS_RULE_NONE;
     if (n_args < 0 || n_args > TS_ARGS_MAX)
         return ts_rule_fail(err, rule, TS_RULE_ARGS, "%d buffer arguments: more than %d have hung devices",
@@ -577,10 +578,10 @@ int ts_npu_command_args(const ts_npu_command *c) {
 uint64_t ts_npu_command_arg_bytes(const ts_npu_command *c, int i) {
     return c->arg_bytes[i];
 }
-const ts_carried *ts_npu_command_before(const ts_npu_command *c) {
+const ts_prefetched *ts_npu_command_before(const ts_npu_command *c) {
     return &c->before;
 }
-const ts_carried *ts_npu_command_behind(const ts_npu_command *c) {
+const ts_prefetched *ts_npu_command_behind(const ts_npu_command *c) {
     return &c->behind;
 }
 const ts_npu_config *ts_npu_command_config(const ts_npu_command *c) {
@@ -592,8 +593,8 @@ ts_status ts_npu_command_from(ts_npu_command **out, const ts_npu_config *config,
     ts_buf txn = {0};
     ts_status s = ts_dispatch_finish(d, &txn, err);
     if (s == TS_OK)
-        s = ts_npu_command_check_carried(out, config, txn.data, txn.len, arg_bytes, n_args, d->claims, d->n_claims,
-                                         &d->in, &d->out, rule, err);
+        s = ts_npu_command_check_prefetched(out, config, txn.data, txn.len, arg_bytes, n_args, d->claims, d->n_claims,
+                                            &d->in, &d->out, rule, err);
     ts_buf_free(&txn);
     return s;
 }

@@ -58,7 +58,7 @@ static ts_status check_args(const ts_npu_cmd *cmd, const ts_npu_arg *args, int n
     if (n_args != ts_npu_command_args(cmd->command))
         return ts_fail(err, TS_E_INVAL, "NPU: %d arguments, the command has %d", n_args,
                        ts_npu_command_args(cmd->command));
-    if (!ts_carried_eq(&cmd->ctx->carried, ts_npu_command_before(cmd->command)))
+    if (!ts_prefetched_eq(&cmd->ctx->prefetched, ts_npu_command_before(cmd->command)))
         return ts_fail(err, TS_E_INVAL, "NPU: the command does not begin with what the one before has left under way");
     for (int i = 0; i < n_args; i++) {
         uint64_t need = ts_npu_command_arg_bytes(cmd->command, i);
@@ -118,7 +118,7 @@ ts_status ts_npu_cmd_submit(ts_npu_cmd *cmd, const ts_npu_arg *args, int n_args,
     cmd->pending = true;
     cmd->generation = ctx->generation;
     ctx->n_pending++;
-    ctx->carried = *ts_npu_command_behind(cmd->command);
+    ctx->prefetched = *ts_npu_command_behind(cmd->command);
     return TS_OK;
 }
 

@@ -118,7 +118,7 @@ static void destroy(ts_npu_ctx *ctx) {
         ts_npu_ioctl(ctx->dev, TS_IOCTL_SYNCOBJ_DESTROY,
                      &(struct ts_uapi_syncobj_destroy){.handle = ctx->syncobj});
     ctx->handle = ctx->syncobj = 0;
-    ctx->carried = (ts_carried){0};
+    ctx->prefetched = (ts_prefetched){0};
 }
 
 /* ---- who else is on the columns ---------------------------------------------------------------------------------- */

@@ -12,7 +12,7 @@ typedef struct ts_npu_ctx {
     uint32_t handle, syncobj; /* 0: none */
     bool dead;           /* a command failed in a way that takes the context with it: ts_npu_ctx_recover */
     int n_pending;       /* commands under way */
-    ts_carried carried;  /* transfers that the last command has left under way for the next */
+    ts_prefetched prefetched; /* transfers that the last command has left under way for the next */
     uint32_t generation; /* counts the hardware contexts that this object has had */
 } ts_npu_ctx;
 

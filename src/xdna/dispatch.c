@@ -28,10 +28,10 @@ void ts_dispatch_free(ts_dispatch *p) {
     *p = (ts_dispatch){0};
 }
 
-bool ts_carried_eq(const ts_carried *a, const ts_carried *b) {
+bool ts_prefetched_eq(const ts_prefetched *a, const ts_prefetched *b) {
     bool eq = a->n == b->n;
     for (int i = 0; eq && i < a->n; i++) {
-        const ts_carry *x = &a->task[i], *y = &b->task[i];
+        const ts_prefetched_task *x = &a->task[i], *y = &b->task[i];
         eq = x->col == y->col && x->channel == y->channel && x->bd == y->bd && x->packet == y->packet &&
              x->packet_id == y->packet_id && x->words == y->words;
     }
@@ -50,9 +50,9 @@ static const char *dir_name(ts_dma_dir dir) {
     return dir == TS_S2MM ? "S2MM" : "MM2S";
 }
 
-void ts_dispatch_begin(ts_dispatch *p, const ts_carried *in) {
+void ts_dispatch_begin(ts_dispatch *p, const ts_prefetched *in) {
     for (int i = 0; i < in->n; i++) {
-        const ts_carry *c = &in->task[i];
+        const ts_prefetched_task *c = &in->task[i];
         ts_dispatch_channel *ch = channel_of(p, c->col, TS_MM2S, c->channel);
         if (!ch) return;
         if (ch->n || c->bd >= TS_SHIM_BDS || p->live[c->col] & 1u << c->bd) {
@@ -109,8 +109,9 @@ void ts_dispatch_task(ts_dispatch *p, const ts_shim_task *t) {
     int bd = t->bd;
     if (t->ahead) {
         p->live[t->col] |= (uint16_t)(1u << bd);
-        p->out.task[p->out.n++] = (ts_carry){.col = (uint8_t)t->col, .channel = (uint8_t)t->channel, .bd = t->bd,
-                                             .packet = t->packet, .packet_id = t->packet_id, .words = t->words};
+        p->out.task[p->out.n++] =
+            (ts_prefetched_task){.col = (uint8_t)t->col, .channel = (uint8_t)t->channel, .bd = t->bd,
+                                 .packet = t->packet, .packet_id = t->packet_id, .words = t->words};
     } else {
         bd = take_bd(p, t->col);
     }

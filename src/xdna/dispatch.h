@@ -30,18 +30,18 @@ typedef struct ts_claim {
 } ts_claim;
 
 /* A transfer to the array that one command starts and the next one counts on. */
-typedef struct ts_carry {
+typedef struct ts_prefetched_task {
     uint8_t col, channel, bd;
     bool packet;
     uint8_t packet_id;
     uint32_t words;
-} ts_carry;
+} ts_prefetched_task;
 
-typedef struct ts_carried {
-    ts_carry task[2 * TS_COLS_MAX];
+typedef struct ts_prefetched {
+    ts_prefetched_task task[2 * TS_COLS_MAX];
     int n;
-} ts_carried;
-bool ts_carried_eq(const ts_carried *a, const ts_carried *b);
+} ts_prefetched;
+bool ts_prefetched_eq(const ts_prefetched *a, const ts_prefetched *b);
 
 typedef struct ts_dispatch_channel {
     struct {
@@ -64,14 +64,14 @@ typedef struct ts_dispatch {
     uint32_t n_waits;
     ts_claim *claims;
     size_t n_claims, cap_claims;
-    ts_carried in, out; /* what the command begins with, what it leaves behind */
+    ts_prefetched in, out; /* what the command begins with, what it leaves behind */
     ts_err err;
 } ts_dispatch;
 
 void ts_dispatch_init(ts_dispatch *p, const ts_chip *chip, int n_cols);
 void ts_dispatch_free(ts_dispatch *p);
 /* Before anything else: what the command before has left under way. */
-void ts_dispatch_begin(ts_dispatch *p, const ts_carried *in);
+void ts_dispatch_begin(ts_dispatch *p, const ts_prefetched *in);
 
 /* One shim transfer. The address is that of command argument `arg` plus `offset` bytes (a multiple of 4, below 4
  * GiB). */

@@ -21,7 +21,7 @@ static ts_npu_config *config_of(ts_design *d, int n_cols) {
 /* `out` words come back, `in` go there, `ahead` for the next command; `before` were sent by the one before. */
 static void plan(ts_dispatch *p, uint32_t before, uint32_t in, uint32_t out, uint32_t ahead, uint8_t bd) {
     ts_dispatch_init(p, &ts_npu1, 1);
-    if (before) ts_dispatch_begin(p, &(ts_carried){.n = 1, .task = {{.bd = 12, .words = before}}});
+    if (before) ts_dispatch_begin(p, &(ts_prefetched){.n = 1, .task = {{.bd = 12, .words = before}}});
     ts_dispatch_task(p, &(ts_shim_task){.dir = TS_S2MM, .arg = 1, .words = out, .token = true});
     if (in) ts_dispatch_task(p, &(ts_shim_task){.dir = TS_MM2S, .words = in});
     if (ahead) ts_dispatch_task(p, &(ts_shim_task){.dir = TS_MM2S, .words = ahead, .ahead = true, .bd = bd});
@@ -30,7 +30,7 @@ static void plan(ts_dispatch *p, uint32_t before, uint32_t in, uint32_t out, uin
 }
 
 typedef struct lists {
-    ts_carried before, behind;
+    ts_prefetched before, behind;
 } lists;
 
 /* What the checker says of a plan whose lists have been changed by `spoil`. */
@@ -46,8 +46,8 @@ static ts_rule verdict(uint32_t before, uint32_t in, uint32_t out, uint32_t ahea
     assert_ok(ts_dispatch_finish(&p, &txn, &err));
     lists l = {p.in, p.out};
     if (spoil) spoil(&l);
-    ts_status s = ts_npu_command_check_carried(&cmd, c, txn.data, txn.len, bytes, 2, p.claims, p.n_claims, &l.before,
-                                               &l.behind, &rule, &err);
+    ts_status s = ts_npu_command_check_prefetched(&cmd, c, txn.data, txn.len, bytes, 2, p.claims, p.n_claims, &l.before,
+                                                  &l.behind, &rule, &err);
     assert_int_equal(s == TS_OK, rule == TS_RULE_NONE);
     ts_npu_command_free(cmd);
     ts_npu_config_free(c);
@@ -99,7 +99,7 @@ static void test_builder(void **state) {
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ts_dispatch p;
         ts_dispatch_init(&p, &ts_npu1, 1);
-        ts_dispatch_begin(&p, &(ts_carried){.n = 1, .task = {{.bd = 15, .words = W}}});
+        ts_dispatch_begin(&p, &(ts_prefetched){.n = 1, .task = {{.bd = 15, .words = W}}});
         ts_dispatch_task(&p, &bad[i]);
         assert_status(ts_dispatch_finish(&p, &b, &err), TS_E_INVAL);
         ts_dispatch_free(&p);

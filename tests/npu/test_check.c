@@ -785,7 +785,7 @@ static void test_words_in_time(void **state) {
 static void test_left_behind(void **state) {
     (void)state;
     ts_npu_config *config = loop_config();
-    const ts_carried behind = {.n = 1, .task = {{.bd = 5, .words = 256}}};
+    const ts_prefetched behind = {.n = 1, .task = {{.bd = 5, .words = 256}}};
     ts_dispatch p;
     ts_buf txn = {0};
     ts_err err;
@@ -793,8 +793,8 @@ static void test_left_behind(void **state) {
     ts_npu_command *cmd = NULL;
     loopback_dispatch(&p, 1, 256);
     assert_ok(ts_dispatch_finish(&p, &txn, &err));
-    assert_status(ts_npu_command_check_carried(&cmd, config, txn.data, txn.len, (uint64_t[]){1024, 1024}, 2, p.claims,
-                                               p.n_claims, NULL, &behind, &rule, &err),
+    assert_status(ts_npu_command_check_prefetched(&cmd, config, txn.data, txn.len, (uint64_t[]){1024, 1024}, 2,
+                                                  p.claims, p.n_claims, NULL, &behind, &rule, &err),
                   TS_E_INVAL);
     assert_int_equal(rule, TS_RULE_AHEAD);
     broken[rule] = true;
