@@ -29,7 +29,7 @@ TIMES = pathlib.Path("build/check-times.json")
 CPUS = len(os.sched_getaffinity(0))
 # Seconds of one step on two cores, for the first run's forecast; later ones know better.
 EXPECTED = {"build": 60, "build tests": 130, "build-clang": 55, "build-clang tests": 45, "build-san": 110, "build-san tests": 150,
-            "build-san tests without test data": 10, "build-fuzz": 30, "fuzz targets": 45, "lints": 10, "guest": 120,
+            "build-san tests without test data": 10, "build-tsan": 30, "build-tsan tests": 15, "build-fuzz": 30, "fuzz targets": 45, "lints": 10, "guest": 120,
             "guest, other roads": 1200, "bare Debian": 900}
 # What guest.py is asked for: always, and with --long.
 GUEST = [[]]
@@ -504,6 +504,21 @@ class Check:
         self.screen.status("")
         self.step_ended("fuzz targets", time.monotonic() - begin)
 
+    def thread_sanitizer_here(self) -> bool:
+        """Its library need not be there; and where addresses are more random than it expects, its programs do not start."""
+        probe = ROOT / "build-tsan-probe"
+        code, out = self.programs.capture(
+            ["/bin/sh", "-c", f'echo "int main(void) {{ return 0; }}" | gcc -x c - -fsanitize=thread -o "{probe}" || exit 1; '
+             f'[ ! -x "{probe}" ] || "{probe}" || exit 2'], cwd=ROOT, env=self.env)
+        probe.unlink(missing_ok=True)
+        if code == 0:
+            return True
+        why, cure = {1: (f"gcc's thread sanitizer {NOT_INSTALLED}", "apt-get install libtsan2")}.get(
+            code, ("programs with gcc's thread sanitizer do not start on this kernel", "sysctl vm.mmap_rnd_bits=28, or a newer gcc"))
+        skipped = self.tally.skip("build-tsan", why, cure)
+        self.screen.say(f"build-tsan: {'skipped' if skipped else 'FAILED'}: {why}")
+        return False
+
     def fuzzer_here(self) -> bool:
         """clang alone does not bring libFuzzer and the sanitizers' libraries."""
         if not self.have("fuzz targets", "clang", "clang libclang-rt-14-dev"):
@@ -537,7 +552,8 @@ class Check:
         self.plan = [k for k in (*((folder, f"{folder} tests", "guest") if gcc else ()),
                                  *(("guest, other roads",) if gcc and long else ()), "build-clang", "build-clang tests",
                                  *(("build-san", "build-san tests") if gcc else ()),
-                                 *(["build-san tests without test data"] if data and gcc else []), "build-fuzz", "fuzz targets", "lints",
+                                 *(["build-san tests without test data"] if data and gcc else []),
+                                 *(("build-tsan", "build-tsan tests") if gcc else ()), "build-fuzz", "fuzz targets", "lints",
                                  *(["bare Debian"] if long else []))]
         if gcc and self.build(folder, "gcc", []):
             self.unit_programs(folder)
@@ -552,6 +568,10 @@ class Check:
             self.tests("build-san", without=frozenset({"long", "source", "once"}), patience=20)
             if data:  # as every stranger's clone: what a test has in hand when it skips must be freed
                 self.tests("build-san", {"unit", "npu"}, {"long", "slow", "source"}, 20, {"TESSERA_SHARED": ""}, "tests without test data")
+        # races: the programs with several threads at a time, and no other
+        if gcc and self.thread_sanitizer_here() and self.build("build-tsan", "gcc", [
+                "-Db_sanitize=thread", "-Dbuildtype=debugoptimized", "-Dlibedit=disabled"], [r"tests/unit/test_threads"]):
+            self.tests("build-tsan", {"threads"}, patience=20, env={"TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"})
         if self.fuzzer_here() and self.build("build-fuzz", "clang", [
                 "-Db_sanitize=address,undefined", "-Dfuzz=true", "-Db_lundef=false", "-Dc_args=-fno-sanitize-recover=all"],
                 [r"tests/fuzz/fuzz_\w+"]):

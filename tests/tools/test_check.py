@@ -97,17 +97,31 @@ def test_missing_tools(tmp):
     """Skipped with the package to be installed; a failure with --strict."""
     place = Place(tmp, {"good": "true"}, programs=["gcc"], quick=False)
     code, lines, out = place.run()
-    assert code == 0 and lines[-1] == "5 passed, 0 failed, 4 skipped", out
+    assert code == 0 and lines[-1] == "6 passed, 0 failed, 4 skipped", out
     for text in "clang is not installed", "cure: apt-get install shellcheck", "codespell is not installed":
         has(out, text)
     code, lines, out = place.run("--strict")
-    assert code == 1 and lines[-1] == "5 passed, 4 failed, 0 skipped", out
+    assert code == 1 and lines[-1] == "6 passed, 4 failed, 0 skipped", out
+
+
+def test_thread_sanitizer(tmp):
+    """Where gcc has none: a skip, and a failure with --strict. Where its programs do not start: a skip."""
+    place = Place(tmp, {"good": "true"}, quick=False)
+    refuse = 'for w; do case $w in -fsanitize=thread) why=1; esac; [ "$before" = -o ] && out=$w; before=$w; done; [ -n "$why" ] || exit 0\n'
+    place.put("gcc", refuse + "exit 1")
+    out = place.run()[2]
+    has(out, "skipped: gcc's thread sanitizer is not installed: build-tsan\n    cure: apt-get install libtsan2\n")
+    has(place.run("--strict")[2], "failed: build-tsan: skipped: gcc's thread sanitizer is not installed\n")
+    place.put("gcc", refuse + 'echo "exit 66" >"$out"; /bin/chmod +x "$out"')
+    out = place.run("--strict")[2]
+    has(out, "skipped: programs with gcc's thread sanitizer do not start on this kernel: build-tsan\n")
+    assert not (place.root / "build-tsan-probe").exists()
 
 
 def test_guest(tmp):
     """A test for each job; a guest that cannot be had is a skip even with --strict, one that ends oddly a failure."""
     place = Place(tmp, {"good": "true"}, quick=False)
-    rest = 4 + 3 + 3  # builds, the test in each, lints; the fuzz targets are missing
+    rest = 5 + 3 + 3  # builds, the test in each, lints; the fuzz targets are missing
     place.guest('print("PASS rungs: 1 to 9, 3.0 s\\nFAIL model: another text, 2.0 s\\n    a b c\\nskip: tdr: old; cure: new"); sys.exit(1)')
     code, lines, out = place.run()
     assert code == 1 and lines[-1] == f"{rest + 1} passed, 2 failed, 1 skipped", out
@@ -131,7 +145,8 @@ def test_guest(tmp):
 
 
 def test_everything(tmp):
-    """All the steps, with data: three builds and their tests, those without data, the fuzz targets, the lints."""
+    """All the steps, with data: three builds and their tests, those without data, the build for races (whose suite is
+    empty here), the fuzz targets, the lints."""
     place = Place(tmp, {"good": 'echo "data $TESSERA_SHARED"', "hungry": f'[ -n "$TESSERA_SHARED" ] || {{ echo "{NO_DATA}"; exit 77; }}'},
                   quick=False)
     folder = place.root / "build-fuzz/tests/fuzz"
@@ -140,7 +155,7 @@ def test_everything(tmp):
         (folder / name).write_text("#!/bin/sh\n" + text + "\n")
         (folder / name).chmod(0o755)
     code, lines, out = place.run("--strict", TESSERA_SHARED=tmp)
-    assert code == 1 and lines[-1] == f"{4 + 3 * 2 + 2 + 1 + 3 + 1} passed, 1 failed, 0 skipped", out
+    assert code == 1 and lines[-1] == f"{5 + 3 * 2 + 2 + 1 + 3 + 1} passed, 1 failed, 0 skipped", out
     for text in ("ok      fuzz_a, 4 s, 77 runs\n", "fuzz_b: exit code 77\n        ERROR: libFuzzer: deadly signal\n",
                  "build-clang tests: 2 passed", "build-san tests without test data: 2 passed", "shellcheck: ok", "codespell: ok",
                  "failed: fuzz_b: exit code 77\n"):

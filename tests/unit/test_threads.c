@@ -209,7 +209,52 @@ static void test_sessions(void **state) {
     }
 }
 
+/* Each client has several sessions, which it advances together. */
+static void *talk_together(void *arg) {
+    enum { GROUP = 3 };
+    struct client *c = arg;
+    ts_session *s[GROUP] = {0};
+    ts_err err = {0};
+    ts_status st = TS_OK;
+    for (int i = 0; i < GROUP && st == TS_OK; i++)
+        st = ts_session_new(&s[i], c->e, &(ts_session_opts){.n_ctx = LONGEST}, &err);
+    for (int i = 0; i < c->syncs && st == TS_OK && !c->wrong[0]; i++) {
+        for (int k = 0; k < GROUP && st == TS_OK; k++) {
+            c->seed = c->seed * 1664525 + 1013904223;
+            if (!ts_session_pending(s[k])) st = ts_session_prepare(s[k], prompt, 1 + (c->seed >> 16) % LONGEST, &err);
+        }
+        if (st == TS_OK) st = ts_sessions_step(s, GROUP, i % 2 ? 0 : 30, &err);
+        for (int k = 0; k < GROUP && st == TS_OK; k++) {
+            size_t n;
+            (void)ts_session_tokens(s[k], &n);
+            if (ts_session_logits(s[k]) && memcmp(ts_session_logits(s[k]), want[n], sizeof want[n]) != 0)
+                snprintf(c->wrong, sizeof c->wrong, "step %d: the logits after %zu tokens have other bits", i, n);
+        }
+    }
+    if (st != TS_OK) snprintf(c->wrong, sizeof c->wrong, "%s", err.msg);
+    for (int i = 0; i < GROUP; i++) ts_session_free(s[i]);
+    return NULL;
+}
+
+static void test_groups(void **state) {
+    (void)state;
+    enum { CLIENTS = 3 };
+    ts_engine *e = open_engine(2);
+    struct client c[CLIENTS];
+    alarm(PATIENCE_S);
+    for (int i = 0; i < CLIENTS; i++) {
+        c[i] = (struct client){.e = e, .seed = (unsigned)i + 9, .syncs = 20 * TIMES};
+        assert_int_equal(pthread_create(&c[i].id, NULL, talk_together, &c[i]), 0);
+    }
+    for (int i = 0; i < CLIENTS; i++) pthread_join(c[i].id, NULL);
+    alarm(0);
+    for (int i = 0; i < CLIENTS; i++)
+        if (c[i].wrong[0]) fail_msg("client %d: %s", i, c[i].wrong);
+    ts_engine_close(e);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pool), cmocka_unit_test(test_sessions)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pool), cmocka_unit_test(test_sessions),
+                                       cmocka_unit_test(test_groups)};
     return cmocka_run_group_tests_name("threads", tests, setup, teardown);
 }
