@@ -48,7 +48,7 @@ static int64_t mtime_of(const struct stat *st) {
 enum { KNOWN_MAPS = 64, FREE = 0, CHANGING, KNOWN };
 static struct {
     atomic_int state;
-    uintptr_t begin, end;
+    _Atomic uintptr_t begin, end; /* another thread may look at an entry that changes */
     char path[256];
 } known[KNOWN_MAPS];
 

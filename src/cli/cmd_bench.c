@@ -25,7 +25,7 @@ typedef struct list {
 
 typedef struct bench_args {
     cli_model model;
-    const char *shape, *type, *prefill, *decode, *threads, *depth;
+    const char *shape, *type, *prefill, *decode, *threads, *depth, *parallel;
     long reps;
     bool json, csv;
 } bench_args;
@@ -60,7 +60,7 @@ static void print_head(struct table *t) {
     else if (t->a->csv)
         printf("model,params,weight_bytes,device,cpu_level,threads,test,n,depth,tok_per_s,sd,min,max,reps,read_gbps,"
                "int8_gops,"
-               "limit_read_gbps,limit_int8_gops,evidence\n");
+               "limit_read_gbps,limit_int8_gops,evidence,parallel\n");
     t->first = true;
 }
 
@@ -90,8 +90,9 @@ static bool in_cache(const struct table *t, double share) {
 }
 
 static void print_result(struct table *t, const ts_bench_test *test, const ts_bench_result *r) {
-    char name[40];
+    char name[60];
     snprintf(name, sizeof name, "%s%u", test->decode ? "tg" : "pp", test->n);
+    if (test->parallel > 1) snprintf(name + strlen(name), sizeof name - strlen(name), " x %u", test->parallel);
     if (test->depth) snprintf(name + strlen(name), sizeof name - strlen(name), " @ d%u", test->depth);
     if (t->a->json) {
         ts_buf label = {0};
@@ -101,20 +102,21 @@ static void print_result(struct table *t, const ts_bench_test *test, const ts_be
                t->first ? "" : ",", cli_json_string(&label, t->label, strlen(t->label)) ? label.data : "\"\"",
                (unsigned long long)t->info.n_params, (unsigned long long)t->info.token_bytes, t->info.device,
                t->info.cpu_level, t->info.n_threads);
-        printf("\"test\":\"%s\",\"n\":%u,\"depth\":%u,\"tok_per_s\":%.4f,\"sd\":%.4f,\"min\":%.4f,\"max\":%.4f,"
-               "\"reps\":%d,"
+        printf("\"test\":\"%s\",\"n\":%u,\"depth\":%u,\"parallel\":%u,"
+               "\"tok_per_s\":%.4f,\"sd\":%.4f,\"min\":%.4f,\"max\":%.4f,\"reps\":%d,"
                "\"read_gbps\":%.3f,\"int8_gops\":%.3f,\"limit_read_gbps\":%.3f,\"limit_int8_gops\":%.3f,\"evidence\":"
                "\"%s\",\"time_kind\":\"%s\"}",
-               test->decode ? "decode" : "prefill", test->n, test->depth, r->rate, r->sd, r->min, r->max, r->n_reps,
+               test->decode ? "decode" : "prefill", test->n, test->depth, test->parallel, r->rate, r->sd, r->min,
+               r->max, r->n_reps,
                r->gbps, r->gops, t->limits.read_gbps, t->limits.int8_gops, ts_evidence_name(t->info.evidence),
                cli_time_kind(&t->info));
         ts_buf_free(&label);
     } else if (t->a->csv) {
-        printf("\"%s\",%llu,%llu,%s,%s,%d,%s,%u,%u,%.4f,%.4f,%.4f,%.4f,%d,%.3f,%.3f,%.3f,%.3f,%s\n", t->label,
+        printf("\"%s\",%llu,%llu,%s,%s,%d,%s,%u,%u,%.4f,%.4f,%.4f,%.4f,%d,%.3f,%.3f,%.3f,%.3f,%s,%u\n", t->label,
                (unsigned long long)t->info.n_params, (unsigned long long)t->info.token_bytes, t->info.device,
                t->info.cpu_level, t->info.n_threads, test->decode ? "decode" : "prefill", test->n, test->depth, r->rate,
                r->sd, r->min, r->max, r->n_reps, r->gbps, r->gops, t->limits.read_gbps, t->limits.int8_gops,
-               ts_evidence_name(t->info.evidence));
+               ts_evidence_name(t->info.evidence), test->parallel);
     } else {
         const bool cpu = !strcmp(t->info.device, "cpu"); /* the limits are the CPU's */
         const double share = r->gbps / t->limits.read_gbps;
@@ -130,12 +132,14 @@ static void print_result(struct table *t, const ts_bench_test *test, const ts_be
     t->first = false;
 }
 
-static int run_tests(bench_args *a, ts_engine *e, struct table *t, const list *tests, const list *depths, bool decode) {
+static int run_tests(bench_args *a, ts_engine *e, struct table *t, const list *tests, const list *depths,
+                     uint32_t parallel, bool decode) {
     ts_err err;
     for (int d = 0; d < depths->n; d++)
         for (int i = 0; i < tests->n; i++) {
             if (tests->v[i] == 0) continue;
-            ts_bench_test test = {.decode = decode, .n = (uint32_t)tests->v[i], .depth = (uint32_t)depths->v[d]};
+            ts_bench_test test = {.decode = decode, .n = (uint32_t)tests->v[i], .depth = (uint32_t)depths->v[d],
+                                  .parallel = parallel};
             ts_session_opts so = {.n_ctx = (uint32_t)a->model.ctx,
                                   .kv = cli_kv_named(a->model.kv)};
             cli_progress progress = {.what = decode ? "decode" : "prefill", .unit = "tokens"};
@@ -156,11 +160,12 @@ static size_t max(size_t a, size_t b) {
 }
 
 static int bench(const cli_command *cmd, bench_args *a, ts_engine *e) {
-    list prefill, decode, threads = {0}, depth;
+    list prefill, decode, threads = {0}, depth, parallel;
     if (!a->reps) a->reps = 5;
     int code = parse_list(cmd, "-p", a->prefill ? a->prefill : "512", 0, &prefill);
     if (code == CLI_OK) code = parse_list(cmd, "-n", a->decode ? a->decode : "128", 0, &decode);
     if (code == CLI_OK) code = parse_list(cmd, "-d", a->depth ? a->depth : "0", 0, &depth);
+    if (code == CLI_OK) code = parse_list(cmd, "--parallel", a->parallel ? a->parallel : "1", 1, &parallel);
     if (code == CLI_OK && a->threads) code = parse_list(cmd, "-t", a->threads, 1, &threads);
     if (threads.n == 0) threads = (list){.v = {ts_cpu_count()}, .n = 1};
     struct table t = {.a = a};
@@ -181,8 +186,9 @@ static int bench(const cli_command *cmd, bench_args *a, ts_engine *e) {
         ts_engine_info(e, &t.info);
         t.label = *t.info.name ? t.info.name : a->model.path;
         print_limits(&t);
-        code = run_tests(a, e, &t, &prefill, &depth, false);
-        if (code == CLI_OK) code = run_tests(a, e, &t, &decode, &depth, true);
+        code = run_tests(a, e, &t, &prefill, &depth, 1, false);
+        for (int k = 0; k < parallel.n && code == CLI_OK; k++)
+            code = run_tests(a, e, &t, &decode, &depth, (uint32_t)parallel.v[k], true);
     }
     if (a->json && t.info.arch) printf("\n]\n");
     if (code == CLI_OK && !a->json && !a->csv)
@@ -225,6 +231,8 @@ static int run(const cli_command *cmd, int argc, char **argv) {
         {CLI_STR, 'p', "prefill", "N,...", &a.prefill, 0, 0, "prompt lengths (default 512; 0: none)"},
         {CLI_STR, 'n', "decode", "N,...", &a.decode, 0, 0, "tokens one by one (default 128; 0: none)"},
         {CLI_STR, 'd', "depth", "N,...", &a.depth, 0, 0, "tokens in the context before (default 0)"},
+        {CLI_STR, 0, "parallel", "N,...", &a.parallel, 0, 0,
+         "sessions that decode together, a token of each in a pass (default 1)", .also = "-np"},
         {CLI_STR, 't', "threads", "N,...", &a.threads, 0, 0, "threads (default: all processors)"},
         {CLI_INT, 'r', "reps", "N", &a.reps, 1, TS_BENCH_MAX_REPS, "repetitions after a warm-up (default 5)"},
         CLI_PRE_OPT(a.model),
@@ -261,6 +269,8 @@ static int run(const cli_command *cmd, int argc, char **argv) {
                 cmd,
                 "with --shape on an NPU the layers of one token are run, and -p, -n, -d, -r, --csv, --kv, --ledger, "
                 "--ledger-check and --allow-cpu-ops have no meaning");
+        if (code == CLI_OK && a.parallel)
+            code = cli_usage_error(cmd, "--parallel is for tests of a whole model, not for --shape on an NPU");
         if (code == CLI_OK && threads.n > 1) code = cli_usage_error(cmd, "with --shape on an NPU, -t takes one number");
         if (code == CLI_OK) code = cli_npu_token(cmd, &a.model, a.shape, a.type, threads.v[0], a.json);
         ts_free(rest.item);
@@ -279,7 +289,8 @@ const cli_command cmd_bench = {
     .args = "[MODEL]",
     .files = "@model",
     .summary = "measure prefill and decode speed",
-    .text = "ppN processes N tokens at once, tgN one by one, \"@ dM\" after M tokens. Memory is what the weights and "
+    .text = "ppN processes N tokens at once, tgN one by one, \"@ dM\" after M tokens, \"x P\" in P sessions together. "
+            "Memory is what the weights and "
             "the KV\n"
             "cache amount to per token, arithmetic counts two operations per multiply-accumulate of the linear layers; "
             "both\n"

@@ -2,16 +2,6 @@
 #include "base/mem.h"
 
 #include <assert.h>
-#include <pthread.h>
-#include <stdbool.h>
-
-struct ts_gate {
-    pthread_mutex_t lock;
-    pthread_cond_t left;
-    uint64_t next, now; /* the number of the next who comes; of who is inside, or may go in */
-    bool taken;
-    pthread_t inside; /* where taken */
-};
 
 ts_status ts_gate_new(ts_gate **out, ts_err *err) {
     ts_gate *g = ts_calloc(1, sizeof *g);

@@ -7,7 +7,16 @@
 
 #include "tessera/tessera.h"
 
-typedef struct ts_gate ts_gate;
+#include <pthread.h>
+#include <stdbool.h>
+
+typedef struct ts_gate {
+    pthread_mutex_t lock;
+    pthread_cond_t left;
+    uint64_t next, now; /* the number of the next who comes; of who is inside, or may go in */
+    bool taken;
+    pthread_t inside; /* where taken */
+} ts_gate;
 
 TS_NODISCARD ts_status ts_gate_new(ts_gate **out, ts_err *err);
 void ts_gate_free(ts_gate *g); /* NULL-safe; nobody is inside or waits */

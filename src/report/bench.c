@@ -94,37 +94,66 @@ static bool within(void *ud, uint64_t done, uint64_t all) {
     return !t->step || t->step(t->ud, t->done + done, t->all);
 }
 
-static ts_status process(ts_session *s, const ts_token *token, size_t n, size_t n_new, struct told *told, ts_err *err) {
-    TS_TRY(ts_session_sync(s, token, n, err));
+/* The sessions of a test. */
+struct group {
+    ts_session **s;
+    size_t n;
+};
+
+/* Bring each timeline to the first n tokens. */
+static ts_status process(const struct group *g, const ts_token *token, size_t n, size_t n_new, struct told *told,
+                         ts_err *err) {
+    bool pending = false;
+    for (size_t i = 0; i < g->n; i++) {
+        TS_TRY(ts_session_prepare(g->s[i], token, n, err));
+        pending |= ts_session_pending(g->s[i]) > 0;
+    }
+    while (pending) {
+        TS_TRY(ts_sessions_step(g->s, g->n, 0, err));
+        pending = false;
+        for (size_t i = 0; i < g->n; i++) pending |= ts_session_pending(g->s[i]) > 0;
+    }
     told->done += n_new;
     return TS_OK;
 }
 
-/* Bring the timeline to `depth` tokens, untimed, then time the rest. Tokens differ from repetition to repetition, so
+/* Bring the timelines to `depth` tokens, untimed, then time the rest. Tokens differ from repetition to repetition, so
  * that nothing is found in the cache but the prefix. */
-static ts_status one(ts_session *s, ts_token *token, const ts_bench_test *t, struct told *told, double *rate,
+static ts_status one(const struct group *g, ts_token *token, const ts_bench_test *t, struct told *told, double *rate,
                      ts_err *err) {
-    if (t->depth) TS_TRY(process(s, token, t->depth, told->done ? 0 : t->depth, told, err));
+    if (t->depth) TS_TRY(process(g, token, t->depth, told->done ? 0 : t->depth, told, err));
     uint64_t begin = ts_now_ns();
     for (uint32_t i = t->decode ? 1 : t->n; i <= t->n; i++)
-        TS_TRY(process(s, token, t->depth + i, t->decode ? 1 : t->n, told, err));
-    *rate = (double)t->n * 1e9 / (double)(ts_now_ns() - begin);
+        TS_TRY(process(g, token, t->depth + i, t->decode ? 1 : t->n, told, err));
+    *rate = (double)g->n * t->n * 1e9 / (double)(ts_now_ns() - begin);
     return TS_OK;
 }
 
-static ts_status repeat(ts_session *s, const ts_engine *e, const ts_bench_test *t, int n_reps, struct told *told,
-                        ts_token *token, double *rate, ts_err *err) {
+static ts_status repeat(const struct group *g, const ts_engine *e, const ts_bench_test *t, int n_reps,
+                        struct told *told, ts_token *token, double *rate, ts_err *err) {
     ts_rng rng = ts_rng_seed(1);
     uint32_t n_vocab = e->model->c.n_vocab;
     for (uint32_t i = 0; i < t->depth; i++) token[i] = (ts_token)ts_rng_below(&rng, n_vocab);
     for (int rep = -1; rep < n_reps; rep++) { /* -1 warms up */
         for (uint32_t i = 0; i < t->n; i++) token[t->depth + i] = (ts_token)ts_rng_below(&rng, n_vocab);
         double r;
-        TS_TRY(one(s, token, t, told, &r, err));
+        TS_TRY(one(g, token, t, told, &r, err));
         if (rep >= 0) rate[rep] = r;
         if (!within(told, 0, 0)) return ts_fail(err, TS_E_CANCELLED, "stopped");
     }
     return TS_OK;
+}
+
+static ts_status open_group(struct group *g, ts_engine *e, const ts_session_opts *so, size_t n, ts_err *err) {
+    g->s = ts_calloc(n, sizeof *g->s);
+    if (!g->s) return ts_fail_nomem(err, "the sessions", n * sizeof *g->s);
+    for (; g->n < n; g->n++) TS_TRY(ts_session_new(&g->s[g->n], e, so, err));
+    return TS_OK;
+}
+
+static void close_group(struct group *g) {
+    for (size_t i = 0; i < g->n; i++) ts_session_free(g->s[i]);
+    ts_free(g->s);
 }
 
 ts_status ts_bench_run(ts_engine *e, const ts_session_opts *opts, const ts_bench_test *test, int n_reps,
@@ -135,12 +164,13 @@ ts_status ts_bench_run(ts_engine *e, const ts_session_opts *opts, const ts_bench
     struct told told = {.step = step, .ud = step_ud, .all = test->depth + (uint64_t)(n_reps + 1) * test->n};
     so.progress = within;
     so.progress_ud = &told;
-    ts_session *s = NULL;
+    const uint32_t parallel = test->parallel ? test->parallel : 1;
+    struct group g = {0};
     ts_token *token = ts_alloc((size_t)test->depth + test->n, sizeof *token);
     double *rate = ts_alloc((size_t)n_reps, sizeof *rate);
-    ts_status st =
-        token && rate ? ts_session_new(&s, e, &so, err) : ts_fail_nomem(err, "the benchmark", test->n * sizeof *token);
-    if (st == TS_OK) st = repeat(s, e, test, n_reps, &told, token, rate, err);
+    ts_status st = token && rate ? open_group(&g, e, &so, parallel, err)
+                                 : ts_fail_nomem(err, "the benchmark", test->n * sizeof *token);
+    if (st == TS_OK) st = repeat(&g, e, test, n_reps, &told, token, rate, err);
     if (st == TS_OK) {
         ts_bench_result r = {0};
         summarise(rate, n_reps, &r);
@@ -149,11 +179,11 @@ ts_status ts_bench_run(ts_engine *e, const ts_session_opts *opts, const ts_bench
         double kv = (double)ts_kv_bytes(c, 1, so.kv) / TS_KV_TILE * (test->depth + test->n / 2.0);
         double macs = (double)ts_model_layer_macs(e->model) * test->n +
                       (double)ts_model_head_macs(e->model) * (test->decode ? test->n : 1);
-        if (test->decode) r.gbps = r.rate * ((double)ts_model_token_bytes(e->model) + kv) * 1e-9;
+        if (test->decode) r.gbps = r.rate * ((double)ts_model_token_bytes(e->model) / parallel + kv) * 1e-9;
         r.gops = 2 * macs / test->n * r.rate * 1e-9;
         *out = r;
     }
-    ts_session_free(s);
+    close_group(&g);
     ts_free(rate);
     ts_free(token);
     return st;

@@ -14,15 +14,15 @@ typedef struct ts_bench_limits {
 enum { TS_BENCH_MAX_REPS = 1000 };
 
 /* One line of the table: `n` tokens processed at once (prefill) or one by one (decode), after `depth` tokens that
- * are not timed. */
+ * are not timed. In `parallel` sessions (0: one) that go on together, token by token of each. */
 typedef struct ts_bench_test {
     bool decode;
-    uint32_t n, depth;
+    uint32_t n, depth, parallel;
 } ts_bench_test;
 
 typedef struct ts_bench_result {
     int n_reps;
-    double rate, sd;           /* tokens/s: median and standard deviation over the repetitions */
+    double rate, sd;           /* tokens/s of all sessions: median and standard deviation over the repetitions */
     double min, max;
     double gbps;               /* decode: weight and KV bytes read per second at the median */
     double gops;               /* int8 (or float) operations of the linear layers per second at the median */

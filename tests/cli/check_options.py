@@ -148,6 +148,7 @@ EFFECTS: dict[str, dict[str, Effect]] = {
         "shape": (["bench", *BENCH[3:]], ["+", "--shape", "tiny"]),
         "type": (BENCH, ["+", "--type", "q8_0"]),
         "prefill": (BENCH, ["+", "--prefill", "3"]),
+        "parallel": (["bench", "--shape", "tiny", "-p", "0", "-n", "1", "-r", "1", "--json"], ["+", "--parallel", "2"]),
         "decode": (BENCH, ["+", "--decode", "3"]),
         "depth": (BENCH, ["+", "--depth", "1"]),
         "threads": (BENCH, ["+", "--threads", "1"]),
