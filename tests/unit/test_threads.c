@@ -310,7 +310,8 @@ static void test_groups(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pool), cmocka_unit_test(test_gate), cmocka_unit_test(test_sessions),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pool), cmocka_unit_test(test_gate),
+                                       cmocka_unit_test(test_sessions),
                                        cmocka_unit_test(test_groups)};
     return cmocka_run_group_tests_name("threads", tests, setup, teardown);
 }
