@@ -133,10 +133,6 @@ static int find_line(const char *path, const char *key, char *buf, size_t len) {
     return found;
 }
 
-void ts_cpu_model(char *buf, size_t len) {
-    if (!find_line("/proc/cpuinfo", "model name", buf, len)) snprintf(buf, len, "unknown");
-}
-
 /* ---- a virtual machine ------------------------------------------------------------------------------------------- */
 
 static const struct {

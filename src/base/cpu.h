@@ -32,9 +32,6 @@ TS_NODISCARD ts_status ts_cpu_choose(ts_cpu_level *level, const char *name, ts_e
  * group gives it less time than that (rounded up). At least 1. */
 int ts_cpu_count(void);
 
-/* The marketing name, for reports; "unknown" where the system does not tell. Static storage after first use. */
-void ts_cpu_model(char *buf, size_t len);
-
 /* Is this a virtual machine? Then the hypervisor's name, "QEMU TCG", "KVM", ..., is in buf. */
 bool ts_cpu_hypervisor(char *buf, size_t len);
 /* The same from the name that the processor tells (the 12 bytes of CPUID leaf 0x40000000, and a NUL; NULL: it tells

@@ -23,7 +23,6 @@ enum {
     DEFAULT_ITEMS = 8, /* of an array shown */
     TEXT_SHOWN = 100,  /* bytes of a string shown in the text form */
     MAX_LAYERS = 65536,
-    HEAD_PAD = 16, /* a head's keys and values are padded to whole vectors (ts_head_pad) */
     F16_BYTES = 2,
 };
 
@@ -128,8 +127,8 @@ static const char *kv_per_token(const report *r, uint64_t *bytes, uint64_t *q8_b
         if (!arch_number(r, "attention.head_count_kv", l, &kv_heads)) kv_heads = heads;
         if (!arch_number(r, "attention.key_length", l, &key)) key = heads ? width / heads : 0;
         if (!arch_number(r, "attention.value_length", l, &value)) value = heads ? width / heads : 0;
-        key = pad(key, HEAD_PAD);
-        value = pad(value, HEAD_PAD);
+        key = pad(key, TS_HEAD_LANES);
+        value = pad(value, TS_HEAD_LANES);
         if (__builtin_add_overflow(key, value, &layer) || __builtin_mul_overflow(layer, kv_heads, &layer) ||
             __builtin_mul_overflow(layer, (uint64_t)F16_BYTES, &layer) || __builtin_add_overflow(sum, layer, &sum))
             return "the numbers in the file are absurd";

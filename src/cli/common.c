@@ -168,9 +168,17 @@ int cli_open_session(const cli_command *cmd, cli_model *m, ts_engine *e, ts_sess
     return s == TS_OK ? CLI_OK : cli_fail(&err);
 }
 
+/* 0.8, not 0.800000012: as a person would write it. */
+static double decimal(float f) {
+    char text[32];
+    snprintf(text, sizeof text, "%.6g", (double)f);
+    return strtod(text, NULL);
+}
+
 cli_sampling cli_sampling_defaults(void) {
     ts_sampler_opts d = ts_sampler_defaults();
-    return (cli_sampling){.temp = 0.8, .top_p = 0.95, .min_p = 0.05, .typical = 1, .repeat = 1, .top_k = d.top_k,
+    return (cli_sampling){.temp = decimal(d.temperature), .top_p = decimal(d.top_p), .min_p = decimal(d.min_p),
+                          .typical = decimal(d.typical_p), .repeat = decimal(d.repeat_penalty), .top_k = d.top_k,
                           .seed = -1,
                           .window = d.penalty_window};
 }

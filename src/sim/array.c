@@ -380,11 +380,6 @@ uint8_t *ts_array_memory(ts_array *a, ts_tile tile) {
     return t ? t->mem : NULL;
 }
 
-const ts_aie2_core *ts_array_core(const ts_array *a, ts_tile tile) {
-    const sim_tile *t = sim_tile_at(a, tile);
-    return t && t->core ? &t->core->core : NULL;
-}
-
 uint64_t ts_array_cycles(const ts_array *a) {
     return a->now;
 }

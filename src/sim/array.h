@@ -86,8 +86,6 @@ TS_NODISCARD ts_status ts_array_read(const ts_array *a, uint32_t addr, uint32_t 
 
 /* A tile's data memory, as much as the chip says; NULL for the shim. Borrowed. */
 uint8_t *ts_array_memory(ts_array *a, ts_tile tile);
-/* The core model of a core tile. */
-const ts_aie2_core *ts_array_core(const ts_array *a, ts_tile tile);
 
 /* Let the array go on without the firmware until `cycles` have passed or nothing can; TS_E_DEVICE as for a run. With
  * the host of a run only for as long as this call takes (nullable). */

@@ -34,8 +34,9 @@ typedef struct ts_model_config {
 } ts_model_config;
 
 /* head_dim rounded up to 16, the lanes of the numeric contract. */
+enum { TS_HEAD_LANES = 16 };
 static inline uint32_t ts_head_pad(const ts_model_config *c) {
-    return (c->head_dim + 15) & ~15u;
+    return (c->head_dim + TS_HEAD_LANES - 1) & ~(TS_HEAD_LANES - 1u);
 }
 
 /* Bounds that every size computed from a configuration relies on. */

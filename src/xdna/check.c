@@ -541,6 +541,3 @@ int ts_npu_config_cols(const ts_npu_config *c) {
 const ts_chip *ts_npu_config_chip(const ts_npu_config *c) {
     return c->chip;
 }
-const ts_fabric *ts_npu_config_fabric(const ts_npu_config *c) {
-    return &c->fabric;
-}

@@ -73,7 +73,6 @@ void ts_npu_config_free(ts_npu_config *c);
 ts_span ts_npu_config_pdi(const ts_npu_config *c);
 int ts_npu_config_cols(const ts_npu_config *c);
 const ts_chip *ts_npu_config_chip(const ts_npu_config *c);
-const ts_fabric *ts_npu_config_fabric(const ts_npu_config *c);
 
 typedef struct ts_npu_command ts_npu_command;
 
