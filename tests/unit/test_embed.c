@@ -5,7 +5,7 @@
 #include "support/test.h"
 
 #include "base/rng.h"
-#include "model/shape.h"
+#include "report/shape.h"
 #include "tessera/tessera.h"
 
 #include <math.h>
