@@ -153,7 +153,8 @@ static inline TS_NODISCARD ts_status ts_engine_open(ts_engine **out, const char 
                                                     ts_err *err) {
     return ts_engine_open_sized(out, path, opts, sizeof *opts, err);
 }
-/* The same from memory: the bytes of a whole file, borrowed until the engine is closed, 64-byte aligned. */
+/* The same from memory: the bytes of a whole file, borrowed until the engine is closed, aligned as malloc aligns
+ * (16 bytes). */
 TS_NODISCARD ts_status ts_engine_open_memory_sized(ts_engine **out, const void *data, size_t len,
                                                    const ts_engine_opts *opts, size_t opts_size, ts_err *err);
 static inline TS_NODISCARD ts_status ts_engine_open_memory(ts_engine **out, const void *data, size_t len,

@@ -147,7 +147,7 @@ ts_status ts_engine_open_memory_sized(ts_engine **out, const void *data, size_t 
     ts_engine_opts o = {0};
     TS_TRY(ts_sized_in(&o, sizeof o, opts, opts_size, err));
     TS_NEED(out && data && !o.text_only, err, "an engine needs a model; text_only needs a path");
-    TS_NEED((uintptr_t)data % 64 == 0, err, "a model in memory has to begin at a multiple of 64 bytes");
+    TS_NEED((uintptr_t)data % 16 == 0, err, "a model in memory has to begin at a multiple of 16 bytes");
     return ts_engine_open_with(out, NULL, data, len, &o, ts_devices, err);
 }
 

@@ -23,7 +23,7 @@ MUTANTS = {
         ("    if (bo->ptr && bo->kind != TS_NPU_DEVICE) io->munmap(io->ud, bo->ptr, bo->bytes);\n", "    (void)io;\n")]),
     "clock": ("src/npu/gemv_dev.c", [  # the clock is the one from before there was a context
         ("    if (s == TS_OK) ts_npu_dev_stop_by(d->dev, o->stop);\n", "    if (s == TS_OK) ts_npu_clock_look(&d->clock, d->dev);\n"),
-        ("    if (!d->sim && d->looked++ % LOOK_EVERY == 0) ts_npu_clock_look(&d->clock, d->dev);\n", "")]),
+        ("    if (!d->meter && d->looked++ % LOOK_EVERY == 0) ts_npu_clock_look(&d->clock, d->dev);\n", "")]),
 }
 JOBS = {"packet": "clients", "munmap": "models", "clock": "clock"}
 
