@@ -337,7 +337,7 @@ static void test_bytes(void **state) {
     (void)state;
     static const uint8_t bytes[] = {'a', 'b', 'c', 0xC3, 0xA9, 0xE6, 0x97, 0xA5, 0xFF};
     static const char *const some[] = {"a", "ab", "aab", "b\xC3\xA9", "\xC3\xA9", "\xE6\x97\xA5", "ca", "bab", "",
-                                       "\xEF\xBF\xBD", "\xEF\xBF\xBD" "a", "aaaa", "abcabc"};
+                                       "\xEF\xBF\xBD", ("\xEF\xBF\xBD" "a"), "aaaa", "abcabc"};
     chain c = make_text("abc", NULL);
     ts_rng rng = ts_rng_seed(11);
     size_t reasons[5] = {0}, held = 0;
