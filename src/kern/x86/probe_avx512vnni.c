@@ -3,6 +3,14 @@
 
 #include <immintrin.h>
 
+/* The reductions of immintrin.h add signed integers, which may not overflow. */
+static uint64_t sum_of(__m512i x) {
+    uint64_t lane[8], sum = 0;
+    _mm512_storeu_si512(lane, x);
+    for (int i = 0; i < 8; i++) sum += lane[i];
+    return sum;
+}
+
 static TS_PROBE_INT8(probe_int8) {
     __m512i a[12], w = _mm512_set1_epi8(7), x = _mm512_set1_epi8(3);
     for (int i = 0; i < 12; i++) a[i] = _mm512_set1_epi32(i);
@@ -11,7 +19,7 @@ static TS_PROBE_INT8(probe_int8) {
         for (int i = 0; i < 12; i++) a[i] = _mm512_dpbusd_epi32(a[i], w, x);
         __asm__ volatile("" : "+v"(w), "+v"(x)); /* the operands are not constants */
     }
-    for (int i = 0; i < 12; i++) *sink += (uint32_t)_mm512_reduce_add_epi32(a[i]);
+    for (int i = 0; i < 12; i++) *sink += sum_of(a[i]);
     return rounds * 12 * 64;
 }
 
@@ -25,7 +33,7 @@ static TS_PROBE_READ(probe_read) {
         s3 = _mm512_xor_si512(s3, _mm512_loadu_si512(p + i + 192));
     }
     s0 = _mm512_xor_si512(_mm512_xor_si512(s0, s1), _mm512_xor_si512(s2, s3));
-    *sink += (uint64_t)_mm512_reduce_add_epi64(s0);
+    *sink += sum_of(s0);
 }
 
 void ts_kern_init_avx512vnni_probe(ts_kern *k) {
