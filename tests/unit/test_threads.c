@@ -187,7 +187,7 @@ struct client {
     char wrong[600]; /* what was, in words */
 };
 
-/* A session that goes to and fro on its timeline. */
+/* A session that goes back and forth on its timeline. */
 static void *talk(void *arg) {
     struct client *c = arg;
     ts_session *s = NULL;
