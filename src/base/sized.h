@@ -10,11 +10,11 @@
  * has beyond must be 0, otherwise TS_E_UNSUPP. */
 static inline ts_status ts_sized_in(void *to, size_t to_size, const void *from, size_t from_size, ts_err *err) {
     const size_t both = from_size < to_size ? from_size : to_size;
-    const char *beyond = (const char *)from + both;
+    const char *option = from;
     memset(to, 0, to_size);
     if (!from) return TS_OK;
-    for (size_t i = both; i < from_size; i++, beyond++)
-        if (*beyond)
+    for (size_t i = both; i < from_size; i++)
+        if (option[i])
             return ts_fail(err, TS_E_UNSUPP,
                            "the program sets an option that this library, version %s, does not have: it was compiled "
                            "for a newer one", ts_version());
