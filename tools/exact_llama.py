@@ -116,7 +116,8 @@ def iq4_nl(b):
 
 
 def mxfp4(b):
-    return np.ldexp(1.0, b[:, :1].astype(np.int64) - 128) * FP4[nibbles(b[:, 1:])]
+    e = b[:, :1].astype(np.int64) - 128
+    return np.where(e < -50, 0.0, np.ldexp(1.0, e)) * FP4[nibbles(b[:, 1:])]
 
 
 def planes(qs: np.ndarray, bits: int) -> np.ndarray:
@@ -209,15 +210,16 @@ def decode(kind: int, shape: list[int], data: bytes) -> np.ndarray:
 # ---- the model ----------------------------------------------------------------------------------------------------------
 
 def to_int8(x: np.ndarray, block: int) -> tuple[np.ndarray, float]:
-    """Inputs of a quantised layer as the contract sees them: multiples of amax / 127 in blocks. And how close the
+    """Inputs of a quantised layer as the contract sees them: multiples of amax * (1 / 127) in blocks. And how close the
     nearest of them came to a rounding boundary, in steps: an implementation whose inputs differ by less must round
     every one of them alike."""
     x = x.astype(np.float32).reshape(-1, block)
     amax = np.abs(x).max(axis=1, keepdims=True)
+    amax[amax < 2.0 ** -40] = 0
     inverse = np.divide(np.float32(127), amax, out=np.zeros_like(amax), where=amax > 0)
     steps = (x * inverse).astype(np.float64)
     margin = np.abs(np.abs(steps - np.floor(steps)) - 0.5).min()
-    return np.clip(np.rint(steps), -127, 127) * (amax / np.float32(127)).astype(np.float64), margin
+    return np.clip(np.rint(steps), -127, 127) * (amax * (np.float32(1) / np.float32(127))).astype(np.float64), margin
 
 
 class Linear:

@@ -15,7 +15,8 @@
 #    error "session files are little-endian, and written as memory has them"
 #endif
 
-enum { VERSION = 1, HAS_LOGITS = 1, ALIGN = 64 };
+/* A change of the format, or of the arithmetic that made the keys and values (docs/numerics.md), is another version. */
+enum { VERSION = 2, HAS_LOGITS = 1, ALIGN = 64 };
 static const char MAGIC[8] = "TSESSION"; /* without its NUL */
 
 typedef struct header {
@@ -79,7 +80,7 @@ static void add_tensor(ts_session_sum *sum, const ts_source *src, const ts_tenso
 uint64_t ts_session_model_id(const ts_engine *e) {
     const ts_model_config *c = &e->model->c;
     const uint32_t whole[] = {c->n_layer, c->n_vocab, c->d_model, c->d_ff, c->n_head, c->n_kv_head, c->head_dim,
-                              c->window, c->n_rot, (uint32_t)c->rope_scaling, c->rope_ctx_orig};
+                              c->window, c->n_rot, (uint32_t)c->rope_scaling, c->rope_ctx_orig, c->rope_halves};
     const float real[] = {c->norm_eps, c->att_scale, c->rope_base, c->rope_factor, c->yarn_ext, c->yarn_attn,
                           c->yarn_beta_fast, c->yarn_beta_slow};
     ts_session_sum sum = {0};

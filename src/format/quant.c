@@ -52,8 +52,7 @@ uint16_t ts_f32_to_bf16(float f) {
 }
 
 float ts_mxfp4_scale(uint8_t e) {
-    /* as float bits the exponent field of 2^(e-128) is e-1; the two smallest are the denormals 2^-128 and 2^-127 */
-    return float_of(e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23);
+    return float_of(e < TS_MXFP4_MIN ? 0 : (uint32_t)(e - 1) << 23); /* the exponent field of 2^(e-128) is e - 1 */
 }
 
 void ts_q4k_scale_min(const uint8_t s[12], int j, uint8_t *scale, uint8_t *min) {

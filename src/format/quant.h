@@ -41,7 +41,8 @@ static inline float ts_bf16_to_f32(uint16_t b) {
     return v.f;
 }
 uint16_t ts_f32_to_bf16(float f);
-/* 2^(e - 128): half of the E8M0 scale, because ts_mxfp4_values are doubled; exact, also where denormal. */
+/* 2^(e - 128): half the E8M0 scale, because ts_mxfp4_values are doubled; 0 below 2^-50 (docs/numerics.md, rule 4). */
+enum { TS_MXFP4_MIN = 78 };
 float ts_mxfp4_scale(uint8_t e);
 
 /* Scale and min of sub-block j (0..7) of Q4_K / Q5_K's 12 packed bytes: both 6 bits. */

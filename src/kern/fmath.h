@@ -3,7 +3,10 @@
  *
  * exp(x), f32: n = round_even(x * log2 e); r = x - n ln 2 in two fma steps; a degree-6 polynomial of r (minimax on
  * |r| <= ln2/2, error bound in docs/numerics.md); the result is scaled by 2^n in two exact-or-rounded steps, so that
- * denormal results round once. exp(NaN) is NaN, exp(-inf) is +0. */
+ * denormal results round once. exp(NaN) is NaN, exp(-inf) is +0.
+ *
+ * z(x) is what keeps denormals out of everything that depends on them (docs/numerics.md, rule 4): +0 where |x| < 2^-40,
+ * else x itself, NaN and infinities too. */
 #ifndef TS_KERN_FMATH_H
 #define TS_KERN_FMATH_H
 
@@ -28,6 +31,17 @@ static inline float ts_f32_from_bits(uint32_t u) {
     return f;
 }
 
+#define TS_INV_127 0x1.020408p-7f /* 1 / 127, rounded */
+
+#define TS_Z_BITS 0x2b800000 /* of 2^-40 */
+#define TS_Z_MIN  0x1p-40f
+
+static inline float ts_z(float x) { /* by its bits: a processor may be told to compare denormals as 0 */
+    int32_t u;
+    memcpy(&u, &x, 4);
+    return (u & 0x7fffffff) < TS_Z_BITS ? 0.0f : x;
+}
+
 static inline float ts_expf(float x) {
     if (x < TS_EXP_LO) x = TS_EXP_LO; /* a NaN passes both */
     if (x > TS_EXP_HI) x = TS_EXP_HI;
@@ -46,8 +60,10 @@ static inline float ts_expf(float x) {
     return p * ts_f32_from_bits((uint32_t)(a + 127) << 23) * ts_f32_from_bits((uint32_t)(b + 127) << 23);
 }
 
-static inline float ts_siluf(float x) {
-    return x / (1.0f + ts_expf(-x));
+/* silu(x) * y, silu(x) = x / (1 + exp(-x)), in an order in which one z is enough: a quotient that is denormal is not
+ * multiplied by a large y. */
+static inline float ts_silu_mulf(float x, float y) {
+    return ts_z(x * y / (1.0f + ts_expf(-x)));
 }
 
 /* Double precision, for tables: relative error below 1e-14 in the ranges used. ts_sincos: |x| <= 2^30. */

@@ -3,7 +3,9 @@
  * The comment at a signature is its specification. Every variant gives the bits of the reference (src/kern/ref); the
  * rules that make this possible are in docs/numerics.md. "fma" is a fused multiply-add with one rounding; lanes(x)
  * below is rule 2: 16 partial results, element i goes to lane i mod 16, a short tail is padded with +0 terms, and the
- * lanes are combined as ((l, l+8), then (l, l+4), (l, l+2), (l, l+1)). */
+ * lanes are combined as ((l, l+8), then (l, l+4), (l, l+2), (l, l+1)); lanes256(x) the same with 256 (l, l+128), ...
+ * z(x) is rule 4: +0 where |x| < 2^-40, else x. What a kernel reads is said with it: "z" stands for floats of which
+ * none is between 0 and 2^-40 in size. */
 #ifndef TS_KERN_KERN_H
 #define TS_KERN_KERN_H
 
@@ -12,18 +14,21 @@
 
 /* Positions in a tile of the KV cache; tiles begin at multiples of it. */
 enum { TS_KV_TILE = 64 };
+/* K is summed in slices of so many elements: 128 blocks of 32, or 16 of 256. */
+enum { TS_SLICE_K = 4096 };
 
 /* Quantised linear layer, rows of groups [g0, g1) and tokens [t0, t1) (both on block borders of x's layout):
- *   y[t * ld_y + row] = sum over blocks b ascending, one f32 accumulator from +0:
- *       acc = fma(f32(isum) * dx, d, acc)            isum = sum of weight integer * activation integer, exact
- *       acc = fma(-(f32(msum) * dx), dmin, acc)      types with a minimum; msum = sum over sub-blocks of min * sum(x)
+ *   y[t * ld_y + row] = sum over slices of TS_SLICE_K along K, ascending from +0, of acc = acc + part, where part is,
+ *   from +0, over the slice's blocks b ascending:
+ *       part = fma(f32(isum) * dx, d, part)          isum = sum of weight integer * activation integer, exact
+ *       part = fma(-(f32(msum) * dx), dmin, part)    types with a minimum; msum = sum over sub-blocks of min * sum(x)
  * n_tok is the token count that x was quantised with. y f32, any alignment; rows past n_rows are not written. */
 #define TS_GEMM_Q(name)                                                                                                \
     void name(const ts_qmat *w, const ts_qact *x, uint32_t n_tok, uint32_t t0, uint32_t t1, uint32_t g0, uint32_t g1, \
               float *y, size_t ld_y)
 
-/* Integer sums that a device has made of a run of n blocks along K, for one token and eight rows, and what turns them
- * into floats on the host. Unaligned. */
+/* Integer sums that a device has made of a run of n blocks along K, all of one slice, for one token and eight rows, and
+ * what turns them into floats on the host. Unaligned. */
 typedef struct ts_sums {
     const uint8_t *sum;    /* block b at sum + b * step: isum[8] int32 */
     size_t step;           /* bytes */
@@ -34,33 +39,34 @@ typedef struct ts_sums {
     uint32_t dx_step, n;
 } ts_sums;
 
-/* The float part of TS_GEMM_Q for those blocks, b ascending: acc[r] = fma(f32(isum) * dx, d, acc[r]), then with a
- * minimum acc[r] = fma(-(f32(msum) * dx), dmin, acc[r]). */
-#define TS_COMBINE(name) void name(const ts_sums *s, float acc[8])
+/* A slice's part in TS_GEMM_Q for those blocks, b ascending: part[r] = fma(f32(isum) * dx, d, part[r]), then with a
+ * minimum part[r] = fma(-(f32(msum) * dx), dmin, part[r]). */
+#define TS_COMBINE(name) void name(const ts_sums *s, float part[8])
 
 /* Float linear layer: y[t * ld_y + r] = lanes over k of fma(w[r][k], x[t][k], lane), for rows [r0, r1), tokens [0,
- * n_tok). w: rows of K elements, f32, f16 or bf16, row_bytes apart, 2- or 4-byte aligned; x f32 [n_tok, ld_x]. */
+ * n_tok). w: rows of K elements, f32, f16 or bf16, z, row_bytes apart, 2- or 4-byte aligned; x f32 [n_tok, ld_x], z. */
 #define TS_GEMM_F(name)                                                                                                \
     void name(const void *w, size_t row_bytes, uint32_t K, const float *x, size_t ld_x, uint32_t n_tok, uint32_t r0,   \
               uint32_t r1, float *y, size_t ld_y)
 
 /* Quantise token t of n_tok: x f32 [K], K a multiple of 32 (or 256).
- *   amax = max |x| in the block, NaN ignored;  d = amax / 127;  q = clamp(round_even(x * (127 / amax)), -127, 127),
- *   NaN -> 0, +-Inf -> +-127, all 0 where amax is 0. Sums and offsets as in layout.h. */
+ *   amax = z(max |x| in the block, NaN ignored);  d = amax * TS_INV_127;
+ *   q = round_even(x * (127 / amax)), which is never beyond +-127, NaN -> 0, +-Inf -> +-127, all 0 where amax is 0.
+ *   Sums and offsets as in layout.h. */
 #define TS_QUANT(name) void name(const float *x, uint32_t K, uint32_t n_tok, uint32_t t, ts_qact *out)
 
-/* y[i] = (x[i] * s) * w[i],  s = 1 / sqrt(lanes(fma(x, x, lane)) / n + eps). y may be x. */
+/* y[i] = z((z(x[i]) * s) * w[i]),  s = 1 / sqrt(lanes256(fma(z(x), z(x), lane)) / n + eps). w and eps z. y may be x. */
 #define TS_RMSNORM(name) void name(const float *x, const float *w, float *y, uint32_t n, float eps)
 
-/* y[i] = silu(gate[i]) * up[i],  silu(v) = v / (1 + exp(-v)), exp as in fmath.h. y may be gate or up. */
+/* y[i] = z(silu(gate[i]) * up[i]) as fmath.h has it. y may be gate or up. */
 #define TS_SILU_MUL(name) void name(const float *gate, const float *up, float *y, uint32_t n)
 
 /* y[i] = y[i] + x[i] */
 #define TS_ADD(name) void name(float *y, const float *x, uint32_t n)
 
 /* Rotate the first n_rot elements of a head of hd by the angles of a table: cs is cos[n_rot/2] then sin[n_rot/2],
- * pair i is (2i, 2i+1), or (i, i + n_rot/2) for `halves`; the rest is copied. out may not be in.
- *   out0 = fma(in0, cos, -(in1 * sin));  out1 = fma(in0, sin, in1 * cos) */
+ * pair i is (2i, 2i+1), or (i, i + n_rot/2) for `halves`; of the rest, out = z(in). out may not be in. cs z.
+ *   out0 = z(fma(z(in0), cos, -(z(in1) * sin)));  out1 = z(fma(z(in0), sin, z(in1) * cos)) */
 #define TS_ROPE(name) void name(const float *in, float *out, const float *cs, uint32_t n_rot, uint32_t hd, bool halves)
 
 /* f16 to f32, exact; n a multiple of 16. */
@@ -72,22 +78,23 @@ typedef struct ts_sums {
 #define TS_TO_F16(name) void name(const float *in, uint16_t *out, uint32_t n)
 
 /* Scores of nq (1..4) queries against one tile: s[i * TS_KV_TILE + p] = scale * lanes over d of fma(q_i[d], k[d][p],
- * lane), for all 64 positions. q f32, query i at q + i * ld_q, hd elements (a multiple of 16); k f32 [hd][64]. */
+ * lane), for all 64 positions. q f32, query i at q + i * ld_q, hd elements (a multiple of 16); k f32 [hd][64]; z. */
 #define TS_ATT_SCORES(name) \
     void name(const float *q, size_t ld_q, int nq, const float *k, uint32_t hd, float scale, float *s)
 
 /* Soft-max weights of one query and tile, positions [lo, hi), 0 <= lo < hi <= 64: m = max s[p], NaN ignored, -inf if
- * there is nothing else; p = exp(s[p] - m) in
+ * there is nothing else; p = z(exp(s[p] - m)) in
  * place; the others become +0; *l = lanes over p (of all 64) of lane + s[p]. Returns m in *m. */
 #define TS_ATT_SOFTMAX(name) void name(float *s, uint32_t lo, uint32_t hi, float *m, float *l)
 
-/* o[i * ld_o + d] = fma chain from +0 over p in [lo, hi) ascending of fma(s[i * 64 + p], v[p][d], o), for nq (1..4)
- * queries. v f32 [64][hd], hd a multiple of 16. */
+/* o[i * ld_o + d] = z(fma chain from +0 over p in [lo, hi) ascending of fma(s[i * 64 + p], v[p][d], o)), for nq (1..4)
+ * queries. v f32 [64][hd], hd a multiple of 16; s and v z. */
 #define TS_ATT_VALUES(name)                                                                                            \
     void name(const float *s, int nq, uint32_t lo, uint32_t hi, const float *v, uint32_t hd, float *o, size_t ld_o)
 
 /* Merge a tile into the running result of one query (M, L, O[hd]), which covers earlier positions:
- *   n = max(M, m); a = exp(M - n); b = exp(m - n); L = fma(L, a, l * b); O[d] = fma(O[d], a, o[d] * b); M = n. */
+ *   n = max(M, m); a = z(exp(M - n)); b = z(exp(m - n)); L = fma(L, a, l * b); O[d] = z(fma(O[d], a, o[d] * b));
+ *   M = n. */
 #define TS_ATT_MERGE(name) void name(float *M, float *L, float *O, float m, float l, const float *o, uint32_t hd)
 
 /* For benchmarks: what this level could do at best. The first does `rounds` rounds of int8 multiply-accumulates on

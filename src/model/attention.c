@@ -1,4 +1,5 @@
 #include "model/attention.h"
+#include "kern/fmath.h"
 
 #include <string.h>
 
@@ -139,8 +140,8 @@ static void attention_task(void *arg, size_t task, int thread) {
     for (uint32_t t = p.t0; t < p.t1; t++)
         for (uint32_t h = 0; h < a->group; h++) {
             float *o = a->out + queries_of(&p, t) + (size_t)h * a->hd;
-            const float L = p.sc->L[(t - p.t0) * a->group + h];
-            for (uint32_t d = 0; d < a->hd; d++) o[d] = o[d] / L;
+            const float inv = 1.0f / p.sc->L[(t - p.t0) * a->group + h];
+            for (uint32_t d = 0; d < a->hd; d++) o[d] = ts_z(o[d] * inv);
         }
 }
 

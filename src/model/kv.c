@@ -1,4 +1,5 @@
 #include "model/kv.h"
+#include "kern/fmath.h"
 
 #include <float.h>
 #include <pthread.h>
@@ -277,7 +278,7 @@ void ts_kv_store(ts_kv *kv, const ts_kern *kern, uint32_t layer, uint32_t head, 
     void *keys = ts_kv_tile(kv, layer, false, head, tile), *values = ts_kv_tile(kv, layer, true, head, tile);
     if (kv->type == TS_KV_F32) {
         for (uint32_t d = 0; d < head_dim; d++) ((float *)keys)[d * TS_KV_TILE + p] = k[d];
-        memcpy((float *)values + (size_t)p * kv->head_pad, v, head_dim * sizeof *v);
+        for (uint32_t d = 0; d < head_dim; d++) ((float *)values)[(size_t)p * kv->head_pad + d] = ts_z(v[d]);
         return;
     }
     if (kv->type == TS_KV_Q8_0) {

@@ -1,6 +1,7 @@
 #include "model/model.h"
 #include "base/cpu.h"
 #include "format/quant.h"
+#include "kern/fmath.h"
 #include "base/printable.h"
 #include "model/finite.h"
 #include "model/step.h"
@@ -21,6 +22,16 @@ const ts_arch *ts_arch_find(const char *name, size_t len) {
 
 static const ts_tensor *take(ts_model *m, ts_role role, uint32_t layer, bool bias) {
     return m->src->op->tensor(m->src, role, layer, bias);
+}
+
+/* Very nearly all files have no weights that small: then there is no copy (docs/numerics.md, rule 4). */
+static ts_status without_small(ts_model *m, ts_dtype type, const void **data, size_t bytes, ts_err *err) {
+    void *copy = ts_arena_alloc(&m->arena, 1, bytes);
+    if (!copy) return ts_fail_nomem(err, "weights", bytes);
+    memcpy(copy, *data, bytes);
+    ts_clear_small(type, copy, bytes / ts_dtype_get(type)->block_bytes);
+    *data = copy;
+    return TS_OK;
 }
 
 static ts_status fail_missing(const ts_model *m, ts_role role, uint32_t layer, ts_err *err) {
@@ -46,7 +57,9 @@ static ts_status as_floats(ts_model *m, const ts_tensor *t, const float **out, t
     }
     size_t bad = ts_find_not_finite(t->type, t->data, n);
     if (bad < n) return ts_fail_not_finite(m->src, t, bad, err);
-    *out = values;
+    const void *clean = values;
+    if (ts_any_small(TS_F32, values, n)) TS_TRY(without_small(m, TS_F32, &clean, n * sizeof *values, err));
+    *out = clean;
     return TS_OK;
 }
 
@@ -205,7 +218,9 @@ static ts_status pack_one(struct packing *p, ts_linear *l, ts_err *err) {
         TS_TRY(ts_linear_pack(l, (char *)p->m->packed.ptr + p->used, p->pool, err));
         p->used += packed_size(l);
     } else {
-        TS_TRY(ts_tensor_check_finite(p->m->src, l->tensor, p->pool, false, err));
+        bool small;
+        TS_TRY(ts_tensor_check_finite(p->m->src, l->tensor, p->pool, false, &small, err));
+        if (small) TS_TRY(without_small(p->m, l->type, &l->raw, l->n_out * l->row_bytes, err));
     }
     return step_on(p, l->row_bytes * l->cpu_rows, err);
 }
@@ -243,6 +258,8 @@ static ts_status find_family(const ts_source *src, const ts_arch **out, ts_err *
 
 static ts_status load(ts_model *m, ts_err *err) {
     TS_TRY(m->src->op->config(m->src, m->arch->name, &m->c, err));
+    m->c.norm_eps = ts_z(m->c.norm_eps);
+    m->c.att_scale = ts_z(m->c.att_scale);
     TS_TRY(ts_model_config_check(&m->c, m->src->name, err));
     TS_TRY(make_layers(m, err));
     TS_TRY(load_outside_layers(m, err));
@@ -292,7 +309,7 @@ ts_status ts_model_pack(ts_model *m, ts_pool *pool, ts_load_progress progress, t
     struct packing p = {.m = m, .pool = pool, .progress = progress, .all = w.read};
     for (size_t i = 0; i < m->n_linear; i++) TS_TRY(pack_one(&p, &m->linear[i], err));
     if (tied) return TS_OK;
-    TS_TRY(ts_tensor_check_finite(m->src, m->embed, pool, true, err));
+    TS_TRY(ts_tensor_check_finite(m->src, m->embed, pool, true, NULL, err));
     return step_on(&p, m->embed->bytes, err);
 }
 

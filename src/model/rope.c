@@ -63,7 +63,7 @@ void ts_rope_angles(const ts_rope *r, uint32_t pos, float *cs) {
     for (uint32_t i = 0; i < r->n_rot / 2; i++) {
         double s, c;
         ts_sincos_d(pos * r->freq[i], &s, &c);
-        cs[i] = (float)(c * r->scale);
-        cs[i + r->n_rot / 2] = (float)(s * r->scale);
+        cs[i] = ts_z((float)(c * r->scale));
+        cs[i + r->n_rot / 2] = ts_z((float)(s * r->scale));
     }
 }

@@ -322,6 +322,7 @@ static void embed_task(void *arg, size_t t, int thread) {
     const uint32_t d = m->c.d_model;
     const size_t row = ts_dtype_row_bytes(m->embed->type, d);
     ts_dequant(m->embed->type, (const char *)m->embed->data + (size_t)p->batch->id[t] * row, of(p)->x + t * d, d);
+    ts_clear_small(TS_F32, of(p)->x + t * d, d);
     const ts_att_span *span = ts_span_of(p->batch, t);
     ts_rope_angles(&m->rope, span->pos0 + (uint32_t)t - span->first, of(p)->angles + t * m->c.n_rot);
 }

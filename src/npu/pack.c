@@ -349,6 +349,8 @@ ts_gemv_proof ts_gemv_proof_read(const uint8_t chunk[TS_GEMV_O_BYTES]) {
 
 /* ---- results ----------------------------------------------------------------------------------------------------- */
 
+static_assert((int)TS_SLICE_K % (int)TS_GEMV_SLICE_K == 0, "a slice of the contract is a whole number of the array's");
+
 void ts_gemv_combine_group(const ts_gemv_mat *m, const uint16_t *scales, const void *results, const ts_qact *x,
                            uint32_t all_tok, uint32_t t0, uint32_t n_tok, uint32_t g, const ts_kern *kern,
                            float *y, size_t ld_y) {
@@ -358,7 +360,7 @@ void ts_gemv_combine_group(const ts_gemv_mat *m, const uint16_t *scales, const v
     const uint32_t per_slice = m->units * parts; /* blocks */
     for (uint32_t t = 0; t < n_tok; t++) {
         struct token tok = token_of(m, x, all_tok, t0 + t);
-        float acc[ROWS] = {0};
+        float acc[ROWS] = {0}, part[ROWS] = {0};
         for (uint32_t s = 0; s < m->n_slice; s++) {
             const uint32_t b = s * per_slice, n = m->n_block - b < per_slice ? m->n_block - b : per_slice;
             kern->combine(&(ts_sums){.sum = (const uint8_t *)results + unit_index(m, c, g - m->first[c], s) * out +
@@ -370,7 +372,9 @@ void ts_gemv_combine_group(const ts_gemv_mat *m, const uint16_t *scales, const v
                                      .dx = tok.d + (size_t)b * tok.step,
                                      .dx_step = tok.step,
                                      .n = n},
-                          acc);
+                          part);
+            if ((s + 1) % (TS_SLICE_K / TS_GEMV_SLICE_K) && s + 1 < m->n_slice) continue;
+            for (int r = 0; r < ROWS; r++) acc[r] = acc[r] + part[r], part[r] = 0; /* the contract's are longer */
         }
         for (uint32_t r = 0; r < ROWS && g * ROWS + r < m->n_rows; r++)
             y[(size_t)(t0 + t) * ld_y + g * ROWS + r] = acc[r];

@@ -111,7 +111,7 @@ static uint16_t pick_f16(int kind) {
 }
 static uint8_t pick_e8(int kind) {
     switch (kind) {
-    case 0: return (uint8_t)ts_rng_below(&rng, 4); /* 2^-128 and 2^-127 are denormal */
+    case 0: return (uint8_t)(74 + ts_rng_below(&rng, 8)); /* below 78 they count as 0 */
     case 1: return (uint8_t)(255 - ts_rng_below(&rng, 4));
     case 2: return (uint8_t)ts_rng_u32(&rng);
     default: return (uint8_t)(110 + ts_rng_below(&rng, 20));
@@ -199,8 +199,9 @@ static float exact_element(const struct matrix *w, uint32_t row, const ts_qact *
     const int8_t *q = (t->block == 32 ? a->q32 : a->q256) + (size_t)at.first * K;
     const float *dx = (t->block == 32 ? a->d32 : a->d256) + (size_t)at.first * n_block;
     const float *sx = a->s32 + (size_t)at.first * n_block;
-    float acc = 0;
+    float acc = 0, part = 0;
     for (uint32_t b = 0; b < n_block; b++) {
+        if (b && b * t->block % 4096 == 0) acc = acc + part, part = 0;
         const uint8_t *block = w->file + row * w->row_bytes + (size_t)b * ts_dtype_get(type)->block_bytes;
         float weight[256], min[256] = {0};
         block_integers(type, block, false, weight);
@@ -214,11 +215,11 @@ static float exact_element(const struct matrix *w, uint32_t row, const ts_qact *
         }
         const size_t s = (size_t)b * at.width + at.col;
         const float d = t->scale == TS_SCALE_E8 ? ts_mxfp4_scale(block[t->d_at]) : f16_at(block + t->d_at);
-        acc = fmaf((float)isum * dx[s], d, acc);
-        if (t->second == TS_SECOND_PLUS) acc = fmaf(sx[s], f16_at(block + t->second_at), acc);
-        if (t->second == TS_SECOND_MINUS) acc = fmaf(-((float)msum * dx[s]), f16_at(block + t->second_at), acc);
+        part = fmaf((float)isum * dx[s], d, part);
+        if (t->second == TS_SECOND_PLUS) part = fmaf(sx[s], f16_at(block + t->second_at), part);
+        if (t->second == TS_SECOND_MINUS) part = fmaf(-((float)msum * dx[s]), f16_at(block + t->second_at), part);
     }
-    return acc;
+    return acc + part;
 }
 
 /* Of a product y, the elements of a few tokens: catches a mistake that all variants and the packing share, and holds
@@ -237,9 +238,11 @@ static void check_exact(const struct matrix *w, const ts_qact *a, uint32_t n_tok
 
 static void check_product(const ts_kern *ref, const ts_kern *lev, const char *level, ts_dtype type, int round) {
     static const uint32_t toks[] = {1, 2, 3, 4, 5, 7, 16, 17, 21, 37};
-    const uint32_t unit = (uint32_t)ts_act_block(type), n_tok = toks[round % 10];
-    const uint32_t rows = round % 4 ? (uint32_t)(1 + ts_rng_below(&rng, 70)) : 1 + (uint32_t)ts_rng_below(&rng, 16);
-    const uint32_t K = unit * (uint32_t)(1 + ts_rng_below(&rng, unit == 32 ? 9 : 3));
+    const bool slices = round % 5 == 4;
+    const uint32_t unit = (uint32_t)ts_act_block(type), n_tok = slices ? 21 : toks[round % 10];
+    const uint32_t rows = (uint32_t)(1 + ts_rng_below(&rng, slices ? 20 : round % 4 ? 70 : 16));
+    uint32_t K = unit * (uint32_t)(1 + ts_rng_below(&rng, unit == 32 ? 9 : 3));
+    if (slices) K += round % 2 ? 4096 : 8192 - K; /* more than a slice, or whole ones */
     char name[64];
     snprintf(name, sizeof name, "gemm_q %s", ts_dtype_get(type)->name);
     struct matrix w = make_matrix(type, rows, K);
@@ -372,13 +375,18 @@ static void check_gemm_f(const ts_kern *ref, const ts_kern *lev, const char *lev
 static void check_rows(const ts_kern *ref, const ts_kern *lev, const char *level) {
     if (left_out("rows")) return;
     for (int round = 0; round < 300; round++) {
-        uint32_t n = (uint32_t)(1 + ts_rng_below(&rng, 300)), n16 = (n + 15) / 16 * 16;
+        uint32_t n = (uint32_t)(1 + ts_rng_below(&rng, round % 8 ? 300 : 1500)), n16 = (n + 15) / 16 * 16;
         float *x = guarded(n * 4), *w = guarded(n * 4), *a = guarded(n16 * 4), *b = guarded(n16 * 4);
         uint16_t *h = guarded(n16 * 2), *g = guarded(n16 * 2);
         int kind = round % 5;
         fill_floats(x, n, kind), fill_floats(w, n, kind == 1 ? 0 : kind);
         ref->rmsnorm(x, w, a, n, 1e-5f), lev->rmsnorm(x, w, b, n, 1e-5f);
         compare("rmsnorm", level, a, b, n);
+        memcpy(a, x, n * 4); /* around 2^-40, where a part of the numbers counts as 0 */
+        for (uint32_t i = 0; i < n; i++) x[i] = 0x1p-40f * (float)ts_rng_gauss(&rng);
+        ref->rmsnorm(x, w, b, n, 0), lev->rmsnorm(x, w, x, n, 0);
+        compare("rmsnorm of tiny numbers", level, b, x, n);
+        memcpy(x, a, n * 4);
         ref->silu_mul(x, w, a, n), lev->silu_mul(x, w, b, n);
         compare("silu_mul", level, a, b, n);
         memcpy(a, w, n * 4), memcpy(b, w, n * 4);
@@ -434,7 +442,9 @@ static void check_attention(const ts_kern *ref, const ts_kern *lev, const char *
         ref->att_values(s, nq, lo, hi, kv, hd, o, ld), lev->att_values(s, nq, lo, hi, kv, hd, u, ld);
         compare("att_values", level, o, u, nq_floats);
         float M = (float)ts_rng_gauss(&rng), L = 3, M2 = M, L2 = L;
-        fill_floats(q, hd, 0), memcpy(kv, q, hd * 4);
+        fill_floats(q, hd, 0);
+        for (uint32_t d = 0; d < hd && round % 3 == 0; d++) q[d] *= 0x1p-38f, o[d] *= 0x1p-38f;
+        memcpy(kv, q, hd * 4);
         ref->att_merge(&M, &L, q, m[0], l[0], o, hd), lev->att_merge(&M2, &L2, kv, m[0], l[0], o, hd);
         compare("att_merge", level, q, kv, hd);
         compare("att_merge M", level, &M, &M2, 1);

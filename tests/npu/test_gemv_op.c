@@ -328,7 +328,7 @@ static void test_halves(void **state) {
 static int combined;
 static TS_COMBINE(count_combine) {
     combined++;
-    ref.combine(s, acc);
+    ref.combine(s, part);
 }
 
 static void test_kernels(void **state) {

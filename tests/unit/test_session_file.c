@@ -200,7 +200,7 @@ static void test_refused(void **state) {
         const char *says;
     } t[] = {
         {0, 1, 'X', TS_E_FORMAT, "not a saved session"},
-        {8, 4, 2, TS_E_UNSUPP, "version 2, but this program reads version 1"},
+        {8, 4, 1, TS_E_UNSUPP, "version 1, but this program reads version 2"},
         {12, 4, 7, TS_E_UNSUPP, "an unknown type"},
         {16, 8, 0, TS_E_UNSUPP, "another model"},
         {24, 4, 1000, TS_E_FORMAT, "contradicts the model"},

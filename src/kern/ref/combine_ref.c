@@ -23,10 +23,10 @@ static TS_COMBINE(combine) {
         const uint8_t *row = s->sum + (s->pairs ? b / 2 * s->step + b % 2 * 16 : b * s->step);
         const float dx = s->dx[(size_t)b * s->dx_step];
         for (int r = 0; r < ROWS; r++) {
-            acc[r] = fmaf((float)sum_at(row, s->pairs, r) * dx, ts_f16_to_f32(scale[r]), acc[r]);
+            part[r] = fmaf((float)sum_at(row, s->pairs, r) * dx, ts_f16_to_f32(scale[r]), part[r]);
             if (!s->min_at) continue;
             const float min = (float)sum_at(row + s->min_at, false, r) * dx;
-            acc[r] = fmaf(-min, ts_f16_to_f32(scale[ROWS + r]), acc[r]);
+            part[r] = fmaf(-min, ts_f16_to_f32(scale[ROWS + r]), part[r]);
         }
     }
 }

@@ -5,10 +5,10 @@
 
 #include <string.h>
 
-enum { LANES = 16 };
+enum { LANES = 16, NORM_LANES = 256 };
 
-static float combine(float lane[LANES]) {
-    for (int half = LANES / 2; half > 0; half /= 2)
+static float tree(float *lane, int n) {
+    for (int half = n / 2; half > 0; half /= 2)
         for (int l = 0; l < half; l++) lane[l] = lane[l] + lane[l + half];
     return lane[0];
 }
@@ -28,7 +28,7 @@ static float dot(ts_dtype type, const void *a, const float *b, uint32_t n) {
         }
         lane[i % LANES] = fmaf(x, y, lane[i % LANES]);
     }
-    return combine(lane);
+    return tree(lane, LANES);
 }
 
 static void gemm_f(ts_dtype type, const void *w, size_t row_bytes, uint32_t K, const float *x, size_t ld_x,
@@ -43,12 +43,14 @@ static TS_GEMM_F(gemm_f16) { gemm_f(TS_F16, w, row_bytes, K, x, ld_x, n_tok, r0,
 static TS_GEMM_F(gemm_bf16) { gemm_f(TS_BF16, w, row_bytes, K, x, ld_x, n_tok, r0, r1, y, ld_y); }
 
 static TS_RMSNORM(rmsnorm) {
-    float s = 1.0f / sqrtf(dot(TS_F32, x, x, n) / (float)n + eps);
-    for (uint32_t i = 0; i < n; i++) y[i] = x[i] * s * w[i];
+    float lane[NORM_LANES] = {0};
+    for (uint32_t i = 0; i < n; i++) lane[i % NORM_LANES] = fmaf(ts_z(x[i]), ts_z(x[i]), lane[i % NORM_LANES]);
+    float s = 1.0f / sqrtf(tree(lane, NORM_LANES) / (float)n + eps);
+    for (uint32_t i = 0; i < n; i++) y[i] = ts_z(ts_z(x[i]) * s * w[i]);
 }
 
 static TS_SILU_MUL(silu_mul) {
-    for (uint32_t i = 0; i < n; i++) y[i] = ts_siluf(gate[i]) * up[i];
+    for (uint32_t i = 0; i < n; i++) y[i] = ts_silu_mulf(gate[i], up[i]);
 }
 
 static TS_ADD(add) {
@@ -59,11 +61,11 @@ static TS_ROPE(rope) {
     uint32_t half = n_rot / 2, a = halves ? 1 : 2, b = halves ? half : 1;
     const float *c = cs, *s = cs + half;
     for (uint32_t i = 0; i < half; i++) {
-        float x = in[a * i], y = in[a * i + b], ys = y * s[i], yc = y * c[i];
-        out[a * i] = fmaf(x, c[i], -ys);
-        out[a * i + b] = fmaf(x, s[i], yc);
+        float x = ts_z(in[a * i]), y = ts_z(in[a * i + b]), ys = y * s[i], yc = y * c[i];
+        out[a * i] = ts_z(fmaf(x, c[i], -ys));
+        out[a * i + b] = ts_z(fmaf(x, s[i], yc));
     }
-    for (uint32_t i = n_rot; i < hd; i++) out[i] = in[i];
+    for (uint32_t i = n_rot; i < hd; i++) out[i] = ts_z(in[i]);
 }
 
 static TS_F16_ROW(f16_row) {
@@ -87,7 +89,7 @@ static TS_ATT_SCORES(att_scores) {
             float lane[LANES] = {0};
             for (uint32_t d = 0; d < hd; d++)
                 lane[d % LANES] = fmaf(q[i * ld_q + d], k[d * TS_KV_TILE + p], lane[d % LANES]);
-            s[i * TS_KV_TILE + p] = combine(lane) * scale;
+            s[i * TS_KV_TILE + p] = tree(lane, LANES) * scale;
         }
 }
 
@@ -96,11 +98,11 @@ static TS_ATT_SOFTMAX(att_softmax) {
     for (uint32_t p = lo; p < hi; p++)
         if (s[p] > max) max = s[p];
     for (uint32_t p = 0; p < TS_KV_TILE; p++) {
-        s[p] = p >= lo && p < hi ? ts_expf(s[p] - max) : 0.0f;
+        s[p] = p >= lo && p < hi ? ts_z(ts_expf(s[p] - max)) : 0.0f;
         lane[p % LANES] = lane[p % LANES] + s[p];
     }
     *m = max;
-    *l = combine(lane);
+    *l = tree(lane, LANES);
 }
 
 static TS_ATT_VALUES(att_values) {
@@ -108,14 +110,14 @@ static TS_ATT_VALUES(att_values) {
         for (uint32_t d = 0; d < hd; d++) {
             float acc = 0;
             for (uint32_t p = lo; p < hi; p++) acc = fmaf(s[i * TS_KV_TILE + (int)p], v[p * hd + d], acc);
-            o[i * ld_o + d] = acc;
+            o[i * ld_o + d] = ts_z(acc);
         }
 }
 
 static TS_ATT_MERGE(att_merge) {
-    float n = *M > m ? *M : m, a = ts_expf(*M - n), b = ts_expf(m - n);
+    float n = *M > m ? *M : m, a = ts_z(ts_expf(*M - n)), b = ts_z(ts_expf(m - n));
     *L = fmaf(*L, a, l * b);
-    for (uint32_t d = 0; d < hd; d++) O[d] = fmaf(O[d], a, o[d] * b);
+    for (uint32_t d = 0; d < hd; d++) O[d] = ts_z(fmaf(O[d], a, o[d] * b));
     *M = n;
 }
 

@@ -1,5 +1,6 @@
 /* gemm_q_ref.c - the reference of the quantised linear layer: one output element at a time, integers as integers. */
 #include "format/quant.h"
+#include "kern/fmath.h"
 #include "kern/kern.h"
 
 #include <math.h>
@@ -83,7 +84,7 @@ static float dot_row(const ts_qmat *w, uint32_t row, const ts_qact *x, uint32_t 
     const int8_t *q = (small ? x->q32 : x->q256) + (size_t)first * w->n_cols;
     const float *dx = (small ? x->d32 : x->d256) + (size_t)first * w->n_block;
     const uint32_t sub = small ? 32 : t->sub_block;
-    float acc = 0;
+    float acc = 0, part = 0;
     for (uint32_t b = 0; b < w->n_block; b++) {
         struct lane p = {.type = t,
                          .head = group + b * head_bytes,
@@ -103,9 +104,13 @@ static float dot_row(const ts_qmat *w, uint32_t row, const ts_qact *x, uint32_t 
             isum += by * dot;
             msum += min * sum;
         }
-        acc = fmaf((float)isum * dxb, scale_of(&p), acc);
-        if (t->second == TS_SECOND_PLUS) acc = fmaf((float)msum * dxb, ts_f16_to_f32(second(&p)), acc);
-        if (t->second == TS_SECOND_MINUS) acc = fmaf(-((float)msum * dxb), ts_f16_to_f32(second(&p)), acc);
+        part = fmaf((float)isum * dxb, scale_of(&p), part);
+        if (t->second == TS_SECOND_PLUS) part = fmaf((float)msum * dxb, ts_f16_to_f32(second(&p)), part);
+        if (t->second == TS_SECOND_MINUS) part = fmaf(-((float)msum * dxb), ts_f16_to_f32(second(&p)), part);
+        if ((b + 1) * t->block % TS_SLICE_K == 0 || b + 1 == w->n_block) {
+            acc = acc + part;
+            part = 0;
+        }
     }
     return acc;
 }
@@ -125,17 +130,16 @@ static float quant_block(const float *x, uint32_t n, int8_t *q, int32_t *sum16) 
     float amax = 0;
     for (uint32_t i = 0; i < n; i++)
         if (fabsf(x[i]) > amax) amax = fabsf(x[i]); /* a NaN compares false */
+    amax = ts_z(amax);
     float inv = amax > 0 ? 127.0f / amax : 0.0f;
     for (uint32_t i = 0; i < n; i++) {
         float v = x[i] * inv;
         if (isinf(x[i])) v = x[i] > 0 ? 127.0f : -127.0f;
-        if (isnan(v)) v = 0; /* x is NaN, or 0 times the inverse of a denormal */
-        if (v > 127) v = 127;
-        if (v < -127) v = -127;
+        if (isnan(v)) v = 0;
         q[i] = (int8_t)rintf(v);
         sum16[i / 16] = (i % 16 ? sum16[i / 16] : 0) + q[i];
     }
-    return amax / 127.0f;
+    return amax * TS_INV_127;
 }
 
 static TS_QUANT(quant32) {

@@ -25,8 +25,8 @@
  *   vq_zip(a, b, ...)  of each 32-bit lane: the bytes a0 b0 a1 b1, and a2 b2 a3 b3
  *   vq_table  vq_lookup(table, x): 16 bytes from memory, and byte by byte one of them, x below 16
  *   vq_dot4  vq_dot4_signed(acc, weights, activations)     vq_dot2: the same of pairs of int16
- *   vqf_zero  vqf_set1 (from memory)  vqf_bits  vqf_of_int  vqf_load_f16  vqf_mul  vqf_fma (a * b + c)
- *   vqf_fnma (-(a * b) + c)  vqf_store  vqf_store_n */
+ *   vqf_zero  vqf_set1 (from memory)  vqf_bits  vqf_of_int  vqf_load_f16  vqf_add  vqf_mul  vqf_fma (a * b + c)
+ *   vqf_fnma (-(a * b) + c)  vqf_load  vqf_store  vqf_load_n  vqf_store_n (n of them) */
 
 INL vqi word(const uint8_t *p, int i) {
     return vq_load(p + 64 * i);
@@ -69,9 +69,8 @@ INL void unpack(const ts_wtype *t, const uint8_t *p, int c, vqi table, vqi w[8])
 /* d of the rows whose heads begin at `head`. */
 INL vqf scale_of(const ts_wtype *t, const uint8_t *head) {
     if (t->scale == TS_SCALE_F16) return vqf_load_f16(head);
-    /* 2^(e-128): exponent field e - 1 for e >= 2; e = 0 and 1 are the denormals 2^-128 and 2^-127 */
-    const vqi e = vq_load_u8(head), one = vq_set1(1);
-    return vqf_bits(vq_pick_below(e, 2, vq_shl(vq_add(e, one), 21), vq_shl(vq_sub(e, one), 23)));
+    const vqi e = vq_load_u8(head); /* 2^(e-128): exponent field e - 1 */
+    return vqf_bits(vq_pick_below(e, TS_MXFP4_MIN, vq_zero(), vq_shl(vq_sub(e, vq_set1(1)), 23)));
 }
 
 INL vqi dot4(const ts_wtype *t, vqi acc, vqi w, vqi x) {
@@ -94,25 +93,27 @@ INL void dots(const ts_wtype *t, int n, int width, const int8_t *x, const vqi w[
         UNROLL for (int i = 0; i < n; i++) dot[i] = dot4(t, dot[i], w[g], vq_bcast(x + (g * width + i) * 4));
 }
 
-/* VQ_ROWS rows of a matrix, and the block of tokens that begins at token t. */
+/* VQ_ROWS rows of a matrix, a slice of K: blocks [b0, b1), and the block of tokens that begins at token t. */
 typedef struct q_tile {
     const ts_qmat *w;
     const ts_qact *x;
+    size_t b0, b1;
     const uint8_t *head, *words; /* of its rows */
     uint32_t row, t;
     float *y;
     size_t ld_y;
 } q_tile;
 
+/* The slice's sums go to y: the first is y (a sum that began with +0 is never -0), the others are added. */
 INL void store(const q_tile *a, int n, int col, const vqf *acc) {
     if (a->row >= a->w->n_rows) return;
     const uint32_t rows = a->w->n_rows - a->row;
     UNROLL for (int i = 0; i < n; i++) {
         float *y = a->y + (a->t + (uint32_t)(col + i)) * a->ld_y + a->row;
         if (rows >= VQ_ROWS)
-            vqf_store(y, acc[i]);
+            vqf_store(y, a->b0 ? vqf_add(vqf_load(y), acc[i]) : acc[i]);
         else
-            vqf_store_n(y, acc[i], rows);
+            vqf_store_n(y, a->b0 ? vqf_add(vqf_load_n(y, rows), acc[i]) : acc[i], rows);
     }
 }
 
@@ -131,14 +132,14 @@ INL vqi start_of(const ts_wtype *t, const int32_t *off) {
 INL void tile32(const ts_wtype *t, int n, int width, int col, const q_tile *a) {
     const int head_bytes = ts_wtype_head_bytes(t), main_bytes = 64 * ts_wtype_main_words(t);
     const size_t nb = a->w->n_block, at = a->t * nb + (size_t)col;
-    const uint8_t *head = a->head, *words = a->words;
+    const uint8_t *head = a->head + a->b0 * (size_t)head_bytes, *words = a->words + a->b0 * (size_t)main_bytes;
     const int8_t *q = a->x->q32 + (size_t)a->t * a->w->n_cols + col * 4;
     const float *dx = a->x->d32 + at, *sx = a->x->s32 + at;
     const int32_t *off = offsets(t, a->x, at);
     const vqi table = table_of(t);
     vqf acc[VQ_TOKS];
     UNROLL for (int i = 0; i < n; i++) acc[i] = vqf_zero();
-    for (size_t b = 0; b < nb; b++, head += head_bytes, words += main_bytes) {
+    for (size_t b = a->b0; b < a->b1; b++, head += head_bytes, words += main_bytes) {
         vqi u[8];
         if (n == 1 && VQ_STRAIGHT) vq_prefetch(words + 2048);
         unpack(t, words, 0, table, u);
@@ -246,9 +247,9 @@ INL void chunk256(const ts_wtype *t, int n, int width, int c, const uint8_t *wor
 
 /* The same of a type with 256-element blocks. */
 INL void tile256(const ts_wtype *t, int n, int width, int col, const q_tile *a) {
-    const int head_bytes = ts_wtype_head_bytes(t), main_words = ts_wtype_main_words(t);
+    const int head_bytes = ts_wtype_head_bytes(t), main_words = ts_wtype_main_words(t), main_bytes = 64 * main_words;
     const size_t nb = a->w->n_block;
-    const uint8_t *head = a->head, *words = a->words;
+    const uint8_t *head = a->head + a->b0 * (size_t)head_bytes, *words = a->words + a->b0 * (size_t)main_bytes;
     const int8_t *q = a->x->q256 + (size_t)a->t * a->w->n_cols + col * 4;
     const float *dx = a->x->d256 + a->t * nb + col;
     const uint32_t *sums = a->x->sums256 + a->t * nb * 12 + col;
@@ -257,7 +258,7 @@ INL void tile256(const ts_wtype *t, int n, int width, int col, const q_tile *a) 
     const int n_words = fine ? 4 : 2;
     vqf acc[VQ_TOKS];
     UNROLL for (int i = 0; i < n; i++) acc[i] = vqf_zero();
-    for (size_t b = 0; b < nb; b++, head += head_bytes, words += 64 * main_words) {
+    for (size_t b = a->b0; b < a->b1; b++, head += head_bytes, words += main_bytes) {
         const scales sc = sub_scales(t, head, words);
         if (n > 4) { /* not used in the loop over chunks, which wants all registers */
             IN_MEMORY(acc);
@@ -298,24 +299,33 @@ INL void tile(const ts_wtype *t, int n, int width, int col, const q_tile *a) {
         tile256(t, n, width, col, a);
 }
 
+/* All tokens of a block. */
+INL void tiles(const ts_wtype *t, uint32_t width, const q_tile *a) {
+    if (width == 1)
+        tile(t, 1, 1, 0, a);
+    else if (VQ_TOKS == 4)
+        for (uint32_t c = 0; c < width; c += 4) tile(t, 4, (int)width, (int)c, a);
+    else if (width == 4)
+        tile(t, 4, 4, 0, a);
+    else
+        tile(t, VQ_TOKS, VQ_TOKS, 0, a);
+}
+
 INL void gemm_q(const ts_wtype *t, const ts_qmat *w, const ts_qact *x, uint32_t n_tok, uint32_t t0, uint32_t t1,
                 uint32_t g0, uint32_t g1, float *y, size_t ld_y) {
     const int row_bytes = t->scale == TS_SCALE_F16 ? 2 : 1;
+    const size_t slice = TS_SLICE_K / (size_t)t->block;
     for (uint32_t g = g0; g < g1; g++)
         for (uint32_t tok = t0, width; tok < t1; tok += width) {
             width = ts_tok_width(n_tok, tok);
             for (int r = 0; r < TS_GROUP_ROWS; r += VQ_ROWS) {
                 const uint8_t *head = w->data + g * w->group_bytes;
-                const q_tile a = {.w = w, .x = x, .head = head + r * row_bytes, .words = head + w->head_stride + 4 * r,
-                                  .row = g * TS_GROUP_ROWS + (uint32_t)r, .t = tok, .y = y, .ld_y = ld_y};
-                if (width == 1)
-                    tile(t, 1, 1, 0, &a);
-                else if (VQ_TOKS == 4)
-                    for (uint32_t c = 0; c < width; c += 4) tile(t, 4, (int)width, (int)c, &a);
-                else if (width == 4)
-                    tile(t, 4, 4, 0, &a);
-                else
-                    tile(t, VQ_TOKS, VQ_TOKS, 0, &a);
+                q_tile a = {.w = w, .x = x, .head = head + r * row_bytes, .words = head + w->head_stride + 4 * r,
+                            .row = g * TS_GROUP_ROWS + (uint32_t)r, .t = tok, .y = y, .ld_y = ld_y};
+                for (; a.b0 < w->n_block; a.b0 = a.b1) {
+                    a.b1 = a.b0 + slice < w->n_block ? a.b0 + slice : w->n_block;
+                    tiles(t, width, &a);
+                }
             }
         }
 }

@@ -11,7 +11,7 @@ static inline __m256 load_f16(const uint16_t *p) {
 }
 
 static TS_COMBINE(combine) {
-    __m256 sum = _mm256_loadu_ps(acc);
+    __m256 sum = _mm256_loadu_ps(part);
     const uint16_t *scale = s->scale;
     for (uint32_t b = 0; b < s->n; b++, scale += s->min_at ? 2 * ROWS : ROWS) {
         const uint8_t *row = s->sum + (s->pairs ? b / 2 * s->step + b % 2 * 16 : b * s->step);
@@ -23,7 +23,7 @@ static TS_COMBINE(combine) {
         v = _mm256_loadu_si256((const __m256i *)(const void *)(row + s->min_at));
         sum = _mm256_fnmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(v), dx), load_f16(scale + ROWS), sum);
     }
-    _mm256_storeu_ps(acc, sum);
+    _mm256_storeu_ps(part, sum);
 }
 
 void ts_kern_init_avx2_combine(ts_kern *k) {

@@ -61,25 +61,68 @@ static TS_GEMM_F(gemm_f32) { gemm_f_any(ROW_F32, w, row_bytes, K, x, ld_x, n_tok
 static TS_GEMM_F(gemm_f16) { gemm_f_any(ROW_F16, w, row_bytes, K, x, ld_x, n_tok, r0, r1, y, ld_y); }
 static TS_GEMM_F(gemm_bf16) { gemm_f_any(ROW_BF16, w, row_bytes, K, x, ld_x, n_tok, r0, r1, y, ld_y); }
 
-static TS_RMSNORM(rmsnorm) {
-    v16 acc = v16_zero();
-    uint32_t i = 0;
-    for (; i + 16 <= n; i += 16) acc = v16_fma(v16_load(x + i), v16_load(x + i), acc);
-    if (i < n) acc = v16_fma(v16_load_n(x + i, n - i), v16_load_n(x + i, n - i), acc);
-    float s = 1.0f / sqrtf(v16_sum(acc) / (float)n + eps);
-    v16 vs = v16_set1(s);
-    for (i = 0; i + 16 <= n; i += 16) v16_store(y + i, v16_mul(v16_mul(v16_load(x + i), vs), v16_load(w + i)));
-    for (; i < n; i++) y[i] = x[i] * s * w[i];
+enum { NORM_LANES = 256 };
+
+/* Lanes [first, first + 16 * tile) of a norm's sum of squares over whole vectors; tile is constant. */
+INL void squares(const float *x, uint32_t n, uint32_t first, uint32_t tile, v16 *out) {
+    v16 acc[TILE_NORM];
+    for (uint32_t j = 0; j < tile; j++) acc[j] = v16_zero();
+    for (uint32_t i = first; i + 16 * tile <= n; i += NORM_LANES)
+        for (uint32_t j = 0; j < tile; j++) {
+            v16 v = v16_z(v16_load(x + i + 16 * j));
+            acc[j] = v16_fma(v, v, acc[j]);
+        }
+    for (uint32_t j = 0; j < tile; j++) out[j] = acc[j];
 }
 
-INL v16 silu(v16 x) {
-    return v16_div(x, v16_add(v16_set1(1.0f), v16_exp(v16_sub(v16_set1(-0.0f), x)))); /* -0 - x is -x */
+/* vecs vectors of lanes by the tree, constant. Lanes that no element went to are +0 and need not be added. */
+INL float sum_lanes(v16 *acc, uint32_t vecs) {
+    for (uint32_t half = vecs / 2; half; half /= 2)
+        for (uint32_t j = 0; j < half; j++) acc[j] = v16_add(acc[j], acc[j + half]);
+    return v16_sum(acc[0]);
+}
+
+/* n up to 16 * vecs, constant: no lane has two elements. */
+INL float sum_squares_few(const float *x, uint32_t n, uint32_t vecs) {
+    v16 acc[NORM_LANES / 16];
+    for (uint32_t j = 0, i = 0; j < vecs; j++, i += 16) {
+        v16 v = v16_z(i + 16 <= n ? v16_load(x + i) : i < n ? v16_load_n(x + i, n - i) : v16_zero());
+        acc[j] = v16_mul(v, v);
+    }
+    return sum_lanes(acc, vecs);
+}
+
+INL float sum_squares(const float *x, uint32_t n) {
+    if (n <= 64) return sum_squares_few(x, n, 4);
+    if (n <= 128) return sum_squares_few(x, n, 8);
+    v16 acc[NORM_LANES / 16];
+    const uint32_t whole = n / NORM_LANES * NORM_LANES;
+    for (uint32_t j = 0; j < NORM_LANES / 16; j += TILE_NORM) squares(x, whole, 16 * j, TILE_NORM, acc + j);
+    for (uint32_t i = whole, j = 0; i < n; i += 16, j++) { /* the rest begins at lane 0 again */
+        v16 v = v16_z(i + 16 <= n ? v16_load(x + i) : v16_load_n(x + i, n - i));
+        acc[j] = v16_fma(v, v, acc[j]);
+    }
+    return sum_lanes(acc, NORM_LANES / 16);
+}
+
+static TS_RMSNORM(rmsnorm) {
+    float s = 1.0f / sqrtf(sum_squares(x, n) / (float)n + eps);
+    v16 vs = v16_set1(s);
+    uint32_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        v16_store(y + i, v16_z(v16_mul(v16_mul(v16_z(v16_load(x + i)), vs), v16_load(w + i))));
+    for (; i < n; i++) y[i] = ts_z(ts_z(x[i]) * s * w[i]);
+}
+
+INL v16 silu_mul16(v16 x, v16 y) {
+    const v16 e = v16_exp(v16_sub(v16_set1(-0.0f), x)); /* -0 - x is -x */
+    return v16_z(v16_div(v16_mul(x, y), v16_add(v16_set1(1.0f), e)));
 }
 
 static TS_SILU_MUL(silu_mul) {
     uint32_t i = 0;
-    for (; i + 16 <= n; i += 16) v16_store(y + i, v16_mul(silu(v16_load(gate + i)), v16_load(up + i)));
-    if (i < n) v16_store_n(y + i, v16_mul(silu(v16_load_n(gate + i, n - i)), v16_load_n(up + i, n - i)), n - i);
+    for (; i + 16 <= n; i += 16) v16_store(y + i, silu_mul16(v16_load(gate + i), v16_load(up + i)));
+    if (i < n) v16_store_n(y + i, silu_mul16(v16_load_n(gate + i, n - i), v16_load_n(up + i, n - i)), n - i);
 }
 
 static TS_ADD(add) {
@@ -92,9 +135,9 @@ static TS_ADD(add) {
 INL void rope_pairs(const float *restrict in, float *restrict out, const float *restrict c, const float *restrict s,
                     uint32_t half, uint32_t a, uint32_t b) {
     for (uint32_t i = 0; i < half; i++) {
-        float x = in[a * i], y = in[a * i + b], ys = y * s[i], yc = y * c[i];
-        out[a * i] = fmaf(x, c[i], -ys);
-        out[a * i + b] = fmaf(x, s[i], yc);
+        float x = ts_z(in[a * i]), y = ts_z(in[a * i + b]), ys = y * s[i], yc = y * c[i];
+        out[a * i] = ts_z(fmaf(x, c[i], -ys));
+        out[a * i + b] = ts_z(fmaf(x, s[i], yc));
     }
 }
 
@@ -103,7 +146,7 @@ static TS_ROPE(rope) {
         rope_pairs(in, out, cs, cs + n_rot / 2, n_rot / 2, 1, n_rot / 2);
     else
         rope_pairs(in, out, cs, cs + n_rot / 2, n_rot / 2, 2, 1);
-    for (uint32_t i = n_rot; i < hd; i++) out[i] = in[i];
+    for (uint32_t i = n_rot; i < hd; i++) out[i] = ts_z(in[i]);
 }
 
 static TS_F16_ROW(f16_row) {
@@ -185,7 +228,7 @@ static TS_ATT_SOFTMAX(att_softmax) {
     for (int p = 0; p < TS_KV_TILE; p += 16) max = v16_max(v16_load(s + p), max);
     *m = v16_hmax(max);
     v16 vm = v16_set1(*m);
-    for (int p = 0; p < TS_KV_TILE; p += 16) v16_store(s + p, v16_exp(v16_sub(v16_load(s + p), vm)));
+    for (int p = 0; p < TS_KV_TILE; p += 16) v16_store(s + p, v16_z(v16_exp(v16_sub(v16_load(s + p), vm))));
     for (uint32_t p = 0; p < lo; p++) s[p] = 0; /* they may be NaN where *m is infinite */
     for (uint32_t p = hi; p < TS_KV_TILE; p++) s[p] = 0;
     for (int p = 0; p < TS_KV_TILE; p += 16) sum = v16_add(sum, v16_load(s + p));
@@ -205,7 +248,7 @@ INL void values_tile(const float *s, int nq, int dims, uint32_t lo, uint32_t hi,
         }
     }
     for (int i = 0; i < nq; i++)
-        for (int d = 0; d < dims; d++) v16_store(o + (size_t)i * ld_o + 16 * d, acc[i * dims + d]);
+        for (int d = 0; d < dims; d++) v16_store(o + (size_t)i * ld_o + 16 * d, v16_z(acc[i * dims + d]));
 }
 
 INL void values(const float *s, int nq, uint32_t lo, uint32_t hi, const float *v, uint32_t hd, float *o, size_t ld_o) {
@@ -223,11 +266,11 @@ static TS_ATT_VALUES(att_values) {
 }
 
 static TS_ATT_MERGE(att_merge) {
-    float n = *M > m ? *M : m, a = ts_expf(*M - n), b = ts_expf(m - n);
+    float n = *M > m ? *M : m, a = ts_z(ts_expf(*M - n)), b = ts_z(ts_expf(m - n));
     *L = fmaf(*L, a, l * b);
     v16 va = v16_set1(a), vb = v16_set1(b);
     for (uint32_t d = 0; d < hd; d += 16)
-        v16_store(O + d, v16_fma(v16_load(O + d), va, v16_mul(v16_load(o + d), vb)));
+        v16_store(O + d, v16_z(v16_fma(v16_load(O + d), va, v16_mul(v16_load(o + d), vb))));
     *M = n;
 }
 

@@ -7,8 +7,8 @@
 
 #include <immintrin.h>
 
-/* register blocking of the templates: rows x tokens of a float GEMM, queries x vectors of attention */
-enum { TILE_ROWS = 2, TILE_TOKS = 2, TILE_QUERIES = 1, TILE_DIMS = 4 };
+/* register blocking: rows x tokens of a float GEMM, queries x vectors of attention, vectors of a norm */
+enum { TILE_ROWS = 2, TILE_TOKS = 2, TILE_QUERIES = 1, TILE_DIMS = 4, TILE_NORM = 4 };
 
 typedef struct v16 {
     __m256 lo, hi;
@@ -27,6 +27,11 @@ INL v16 v16_fma(v16 a, v16 b, v16 c) {
     return (v16){_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
 }
 
+INL __m256 v8_z_(__m256 x) { /* ts_z */
+    __m256 size = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
+    return _mm256_and_ps(x, _mm256_cmp_ps(size, _mm256_set1_ps(TS_Z_MIN), _CMP_NLT_UQ));
+}
+INL v16 v16_z(v16 x) { return (v16){v8_z_(x.lo), v8_z_(x.hi)}; }
 INL v16 v16_zero(void) { return (v16){_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 INL v16 v16_set1(float x) { return (v16){_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
 INL v16 v16_load(const float *p) { return (v16){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }

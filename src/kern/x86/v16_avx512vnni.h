@@ -7,8 +7,8 @@
 
 #include <immintrin.h>
 
-/* register blocking of the templates: rows x tokens of a float GEMM, queries x vectors of attention */
-enum { TILE_ROWS = 4, TILE_TOKS = 4, TILE_QUERIES = 4, TILE_DIMS = 4 };
+/* register blocking: rows x tokens of a float GEMM, queries x vectors of attention, vectors of a norm */
+enum { TILE_ROWS = 4, TILE_TOKS = 4, TILE_QUERIES = 4, TILE_DIMS = 4, TILE_NORM = 16 };
 
 typedef __m512 v16;
 
@@ -24,6 +24,9 @@ INL v16 v16_sub(v16 a, v16 b) { return _mm512_sub_ps(a, b); }
 INL v16 v16_mul(v16 a, v16 b) { return _mm512_mul_ps(a, b); }
 INL v16 v16_div(v16 a, v16 b) { return _mm512_div_ps(a, b); }
 INL v16 v16_fma(v16 a, v16 b, v16 c) { return _mm512_fmadd_ps(a, b, c); }
+INL v16 v16_z(v16 x) { /* ts_z */
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(_mm512_abs_ps(x), v16_set1(TS_Z_MIN), _CMP_NLT_UQ), x);
+}
 INL v16 v16_max(v16 x, v16 acc) { return _mm512_max_ps(x, acc); } /* acc where x is NaN */
 INL v16 v16_min(v16 a, v16 b) { return _mm512_min_ps(a, b); }
 INL v16 v16_abs(v16 x) { return _mm512_abs_ps(x); }

@@ -74,10 +74,17 @@ INL vqf vqf_set1(const float *p) { return _mm256_set1_ps(*p); }
 INL vqf vqf_bits(vqi x) { return _mm256_castsi256_ps(x); }
 INL vqf vqf_of_int(vqi x) { return _mm256_cvtepi32_ps(x); }
 INL vqf vqf_load_f16(const uint8_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+INL vqf vqf_add(vqf a, vqf b) { return _mm256_add_ps(a, b); }
 INL vqf vqf_mul(vqf a, vqf b) { return _mm256_mul_ps(a, b); }
 INL vqf vqf_fma(vqf a, vqf b, vqf c) { return _mm256_fmadd_ps(a, b, c); }
 INL vqf vqf_fnma(vqf a, vqf b, vqf c) { return _mm256_fnmadd_ps(a, b, c); }
+INL vqf vqf_load(const float *p) { return _mm256_loadu_ps(p); }
 INL void vqf_store(float *p, vqf v) { _mm256_storeu_ps(p, v); }
+INL vqf vqf_load_n(const float *p, uint32_t n) {
+    float t[8] = {0};
+    memcpy(t, p, n * sizeof *t);
+    return _mm256_loadu_ps(t);
+}
 INL void vqf_store_n(float *p, vqf v, uint32_t n) {
     float t[8];
     _mm256_storeu_ps(t, v);

@@ -62,10 +62,13 @@ INL vqf vqf_set1(const float *p) { return _mm512_set1_ps(*p); }
 INL vqf vqf_bits(vqi x) { return _mm512_castsi512_ps(x); }
 INL vqf vqf_of_int(vqi x) { return _mm512_cvtepi32_ps(x); }
 INL vqf vqf_load_f16(const uint8_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
+INL vqf vqf_add(vqf a, vqf b) { return _mm512_add_ps(a, b); }
 INL vqf vqf_mul(vqf a, vqf b) { return _mm512_mul_ps(a, b); }
 INL vqf vqf_fma(vqf a, vqf b, vqf c) { return _mm512_fmadd_ps(a, b, c); }
 INL vqf vqf_fnma(vqf a, vqf b, vqf c) { return _mm512_fnmadd_ps(a, b, c); }
+INL vqf vqf_load(const float *p) { return _mm512_loadu_ps(p); }
 INL void vqf_store(float *p, vqf v) { _mm512_storeu_ps(p, v); }
+INL vqf vqf_load_n(const float *p, uint32_t n) { return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
 INL void vqf_store_n(float *p, vqf v, uint32_t n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v); }
 
 #endif
