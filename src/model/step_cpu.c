@@ -100,6 +100,10 @@ static void scratch_free(void *own) {
     ts_free(s);
 }
 
+/* Huge pages are asked for from here on. A single token touches little of this memory; of a small model's, which may
+ * fit into one huge page, all would become resident. */
+enum { HUGE_FROM = 16 << 20 };
+
 static ts_status scratch_new(const ts_model *m, uint32_t max_tok, int n_threads, void **out, ts_err *err) {
     memory *s = ts_calloc(1, sizeof *s);
     if (!s) return ts_fail_nomem(err, "scratch memory", sizeof *s);
@@ -109,7 +113,7 @@ static ts_status scratch_new(const ts_model *m, uint32_t max_tok, int n_threads,
     if (s->thread) carve_all(&cv, s, &m->c, s->thread);
     ts_status st = !s->thread     ? ts_fail_nomem(err, "scratch memory", (size_t)n_threads * sizeof *s->thread)
                    : cv.overflow ? ts_fail_nomem(err, "scratch memory", SIZE_MAX)
-                                 : ts_big_alloc(&s->mem, cv.used, true, "scratch memory", err);
+                                 : ts_big_alloc(&s->mem, cv.used, cv.used >= HUGE_FROM, "scratch memory", err);
     if (st == TS_OK) {
         cv = (struct carve){.base = s->mem.ptr};
         carve_all(&cv, s, &m->c, s->thread);

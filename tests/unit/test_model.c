@@ -9,6 +9,7 @@
 #include "vectors/zoo.h"
 
 #include <math.h>
+#include <unistd.h>
 
 /* A model of the zoo as a file in aligned memory. */
 static gguf_file zoo_file(const char *name) {
@@ -585,12 +586,52 @@ static void test_alloc(void **state) {
     }
 }
 
+/* Bytes of this process that are in mappings for which huge pages were asked. */
+static size_t huge_bytes(void) {
+    FILE *f = fopen("/proc/self/smaps", "r");
+    if (!f) return 0;
+    char line[512];
+    size_t kb = 0, all = 0;
+    while (fgets(line, sizeof line, f)) {
+        (void)sscanf(line, "Size: %zu kB", &kb);
+        if (!strncmp(line, "VmFlags:", 8) && strstr(line, " hg")) all += kb << 10;
+    }
+    fclose(f);
+    return all;
+}
+
+/* Huge pages would make the memory of a small model's passes resident after the first token. */
+static void test_huge_pages(void **state) {
+    (void)state;
+    if (access("/sys/kernel/mm/transparent_hugepage", F_OK)) SKIP("this kernel has no huge pages", "one that has them");
+    gguf_file f = zoo_file("mha");
+    ts_pool *pool = pool_of(1);
+    ts_source *src;
+    ts_model *m;
+    ts_err err;
+    assert_ok(open_model(f, &src, &m, pool, &err));
+    for (uint32_t max_tok = 16; max_tok <= 65536; max_tok *= 4096) {
+        ts_scratch s;
+        const size_t before = huge_bytes();
+        assert_ok(ts_scratch_init(&s, m, max_tok, 1, &err));
+        const size_t asked = huge_bytes() - before;
+        if (max_tok == 16) assert_int_equal(asked, 0);
+        else assert_true(asked >= (size_t)16 << 20);
+        ts_scratch_fini(&s);
+    }
+    ts_model_close(m);
+    ts_source_close(src);
+    ts_pool_free(pool);
+    ts_free(f.data);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_metadata),        cmocka_unit_test(test_tensors),        cmocka_unit_test(test_values),
         cmocka_unit_test(test_not_finite),      cmocka_unit_test(test_unused_tensors), cmocka_unit_test(test_keys),
         cmocka_unit_test(test_attention_scale), cmocka_unit_test(test_counts),         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_spans),           cmocka_unit_test(test_alloc),
+        cmocka_unit_test(test_huge_pages),
     };
     return cmocka_run_group_tests_name("model", tests, NULL, NULL);
 }
