@@ -328,7 +328,8 @@ typedef struct ts_session_opts { /* zero-initialise; may grow */
     void *progress_ud;
 } ts_session_opts;
 
-/* Errors: TS_E_NOMEM where the KV cache and what a pass needs do not fit into the memory that is free. */
+/* Errors: TS_E_NOMEM where what the session takes when its context is full (ts_engine_context_bytes) is more than is
+ * free now. Most of it is taken later, as the timeline grows. */
 TS_NODISCARD ts_status ts_session_new_sized(ts_session **out, ts_engine *e, const ts_session_opts *opts,
                                             size_t opts_size, ts_err *err);
 static inline TS_NODISCARD ts_status ts_session_new(ts_session **out, ts_engine *e, const ts_session_opts *opts,

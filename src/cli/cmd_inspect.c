@@ -46,7 +46,7 @@ typedef struct report {
     bool ctx_known;
     uint64_t ctx, kv_token_bytes, kv_bytes; /* f16 */
     uint64_t kv_q8_token_bytes;
-    uint64_t working;       /* bytes a session takes beside its cache, 0: not known */
+    uint64_t working;       /* bytes that a pass works in, 0: not known */
     uint64_t available;     /* bytes of memory free here, 0: not known */
     context context[2];
     int n_context;

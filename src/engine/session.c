@@ -4,6 +4,7 @@
 #include "base/sized.h"
 #include "engine/executor.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 enum { DEFAULT_CTX = 4096, SCORE_ROWS = 8 };
@@ -12,7 +13,13 @@ uint32_t ts_session_default_ctx(uint32_t n_ctx_train) {
     return n_ctx_train < DEFAULT_CTX ? n_ctx_train : DEFAULT_CTX;
 }
 
-/* Sizes of a config are bounded (config.c), so that nothing overflows. */
+/* What a session takes when its context is full; 0: more than there can be. Sizes of a config are bounded (config.c),
+ * so that nothing but the cache overflows. */
+static uint64_t full_bytes(const ts_model_config *c, uint32_t n_ctx, ts_kv_type kv) {
+    const size_t cache = ts_kv_bytes(c, n_ctx, kv);
+    return cache ? cache + (uint64_t)n_ctx * sizeof(ts_token) + (uint64_t)c->n_vocab * sizeof(float) : 0;
+}
+
 size_t ts_session_working_bytes(const ts_model_config *c, uint32_t n_ctx) {
     size_t per_token = 8 * (size_t)c->d_model + 6 * (size_t)c->n_head * ts_head_pad(c) + 3 * (size_t)c->d_ff;
     size_t tokens = n_ctx < TS_PASS_TOKENS ? n_ctx : TS_PASS_TOKENS;
@@ -27,13 +34,11 @@ ts_status ts_session_new_sized(ts_session **out, ts_engine *e, const ts_session_
     TS_NEED(ts_kv_type_name(opts->kv), err, "there is no type %d of a KV cache", (int)opts->kv);
     const ts_model_config *c = &e->model->c;
     uint32_t n_ctx = opts->n_ctx ? opts->n_ctx : ts_session_default_ctx(c->n_ctx_train);
-    size_t cache = ts_kv_bytes(c, n_ctx, opts->kv), there = ts_mem_available(),
-           work = ts_session_working_bytes(c, n_ctx);
-    if (!cache || (there && (cache > there || work > there - cache)))
-        return ts_fail(
-            err, TS_E_NOMEM,
-            "a context of %u tokens needs %zu MiB for its KV cache and %zu MiB to work in, but %zu MiB are free", n_ctx,
-            cache ? cache >> 20 : SIZE_MAX >> 20, work >> 20, there >> 20);
+    const uint64_t full = full_bytes(c, n_ctx, opts->kv), there = ts_mem_available();
+    if (!full || (there && full > there))
+        return ts_fail(err, TS_E_NOMEM,
+                       "a context of %u tokens needs %" PRIu64 " MiB of memory, but %" PRIu64 " MiB are free", n_ctx,
+                       (full ? full : UINT64_MAX) >> 20, there >> 20);
     o.n_ctx = n_ctx;
     return ts_session_make(out, e, &o, err);
 }
@@ -229,6 +234,5 @@ uint64_t ts_engine_context_bytes_sized(const ts_engine *e, const ts_session_opts
     if (!e || !e->model || ts_sized_in(&o, sizeof o, given, opts_size, NULL) != TS_OK) return 0;
     const ts_model_config *c = &e->model->c;
     const uint32_t n_ctx = opts->n_ctx ? opts->n_ctx : ts_session_default_ctx(c->n_ctx_train);
-    const size_t cache = ts_kv_bytes(c, n_ctx, opts->kv);
-    return cache ? cache + (uint64_t)n_ctx * sizeof(ts_token) + (uint64_t)c->n_vocab * sizeof(float) : 0;
+    return full_bytes(c, n_ctx, opts->kv);
 }

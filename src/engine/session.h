@@ -25,7 +25,7 @@ struct ts_session {
 
 /* The context of a session that asks for none, with a model trained for n_ctx_train. */
 uint32_t ts_session_default_ctx(uint32_t n_ctx_train);
-/* About how many bytes are used beside KV caches where one session computes: activations of a pass, logits. */
+/* About how many bytes an engine and its session take beside weights and KV cache: activations of a pass, logits. */
 size_t ts_session_working_bytes(const ts_model_config *c, uint32_t n_ctx);
 
 /* ts_session_new, without asking whether the whole context would fit into the memory that is free. */
