@@ -30,15 +30,23 @@ static void warn_of_keys(const ts_engine *e) {
     if (n) ts_log(TS_LOG_WARN, "%.150s: metadata that is not followed: %s", e->src->name, keys);
 }
 
-void ts_engine_listen(ts_engine *e, ts_listener *l) {
+static void add_listener(ts_engine *e, ts_listener *l) {
     l->next = e->listener;
     e->listener = l;
 }
 
+void ts_engine_listen(ts_engine *e, ts_listener *l) {
+    ts_engine_enter(e);
+    add_listener(e, l);
+    ts_engine_leave(e);
+}
+
 void ts_engine_unlisten(ts_engine *e, const ts_listener *l) {
+    ts_engine_enter(e);
     ts_listener **at = &e->listener;
     while (*at && *at != l) at = &(*at)->next;
     if (*at) *at = l->next;
+    ts_engine_leave(e);
 }
 
 static uint32_t pass_tokens(const ts_engine *e) {
@@ -62,7 +70,7 @@ static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, const ts_d
     warn_of_keys(e);
     if (opts->ledger || opts->ledger_check) {
         TS_TRY(ts_accounts_new(&e->accounts, opts->ledger_check, err));
-        ts_engine_listen(e, ts_accounts_listener(e->accounts));
+        add_listener(e, ts_accounts_listener(e->accounts)); /* there is no gate yet, and nobody to wait for */
     }
     /* before packing: it says what the CPU need not have */
     const ts_accel_options on = {

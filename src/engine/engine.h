@@ -39,8 +39,9 @@ static inline ts_exec ts_engine_exec(const ts_engine *e) {
     return (ts_exec){.pool = e->pool, .kern = &e->kern, .runner = ts_accel_runner(e->accel), .listener = e->listener};
 }
 
-/* From now on `l` is told, too; it must last as long as the engine, or until it is taken out again. Not while a
- * session computes. */
+/* From now on `l` is told, too; it must last as long as the engine, or until it is taken out again, and is in one chain
+ * at a time. From any thread: both wait for the pass that runs and those that came before, so that `l` is told of whole
+ * passes only, and of none once it is out. Not from within a pass, so not by a listener. */
 void ts_engine_listen(ts_engine *e, ts_listener *l);
 void ts_engine_unlisten(ts_engine *e, const ts_listener *l);
 

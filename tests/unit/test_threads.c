@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 #include "base/pool.h"
-#include "engine/gate.h"
+#include "engine/engine.h"
 #include "tessera/tessera.h"
 #include "vectors/zoo.h"
 
@@ -309,9 +309,60 @@ static void test_groups(void **state) {
     ts_engine_close(e);
 }
 
+/* ---- listeners --------------------------------------------------------------------------------------------------- */
+
+struct watch {
+    ts_listener listener;
+    size_t steps;
+};
+
+static void on_step(void *ud, const char *name, uint32_t n_tok, uint64_t ns) {
+    (void)name, (void)n_tok, (void)ns;
+    ((struct watch *)ud)->steps++;
+}
+
+/* Listens again and again: is told of its own passes, and of nothing any more once it is out. */
+static void *listen(void *arg) {
+    struct client *c = arg;
+    ts_session *s = NULL;
+    ts_err err = {0};
+    ts_status st = ts_session_new(&s, c->e, &(ts_session_opts){.n_ctx = LONGEST}, &err);
+    for (int i = 0; i < c->syncs && st == TS_OK && !c->wrong[0]; i++) {
+        struct watch w = {.listener = {.ud = &w, .step = on_step}};
+        ts_engine_listen(c->e, &w.listener);
+        st = ts_session_sync(s, prompt, 1 + (size_t)i % 2, &err);
+        ts_engine_unlisten(c->e, &w.listener);
+        const size_t told = w.steps;
+        if (st == TS_OK) st = ts_session_sync(s, prompt, 3, &err);
+        if (!told || w.steps != told)
+            snprintf(c->wrong, sizeof c->wrong, "listener %d: told of %zu steps, and %zu when it was out", i, told,
+                     w.steps);
+    }
+    if (st != TS_OK) snprintf(c->wrong, sizeof c->wrong, "%s", err.msg);
+    ts_session_free(s);
+    return NULL;
+}
+
+static void test_listeners(void **state) {
+    (void)state;
+    enum { CLIENTS = 4 };
+    ts_engine *e = open_engine(2);
+    struct client c[CLIENTS];
+    alarm(PATIENCE_S);
+    for (int i = 0; i < CLIENTS; i++) {
+        c[i] = (struct client){.e = e, .seed = (unsigned)i, .syncs = 20 * TIMES};
+        assert_int_equal(pthread_create(&c[i].id, NULL, i % 2 ? listen : talk, &c[i]), 0);
+    }
+    for (int i = 0; i < CLIENTS; i++) pthread_join(c[i].id, NULL);
+    alarm(0);
+    for (int i = 0; i < CLIENTS; i++)
+        if (c[i].wrong[0]) fail_msg("client %d: %s", i, c[i].wrong);
+    ts_engine_close(e);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_pool), cmocka_unit_test(test_gate),
-                                       cmocka_unit_test(test_sessions),
-                                       cmocka_unit_test(test_groups)};
+                                       cmocka_unit_test(test_sessions), cmocka_unit_test(test_groups),
+                                       cmocka_unit_test(test_listeners)};
     return cmocka_run_group_tests_name("threads", tests, setup, teardown);
 }
