@@ -570,7 +570,7 @@ class Check:
                 self.tests("build-san", {"unit", "npu"}, {"long", "slow", "source"}, 20, {"TESSERA_SHARED": ""}, "tests without test data")
         # races: the programs with several threads at a time, and no other
         if gcc and self.thread_sanitizer_here() and self.build("build-tsan", "gcc", [
-                "-Db_sanitize=thread", "-Dbuildtype=debugoptimized", "-Dlibedit=disabled"], [r"tests/unit/test_threads"]):
+                "-Db_sanitize=thread", "-Dbuildtype=debugoptimized", "-Dlibedit=disabled"], [r"tests/unit/test_(threads|fork|kv)"]):
             self.tests("build-tsan", {"threads"}, patience=20, env={"TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"})
         if self.fuzzer_here() and self.build("build-fuzz", "clang", [
                 "-Db_sanitize=address,undefined", "-Dfuzz=true", "-Db_lundef=false", "-Dc_args=-fno-sanitize-recover=all"],

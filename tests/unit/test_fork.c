@@ -223,11 +223,21 @@ struct branch {
     bool ok;
 };
 
+/* A fork that others' pages are in too, and its end. */
+static bool fork_and_leave(const ts_session *s, size_t n) {
+    ts_session *f = NULL;
+    ts_err err;
+    const bool ok = ts_session_fork(&f, s, &err) == TS_OK && ts_session_sync(f, other, n, &err) == TS_OK;
+    ts_session_free(f);
+    return ok;
+}
+
 static void *grow(void *arg) {
     struct branch *b = arg;
     ts_err err;
     b->ok = true;
-    for (size_t n = 101; n <= b->n && b->ok; n += 9) b->ok = ts_session_sync(b->s, prompt, n, &err) == TS_OK;
+    for (size_t n = 101; n <= b->n && b->ok; n += 9)
+        b->ok = ts_session_sync(b->s, prompt, n, &err) == TS_OK && fork_and_leave(b->s, n);
     b->ok = b->ok && ts_session_sync(b->s, other, b->n, &err) == TS_OK;
     return NULL;
 }
