@@ -6,7 +6,7 @@
  * What the real driver said is kept in answers/, and compare.py holds the fake node to it. Exit code 2: usage, 1: no
  * node. */
 #define _GNU_SOURCE /* strerrorname_np */
-#include "differ.h"
+#include "questions.h"
 
 #include "xdna/fake.h"
 #include "xdna/pdi.h"
@@ -281,6 +281,13 @@ void run(client *c, const char *name) {
     answer(name, "taken, wait %s, state %u", name_of(r), state_of(c));
 }
 
+void spoil(client *c, bool bad) {
+    uint8_t *at = c->heap_at + (c->stream_addr - TS_HEAP_BASE);
+    if (bad) memset(at, 0x55, good_stream.len);
+    else memcpy(at, good_stream.data, good_stream.len);
+    flush(at, good_stream.len);
+}
+
 bool forgotten(client *c, uint32_t handle) {
     struct ts_uapi_get_bo_info g;
     for (int i = 0; i <= PATIENCE_MS; i++) {
@@ -295,6 +302,25 @@ bool forgotten(client *c, uint32_t handle) {
 static int usage(void) {
     fputs("usage: differ drm [NODE] | differ fake 6.14|6.18|7.3|7.3-iova\n", stderr);
     return 2;
+}
+
+/* 0, or 1 where the node could not be opened for a question. */
+static int ask_all(void) {
+    static const question *const all[] = {questions_info, questions_memory, questions_context, questions_command,
+                                          questions_end};
+    int missing = 0;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        for (const question *q = all[i]; q->group; q++) {
+            client c;
+            group = q->group;
+            if (!client_open(&c)) {
+                missing = 1;
+                continue;
+            }
+            q->ask(&c);
+            client_close(&c);
+        }
+    return missing;
 }
 
 int main(int argc, char **argv) {
@@ -326,17 +352,7 @@ int main(int argc, char **argv) {
         ts_txn_finish(&one, &ts_npu1, 1, &good_stream, &err) != TS_OK)
         return fprintf(stderr, "differ: %s\n", err.msg), 1;
     setvbuf(stdout, NULL, _IOLBF, 0); /* what was answered before a crash is seen */
-    int missing = 0;
-    for (const question *q = questions; q->group; q++) {
-        client c;
-        group = q->group;
-        if (!client_open(&c)) {
-            missing = 1;
-            continue;
-        }
-        q->ask(&c);
-        client_close(&c);
-    }
+    const int missing = ask_all();
     ts_txn_free(&one);
     ts_buf_free(&good_pdi);
     ts_buf_free(&good_stream);

@@ -29,12 +29,6 @@ typedef struct client {
     int n_maps;
 } client;
 
-typedef struct question {
-    const char *group;
-    void (*ask)(client *c);
-} question;
-extern const question questions[]; /* the last has no group */
-
 /* Print "group/name: answer"; the group is that of the question being asked. */
 TS_PRINTF(2, 3) void answer(const char *name, const char *fmt, ...);
 void under(const char *group); /* from here on, until the question's end */
@@ -72,6 +66,7 @@ bool ready(client *c);
 bool buffers_ready(client *c); /* all of it but the context */
 bool renew(client *c);         /* another context instead, and the packet made new. false: answered */
 void write_packet(client *c);  /* the correct one */
+void spoil(client *c, bool bad); /* the stream becomes rubbish, or what it was */
 int exec(client *c, uint64_t *seq);
 int exec_with(client *c, uint32_t packet, const uint32_t *args, uint32_t n, struct ts_uapi_exec_cmd a, uint64_t *seq);
 int wait_for(client *c, uint32_t sync, uint64_t point, int ms, uint32_t flags);
