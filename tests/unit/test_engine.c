@@ -1,25 +1,13 @@
 /* engine: opening a model from a file or memory, what is refused, what it says about itself, text in and out. */
 #include "support/alloc_fail.h"
 #include "support/gguf_edit.h"
-#include "support/test.h"
+#include "support/zoo_file.h"
 
 #include "base/file.h"
 #include "base/cpu.h"
 #include "tessera/tessera.h"
-#include "vectors/zoo.h"
 
 #include <unistd.h>
-
-static gguf_file zoo_file(const char *name) {
-    ts_buf raw = {0};
-    ts_err err;
-    assert_ok(zoo_make(zoo_find(name), &raw, &err));
-    gguf_file f = {.data = ts_alloc_aligned(raw.len, 1), .len = raw.len};
-    assert_non_null(f.data);
-    memcpy(f.data, raw.data, raw.len);
-    ts_buf_free(&raw);
-    return f;
-}
 
 static ts_engine *open_engine(gguf_file f) {
     ts_engine *e;

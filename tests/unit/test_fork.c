@@ -1,9 +1,8 @@
 /* fork and truncate: bits, what is shared and what it costs, threads. */
 #include "support/alloc_fail.h"
-#include "support/test.h"
+#include "support/zoo_file.h"
 
 #include "engine/session.h"
-#include "vectors/zoo.h"
 
 #include <pthread.h>
 
@@ -18,16 +17,12 @@ static struct fixture {
 
 static int setup(void **state) {
     (void)state;
-    ts_buf raw = {0};
+    const gguf_file f = zoo_file("linear");
     ts_err err;
     zoo_prompt(VOCAB, prompt, N);
     for (int i = 0; i < N; i++) other[i] = i < 150 ? prompt[i] : (prompt[i] + 1) % VOCAB;
-    assert_ok(zoo_make(zoo_find("linear"), &raw, &err));
-    fx.file = ts_alloc_aligned(raw.len, 1);
-    assert_non_null(fx.file);
-    memcpy(fx.file, raw.data, raw.len);
-    assert_ok(ts_engine_open_memory(&fx.e, fx.file, raw.len, &(ts_engine_opts){.n_threads = 2}, &err));
-    ts_buf_free(&raw);
+    fx.file = f.data;
+    assert_ok(ts_engine_open_memory(&fx.e, f.data, f.len, &(ts_engine_opts){.n_threads = 2}, &err));
     return 0;
 }
 

@@ -1,29 +1,14 @@
 /* model: what is refused at load and with which words, sizes, allocation failures, several timelines in one pass. */
 #include "support/alloc_fail.h"
 #include "support/gguf_edit.h"
-#include "support/test.h"
+#include "support/zoo_file.h"
 
 #include "model/pass.h"
 #include "source/gguf_source.h"
 #include "source/leftover.h"
-#include "vectors/zoo.h"
 
 #include <math.h>
 #include <unistd.h>
-
-/* A model of the zoo as a file in aligned memory. */
-static gguf_file zoo_file(const char *name) {
-    ts_buf raw = {0};
-    ts_err err;
-    const zoo_model *m = zoo_find(name);
-    assert_non_null(m);
-    assert_ok(zoo_make(m, &raw, &err));
-    gguf_file f = {.data = ts_alloc_aligned(raw.len, 1), .len = raw.len};
-    assert_non_null(f.data);
-    memcpy(f.data, raw.data, raw.len);
-    ts_buf_free(&raw);
-    return f;
-}
 
 static ts_status open_source(gguf_file f, ts_source **src, ts_err *err) {
     ts_gguf *g;

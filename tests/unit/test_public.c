@@ -1,26 +1,13 @@
 /* public: what tessera.h promises to programs of any age and care: structs that grow, what a caller does wrong, tokens
  * to text, the version. */
 #include "support/alloc_fail.h"
-#include "support/gguf_edit.h"
-#include "support/test.h"
+#include "support/zoo_file.h"
 
 #include "tessera/tessera.h"
-#include "vectors/zoo.h"
 
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static gguf_file zoo_file(const char *name) {
-    ts_buf raw = {0};
-    ts_err err;
-    assert_ok(zoo_make(zoo_find(name), &raw, &err));
-    gguf_file f = {.data = ts_alloc_aligned(raw.len, 1), .len = raw.len};
-    assert_non_null(f.data);
-    memcpy(f.data, raw.data, raw.len);
-    ts_buf_free(&raw);
-    return f;
-}
 
 struct fixture {
     gguf_file file;

@@ -2,11 +2,10 @@
  * through. */
 #include "support/alloc_fail.h"
 #include "support/gguf_edit.h"
-#include "support/test.h"
+#include "support/zoo_file.h"
 
 #include "engine/session.h"
 #include "format/gguf.h"
-#include "vectors/zoo.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -22,15 +21,11 @@ static struct fixture {
 } fx;
 
 static ts_engine *open_zoo(const char *name, int n_threads, void **file) {
-    ts_buf raw = {0};
+    const gguf_file f = zoo_file(name);
     ts_err err;
-    assert_ok(zoo_make(zoo_find(name), &raw, &err));
-    *file = ts_alloc_aligned(raw.len, 1);
-    assert_non_null(*file);
-    memcpy(*file, raw.data, raw.len);
     ts_engine *e;
-    assert_ok(ts_engine_open_memory(&e, *file, raw.len, &(ts_engine_opts){.n_threads = n_threads}, &err));
-    ts_buf_free(&raw);
+    *file = f.data;
+    assert_ok(ts_engine_open_memory(&e, f.data, f.len, &(ts_engine_opts){.n_threads = n_threads}, &err));
     return e;
 }
 
@@ -359,14 +354,10 @@ static void test_alloc(void **state) {
 
 /* A float model of the zoo with one tensor's values multiplied. */
 static ts_engine *scaled(const char *tensor, float by, void **file) {
-    ts_buf raw = {0};
+    const gguf_file in = zoo_file("f32");
     ts_err err;
     ts_gguf *g;
     ts_engine *e;
-    assert_ok(zoo_make(zoo_find("f32"), &raw, &err));
-    gguf_file in = {.data = ts_alloc_aligned(raw.len, 1), .len = raw.len};
-    assert_non_null(in.data);
-    memcpy(in.data, raw.data, raw.len);
     assert_ok(ts_gguf_open_mem(&g, (ts_span){.data = in.data, .len = in.len}, "x", 0, &err));
     const ts_tensor *t = ts_gguf_tensor(g, tensor);
     assert_non_null(t);
@@ -383,7 +374,6 @@ static ts_engine *scaled(const char *tensor, float by, void **file) {
     free(v);
     ts_gguf_close(g);
     ts_free(in.data);
-    ts_buf_free(&raw);
     return e;
 }
 

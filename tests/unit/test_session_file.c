@@ -1,10 +1,9 @@
 /* saved sessions: the same bits afterwards, what is refused and how, nothing left of what is not in the timeline. */
 #include "support/alloc_fail.h"
-#include "support/test.h"
+#include "support/zoo_file.h"
 
 #include "base/file.h"
 #include "engine/session_file.h"
-#include "vectors/zoo.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -21,15 +20,11 @@ static struct fixture {
 } fx;
 
 static ts_engine *open_zoo(const char *name, void **file) {
-    ts_buf raw = {0};
+    const gguf_file f = zoo_file(name);
     ts_err err;
     ts_engine *e;
-    assert_ok(zoo_make(zoo_find(name), &raw, &err));
-    *file = ts_alloc_aligned(raw.len, 1);
-    assert_non_null(*file);
-    memcpy(*file, raw.data, raw.len);
-    assert_ok(ts_engine_open_memory(&e, *file, raw.len, &(ts_engine_opts){.n_threads = 1}, &err));
-    ts_buf_free(&raw);
+    *file = f.data;
+    assert_ok(ts_engine_open_memory(&e, f.data, f.len, &(ts_engine_opts){.n_threads = 1}, &err));
     return e;
 }
 

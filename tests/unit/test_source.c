@@ -1,7 +1,7 @@
 /* source: a model that is no file gives what the file of the same weights gives; what a source may say and not say. */
 #include "support/alloc_fail.h"
 #include "support/mem_source.h"
-#include "support/test.h"
+#include "support/zoo_file.h"
 
 #include "engine/session.h"
 
@@ -9,16 +9,11 @@
 
 enum { N = 90, CTX = 128, VOCAB = 272 };
 
-static ts_engine *from_file(const zoo_model *m, ts_buf *file) {
+static ts_engine *from_file(const zoo_model *m, gguf_file *file) {
     ts_engine *e;
     ts_err err;
-    ts_buf raw = {0};
-    assert_ok(zoo_make(m, &raw, &err));
-    file->data = ts_alloc_aligned(raw.len, 1);
-    assert_non_null(file->data);
-    memcpy(file->data, raw.data, raw.len);
-    assert_ok(ts_engine_open_memory(&e, file->data, raw.len, &(ts_engine_opts){.n_threads = 2}, &err));
-    ts_buf_free(&raw);
+    *file = zoo_file(m->shape.name);
+    assert_ok(ts_engine_open_memory(&e, file->data, file->len, &(ts_engine_opts){.n_threads = 2}, &err));
     return e;
 }
 
@@ -53,7 +48,7 @@ static void test_same_bits(void **state) {
     for (size_t i = 0; zoo_at(i); i++) {
         const zoo_model *m = zoo_at(i);
         float want[VOCAB], got[VOCAB];
-        ts_buf file = {0};
+        gguf_file file;
         ts_engine *e = from_file(m, &file);
         ask(e, want);
         ts_engine_close(e);

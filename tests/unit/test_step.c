@@ -1,13 +1,12 @@
 /* step: several sessions in one pass. Every mix gives each the bits that it has alone; who goes first, how far a budget
  * reaches; what one's failure means to the others. */
 #include "support/gguf_edit.h"
-#include "support/test.h"
+#include "support/zoo_file.h"
 
 #include "base/mem.h"
 #include "base/rng.h"
 #include "format/gguf.h"
 #include "tessera/tessera.h"
-#include "vectors/zoo.h"
 
 enum { VOCAB = 272, LONGEST = 90, PASS = 256, MOST = 40 };
 
@@ -23,17 +22,6 @@ static model open_file(gguf_file f, const char *device, int n_threads) {
     assert_ok(ts_engine_open_memory(&m.e, m.file, m.len, &(ts_engine_opts){.device = device, .n_threads = n_threads},
                                     &err));
     return m;
-}
-
-static gguf_file zoo_file(const char *name) {
-    ts_buf raw = {0};
-    ts_err err;
-    assert_ok(zoo_make(zoo_find(name), &raw, &err));
-    gguf_file f = {.data = ts_alloc_aligned(raw.len, 1), .len = raw.len};
-    assert_non_null(f.data);
-    memcpy(f.data, raw.data, raw.len);
-    ts_buf_free(&raw);
-    return f;
 }
 
 static void close_model(model *m) {

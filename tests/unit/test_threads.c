@@ -1,13 +1,12 @@
 /* threads: any number of sessions of one engine, from any threads, beside everything else that an engine can be asked;
  * the pool with several callers. A hang is a failure. (Without the failing allocator of the other tests, which one
  * thread uses at a time.) */
-#include "support/test.h"
+#include "support/zoo_file.h"
 
 #include "base/mem.h"
 #include "base/pool.h"
 #include "engine/engine.h"
 #include "tessera/tessera.h"
-#include "vectors/zoo.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -54,14 +53,10 @@ static ts_engine *open_engine(int n_threads) {
 static int setup(void **state) {
     (void)state;
     signal(SIGALRM, hangs);
-    ts_buf raw = {0};
+    const gguf_file f = zoo_file("linear");
     ts_err err;
-    assert_ok(zoo_make(zoo_find("linear"), &raw, &err));
-    fx.len = raw.len;
-    fx.file = ts_alloc_aligned(raw.len, 1);
-    assert_non_null(fx.file);
-    memcpy(fx.file, raw.data, raw.len);
-    ts_buf_free(&raw);
+    fx.file = f.data;
+    fx.len = f.len;
     snprintf(fx.path, sizeof fx.path, "/tmp/tessera-threads-XXXXXX");
     const int fd = mkstemp(fx.path);
     assert_true(fd >= 0 && write(fd, fx.file, fx.len) == (ssize_t)fx.len && close(fd) == 0);
