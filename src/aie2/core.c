@@ -134,7 +134,7 @@ uint8_t *ts_aie2_memory(ts_aie2_core *core, uint32_t addr, unsigned bytes) {
     unsigned window = (addr >> 16) - 4;
     uint32_t offset = addr & 0xffff;
     if (window >= TS_AIE2_WINDOWS || !core->out.mem[window]) {
-        uint8_t *m = core->out.elsewhere ? core->out.elsewhere(core->out.ud, addr, bytes) : NULL;
+        uint8_t *m = core->out.mem_other ? core->out.mem_other(core->out.ud, addr, bytes) : NULL;
         if (m) return m;
         ts_aie2_fail(core, "no memory at address 0x%05x", addr);
         return NULL;

@@ -24,7 +24,7 @@ typedef struct ts_aie2_outside {
     void *ud;
     uint8_t *mem[TS_AIE2_WINDOWS]; /* TS_AIE2_DM_BYTES each, borrowed; NULL: an access there is an error */
     /* Memory at any other address, or NULL (then, and without the call, the access is an error). */
-    uint8_t *(*elsewhere)(void *ud, uint32_t addr, unsigned bytes);
+    uint8_t *(*mem_other)(void *ud, uint32_t addr, unsigned bytes);
     /* Each returns false when it must wait. A NULL call never succeeds: the core stalls. `lock` is 0-63: south 0-15,
      * west, north, own 48-63. value < 0: acquire when the lock is >= -value; else when it is == value. */
     bool (*acquire)(void *ud, unsigned lock, int32_t value);

@@ -24,20 +24,20 @@ typedef struct store {
 
 typedef struct world {
     ts_aie2_core core;
-    uint8_t *mem; /* the core's own memory; all others are elsewhere, and never known */
+    uint8_t *mem; /* the core's own memory; what is in others is never known */
     uint32_t in_at, out_at;
     ts_rng rng;
-    uint8_t elsewhere[128];
+    uint8_t other[128];
     store stores[MAX_STORES]; /* of the current test */
     unsigned n_stores;
     uint8_t before[TS_RF_BYTES]; /* the registers as the current test found them */
 } world;
 
-static uint8_t *elsewhere(void *ud, uint32_t addr, unsigned bytes) {
+static uint8_t *other_memory(void *ud, uint32_t addr, unsigned bytes) {
     world *w = ud;
     (void)addr;
-    for (unsigned i = 0; i < bytes; i++) w->elsewhere[i] = (uint8_t)ts_rng_u32(&w->rng);
-    return w->elsewhere;
+    for (unsigned i = 0; i < bytes; i++) w->other[i] = (uint8_t)ts_rng_u32(&w->rng);
+    return w->other;
 }
 
 static void stored(void *ud, uint32_t addr, unsigned at, unsigned bytes) {
@@ -85,7 +85,7 @@ static ts_status make_world(world *w, unsigned number, const world *first, const
     w->mem = ts_alloc(TS_AIE2_DM_BYTES, 1);
     if (!w->mem) return ts_fail_nomem(err, "a memory", TS_AIE2_DM_BYTES);
     ts_aie2_outside out = {.ud = w,
-                           .elsewhere = elsewhere,
+                           .mem_other = other_memory,
                            .stored = stored,
                            .acquire = always_lock,
                            .release = always_lock,
