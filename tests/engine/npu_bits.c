@@ -2,9 +2,8 @@
  * type that the NPU takes, mixed types and types that stay on the CPU, the shared stories260K; one to seven tokens
  * at a time; for every seed of the simulated array's latencies (strict: memory exists twice, mishaps are errors).
  *
- * Usage: npu_bits SEEDS [MODELS]   seeds 1 to SEEDS, and 0, which is nominal time with the ledger's own check;
- * MODELS: the
- * folder of the bundled model, which is tried too */
+ * Usage: npu_bits SEEDS [MODELS [N]]   seeds 1 to SEEDS, and 0, which is nominal time with the ledger's own check;
+ * MODELS: the folder of the bundled model, whose first N files (2, all of them, where N is not given) are tried too */
 #include "base/mem.h"
 #include "report/shape.h"
 #include "tessera/tessera.h"
@@ -167,7 +166,8 @@ int main(int argc, char **argv) {
         snprintf(path, sizeof path, "%s/assets/models/stories260K/stories260K.%s.gguf", shared, i ? "q4_0" : "q8_0");
         compare(i ? "stories260K q4_0" : "stories260K q8_0", &(struct source){.path = path}, true, seeds);
     }
-    for (int i = 0; i < 2 && argc > 2; i++) {
+    const unsigned bundled = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 2;
+    for (unsigned i = 0; i < 2 && i < bundled && argc > 2; i++) {
         char path[500];
         snprintf(path, sizeof path, "%s/tessera-tiny-%s.gguf", argv[2], i ? "q4_0" : "q8_0");
         compare(i ? "tessera-tiny q4_0" : "tessera-tiny q8_0", &(struct source){.path = path}, false, seeds);
