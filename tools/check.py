@@ -35,6 +35,8 @@ EXPECTED = {"build": 60, "build tests": 130, "build-clang": 55, "build-clang tes
 GUEST = [[]]
 GUEST_LONG = [["differ", "patience"], ["--road", "iova", "--long"], ["--road", "carveout", "--long"], ["--kernel", "6.18", "--long"],
               ["--protocol", "7"], ["--params", "force_cmdlist=0"], ["--protocol", "7", "--params", "force_cmdlist=0"]]
+# Suites (tests/meson.build says what they are) that do not run again in a build after the first.
+NOT_IN_CLANG, NOT_IN_SAN = frozenset({"source", "once", "slow"}), frozenset({"source", "once"})
 NO_DATA, NOT_INSTALLED = "no shared test data", "is not installed"
 
 
@@ -369,8 +371,6 @@ class Check:
               env: dict[str, str] | None = None, what: str = "tests") -> None:
         begin = time.monotonic()
         todo = self.listed(folder, suites, without)
-        if what != "tests":
-            todo = [t for t in todo if not t["priority"]]  # those that take long do not hang on data
         self.levels(folder)
         waiting: queue.Queue = queue.Queue()
         for t in todo:
@@ -562,12 +562,12 @@ class Check:
             if long:
                 self.guests("guest, other roads", folder, GUEST_LONG)
         if self.have("build-clang: build and tests", "clang", "clang") and self.build("build-clang", "clang", []):
-            self.tests("build-clang", without=not_these if long or not gcc else not_these | {"slow", "source", "once"}, patience=patience)
+            self.tests("build-clang", without=not_these if long or not gcc else not_these | NOT_IN_CLANG, patience=patience)
         san = ["-Db_sanitize=address,undefined", "-Dbuildtype=debugoptimized", "-Dc_args=-fno-sanitize-recover=all"]
         if gcc and self.build("build-san", "gcc", san):
-            self.tests("build-san", without=frozenset({"long", "source", "once"}), patience=20)
+            self.tests("build-san", without=NOT_IN_SAN | {"long"}, patience=20)
             if data:  # as every stranger's clone: what a test has in hand when it skips must be freed
-                self.tests("build-san", {"unit", "npu"}, {"long", "slow", "source"}, 20, {"TESSERA_SHARED": ""}, "tests without test data")
+                self.tests("build-san", {"data"}, {"long"}, 20, {"TESSERA_SHARED": ""}, "tests without test data")
         # races: the programs with several threads at a time, and no other
         if gcc and self.thread_sanitizer_here() and self.build("build-tsan", "gcc", [
                 "-Db_sanitize=thread", "-Dbuildtype=debugoptimized", "-Dlibedit=disabled"], [r"tests/unit/test_(threads|fork|kv)"]):

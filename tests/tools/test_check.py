@@ -6,6 +6,7 @@ Usage: test_check.py [TEST]        Exit code: 0 passed, 1 failed"""
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -19,17 +20,20 @@ COUNTS = "2 passed, 0 failed, 0 skipped"  # the build and the test
 
 
 class Place:
-    """A tree with check.py and programs of the given names on the path; tests: name -> shell command."""
+    """A tree with check.py and programs of the given names on the path; tests: name -> shell command; suites: name ->
+    those that a test is in, unit where there is none."""
 
-    def __init__(self, tmp: str, tests: dict[str, str], programs=("gcc", "clang", "shellcheck", "codespell"), quick=True):
+    def __init__(self, tmp: str, tests: dict[str, str], programs=("gcc", "clang", "shellcheck", "codespell"), quick=True,
+                 suites={}):
         self.root = pathlib.Path(tmp)
         self.mode = ["--quick"] if quick else []
         bin_ = self.root / "bin"
         bin_.mkdir()
         (self.root / "tools").mkdir()
         shutil.copy(SOURCE / "tools/check.py", self.root / "tools")
-        shown = [{"cmd": ["/bin/sh", "-c", command], "env": {}, "name": name, "workdir": None, "timeout": 30, "suite": ["t:unit"],
-                  "priority": 0} for name, command in tests.items()]
+        shown = [{"cmd": ["/bin/sh", "-c", command], "env": {}, "name": name, "workdir": None, "timeout": 30,
+                  "suite": [f"t:{suite}" for suite in suites.get(name, ["unit"])], "priority": 0}
+                 for name, command in tests.items()]
         (self.root / "tests.json").write_text(json.dumps(shown))
         self.put("meson", f'if [ "$1" = setup ]; then for f; do case $f in build*) /bin/mkdir -p "$f"; esac; done; exit 0; fi\n'
                           f'/bin/cat "{self.root}/tests.json"')
@@ -148,18 +152,47 @@ def test_everything(tmp):
     """All the steps, with data: three builds and their tests, those without data, the build for races (whose suite is
     empty here), the fuzz targets, the lints."""
     place = Place(tmp, {"good": 'echo "data $TESSERA_SHARED"', "hungry": f'[ -n "$TESSERA_SHARED" ] || {{ echo "{NO_DATA}"; exit 77; }}'},
-                  quick=False)
+                  quick=False, suites={"hungry": ["unit", "data"]})
     folder = place.root / "build-fuzz/tests/fuzz"
     folder.mkdir(parents=True)
     for name, text in {"fuzz_a": "echo '#77 DONE'", "fuzz_b": "echo 'ERROR: libFuzzer: deadly signal'; exit 77"}.items():
         (folder / name).write_text("#!/bin/sh\n" + text + "\n")
         (folder / name).chmod(0o755)
     code, lines, out = place.run("--strict", TESSERA_SHARED=tmp)
-    assert code == 1 and lines[-1] == f"{5 + 3 * 2 + 2 + 1 + 3 + 1} passed, 1 failed, 0 skipped", out
+    assert code == 1 and lines[-1] == f"{5 + 3 * 2 + 1 + 1 + 3 + 1} passed, 1 failed, 0 skipped", out
     for text in ("ok      fuzz_a, 4 s, 77 runs\n", "fuzz_b: exit code 77\n        ERROR: libFuzzer: deadly signal\n",
-                 "build-clang tests: 2 passed", "build-san tests without test data: 2 passed", "shellcheck: ok", "codespell: ok",
+                 "build-clang tests: 2 passed", "build-san tests without test data: 1 passed", "shellcheck: ok", "codespell: ok",
                  "failed: fuzz_b: exit code 77\n"):
         has(out, text)
+
+
+def test_suites(tmp):
+    """Every test runs in the first build, and by its suites in others."""
+    first, clang, san, tsan = "build tests", "build-clang tests", "build-san tests", "build-tsan tests"
+    hungry = "build-san tests without test data"
+    wanted = {"unit": [first, clang, san], "data": [first, clang, san, hungry], "slow": [first, san], "once": [first], "source": [first],
+              "threads": [first, clang, san, tsan], "long": []}
+    place = Place(tmp, {name: "true" for name in wanted}, quick=False, suites={name: ["unit", name] for name in wanted})
+    (place.root / "data").mkdir()
+
+    def ran(*args: str) -> dict[str, list[str]]:
+        seen, step = {name: [] for name in wanted}, ""
+        for line in place.run(*args, TESSERA_SHARED=f"{tmp}/data")[1]:
+            if m := re.match(r"(build\S*): \d+ (tests.*), \d+ at a time$", line):
+                step = f"{m[1]} {m[2]}"
+            elif m := re.match(r"  \[\d+/\d+\] ok .* s  unit (\w+)$", line):
+                seen[m[1]].append(step)
+        return seen
+
+    seen = ran()
+    assert seen == wanted, seen
+    wanted = {name: [*steps[:1], clang, *[s for s in steps[1:] if s != clang]] for name, steps in wanted.items()}
+    wanted["long"] = [first, clang]
+    seen = ran("--long")
+    assert seen == wanted, seen
+    place.mode = ["--quick"]
+    seen = ran()
+    assert [name for name in wanted if seen[name] != [first]] == ["slow", "long"] and not seen["slow"] + seen["long"], seen
 
 
 def test_no_meson(tmp):
