@@ -27,17 +27,27 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TIMES = pathlib.Path("build/check-times.json")
 CPUS = len(os.sched_getaffinity(0))
-# Seconds of one step on two cores, for the first run's forecast; later ones know better.
-EXPECTED = {"build": 60, "build tests": 130, "build-clang": 55, "build-clang tests": 45, "build-san": 110, "build-san tests": 150,
-            "build-san tests without test data": 10, "build-tsan": 30, "build-tsan tests": 15, "build-fuzz": 30, "fuzz targets": 45, "lints": 10, "guest": 120,
-            "guest, other roads": 1200, "bare Debian": 900}
+# Seconds of one step on two cores, for the first run's forecast; later ones know better. Those of build-san's and
+# build-tsan's compilation are half of the measured processor time, without ccache.
+EXPECTED = {"build": 60, "build tests": 130, "build-clang": 55, "build-clang tests": 45, "build-san": 135,
+            "build-san tests": 150, "build-san tests without test data": 5, "build-tsan": 35, "build-tsan tests": 5,
+            "build-fuzz": 30, "fuzz targets": 45, "lints": 10, "guest": 120, "guest, other roads": 1200, "bare Debian": 900}
 # What guest.py is asked for: always, and with --long.
 GUEST = [[]]
 GUEST_LONG = [["differ", "patience"], ["--road", "iova", "--long"], ["--road", "carveout", "--long"], ["--kernel", "6.18", "--long"],
               ["--protocol", "7"], ["--params", "force_cmdlist=0"], ["--protocol", "7", "--params", "force_cmdlist=0"]]
 # Suites (tests/meson.build says what they are) that do not run again in a build after the first.
 NOT_IN_CLANG, NOT_IN_SAN = frozenset({"source", "once", "slow"}), frozenset({"source", "once"})
+# What gcc believes of data flow depends on what it inlines; instrumented and at -O1 it is wrong there. The builds without
+# sanitizers keep these warnings.
+NOT_WARNED = ["-Wno-format-truncation", "-Wno-maybe-uninitialized"]
 NO_DATA, NOT_INSTALLED = "no shared test data", "is not installed"
+
+
+def sanitized(by: str, *c_args: str) -> list[str]:
+    """Options of a build with sanitizers. At -O1 it compiles in two thirds of the time, and of what a debugger could know
+    the lines that a report names are enough."""
+    return [f"-Db_sanitize={by}", "-Doptimization=1", "-Ddebug=false", " ".join(["-Dc_args=-g1", *c_args])]
 
 
 def clock(seconds: float) -> str:
@@ -563,17 +573,17 @@ class Check:
                 self.guests("guest, other roads", folder, GUEST_LONG)
         if self.have("build-clang: build and tests", "clang", "clang") and self.build("build-clang", "clang", []):
             self.tests("build-clang", without=not_these if long or not gcc else not_these | NOT_IN_CLANG, patience=patience)
-        san = ["-Db_sanitize=address,undefined", "-Dbuildtype=debugoptimized", "-Dc_args=-fno-sanitize-recover=all"]
-        if gcc and self.build("build-san", "gcc", san):
+        if gcc and self.build("build-san", "gcc", sanitized("address,undefined", "-fno-sanitize-recover=all",
+                                                            *NOT_WARNED)):
             self.tests("build-san", without=NOT_IN_SAN | {"long"}, patience=20)
             if data:  # as every stranger's clone: what a test has in hand when it skips must be freed
                 self.tests("build-san", {"data"}, {"long"}, 20, {"TESSERA_SHARED": ""}, "tests without test data")
         # races: the programs with several threads at a time, and no other
         if gcc and self.thread_sanitizer_here() and self.build("build-tsan", "gcc", [
-                "-Db_sanitize=thread", "-Dbuildtype=debugoptimized", "-Dlibedit=disabled"], [r"tests/unit/test_(threads|fork|kv)"]):
+                *sanitized("thread", *NOT_WARNED), "-Dlibedit=disabled"], [r"tests/unit/test_(threads|fork|kv)"]):
             self.tests("build-tsan", {"threads"}, patience=20, env={"TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"})
         if self.fuzzer_here() and self.build("build-fuzz", "clang", [
-                "-Db_sanitize=address,undefined", "-Dfuzz=true", "-Db_lundef=false", "-Dc_args=-fno-sanitize-recover=all"],
+                *sanitized("address,undefined", "-fno-sanitize-recover=all"), "-Dfuzz=true", "-Db_lundef=false"],
                 [r"tests/fuzz/fuzz_\w+"]):
             self.fuzz("build-fuzz", 600 if long else 4)
         begin = time.monotonic()
