@@ -178,8 +178,8 @@ size_t ts_answer_n_tokens(const ts_answer *a) {
     return a->n_tokens;
 }
 
-static ts_status may_go_on(const ts_answer *a, ts_err *err) {
-    TS_NEED(a, err, "there is no answer");
+static ts_status may_go_on(const ts_answer *a, const ts_piece **out, ts_err *err) {
+    TS_NEED(a && out, err, "there is no answer, or no room for its piece");
     TS_NEED(!a->piece.last, err, "the answer is over");
     TS_NEED(!a->broken, err, "the answer has failed: there was no memory for it");
     return TS_OK;
@@ -221,14 +221,14 @@ static ts_status push(ts_answer *a, ts_token id, const float *logits, const ts_p
 }
 
 ts_status ts_answer_push(ts_answer *a, ts_token token, const ts_piece **out, ts_err *err) {
-    TS_TRY(may_go_on(a, err));
+    TS_TRY(may_go_on(a, out, err));
     TS_NEED(token >= 0 && (uint32_t)token < a->n_vocab, err, "token %d is outside the vocabulary of %u", token,
             a->n_vocab);
     return push(a, token, NULL, out, err);
 }
 
 ts_status ts_answer_finish(ts_answer *a, ts_stop_reason reason, const ts_piece **out, ts_err *err) {
-    TS_TRY(may_go_on(a, err));
+    TS_TRY(may_go_on(a, out, err));
     drop_handed(a);
     return hand_out(a, (ts_piece){.token = -1, .last = true, .reason = reason}, 0, out, err);
 }
@@ -244,7 +244,7 @@ static const float *apply_mask(ts_answer *a, const float *logits, const ts_token
 
 ts_status ts_answer_next(ts_answer *a, const float *logits, const ts_token *history, size_t n_history,
                          const ts_piece **out, ts_err *err) {
-    TS_TRY(may_go_on(a, err));
+    TS_TRY(may_go_on(a, out, err));
     TS_NEED(a->sampler && logits && (history || !n_history), err, "an answer needs a sampler, logits and a history");
     ts_token id;
     const float *choice = a->o.mask ? apply_mask(a, logits, history, n_history) : logits;

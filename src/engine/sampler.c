@@ -261,6 +261,7 @@ static ts_token draw(ts_sampler *s) {
 
 ts_status ts_sampler_next(ts_sampler *s, const float *logits, const ts_token *history, size_t n_history, ts_token *out,
                           ts_err *err) {
+    TS_NEED(out, err, "the sampler has no room for a token");
     TS_TRY(fill(s, logits, history, n_history, err));
     const ts_token id = s->o.temperature == 0 ? greedy(s->cand, s->n_vocab) : draw(s);
     TS_NEED(id >= 0, err, "no token is left to choose from: all are forbidden, by logit biases or a mask");

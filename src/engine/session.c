@@ -147,6 +147,7 @@ size_t ts_session_pending(const ts_session *s) {
 }
 
 ts_status ts_session_status(const ts_session *s, ts_err *err) {
+    TS_NEED(s, err, "there is no session");
     if (err && s->failed.code != TS_OK) *err = s->failed;
     return s->failed.code;
 }

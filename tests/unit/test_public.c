@@ -230,9 +230,17 @@ static void test_caller(void **state) {
     assert_ok(ts_answer_new(&a, f.e, NULL, -1, NULL, &err));
     WRONG(ts_answer_push(a, -1, &p, &err));
     WRONG(ts_answer_push(NULL, 1, &p, &err));
+    WRONG(ts_answer_push(a, 1, NULL, &err));
+    WRONG(ts_answer_finish(a, TS_STOP_END, NULL, &err));
     WRONG(ts_answer_next(a, (float[]){0}, NULL, 0, &p, &err)); /* there is no sampler */
     assert_null(p);
+    assert_int_equal(ts_answer_n_tokens(a), 0);
     ts_answer_free(a);
+    assert_ok(ts_sampler_new(&sampler, &o, 2, &err));
+    WRONG(ts_sampler_next(sampler, (float[]){0, 1}, NULL, 0, NULL, &err));
+    WRONG(ts_sampler_next(NULL, (float[]){0, 1}, NULL, 0, &id, &err));
+    ts_sampler_free(sampler);
+    WRONG(ts_session_status(NULL, &err));
 #undef WRONG
     ts_engine_close(NULL), ts_session_free(NULL), ts_sampler_free(NULL), ts_answer_free(NULL);
     ts_tokens_release(NULL), ts_text_release(NULL), ts_prompt_release(NULL);
