@@ -18,9 +18,11 @@ ts_status cli_sim_rate(uint64_t width, const ts_kern *kern, ts_pool *pool, doubl
     ts_gemv_cost cost;
     ts_npu npu;
     TS_TRY(ts_npu_open(&npu, &(ts_npu_options){.simulated = true}, err));
-    uint64_t begin = ts_now_ns();
+    /* the first run configures the array, which is done once and is no part of a token */
     ts_status s = ts_gemv_bench(npu.gemv, &op, 1, kern, pool, NULL, NULL, &cost, err);
-    uint64_t ns = ts_now_ns() - begin;
+    const uint64_t begin = ts_now_ns();
+    if (s == TS_OK) s = ts_gemv_bench(npu.gemv, &op, 1, kern, pool, NULL, NULL, &cost, err);
+    const uint64_t ns = ts_now_ns() - begin;
     ts_npu_close(&npu);
     if (s == TS_OK) *rate = (double)cost.macs * 1e9 / (double)(ns ? ns : 1);
     return s;
