@@ -65,7 +65,7 @@ def with_prefix(root: pathlib.Path) -> None:
     told = {}
     for how in ("shared", "static"):
         libs = pkg("--libs") if how == "shared" else [a if a != "-ltessera" else str(lib / "libtessera.a") for a in pkg("--libs", "--static")]
-        for name in ("batch", "chat", "score"):
+        for name in ("batch", "chat", "score", "tour"):
             program = root / f"{name}-{how}"
             r = run(*CC, "-std=c99", "-pedantic-errors", "-Wall", "-Wextra", "-Werror", *pkg("--cflags"), SOURCE / f"examples/{name}.c",
                     *libs, "-lm", "-o", program)
@@ -73,13 +73,15 @@ def with_prefix(root: pathlib.Path) -> None:
             if r.returncode == 0:
                 ldd = run("ldd", program, env=env).stdout
                 check(f"{program.name} is {how}", (str(lib) in ldd) == (how == "shared"), ldd)
-                r = run(program, model, env=env, input=said)
+                r = run(program, model, *([root / "tour.session"] if name == "tour" else []), env=env, input=said)
                 check(f"{program.name} runs", r.returncode == 0)
                 told[name] = told.get(name, r.stdout)
                 check(f"{name}: the same with either library", told[name] == r.stdout, (told[name], r.stdout))
     check("chat: what the program answers", told.get("chat") == "12 + 30 = 42.\nYou are Ada.\n", told.get("chat"))
     check("batch: all at once, each as if it were alone", told.get("batch", "").count("\n") == 2 and "12 + 30 = 42.\n" in told["batch"],
           told.get("batch"))
+    check("tour: a twin's answer, a mask, a file and back", told.get("tour", "").splitlines()[1:] ==
+          ["12 + 30 = 42.", "the model ended it", "42", "all of it is back: 12 + 30 = 42."], told.get("tour"))
     rows = [line.split()[:2] for line in told.get("score", "").splitlines()]
     check("score: two lines, the first as near to itself as can be",
           len(rows) == 2 and rows[0][1] == "1.0000" and 0 < float(rows[0][0]) < 20 and -1 < float(rows[1][1]) < 1, rows)

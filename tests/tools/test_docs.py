@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What README, guide and the bundled model's grammar tell people to type is what the program takes: every command line that begins
 with `tessera` is held against the program's own --help, every chat command against the list of `chat --help`, and every file
-of the repository that a page names is there. Nothing is run but --help.
+of the repository that a page names is there. What docs/library.md shows of C is quoted from the examples, which the test install
+compiles and runs. Nothing is run but --help.
 
 Usage: test_docs.py TESSERA SOURCE. Exit code 1 and one line for every fault."""
 import pathlib
@@ -11,7 +12,8 @@ import subprocess
 import sys
 
 PAGES = ["README.md", "docs/guide.md", "docs/README.md", "docs/npu/silicon.md", "docs/npu/qemu.md",
-         "docs/testing.md", "docs/speed.md", "models/README.md", "CONTRIBUTING.md"]
+         "docs/testing.md", "docs/speed.md", "models/README.md", "CONTRIBUTING.md", "docs/library.md", "docs/architecture.md",
+         "examples/README.md"]
 GUEST = ["tests/qemu/guest.py", "tests/qemu/fetch.py", "tests/qemu/record.py", "tests/qemu/server.c", "check.sh"]  # options of qemu.md
 GRAMMAR = ["self.txt", "usage.txt", "concepts.txt"]
 OPTION = re.compile(r"^ {2}(?:-\w|    --).*", re.M)  # names with commas between, the value's name, then the words about it
@@ -121,6 +123,27 @@ def check_lines(name: str, lines: list[str], tessera: Tessera, chat: set[str]) -
     return bad, seen
 
 
+def plain(text: str) -> list[str]:
+    """Lines without their indentation."""
+    return [line.strip() for line in text.split("\n") if line.strip()]
+
+
+def quotes(page: str, text: str, source: pathlib.Path) -> list[str]:
+    """The page's blocks of C are lines that stand together in one of the examples, those of the shell in their README."""
+    there = {"c": [plain(p.read_text(encoding="utf-8")) for p in sorted((source / "examples").glob("*.c"))],
+             "sh": [plain((source / "examples/README.md").read_text(encoding="utf-8"))]}
+    bad, seen = [], 0
+    for kind, block in re.findall(r"^```(\w+)\n(.*?)^```$", text, re.M | re.S):
+        want = plain(block)
+        seen += 1
+        if not any(want == lines[i:i + len(want)] for lines in there.get(kind, []) for i in range(len(lines))):
+            bad.append(f"{page}: no example has these lines together: {' / '.join(want)[:150]}")
+    names = set(re.findall(r"`(ts_\w+|TS_\w+)", text))
+    header = (source / "include/tessera/tessera.h").read_text(encoding="utf-8")
+    bad += [f"{page}: tessera.h has no {name}" for name in sorted(names) if not re.search(rf"\b{name}\b", header)]
+    return bad + ([f"{page}: only {seen} quotes: does this test still read it?"] if seen < 8 else [])
+
+
 def self_check(tessera: Tessera, chat: set[str]) -> list[str]:
     """The test can fail: lines that must be refused."""
     wrong = ["tessera nosuch", "tessera run --nosuch", "tessera run -p", "cat x | tessera chat --nosuch y", "/nosuch", "tessera npu nosuch"]
@@ -136,6 +159,8 @@ def main() -> int:
         text = (source / page).read_text(encoding="utf-8")
         faults, counts[page] = check_lines(page, command_lines(text), tessera, chat)
         bad += faults
+        if page == "docs/library.md":
+            bad += quotes(page, text, source)
         for path in set(re.findall(r"[`(]((?:docs|tools|tests|src|include|models)/[\w./-]*\w)[`)#]", text)):
             here = (source / page).parent / path
             if not (source / path).exists() and not here.exists() and not path.endswith((".1", ".so", ".a")):
