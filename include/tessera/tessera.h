@@ -400,7 +400,8 @@ size_t ts_session_pending(const ts_session *s);
  * Errors belong to sessions: the pass is run again without the session that asked to stop (TS_E_CANCELLED by its
  * progress) or whose numbers stop being finite (TS_E_UNSUPP, TS_E_FORMAT), and the others get their results. That
  * session's timeline is as it was before the step, without logits, and nothing of it is pending. (TS_E_FORMAT for the
- * logits themselves: its tokens are in the timeline.) TS_E_DEVICE, TS_E_IO, TS_E_NOMEM are everybody's who took part.
+ * logits themselves: its tokens are in the timeline.) So is TS_E_NOMEM the error of the session that there is no page
+ * of keys and values for. TS_E_DEVICE and TS_E_IO are everybody's who took part.
  * The step returns the error of the first in the list that failed in it, TS_OK if none did; ts_session_status tells
  * for each. TS_E_INVAL for the list itself: nothing has happened. */
 TS_NODISCARD ts_status ts_sessions_step(ts_session *const s[], size_t n, size_t budget, ts_err *err);

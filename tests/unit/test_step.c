@@ -1,5 +1,6 @@
 /* step: several sessions in one pass. Every mix gives each the bits that it has alone; who goes first, how far a budget
  * reaches; what one's failure means to the others. */
+#include "support/alloc_fail.h"
 #include "support/gguf_edit.h"
 #include "support/zoo_file.h"
 
@@ -348,11 +349,31 @@ static void test_memory(void **state) {
     close_model(&m);
 }
 
+/* No memory for a session's page: that session's error alone. */
+static void test_no_page(void **state) {
+    (void)state;
+    model m = open_file(zoo_file("linear"), "cpu", 1);
+    ts_err err;
+    ts_session *list[] = {session(&m, NULL), session(&m, NULL)};
+    const ts_token token[] = {1, 2, 3};
+    for (int i = 0; i < 2; i++) assert_ok(ts_session_prepare(list[i], token, 3, &err));
+    alloc_fail_at(1, false);
+    assert_status(ts_sessions_step(list, 2, 0, &err), TS_E_NOMEM);
+    alloc_fail_at(0, false);
+    assert_status(ts_session_status(list[0], &err), TS_E_NOMEM);
+    assert_true(length(list[0]) == 0 && !ts_session_pending(list[0]) && !ts_session_logits(list[0]));
+    assert_ok(ts_session_status(list[1], &err));
+    assert_true(length(list[1]) == 3 && ts_session_logits(list[1]));
+    assert_ok(ts_session_sync(list[0], token, 3, &err));
+    for (int i = 0; i < 2; i++) ts_session_free(list[i]);
+    close_model(&m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mixes), cmocka_unit_test(test_order),  cmocka_unit_test(test_lists),
         cmocka_unit_test(test_cancel), cmocka_unit_test(test_fault), cmocka_unit_test(test_logits),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_memory), cmocka_unit_test(test_no_page),
     };
     return cmocka_run_group_tests_name("step", tests, NULL, NULL);
 }
