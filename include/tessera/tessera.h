@@ -32,7 +32,8 @@ extern "C" {
  * function, whose name ends in _sized (from another language, call that one with the size of your own declaration).
  * What an older program's options do not have is taken as 0, the default; what its results have no room for is left
  * out. A newer program's options that an older library does not know have to be 0, otherwise the call is TS_E_UNSUPP;
- * in its results they are 0. All other structs have their final form. */
+ * in its results they are 0. All other structs have their final form.
+ * Options may be NULL, which means the defaults; those of a sampler may not, they begin with ts_sampler_defaults. */
 
 #if defined(__GNUC__)
 #    define TS_NODISCARD __attribute__((warn_unused_result))
@@ -253,7 +254,7 @@ bool ts_engine_is_end(const ts_engine *e, ts_token id);
 
 typedef struct ts_message {
     const char *role;    /* "system", "user", "assistant" */
-    const char *content; /* UTF-8, NUL-terminated */
+    const char *content; /* UTF-8, NUL-terminated; what is no character becomes U+FFFD, in the role too */
 } ts_message;
 /* How a conversation becomes a prompt. Zero-initialise: the model's own template, with the variables that Hugging
  * Face's apply_chat_template gives it. May grow. */
@@ -261,7 +262,9 @@ typedef struct ts_chat_opts {
     const char *name;      /* a template that is built in ("chatml", ...), or one of the model's by name ("tool_use") */
     const char *text;      /* a Jinja template, NUL-terminated, instead of these */
     const char *text_name; /* what messages call it: the path of its file */
-    const char *vars;      /* a JSON object: more variables, such as {"enable_thinking": false} */
+    /* a JSON object: more variables, such as {"enable_thinking": false}. One that the template does not use is
+     * TS_E_UNSUPP, unless it is null or an empty list. */
+    const char *vars;
     bool has_now;          /* strftime_now says `now`, otherwise it asks the clock */
     int64_t now;           /* local time as seconds from 1970-01-01T00:00:00 local time */
 } ts_chat_opts;
@@ -303,7 +306,8 @@ static inline TS_NODISCARD ts_status ts_engine_chat(const ts_engine *e, const ts
 }
 /* The same for a whole context, a JSON object that the template sees as it is: {"messages": [...], "tools": [...],
  * "documents": [...], "add_generation_prompt": true, ...}. Tool calls, parts of contents and reasoning are passed
- * through. */
+ * through; what the template does not read has no effect. The assistant's turn is opened where it says
+ * add_generation_prompt. */
 TS_NODISCARD ts_status ts_engine_chat_json_sized(const ts_engine *e, const ts_chat_opts *opts, size_t opts_size,
                                                  const char *json, size_t len, ts_prompt *out, ts_err *err);
 static inline TS_NODISCARD ts_status ts_engine_chat_json(const ts_engine *e, const ts_chat_opts *opts,
