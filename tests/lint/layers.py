@@ -41,7 +41,7 @@ COLUMNS = 120
 
 def too_wide(root: pathlib.Path) -> int:
     bad = 0
-    for folder in ("include", "src", "tests"):
+    for folder in ("include", "src", "tests", "tools", "examples"):
         for path in sorted((root / folder).rglob("*.[ch]")):
             for number, line in enumerate(path.read_text().splitlines(), 1):
                 if len(line) > COLUMNS:
