@@ -240,7 +240,8 @@ enum {
     TS_DETOKENIZE_NO_PREFIX = 2, /* SentencePiece: the tokens go on a text, the space in front of the first stays */
 };
 /* Tokens to text, the way back: *out is allocated (ts_text_release), *len bytes of UTF-8 and a NUL; what is no
- * character becomes U+FFFD. (Token by token, an answer's characters are put together by ts_answer_push.)
+ * character becomes U+FFFD, and a token that the model has and its tokenizer does not is no text. (Token by token, an
+ * answer's characters are put together by ts_answer_push.)
  * Errors: TS_E_INVAL: a token outside the vocabulary; TS_E_NOMEM. */
 TS_NODISCARD ts_status ts_engine_detokenize(const ts_engine *e, const ts_token *tokens, size_t n, unsigned flags,
                                             char **out, size_t *len, ts_err *err);

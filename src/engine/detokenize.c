@@ -4,10 +4,12 @@
 
 #include <string.h>
 
+/* A model may have more rows than its tokenizer has tokens: they can be drawn, and print nothing. */
 static ts_status check(const ts_engine *e, const ts_token *tokens, size_t n, ts_err *err) {
+    const uint32_t n_vocab = e->model ? e->model->c.n_vocab : (uint32_t)ts_tokenizer_size(e->tok);
     for (size_t i = 0; i < n; i++)
-        TS_NEED(tokens[i] >= 0 && tokens[i] < ts_tokenizer_size(e->tok), err,
-                "token %d at position %zu is outside the vocabulary of %d", tokens[i], i, ts_tokenizer_size(e->tok));
+        TS_NEED(tokens[i] >= 0 && (uint32_t)tokens[i] < n_vocab, err,
+                "token %d at position %zu is outside the vocabulary of %u", tokens[i], i, n_vocab);
     return TS_OK;
 }
 

@@ -277,6 +277,42 @@ static void test_detokenize(void **state) {
     drop(&f);
 }
 
+/* A model with more rows than its tokenizer has tokens: the others are tokens without a text. */
+static void test_more_rows(void **state) {
+    (void)state;
+    gguf_file whole = zoo_file("q8_0");
+    const gguf_edit edits[] = {
+        {.name = "llama.vocab_size", .what = EDIT_U32, .u = 288},
+        {.name = "token_embd.weight", .what = EDIT_TENSOR, .type = TS_Q8_0, .rows = 288, .cols = 256},
+        {.name = "output.weight", .what = EDIT_TENSOR, .type = TS_Q8_0, .rows = 288, .cols = 256},
+        {0},
+    };
+    gguf_file file = gguf_edited(whole, edits);
+    const ts_engine_opts opts = {.n_threads = 1};
+    const ts_token line[] = {'a', 280, 'b'}, outside = 288;
+    ts_err err;
+    ts_engine *e;
+    ts_session *s;
+    ts_model_info info;
+    char *text;
+    size_t len = 5;
+    assert_ok(ts_engine_open_memory(&e, file.data, file.len, &opts, &err));
+    ts_engine_info(e, &info);
+    assert_int_equal(info.n_vocab, 288);
+    assert_ok(ts_session_new(&s, e, NULL, &err));
+    assert_ok(ts_session_sync(s, line, 3, &err));
+    assert_ok(ts_engine_detokenize(e, line, 3, TS_DETOKENIZE_SPECIAL, &text, &len, &err));
+    assert_string_equal(text, "ab");
+    ts_text_release(text);
+    assert_ok(ts_engine_token_text(e, 280, NULL, 0, &len, &err));
+    assert_int_equal(len, 0);
+    assert_status(ts_engine_detokenize(e, &outside, 1, 0, &text, &len, &err), TS_E_INVAL);
+    assert_status(ts_engine_token_text(e, outside, NULL, 0, &len, &err), TS_E_INVAL);
+    ts_session_free(s);
+    ts_engine_close(e);
+    ts_free(file.data), ts_free(whole.data);
+}
+
 /* An engine without weights: text and tokens as with them, and no sessions. */
 static void test_text_only(void **state) {
     (void)state;
@@ -458,7 +494,7 @@ int main(void) {
         cmocka_unit_test(test_old_options), cmocka_unit_test(test_new_options), cmocka_unit_test(test_results),
         cmocka_unit_test(test_caller),      cmocka_unit_test(test_detokenize),  cmocka_unit_test(test_version),
         cmocka_unit_test(test_text_only),   cmocka_unit_test(test_memory),      cmocka_unit_test(test_tools),
-        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_cut),         cmocka_unit_test(test_more_rows),
         cmocka_unit_test(test_alloc),
     };
     return cmocka_run_group_tests_name("public", tests, NULL, NULL);
