@@ -25,7 +25,7 @@ ts_status ts_model_config_check(const ts_model_config *c, const char *name, ts_e
     if (c->n_rot % 2)
         return ts_fail(err, TS_E_FORMAT, "%s: the number of rotated elements is %u, not even", name, c->n_rot);
     if (!(c->norm_eps >= 0) || !isfinite(c->norm_eps) || !(c->att_scale > 0) || !isfinite(c->att_scale))
-        return ts_fail(err, TS_E_FORMAT, "%s: the norms' epsilon or the scale of attention is of no use", name);
+        return ts_fail(err, TS_E_FORMAT, "%s: the norms' epsilon or attention's scale is not a number to use", name);
     if (!(c->rope_base > 0) || !(c->rope_factor > 0) || !isfinite(c->rope_base) || !isfinite(c->rope_factor))
         return ts_fail(err, TS_E_FORMAT, "%s: the base or factor of rope is not a positive number", name);
     return TS_OK;
