@@ -2,6 +2,7 @@
  * meet. Linear layers may be run by others (ts_exec). */
 #include "model/step.h"
 #include "base/clock.h"
+#include "base/cpu.h"
 #include "format/quant.h"
 #include "model/finite.h"
 
@@ -104,6 +105,14 @@ static void scratch_free(void *own) {
  * fit into one huge page, all would become resident. */
 enum { HUGE_FROM = 16 << 20 };
 
+static ts_status take_memory(memory *s, size_t bytes, ts_err *err) {
+    const size_t there = ts_mem_available();
+    if (there && bytes > there)
+        return ts_fail(err, TS_E_NOMEM, "the passes work in %zu MiB of memory, but %zu MiB are free", bytes >> 20,
+                       there >> 20);
+    return ts_big_alloc(&s->mem, bytes, bytes >= HUGE_FROM, "scratch memory", err);
+}
+
 static ts_status scratch_new(const ts_model *m, uint32_t max_tok, int n_threads, void **out, ts_err *err) {
     memory *s = ts_calloc(1, sizeof *s);
     if (!s) return ts_fail_nomem(err, "scratch memory", sizeof *s);
@@ -113,7 +122,7 @@ static ts_status scratch_new(const ts_model *m, uint32_t max_tok, int n_threads,
     if (s->thread) carve_all(&cv, s, &m->c, s->thread);
     ts_status st = !s->thread     ? ts_fail_nomem(err, "scratch memory", (size_t)n_threads * sizeof *s->thread)
                    : cv.overflow ? ts_fail_nomem(err, "scratch memory", SIZE_MAX)
-                                 : ts_big_alloc(&s->mem, cv.used, cv.used >= HUGE_FROM, "scratch memory", err);
+                                 : take_memory(s, cv.used, err);
     if (st == TS_OK) {
         cv = (struct carve){.base = s->mem.ptr};
         carve_all(&cv, s, &m->c, s->thread);
