@@ -1,4 +1,4 @@
-/* asm.h - the AIE2 assembler: text to a checked program image. Depends on: bundle.h, base/mem.h.
+/* asm.h - the AIE2 assembler: text to a checked program image.
  *
  * Syntax: docs/npu/isa.md. One bundle a line, its slots separated by ";". The result keeps the bundles beside the
  * bytes, for the listing, the hazard checker and tools. */

@@ -1,4 +1,4 @@
-/* asm_int.h - what the assembler's own files share. Depends on: asm.h. */
+/* asm_int.h - what the assembler's own files share. */
 #ifndef TS_AIE2_ASM_INT_H
 #define TS_AIE2_ASM_INT_H
 

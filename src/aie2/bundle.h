@@ -1,5 +1,4 @@
-/* bundle.h - one AIE2 bundle: bits to instructions with operands and back, and as text.
- * Depends on: isa.h, base/mem.h, base/err.h. */
+/* bundle.h - one AIE2 bundle: bits to instructions with operands and back, and as text. */
 #ifndef TS_AIE2_BUNDLE_H
 #define TS_AIE2_BUNDLE_H
 

@@ -1,5 +1,4 @@
 /* core.h - a model of one AIE2 core: program memory, registers, pipeline, and calls for what lies outside.
- * Depends on: isa.h, base/err.h.
  *
  * One bundle a cycle. Registers are written at the exact cycle of the instruction table, so a program that reads too
  * early gets the old value, as on silicon. The memory accesses of an ordinary load or store happen when its bundle

@@ -1,5 +1,4 @@
 /* core_int.h - inside the core model: decoded operations, the pipeline's rings, access to registers.
- * Depends on: core.h, bundle.h.
  *
  * Time is counted in issued bundles. At cycle t first the writes of cycle t - 1 land in the register file, then all
  * reads of cycle t happen (those of the bundle that issues and those of older instructions in a later stage), then the

@@ -1,5 +1,5 @@
 /* isa.h - the AIE2 instruction set as tables: slots, registers, register classes, bundle formats, instructions.
- * Depends on: stdint, stdbool. Everything else in this folder reads these tables; isa.def is their only source. */
+ * Everything else in this folder reads these tables; isa.def is their only source. */
 #ifndef TS_AIE2_ISA_H
 #define TS_AIE2_ISA_H
 

@@ -1,4 +1,4 @@
-/* replay.h - run captured instructions in the model and compare with what silicon gave. Depends on: core.h.
+/* replay.h - run captured instructions in the model and compare with what silicon gave.
  *
  * Captures come in batches: all tests of a batch ran in one program, one after another on one register state that is
  * unknown at the start. The unknown is handled by running a batch in several worlds that differ in every bit that the

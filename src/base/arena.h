@@ -1,4 +1,4 @@
-/* arena.h - many small allocations with one lifetime, freed at once. Depends on: mem.h. */
+/* arena.h - many small allocations with one lifetime, freed at once. */
 #ifndef TS_BASE_ARENA_H
 #define TS_BASE_ARENA_H
 

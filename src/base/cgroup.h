@@ -1,4 +1,4 @@
-/* cgroup.h - what the control groups of this process (containers, systemd slices) allow. Depends on: stddef.
+/* cgroup.h - what the control groups of this process (containers, systemd slices) allow.
  *
  * A limit holds for a group and all groups below it, so every ancestor is asked and the tightest counts. Read are
  * version 2 (cpu.max, memory.max, memory.high) and version 1 (cpu.cfs_quota_us, memory.limit_in_bytes) under their

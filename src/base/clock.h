@@ -1,4 +1,4 @@
-/* clock.h - time: monotonic in nanoseconds, and local time of day. Depends on: err.h. */
+/* clock.h - time: monotonic in nanoseconds, and local time of day. */
 #ifndef TS_BASE_CLOCK_H
 #define TS_BASE_CLOCK_H
 

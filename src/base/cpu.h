@@ -1,4 +1,4 @@
-/* cpu.h - what this processor and machine offer. Depends on: err.h.
+/* cpu.h - what this processor and machine offer.
  *
  * Instruction-set levels are named bundles, weakest first: the rows of cpu_levels.def.
  * A program may ask for less than there is (tests and bug reports): the command line by $TESSERA_CPU. */

@@ -1,4 +1,4 @@
-/* err.h - how functions fail: fill a ts_err, return a ts_status. Depends on: tessera.h. */
+/* err.h - how functions fail: fill a ts_err, return a ts_status. */
 #ifndef TS_BASE_ERR_H
 #define TS_BASE_ERR_H
 

@@ -1,4 +1,4 @@
-/* file.h - whole files: map for reading, read into memory, write atomically. Depends on: err.h, mem.h. */
+/* file.h - whole files: map for reading, read into memory, write atomically. */
 #ifndef TS_BASE_FILE_H
 #define TS_BASE_FILE_H
 

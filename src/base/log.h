@@ -1,4 +1,4 @@
-/* log.h - messages for people that are not the result of a call: warnings, notes. Depends on: tessera.h.
+/* log.h - messages for people that are not the result of a call: warnings, notes.
  *
  * The sink (ts_log_sink) is the only mutable global of the libraries. */
 #ifndef TS_BASE_LOG_H

@@ -1,4 +1,4 @@
-/* mem.h - allocation with checked sizes; the only place of the libraries that calls malloc. Depends on: err.h.
+/* mem.h - allocation with checked sizes; the only place of the libraries that calls malloc.
  *
  * Tests replace the C allocator at link time (tests/support/alloc_fail.h), so everything here goes through it. */
 #ifndef TS_BASE_MEM_H

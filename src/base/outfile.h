@@ -1,5 +1,4 @@
 /* outfile.h - write a file piece by piece, so that the name shows either the old file or the whole new one.
- * Depends on: err.h.
  *
  * The pieces go to a file beside the target, which takes its name at commit. A symbolic link stays one: the file
  * that it leads to is replaced. What is there and is no regular file (a pipe, /dev/null) cannot be replaced: it is

@@ -1,4 +1,4 @@
-/* pool.h - a thread pool that runs one job at a time, cut into numbered tasks. Depends on: err.h.
+/* pool.h - a thread pool that runs one job at a time, cut into numbered tasks.
  *
  * Tasks are claimed from a counter, so a thread that the system has put aside delays at most the task it holds. Which
  * thread runs a task must never change a result: tasks write to places that depend on their number alone. */

@@ -1,4 +1,4 @@
-/* printable.h - text of unknown origin made fit for a terminal and for one line. Depends on: stddef. */
+/* printable.h - text of unknown origin made fit for a terminal and for one line. */
 #ifndef TS_BASE_PRINTABLE_H
 #define TS_BASE_PRINTABLE_H
 

@@ -1,4 +1,4 @@
-/* rng.h - a small seeded generator: the same seed gives the same numbers on every machine. Depends on: stdint.
+/* rng.h - a small seeded generator: the same seed gives the same numbers on every machine.
  * Source: xoshiro256** 1.0 and splitmix64 by D. Blackman and S. Vigna (public domain algorithms). */
 #ifndef TS_BASE_RNG_H
 #define TS_BASE_RNG_H

@@ -1,4 +1,4 @@
-/* sized.h - structs of tessera.h that may grow, between a program and a library of different age. Depends on: err.h. */
+/* sized.h - structs of tessera.h that may grow, between a program and a library of different age. */
 #ifndef TS_BASE_SIZED_H
 #define TS_BASE_SIZED_H
 

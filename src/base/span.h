@@ -1,4 +1,4 @@
-/* span.h - a bounded view of bytes and a cursor that reads little-endian fields from it. Depends on: stdint.
+/* span.h - a bounded view of bytes and a cursor that reads little-endian fields from it.
  *
  * A read past the end sets `fail` and returns 0; the caller may read a whole structure and check once. */
 #ifndef TS_BASE_SPAN_H

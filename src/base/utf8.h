@@ -1,4 +1,4 @@
-/* utf8.h - one character of UTF-8 at a time, strictly. Depends on: stdint. */
+/* utf8.h - one character of UTF-8 at a time, strictly. */
 #ifndef TS_BASE_UTF8_H
 #define TS_BASE_UTF8_H
 

@@ -1,4 +1,4 @@
-/* arguments.h - plain arguments and standard input as model and text, and what is no model file. Depends on: opt.h. */
+/* arguments.h - plain arguments and standard input as model and text, and what is no model file. */
 #ifndef TS_CLI_ARGUMENTS_H
 #define TS_CLI_ARGUMENTS_H
 

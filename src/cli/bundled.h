@@ -1,4 +1,4 @@
-/* bundled.h - the model that is used where -m is not given. Depends on: nothing. */
+/* bundled.h - the model that is used where -m is not given. */
 #ifndef TS_CLI_BUNDLED_H
 #define TS_CLI_BUNDLED_H
 

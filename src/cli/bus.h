@@ -1,4 +1,4 @@
-/* bus.h - a model file that is shortened while it is mapped: an error instead of a death. Depends on: base/file.h. */
+/* bus.h - a model file that is shortened while it is mapped: an error instead of a death. */
 #ifndef TS_CLI_BUS_H
 #define TS_CLI_BUS_H
 

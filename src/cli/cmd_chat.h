@@ -1,4 +1,4 @@
-/* cmd_chat.h - what the files of tessera chat know about each other. Depends on: cmd_chat_talk.h, repl.h, stats.h. */
+/* cmd_chat.h - what the files of tessera chat know about each other. */
 #ifndef TS_CLI_CMD_CHAT_H
 #define TS_CLI_CMD_CHAT_H
 

@@ -1,5 +1,4 @@
-/* cmd_chat_talk.h - a conversation: the system prompt, questions with their answers, and the file they are kept in.
- * Depends on: common.h. */
+/* cmd_chat_talk.h - a conversation: the system prompt, questions with their answers, and the file they are kept in. */
 #ifndef TS_CLI_CMD_CHAT_TALK_H
 #define TS_CLI_CMD_CHAT_TALK_H
 

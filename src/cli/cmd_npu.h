@@ -1,4 +1,4 @@
-/* cmd_npu.h - the subcommands of `tessera npu`, and what they share. Depends on: opt.h. */
+/* cmd_npu.h - the subcommands of `tessera npu`, and what they share. */
 #ifndef TS_CLI_CMD_NPU_H
 #define TS_CLI_CMD_NPU_H
 

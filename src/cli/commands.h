@@ -1,4 +1,4 @@
-/* commands.h - the subcommands of the program; each stands in its own cmd_<name>.c. Depends on: opt.h. */
+/* commands.h - the subcommands of the program; each stands in its own cmd_<name>.c. */
 #ifndef TS_CLI_COMMANDS_H
 #define TS_CLI_COMMANDS_H
 

@@ -1,5 +1,4 @@
-/* common.h - options and steps that several commands share: the model, the session, sampling, prompts.
- * Depends on: opt.h, progress.h, tessera.h. */
+/* common.h - options and steps that several commands share: the model, the session, sampling, prompts. */
 #ifndef TS_CLI_COMMON_H
 #define TS_CLI_COMMON_H
 

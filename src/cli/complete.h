@@ -1,4 +1,4 @@
-/* complete.h - what Tab offers: words that go on from what was typed. Depends on: base/mem.h. */
+/* complete.h - what Tab offers: words that go on from what was typed. */
 #ifndef TS_CLI_COMPLETE_H
 #define TS_CLI_COMPLETE_H
 

@@ -1,6 +1,6 @@
 /* foreign.h - what hands trained on other programs type: options, commands and names of values that Tessera does not
  * have, with a sentence on what to do here. The names are those of llama.cpp, ollama, LM Studio, FastFlowLM and
- * transformers. Depends on: stddef. */
+ * transformers. */
 #ifndef TS_CLI_FOREIGN_H
 #define TS_CLI_FOREIGN_H
 

@@ -1,4 +1,4 @@
-/* help.h - a command's options as text for people. Depends on: opt.h. */
+/* help.h - a command's options as text for people. */
 #ifndef TS_CLI_HELP_H
 #define TS_CLI_HELP_H
 

@@ -1,4 +1,4 @@
-/* ledger.h - the ledger of an engine as a table and as JSON. Depends on: base/mem.h, tessera.h. */
+/* ledger.h - the ledger of an engine as a table and as JSON. */
 #ifndef TS_CLI_LEDGER_H
 #define TS_CLI_LEDGER_H
 

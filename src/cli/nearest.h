@@ -1,4 +1,4 @@
-/* nearest.h - which of the known words was meant by one that is not known. Depends on: stddef. */
+/* nearest.h - which of the known words was meant by one that is not known. */
 #ifndef TS_CLI_NEAREST_H
 #define TS_CLI_NEAREST_H
 

@@ -1,5 +1,4 @@
-/* npu_captures.h - files of captured silicon results, a JSON object a line (`tessera npu replay`). Depends on:
- * aie2/replay.h. */
+/* npu_captures.h - files of captured silicon results, a JSON object a line (`tessera npu replay`). */
 #ifndef TS_CLI_NPU_CAPTURES_H
 #define TS_CLI_NPU_CAPTURES_H
 

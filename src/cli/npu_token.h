@@ -1,4 +1,4 @@
-/* npu_token.h - what a token of a model of that shape costs on an NPU, real or simulated. Depends on: common.h. */
+/* npu_token.h - what a token of a model of that shape costs on an NPU, real or simulated. */
 #ifndef TS_CLI_NPU_TOKEN_H
 #define TS_CLI_NPU_TOKEN_H
 

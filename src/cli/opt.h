@@ -1,5 +1,5 @@
-/* opt.h - one table describes a command's options: it drives the parser, --help, the manual page and shell completion.
- * Depends on: base/mem.h. */
+/* opt.h - one table describes a command's options: it drives the parser, --help, the manual page and shell
+ * completion. */
 #ifndef TS_CLI_OPT_H
 #define TS_CLI_OPT_H
 

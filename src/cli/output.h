@@ -1,4 +1,4 @@
-/* output.h - standard output as the result of a command: what was printed must have arrived. Depends on: stddef. */
+/* output.h - standard output as the result of a command: what was printed must have arrived. */
 #ifndef TS_CLI_OUTPUT_H
 #define TS_CLI_OUTPUT_H
 

@@ -1,5 +1,4 @@
-/* pieces.h - tokens as a person or a program reads them, for tokenize and template.
- * Depends on: base/mem.h, tessera.h. */
+/* pieces.h - tokens as a person or a program reads them, for tokenize and template. */
 #ifndef TS_CLI_PIECES_H
 #define TS_CLI_PIECES_H
 

@@ -1,4 +1,4 @@
-/* progress.h - one line that says how far long work has come. Depends on: log.h.
+/* progress.h - one line that says how far long work has come.
  *
  * Written to standard error by a thread of its own, so that it counts on while a step takes long. On a terminal: one
  * line, from 0.3 s on, gone when the work is done. Elsewhere: a line every 10 s ($TESSERA_PROGRESS: seconds, 0:

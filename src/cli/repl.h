@@ -1,5 +1,4 @@
 /* repl.h - one line of input at a time: edited on a terminal (libedit), read as it is from elsewhere.
- * Depends on: complete.h.
  *
  * Between the lines, while answers run, a terminal does not echo what is typed: it is there for the next line (tty.h).
  *

@@ -1,4 +1,4 @@
-/* repl_history.h - what was typed at prompts, kept over sessions. Depends on: base/mem.h.
+/* repl_history.h - what was typed at prompts, kept over sessions.
  *
  * A text file, one entry a line, oldest first; a line break within an entry is \n and a backslash \\. Entries are
  * appended as they come, so that sessions side by side do not lose each other's. The file and folders made for it

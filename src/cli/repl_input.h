@@ -1,5 +1,4 @@
-/* repl_input.h - lines that were typed to messages: blocks between """ and lines that end in \ go together.
- * Depends on: base/mem.h. */
+/* repl_input.h - lines that were typed to messages: blocks between """ and lines that end in \ go together. */
 #ifndef TS_CLI_REPL_INPUT_H
 #define TS_CLI_REPL_INPUT_H
 

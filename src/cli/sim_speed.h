@@ -1,4 +1,4 @@
-/* sim_speed.h - how slow the simulated NPU is, said before it starts. Depends on: kern/kern.h, tessera.h. */
+/* sim_speed.h - how slow the simulated NPU is, said before it starts. */
 #ifndef TS_CLI_SIM_SPEED_H
 #define TS_CLI_SIM_SPEED_H
 

@@ -1,4 +1,4 @@
-/* stats.h - statistics as short lines, the same ones in every command. Depends on: common.h. */
+/* stats.h - statistics as short lines, the same ones in every command. */
 #ifndef TS_CLI_STATS_H
 #define TS_CLI_STATS_H
 

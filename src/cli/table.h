@@ -1,5 +1,4 @@
-/* table.h - rows of text in columns that are as wide as what stands in them, and that fit the terminal.
- * Depends on: base/mem.h. */
+/* table.h - rows of text in columns that are as wide as what stands in them, and that fit the terminal. */
 #ifndef TS_CLI_TABLE_H
 #define TS_CLI_TABLE_H
 

@@ -1,5 +1,4 @@
-/* template_opts.h - the options that say how messages become a prompt, for run, chat and template.
- * Depends on: common.h, jansson. */
+/* template_opts.h - the options that say how messages become a prompt, for run, chat and template. */
 #ifndef TS_CLI_TEMPLATE_OPTS_H
 #define TS_CLI_TEMPLATE_OPTS_H
 

@@ -1,5 +1,4 @@
-/* term.h - the terminal behind a stream: how wide it is, whether it has colours, remarks that fit it. Depends on:
- * stdio. */
+/* term.h - the terminal behind a stream: how wide it is, whether it has colours, remarks that fit it. */
 #ifndef TS_CLI_TERM_H
 #define TS_CLI_TERM_H
 

@@ -1,5 +1,5 @@
 /* tty.h - the keyboard while an answer runs: what is typed then is kept for the next line, and not echoed into the
- * answer. Depends on: stdbool.
+ * answer.
  *
  * However the program ends or stops in between (a fatal signal, Ctrl-Z), the terminal has its own settings then. */
 #ifndef TS_CLI_TTY_H

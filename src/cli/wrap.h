@@ -1,5 +1,4 @@
-/* wrap.h - text in lines that fit a width: words are not broken at the border, and may come in pieces.
- * Depends on: base/mem.h. */
+/* wrap.h - text in lines that fit a width: words are not broken at the border, and may come in pieces. */
 #ifndef TS_CLI_WRAP_H
 #define TS_CLI_WRAP_H
 

@@ -1,5 +1,5 @@
 /* dev_npu.h - the devices "npu" and "npu-sim": the runtime of npu/gemv_dev.h on this machine's NPU, or on a simulated
- * node that is made for it. Depends on: devices.h, npu/gemv_dev.h, sim/simnode.h. */
+ * node that is made for it. */
 #ifndef TS_DEVICE_DEV_NPU_H
 #define TS_DEVICE_DEV_NPU_H
 

@@ -1,5 +1,4 @@
-/* devices.h - the devices that linear layers can run on beside the CPU, and the text that chooses them. Depends on:
- * model/linear_dev.h.
+/* devices.h - the devices that linear layers can run on beside the CPU, and the text that chooses them.
  *
  *   TEXT    cpu | DEVICE[+DEVICE...]
  *   DEVICE  NAME[:OPTION[,OPTION...]]

@@ -1,5 +1,4 @@
-/* accel.h - linear layers on devices: which rows of which layer live where, and running them. Depends on:
- * model/model.h, device/devices.h, tessera.h.
+/* accel.h - linear layers on devices: which rows of which layer live where, and running them.
  *
  * A layer's rows are shared out in whole groups of 16: the first ones to the first device, the next ones to the next,
  * the rest to the CPU. All devices get their part under way, the CPU computes its own meanwhile, then all are waited

@@ -1,5 +1,5 @@
 /* accounts.h - the ledger: a listener that adds up what ran where, and compares what devices have computed with the
- * CPU. Depends on: model/linear.h, tessera.h. */
+ * CPU. */
 #ifndef TS_ENGINE_ACCOUNTS_H
 #define TS_ENGINE_ACCOUNTS_H
 

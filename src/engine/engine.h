@@ -1,4 +1,4 @@
-/* engine.h - what the engine's own files know about each other. Depends on: model, text, tessera.h. */
+/* engine.h - what the engine's own files know about each other. */
 #ifndef TS_ENGINE_ENGINE_H
 #define TS_ENGINE_ENGINE_H
 

@@ -1,5 +1,5 @@
 /* executor.h - runs the passes of an engine, one at a time: what a pass needs, and which tokens of which sessions go
- * through the layers together. Depends on: model/pass.h, gate.h. */
+ * through the layers together. */
 #ifndef TS_ENGINE_EXECUTOR_H
 #define TS_ENGINE_EXECUTOR_H
 

@@ -1,4 +1,4 @@
-/* gate.h - one pass at a time: who comes first is let in first. Depends on: tessera.h.
+/* gate.h - one pass at a time: who comes first is let in first.
  *
  * The threads of an engine, its scratch memory and its device are used by one pass at a time. A plain mutex may let the
  * same thread in again and again while others wait; here each gets a number when it comes. */

@@ -1,4 +1,4 @@
-/* sampler.h - what the engine's own files know about a sampler. Depends on: tessera.h. */
+/* sampler.h - what the engine's own files know about a sampler. */
 #ifndef TS_ENGINE_SAMPLER_H
 #define TS_ENGINE_SAMPLER_H
 

@@ -1,4 +1,4 @@
-/* session.h - a timeline, for the engine's own files. Depends on: engine.h. */
+/* session.h - a timeline, for the engine's own files. */
 #ifndef TS_ENGINE_SESSION_H
 #define TS_ENGINE_SESSION_H
 

@@ -1,4 +1,4 @@
-/* session_file.h - a session's file: how it is read from any place. Depends on: session.h. docs/formats/session.md. */
+/* session_file.h - a session's file: how it is read from any place. docs/formats/session.md. */
 #ifndef TS_ENGINE_SESSION_FILE_H
 #define TS_ENGINE_SESSION_FILE_H
 

@@ -1,4 +1,4 @@
-/* dtype.h - the tensor element types of GGUF: names, block sizes. Depends on: stdint.
+/* dtype.h - the tensor element types of GGUF: names, block sizes.
  * Source: the type numbers and block sizes of the GGUF format as ggml defines them. */
 #ifndef TS_FORMAT_DTYPE_H
 #define TS_FORMAT_DTYPE_H

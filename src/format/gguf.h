@@ -1,5 +1,4 @@
 /* gguf.h - read model files in the GGUF format, versions 2 and 3, also split into several files.
- * Depends on: tensor.h, base/file.h.
  *
  * A file is mapped, never copied: strings, arrays and tensor data borrow from the mapping until ts_gguf_close. Every
  * count, size and offset is checked against the file before it is used; a malformed file gives one line naming file,

@@ -1,4 +1,4 @@
-/* gguf_write.h - build a model file in the GGUF format, version 3. Depends on: gguf.h.
+/* gguf_write.h - build a model file in the GGUF format, version 3.
  *
  * Collect metadata and tensors in the order they shall stand in, then save. A failure on the way (out of memory, a bad
  * name) is remembered, the calls after it do nothing, and saving reports it: there is one place to check. */

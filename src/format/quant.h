@@ -1,4 +1,4 @@
-/* quant.h - the block layouts of quantised tensors and their exact meaning as floats. Depends on: dtype.h.
+/* quant.h - the block layouts of quantised tensors and their exact meaning as floats.
  *
  * Every layout is little-endian and packed; d, m and dmin are IEEE binary16. The comments give element i of a block.
  * Source: the ggml block formats (MIT); checked byte for byte against goldens (docs/testing.md). */

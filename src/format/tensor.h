@@ -1,4 +1,4 @@
-/* tensor.h - an array of numbers as a model file holds it. Depends on: dtype.h. */
+/* tensor.h - an array of numbers as a model file holds it. */
 #ifndef TS_FORMAT_TENSOR_H
 #define TS_FORMAT_TENSOR_H
 

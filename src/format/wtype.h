@@ -1,5 +1,5 @@
 /* wtype.h - what a quantised weight type is, as data: how its blocks look in the file, which bits of them are an
- * element, and how the blocks' scales stand. Depends on: dtype.h.
+ * element, and how the blocks' scales stand.
  *
  * One row a type, in wtype.def; packing, kernels, checks, devices, random models and tests ask the row. The value of an
  * element is

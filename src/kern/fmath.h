@@ -1,5 +1,5 @@
 /* fmath.h - exp and the double-precision functions behind the RoPE tables, spelled out operation by operation so that
- * every machine gives the same bits. Depends on: math.h for fma, sqrt and rounding only (all exact by IEEE 754).
+ * every machine gives the same bits.
  *
  * exp(x), f32: n = round_even(x * log2 e); r = x - n ln 2 in two fma steps; a degree-6 polynomial of r (minimax on
  * |r| <= ln2/2, error bound in docs/numerics.md); the result is scaled by 2^n in two exact-or-rounded steps, so that

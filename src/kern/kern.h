@@ -1,4 +1,4 @@
-/* kern.h - the table of CPU kernels: one signature each, filled level by level. Depends on: layout.h, base/cpu.h.
+/* kern.h - the table of CPU kernels: one signature each, filled level by level.
  *
  * The comment at a signature is its specification. Every variant gives the bits of the reference (src/kern/ref); the
  * rules that make this possible are in docs/numerics.md. "fma" is a fused multiply-add with one rounding; lanes(x)

@@ -1,4 +1,4 @@
-/* layout.h - how the CPU kernels want quantised weights and activations to lie. Depends on: format/wtype.h, base/mem.h.
+/* layout.h - how the CPU kernels want quantised weights and activations to lie.
  *
  * Weights. Sixteen output rows form a *group*, and inside a group the blocks of the file are interleaved by 4-byte
  * words, so that one 64-byte line holds the same word of 16 rows: rows in SIMD lanes, four consecutive K in the

@@ -1,5 +1,5 @@
 /* actstats.h - a listener: how large each input of each linear layer is, in the mean of squares, which is what an
- * importance matrix is made of. Depends on: linear.h. */
+ * importance matrix is made of. */
 #ifndef TS_MODEL_ACTSTATS_H
 #define TS_MODEL_ACTSTATS_H
 

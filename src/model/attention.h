@@ -1,4 +1,4 @@
-/* attention.h - causal attention of new tokens over the KV cache. Depends on: kv.h, linear.h (ts_exec). */
+/* attention.h - causal attention of new tokens over the KV cache. */
 #ifndef TS_MODEL_ATTENTION_H
 #define TS_MODEL_ATTENTION_H
 

@@ -1,4 +1,4 @@
-/* config.h - what a model's shape costs. Depends on: source/model_config.h, tessera.h. */
+/* config.h - what a model's shape costs. */
 #ifndef TS_MODEL_CONFIG_H
 #define TS_MODEL_CONFIG_H
 

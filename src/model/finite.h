@@ -1,5 +1,4 @@
-/* finite.h - are all numbers of a tensor numbers, and none too small (z in kern/fmath.h)? Depends on: source/source.h,
- * base/pool.h. */
+/* finite.h - are all numbers of a tensor numbers, and none too small (z in kern/fmath.h)? */
 #ifndef TS_MODEL_FINITE_H
 #define TS_MODEL_FINITE_H
 

@@ -1,5 +1,4 @@
-/* kv.h - the key-value cache of one timeline, made of pages that timelines of an engine may share. Depends on:
- * config.h, kern/kern.h.
+/* kv.h - the key-value cache of one timeline, made of pages that timelines of an engine may share.
  *
  * Positions are kept in tiles of TS_KV_TILE. Inside a tile keys lie [head_pad][64], positions in SIMD lanes, so that a
  * score costs no horizontal sum; values lie [64][head_pad]. In a q8_0 cache keys are packed as the weights of a linear

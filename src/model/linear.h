@@ -1,5 +1,4 @@
-/* linear.h - a linear layer's weights and how to run one or several on the same input. Depends on: kern/kern.h,
- * source/source.h, pool. */
+/* linear.h - a linear layer's weights and how to run one or several on the same input. */
 #ifndef TS_MODEL_LINEAR_H
 #define TS_MODEL_LINEAR_H
 

@@ -1,5 +1,4 @@
-/* linear_dev.h - what a device that runs linear layers can do: the table that each one fills. Depends on:
- * base/pool.h, format/dtype.h, kern/kern.h.
+/* linear_dev.h - what a device that runs linear layers can do: the table that each one fills.
  *
  * An *op* is up to TS_LINEAR_MATS matrices with the same input, which the device runs together. Its results are those
  * of TS_GEMM_Q (kern/kern.h) bit for bit, without a bias; so any rows of a layer may be on any device, and the host's

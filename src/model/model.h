@@ -1,5 +1,4 @@
-/* model.h - a loaded model and its forward pass. Depends on: source/source.h, config.h, rope.h,
- * linear.h, kv.h, attention.h. */
+/* model.h - a loaded model and its forward pass. */
 #ifndef TS_MODEL_MODEL_H
 #define TS_MODEL_MODEL_H
 

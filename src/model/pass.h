@@ -1,4 +1,4 @@
-/* pass.h - one forward pass over a batch of tokens, on whatever runs the model's steps. Depends on: step.h. */
+/* pass.h - one forward pass over a batch of tokens, on whatever runs the model's steps. */
 #ifndef TS_MODEL_PASS_H
 #define TS_MODEL_PASS_H
 

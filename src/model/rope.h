@@ -1,4 +1,4 @@
-/* rope.h - rotary position embedding: the angles. Depends on: config.h.
+/* rope.h - rotary position embedding: the angles.
  *
  * Source: Su et al. 2021 (RoFormer, arXiv 2104.09864); YaRN: Peng et al. 2023 (arXiv 2309.00071). */
 #ifndef TS_MODEL_ROPE_H

@@ -1,5 +1,5 @@
 /* step.h - the steps that families are written in (arch_*.c), as a table that a device fills: the interface of whoever
- * runs whole layers. Depends on: model.h.
+ * runs whole layers.
  *
  * A step takes its input from the memory of the pass and leaves its result there; what the memory looks like is the
  * device's affair, and nothing of it is read by others. Steps come in order; a device may run behind, up to `end`. The

@@ -1,4 +1,4 @@
-/* gemv_array.h - the one configuration that all linear layers run on. Depends on: gemv_core.h, xdna/check.h.
+/* gemv_array.h - the one configuration that all linear layers run on.
  *
  *     shim (c,0)  --weights-->  memtile (c,1)  --->  core (c,2)  --sums-->  shim (c,0)      stream 2c, channel 0
  *                               a ring each    --->  core (c,3)                              stream 2c + 1, channel 1

@@ -1,5 +1,4 @@
-/* gemv_bench.h - linear layers of true size on the NPU, one token, checked: what a token of a model would cost.
- * Depends on: gemv_dev.h, kern/kern.h. */
+/* gemv_bench.h - linear layers of true size on the NPU, one token, checked: what a token of a model would cost. */
 #ifndef TS_NPU_GEMV_BENCH_H
 #define TS_NPU_GEMV_BENCH_H
 

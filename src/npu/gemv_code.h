@@ -1,4 +1,4 @@
-/* gemv_code.h - the core program as it goes into program memory at address 0. Depends on: stdint. */
+/* gemv_code.h - the core program as it goes into program memory at address 0. */
 #ifndef TS_NPU_GEMV_CODE_H
 #define TS_NPU_GEMV_CODE_H
 

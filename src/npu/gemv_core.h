@@ -1,5 +1,4 @@
-/* gemv_core.h - what the core program gemv.s and the host agree on: memory map, locks, packet header. Depends on:
- * stdint.
+/* gemv_core.h - what the core program gemv.s and the host agree on: memory map, locks, packet header.
  *
  * The numbers stand here once. C sees them as an enum; gemv_embed.c hands them to the assembler as .equ lines, so that
  * the program that the library carries is made from the same values (docs/npu/gemv.md explains them). */

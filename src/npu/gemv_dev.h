@@ -1,5 +1,4 @@
-/* gemv_dev.h - linear layers on an NPU, real or simulated: open it, load weights, run. Depends on: pack.h,
- * xdna/dev.h, xdna/meter.h, base/pool.h.
+/* gemv_dev.h - linear layers on an NPU, real or simulated: open it, load weights, run.
  *
  * A *device* has the one configuration of gemv_array.h loaded. An *op* is up to four matrices with the same input:
  * they run in one command. A command takes up to four tokens; more are cut. Results are those of TS_GEMM_Q

@@ -1,5 +1,5 @@
 /* ladder.h - the first contact with an NPU, step by step: each rung risks a little more than the one before, and the
- * first that fails ends the climb. Depends on: xdna/dev.h, xdna/meter.h.
+ * first that fails ends the climb.
  *
  *   1 queries    driver, chip, firmware, clocks, other users
  *   2 heap       the 64 MiB heap, a buffer of each kind, a context of one column without a configuration

@@ -1,5 +1,4 @@
-/* ladder_int.h - what the files of the ladder share: what is up at a rung, how figures are told. Depends on: ladder.h,
- * xdna/cmd.h, xdna/design.h. */
+/* ladder_int.h - what the files of the ladder share: what is up at a rung, how figures are told. */
 #ifndef TS_NPU_LADDER_INT_H
 #define TS_NPU_LADDER_INT_H
 

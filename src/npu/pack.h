@@ -1,5 +1,4 @@
 /* pack.h - quantised matrices as the NPU's eight weight streams, activations as packets, results back to floats.
- * Depends on: gemv_core.h, format/dtype.h, kern/kern.h.
  *
  * A matrix W [n_rows, K] is cut into row groups of 8 rows; each of the eight streams (one per core) gets a run of
  * them. K is cut into slices of 1024. A stream is, for each slice, for each of its row groups, the units of that

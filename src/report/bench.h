@@ -1,5 +1,4 @@
-/* bench.h - how fast a model runs: prefill and decode in the manner of llama-bench, beside the machine's own limits.
- * Depends on: engine. */
+/* bench.h - how fast a model runs: prefill and decode in the manner of llama-bench, beside the machine's own limits. */
 #ifndef TS_REPORT_BENCH_H
 #define TS_REPORT_BENCH_H
 

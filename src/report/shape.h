@@ -1,4 +1,4 @@
-/* shape.h - models of well-known shapes with random weights, for benchmarks and tests. Depends on: source/role.h.
+/* shape.h - models of well-known shapes with random weights, for benchmarks and tests.
  *
  * A shape gives a list of tensors in the mix of types that the usual quantisers choose, and is written as a complete
  * GGUF file in memory, with metadata and a small byte vocabulary. Its weights are random with a deviation that keeps

@@ -1,5 +1,5 @@
 /* array.h - the array simulator: a partition of an NPU with its firmware; PDI and instruction streams in, host memory
- * out. Depends on: timing.h, aie2/core.h, xdna/tile.h.
+ * out.
  *
  * Every tile, DMA channel, stream switch and lock is modelled from its registers, and the cores run their programs
  * in the model of aie2/core.h. Time is kept in cycles of the array's clock. The same options, bytes and host memory

@@ -1,5 +1,4 @@
-/* array_int.h - inside the simulator: components and their events, stream FIFOs and links, tiles. Depends on: array.h,
- * route.h, bd.h, txn.h, rng.h.
+/* array_int.h - inside the simulator: components and their events, stream FIFOs and links, tiles.
  *
  * A component (core, DMA channel, packet port, firmware ...) has its own time `t`, the cycle of its next action. The
  * scheduler takes the component with the smallest time; it may then run ahead of the others by a window, but what

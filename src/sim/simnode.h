@@ -1,5 +1,4 @@
-/* simnode.h - the device "npu-sim": the strict fake node with the array simulator behind it. Depends on: array.h,
- * xdna/fake.h, xdna/meter.h.
+/* simnode.h - the device "npu-sim": the strict fake node with the array simulator behind it.
  *
  * Its ts_npu_io is given to the driver code in place of the real node; from there on nothing knows the difference. */
 #ifndef TS_SIM_SIMNODE_H

@@ -1,4 +1,4 @@
-/* timing.h - the simulator's table of times (timing.def). Depends on: base/mem.h.
+/* timing.h - the simulator's table of times (timing.def).
  *
  * Cycles are those of the array's clock; a figure that was measured on another clock stands as measured. What is a
  * guess and what was seen on silicon is said in the table itself and in docs/npu/simulator.md. */

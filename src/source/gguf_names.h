@@ -1,4 +1,4 @@
-/* gguf_names.h - what GGUF calls the tensors of a model. Depends on: role.h. */
+/* gguf_names.h - what GGUF calls the tensors of a model. */
 #ifndef TS_SOURCE_GGUF_NAMES_H
 #define TS_SOURCE_GGUF_NAMES_H
 

@@ -1,4 +1,4 @@
-/* gguf_source.h - GGUF files as a source of models. Depends on: source.h, format/gguf.h. */
+/* gguf_source.h - GGUF files as a source of models. */
 #ifndef TS_SOURCE_GGUF_SOURCE_H
 #define TS_SOURCE_GGUF_SOURCE_H
 

@@ -1,4 +1,4 @@
-/* leftover.h - what a GGUF file holds beyond what Tessera computes with. Depends on: format/gguf.h.
+/* leftover.h - what a GGUF file holds beyond what Tessera computes with.
  *
  * A key or tensor that changes what a model computes and is not followed gives wrong results without a sign. So
  * every key has one of these uses, and every tensor that no layer has asked for is refused (gguf_source.c). Source of

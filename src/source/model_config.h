@@ -1,4 +1,4 @@
-/* model_config.h - the shape of a model. Depends on: base/err.h. */
+/* model_config.h - the shape of a model. */
 #ifndef TS_SOURCE_MODEL_CONFIG_H
 #define TS_SOURCE_MODEL_CONFIG_H
 

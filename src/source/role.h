@@ -1,4 +1,4 @@
-/* role.h - what a tensor of a model is for, and which matrices a layer consists of. Depends on: nothing. */
+/* role.h - what a tensor of a model is for, and which matrices a layer consists of. */
 #ifndef TS_SOURCE_ROLE_H
 #define TS_SOURCE_ROLE_H
 

@@ -1,5 +1,4 @@
-/* source.h - where a model comes from: its configuration, its tensors by role, its tokenizer. Depends on: role.h,
- * model_config.h, format/tensor.h, text/tokenizer.h.
+/* source.h - where a model comes from: its configuration, its tensors by role, its tokenizer.
  *
  * What a file calls its tensors and keys, how it is mapped and what of it changes results without being followed, are
  * known to the source alone; the model sees roles. A file format is one implementation of ts_source_ops. */

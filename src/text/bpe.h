@@ -1,5 +1,4 @@
 /* bpe.h - byte pair encoding of one word: join neighbours, lowest rank first, leftmost first among equals.
- * Depends on: vocab.h.
  *
  * What may be joined, and its rank, comes from one of two places. By pairs: a list of merges (left token, right token),
  * ranked by position (Hugging Face files, GGUF). By text: any two neighbours whose joint text is an entry, ranked by

@@ -1,4 +1,4 @@
-/* chat.h - chat templates written out in C, for files that have none. Depends on: text/jinja/jinja.h (marked text).
+/* chat.h - chat templates written out in C, for files that have none.
  *
  * A file's own template is a Jinja program and is interpreted (prompt.h). docs/models/chat-templates.md shows what
  * each of these writes, and which Jinja templates they are equal to. */

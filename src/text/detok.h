@@ -1,4 +1,4 @@
-/* detok.h - tokens to text as they come, never printing half a character. Depends on: tokenizer.h. */
+/* detok.h - tokens to text as they come, never printing half a character. */
 #ifndef TS_TEXT_DETOK_H
 #define TS_TEXT_DETOK_H
 

@@ -1,4 +1,4 @@
-/* json_pull.h - read JSON front to back without building a tree. Depends on: base/mem.h, base/span.h.
+/* json_pull.h - read JSON front to back without building a tree.
  *
  * A tokenizer.json holds half a million strings. A tree of them takes jansson 0.2 to 0.5 s and 100 MB; reading them as
  * they come takes a tenth. Everything else in Tessera uses jansson.

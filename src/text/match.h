@@ -1,5 +1,4 @@
 /* match.h - where a text spells one of many fixed strings, in time linear in the text whatever the strings are.
- * Depends on: vocab.h.
  *
  * Special tokens are looked for at every place of a text, and a place may agree with a long string up to its last
  * byte. Trying one place after the other would cost the length of the strings each time, so all places are tried at

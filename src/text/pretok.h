@@ -1,4 +1,4 @@
-/* pretok.h - cut text into the words that byte-level BPE works on. Depends on: base/err.h, PCRE2.
+/* pretok.h - cut text into the words that byte-level BPE works on.
  *
  * The words of a tokenizer are defined by a published regular expression. Runs of ASCII are cut by hand-written code
  * that gives the same words (tests/unit/test_pretok.c compares them); what needs Unicode properties goes to PCRE2. */

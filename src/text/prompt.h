@@ -1,5 +1,4 @@
 /* prompt.h - from messages to tokens: a chat template applied to a conversation, and the tokens of what it writes.
- * Depends on: tokenizer.h, chat.h, text/jinja/jinja.h, jansson.
  *
  * A template sees what Hugging Face's apply_chat_template gives it: the members of the context (messages, tools,
  * documents, add_generation_prompt, and any others), `tools` and `documents` as none where they are missing, the

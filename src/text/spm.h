@@ -1,5 +1,5 @@
 /* spm.h - what SentencePiece does around BPE: white space to U+2581 (a plain space here), a space in front, and the
- * places where text can be cut into words without changing the result. Depends on: bpe.h.
+ * places where text can be cut into words without changing the result.
  *
  * SentencePiece treats a whole text as one word. But a join can only cross two neighbouring characters where some
  * entry of the vocabulary has them side by side; everywhere else the text may be cut first. In practice the cuts fall

@@ -1,4 +1,4 @@
-/* tok_impl.h - the inside of a tokenizer, for the loaders (tok_*.c). Depends on: spm.h, pretok.h, match.h.
+/* tok_impl.h - the inside of a tokenizer, for the loaders (tok_*.c).
  *
  * A loader makes an empty one, puts the entries into `vocab`, calls ts_tok_seal, adds the merges (if there are any),
  * sets the other fields and calls ts_tok_finish. */

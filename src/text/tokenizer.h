@@ -1,4 +1,4 @@
-/* tokenizer.h - text to tokens and back. Depends on: base/span.h.
+/* tokenizer.h - text to tokens and back.
  *
  * Two algorithms: byte-level BPE (Llama 3, GPT-2, Qwen2: split by a pattern, then merge by rank) and SentencePiece BPE
  * (Llama 2, Mistral: merge by score, byte fallback). A tokenizer is immutable and may be used by several threads. */

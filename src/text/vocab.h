@@ -1,5 +1,4 @@
-/* vocab.h - the tokens of a tokenizer: their bytes, kinds and merge order, found by text. Depends on: tokenizer.h,
- * base/printable.h.
+/* vocab.h - the tokens of a tokenizer: their bytes, kinds and merge order, found by text.
  *
  * Entries are kept without the escapes of their files: raw bytes for byte-level BPE (files write 0x20 as U+0120), a
  * plain space for SentencePiece's U+2581. So text is looked up as it is. */

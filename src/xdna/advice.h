@@ -1,4 +1,4 @@
-/* advice.h - what an NPU failure means and what a person can do about it. Depends on: err.h.
+/* advice.h - what an NPU failure means and what a person can do about it.
  *
  * One table of symptoms: the step that failed and its error number, packet states, firmware status words, lines
  * of the kernel log. Sources: driver source and reports of others, docs/npu/driver.md. */

@@ -1,4 +1,4 @@
-/* balance.h - do the rates of things that pass each other tokens or words fit together? Depends on: err.h, mem.h.
+/* balance.h - do the rates of things that pass each other tokens or words fit together?
  *
  * Actors (rings of descriptors, shim channels, cores) run some number of rounds. A lock or a stream between them
  * is an equation: what all put in over their rounds equals what all take out,

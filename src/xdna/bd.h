@@ -1,5 +1,4 @@
-/* bd.h - DMA buffer descriptors, task starts and channel control of the three kinds of tile. Depends on: tile.h,
- * err.h.
+/* bd.h - DMA buffer descriptors, task starts and channel control of the three kinds of tile.
  *
  * A descriptor (BD) says what one DMA task moves: base, length, up to four strided dimensions, the packet header
  * to put in front, the lock to take before and to give after, the BD to go on with. `ts_bd` holds it in natural

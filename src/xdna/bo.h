@@ -1,4 +1,4 @@
-/* bo.h - buffers that the NPU can reach. Depends on: dev.h. */
+/* bo.h - buffers that the NPU can reach. */
 #ifndef TS_XDNA_BO_H
 #define TS_XDNA_BO_H
 

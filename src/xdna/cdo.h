@@ -1,5 +1,5 @@
 /* cdo.h - lists of register writes in the CDO format, which the NPU firmware carries out when a context is
- * configured. Depends on: mem.h, span.h.
+ * configured.
  *
  * A command is a word (payload words << 16 | operation) and its payload; 255 or more payload words put 255 into
  * the field and the count into a word of its own. The writer produces what AMD's bootgen makes of the same list:

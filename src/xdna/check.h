@@ -1,5 +1,5 @@
 /* check.h - the static checker: what every configuration and every command is tested against before a device sees
- * it. Depends on: pdi.h, txn.h, dispatch.h, route.h, balance.h.
+ * it.
  *
  * Mistakes in these bytes are answered by a hang that may need a reboot (docs/npu/driver.md), so the runtime
  * takes configurations and commands only as ts_npu_config and ts_npu_command, which only this checker makes. It

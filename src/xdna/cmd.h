@@ -1,4 +1,4 @@
-/* cmd.h - commands: an instruction stream with its packet, handed over and waited for. Depends on: ctx.h. */
+/* cmd.h - commands: an instruction stream with its packet, handed over and waited for. */
 #ifndef TS_XDNA_CMD_H
 #define TS_XDNA_CMD_H
 

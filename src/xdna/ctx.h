@@ -1,4 +1,4 @@
-/* ctx.h - a hardware context: columns of the array with a configuration loaded. Depends on: bo.h, check.h. */
+/* ctx.h - a hardware context: columns of the array with a configuration loaded. */
 #ifndef TS_XDNA_CTX_H
 #define TS_XDNA_CTX_H
 

@@ -1,4 +1,4 @@
-/* dev.h - an open NPU: what it is, its device heap, its other users. Depends on: io.h, uapi.h, err.h. */
+/* dev.h - an open NPU: what it is, its device heap, its other users. */
 #ifndef TS_XDNA_DEV_H
 #define TS_XDNA_DEV_H
 

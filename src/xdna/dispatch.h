@@ -1,4 +1,4 @@
-/* dispatch.h - the instruction stream of one command, built from shim tasks and waits. Depends on: bd.h, txn.h.
+/* dispatch.h - the instruction stream of one command, built from shim tasks and waits.
  *
  * A command moves data between host buffers and the array: each shim task is a transfer by one channel of one
  * column. The builder gives out shim descriptors and keeps account of what is still under way, so that it cannot

@@ -1,4 +1,4 @@
-/* fake.h - the strict fake node: an amdxdna device for tests and for the simulator. Depends on: io.h, err.h.
+/* fake.h - the strict fake node: an amdxdna device for tests and for the simulator.
  *
  * It answers the calls of a ts_npu_io as the kernel does (several of them), keeps buffers, contexts, queues and
  * fences, and takes command packets apart as driver and firmware do. Each call leaves a verdict: which rule was

@@ -1,5 +1,5 @@
 /* fake_int.h - the insides of the strict fake node; shared by fake_bo.c, fake_ctx.c, fake_mem.c, fake_run.c and
- * io_fake.c only. Depends on: fake.h, uapi.h, txn.h. */
+ * io_fake.c only. */
 #ifndef TS_XDNA_FAKE_INT_H
 #define TS_XDNA_FAKE_INT_H
 

@@ -1,5 +1,4 @@
-/* host.h - what this machine has for an NPU, before any node is opened: chips, driver, node, firmware, limits.
- * Depends on: err.h, mem.h. */
+/* host.h - what this machine has for an NPU, before any node is opened: chips, driver, node, firmware, limits. */
 #ifndef TS_XDNA_HOST_H
 #define TS_XDNA_HOST_H
 

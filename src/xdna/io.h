@@ -1,4 +1,4 @@
-/* io.h - the narrow gate to an NPU: eight calls, the real node or the strict fake one behind them. Depends on: stdint.
+/* io.h - the narrow gate to an NPU: eight calls, the real node or the strict fake one behind them.
  *
  * Everything in dev.c, bo.c, ctx.c and cmd.c goes through such a table, so the code that talks to silicon is the code
  * that the tests run. Calls answer as the kernel does: 0 or a result >= 0, or -errno. One thread at a time. */

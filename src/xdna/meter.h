@@ -1,5 +1,4 @@
-/* meter.h - what commands took, where the node behind a ts_npu_io knows it, as a simulated one does. Depends on:
- * stdint. */
+/* meter.h - what commands took, where the node behind a ts_npu_io knows it, as a simulated one does. */
 #ifndef TS_XDNA_METER_H
 #define TS_XDNA_METER_H
 

@@ -1,4 +1,4 @@
-/* pdi.h - the container in which a CDO goes to the NPU firmware ("programmable device image"). Depends on: cdo.h.
+/* pdi.h - the container in which a CDO goes to the NPU firmware ("programmable device image").
  *
  * A PDI is an image header table, one image header and one partition, the CDO, padded to 16 bytes. The bytes
  * equal those of AMD's bootgen for the same list (docs/npu/config.md). One PDI is loaded per hardware context,

@@ -1,5 +1,4 @@
-/* port.h - stream switches: ports, legal connections, neighbours, register words, packet headers. Depends on:
- * tile.h.
+/* port.h - stream switches: ports, legal connections, neighbours, register words, packet headers.
  *
  * A stream switch joins slave ports (words come in) with master ports (words go out). In circuit mode a master
  * names one slave; several masters may name the same one, then the slowest of them stalls all. In packet mode the

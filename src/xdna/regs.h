@@ -1,4 +1,4 @@
-/* regs.h - register offsets and bit fields of the AIE-ML array, and names for printing. Depends on: tile.h, regs.def.
+/* regs.h - register offsets and bit fields of the AIE-ML array, and names for printing.
  *
  * From regs.def come TS_<tile>_<register> (byte offset in the tile, of the first member of an array) and
  * TS_<tile>_<register>_<field> (a ts_field). The tile prefixes are CORE, MEM and SHIM. */

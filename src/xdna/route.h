@@ -1,5 +1,4 @@
-/* route.h - finding, tracing and writing down paths through the stream switches of a partition. Depends on:
- * port.h, cdo.h, err.h.
+/* route.h - finding, tracing and writing down paths through the stream switches of a partition.
  *
  * The router looks for a shortest free path, hop by hop, over connections that ts_port_legal allows, and never
  * takes a port that another flow has. Flows are routed in the order in which they are asked for; the result

@@ -1,5 +1,4 @@
-/* txn.h - instruction streams: what the NPU firmware carries out for one command. Depends on: mem.h, span.h,
- * tile.h.
+/* txn.h - instruction streams: what the NPU firmware carries out for one command.
  *
  * A stream ("transaction", version 0.1) is a 16-byte header and operations of fixed layout: register writes,
  * patches that put the address of a command's buffer argument into a shim BD, and waits for completion tokens.

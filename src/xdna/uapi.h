@@ -1,5 +1,4 @@
-/* uapi.h - the kernel interface of the amdxdna driver and the parts of core DRM that go with it. Depends on:
- * stdint.
+/* uapi.h - the kernel interface of the amdxdna driver and the parts of core DRM that go with it.
  *
  * Written from the documented layout (Linux 6.14 and later; drivers/accel/amdxdna); sizes and offsets are
  * asserted below and compared with the system's own header where one is installed (tests/npu/test_uapi.c). Fields

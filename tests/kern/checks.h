@@ -1,5 +1,5 @@
 /* checks.h - one variant of every kernel against another, bit for bit, and the quantised product against the file's own
- * blocks. Depends on: kern/kern.h. */
+ * blocks. */
 #ifndef TS_TESTS_CHECKS_H
 #define TS_TESTS_CHECKS_H
 

@@ -1,5 +1,4 @@
-/* bootgen.h - run Debian's xilinx-bootgen on a raw CDO and compare its PDI with ours. Depends on: support/test.h,
- * pdi.h. */
+/* bootgen.h - run Debian's xilinx-bootgen on a raw CDO and compare its PDI with ours. */
 #ifndef TS_TESTS_BOOTGEN_H
 #define TS_TESTS_BOOTGEN_H
 

@@ -1,5 +1,4 @@
-/* clocked.h - a gate in front of another whose clocks are those of a chip: half as fast while there is no context.
- * Depends on: io.h. */
+/* clocked.h - a gate in front of another whose clocks are those of a chip: half as fast while there is no context. */
 #ifndef TS_TESTS_CLOCKED_H
 #define TS_TESTS_CLOCKED_H
 

@@ -1,5 +1,4 @@
-/* designs.h - small array designs that several tests use, each with a command that fits it. Depends on: design.h,
- * dispatch.h, support/test.h. */
+/* designs.h - small array designs that several tests use, each with a command that fits it. */
 #ifndef TS_TESTS_DESIGNS_H
 #define TS_TESTS_DESIGNS_H
 

@@ -1,6 +1,5 @@
 /* groups.h - ops with random weights for the tests of the NPU's linear layers: made, run, compared with the
- * reference kernel bit for bit. The test fills in `ref` and `pool`. Depends on: mats.h, npu/gemv_dev.h,
- * sim/simnode.h. */
+ * reference kernel bit for bit. The test fills in `ref` and `pool`. */
 #ifndef TS_TESTS_GROUPS_H
 #define TS_TESTS_GROUPS_H
 

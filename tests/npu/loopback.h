@@ -1,6 +1,6 @@
 /* loopback.h - the least array that can stand behind the fake node: shim channel MM2S n of a column sends what it
  * reads to S2MM n of the same column. It does what an instruction stream says, with queues, descriptors, patches
- * and tokens, and hangs when a wait can never end. Depends on: fake.h, bd.h, txn.h, pdi.h. */
+ * and tokens, and hangs when a wait can never end. */
 #ifndef TS_TESTS_LOOPBACK_H
 #define TS_TESTS_LOOPBACK_H
 

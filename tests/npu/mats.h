@@ -1,5 +1,5 @@
-/* mats.h - matrices and inputs for the tests of the NPU's linear layers, and what the reference kernel makes of them.
- * Depends on: npu/pack.h, kern/kern.h, base/rng.h. */
+/* mats.h - matrices and inputs for the tests of the NPU's linear layers, and what the reference kernel makes of
+ * them. */
 #ifndef TS_TESTS_MATS_H
 #define TS_TESTS_MATS_H
 

@@ -1,5 +1,4 @@
-/* sim_regs.h - a simulated array set up register by register, for tests of single mechanisms. Depends on: sims.h,
- * xdna/regs.h. */
+/* sim_regs.h - a simulated array set up register by register, for tests of single mechanisms. */
 #ifndef TS_TESTS_SIM_REGS_H
 #define TS_TESTS_SIM_REGS_H
 

@@ -1,5 +1,5 @@
 /* sims.h - what the tests of the array simulator share: host memory as a block, designs with small core programs,
- * one call to run them. Depends on: designs.h, sim/array.h, aie2/asm.h. */
+ * one call to run them. */
 #ifndef TS_TESTS_SIMS_H
 #define TS_TESTS_SIMS_H
 

@@ -1,5 +1,5 @@
 /* client.h - QEMU and the amdxdna driver in small, for tests of the device: vfio-user messages over a socket pair,
- * guest memory in a memfd, registers, mailboxes. Depends on: vfu.h. It reports with its return values, so that fuzz
+ * guest memory in a memfd, registers, mailboxes. It reports with its return values, so that fuzz
  * targets can use it as well. */
 #ifndef TS_TESTS_QEMU_CLIENT_H
 #define TS_TESTS_QEMU_CLIENT_H

@@ -1,5 +1,5 @@
 /* control.h - the channel by which a test in the guest tells the device what shall go wrong: a UNIX stream socket
- * that QEMU joins to a serial line of the guest. Depends on: npu1.h.
+ * that QEMU joins to a serial line of the guest.
  *
  * One line an order, one line an answer, "ok[ words]" or "error: words". Numbers as in C. Commands are counted over
  * all contexts.

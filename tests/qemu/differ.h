@@ -1,4 +1,4 @@
-/* differ.h - a client of an amdxdna node, real or fake, that can ask questions. Depends on: io.h, uapi.h, mem.h.
+/* differ.h - a client of an amdxdna node, real or fake, that can ask questions.
  *
  * A question is a function; it gets an open file of its own, does something right or wrong, and tells what came
  * back, one line an answer: "group/name: answer". Equal questions give equal lines on every node, whatever the time

@@ -1,4 +1,4 @@
-/* dma.h - guest memory as the client of a vfio-user device has mapped it for the device. Depends on: stdint.
+/* dma.h - guest memory as the client of a vfio-user device has mapped it for the device.
  *
  * A map of ranges of device addresses (IOVAs, or guest physical addresses) to pieces of memory files, which are
  * mapped into this process once each. All functions take the map's lock by themselves, but for dma_at, whose pointer

@@ -1,5 +1,5 @@
-/* driver.h - what the amdxdna driver does with an npu1, by hand: PSP, SMU, mailbox rings, messages. Depends on:
- * client.h, npu1.h. Like client.h it reports with return values. */
+/* driver.h - what the amdxdna driver does with an npu1, by hand: PSP, SMU, mailbox rings, messages. Like client.h it
+ * reports with return values. */
 #ifndef TS_TESTS_QEMU_DRIVER_H
 #define TS_TESTS_QEMU_DRIVER_H
 

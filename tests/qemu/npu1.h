@@ -1,5 +1,5 @@
 /* npu1.h - an npu1 as the amdxdna driver sees it: PCI function, PSP and SMU registers, mailboxes, firmware; behind
- * it the array simulator. Depends on: vfu.h, pasid.h.
+ * it the array simulator.
  *
  * Registers are served from the thread of vfu_serve, commands of contexts run in a thread of the device's own, so no
  * register read ever waits for a command. What the firmware answers is what Linux 7.3.4 expects of it; where only

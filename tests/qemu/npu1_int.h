@@ -1,5 +1,4 @@
-/* npu1_int.h - what the files of the device share: its parts, and who holds which lock. Depends on: npu1.h,
- * sim/array.h.
+/* npu1_int.h - what the files of the device share: its parts, and who holds which lock.
  *
  * Threads: the server's (registers, management messages), the device's (commands and configuration of contexts), the
  * control channel's (orders). npu1.lock guards everything but what is marked; the memory map's lock is inside of it

@@ -1,5 +1,5 @@
 /* pasid.h - what an IOMMU does for a device that uses the addresses of a process: from a PASID through the guest's
- * tables to guest memory. Depends on: dma.h.
+ * tables to guest memory.
  *
  * vfio-user has no word for PASIDs, so the device reads the AMD IOMMU's tables in guest memory by itself: device
  * table entry, GCR3 table, and the process's own page table, with accessed and dirty bits set as the hardware sets

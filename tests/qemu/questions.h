@@ -1,7 +1,7 @@
 /* questions.h - the questions of differ, by subject. Each gets a client with a file of its own; where it needs a second
  * one it opens it. Names of answers are unique within a group. The group "firmware" is what the driver makes of answers
  * that, in a guest, our device gives in the firmware's place: there the kernel confirms the way of an answer, not the
- * answer. Depends on: differ.h. */
+ * answer. */
 #ifndef TS_TESTS_QEMU_QUESTIONS_H
 #define TS_TESTS_QEMU_QUESTIONS_H
 

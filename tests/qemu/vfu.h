@@ -1,5 +1,4 @@
 /* vfu.h - a PCI function served over the vfio-user protocol (version 0.0), as QEMU's vfio-user-pci speaks it.
- * Depends on: dma.h.
  *
  * One client on one connected UNIX stream socket. Guest memory comes as descriptors with DMA_MAP; reading and
  * writing it by messages, migration, dirty pages and mapped BARs are not offered. The client is not trusted:

@@ -1,5 +1,4 @@
-/* alloc_fail.h - fail the N-th allocation of a test: the C allocator is replaced at link time (--wrap).
- * Depends on: the linker flags in tests/meson.build. */
+/* alloc_fail.h - fail the N-th allocation of a test: the C allocator is replaced at link time (--wrap). */
 #ifndef TS_TESTS_ALLOC_FAIL_H
 #define TS_TESTS_ALLOC_FAIL_H
 

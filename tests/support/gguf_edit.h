@@ -1,5 +1,4 @@
-/* gguf_edit.h - a model file in memory with some entries changed: what tests of bad models are made of.
- * Depends on: format/gguf_write.h. */
+/* gguf_edit.h - a model file in memory with some entries changed: what tests of bad models are made of. */
 #ifndef TS_TESTS_GGUF_EDIT_H
 #define TS_TESTS_GGUF_EDIT_H
 

@@ -1,5 +1,4 @@
-/* levels.h - the instruction-set levels that a test can try on this processor; the others are skipped by name.
- * Depends on: base/cpu.h. */
+/* levels.h - the instruction-set levels that a test can try on this processor; the others are skipped by name. */
 #ifndef TS_TESTS_LEVELS_H
 #define TS_TESTS_LEVELS_H
 

@@ -1,5 +1,5 @@
 /* mem_source.h - a source of models that is no file: random tensors in memory. The second implementation of ts_source,
- * to keep the interface honest. Depends on: source/source.h, vectors/zoo.h. */
+ * to keep the interface honest. */
 #ifndef TS_TESTS_MEM_SOURCE_H
 #define TS_TESTS_MEM_SOURCE_H
 

@@ -1,5 +1,4 @@
-/* tiny_tokenizer.h - small tokenizers made up for tests and fuzzing, as the files they would come in.
- * Depends on: base/mem.h. */
+/* tiny_tokenizer.h - small tokenizers made up for tests and fuzzing, as the files they would come in. */
 #ifndef TS_TESTS_TINY_TOKENIZER_H
 #define TS_TESTS_TINY_TOKENIZER_H
 

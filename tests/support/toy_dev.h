@@ -1,5 +1,5 @@
 /* toy_dev.h - the device "toy": linear layers by the reference kernels, as any device would run them. It is the example
- * of CONTRIBUTING.md, "Add a device". Depends on: device/devices.h, kern/kern.h.
+ * of CONTRIBUTING.md, "Add a device".
  *
  *   toy:no-q4_0   refuses that type
  *   toy:alone     takes one matrix at a time

@@ -1,6 +1,6 @@
 /* toy_steps.h - a device for the steps that is no CPU, as far as the model can see: it writes down what it is given and
  * does it later, one token at a time on one thread, in memory of its own. The second implementation of ts_step_dev, to
- * keep the interface honest. Depends on: model/step.h. */
+ * keep the interface honest. */
 #ifndef TS_TESTS_TOY_STEPS_H
 #define TS_TESTS_TOY_STEPS_H
 

@@ -1,4 +1,4 @@
-/* zoo_file.h - a model of the zoo as a file in memory. Depends on: test.h, gguf_edit.h, vectors/zoo.h. */
+/* zoo_file.h - a model of the zoo as a file in memory. */
 #ifndef TS_TESTS_ZOO_FILE_H
 #define TS_TESTS_ZOO_FILE_H
 

@@ -1,4 +1,4 @@
-/* zoo.h - small random models that together have every feature the engine knows. Depends on: report/shape.h.
+/* zoo.h - small random models that together have every feature the engine knows.
  *
  * A model is made anew wherever it is needed, from its name alone and with the same bytes on every machine: by the
  * test of same bits (tests/engine), and by make_model for the implementations that the stored logits come from. */

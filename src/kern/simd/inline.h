@@ -1,4 +1,4 @@
-/* inline.h - how the kernels' templates make straight code. Depends on: nothing.
+/* inline.h - how the kernels' templates make straight code.
  *
  * Loops over tokens and words have constant bounds and must become straight code, or the registers become memory.
  * (With TS_NO_UNROLL they stay loops: tests.) */

@@ -1,4 +1,4 @@
-/* v16_avx2.h - sixteen f32 lanes in two ymm registers. Depends on: immintrin.h, kern/fmath.h. */
+/* v16_avx2.h - sixteen f32 lanes in two ymm registers. */
 #ifndef TS_KERN_X86_V16_AVX2_H
 #define TS_KERN_X86_V16_AVX2_H
 

@@ -1,4 +1,4 @@
-/* v16_avx512vnni.h - sixteen f32 lanes in one zmm register. Depends on: immintrin.h, kern/fmath.h. */
+/* v16_avx512vnni.h - sixteen f32 lanes in one zmm register. */
 #ifndef TS_KERN_X86_V16_AVX512VNNI_H
 #define TS_KERN_X86_V16_AVX512VNNI_H
 

@@ -1,5 +1,5 @@
 /* vq_avx2.h - the vectors of the quantised kernels: 8 rows in a ymm register. See simd/gemm_q_tmpl.h for what each
- * operation is. Depends on: immintrin.h, simd/inline.h.
+ * operation is.
  *
  * The 4-way dot product is vpmaddubsw and vpmaddwd. The 16-bit sums of the first must not saturate: unsigned weights
  * stay below 64 (64 * 127 * 2 < 2^15); types with 8-bit weights move the sign to the activations instead

@@ -1,5 +1,5 @@
 /* vq_avx512vnni.h - the vectors of the quantised kernels: 16 rows in a zmm register, vpdpbusd for the 4-way dot
- * product. See simd/gemm_q_tmpl.h for what each operation is. Depends on: immintrin.h, simd/inline.h. */
+ * product. See simd/gemm_q_tmpl.h for what each operation is. */
 #ifndef TS_KERN_X86_VQ_AVX512VNNI_H
 #define TS_KERN_X86_VQ_AVX512VNNI_H
 

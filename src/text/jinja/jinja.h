@@ -1,5 +1,5 @@
 /* jinja.h - chat templates: the part of Jinja2 that Hugging Face's templates use, evaluated in a sandbox.
- * Depends on: base/mem.h, jansson. docs/models/jinja.md lists what is there and where it differs from Jinja2. */
+ * docs/models/jinja.md lists what is there and where it differs from Jinja2. */
 #ifndef TS_TEXT_JINJA_JINJA_H
 #define TS_TEXT_JINJA_JINJA_H
 

@@ -1,5 +1,4 @@
-/* jinja_int.h - the inside of the Jinja interpreter: values, tree, interpreter state. Depends on: jinja.h,
- * text/utf8.h, base/arena.h.
+/* jinja_int.h - the inside of the Jinja interpreter: values, tree, interpreter state.
  *
  * Everything that a parse or a render makes lives in one arena, values are immutable (namespaces, cyclers and
  * joiners aside: the sandbox has no operation that changes a list or a dict), and a failure leaves by longjmp from
