@@ -26,14 +26,14 @@ static float *floats(size_t n) {
     return p;
 }
 
-/* The rule of a q8_0 cache: blocks of 32 of n elements become q * d, d = amax / 127. The scales of keys and values are
- * f16, those of queries are not. */
+/* The rule of a q8_0 cache: blocks of 32 of n elements become q * d, d = amax (1 / 127). The scales of keys and values
+ * are f16, those of queries are not. */
 static void round_q8(float *x, uint32_t n, bool half) {
     for (uint32_t b = 0; b < n; b += 32) {
         const uint32_t end = b + 32 < n ? b + 32 : n;
         float amax = 0;
         for (uint32_t i = b; i < end; i++) amax = fmaxf(amax, fabsf(x[i]));
-        float d = amax / 127, inv = amax > 0 ? 127 / amax : 0;
+        float d = amax * 0x1.020408p-7f, inv = amax > 0 ? 127 / amax : 0;
         if (half) d = ts_f16_to_f32(ts_f32_to_f16(d));
         for (uint32_t i = b; i < end; i++) x[i] = fmaxf(-127, fminf(127, rintf(x[i] * inv))) * d;
     }

@@ -63,7 +63,7 @@ static float element(const ts_kv *kv, uint32_t layer, bool value, uint32_t head,
 static float rounded(const float *x, uint32_t n, uint32_t d) {
     float amax = 0;
     for (uint32_t i = d & ~31u; i < n && i < (d | 31) + 1; i++) amax = fmaxf(amax, fabsf(x[i]));
-    return rintf(x[d] * (127 / amax)) * ts_f16_to_f32(ts_f32_to_f16(amax / 127));
+    return rintf(x[d] * (127 / amax)) * ts_f16_to_f32(ts_f32_to_f16(amax * 0x1.020408p-7f));
 }
 
 static void check_places(ts_kv_type type, const ts_kern *kern) {
