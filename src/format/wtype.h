@@ -25,7 +25,7 @@ typedef enum ts_wsecond {
     TS_SECOND_BITS,  /* bits of the sub-scales */
 } ts_wsecond;
 
-/* How the sub-scales of a 256-element block are packed; ts_wtype.sub_word is the first of their words. */
+/* How the sub-scales of a 256-element block are packed; theirs are the first words of the kernels' order. */
 typedef enum ts_wsub {
     TS_SUB_NONE,
     TS_SUB_NIBBLES, /* 4 words: byte j has scale j in its low nibble, minimum j in the high one */
@@ -42,6 +42,7 @@ typedef enum ts_wpiece_as {
     TS_AS_COLUMNS,  /* one word of 32 bits: bit 4 g + i becomes bit g of byte i */
 } ts_wpiece_as;
 
+enum { TS_WPIECES = 5 };
 typedef struct ts_wpiece {
     uint8_t at, words; /* offset in the file's block; 4-byte words, 0: no piece */
     ts_wpiece_as as;
@@ -73,12 +74,12 @@ typedef struct ts_wtype {
     uint8_t second_at;
     ts_wscale scale;
     ts_wsecond second;
-    ts_wpiece piece[3];    /* the rest of the block, in the order that the kernels have it */
+    ts_wpiece piece[TS_WPIECES]; /* the rest of the block, in the order that the kernels have it */
     ts_wbits low, high;    /* an element is the bits of both */
     uint8_t offset;        /* elements are their bits less 2^offset; 0: they are unsigned */
     const int8_t *values;  /* or the values of all 16 bit patterns, all above -2^offset */
     ts_wsub sub;
-    uint8_t sub_block, sub_word;
+    uint8_t sub_block;
     float spread, mean; /* deviation of an element from random bits, in units of d; its mean, if the minimum cures it */
 } ts_wtype;
 

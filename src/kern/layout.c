@@ -50,7 +50,7 @@ void ts_qmat_pack_group(const ts_qmat *m, const void *rows, size_t row_bytes, ui
             uint8_t *h = head + b * head_bytes, *w = main + b * main_bytes + 4 * row;
             memcpy(h + d_bytes * row, src + t->d_at, d_bytes);
             if (t->second != TS_SECOND_NONE) memcpy(h + TS_GROUP_ROWS * d_bytes + 2 * row, src + t->second_at, 2);
-            for (int i = 0; i < 3; i++) {
+            for (int i = 0; i < TS_WPIECES; i++) {
                 const uint8_t *s = src + t->piece[i].at;
                 for (int k = 0; k < t->piece[i].words; k++, s += 4, w += 64) {
                     uint32_t v;

@@ -10,13 +10,15 @@
  *            has one
  *   main   = word w of rows 0..15, for w = 0 .. main_words - 1
  *
- *   type            words of main (file order unless said), as format/wtype.def has it
+ *   type            words of main, as format/wtype.def has it
  *   Q4_0 Q4_1       qs 4                         IQ4_NL MXFP4   qs 4
  *   Q5_0 Q5_1       qs 4, qh 1 re-ordered: bit g of byte i is the fifth bit of element 4 g + i
  *   Q8_0            qs 8, stored as q + 128
- *   Q2_K            qs 16, scales 4              Q3_K           qs 16, hmask 8, scales 3
- *   Q4_K            qs 32, scales 3              Q5_K           qs 32, qh 8, scales 3
- *   Q6_K            ql 32, qh 16, scales 4       IQ4_XS         qs 32, scales_l 1 (scales_h is in the head)
+ *   Q2_K            scales 4, qs 16              Q3_K           scales 3, hmask 8, qs 16
+ *   Q4_K            scales 3, qs 32              Q5_K           scales 3, qh 8, qs 32
+ *   Q6_K            scales 4, then for each half of the block qh 8, ql 16
+ *   IQ4_XS          scales_l 1, qs 32 (scales_h is in the head)
+ * The order is that of use, which is not the file's: a processor foresees what is read forward.
  *
  * Activations. Tokens are taken in blocks of 16, the rest in blocks of 4 and 1 (ts_tok_width); a block of n tokens
  * that starts at token t holds, at offset t * (size for one token):
@@ -48,7 +50,9 @@ static inline int ts_wtype_head_bytes(const ts_wtype *t) {
     return (t->scale == TS_SCALE_F16 ? 32 : 16) + (t->second == TS_SECOND_NONE ? 0 : 32);
 }
 static inline int ts_wtype_main_words(const ts_wtype *t) {
-    return t->piece[0].words + t->piece[1].words + t->piece[2].words;
+    int n = 0;
+    for (int i = 0; i < TS_WPIECES; i++) n += t->piece[i].words;
+    return n;
 }
 
 /* A packed weight matrix [n_rows, n_cols]; `data` is borrowed, 64-byte aligned. */

@@ -127,7 +127,7 @@ static void fill_row(ts_dtype type, uint8_t *p, size_t n_block) {
     for (size_t b = 0; b < n_block; b++, p += bytes) {
         for (size_t i = 0; i < bytes; i++) p[i] = (uint8_t)ts_rng_u32(&rng);
         /* piece by piece, so that the largest weights meet the largest sub-scales */
-        for (int i = 0; i < 3; i++)
+        for (int i = 0; i < TS_WPIECES; i++)
             if (ts_rng_below(&rng, 4) < (uint64_t)often)
                 memset(p + t->piece[i].at, extreme[ts_rng_below(&rng, 4)], 4 * (size_t)t->piece[i].words);
         const uint16_t d = pick_f16(kind), m = pick_f16(kind);

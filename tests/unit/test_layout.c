@@ -44,7 +44,7 @@ static void test_rows(void **state) {
         assert_true(t->block == 32 || t->block == 256);
         assert_int_equal(t->block, info->block);
         if (t->second != TS_SECOND_NONE) bytes += 2;
-        for (int k = 0; k < 3; k++) bytes += 4 * t->piece[k].words;
+        for (int k = 0; k < TS_WPIECES; k++) bytes += 4 * t->piece[k].words;
         assert_int_equal(bytes, info->block_bytes); /* every byte of the block is somewhere */
         assert_true(t->scale == TS_SCALE_F16 || t->second == TS_SECOND_NONE);
         assert_int_equal(t->low.mask & t->high.mask, 0);

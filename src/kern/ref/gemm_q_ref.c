@@ -43,32 +43,31 @@ static int weight(const struct lane *p, uint32_t k) {
 
 /* Scale and minimum of sub-block j of a 256-element block. */
 static void sub_scale(const struct lane *p, uint32_t j, int *scale, int *min) {
-    const uint32_t first = p->type->sub_word;
     uint8_t raw[12];
     *min = 0;
     switch (p->type->sub) {
     case TS_SUB_NIBBLES:
-        *scale = byte_of(p, first + j / 4, j % 4) & 15;
-        *min = byte_of(p, first + j / 4, j % 4) >> 4;
+        *scale = byte_of(p, j / 4, j % 4) & 15;
+        *min = byte_of(p, j / 4, j % 4) >> 4;
         break;
     case TS_SUB_Q3: {
-        for (uint32_t i = 0; i < 12; i++) raw[i] = byte_of(p, first + i / 4, i % 4);
+        for (uint32_t i = 0; i < 12; i++) raw[i] = byte_of(p, i / 4, i % 4);
         int8_t s[16];
         ts_q3k_scales(raw, s);
         *scale = s[j];
         break;
     }
     case TS_SUB_K4: {
-        for (uint32_t i = 0; i < 12; i++) raw[i] = byte_of(p, first + i / 4, i % 4);
+        for (uint32_t i = 0; i < 12; i++) raw[i] = byte_of(p, i / 4, i % 4);
         uint8_t s, m;
         ts_q4k_scale_min(raw, (int)j, &s, &m);
         *scale = s;
         *min = m;
         break;
     }
-    case TS_SUB_INT8: *scale = (int8_t)byte_of(p, first + j / 4, j % 4); break;
+    case TS_SUB_INT8: *scale = (int8_t)byte_of(p, j / 4, j % 4); break;
     case TS_SUB_IQ4: {
-        int low = byte_of(p, first, j / 2) >> 4 * (j % 2) & 15, high = second(p) >> 2 * j & 3;
+        int low = byte_of(p, 0, j / 2) >> 4 * (j % 2) & 15, high = second(p) >> 2 * j & 3;
         *scale = (low | high << 4) - 32;
         break;
     }

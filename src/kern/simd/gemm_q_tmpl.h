@@ -175,7 +175,7 @@ INL vqi spread_high(vqi h, int odd) {
 
 INL scales sub_scales(const ts_wtype *t, const uint8_t *head, const uint8_t *words) {
     scales r = {0};
-    const uint8_t *p = words + 64 * t->sub_word;
+    const uint8_t *p = words;
     switch (t->sub) {
     case TS_SUB_NIBBLES:
         UNROLL for (int i = 0; i < 4; i++) {
