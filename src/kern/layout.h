@@ -26,10 +26,10 @@
  *   d    f32   [n_block][n]
  * and for 32-element blocks   s f32 [n_block][n] = f32(sum q) * d,   off8/off16/off128 i32 [n_block][n] = -8|16|128 *
  * sum q
- * and for 256-element blocks  sums: pairs of int16 in a u32, [n_block][12][n]: words 0..3 the sums over 32, words
- * 4..11
+ * and for 256-element blocks  sums: pairs of int16 in a u32, [n_block][12][n]: words 0..3 the sums over 32, words 4..11
  * the sums over 16; inside every four sums the pairs are (0,2) and (1,3), which is how a byte shift of packed scales
- * falls out. */
+ * falls out;   pairs: for every 16 elements a u32, [n_block][16][n], whose int16 are -32 times the sum of bytes 0 and
+ * 1, and of bytes 2 and 3, of their four words: what the 16-bit sums of a multiplication of bytes begin with. */
 #ifndef TS_KERN_LAYOUT_H
 #define TS_KERN_LAYOUT_H
 
@@ -80,7 +80,7 @@ typedef struct ts_qact {
     int8_t *q32, *q256;
     float *d32, *s32, *d256;
     int32_t *off8, *off16, *off128;
-    uint32_t *sums256;
+    uint32_t *sums256, *pairs256;
 } ts_qact;
 TS_NODISCARD ts_status ts_qact_init(ts_qact *a, uint32_t K_max, uint32_t cap, ts_err *err);
 void ts_qact_fini(ts_qact *a);
@@ -139,6 +139,12 @@ static inline void ts_qact_put256(ts_qact *a, uint32_t K, ts_tok_place p, uint32
     for (int w = 0; w < 12; w++) { /* pairs (0,2) and (1,3) of every four sums */
         const int32_t *s = w < 4 ? sum32 + w / 2 * 4 + w % 2 : sum16 + (w - 4) / 2 * 4 + w % 2;
         sums[(size_t)w * p.width] = (uint32_t)(uint16_t)s[0] | (uint32_t)(uint16_t)s[2] << 16;
+    }
+    uint32_t *pairs = a->pairs256 + ((size_t)p.first * (K / 256) + (size_t)b * p.width) * 16 + p.col;
+    for (int j = 0; j < 16; j++, q += 16) {
+        int even = 0, odd = 0;
+        for (int i = 0; i < 16; i += 4) even += q[i] + q[i + 1], odd += q[i + 2] + q[i + 3];
+        pairs[(size_t)j * p.width] = (uint32_t)(uint16_t)(-32 * even) | (uint32_t)(uint16_t)(-32 * odd) << 16;
     }
 }
 

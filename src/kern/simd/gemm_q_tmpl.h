@@ -2,31 +2,54 @@
  * gemm_q_<level>.c after kern/kern.h, simd/inline.h and the level's vq_<level>.h. Not a header of its own.
  * Specification: kern/kern.h; reference: ref/gemm_q_ref.c. What a type looks like is its row of format/wtype.def.
  *
- * A vector holds one 4-byte word of VQ_ROWS output rows: 16, or a part of a group's 16. The 4-way dot product
- * multiplies its bytes with four activations, broadcast from memory, and adds into one int32 a row. A tile is VQ_ROWS
- * rows x up to VQ_TOKS tokens; the words of a 32-element chunk are unpacked once into 8 vectors and used for all tokens
- * of the tile. Weights are unsigned by an offset whose share, offset * sum(x), is known before; a level whose dot
- * product does not take all unsigned bytes has those of 8 bits signed instead.
+ * A vector holds one 4-byte word of VQ_ROWS output rows: 16, or a part of a group's 16. Its four bytes are multiplied
+ * with four activations, broadcast from memory, and added. Weights are unsigned by an offset whose share,
+ * offset * sum(x), is known before; those of 8 bits are signed where the level cannot multiply all unsigned bytes.
+ *
+ * A few tokens are bound by memory and take the words as they come (few). A thread draws more from memory by several
+ * streams that are far apart, so VQ_STREAMS groups are walked together, and every line is asked for VQ_AHEAD bytes
+ * before its turn, one by one between the products: bunched, the requests hold each other up.
+ *
+ * Several tokens are bound by arithmetic: a panel, PANEL vectors of rows and 256 of K, is unpacked once into the
+ * first-level cache and used for all tokens (many), in tiles of VQ_TOKS and 4 tokens.
+ *
+ * Where there is only a multiplication of bytes to sums of two in 16 bits (VQ_RUNS), the products of a run of words are
+ * summed in 16 bits, as many as fit, and multiplied with the sub-scale, as a pair of 16 bits, into 32 bits.
  *
  * What a level's header defines:
  *   VQ_ROWS       16, 8 or 4: lanes of a vector
- *   VQ_TOKS       tokens of the widest tile: 16, or 4 where registers are few
- *   VQ_UNSIGNED8  vq_dot4 takes all unsigned bytes; otherwise those below 64, and vq_dot4_signed the signed ones
- *   VQ_CHAINS     sums that a lone token uses to hide the latency of the dot product: 1 or 2
- *   VQ_STRAIGHT   a lone token's chunks are straight code, and the weights ahead are asked for
+ *   VQ_TOKS       tokens of the widest tile: 16, 8 or 4
+ *   VQ_FEW        so many tokens are few: below 16
+ *   VQ_STREAMS    groups that are walked together for few
+ *   VQ_AHEAD      bytes
+ *   VQ_SIGNED_FROM  weights with this offset and larger ones are multiplied as signed bytes (8: none)
+ *   VQ_RUNS       products are sums of two in 16 bits
  *   vqi, vqf      a vector of integers, of f32
- *   vq_pin             computes x here, and keeps nothing that is in memory in registers beyond
+ *   vq_pin             computes x here: no product is kept for later, no sum made a tree
  *   vq_zero  vq_set1 (32-bit)  vq_bytes (one byte everywhere)  vq_bcast (a word from memory)
- *   vq_load (words of the rows)  vq_load_u8  vq_load_u16 (one a row, widened)  vq_prefetch
- *   vq_and  vq_add  vq_sub  vq_mla (acc + a * b)  vq_shl    32-bit lanes;   vq_sub8   bytes
+ *   vq_load (words of the rows)  vq_load_u8  vq_load_u16 (one a row, widened)  vq_prefetch (stays where it is)
+ *   vq_and  vq_add  vq_sub  vq_shl    32-bit lanes;   vq_sub8   bytes
  *   vq_or_and (a | (b & mask))   vq_pick_below(x, limit, a, b): a where x < limit, else b
  *   vq_shift(x, n)     every byte >> n (n < 0: << -n, |n| < 8); what comes in from its neighbours the caller masks
- *   vq_byte(x, i)      byte i of each 32-bit lane, sign-extended;  vq_even, vq_odd: bytes 0 and 2, 1 and 3, as int16
+ *   vq_scale(x, i)     byte i of each 32-bit lane, signed, as vq_weigh wants it
+ *   vq_even, vq_odd    bytes 0 and 2, 1 and 3, as int16
  *   vq_zip(a, b, ...)  of each 32-bit lane: the bytes a0 b0 a1 b1, and a2 b2 a3 b3
  *   vq_table  vq_lookup(table, x): 16 bytes from memory, and byte by byte one of them, x below 16
- *   vq_dot4  vq_dot4_signed(acc, weights, activations)     vq_dot2: the same of pairs of int16
+ *   vq_dot4(sum, weights, activations)  four products more
+ *   vq_weigh(acc, sum, scale)           acc + sum * scale, a sum of four products or, with VQ_RUNS, of pairs
+ *   vq_dot2(acc, a, b)                  two products of int16 more
+ *   with VQ_RUNS: vq_pairs (unsigned weights), vq_pairs_signed, vq_more (the sum of two such), vq_ones: a scale of 1
+ *                 vq_times16 (a scale)  vq_sar16 (int16 >> n)
  *   vqf_zero  vqf_set1 (from memory)  vqf_bits  vqf_of_int  vqf_load_f16  vqf_add  vqf_mul  vqf_fma (a * b + c)
  *   vqf_fnma (-(a * b) + c)  vqf_load  vqf_store  vqf_load_n  vqf_store_n (n of them) */
+
+enum {
+    GROUP = TS_GROUP_ROWS / VQ_ROWS, /* vectors of a group */
+    PANEL = GROUP > 1 ? GROUP : 2,   /* vectors of a panel: one group or two */
+    PANEL_K = 256,
+    PANEL_TOKS = 64, /* tokens whose sums lie in the first-level cache beside a panel */
+    MAX_TILE = VQ_TOKS > 4 ? VQ_TOKS : 4,
+};
 
 INL vqi word(const uint8_t *p, int i) {
     return vq_load(p + 64 * i);
@@ -38,32 +61,46 @@ INL vqi with_field(vqi low, vqi high, int n, int mask) {
     return vq_or_and(low, vq_shift(high, n), vq_bytes(mask));
 }
 
-INL bool is_signed(const ts_wtype *t) {
-    return !VQ_UNSIGNED8 && t->offset == 7;
+/* What is multiplied: the unsigned weights; themselves; or the two nibbles of the unsigned ones, apart. */
+typedef enum q_form { UNSIGNED, SIGNED, NIBBLES } q_form;
+
+INL q_form form_of_one(const ts_wtype *t) {
+    return t->offset >= VQ_SIGNED_FROM ? SIGNED : UNSIGNED;
+}
+INL q_form form_of_many(const ts_wtype *t) {
+    return VQ_RUNS && t->offset == 7 ? NIBBLES : form_of_one(t);
 }
 /* Are the vectors' weights too large by 2^offset? */
-INL bool has_offset(const ts_wtype *t) {
-    return t->offset && !is_signed(t);
+INL bool has_offset(const ts_wtype *t, q_form form) {
+    return t->offset && form != SIGNED;
+}
+/* Does a run begin with the offset's share? Otherwise that is taken off a block's sum. */
+INL bool starts(const ts_wtype *t, q_form form) {
+    return VQ_RUNS && t->block == 256 && has_offset(t, form);
 }
 
-INL vqi table_of(const ts_wtype *t) {
+INL vqi table_of(const ts_wtype *t, q_form form) {
     if (!t->values) return vq_zero();
-    return vq_sub8(vq_table(t->values), vq_bytes(has_offset(t) ? -(1 << t->offset) : 0));
+    return vq_sub8(vq_table(t->values), vq_bytes(has_offset(t, form) ? -(1 << t->offset) : 0));
 }
 
-/* The weights of chunk c (32 elements) of the block whose words begin at p. */
-INL void unpack(const ts_wtype *t, const uint8_t *p, int c, vqi table, vqi w[8]) {
+/* How the eight groups of four weights of a chunk come: those of one word side by side, so that it is read once. */
+INL int nth_group(const ts_wtype *t, int i) {
+    const int n = 8 / t->low.span;
+    return i / n + i % n * t->low.span;
+}
+
+/* The weights of group g of chunk c (32 elements) of the block whose words begin at p. */
+INL vqi weights(const ts_wtype *t, q_form form, const uint8_t *p, int c, int g, vqi table) {
     const ts_wbits *low = &t->low, *high = &t->high;
-    const uint8_t *lows = p + 64 * ts_wbits_word(low, c), *highs = p + 64 * ts_wbits_word(high, c);
-    UNROLL for (int i = 0; i < 8; i++) { /* groups of one word side by side, so that it need not be kept */
-        const int n = 8 / low->span, g = i / n + i % n * low->span;
-        vqi v = word(lows, g % low->span);
-        if (low->mask != 255) v = field(v, ts_wbits_shift(low, c, g), low->mask);
-        if (high->mask) v = with_field(v, word(highs, g % high->span), ts_wbits_shift(high, c, g), high->mask);
-        if (t->values) v = vq_lookup(table, v);
-        else if (is_signed(t)) v = vq_sub8(v, vq_bytes(128));
-        w[g] = v;
+    vqi v = word(p, ts_wbits_word(low, c) + g % low->span);
+    if (low->mask != 255) v = field(v, ts_wbits_shift(low, c, g), low->mask);
+    if (high->mask) {
+        const vqi h = word(p, ts_wbits_word(high, c) + g % high->span);
+        v = with_field(v, h, ts_wbits_shift(high, c, g), high->mask);
     }
+    if (t->values) return vq_lookup(table, v);
+    return form == SIGNED && t->offset ? vq_sub8(v, vq_bytes(1 << t->offset)) : v;
 }
 
 /* d of the rows whose heads begin at `head`. */
@@ -73,91 +110,21 @@ INL vqf scale_of(const ts_wtype *t, const uint8_t *head) {
     return vqf_bits(vq_pick_below(e, TS_MXFP4_MIN, vq_zero(), vq_shl(vq_sub(e, vq_set1(1)), 23)));
 }
 
-INL vqi dot4(const ts_wtype *t, vqi acc, vqi w, vqi x) {
-    return is_signed(t) ? vq_dot4_signed(acc, w, x) : vq_dot4(acc, w, x);
-}
-
-/* dot[i] += sum over groups [g0, g1) of weights times activations of token i; up to four tokens side by side hide the
- * latency. x: int8 [8][width][4] of the chunk, first token of the tile. */
-INL void dots(const ts_wtype *t, int n, int width, const int8_t *x, const vqi w[8], int g0, int g1, vqi dot[4]) {
-    if (n == 1 && VQ_CHAINS == 2) {
-        vqi odd = vq_zero();
-        UNROLL for (int g = g0; g < g1; g += 2) {
-            dot[0] = dot4(t, dot[0], w[g], vq_bcast(x + g * width * 4));
-            odd = dot4(t, odd, w[g + 1], vq_bcast(x + (g + 1) * width * 4));
-        }
-        dot[0] = vq_add(dot[0], odd);
-        return;
-    }
-    UNROLL for (int g = g0; g < g1; g++)
-        UNROLL for (int i = 0; i < n; i++) dot[i] = dot4(t, dot[i], w[g], vq_bcast(x + (g * width + i) * 4));
-}
-
-/* VQ_ROWS rows of a matrix, a slice of K: blocks [b0, b1), and the block of tokens that begins at token t. */
-typedef struct q_tile {
-    const ts_qmat *w;
-    const ts_qact *x;
-    size_t b0, b1;
-    const uint8_t *head, *words; /* of its rows */
-    uint32_t row, t;
-    float *y;
-    size_t ld_y;
-} q_tile;
-
-/* The slice's sums go to y: the first is y (a sum that began with +0 is never -0), the others are added. */
-INL void store(const q_tile *a, int n, int col, const vqf *acc) {
-    if (a->row >= a->w->n_rows) return;
-    const uint32_t rows = a->w->n_rows - a->row;
-    UNROLL for (int i = 0; i < n; i++) {
-        float *y = a->y + (a->t + (uint32_t)(col + i)) * a->ld_y + a->row;
-        if (rows >= VQ_ROWS)
-            vqf_store(y, a->b0 ? vqf_add(vqf_load(y), acc[i]) : acc[i]);
-        else
-            vqf_store_n(y, a->b0 ? vqf_add(vqf_load_n(y, rows), acc[i]) : acc[i], rows);
-    }
-}
-
-/* What the accumulators of a 32-element block begin with, -2^offset * sum(x): `at` in one of the arrays of x. Other
- * offsets than these three cost a shift. */
+/* What the sum of a 32-element block begins with, -2^offset * sum(x): `at` in one of the arrays of x. Other offsets
+ * than these three cost a shift. */
 INL const int32_t *offsets(const ts_wtype *t, const ts_qact *x, size_t at) {
     return (t->offset == 4 ? x->off16 : t->offset == 7 ? x->off128 : x->off8) + at;
 }
-INL vqi start_of(const ts_wtype *t, const int32_t *off) {
-    if (!has_offset(t)) return vq_zero();
+INL vqi start_of(const ts_wtype *t, q_form form, const int32_t *off) {
+    if (!has_offset(t, form)) return vq_zero();
     if (t->offset == 3 || t->offset == 4 || t->offset == 7) return vq_bcast(off);
     return vq_shl(vq_bcast(off), t->offset - 3);
 }
 
-/* A tile of a type with 32-element blocks: n tokens from column `col` of their block of `width` on. n is a constant. */
-INL void tile32(const ts_wtype *t, int n, int width, int col, const q_tile *a) {
-    const int head_bytes = ts_wtype_head_bytes(t), main_bytes = 64 * ts_wtype_main_words(t);
-    const size_t nb = a->w->n_block, at = a->t * nb + (size_t)col;
-    const uint8_t *head = a->head + a->b0 * (size_t)head_bytes, *words = a->words + a->b0 * (size_t)main_bytes;
-    const int8_t *q = a->x->q32 + (size_t)a->t * a->w->n_cols + col * 4;
-    const float *dx = a->x->d32 + at, *sx = a->x->s32 + at;
-    const int32_t *off = offsets(t, a->x, at);
-    const vqi table = table_of(t);
-    vqf acc[VQ_TOKS];
-    UNROLL for (int i = 0; i < n; i++) acc[i] = vqf_zero();
-    for (size_t b = a->b0; b < a->b1; b++, head += head_bytes, words += main_bytes) {
-        vqi u[8];
-        if (n == 1 && VQ_STRAIGHT) vq_prefetch(words + 2048);
-        unpack(t, words, 0, table, u);
-        const vqf d = scale_of(t, head), m = t->second == TS_SECOND_PLUS ? vqf_load_f16(head + 32) : d;
-        UNROLL for (int i0 = 0; i0 < n; i0 += 4) {
-            const int k = n < 4 ? n : 4;
-            const size_t j = b * (size_t)width + (size_t)i0;
-            vqi dot[4];
-            UNROLL for (int i = 0; i < k; i++) dot[i] = start_of(t, off + j + i);
-            dots(t, k, width, q + j * 32 - i0 * 28, u, 0, 8, dot);
-            UNROLL for (int i = 0; i < k; i++) {
-                const vqf v = vqf_mul(vqf_of_int(dot[i]), vqf_set1(dx + j + i));
-                acc[i0 + i] = vqf_fma(v, d, acc[i0 + i]);
-                if (t->second == TS_SECOND_PLUS) acc[i0 + i] = vqf_fma(vqf_set1(sx + j + i), m, acc[i0 + i]);
-            }
-        }
-    }
-    store(a, n, col, acc);
+/* What a run over a sub-block of 16 begins with, the same in pairs of 16 bits: `at` points at one of x->pairs256, -32
+ * times the sums. Of nibbles the upper ones begin with it. */
+INL vqi start_of_run(const ts_wtype *t, q_form form, const uint32_t *at) {
+    return vq_sar16(vq_bcast(at), form == NIBBLES ? 5 - (t->offset - 4) : 5 - t->offset);
 }
 
 /* Scales and minimums of a 256-element block: byte j % 4 of vector j / 4 is sub-block j's (signed, or below 128). */
@@ -209,13 +176,322 @@ INL scales sub_scales(const ts_wtype *t, const uint8_t *head, const uint8_t *wor
         vq_zip(even, odd, &r.s[0], &r.s[1]);
         break;
     }
-    default: break;
+    default:
+        break;
     }
     return r;
 }
 
-/* sum over sub-blocks of byte * sum(x): `sums` are the pairs of layout.h of one token. */
-INL vqi weigh(const vqi *v, int n_words, const uint32_t *sums, int width) {
+/* A slice's sums of one token and the rows of a vector, of which the first is `row`, go to y: those of the first slice
+ * are y (a sum that began with +0 is never -0), the others are added. */
+INL void store(const ts_qmat *w, uint32_t row, float *y, bool first, vqf acc) {
+    if (row >= w->n_rows) return;
+    const uint32_t rows = w->n_rows - row;
+    y += row;
+    if (rows >= VQ_ROWS) vqf_store(y, first ? acc : vqf_add(vqf_load(y), acc));
+    else vqf_store_n(y, first ? acc : vqf_add(vqf_load_n(y, rows), acc), rows);
+}
+
+/* The slice of K that begins with block b ends before this one. */
+INL size_t slice_end(const ts_wtype *t, const ts_qmat *w, size_t b) {
+    const size_t n = TS_SLICE_K / (size_t)t->block;
+    return w->n_block - b < n ? w->n_block : b + n;
+}
+
+/* ---- products ---------------------------------------------------------------------------------------------------- */
+
+/* Words whose products a sum holds before it is weighed. 16 bits have room for 4 * 127 * the largest weight a word,
+ * which is what is left of it once the offset's share is off, a sub-block's end. */
+INL int run_of(const ts_wtype *t, q_form form, int sub_words) {
+    const int largest = t->values ? 31 : t->low.mask | t->high.mask;
+    const int run = !VQ_RUNS || form == NIBBLES || largest < 16 ? 8 : form == SIGNED ? 1 : 4;
+    return run < sub_words ? run : sub_words;
+}
+INL vqi products(q_form form, vqi w, vqi x) {
+    return form == SIGNED ? vq_pairs_signed(w, x) : vq_pairs(w, x);
+}
+
+/* ---- several tokens ---------------------------------------------------------------------------------------------- */
+
+/* PANEL vectors of rows, 256 of K (the last panel of a matrix may have less): blocks of 32, or one of 256. */
+typedef struct q_panel {
+    vqi w[PANEL_K / 4][PANEL];
+    vqi upper[PANEL_K / 4][PANEL];    /* of NIBBLES */
+    vqi scale[16][PANEL];             /* of the sub-blocks */
+    vqi off[8][PANEL], min[8][PANEL]; /* the same and the minimums, for weigh_pairs */
+    vqf d[8][PANEL], m[8][PANEL];
+} q_panel;
+
+/* Sub-scales or minimums for the pairs of sums of layout.h. */
+INL void pairs_of(const vqi v[4], int n_words, int at, vqi out[8][PANEL]) {
+    UNROLL for (int i = 0; i < n_words; i++) out[2 * i][at] = vq_even(v[i]), out[2 * i + 1][at] = vq_odd(v[i]);
+}
+/* sum over sub-blocks of value * sum(x). */
+INL vqi weigh_pairs(const vqi v[8][PANEL], int n, int at, const uint32_t *sums, int width) {
+    vqi acc = vq_zero();
+    UNROLL for (int i = 0; i < n; i++) acc = vq_dot2(acc, v[i][at], vq_bcast(sums + i * width));
+    return acc;
+}
+
+INL void put_word(q_form form, q_panel *p, int i, int at, vqi w) {
+    p->w[i][at] = form == NIBBLES ? field(w, 0, 15) : w;
+    if (form == NIBBLES) p->upper[i][at] = field(w, 4, 15);
+}
+
+/* Vector `at` of a panel: n blocks of 32 or one of 256, whose heads and words begin here. */
+INL void fill(const ts_wtype *t, int n, const uint8_t *head, const uint8_t *words, int at, q_panel *p) {
+    const int head_bytes = ts_wtype_head_bytes(t), main_words = ts_wtype_main_words(t);
+    const q_form form = form_of_many(t);
+    const vqi table = table_of(t, form);
+    if (t->block == 32) {
+        NO_UNROLL for (int b = 0; b < n; b++, head += head_bytes, words += 64 * main_words) {
+            UNROLL for (int i = 0; i < main_words; i++) vq_prefetch(words + VQ_AHEAD + 64 * i);
+            UNROLL for (int g = 0; g < 8; g++) put_word(form, p, 8 * b + g, at, weights(t, form, words, 0, g, table));
+            p->d[b][at] = scale_of(t, head);
+            if (t->second == TS_SECOND_PLUS) p->m[b][at] = vqf_load_f16(head + 32);
+        }
+        return;
+    }
+    const scales sc = sub_scales(t, head, words);
+    const int n_sub = 256 / t->sub_block, lines = (main_words + 7) / 8;
+    UNROLL for (int j = 0; j < n_sub; j++) p->scale[j][at] = vq_scale(sc.s[j / 4], j % 4);
+    if (has_offset(t, form) && !starts(t, form)) pairs_of(sc.s, n_sub / 4, at, p->off);
+    if (t->second == TS_SECOND_MINUS) {
+        pairs_of(sc.m, n_sub / 4, at, p->min);
+        p->m[0][at] = vqf_load_f16(head + 32);
+    }
+    p->d[0][at] = scale_of(t, head);
+    UNROLL for (int c = 0; c < 8; c++) {
+        UNROLL for (int i = 0; i < lines; i++) vq_prefetch(words + VQ_AHEAD + 64 * (c * lines + i));
+        UNROLL for (int g = 0; g < 8; g++) put_word(form, p, 8 * c + g, at, weights(t, form, words, c, g, table));
+    }
+}
+
+/* Words of a panel times those of n tokens: sum[i] += scale * their products. q: int8 [words][width][4], from the first
+ * token on; pairs: likewise, what sub-blocks begin with. scale NULL: 1. */
+typedef struct q_dots {
+    const ts_wtype *t;
+    const q_panel *p;
+    int word, words; /* the first of the panel, and how many */
+    const vqi *scale;
+    const int8_t *q;
+    const uint32_t *pairs;
+    int width;
+} q_dots;
+
+/* Products of four. */
+INL void dots_wide(int n, const q_dots *a, vqi sum[MAX_TILE][PANEL]) {
+    vqi s[MAX_TILE][PANEL];
+    UNROLL for (int i = 0; i < n; i++)
+        UNROLL for (int v = 0; v < PANEL; v++) s[i][v] = a->scale ? vq_zero() : sum[i][v];
+    UNROLL for (int j = 0; j < a->words; j++)
+        UNROLL for (int i = 0; i < n; i++) {
+            const vqi x = vq_bcast(a->q + (j * a->width + i) * 4);
+            UNROLL for (int v = 0; v < PANEL; v++) {
+                s[i][v] = vq_dot4(s[i][v], a->p->w[a->word + j][v], x);
+                vq_pin(&s[i][v]);
+            }
+        }
+    UNROLL for (int i = 0; i < n; i++)
+        UNROLL for (int v = 0; v < PANEL; v++)
+            sum[i][v] = a->scale ? vq_weigh(sum[i][v], s[i][v], a->scale[v]) : s[i][v];
+}
+
+/* Runs of products of two, in 16 bits. */
+INL void dots_runs(int n, const q_dots *a, vqi sum[MAX_TILE][PANEL]) {
+    const q_form form = form_of_many(a->t);
+    const int run = run_of(a->t, form, a->words);
+    UNROLL for (int j0 = 0; j0 < a->words; j0 += run) {
+        vqi s[MAX_TILE][PANEL];
+        UNROLL for (int j = 0; j < run; j++)
+            UNROLL for (int i = 0; i < n; i++) {
+                const vqi x = vq_bcast(a->q + ((j0 + j) * a->width + i) * 4);
+                UNROLL for (int v = 0; v < PANEL; v++) {
+                    const vqi two = vq_pairs(a->p->w[a->word + j0 + j][v], x);
+                    if (j) s[i][v] = vq_more(s[i][v], two);
+                    else s[i][v] = starts(a->t, form) ? vq_more(start_of_run(a->t, form, a->pairs + i), two) : two;
+                    vq_pin(&s[i][v]);
+                }
+            }
+        UNROLL for (int i = 0; i < n; i++)
+            UNROLL for (int v = 0; v < PANEL; v++)
+                sum[i][v] = vq_weigh(sum[i][v], s[i][v], a->scale ? a->scale[v] : vq_ones());
+    }
+}
+
+/* The same of both nibbles of 8-bit weights, for eight words. One vector after the other: registers are few. */
+INL void dots_nibbles(int n, const q_dots *a, vqi sum[MAX_TILE][PANEL]) {
+    UNROLL for (int v = 0; v < PANEL; v++) {
+        vqi low[MAX_TILE], high[MAX_TILE];
+        READ_AGAIN(); /* the activations, rather than keep them all for the next vector */
+        UNROLL for (int j = 0; j < 8; j++)
+            UNROLL for (int i = 0; i < n; i++) {
+                const vqi x = vq_bcast(a->q + (j * a->width + i) * 4);
+                const vqi l = vq_pairs(a->p->w[a->word + j][v], x), h = vq_pairs(a->p->upper[a->word + j][v], x);
+                low[i] = j ? vq_more(low[i], l) : l;
+                if (j == 0 && starts(a->t, NIBBLES)) /* with both halves' share */
+                    high[i] = vq_more(start_of_run(a->t, NIBBLES, a->pairs + i),
+                                      start_of_run(a->t, NIBBLES, a->pairs + a->width + i));
+                high[i] = j || starts(a->t, NIBBLES) ? vq_more(high[i], h) : h;
+                vq_pin(&low[i]);
+                vq_pin(&high[i]);
+            }
+        const vqi scale = a->scale ? a->scale[v] : vq_ones();
+        UNROLL for (int i = 0; i < n; i++)
+            sum[i][v] = vq_weigh(vq_weigh(sum[i][v], low[i], scale), high[i], vq_times16(scale));
+    }
+}
+
+INL void dots(int n, const q_dots *a, vqi sum[MAX_TILE][PANEL]) {
+    if (!VQ_RUNS) dots_wide(n, a, sum);
+    else if (form_of_many(a->t) == NIBBLES) dots_nibbles(n, a, sum);
+    else dots_runs(n, a, sum);
+}
+
+/* Block b of x for n tokens from column `col` of the `width` that begin at token tok; part[i] += theirs with the panel,
+ * whose first block it is. n is a constant. */
+INL void tile32(const ts_wtype *t, int n, int width, int n_blocks, const q_panel *p, const ts_qact *x, uint32_t K,
+                uint32_t tok, size_t b, int col, vqf (*part)[PANEL]) {
+    const size_t at = tok * (size_t)(K / 32) + b * (size_t)width + (size_t)col;
+    const int8_t *q = x->q32 + (size_t)tok * K + (b * 8 * (size_t)width + (size_t)col) * 4;
+    const float *dx = x->d32 + at, *sx = x->s32 + at;
+    const int32_t *off = offsets(t, x, at);
+    NO_UNROLL for (int k = 0; k < n_blocks; k++, q += 32 * width, dx += width, sx += width, off += width) {
+        vqi sum[MAX_TILE][PANEL];
+        UNROLL for (int i = 0; i < n; i++) {
+            const vqi start = start_of(t, form_of_many(t), off + i);
+            UNROLL for (int v = 0; v < PANEL; v++) sum[i][v] = start;
+        }
+        dots(n, &(q_dots){.t = t, .p = p, .word = 8 * k, .words = 8, .q = q, .width = width}, sum);
+        UNROLL for (int i = 0; i < n; i++) {
+            const vqf dxi = vqf_set1(dx + i), sxi = vqf_set1(sx + i);
+            UNROLL for (int v = 0; v < PANEL; v++) {
+                vqf acc = vqf_fma(vqf_mul(vqf_of_int(sum[i][v]), dxi), p->d[k][v], part[i][v]);
+                if (t->second == TS_SECOND_PLUS) acc = vqf_fma(sxi, p->m[k][v], acc);
+                part[i][v] = acc;
+            }
+        }
+    }
+}
+
+INL void tile256(const ts_wtype *t, int n, int width, const q_panel *p, const ts_qact *x, uint32_t K, uint32_t tok,
+                 size_t b, int col, vqf (*part)[PANEL]) {
+    const bool fine = t->sub_block == 16;
+    const int n_sub = 256 / t->sub_block, words = t->sub_block / 4, n_pairs = n_sub / 2;
+    const size_t nb = K / 256;
+    const int8_t *q = x->q256 + (size_t)tok * K + (b * 64 * (size_t)width + (size_t)col) * 4;
+    const float *dx = x->d256 + tok * nb + b * (size_t)width + col;
+    const uint32_t *sums = x->sums256 + (tok * nb + b * (size_t)width) * 12 + col + (fine ? 4 * width : 0);
+    const uint32_t *pairs = x->pairs256 + (tok * nb + b * (size_t)width) * 16 + col;
+    const q_form form = form_of_many(t);
+    vqi sum[MAX_TILE][PANEL];
+    UNROLL for (int i = 0; i < n; i++)
+        UNROLL for (int v = 0; v < PANEL; v++) sum[i][v] = vq_zero();
+    NO_UNROLL for (int j = 0; j < n_sub; j++)
+        dots(n, &(q_dots){.t = t, .p = p, .word = words * j, .words = words, .scale = p->scale[j],
+                          .q = q + words * j * width * 4, .pairs = pairs + words / 4 * j * width, .width = width},
+             sum);
+    UNROLL for (int i = 0; i < n; i++) {
+        const vqf dxi = vqf_set1(dx + i);
+        UNROLL for (int v = 0; v < PANEL; v++) {
+            vqi isum = sum[i][v];
+            if (has_offset(t, form) && !starts(t, form))
+                isum = vq_sub(isum, vq_shl(weigh_pairs(p->off, n_pairs, v, sums + i, width), t->offset));
+            vqf acc = vqf_fma(vqf_mul(vqf_of_int(isum), dxi), p->d[0][v], part[i][v]);
+            if (t->second == TS_SECOND_MINUS) {
+                const vqf msum = vqf_of_int(weigh_pairs(p->min, n_pairs, v, sums + i, width));
+                acc = vqf_fnma(vqf_mul(msum, dxi), p->m[0][v], acc);
+            }
+            part[i][v] = acc;
+        }
+    }
+}
+
+INL void tile(const ts_wtype *t, int n, int width, int n_blocks, const q_panel *p, const ts_qact *x, uint32_t K,
+              uint32_t tok, size_t b, int col, vqf (*part)[PANEL]) {
+    if (t->block == 32) tile32(t, n, width, n_blocks, p, x, K, tok, b, col, part);
+    else tile256(t, n, width, p, x, K, tok, b, col, part);
+}
+
+/* All of tokens [t0, t1) with a panel: block b of K and those behind it. */
+INL void tiles(const ts_wtype *t, int n_blocks, const q_panel *p, const ts_qact *x, uint32_t K, uint32_t n_tok,
+               uint32_t t0, uint32_t t1, size_t b, vqf (*part)[PANEL]) {
+    for (uint32_t tok = t0, width; tok < t1; tok += width, part += width) {
+        width = ts_tok_width(n_tok, tok);
+        if (width == 1) tile(t, 1, 1, n_blocks, p, x, K, tok, b, 0, part);
+        else if (width == 4) tile(t, 4, 4, n_blocks, p, x, K, tok, b, 0, part);
+        else
+            NO_UNROLL for (int c = 0; c < 16; c += VQ_TOKS)
+                tile(t, VQ_TOKS, 16, n_blocks, p, x, K, tok, b, c, part + c);
+    }
+}
+
+/* Groups [g, g + PANEL / GROUP) (as far as there are any), and tokens [t0, t1), at most PANEL_TOKS. */
+INL void many(const ts_wtype *t, const ts_qmat *w, const ts_qact *x, uint32_t n_tok, uint32_t t0, uint32_t t1,
+              uint32_t g, uint32_t g1, float *y, size_t ld_y) {
+    const int row_bytes = t->scale == TS_SCALE_F16 ? 2 : 1, head_bytes = ts_wtype_head_bytes(t);
+    const size_t main_bytes = 64 * (size_t)ts_wtype_main_words(t), step = PANEL_K / t->block;
+    const uint32_t n = t1 - t0;
+    q_panel panel;
+    vqf part[PANEL_TOKS][PANEL];
+    for (size_t b = 0, b1; b < w->n_block; b = b1) {
+        b1 = slice_end(t, w, b);
+        for (uint32_t i = 0; i < n; i++)
+            UNROLL for (int v = 0; v < PANEL; v++) part[i][v] = vqf_zero();
+        for (size_t c = b; c < b1; c += step) {
+            const int blocks = (int)(b1 - c < step ? b1 - c : step);
+            NO_UNROLL for (int v = 0; v < PANEL; v++) {
+                /* where a second group is missing, the first one stands in */
+                const uint32_t own = g + (uint32_t)(v / GROUP) < g1 ? g + (uint32_t)(v / GROUP) : g;
+                const uint8_t *head = w->data + own * w->group_bytes, *words = head + w->head_stride;
+                fill(t, blocks, head + c * (size_t)head_bytes + v % GROUP * VQ_ROWS * row_bytes,
+                     words + c * main_bytes + v % GROUP * VQ_ROWS * 4, v, &panel);
+            }
+            tiles(t, blocks, &panel, x, w->n_cols, n_tok, t0, t1, c, part);
+        }
+        for (int v = 0; v < PANEL && g + (uint32_t)(v / GROUP) < g1; v++)
+            for (uint32_t i = 0; i < n; i++)
+                store(w, g * TS_GROUP_ROWS + (uint32_t)(v * VQ_ROWS), y + (t0 + i) * ld_y, b == 0, part[i][v]);
+    }
+}
+
+/* ---- a few tokens ------------------------------------------------------------------------------------------------ */
+
+/* Chunk c (32 elements) of a block of one group and n tokens: sum += the products of its words with q, by the scales of
+ * the sub-blocks; pairs: the block's. The lines ahead are asked for one by one, a block's share for each chunk. */
+INL void few_chunk(const ts_wtype *t, int n, const uint8_t *words, int c, vqi table, const scales *sc, const int8_t *q,
+                   const uint32_t *pairs, vqi sum[4][GROUP]) {
+    const q_form form = form_of_one(t);
+    const bool small = t->block == 32;
+    const int sub = small ? 8 : t->sub_block / 4, run = run_of(t, form, sub);
+    const int all = ts_wtype_main_words(t), lines = small ? all : (all + 7) / 8;
+    vqi s[4][GROUP];
+    READ_AGAIN(); /* words and activations that chunks share */
+    UNROLL for (int k = 0; k < 8; k++) {
+        const int g = nth_group(t, k), j = (8 * c + k) / sub, at = c * lines + k;
+        if (k < lines && at < all) vq_prefetch(words + VQ_AHEAD + 64 * at);
+        UNROLL for (int v = 0; v < GROUP; v++) {
+            const vqi w = weights(t, form, words + 4 * VQ_ROWS * v, c, g, table);
+            UNROLL for (int i = 0; i < n; i++) {
+                const vqi x = vq_bcast(q + (g * n + i) * 4);
+                if (!VQ_RUNS) s[i][v] = vq_dot4(k % run ? s[i][v] : small ? sum[i][v] : vq_zero(), w, x);
+                else if (k % run) s[i][v] = vq_more(s[i][v], products(form, w, x));
+                else if (!starts(t, form)) s[i][v] = products(form, w, x);
+                else s[i][v] = vq_more(start_of_run(t, form, pairs + j * n + i), products(form, w, x));
+                vq_pin(&s[i][v]);
+            }
+        }
+        if (k % run != run - 1) continue;
+        UNROLL for (int v = 0; v < GROUP; v++) {
+            const vqi scale = small ? vq_ones() : vq_scale(sc[v].s[j / 4], j % 4);
+            UNROLL for (int i = 0; i < n; i++)
+                sum[i][v] = small && !VQ_RUNS ? s[i][v] : vq_weigh(sum[i][v], s[i][v], scale);
+        }
+    }
+}
+
+/* Sum over sub-blocks of byte * sum(x). */
+INL vqi few_weigh(const vqi v[4], int n_words, const uint32_t *sums, int width) {
     vqi acc = vq_zero();
     UNROLL for (int i = 0; i < n_words; i++) {
         acc = vq_dot2(acc, vq_even(v[i]), vq_bcast(sums + 2 * i * width));
@@ -224,110 +500,97 @@ INL vqi weigh(const vqi *v, int n_words, const uint32_t *sums, int width) {
     return acc;
 }
 
-/* Chunk c of a block for n tokens: isum += scale * dot, sub-block by sub-block. q: int8 [8][width][4] of the chunk. */
-INL void chunk256(const ts_wtype *t, int n, int width, int c, const uint8_t *words, vqi table, const scales *sc,
-                  const int8_t *q, vqi *isum) {
-    const bool fine = t->sub_block == 16;
-    vqi u[8];
-    unpack(t, words, c, table, u);
-    const int j = fine ? 2 * c : c;
-    const vqi s0 = vq_byte(sc->s[j / 4], j % 4), s1 = fine ? vq_byte(sc->s[(j + 1) / 4], (j + 1) % 4) : s0;
-    UNROLL for (int i0 = 0; i0 < n; i0 += 4) {
-        const int k = n < 4 ? n : 4;
-        vqi dot[4];
-        UNROLL for (int i = 0; i < k; i++) dot[i] = vq_zero();
-        dots(t, k, width, q + i0 * 4, u, 0, fine ? 4 : 8, dot);
-        UNROLL for (int i = 0; i < k; i++) isum[i0 + i] = vq_mla(isum[i0 + i], dot[i], s0);
-        if (!fine) continue;
-        UNROLL for (int i = 0; i < k; i++) dot[i] = vq_zero();
-        dots(t, k, width, q + i0 * 4, u, 4, 8, dot);
-        UNROLL for (int i = 0; i < k; i++) isum[i0 + i] = vq_mla(isum[i0 + i], dot[i], s1);
+/* S groups, g and those `apart` from each other behind it, and the block of n tokens that begins at token tok. */
+INL void few(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_qact *x, uint32_t tok, uint32_t g,
+             uint32_t apart, float *y, size_t ld_y) {
+    const int head_bytes = ts_wtype_head_bytes(t), row_bytes = t->scale == TS_SCALE_F16 ? 2 : 1;
+    const size_t main_bytes = 64 * (size_t)ts_wtype_main_words(t), at = (size_t)tok * w->n_block;
+    const bool small = t->block == 32, fine = t->sub_block == 16;
+    const int chunks = t->block / 32, n_words = fine ? 4 : 2, shift = t->offset;
+    const int8_t *q = (small ? x->q32 : x->q256) + (size_t)tok * w->n_cols;
+    const float *dx = (small ? x->d32 : x->d256) + at, *sx = x->s32 + at;
+    const int32_t *off = offsets(t, x, at);
+    const uint32_t *sums = x->sums256 + at * 12 + (fine ? 4 * n : 0), *pairs = x->pairs256 + at * 16;
+    const q_form form = form_of_one(t);
+    const vqi table = table_of(t, form);
+    const uint8_t *head[VQ_STREAMS], *words[VQ_STREAMS];
+    UNROLL for (int s = 0; s < S; s++) {
+        head[s] = w->data + (g + (uint32_t)s * apart) * w->group_bytes;
+        words[s] = head[s] + w->head_stride;
+    }
+    for (size_t b0 = 0, b1; b0 < w->n_block; b0 = b1) {
+        vqf acc[VQ_STREAMS][4][GROUP];
+        UNROLL for (int s = 0; s < S; s++)
+            UNROLL for (int i = 0; i < n; i++)
+                UNROLL for (int v = 0; v < GROUP; v++) acc[s][i][v] = vqf_zero();
+        b1 = slice_end(t, w, b0);
+        for (size_t b = b0; b < b1; b++) {
+            const size_t bn = b * (size_t)n;
+            vqi sum[VQ_STREAMS][4][GROUP], min[VQ_STREAMS][4][GROUP];
+            scales sc[VQ_STREAMS][GROUP];
+            UNROLL for (int s = 0; s < S; s++)
+                UNROLL for (int v = 0; v < GROUP; v++) {
+                    if (!small) sc[s][v] = sub_scales(t, head[s] + 2 * VQ_ROWS * v, words[s] + 4 * VQ_ROWS * v);
+                    UNROLL for (int i = 0; i < n; i++) {
+                        const uint32_t *sum_x = sums + 12 * bn + i;
+                        sum[s][i][v] = small ? start_of(t, form, off + bn + i) : vq_zero();
+                        if (small) continue;
+                        if (has_offset(t, form) && !starts(t, form))
+                            sum[s][i][v] = vq_sub(vq_zero(), vq_shl(few_weigh(sc[s][v].s, n_words, sum_x, n), shift));
+                        if (t->second == TS_SECOND_MINUS) min[s][i][v] = few_weigh(sc[s][v].m, n_words, sum_x, n);
+                    }
+                }
+            UNROLL for (int c = 0; c < chunks; c++)
+                UNROLL for (int s = 0; s < S; s++)
+                    few_chunk(t, n, words[s], c, table, sc[s], q + (t->block * b + 32 * (size_t)c) * (size_t)n,
+                              pairs + 16 * bn, sum[s]);
+            UNROLL for (int s = 0; s < S; s++) {
+                UNROLL for (int v = 0; v < GROUP; v++) {
+                    const uint8_t *h = head[s] + row_bytes * VQ_ROWS * v;
+                    const vqf d = scale_of(t, h), m = ts_wtype_has_min(t) ? vqf_load_f16(h + 32) : d;
+                    UNROLL for (int i = 0; i < n; i++) {
+                        const vqf dxi = vqf_set1(dx + bn + i);
+                        vqf a = vqf_fma(vqf_mul(vqf_of_int(sum[s][i][v]), dxi), d, acc[s][i][v]);
+                        if (t->second == TS_SECOND_PLUS) a = vqf_fma(vqf_set1(sx + bn + i), m, a);
+                        if (t->second == TS_SECOND_MINUS) a = vqf_fnma(vqf_mul(vqf_of_int(min[s][i][v]), dxi), m, a);
+                        acc[s][i][v] = a;
+                    }
+                }
+                head[s] += head_bytes, words[s] += main_bytes;
+            }
+        }
+        UNROLL for (int s = 0; s < S; s++)
+            UNROLL for (int v = 0; v < GROUP; v++)
+                UNROLL for (int i = 0; i < n; i++)
+                    store(w, (g + (uint32_t)s * apart) * TS_GROUP_ROWS + (uint32_t)(VQ_ROWS * v),
+                          y + (tok + (uint32_t)i) * ld_y, b0 == 0, acc[s][i][v]);
     }
 }
 
-/* The same of a type with 256-element blocks. */
-INL void tile256(const ts_wtype *t, int n, int width, int col, const q_tile *a) {
-    const int head_bytes = ts_wtype_head_bytes(t), main_words = ts_wtype_main_words(t), main_bytes = 64 * main_words;
-    const size_t nb = a->w->n_block;
-    const uint8_t *head = a->head + a->b0 * (size_t)head_bytes, *words = a->words + a->b0 * (size_t)main_bytes;
-    const int8_t *q = a->x->q256 + (size_t)a->t * a->w->n_cols + col * 4;
-    const float *dx = a->x->d256 + a->t * nb + col;
-    const uint32_t *sums = a->x->sums256 + a->t * nb * 12 + col;
-    const vqi table = table_of(t);
-    const bool fine = t->sub_block == 16;
-    const int n_words = fine ? 4 : 2;
-    vqf acc[VQ_TOKS];
-    UNROLL for (int i = 0; i < n; i++) acc[i] = vqf_zero();
-    for (size_t b = a->b0; b < a->b1; b++, head += head_bytes, words += main_bytes) {
-        const scales sc = sub_scales(t, head, words);
-        if (n > 4) { /* not used in the loop over chunks, which wants all registers */
-            IN_MEMORY(acc);
-            IN_MEMORY(&sc);
-        }
-        vqi isum[VQ_TOKS];
-        UNROLL for (int i = 0; i < n; i++) isum[i] = vq_zero();
-        if (n == 1 && VQ_STRAIGHT) { /* few registers in use: straight code, and the memory ahead is asked for */
-            UNROLL for (int c = 0; c < 8; c++) {
-                const int lines = (main_words + 7) / 8;
-                UNROLL for (int i = 0; i < lines; i++) vq_prefetch(words + 4096 + 64 * (c * lines + i));
-                vq_pin(&isum[0]); /* chunk by chunk, or products and words wait on the stack for the last */
-                chunk256(t, n, width, c, words, table, &sc, q + (b * 8 + (size_t)c) * (size_t)width * 32, isum);
-            }
-        } else {
-            NO_UNROLL for (int c = 0; c < 8; c++)
-                chunk256(t, n, width, c, words, table, &sc, q + (b * 8 + (size_t)c) * (size_t)width * 32, isum);
-        }
-        const vqf d = scale_of(t, head);
-        UNROLL for (int i = 0; i < n; i++) {
-            const uint32_t *sum = sums + b * (size_t)width * 12 + i + (fine ? 4 * width : 0);
-            if (has_offset(t)) isum[i] = vq_sub(isum[i], vq_shl(weigh(sc.s, n_words, sum, width), t->offset));
-            const vqf dxi = vqf_set1(dx + b * (size_t)width + i);
-            acc[i] = vqf_fma(vqf_mul(vqf_of_int(isum[i]), dxi), d, acc[i]);
-            if (t->second == TS_SECOND_MINUS) {
-                const vqf msum = vqf_of_int(weigh(sc.m, n_words, sum, width));
-                acc[i] = vqf_fnma(vqf_mul(msum, dxi), vqf_load_f16(head + 32), acc[i]);
-            }
-        }
+/* S groups and all of tokens [t0, t1), at most VQ_FEW. */
+INL void few_all(const ts_wtype *t, int S, const ts_qmat *w, const ts_qact *x, uint32_t n_tok, uint32_t t0, uint32_t t1,
+                 uint32_t g, uint32_t apart, float *y, size_t ld_y) {
+    for (uint32_t tok = t0, width; tok < t1; tok += width) {
+        width = ts_tok_width(n_tok, tok);
+        if (t->block == 256 || VQ_FEW < 4 || width == 1) few(t, S, 1, w, x, tok, g, apart, y, ld_y);
+        else few(t, S, 4, w, x, tok, g, apart, y, ld_y);
     }
-    store(a, n, col, acc);
 }
 
-INL void tile(const ts_wtype *t, int n, int width, int col, const q_tile *a) {
-    if (t->block == 32)
-        tile32(t, n, width, col, a);
-    else
-        tile256(t, n, width, col, a);
-}
-
-/* All tokens of a block. */
-INL void tiles(const ts_wtype *t, uint32_t width, const q_tile *a) {
-    if (width == 1)
-        tile(t, 1, 1, 0, a);
-    else if (VQ_TOKS == 4)
-        for (uint32_t c = 0; c < width; c += 4) tile(t, 4, (int)width, (int)c, a);
-    else if (width == 4)
-        tile(t, 4, 4, 0, a);
-    else
-        tile(t, VQ_TOKS, VQ_TOKS, 0, a);
-}
+/* ---- all --------------------------------------------------------------------------------------------------------- */
 
 INL void gemm_q(const ts_wtype *t, const ts_qmat *w, const ts_qact *x, uint32_t n_tok, uint32_t t0, uint32_t t1,
                 uint32_t g0, uint32_t g1, float *y, size_t ld_y) {
-    const int row_bytes = t->scale == TS_SCALE_F16 ? 2 : 1;
-    const size_t slice = TS_SLICE_K / (size_t)t->block;
-    for (uint32_t g = g0; g < g1; g++)
-        for (uint32_t tok = t0, width; tok < t1; tok += width) {
-            width = ts_tok_width(n_tok, tok);
-            for (int r = 0; r < TS_GROUP_ROWS; r += VQ_ROWS) {
-                const uint8_t *head = w->data + g * w->group_bytes;
-                q_tile a = {.w = w, .x = x, .head = head + r * row_bytes, .words = head + w->head_stride + 4 * r,
-                            .row = g * TS_GROUP_ROWS + (uint32_t)r, .t = tok, .y = y, .ld_y = ld_y};
-                for (; a.b0 < w->n_block; a.b0 = a.b1) {
-                    a.b1 = a.b0 + slice < w->n_block ? a.b0 + slice : w->n_block;
-                    tiles(t, width, &a);
-                }
-            }
-        }
+    if (t1 - t0 <= (t->block == 256 && VQ_FEW > 3 ? 3 : VQ_FEW)) {
+        const uint32_t apart = (g1 - g0) / VQ_STREAMS;
+        for (uint32_t i = 0; i < apart; i++) few_all(t, VQ_STREAMS, w, x, n_tok, t0, t1, g0 + i, apart, y, ld_y);
+        for (uint32_t g = g0 + apart * VQ_STREAMS; g < g1; g++) few_all(t, 1, w, x, n_tok, t0, t1, g, 0, y, ld_y);
+        return;
+    }
+    for (uint32_t t2; t0 < t1; t0 = t2) {
+        t2 = t1 - t0 < PANEL_TOKS ? t1 : t0 + PANEL_TOKS;
+        for (uint32_t g = g0; g < g1; g += PANEL / GROUP) many(t, w, x, n_tok, t0, t2, g, g1, y, ld_y);
+    }
 }
 
 #define WTYPE(NAME, number, name, elements, bytes, ...)                                                                \

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { VQ_ROWS = 16, VQ_TOKS = 16, VQ_UNSIGNED8 = 1, VQ_CHAINS = 2, VQ_STRAIGHT = 1 };
+enum { VQ_ROWS = 16, VQ_TOKS = 4, VQ_FEW = 8, VQ_STREAMS = 2, VQ_AHEAD = 4096, VQ_SIGNED_FROM = 8, VQ_RUNS = 0 };
 
 typedef __m512i vqi;
 typedef __m512 vqf;
@@ -25,15 +25,15 @@ INL vqi vq_bcast(const void *p) {
 INL vqi vq_load(const uint8_t *p) { return _mm512_loadu_si512(p); }
 INL vqi vq_load_u8(const uint8_t *p) { return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)); }
 INL vqi vq_load_u16(const uint8_t *p) { return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)); }
-INL void vq_prefetch(const uint8_t *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+INL void vq_prefetch(const uint8_t *p) { __asm__ volatile("prefetcht0 %0" : : "m"(*p)); }
 
-INL void vq_pin(vqi *x) { __asm__ volatile("" : "+v"(*x) : : "memory"); }
+INL void vq_pin(vqi *x) { __asm__("" : "+v"(*x)); }
 
 INL vqi vq_and(vqi a, vqi b) { return _mm512_and_si512(a, b); }
 INL vqi vq_add(vqi a, vqi b) { return _mm512_add_epi32(a, b); }
 INL vqi vq_sub(vqi a, vqi b) { return _mm512_sub_epi32(a, b); }
 INL vqi vq_sub8(vqi a, vqi b) { return _mm512_sub_epi8(a, b); }
-INL vqi vq_mla(vqi acc, vqi a, vqi b) { return _mm512_add_epi32(acc, _mm512_mullo_epi32(a, b)); }
+INL vqi vq_weigh(vqi acc, vqi a, vqi b) { return _mm512_add_epi32(acc, _mm512_mullo_epi32(a, b)); }
 INL vqi vq_shl(vqi x, int n) { return _mm512_slli_epi32(x, (unsigned)n); }
 INL vqi vq_or_and(vqi a, vqi b, vqi mask) { return _mm512_ternarylogic_epi32(a, b, mask, 0xf8); }
 INL vqi vq_pick_below(vqi x, int limit, vqi a, vqi b) {
@@ -42,7 +42,7 @@ INL vqi vq_pick_below(vqi x, int limit, vqi a, vqi b) {
 /* A rotation, whose count need not be a constant: the mask keeps the neighbours' bits out. */
 INL vqi vq_shift(vqi x, int n) { return _mm512_rorv_epi32(x, _mm512_set1_epi32(n & 31)); }
 
-INL vqi vq_byte(vqi x, int i) { return _mm512_srai_epi32(vq_shift(x, 8 * i - 24), 24); }
+INL vqi vq_scale(vqi x, int i) { return _mm512_srai_epi32(vq_shift(x, 8 * i - 24), 24); }
 INL vqi vq_even(vqi x) { return _mm512_srai_epi16(_mm512_slli_epi16(x, 8), 8); }
 INL vqi vq_odd(vqi x) { return _mm512_srai_epi16(x, 8); }
 INL void vq_zip(vqi a, vqi b, vqi *low, vqi *high) {
@@ -54,7 +54,6 @@ INL vqi vq_table(const int8_t v[16]) { return _mm512_broadcast_i32x4(_mm_loadu_s
 INL vqi vq_lookup(vqi table, vqi x) { return _mm512_shuffle_epi8(table, x); }
 
 INL vqi vq_dot4(vqi acc, vqi w, vqi x) { return _mm512_dpbusd_epi32(acc, w, x); }
-INL vqi vq_dot4_signed(vqi acc, vqi w, vqi x) { return (void)w, (void)x, acc; } /* VQ_UNSIGNED8: never called */
 INL vqi vq_dot2(vqi acc, vqi a, vqi b) { return _mm512_dpwssd_epi32(acc, a, b); }
 
 INL vqf vqf_zero(void) { return _mm512_setzero_ps(); }
@@ -70,5 +69,7 @@ INL vqf vqf_load(const float *p) { return _mm512_loadu_ps(p); }
 INL void vqf_store(float *p, vqf v) { _mm512_storeu_ps(p, v); }
 INL vqf vqf_load_n(const float *p, uint32_t n) { return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
 INL void vqf_store_n(float *p, vqf v, uint32_t n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v); }
+
+#include "kern/simd/no_runs_tmpl.h"
 
 #endif
