@@ -60,7 +60,7 @@ static void print_head(struct table *t) {
     else if (t->a->csv)
         printf("model,params,weight_bytes,device,cpu_level,threads,test,n,depth,tok_per_s,sd,min,max,reps,read_gbps,"
                "int8_gops,"
-               "limit_read_gbps,limit_int8_gops,evidence,parallel\n");
+               "limit_read_gbps,limit_int8_gops,evidence,parallel,limit_read4_gbps,limit_narrow_gops,limit_gops\n");
     t->first = true;
 }
 
@@ -74,10 +74,12 @@ static void print_limits(const struct table *t) {
                       cli_count_text(n, (double)t->info.n_params), cli_bytes_text(size, (double)t->info.token_bytes),
                       t->a->model.kv ? t->a->model.kv : "f16") &&
         cli_stats_device(&text, &t->info) &&
-        ts_buf_printf(&text,
-                      "limits of the CPU's threads: read %.1f GB/s, int8 %.0f GOP/s (measured%s: median of %ld%s)\n\n",
-                      t->limits.read_gbps, t->limits.int8_gops,
-                      t->info.evidence == TS_MEASURED ? ", as all rates here" : "; rates", t->a->reps, machine) &&
+        ts_buf_printf(
+            &text,
+            "limits of the CPU's threads: read %.1f GB/s, in four streams a thread %.1f GB/s; int8 %.0f GOP/s, "
+            "weights of up to 6 bits %.0f GOP/s (measured%s: median of %ld%s)\n\n",
+            t->limits.read_gbps, t->limits.read4_gbps, t->limits.int8_gops, t->limits.narrow_gops,
+            t->info.evidence == TS_MEASURED ? ", as all rates here" : "; rates", t->a->reps, machine) &&
         ts_buf_printf(&text, "%-14s %9s %7s  %-21s %s", "test", "tok/s", "+-", "memory", "arithmetic");
     if (ok) cli_term_print(stdout, text.data, false);
     ts_buf_free(&text);
@@ -105,27 +107,29 @@ static void print_result(struct table *t, const ts_bench_test *test, const ts_be
         printf("\"test\":\"%s\",\"n\":%u,\"depth\":%u,\"parallel\":%u,"
                "\"tok_per_s\":%.4f,\"sd\":%.4f,\"min\":%.4f,\"max\":%.4f,\"reps\":%d,"
                "\"read_gbps\":%.3f,\"int8_gops\":%.3f,\"limit_read_gbps\":%.3f,\"limit_int8_gops\":%.3f,\"evidence\":"
-               "\"%s\",\"time_kind\":\"%s\"}",
+               "\"%s\",\"time_kind\":\"%s\",\"limit_read4_gbps\":%.3f,\"limit_narrow_gops\":%.3f,"
+               "\"limit_gops\":%.3f}",
                test->decode ? "decode" : "prefill", test->n, test->depth, test->parallel, r->rate, r->sd, r->min,
-               r->max, r->n_reps,
-               r->gbps, r->gops, t->limits.read_gbps, t->limits.int8_gops, ts_evidence_name(t->info.evidence),
-               cli_time_kind(&t->info));
+               r->max, r->n_reps, r->gbps, r->gops, t->limits.read_gbps, t->limits.int8_gops,
+               ts_evidence_name(t->info.evidence), cli_time_kind(&t->info), t->limits.read4_gbps, t->limits.narrow_gops,
+               ts_bench_gops_limit(&t->limits, r));
         ts_buf_free(&label);
     } else if (t->a->csv) {
-        printf("\"%s\",%llu,%llu,%s,%s,%d,%s,%u,%u,%.4f,%.4f,%.4f,%.4f,%d,%.3f,%.3f,%.3f,%.3f,%s,%u\n", t->label,
-               (unsigned long long)t->info.n_params, (unsigned long long)t->info.token_bytes, t->info.device,
+        printf("\"%s\",%llu,%llu,%s,%s,%d,%s,%u,%u,%.4f,%.4f,%.4f,%.4f,%d,%.3f,%.3f,%.3f,%.3f,%s,%u,%.3f,%.3f,%.3f\n",
+               t->label, (unsigned long long)t->info.n_params, (unsigned long long)t->info.token_bytes, t->info.device,
                t->info.cpu_level, t->info.n_threads, test->decode ? "decode" : "prefill", test->n, test->depth, r->rate,
                r->sd, r->min, r->max, r->n_reps, r->gbps, r->gops, t->limits.read_gbps, t->limits.int8_gops,
-               ts_evidence_name(t->info.evidence), test->parallel);
+               ts_evidence_name(t->info.evidence), test->parallel, t->limits.read4_gbps, t->limits.narrow_gops,
+               ts_bench_gops_limit(&t->limits, r));
     } else {
         const bool cpu = !strcmp(t->info.device, "cpu"); /* the limits are the CPU's */
-        const double share = r->gbps / t->limits.read_gbps;
+        const double share = r->gbps / ts_bench_read_limit(&t->limits);
         char mem[40] = "", arithmetic[40];
         if (test->decode && !cpu) snprintf(mem, sizeof mem, "%5.1f GB/s", r->gbps);
         else if (test->decode && in_cache(t, share)) snprintf(mem, sizeof mem, "%5.1f GB/s (in cache)", r->gbps);
         else if (test->decode) snprintf(mem, sizeof mem, "%5.1f GB/s (%3.0f %%)", r->gbps, 100 * share);
         snprintf(arithmetic, sizeof arithmetic, cpu ? "%6.1f GOP/s (%3.0f %%)" : "%6.1f GOP/s", r->gops,
-                 100 * r->gops / t->limits.int8_gops);
+                 100 * r->gops / ts_bench_gops_limit(&t->limits, r));
         printf("%-14s %9.2f %7.2f  %-21s %s\n", name, r->rate, r->sd, mem, arithmetic);
     }
     fflush(stdout);
@@ -294,9 +298,13 @@ const cli_command cmd_bench = {
             "the KV\n"
             "cache amount to per token, arithmetic counts two operations per multiply-accumulate of the linear layers; "
             "both\n"
-            "stand beside the read bandwidth and the int8 peak that the same threads reached in the same run. \"in "
-            "cache\": the weights\n"
-            "fit the processor's cache, and the memory's bandwidth is no limit.\n"
+            "stand beside what the same threads reached in the same run: of memory, each thread reading one stream, or "
+            "four far\n"
+            "apart (the share is of the better one); of arithmetic, with weights of 8 bits, and of at most 6, whose "
+            "products some\n"
+            "processors add up in 16 bits (the share is of both, as the model's types are mixed). \"in cache\": the "
+            "weights fit\n"
+            "the processor's cache, and the memory's bandwidth is no limit.\n"
             "\n"
             "With --shape and --device npu or npu-sim, the linear layers of one token are run at true size: one layer "
             "of each\n"

@@ -97,13 +97,15 @@ typedef struct ts_sums {
  *   M = n. */
 #define TS_ATT_MERGE(name) void name(float *M, float *L, float *O, float m, float l, const float *o, uint32_t hd)
 
-/* For benchmarks: what this level could do at best. The first does `rounds` rounds of int8 multiply-accumulates on
- * registers and returns how many it did; the second reads memory. *sink keeps the compiler from leaving the work
- * out. */
-#define TS_PROBE_INT8(name) uint64_t name(uint64_t rounds, uint64_t *sink)
-#define TS_PROBE_READ(name) void name(const void *data, size_t bytes, uint64_t *sink)
+/* For benchmarks: what this level could do at best. *sink keeps the compiler from leaving the work out. */
+/* `rounds` rounds of multiply-accumulates on registers, activations of 8 bits by weights of 8 bits (int8), or of at
+ * most 6 (narrow), whose products may be added up in 16 bits for a while; returns how many it did. */
+#define TS_PROBE_MACS(name) uint64_t name(uint64_t rounds, uint64_t *sink)
+/* Read all bytes, a multiple of 256, as one stream or as four that are a quarter of them apart. *sink ^= the xor of all
+ * 64-bit words; data aligned to 8 bytes. */
+#define TS_PROBE_READ(name) void name(const void *data, size_t bytes, bool four, uint64_t *sink)
 
-typedef TS_PROBE_INT8(ts_probe_int8_fn);
+typedef TS_PROBE_MACS(ts_probe_macs_fn);
 typedef TS_PROBE_READ(ts_probe_read_fn);
 typedef TS_GEMM_Q(ts_gemm_q_fn);
 typedef TS_COMBINE(ts_combine_fn);
@@ -138,7 +140,7 @@ typedef struct ts_kern {
     ts_att_softmax_fn *att_softmax;
     ts_att_values_fn *att_values;
     ts_att_merge_fn *att_merge;
-    ts_probe_int8_fn *probe_int8;
+    ts_probe_macs_fn *probe_int8, *probe_narrow;
     ts_probe_read_fn *probe_read;
 } ts_kern;
 

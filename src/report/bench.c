@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "engine/engine.h"
+#include "format/wtype.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -15,6 +16,8 @@ struct probe {
     const char *data;
     size_t bytes;
     uint64_t rounds;
+    ts_probe_macs_fn *macs_fn;
+    bool four;
     uint64_t sink[1024], macs[1024]; /* by task */
 };
 
@@ -22,13 +25,35 @@ static void read_task(void *arg, size_t task, int thread) {
     struct probe *p = arg;
     (void)thread;
     size_t part = p->bytes / (size_t)ts_pool_threads(p->e->pool) & ~(size_t)255;
-    p->e->kern.probe_read(p->data + task * part, part, &p->sink[task]);
+    p->e->kern.probe_read(p->data + task * part, part, p->four, &p->sink[task]);
 }
 
-static void int8_task(void *arg, size_t task, int thread) {
+static void macs_task(void *arg, size_t task, int thread) {
     struct probe *p = arg;
     (void)thread;
-    p->macs[task] = p->e->kern.probe_int8(p->rounds, &p->sink[task]);
+    p->macs[task] = p->macs_fn(p->rounds, &p->sink[task]);
+}
+
+static void keep_best(double *best, double rate) {
+    if (rate > *best) *best = rate;
+}
+
+static void probe_read(struct probe *p, bool four, double *best) {
+    const size_t n = (size_t)ts_pool_threads(p->e->pool);
+    p->four = four;
+    const uint64_t begin = ts_now_ns();
+    ts_pool_run(p->e->pool, n, read_task, p);
+    keep_best(best, (double)(p->bytes / n * n) / (double)(ts_now_ns() - begin));
+}
+
+static void probe_macs(struct probe *p, ts_probe_macs_fn *fn, uint64_t rounds, double *best) {
+    const size_t n = (size_t)ts_pool_threads(p->e->pool);
+    p->macs_fn = fn, p->rounds = rounds;
+    const uint64_t begin = ts_now_ns();
+    ts_pool_run(p->e->pool, n, macs_task, p);
+    double ns = (double)(ts_now_ns() - begin), macs = 0;
+    for (size_t k = 0; k < n; k++) macs += (double)p->macs[k];
+    keep_best(best, 2 * macs / ns);
 }
 
 ts_status ts_bench_measure_limits(ts_engine *e, ts_bench_limits *out, ts_err *err) {
@@ -41,25 +66,40 @@ ts_status ts_bench_measure_limits(ts_engine *e, ts_bench_limits *out, ts_err *er
         ts_big_free(&big);
         return ts_fail_nomem(err, "the bandwidth measurement", sizeof *p);
     }
-    *p = (struct probe){.e = e, .data = big.ptr, .bytes = bytes, .rounds = 2000000};
+    *p = (struct probe){.e = e, .data = big.ptr, .bytes = bytes};
     memset(big.ptr, 1, bytes);
-    size_t n = (size_t)ts_pool_threads(e->pool);
     ts_bench_limits best = {0};
     for (int i = 0; i < TRIES; i++) {
-        uint64_t t0 = ts_now_ns();
-        ts_pool_run(e->pool, n, read_task, p);
-        double gbps = (double)(bytes / n * n) / (double)(ts_now_ns() - t0);
-        if (gbps > best.read_gbps) best.read_gbps = gbps;
-        t0 = ts_now_ns();
-        ts_pool_run(e->pool, n, int8_task, p);
-        double ns = (double)(ts_now_ns() - t0), macs = 0;
-        for (size_t k = 0; k < n; k++) macs += (double)p->macs[k];
-        if (2 * macs / ns > best.int8_gops) best.int8_gops = 2 * macs / ns;
+        probe_read(p, false, &best.read_gbps);
+        probe_read(p, true, &best.read4_gbps);
+        probe_macs(p, e->kern.probe_int8, 2000000, &best.int8_gops);
+        if (e->kern.probe_narrow != e->kern.probe_int8) probe_macs(p, e->kern.probe_narrow, 400000, &best.narrow_gops);
     }
+    keep_best(&best.narrow_gops, best.int8_gops);
     ts_free(p);
     ts_big_free(&big);
     *out = best;
     return TS_OK;
+}
+
+double ts_bench_read_limit(const ts_bench_limits *l) {
+    return l->read_gbps > l->read4_gbps ? l->read_gbps : l->read4_gbps;
+}
+
+double ts_bench_gops_limit(const ts_bench_limits *l, const ts_bench_result *r) {
+    return 1 / (r->narrow / l->narrow_gops + (1 - r->narrow) / l->int8_gops);
+}
+
+/* Of the test's multiply-accumulates, those with weights of at most 6 bits. */
+static double narrow_macs(const ts_model *m, const ts_bench_test *t) {
+    double macs = 0;
+    for (size_t i = 0; i < m->n_linear; i++) {
+        const ts_linear *l = &m->linear[i];
+        const ts_wtype *w = ts_wtype_of(l->type);
+        if (w->block && w->offset < 7)
+            macs += (double)l->n_in * l->n_out * (l == m->head && !t->decode ? 1 : t->n);
+    }
+    return macs;
 }
 
 /* ---- tests ------------------------------------------------------------------------------------------------------- */
@@ -180,6 +220,7 @@ ts_status ts_bench_run(ts_engine *e, const ts_session_opts *opts, const ts_bench
         double macs = (double)ts_model_layer_macs(e->model) * test->n +
                       (double)ts_model_head_macs(e->model) * (test->decode ? test->n : 1);
         if (test->decode) r.gbps = r.rate * ((double)ts_model_token_bytes(e->model) / parallel + kv) * 1e-9;
+        r.narrow = narrow_macs(e->model, test) / macs;
         r.gops = 2 * macs / test->n * r.rate * 1e-9;
         *out = r;
     }

@@ -6,8 +6,11 @@
 
 /* The limits, measured in the same run. */
 typedef struct ts_bench_limits {
-    double read_gbps; /* memory read by all threads, 1e9 bytes/s */
-    double int8_gops; /* int8 multiplications and additions of all threads, 1e9/s (two per multiply-accumulate) */
+    /* memory read by all threads, 1e9 bytes/s: each thread reads one stream, or four that are far apart */
+    double read_gbps, read4_gbps;
+    /* multiplications and additions of all threads, 1e9/s (two per multiply-accumulate), with weights of 8 bits, and of
+     * at most 6, where the level is faster with those */
+    double int8_gops, narrow_gops;
 } ts_bench_limits;
 
 enum { TS_BENCH_MAX_REPS = 1000 };
@@ -25,10 +28,15 @@ typedef struct ts_bench_result {
     double min, max;
     double gbps;               /* decode: weight and KV bytes read per second at the median */
     double gops;               /* int8 (or float) operations of the linear layers per second at the median */
+    double narrow;             /* which part of them (0 to 1) has weights of at most 6 bits */
 } ts_bench_result;
 
 /* Measure the limits with the engine's threads and kernels: about a second. */
 TS_NODISCARD ts_status ts_bench_measure_limits(ts_engine *e, ts_bench_limits *out, ts_err *err);
+
+/* What shares refer to: the better of both readings; the operations per second of a test at its mix of weights. */
+double ts_bench_read_limit(const ts_bench_limits *l);
+double ts_bench_gops_limit(const ts_bench_limits *l, const ts_bench_result *r);
 
 /* Run a test `n_reps` times after a warm-up. `step` (nullable) is told the tokens done, often; false stops
  * (TS_E_CANCELLED). It takes the place of the progress in *opts. */

@@ -455,6 +455,40 @@ static void check_attention(const ts_kern *ref, const ts_kern *lev, const char *
     }
 }
 
+static uint64_t xor_of(const uint64_t *p, size_t n) {
+    uint64_t x = 0;
+    for (size_t i = 0; i < n; i++) x ^= p[i];
+    return x;
+}
+
+static void compare_words(const char *what, const char *level, uint64_t want, uint64_t got) {
+    checking.checks++;
+    if (want != got) fail(what, level, 0, (double)want, (double)got);
+}
+
+/* Every byte is read, and none behind; as many operations as were asked for. */
+static void check_probes(const ts_kern *ref, const ts_kern *lev, const char *level) {
+    if (left_out("probes")) return;
+    for (int round = 0; round < 40; round++) {
+        const size_t bytes = 256 * (size_t)ts_rng_below(&rng, 20);
+        uint64_t *p = guarded(bytes);
+        for (size_t i = 0; i < bytes / 8; i++) p[i] = ts_rng_u64(&rng);
+        const uint64_t before = ts_rng_u64(&rng), want = before ^ xor_of(p, bytes / 8);
+        for (int four = 0; four < 2; four++) {
+            uint64_t got = before, from_ref = before;
+            lev->probe_read(p, bytes, four, &got), ref->probe_read(p, bytes, four, &from_ref);
+            compare_words(four ? "probe_read, four streams" : "probe_read", level, want, got);
+            compare_words("the reference's probe_read", level, want, from_ref);
+        }
+        guarded_free(p, bytes);
+    }
+    uint64_t sink = 0;
+    const uint64_t int8 = lev->probe_int8(3, &sink), narrow = lev->probe_narrow(3, &sink);
+    compare_words("probe_int8", level, int8 * 5, lev->probe_int8(15, &sink));
+    compare_words("probe_narrow", level, narrow * 5, lev->probe_narrow(15, &sink));
+    compare_words("operations of the probes", level, true, int8 > 0 && narrow > 0);
+}
+
 void check_all(const ts_kern *ref, const ts_kern *lev, const char *level) {
     rng = ts_rng_seed(checking.seed);
     check_quant(ref, lev, level);
@@ -463,4 +497,5 @@ void check_all(const ts_kern *ref, const ts_kern *lev, const char *level) {
     check_gemm_f(ref, lev, level);
     check_rows(ref, lev, level);
     check_attention(ref, lev, level);
+    check_probes(ref, lev, level);
 }
