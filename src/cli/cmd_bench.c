@@ -230,8 +230,10 @@ static int run(const cli_command *cmd, int argc, char **argv) {
          "random weights in memory instead: llama-3-8b, llama-3.2-1b, llama-3.2-3b, tinyllama, qwen2.5-0.5b, "
          "qwen3-0.6b, tiny",
          .values = "llama-3-8b llama-3.2-1b llama-3.2-3b tinyllama qwen2.5-0.5b qwen3-0.6b tiny"},
-        {CLI_STR, 'q', "type", "TYPE", &a.type, 0, 0, "of the random weights: q4_0 (default), q4_k, q6_k, q8_0, ...",
-         .values = "q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q3_k q4_k q5_k q6_k iq4_nl iq4_xs mxfp4 f16 bf16 f32 ..."},
+        {CLI_STR, 'q', "type", "TYPE", &a.type, 0, 0,
+         "of the random weights: q4_0 (default), q4_k_m, q5_k_m, q6_k, q8_0, ...",
+         .values = "q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q3_k q4_k q4_k_m q5_k q5_k_m q6_k iq4_nl iq4_xs mxfp4 f16 bf16 f32 "
+                   "..."},
         {CLI_STR, 'p', "prefill", "N,...", &a.prefill, 0, 0, "prompt lengths (default 512; 0: none)"},
         {CLI_STR, 'n', "decode", "N,...", &a.decode, 0, 0, "tokens one by one (default 128; 0: none)"},
         {CLI_STR, 'd', "depth", "N,...", &a.depth, 0, 0, "tokens in the context before (default 0)"},

@@ -33,16 +33,24 @@ ts_status ts_shape_find(const ts_shape **out, const char *name, ts_err *err) {
 }
 
 ts_status ts_mix_find(ts_mix *out, const char *name, ts_err *err) {
+    static const struct {
+        const char *name;
+        ts_mix mix;
+    } mixes[] = {
+        {"q4_0", {TS_Q4_0, TS_Q6_K, TS_Q4_0}},   {"q4_k", {TS_Q4_K, TS_Q6_K, TS_Q6_K}},
+        {"q4_k_m", {TS_Q4_K, TS_Q6_K, TS_Q6_K}}, {"q5_k_m", {TS_Q5_K, TS_Q6_K, TS_Q6_K}},
+        {"iq4_xs", {TS_IQ4_XS, TS_Q6_K, TS_IQ4_XS}},
+    };
+    for (size_t i = 0; i < sizeof mixes / sizeof *mixes; i++)
+        if (!strcasecmp(name, mixes[i].name)) {
+            *out = mixes[i].mix;
+            return TS_OK;
+        }
     ts_dtype type;
-    if (!strcasecmp(name, "q4_k") || !strcasecmp(name, "q4_k_m"))
-        *out = (ts_mix){TS_Q4_K, TS_Q6_K, TS_Q6_K};
-    else if (!strcasecmp(name, "q4_0"))
-        *out = (ts_mix){TS_Q4_0, TS_Q6_K, TS_Q4_0};
-    else if (ts_dtype_find(name, &type))
-        *out = (ts_mix){type, type, type};
-    else
-        return ts_fail(err, TS_E_INVAL, "unknown type \"%s\"; for example q4_0, q4_k, q6_k, q8_0, f16, bf16, f32",
-                       name);
+    if (!ts_dtype_find(name, &type))
+        return ts_fail(err, TS_E_INVAL,
+                       "unknown type \"%s\"; for example q4_0, q4_k_m, q5_k_m, q6_k, q8_0, f16, bf16, f32", name);
+    *out = (ts_mix){type, type, type};
     return TS_OK;
 }
 

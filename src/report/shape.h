@@ -27,8 +27,8 @@ typedef struct ts_shape {
 /* By name: llama-3-8b, llama-3.2-1b, llama-3.2-3b, tinyllama, qwen2.5-0.5b, qwen3-0.6b, tiny. TS_E_INVAL lists them. */
 TS_NODISCARD ts_status ts_shape_find(const ts_shape **out, const char *name, ts_err *err);
 
-/* What weights are made of: the name of a mix, "f32", "f16", "bf16", "q8_0", "q4_0", "q4_k" (= "q4_k_m": Q6_K for
- * the head and half of attn_v and ffn_down), "q6_k", or any other type by its name for all matrices. TS_E_INVAL for
+/* What weights are made of, by the name of a mix: "q4_0" and "iq4_xs" (Q6_K for the head), "q4_k" (= "q4_k_m") and
+ * "q5_k_m" (Q6_K for the head and half of attn_v and ffn_down), or by that of any type for all matrices. TS_E_INVAL for
  * an unknown name. */
 typedef struct ts_mix {
     ts_dtype base, head, more; /* more: attn_v and ffn_down of some layers */

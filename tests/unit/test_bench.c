@@ -1,4 +1,5 @@
-/* What the shares of a benchmark refer to: which operations have narrow weights, and the limit of their mix. */
+/* What the shares of a benchmark refer to: which operations have narrow weights, and the limit of their mix. What
+ * random models are made of. */
 #include "support/test.h"
 
 #include "engine/engine.h"
@@ -51,10 +52,32 @@ static void test_limits(void **state) {
     assert_near(ts_bench_read_limit(&l), 30);
 }
 
+/* Names of mixes as the usual quantisers have them. */
+static void test_mixes(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        ts_mix want;
+    } mixes[] = {
+        {"q4_0", {TS_Q4_0, TS_Q6_K, TS_Q4_0}},   {"Q4_K_M", {TS_Q4_K, TS_Q6_K, TS_Q6_K}},
+        {"q4_k", {TS_Q4_K, TS_Q6_K, TS_Q6_K}},   {"q5_k_m", {TS_Q5_K, TS_Q6_K, TS_Q6_K}},
+        {"q5_k", {TS_Q5_K, TS_Q5_K, TS_Q5_K}},   {"iq4_xs", {TS_IQ4_XS, TS_Q6_K, TS_IQ4_XS}},
+        {"q8_0", {TS_Q8_0, TS_Q8_0, TS_Q8_0}},
+    };
+    ts_mix mix;
+    ts_err err;
+    for (size_t i = 0; i < sizeof mixes / sizeof *mixes; i++) {
+        assert_ok(ts_mix_find(&mix, mixes[i].name, &err));
+        assert_memory_equal(&mix, &mixes[i].want, sizeof mix);
+    }
+    assert_status(ts_mix_find(&mix, "q5_m", &err), TS_E_INVAL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_narrow),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_mixes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
