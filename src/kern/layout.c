@@ -25,15 +25,73 @@ size_t ts_qmat_bytes(const ts_qmat *m) {
     return m->group_bytes * m->n_group;
 }
 
-/* Bit 4 g + i of a block's qh becomes bit g of byte i. */
-static uint32_t spread_qh(uint32_t qh) {
-    uint32_t out = 0;
-    for (int g = 0; g < 8; g++) out |= (((qh >> (4 * g) & 15) * 0x00204081u) & 0x01010101u) << g;
-    return out;
+typedef uint32_t u32x4 __attribute__((vector_size(16)));
+
+/* Exchange the bits of `low` with those `by` higher. */
+static inline u32x4 swap_bits(u32x4 v, uint32_t low, int by) {
+    const u32x4 change = (v ^ v >> by) & low;
+    return v ^ change ^ change << by;
 }
 
-static uint32_t laid_out(uint32_t v, ts_wpiece_as as) {
-    return as == TS_AS_UNSIGNED ? v ^ 0x80808080u : as == TS_AS_COLUMNS ? spread_qh(v) : v;
+/* Bit 4 g + i of a word becomes bit g of byte i, which is 8 i + g: the number of a bit, of five bits itself, is rotated
+ * by two places, in four exchanges of two of its places. */
+static inline u32x4 spread_columns(u32x4 v) {
+    v = swap_bits(v, 0x22222222, 1);
+    v = swap_bits(v, 0x0a0a0a0a, 3);
+    v = swap_bits(v, 0x00cc00cc, 6);
+    return swap_bits(v, 0x0000f0f0, 12);
+}
+
+static inline u32x4 laid_out(u32x4 v, ts_wpiece_as as) {
+    return as == TS_AS_UNSIGNED ? v ^ 0x80808080u : as == TS_AS_COLUMNS ? spread_columns(v) : v;
+}
+
+/* Words of the file's block that lie together, four or fewer, and the words of the packed block that they become. */
+struct run {
+    uint8_t at, n, to[4];
+    ts_wpiece_as as;
+};
+enum { MAX_RUNS = 64 / 4 + TS_WPIECES }; /* a block has fewer than 256 bytes */
+
+static int runs_of(const ts_wtype *t, struct run *run) {
+    int n = 0;
+    uint8_t to = 0;
+    for (int i = 0; i < TS_WPIECES; i++)
+        for (int k = 0; k < t->piece[i].words; k += 4, n++) {
+            const int left = t->piece[i].words - k;
+            run[n] =
+                (struct run){(uint8_t)(t->piece[i].at + 4 * k), (uint8_t)(left < 4 ? left : 4), .as = t->piece[i].as};
+            for (int j = 0; j < run[n].n; j++) run[n].to[j] = to++;
+        }
+    return n;
+}
+
+/* A run of `rows` rows, four or fewer; `w` is their place in the packed block. */
+static inline void put_few(const struct run *r, const uint8_t *src, size_t row_bytes, uint32_t rows, uint8_t *w) {
+    for (int k = 0; k < r->n; k++) {
+        uint32_t word[4] = {0};
+        for (uint32_t row = 0; row < rows; row++) memcpy(&word[row], src + r->at + 4 * k + row * row_bytes, 4);
+        const u32x4 v = laid_out((u32x4){word[0], word[1], word[2], word[3]}, r->as);
+        memcpy(w + 64 * r->to[k], &v, 4 * rows);
+    }
+}
+
+/* Four words of four rows: a transpose. */
+static inline void put_4x4(const struct run *r, const uint8_t *src, size_t row_bytes, uint8_t *w) {
+    u32x4 row[4], word[4];
+    for (int i = 0; i < 4; i++) memcpy(&row[i], src + r->at + (size_t)i * row_bytes, 16);
+    for (int i = 0; i < 4; i += 2) { /* words 0 and 1 of two rows, words 2 and 3 */
+        word[i / 2] = __builtin_shufflevector(row[i], row[i + 1], 0, 4, 1, 5);
+        word[2 + i / 2] = __builtin_shufflevector(row[i], row[i + 1], 2, 6, 3, 7);
+    }
+    for (int k = 0; k < 4; k += 2) {
+        row[k] = __builtin_shufflevector(word[k], word[k + 1], 0, 1, 4, 5);
+        row[k + 1] = __builtin_shufflevector(word[k], word[k + 1], 2, 3, 6, 7);
+    }
+    for (int k = 0; k < 4; k++) {
+        const u32x4 v = laid_out(row[k], r->as);
+        memcpy(w + 64 * r->to[k], &v, 16);
+    }
 }
 
 void ts_qmat_pack_group(const ts_qmat *m, const void *rows, size_t row_bytes, uint32_t g, void *dst) {
@@ -43,22 +101,24 @@ void ts_qmat_pack_group(const ts_qmat *m, const void *rows, size_t row_bytes, ui
     const uint32_t row0 = g * TS_GROUP_ROWS;
     const uint32_t n = m->n_rows - row0 < TS_GROUP_ROWS ? m->n_rows - row0 : TS_GROUP_ROWS;
     uint8_t *head = dst, *main = head + m->head_stride;
+    struct run run[MAX_RUNS];
+    const int n_run = runs_of(t, run);
     if (n < TS_GROUP_ROWS || m->head_stride > m->n_block * head_bytes) memset(dst, 0, m->group_bytes);
-    for (uint32_t row = 0; row < n; row++) {
-        const uint8_t *src = (const uint8_t *)rows + (size_t)(row0 + row) * row_bytes;
-        for (uint32_t b = 0; b < m->n_block; b++, src += block_bytes) {
-            uint8_t *h = head + b * head_bytes, *w = main + b * main_bytes + 4 * row;
-            memcpy(h + d_bytes * row, src + t->d_at, d_bytes);
-            if (t->second != TS_SECOND_NONE) memcpy(h + TS_GROUP_ROWS * d_bytes + 2 * row, src + t->second_at, 2);
-            for (int i = 0; i < TS_WPIECES; i++) {
-                const uint8_t *s = src + t->piece[i].at;
-                for (int k = 0; k < t->piece[i].words; k++, s += 4, w += 64) {
-                    uint32_t v;
-                    memcpy(&v, s, 4);
-                    v = laid_out(v, t->piece[i].as);
-                    memcpy(w, &v, 4);
-                }
-            }
+    const uint8_t *src = (const uint8_t *)rows + (size_t)row0 * row_bytes;
+    /* sixteen rows side by side are more streams than processors fetch ahead: fetched here in one */
+    for (size_t i = 0; i < n * row_bytes; i += 64) __builtin_prefetch(src + i);
+    for (uint32_t b = 0; b < m->n_block; b++, src += block_bytes, head += head_bytes, main += main_bytes) {
+        for (uint32_t row = 0; row < n; row++) {
+            const uint8_t *s = src + row * row_bytes;
+            memcpy(head + d_bytes * row, s + t->d_at, d_bytes);
+            if (t->second != TS_SECOND_NONE) memcpy(head + TS_GROUP_ROWS * d_bytes + 2 * row, s + t->second_at, 2);
+        }
+        for (int i = 0; i < n_run; i++) {
+            uint32_t row = 0;
+            for (; run[i].n == 4 && row + 4 <= n; row += 4)
+                put_4x4(&run[i], src + row * row_bytes, row_bytes, main + 4 * row);
+            for (; row < n; row += 4)
+                put_few(&run[i], src + row * row_bytes, row_bytes, n - row < 4 ? n - row : 4, main + 4 * row);
         }
     }
 }
