@@ -128,12 +128,20 @@ void ts_map_close(ts_map *map) {
     if (map) *map = (ts_map){0};
 }
 
-void ts_map_dontneed(const ts_map *map, size_t offset, size_t len) {
+static void advise(const ts_map *map, size_t offset, size_t len, int advice) {
     if (!map->data || offset >= map->len) return;
     if (len > map->len - offset) len = map->len - offset;
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t begin = offset / page * page;
-    madvise((void *)(uintptr_t)(map->data + begin), offset + len - begin, MADV_DONTNEED);
+    madvise((void *)(uintptr_t)(map->data + begin), offset + len - begin, advice);
+}
+
+void ts_map_dontneed(const ts_map *map, size_t offset, size_t len) {
+    advise(map, offset, len, MADV_DONTNEED);
+}
+
+void ts_map_willneed(const ts_map *map, size_t offset, size_t len) {
+    advise(map, offset, len, MADV_WILLNEED);
 }
 
 /* May `path`, open as `fd`, be read to its end? Then reads may wait from now on. */

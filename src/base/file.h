@@ -29,6 +29,8 @@ const char *ts_map_path_at(const void *addr);
 void ts_map_close(ts_map *map); /* NULL-safe, leaves *map empty */
 /* Tell the kernel that [offset, offset+len) will not be needed soon: its pages leave our resident set. */
 void ts_map_dontneed(const ts_map *map, size_t offset, size_t len);
+/* ... that it will: what is not in memory is read from now on, without waiting for it. */
+void ts_map_willneed(const ts_map *map, size_t offset, size_t len);
 
 /* Append the whole of `path` ("-" is standard input) to `out`. At most `limit` bytes: more is TS_E_LIMIT. A pipe is
  * read where somebody writes to it (the shell's <(...)); one without a writer, and devices other than terminals and

@@ -699,6 +699,12 @@ void ts_gguf_release(const ts_gguf *g, const ts_tensor *t, size_t first, size_t 
         ts_map_dontneed(&p->map, (size_t)t->offset + first, len < t->bytes - first ? len : t->bytes - first);
 }
 
+void ts_gguf_fetch(const ts_gguf *g, const ts_tensor *t, size_t first, size_t len) {
+    const part *p = &g->parts[t->file];
+    if (p->mapped && first < t->bytes)
+        ts_map_willneed(&p->map, (size_t)t->offset + first, len < t->bytes - first ? len : t->bytes - first);
+}
+
 ts_status ts_gguf_check_unchanged(const ts_gguf *g, ts_err *err) {
     for (int i = 0; i < g->n_parts; i++)
         if (g->parts[i].mapped) TS_TRY(ts_map_check(&g->parts[i].map, g->parts[i].path, err));

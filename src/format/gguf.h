@@ -58,6 +58,8 @@ const ts_map *ts_gguf_file(const ts_gguf *g, int i);
 /* The bytes [first, first + len) of a tensor will not be read again soon: their pages leave our resident memory (they
  * come back from the file when touched). Nothing happens for a model opened from memory. */
 void ts_gguf_release(const ts_gguf *g, const ts_tensor *t, size_t first, size_t len);
+/* They will be read soon: what is not in memory is read from the file from now on, without waiting for it. */
+void ts_gguf_fetch(const ts_gguf *g, const ts_tensor *t, size_t first, size_t len);
 /* Are the files still as they were when they were opened? TS_E_IO naming the one that has been written to since:
  * what was read from it in the meantime may be anything. One stat() a part; always TS_OK for a model opened from
  * memory. */

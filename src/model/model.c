@@ -201,7 +201,20 @@ struct packing {
     ts_load_progress progress;
     size_t used; /* of m->packed */
     size_t done, all; /* bytes of the file, for the progress */
+    size_t n_fetched, fetched; /* layers whose bytes of the file have been asked for, and these bytes */
 };
+
+/* Have a file that is not in memory read so far ahead of packing. */
+enum { FETCH_AHEAD = 128 << 20 };
+
+static void fetch_ahead(struct packing *p) {
+    for (; p->n_fetched < p->m->n_linear && p->fetched < p->done + FETCH_AHEAD; p->n_fetched++) {
+        const ts_linear *l = &p->m->linear[p->n_fetched];
+        const size_t bytes = l->row_bytes * l->cpu_rows;
+        if (bytes) p->m->src->op->fetch(p->m->src, l->tensor, l->row_bytes * l->cpu_row0, bytes);
+        p->fetched += bytes;
+    }
+}
 
 static ts_status step_on(struct packing *p, size_t bytes, ts_err *err) {
     p->done += bytes;
@@ -307,8 +320,12 @@ ts_status ts_model_pack(ts_model *m, ts_pool *pool, ts_load_progress progress, t
                        m->src->name, w.packed >> 20, there >> 20);
     if (w.packed) TS_TRY(ts_big_alloc(&m->packed, w.packed, true, "the weights", err));
     struct packing p = {.m = m, .pool = pool, .progress = progress, .all = w.read};
-    for (size_t i = 0; i < m->n_linear; i++) TS_TRY(pack_one(&p, &m->linear[i], err));
+    for (size_t i = 0; i < m->n_linear; i++) {
+        fetch_ahead(&p);
+        TS_TRY(pack_one(&p, &m->linear[i], err));
+    }
     if (tied) return TS_OK;
+    m->src->op->fetch(m->src, m->embed, 0, m->embed->bytes);
     TS_TRY(ts_tensor_check_finite(m->src, m->embed, pool, true, NULL, err));
     return step_on(&p, m->embed->bytes, err);
 }

@@ -97,6 +97,10 @@ static void release(const ts_source *s, const ts_tensor *t, size_t first, size_t
     ts_gguf_release(of(s)->g, t, first, len);
 }
 
+static void fetch(const ts_source *s, const ts_tensor *t, size_t first, size_t len) {
+    ts_gguf_fetch(of(s)->g, t, first, len);
+}
+
 static ts_status check_unchanged(const ts_source *s, ts_err *err) {
     return ts_gguf_check_unchanged(of(s)->g, err);
 }
@@ -118,6 +122,7 @@ static const ts_source_ops ops = {
     .warn_rest = warn_rest,
     .tokenizer = tokenizer,
     .release = release,
+    .fetch = fetch,
     .check_unchanged = check_unchanged,
     .part = part,
 };

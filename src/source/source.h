@@ -40,6 +40,8 @@ typedef struct ts_source_ops {
     ts_status (*tokenizer)(const ts_source *s, const char *pre, ts_tokenizer **out, ts_err *err);
     /* The bytes [first, first + len) of a tensor will not be read again soon: their pages may go. */
     void (*release)(const ts_source *s, const ts_tensor *t, size_t first, size_t len);
+    /* They will be read soon: from a file, reading may begin. */
+    void (*fetch)(const ts_source *s, const ts_tensor *t, size_t first, size_t len);
     /* TS_E_IO where a file is not as it was when it was opened. */
     ts_status (*check_unchanged)(const ts_source *s, ts_err *err);
     /* The name of the part that ts_tensor.file counts. */

@@ -3,6 +3,7 @@
 
 #include "text/tok_impl.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -15,6 +16,7 @@ typedef struct mem_source {
     ts_tensor *tensor;      /* [n] */
     char (*name)[32];
     bool *used;
+    size_t *fetched; /* bytes */
 } mem_source;
 
 static mem_source *of(const ts_source *s) {
@@ -28,6 +30,7 @@ static void close_it(ts_source *s) {
     ts_free(q->tensor);
     ts_free(q->name);
     ts_free(q->used);
+    ts_free(q->fetched);
     ts_free(q);
 }
 
@@ -116,8 +119,15 @@ static ts_status tokenizer(const ts_source *s, const char *pre, ts_tokenizer **o
     return st;
 }
 
+/* What a model has read it has asked for before. */
 static void release(const ts_source *s, const ts_tensor *t, size_t first, size_t len) {
-    (void)s, (void)t, (void)first, (void)len;
+    assert(first + len <= of(s)->fetched[t - of(s)->tensor]);
+}
+
+static void fetch(const ts_source *s, const ts_tensor *t, size_t first, size_t len) {
+    size_t *fetched = &of(s)->fetched[t - of(s)->tensor];
+    assert(first + len <= t->bytes);
+    if (first + len > *fetched) *fetched = first + len;
 }
 
 static ts_status check_unchanged(const ts_source *s, ts_err *err) {
@@ -143,6 +153,7 @@ static const ts_source_ops ops = {
     .warn_rest = warn_rest,
     .tokenizer = tokenizer,
     .release = release,
+    .fetch = fetch,
     .check_unchanged = check_unchanged,
     .part = part,
 };
@@ -189,7 +200,8 @@ ts_status mem_source_new(ts_source **out, const zoo_model *m, ts_err *err) {
     q->tensor = ts_calloc(n, sizeof *q->tensor);
     q->name = ts_calloc(n, sizeof *q->name);
     q->used = ts_calloc(n, sizeof *q->used);
-    bool ok = q->what && q->tensor && q->name && q->used;
+    q->fetched = ts_calloc(n, sizeof *q->fetched);
+    bool ok = q->what && q->tensor && q->name && q->used && q->fetched;
     if (ok) ts_shape_tensors(&m->shape, &m->mix, zoo_seed(m), q->what);
     if (!ok || !make_tensors(q)) {
         close_it(&q->base);

@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -196,6 +197,44 @@ static void test_no_file(void **state) {
     close(s);
     ts_buf_free(&b);
     unlink(fifo), unlink(sock), rmdir(dir);
+}
+
+/* Pages that a mapping will need come by themselves. */
+enum { MAP_PAGES = 256 };
+
+static size_t resident(const ts_map *map) {
+    static unsigned char there[MAP_PAGES];
+    size_t n = 0;
+    assert_int_equal(mincore((void *)(uintptr_t)map->data, map->len, there), 0);
+    for (int i = 0; i < MAP_PAGES; i++) n += there[i] & 1;
+    return n;
+}
+
+static void test_willneed(void **state) {
+    (void)state;
+    static char content[1 << 16] = "page";
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char path[] = "/var/tmp/ts_base_XXXXXX"; /* on a disk more often than /tmp */
+    ts_map map;
+    ts_err err;
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    for (int i = 0; i < MAP_PAGES; i++) assert_int_equal(write(fd, content, page), page);
+    assert_int_equal(fdatasync(fd), 0);
+    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    close(fd);
+    assert_ok(ts_map_open(&map, path, &err));
+    unlink(path);
+    const size_t before = resident(&map);
+    ts_map_willneed(&map, map.len, 1); /* beyond the end: nothing */
+    ts_map_willneed(&map, 100 * page + 5, SIZE_MAX);
+    for (int ms = 0; resident(&map) < MAP_PAGES - 100; ms++) {
+        assert_in_range(ms, 0, 30000);
+        usleep(1000);
+    }
+    assert_memory_equal(map.data + 255 * page, content, page);
+    ts_map_close(&map);
+    if (before == MAP_PAGES) SKIP("a file's pages stay in memory here", "run where /var/tmp is on a disk");
 }
 
 /* A file that changes under its mapping is noticed; one that is replaced under its name is not our file any more. */
@@ -451,7 +490,8 @@ int main(void) {
         cmocka_unit_test(test_sizes), cmocka_unit_test(test_buf),  cmocka_unit_test(test_arena),
         cmocka_unit_test(test_span),  cmocka_unit_test(test_file), cmocka_unit_test(test_cpu),
         cmocka_unit_test(test_pool),  cmocka_unit_test(test_alloc), cmocka_unit_test(test_no_file),
-        cmocka_unit_test(test_map_check), cmocka_unit_test(test_hypervisor), cmocka_unit_test(test_cgroup),
+        cmocka_unit_test(test_map_check), cmocka_unit_test(test_willneed),
+        cmocka_unit_test(test_hypervisor), cmocka_unit_test(test_cgroup),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
