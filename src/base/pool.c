@@ -17,12 +17,19 @@
  * thread that slept through a job can never take a task of it, nor mix the fields of two jobs: the ticket is closed
  * (task = CLOSED) before the fields of the next job are written. */
 enum { CLOSED = 0x7fffffff };
-enum { SPIN_NS = 40000 }; /* longer than the pause between two operations of a forward pass */
+enum {
+    SPIN_NS = 40000, /* longer than the pause between two operations of a forward pass */
+    /* Where others want the processor, the system takes it from a thread after some milliseconds, mostly with a task in
+     * its hands that everybody then waits for, for as long again. So a worker offers it before, between two tasks: the
+     * others go on with the rest of the job, and where nobody wants it, it has it back at once. */
+    YIELD_NS = 2000000,
+};
 
 struct ts_pool {
     pthread_mutex_t caller; /* one job at a time */
     _Alignas(64) _Atomic uint64_t ticket;
     _Alignas(64) _Atomic uint32_t finished; /* tasks of this job that have ended */
+    _Atomic bool caller_sleeps;             /* until that is all */
     _Alignas(64) _Atomic(ts_pool_fn *) fn;
     _Atomic(void *) arg;
     _Atomic uint32_t n_tasks;
@@ -34,6 +41,7 @@ struct ts_pool {
         ts_pool *pool;
         pthread_t id;
         int thread;
+        uint64_t since; /* when it last slept or offered its processor */
     } *workers;
 };
 
@@ -47,8 +55,26 @@ static long futex(_Atomic uint32_t *word, int op, uint32_t value) {
     return syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
 }
 
-/* Claim and run tasks until the job of `job` is used up. */
-static void work(ts_pool *p, uint32_t job, int thread) {
+/* Does *word become another than `is` while we look? */
+static bool changes_soon(const _Atomic uint32_t *word, uint32_t is) {
+    uint64_t begin = 0, now;
+    for (unsigned spins = 0; atomic_load_explicit(word, memory_order_acquire) == is; spins++) {
+        cpu_relax();
+        if (spins % 64 != 63) continue;
+        now = ts_now_ns();
+        if (!begin) begin = now;
+        if (now - begin >= SPIN_NS) return false;
+    }
+    return true;
+}
+
+static void finish(ts_pool *p, uint32_t n_tasks) {
+    if (atomic_fetch_add(&p->finished, 1) + 1 == n_tasks && atomic_load(&p->caller_sleeps))
+        futex(&p->finished, FUTEX_WAKE, 1);
+}
+
+/* Claim and run tasks until the job of `job` is used up; `w` is NULL for the caller. */
+static void work(ts_pool *p, uint32_t job, struct worker *w) {
     for (;;) {
         uint64_t t = atomic_load_explicit(&p->ticket, memory_order_acquire);
         ts_pool_fn *fn = atomic_load_explicit(&p->fn, memory_order_acquire);
@@ -57,34 +83,28 @@ static void work(ts_pool *p, uint32_t job, int thread) {
         if (t >> 32 != job || task >= n || task == CLOSED) return;
         if (!atomic_compare_exchange_weak_explicit(&p->ticket, &t, t + 1, memory_order_acq_rel, memory_order_relaxed))
             continue;
-        fn(arg, task, thread);
-        atomic_fetch_add_explicit(&p->finished, 1, memory_order_acq_rel);
+        fn(arg, task, w ? w->thread : 0);
+        finish(p, n);
+        if (!w || ts_now_ns() - w->since < YIELD_NS) continue;
+        sched_yield();
+        w->since = ts_now_ns();
     }
 }
 
 static void *worker_main(void *arg) {
     struct worker *w = arg;
     ts_pool *p = w->pool;
-    uint32_t seen = 0;
-    for (;;) {
-        uint64_t begin = 0;
-        uint32_t job;
-        for (unsigned spins = 0; (job = atomic_load_explicit(&p->wake, memory_order_acquire)) == seen; spins++) {
-            if (spins % 64 != 63) {
-                cpu_relax();
-                continue;
-            }
-            uint64_t now = ts_now_ns();
-            if (!begin) begin = now;
-            if (now - begin < SPIN_NS) continue;
+    uint32_t seen = 0, job;
+    for (;; seen = job) {
+        while (!changes_soon(&p->wake, seen)) {
             atomic_fetch_add(&p->sleepers, 1);
             futex(&p->wake, FUTEX_WAIT, seen);
             atomic_fetch_sub(&p->sleepers, 1);
-            begin = 0;
+            w->since = ts_now_ns();
         }
-        seen = job;
+        job = atomic_load_explicit(&p->wake, memory_order_acquire);
         if (atomic_load(&p->stop)) return NULL;
-        work(p, job, w->thread);
+        work(p, job, w);
     }
 }
 
@@ -152,10 +172,12 @@ static void run(ts_pool *p, size_t n_tasks, ts_pool_fn *fn, void *arg) {
     atomic_store_explicit(&p->n_tasks, (uint32_t)n_tasks, memory_order_release);
     atomic_store_explicit(&p->ticket, (uint64_t)job << 32, memory_order_release);
     publish(p, job);
-    work(p, job, 0);
-    for (unsigned spins = 0; atomic_load_explicit(&p->finished, memory_order_acquire) != n_tasks; spins++) {
-        cpu_relax();
-        if (spins > 20000) sched_yield(); /* another program has the processor that our last task needs */
+    work(p, job, NULL);
+    for (uint32_t n; (n = atomic_load(&p->finished)) != n_tasks;) {
+        if (changes_soon(&p->finished, n)) continue;
+        atomic_store(&p->caller_sleeps, true);
+        futex(&p->finished, FUTEX_WAIT, n);
+        atomic_store(&p->caller_sleeps, false);
     }
 }
 

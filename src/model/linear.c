@@ -137,6 +137,22 @@ static uint32_t n_groups(const ts_linear *l) {
     return (l->n_out + TS_GROUP_ROWS - 1) / TS_GROUP_ROWS;
 }
 
+/* How many groups of a layer are a slice, of `all` that are to run. Small enough to balance, as a thread may be put
+ * aside by the system with a slice in its hands; large enough that beginning one costs nothing. In a batch, a slice's
+ * weights should also stay in the second-level cache. */
+enum { SLICE_GROUPS = 8, SLICE_BYTES = 1 << 20, SLICE_BYTES_BATCH = 256 << 10 };
+
+static size_t slice_groups(const ts_linear *l, size_t all, size_t n_threads, uint32_t n_tok) {
+    const bool batch = n_tok > TS_TOK_BLOCK;
+    const size_t group_bytes = l->row_bytes * TS_GROUP_ROWS,
+                 most = (batch ? SLICE_BYTES_BATCH : SLICE_BYTES) / group_bytes + 1,
+                 two_each = all / (2 * n_threads) + 1;
+    size_t slice = all / (8 * n_threads) + 1;
+    if (slice > most) slice = most;
+    if (!batch && slice < SLICE_GROUPS) slice = two_each < SLICE_GROUPS ? two_each : SLICE_GROUPS;
+    return slice;
+}
+
 static void run_task(void *arg, size_t task, int thread) {
     const struct run *r = arg;
     (void)thread;
@@ -171,12 +187,8 @@ void ts_linear_run_cpu(const ts_exec *ex, const ts_linear *const *layer, int n, 
         .ex = ex, .layer = layer, .n = n, .x = x, .ld_x = ld_x, .act = act, .n_tok = n_tok, .y = y, .ld = ld};
     size_t all = 0;
     for (int i = 0; i < n; i++) all += n_groups(layer[i]);
-    /* Slices are small enough to balance (a thread may be put aside by the system) and large enough that claiming them
-     * costs nothing; in a batch, a slice's weights should also stay in the second-level cache. */
-    size_t want = all / (8 * (size_t)ts_pool_threads(ex->pool)) + 1;
     for (int i = 0; i < n; i++) {
-        size_t group_bytes = layer[i]->row_bytes * TS_GROUP_ROWS, slice = want;
-        if (n_tok > TS_TOK_BLOCK && slice > (256u << 10) / group_bytes + 1) slice = (256u << 10) / group_bytes + 1;
+        const size_t slice = slice_groups(layer[i], all, (size_t)ts_pool_threads(ex->pool), n_tok);
         r.slice[i] = (uint32_t)slice;
         r.first[i + 1] = r.first[i] + (n_groups(layer[i]) + slice - 1) / slice;
     }

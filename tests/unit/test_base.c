@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -457,6 +458,44 @@ static void test_pool(void **state) {
     ts_pool_free(NULL);
 }
 
+/* Processor time of this process, in ms. */
+static double used_ms(void) {
+    struct rusage r;
+    assert_int_equal(getrusage(RUSAGE_SELF, &r), 0);
+    return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) * 1e3 +
+           (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) * 1e-3;
+}
+
+static void sleep_task(void *arg, size_t task, int thread) {
+    (void)thread;
+    usleep(task == *(size_t *)arg ? 200000 : 1000);
+}
+
+static void nap_task(void *arg, size_t task, int thread) {
+    (void)thread;
+    usleep((unsigned)((*(int *)arg + 13 * (int)task) % 60));
+}
+
+/* Who waits sleeps: workers between two jobs, the caller for a task that another thread has, the other workers too. */
+static void test_pool_sleeps(void **state) {
+    (void)state;
+    ts_err err;
+    ts_pool *pool;
+    static struct counts c;
+    assert_ok(ts_pool_new(&pool, 4, &err));
+    ts_pool_run(pool, 40, count_task, &c);
+    double before = used_ms();
+    usleep(200000);
+    assert_true(used_ms() - before < 20);
+    for (size_t slow = 0; slow < 4; slow++) {
+        before = used_ms();
+        ts_pool_run(pool, 4, sleep_task, &slow);
+        assert_true(used_ms() - before < 20);
+    }
+    for (int i = 0; i < 1000; i++) ts_pool_run(pool, 2 + (size_t)i % 5, nap_task, &i); /* whenever the last one ends */
+    ts_pool_free(pool);
+}
+
 static bool make_pool(void *ud) {
     (void)ud;
     ts_pool *pool = NULL;
@@ -487,10 +526,10 @@ static void test_alloc(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes), cmocka_unit_test(test_buf),  cmocka_unit_test(test_arena),
-        cmocka_unit_test(test_span),  cmocka_unit_test(test_file), cmocka_unit_test(test_cpu),
-        cmocka_unit_test(test_pool),  cmocka_unit_test(test_alloc), cmocka_unit_test(test_no_file),
-        cmocka_unit_test(test_map_check), cmocka_unit_test(test_willneed),
+        cmocka_unit_test(test_sizes),      cmocka_unit_test(test_buf),      cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_span),       cmocka_unit_test(test_file),     cmocka_unit_test(test_cpu),
+        cmocka_unit_test(test_pool),       cmocka_unit_test(test_alloc),    cmocka_unit_test(test_no_file),
+        cmocka_unit_test(test_map_check),  cmocka_unit_test(test_willneed), cmocka_unit_test(test_pool_sleeps),
         cmocka_unit_test(test_hypervisor), cmocka_unit_test(test_cgroup),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
