@@ -1,17 +1,15 @@
 #!/usr/bin/env python3
-"""Make tessera(1): the page's own text with every command's options as the program tells them.
+"""Make tessera(1): the page's own text with every command's options as the program tells them (--help-roff).
 
-Usage: make_man.py TESSERA VERSION tessera.1.in OUT. Run by the build."""
+Usage: make_man.py VERSION tessera.1.in OPTIONS OUT. Run by the build."""
 import pathlib
-import subprocess
 import sys
 
 
 def main() -> int:
-    program, version, source, out = sys.argv[1:]
-    commands = subprocess.run([program, "--help-roff"], stdout=subprocess.PIPE, check=True, text=True).stdout
+    version, source, options, out = sys.argv[1:]
     page = pathlib.Path(source).read_text()
-    pathlib.Path(out).write_text(page.replace("@VERSION@", version).replace("@COMMANDS@\n", commands))
+    pathlib.Path(out).write_text(page.replace("@VERSION@", version).replace("@COMMANDS@\n", pathlib.Path(options).read_text()))
     return 0
 
 

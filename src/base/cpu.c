@@ -172,8 +172,9 @@ bool ts_cpu_hypervisor_of(const char *vendor, const char *root, char *buf, size_
 }
 
 bool ts_cpu_hypervisor(char *buf, size_t len) {
-    char vendor[13] = "", *told = NULL;
+    const char *told = NULL;
 #if defined(__x86_64__)
+    char vendor[13] = "";
     unsigned a, b, c, d;
     if (__get_cpuid(1, &a, &b, &c, &d) && (c & 1u << 31)) {
         told = vendor;

@@ -147,16 +147,19 @@ def network(text: str) -> str:
 class Apt:
     """apt with lists and cache in a folder of ours."""
 
-    def __init__(self, folder: pathlib.Path):
+    def __init__(self, folder: pathlib.Path, arch: str = "amd64"):
         self.folder = folder
         for d in ("state/lists/partial", "cache/archives/partial", "etc/preferences.d", "etc/apt.conf.d", "etc/trusted.gpg.d"):
             (folder / d).mkdir(parents=True, exist_ok=True)
         (folder / "status").touch()
-        self.private = {"Dir::State": folder / "state", "Dir::State::status": folder / "status", "Dir::Cache": folder / "cache"}
+        # the system's sources ...
+        self.private = {"Dir::State": folder / "state", "Dir::State::status": folder / "status", "Dir::Cache": folder / "cache",
+                        "APT::Architecture": arch, "APT::Architectures": arch, "APT::Sandbox::User": "root", "Acquire::Languages": "none",
+                        "Acquire::http::Timeout": 15, "Acquire::https::Timeout": 15, "Acquire::Retries": 3,
+                        "Acquire::AllowReleaseInfoChange": "true", "APT::Get::AllowUnauthenticated": "false"}
+        # ... or one of ours
         self.own = {**self.private, "Dir::Etc": folder / "etc", "Dir::Etc::sourcelist": folder / "etc/sources.list",
-                    "Dir::Etc::sourceparts": "/dev/null", "APT::Architecture": "amd64", "APT::Architectures": "amd64",
-                    "APT::Default-Release": "", "APT::Sandbox::User": "root", "Acquire::Languages": "none",
-                    "Acquire::http::Timeout": 15, "Acquire::https::Timeout": 15, "Acquire::Retries": 3, "Acquire::AllowReleaseInfoChange": "true", "APT::Get::AllowUnauthenticated": "false"}
+                    "Dir::Etc::sourceparts": "/dev/null", "APT::Default-Release": ""}
 
     def run(self, program: str, *words: str, own: bool = True, what: str = "", cwd: pathlib.Path | None = None) -> tuple[int, str]:
         """Exit code and output; `what`: progress is told under this name, every five seconds."""
@@ -202,9 +205,9 @@ class Apt:
         if "No space left on device" in text or shutil.disk_usage(self.folder).free < 1 << 20:
             raise Skip("the disk is full", ROOM)
 
-    def get(self, words: list[str], what: str, cwd: pathlib.Path | None = None) -> None:
+    def get(self, words: list[str], what: str, cwd: pathlib.Path | None = None, own: bool = True) -> None:
         begin = time.monotonic()
-        code, text = self.run("apt-get", "-q", "-y", *words, what=what, cwd=cwd)
+        code, text = self.run("apt-get", "-q", "-y", *words, own=own, what=what, cwd=cwd)
         if code == 0:
             loaded = re.search(r"^Fetched (.+?) in", text, re.M)
             say(f"{what}: {loaded[1] if loaded else 'nothing'} loaded in {time.monotonic() - begin:.0f} s")
