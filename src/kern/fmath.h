@@ -16,6 +16,7 @@
 
 #define TS_EXP_LO    (-104.0f) /* below: 0 */
 #define TS_EXP_HI    (89.0f)   /* above: +inf */
+#define TS_EXP_Z_LO  (-64.0f)  /* below: z(exp) is 0 all the more */
 #define TS_EXP_LOG2E 0x1.715476p+0f
 #define TS_EXP_LN2HI 0x1.62e400p-1f /* 15 bits: n * LN2HI is exact for |n| <= 256 */
 #define TS_EXP_LN2LO 0x1.7f7d1cp-20f

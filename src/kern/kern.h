@@ -77,25 +77,37 @@ typedef struct ts_sums {
 /* f32 to f16, to nearest even. */
 #define TS_TO_F16(name) void name(const float *in, uint16_t *out, uint32_t n)
 
-/* Scores of nq (1..4) queries against one tile: s[i * TS_KV_TILE + p] = scale * lanes over d of fma(q_i[d], k[d][p],
- * lane), for all 64 positions. q f32, query i at q + i * ld_q, hd elements (a multiple of 16); k f32 [hd][64]; z. */
-#define TS_ATT_SCORES(name) \
-    void name(const float *q, size_t ld_q, int nq, const float *k, uint32_t hd, float scale, float *s)
+/* Scores of nq queries against one tile: s[i * TS_KV_TILE + p] = lanes over d of fma(q_i[d], k[d][p], lane), for all 64
+ * positions. q f32, query i at q + i * ld_q, hd elements (a multiple of 16); k f32 or f16 (by type) [hd][64]; z. What
+ * is not f32 comes straight from the cache: as many bytes at `ahead` (NULL: none), the next tile's, are fetched into
+ * the processor's caches meanwhile. */
+#define TS_ATT_SCORES(name)                                                                                            \
+    void name(const float *q, size_t ld_q, uint32_t nq, ts_dtype type, const void *k, const void *ahead, uint32_t hd,  \
+              float *s)
 
-/* Soft-max weights of one query and tile, positions [lo, hi), 0 <= lo < hi <= 64: m = max s[p], NaN ignored, -inf if
- * there is nothing else; p = z(exp(s[p] - m)) in
- * place; the others become +0; *l = lanes over p (of all 64) of lane + s[p]. Returns m in *m. */
-#define TS_ATT_SOFTMAX(name) void name(float *s, uint32_t lo, uint32_t hi, float *m, float *l)
+/* Soft-max weights of nq queries and one tile, positions [lo, hi), 0 <= lo < hi <= 64: x[p] = s[p] * scale;
+ * m[i] = max x[p], NaN ignored, -inf if there is nothing else; s[p] = z(exp(x[p] - m)), the others become +0;
+ * l[i] = lanes over p (of all 64) of lane + s[p]. */
+#define TS_ATT_SOFTMAX(name) void name(float *s, uint32_t nq, uint32_t lo, uint32_t hi, float scale, float *m, float *l)
 
-/* o[i * ld_o + d] = z(fma chain from +0 over p in [lo, hi) ascending of fma(s[i * 64 + p], v[p][d], o)), for nq (1..4)
- * queries. v f32 [64][hd], hd a multiple of 16; s and v z. */
+/* Join a tile's maximum and sum (m, l) to the running ones of each of nq queries (M, L), which cover earlier positions,
+ * and put the factors of the values into their place:
+ *   n = max(M, m); a = z(exp(M - n)); b = z(exp(m - n)); L = fma(L, a, l * b); M = n; m = a; l = b. */
+#define TS_ATT_JOIN(name) void name(float *M, float *L, float *m, float *l, uint32_t nq)
+
+/* Values of nq queries and one tile: x = z(fma chain from +0 over p in [lo, hi) ascending of fma(s[i * 64 + p],
+ * v[p][d], x)); o[i * ld_o + d] = x, or with factors (a not NULL) z(fma(o[i * ld_o + d], a[i], x * b[i])). v f32 or f16
+ * [64][hd], or Q8_0: int8 [64][hd] and behind them scales f16 [64][ceil(hd / 32)], worth q * d (exact); hd a multiple
+ * of 16, up to 1024; s and v z. `ahead` as with scores. */
 #define TS_ATT_VALUES(name)                                                                                            \
-    void name(const float *s, int nq, uint32_t lo, uint32_t hi, const float *v, uint32_t hd, float *o, size_t ld_o)
+    void name(const float *s, uint32_t nq, uint32_t lo, uint32_t hi, ts_dtype type, const void *v, const void *ahead,  \
+              uint32_t hd, const float *a, const float *b, float *o, size_t ld_o)
 
-/* Merge a tile into the running result of one query (M, L, O[hd]), which covers earlier positions:
- *   n = max(M, m); a = z(exp(M - n)); b = z(exp(m - n)); L = fma(L, a, l * b); O[d] = z(fma(O[d], a, o[d] * b));
- *   M = n. */
-#define TS_ATT_MERGE(name) void name(float *M, float *L, float *O, float m, float l, const float *o, uint32_t hd)
+/* Merge a tile's results (m, l, o) into the running ones of each of nq queries (M, L, O), which cover earlier
+ * positions: TS_ATT_JOIN, then O[d] = z(fma(O[d], a, o[d] * b)). */
+#define TS_ATT_MERGE(name)                                                                                             \
+    void name(float *M, float *L, float *O, size_t ld_O, float *m, float *l, const float *o, size_t ld_o, uint32_t nq, \
+              uint32_t hd)
 
 /* For benchmarks: what this level could do at best. *sink keeps the compiler from leaving the work out. */
 /* `rounds` rounds of multiply-accumulates on registers, activations of 8 bits by weights of 8 bits (int8), or of at
@@ -120,6 +132,7 @@ typedef TS_Q8_ROWS(ts_q8_rows_fn);
 typedef TS_TO_F16(ts_to_f16_fn);
 typedef TS_ATT_SCORES(ts_att_scores_fn);
 typedef TS_ATT_SOFTMAX(ts_att_softmax_fn);
+typedef TS_ATT_JOIN(ts_att_join_fn);
 typedef TS_ATT_VALUES(ts_att_values_fn);
 typedef TS_ATT_MERGE(ts_att_merge_fn);
 
@@ -138,6 +151,7 @@ typedef struct ts_kern {
     ts_to_f16_fn *to_f16;
     ts_att_scores_fn *att_scores;
     ts_att_softmax_fn *att_softmax;
+    ts_att_join_fn *att_join;
     ts_att_values_fn *att_values;
     ts_att_merge_fn *att_merge;
     ts_probe_macs_fn *probe_int8, *probe_narrow;

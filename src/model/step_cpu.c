@@ -25,7 +25,7 @@ typedef struct memory {
     float *gate, *up; /* [n_tok, d_ff] */
     float *angles; /* [n_tok, n_rot] */
     ts_qact act;
-    ts_att_scratch *thread; /* [n_threads] */
+    void *att_mem;
     int n_threads;
     ts_big mem;
 } memory;
@@ -53,22 +53,10 @@ static float *take(struct carve *c, size_t rows, size_t cols) {
     return p;
 }
 
-/* Room for n vectors of so many blocks of 32, quantised. */
-static ts_qact take_act(struct carve *c, size_t n, size_t n_block) {
-    return (ts_qact){.K_max = (uint32_t)n_block * 32,
-                     .cap = (uint32_t)n,
-                     .q32 = (int8_t *)take(c, n, n_block * 8),
-                     .d32 = take(c, n, n_block),
-                     .s32 = take(c, n, n_block),
-                     .off8 = (int32_t *)(void *)take(c, n, n_block),
-                     .off16 = (int32_t *)(void *)take(c, n, n_block),
-                     .off128 = (int32_t *)(void *)take(c, n, n_block)};
-}
-
-static void carve_all(struct carve *cv, memory *s, const ts_model_config *c, ts_att_scratch *thread) {
+static void carve_all(struct carve *cv, memory *s, const ts_model_config *c) {
     size_t T = s->max_tok, hd = ts_head_pad(c), d_q = (size_t)c->n_head * c->head_dim,
            d_kv = (size_t)c->n_kv_head * c->head_dim;
-    size_t widest = c->d_model > d_q ? c->d_model : d_q, group = c->n_head / c->n_kv_head;
+    size_t widest = c->d_model > d_q ? c->d_model : d_q;
     s->x = take(cv, T, c->d_model);
     s->norm = take(cv, T, widest);
     s->y = take(cv, T, c->d_model);
@@ -80,16 +68,7 @@ static void carve_all(struct carve *cv, memory *s, const ts_model_config *c, ts_
     s->gate = take(cv, T, c->d_ff);
     s->up = take(cv, T, c->d_ff);
     s->angles = take(cv, T, c->n_rot);
-    for (int i = 0; i < s->n_threads; i++)
-        thread[i] = (ts_att_scratch){
-            .k = take(cv, hd, TS_KV_TILE),
-            .v = take(cv, hd, TS_KV_TILE),
-            .s = take(cv, TS_ATT_TOKENS * group, TS_KV_TILE),
-            .o = take(cv, 4, hd),
-            .M = take(cv, TS_ATT_TOKENS, group),
-            .L = take(cv, TS_ATT_TOKENS, group),
-            .q8 = take_act(cv, TS_ATT_TOKENS * group, (hd + 31) / 32),
-        };
+    s->att_mem = take(cv, ts_att_scratch_bytes(c, s->n_threads) / sizeof(float), 1);
 }
 
 static void scratch_free(void *own) {
@@ -97,7 +76,6 @@ static void scratch_free(void *own) {
     if (!s) return;
     ts_qact_fini(&s->act);
     ts_big_free(&s->mem);
-    ts_free(s->thread);
     ts_free(s);
 }
 
@@ -117,15 +95,12 @@ static ts_status scratch_new(const ts_model *m, uint32_t max_tok, int n_threads,
     memory *s = ts_calloc(1, sizeof *s);
     if (!s) return ts_fail_nomem(err, "scratch memory", sizeof *s);
     *s = (memory){.max_tok = max_tok, .n_threads = n_threads};
-    s->thread = ts_calloc((size_t)n_threads, sizeof *s->thread);
     struct carve cv = {0};
-    if (s->thread) carve_all(&cv, s, &m->c, s->thread);
-    ts_status st = !s->thread     ? ts_fail_nomem(err, "scratch memory", (size_t)n_threads * sizeof *s->thread)
-                   : cv.overflow ? ts_fail_nomem(err, "scratch memory", SIZE_MAX)
-                                 : take_memory(s, cv.used, err);
+    carve_all(&cv, s, &m->c);
+    ts_status st = cv.overflow ? ts_fail_nomem(err, "scratch memory", SIZE_MAX) : take_memory(s, cv.used, err);
     if (st == TS_OK) {
         cv = (struct carve){.base = s->mem.ptr};
-        carve_all(&cv, s, &m->c, s->thread);
+        carve_all(&cv, s, &m->c);
         uint32_t d_q = m->c.n_head * m->c.head_dim, widest = m->c.d_model > m->c.d_ff ? m->c.d_model : m->c.d_ff;
         st = ts_qact_init(&s->act, widest > d_q ? widest : d_q, max_tok, err);
     }
@@ -300,7 +275,7 @@ static void attention(ts_pass *p, const ts_layer *l) {
     ts_pool_run(p->ex.pool, p->n_tok, rope_task, &ra);
     end_step(&p->ex, "rope", p->n_tok, begin);
     begin = begin_step(&p->ex);
-    ts_attention(&p->ex, c, layer, p->batch->span, p->batch->n_span, s->qr, s->att, c->att_scale, s->thread);
+    ts_attention(&p->ex, c, layer, p->batch->span, p->batch->n_span, s->qr, s->att, c->att_scale, s->att_mem);
     struct quant_args qa = {p, wants_of_group(l, TS_GROUP_O)};
     ts_pool_run(p->ex.pool, p->n_tok, attention_out_task, &qa);
     end_step(&p->ex, "attention", p->n_tok, begin);

@@ -171,32 +171,34 @@ static void run_attention(const ts_kern *k, int flavour) {
     static float q[4 * HD], keys[HD * T], s[4 * T], p[4 * T], o[HD];
     fill(q, 4 * HD, Z, flavour), fill(keys, HD * T, Z, flavour);
     IN_ALL_MODES("att: scores, weights", 2 * T, {
-        k->att_scores(q, HD, 2, keys, HD, 0.14433756f, y);
-        for (int i = 0; i < 2; i++) {
-            float max, l;
-            k->att_softmax(y + i * T, 1, 60, &max, &l);
-            y[i * T] = l;
-        }
+        float max[2], l[2];
+        k->att_scores(q, HD, 2, TS_F32, keys, NULL, HD, y);
+        k->att_softmax(y, 2, 1, 60, 0.14433756f, max, l);
+        y[0] = l[0], y[T] = l[1];
     });
     /* scores far apart, some of them denormal */
     for (int i = 0; i < 4 * T; i++) s[i] = ts_rng_below(&rng, 8) ? scaled(-3, 6) : nasty(ANY, flavour);
     if (flavour == 2) fill(s, 4 * T, ANY, 2);
     IN_ALL_MODES("att: weights", 4 * T, {
         memcpy(y, s, sizeof s);
-        for (int i = 0; i < 4; i++) {
-            float max, l;
-            k->att_softmax(y + i * T, 0, 64, &max, &l);
-        }
+        float max[4], l[4];
+        k->att_softmax(y, 4, 0, 64, 1, max, l);
     });
     memcpy(p, out[0], sizeof p);
-    IN_ALL_MODES("att: values", 4 * HD, k->att_values(p, 4, 3, 64, keys, HD, y, HD));
+    IN_ALL_MODES("att: values", 4 * HD, k->att_values(p, 4, 3, 64, TS_F32, keys, NULL, HD, NULL, NULL, y, HD));
     fill(o, HD, Z, flavour);
     const float far = scaled(-2, 5);
     IN_ALL_MODES("att: merge", HD + 1, {
-        float M = 1, L = 3;
+        float M = 1, L = 3, max = 1 + far, l = 2;
         memcpy(y, q, HD * sizeof *y);
-        k->att_merge(&M, &L, y, 1 + far, 2, o, HD);
+        k->att_merge(&M, &L, y, HD, &max, &l, o, HD, 1, HD);
         y[HD] = L;
+    });
+    IN_ALL_MODES("att: values, merged", 4 * HD, {
+        float M[4] = {1, 1, 0, 1}, L[4] = {3, 3, 3, 3}, max[4] = {1 + far, 1 - far, far, 40}, l[4] = {2, 2, 2, 2};
+        memcpy(y, q, 4 * HD * sizeof *y);
+        k->att_join(M, L, max, l, 4);
+        k->att_values(p, 4, 3, 64, TS_F32, keys, NULL, HD, max, l, y, HD);
     });
 }
 

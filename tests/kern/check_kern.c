@@ -57,15 +57,28 @@ static void run_bench(const ts_kern *lev, const char *level) {
     }
     if (!only || strstr("attention", only)) {
         enum { HD = 128 };
-        float *q = guarded(4 * HD * 4), *kv = guarded(HD * 64 * 4), *s = guarded(4 * 64 * 4), *o = guarded(4 * HD * 4),
-              m, l;
-        fill_floats(q, 4 * HD, 0), fill_floats(kv, HD * 64, 0);
-        double ns = TIME(lev->att_scores(q, HD, 4, kv, HD, 0.1f, s));
-        printf("%-14s %-11s  4 q    %9.0f ns  %7.1f GFLOP/s\n", "att_scores", level, ns, 2.0 * 4 * HD * 64 / ns);
-        ns = TIME(lev->att_softmax(s, 0, 64, &m, &l));
-        printf("%-14s %-11s         %9.0f ns\n", "att_softmax", level, ns);
-        ns = TIME(lev->att_values(s, 4, 0, 64, kv, HD, o, HD));
-        printf("%-14s %-11s  4 q    %9.0f ns  %7.1f GFLOP/s\n", "att_values", level, ns, 2.0 * 4 * HD * 64 / ns);
+        static const struct {
+            uint32_t nq;
+            ts_dtype type;
+            const char *name;
+        } kinds[] = {{4, TS_F16, "f16"}, {4, TS_Q8_0, "q8_0"}, {64, TS_F32, "f32"}};
+        float *q = guarded(64 * HD * 4), *kv = guarded(HD * 64 * 4), *s = guarded(64 * 64 * 4),
+              *o = guarded(64 * HD * 4), m[64], l[64];
+        fill_floats(q, 64 * HD, 0), fill_floats(kv, HD * 64, 0);
+        for (int i = 0; i < 3; i++) {
+            const uint32_t nq = kinds[i].nq;
+            const ts_dtype type = kinds[i].type;
+            const double flops = 2.0 * nq * HD * 64;
+            double ns = type == TS_Q8_0 ? 0 : TIME(lev->att_scores(q, HD, nq, type, kv, NULL, HD, s));
+            if (type != TS_Q8_0)
+                printf("%-14s %-11s %2u q %-4s %9.0f ns  %7.1f GFLOP/s\n", "att_scores", level, nq, kinds[i].name, ns,
+                       flops / ns);
+            ns = TIME(lev->att_softmax(s, nq, 0, 64, 0.1f, m, l));
+            printf("%-14s %-11s %2u q      %9.0f ns\n", "att_softmax", level, nq, ns);
+            ns = TIME(lev->att_values(s, nq, 0, 64, type, kv, NULL, HD, m, l, o, HD));
+            printf("%-14s %-11s %2u q %-4s %9.0f ns  %7.1f GFLOP/s\n", "att_values", level, nq, kinds[i].name, ns,
+                   flops / ns);
+        }
     }
 }
 

@@ -417,41 +417,80 @@ static void check_rows(const ts_kern *ref, const ts_kern *lev, const char *level
     }
 }
 
+/* A tile of keys or values in one of the cache's types, from floats: F16 and Q8_0 in `half`. */
+static const void *tile_as(ts_dtype type, const float *x, void *half, uint32_t hd) {
+    enum { T = TS_KV_TILE };
+    uint16_t *h = half;
+    int8_t *q = half;
+    if (type == TS_F32) return x;
+    for (uint32_t i = 0; type == TS_F16 && i < T * hd; i++) h[i] = ts_f32_to_f16(x[i]);
+    if (type == TS_F16) return half;
+    for (uint32_t i = 0; i < T * hd; i++) q[i] = (int8_t)ts_rng_u32(&rng);
+    for (uint32_t i = 0; i < T * ((hd + 31) / 32); i++) {
+        const uint16_t d = ts_f32_to_f16((float)ts_rng_gauss(&rng));
+        memcpy(q + T * hd + 2 * i, &d, 2);
+    }
+    return half;
+}
+
 static void check_attention(const ts_kern *ref, const ts_kern *lev, const char *level) {
     if (left_out("attention")) return;
-    enum { T = TS_KV_TILE };
-    for (int round = 0; round < 200; round++) {
-        uint32_t hd = 16 * (uint32_t)(1 + ts_rng_below(&rng, 10));
-        int nq = (int)(1 + ts_rng_below(&rng, 4));
-        size_t ld = hd + ts_rng_below(&rng, 40), nq_floats = (size_t)(nq - 1) * ld + hd;
+    enum { T = TS_KV_TILE, NQ = 21 };
+    static const ts_dtype types[] = {TS_F32, TS_F16, TS_Q8_0};
+    for (int round = 0; round < 300; round++) {
+        const uint32_t hd = 16 * (uint32_t)(1 + ts_rng_below(&rng, 10)), nq = (uint32_t)(1 + ts_rng_below(&rng, NQ));
+        const size_t ld = hd + ts_rng_below(&rng, 40), nq_floats = (size_t)(nq - 1) * ld + hd;
+        const ts_dtype type = types[round % 3];
+        const size_t half_bytes = type == TS_F16 ? T * hd * 2 : T * hd + T * ((hd + 31) / 32) * 2;
         float *q = guarded(nq_floats * 4), *kv = guarded(hd * T * 4), *s = guarded((size_t)nq * T * 4),
               *r = guarded((size_t)nq * T * 4), *o = guarded(nq_floats * 4), *u = guarded(nq_floats * 4);
-        int kind = round % 5;
+        float *m = guarded(nq * 4), *l = guarded(nq * 4), *m2 = guarded(nq * 4), *l2 = guarded(nq * 4);
+        char *half = guarded(half_bytes);
+        const int kind = round / 3 % 5;
         fill_floats(q, nq_floats, kind), fill_floats(kv, hd * T, kind == 3 ? 0 : kind);
-        ref->att_scores(q, ld, nq, kv, hd, 0.125f, s), lev->att_scores(q, ld, nq, kv, hd, 0.125f, r);
+        const void *tile = tile_as(type == TS_Q8_0 ? TS_F32 : type, kv, half, hd);
+        const ts_dtype k_type = type == TS_Q8_0 ? TS_F32 : type;
+        ref->att_scores(q, ld, nq, k_type, tile, NULL, hd, s);
+        lev->att_scores(q, ld, nq, k_type, tile, round % 2 ? tile : NULL, hd, r);
         compare("att_scores", level, s, r, (size_t)nq * T);
-        uint32_t lo = (uint32_t)ts_rng_below(&rng, T), hi = lo + 1 + (uint32_t)ts_rng_below(&rng, T - lo);
-        float m[4], l[4], m2[4], l2[4];
-        for (int i = 0; i < nq; i++) {
-            ref->att_softmax(s + i * T, lo, hi, &m[i], &l[i]);
-            lev->att_softmax(r + i * T, lo, hi, &m2[i], &l2[i]);
-        }
-        compare("att_softmax m", level, m, m2, (size_t)nq);
-        compare("att_softmax l", level, l, l2, (size_t)nq);
+        const bool all = ts_rng_below(&rng, 3) == 0;
+        const uint32_t lo = all ? 0 : (uint32_t)ts_rng_below(&rng, T),
+                       hi = all ? T : lo + 1 + (uint32_t)ts_rng_below(&rng, T - lo);
+        ref->att_softmax(s, nq, lo, hi, 0.125f, m, l), lev->att_softmax(r, nq, lo, hi, 0.125f, m2, l2);
+        compare("att_softmax m", level, m, m2, nq);
+        compare("att_softmax l", level, l, l2, nq);
         compare("att_softmax p", level, s, r, (size_t)nq * T);
+        tile = tile_as(type, kv, half, hd);
         memset(o, 0, nq_floats * 4), memset(u, 0, nq_floats * 4);
-        ref->att_values(s, nq, lo, hi, kv, hd, o, ld), lev->att_values(s, nq, lo, hi, kv, hd, u, ld);
+        ref->att_values(s, nq, lo, hi, type, tile, NULL, hd, NULL, NULL, o, ld);
+        lev->att_values(s, nq, lo, hi, type, tile, NULL, hd, NULL, NULL, u, ld);
         compare("att_values", level, o, u, nq_floats);
-        float M = (float)ts_rng_gauss(&rng), L = 3, M2 = M, L2 = L;
-        fill_floats(q, hd, 0);
-        for (uint32_t d = 0; d < hd && round % 3 == 0; d++) q[d] *= 0x1p-38f, o[d] *= 0x1p-38f;
-        memcpy(kv, q, hd * 4);
-        ref->att_merge(&M, &L, q, m[0], l[0], o, hd), lev->att_merge(&M2, &L2, kv, m[0], l[0], o, hd);
-        compare("att_merge", level, q, kv, hd);
-        compare("att_merge M", level, &M, &M2, 1);
-        compare("att_merge L", level, &L, &L2, 1);
+        /* joined to earlier ones, in one way and in the other */
+        float M[NQ], L[NQ], M2[NQ], L2[NQ], join_m[NQ], join_l[NQ], join_m2[NQ], join_l2[NQ];
+        for (uint32_t i = 0; i < nq; i++) {
+            M[i] = M2[i] = ts_rng_below(&rng, 9) ? (float)(ts_rng_gauss(&rng) * (i % 3 ? 1 : 20)) : -INFINITY;
+            L[i] = L2[i] = 3;
+            join_m[i] = join_m2[i] = m[i], join_l[i] = join_l2[i] = l[i];
+        }
+        fill_floats(q, nq_floats, 0);
+        for (size_t d = 0; d < nq_floats && round % 4 == 0; d++) q[d] *= 0x1p-38f, o[d] *= 0x1p-38f;
+        memcpy(u, q, nq_floats * 4);
+        ref->att_merge(M, L, q, ld, m, l, o, ld, nq, hd), lev->att_merge(M2, L2, u, ld, m2, l2, o, ld, nq, hd);
+        compare("att_merge", level, q, u, nq_floats);
+        compare("att_merge M", level, M, M2, nq);
+        compare("att_merge L", level, L, L2, nq);
+        ref->att_join(M, L, join_m, join_l, nq), lev->att_join(M2, L2, join_m2, join_l2, nq);
+        compare("att_join M", level, M, M2, nq);
+        compare("att_join L", level, L, L2, nq);
+        compare("att_join a", level, join_m, join_m2, nq);
+        compare("att_join b", level, join_l, join_l2, nq);
+        ref->att_values(s, nq, lo, hi, type, tile, NULL, hd, m, l, q, ld);
+        lev->att_values(s, nq, lo, hi, type, tile, tile, hd, m, l, u, ld);
+        compare("att_values joined", level, q, u, nq_floats);
         guarded_free(q, nq_floats * 4), guarded_free(kv, hd * T * 4), guarded_free(s, (size_t)nq * T * 4);
         guarded_free(r, (size_t)nq * T * 4), guarded_free(o, nq_floats * 4), guarded_free(u, nq_floats * 4);
+        guarded_free(m, nq * 4), guarded_free(l, nq * 4), guarded_free(m2, nq * 4), guarded_free(l2, nq * 4);
+        guarded_free(half, half_bytes);
     }
 }
 

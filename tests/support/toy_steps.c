@@ -33,7 +33,7 @@ typedef struct memory {
     token *tok; /* [max_tok] */
     float *floats;
     ts_qact act; /* of one token */
-    ts_att_scratch att;
+    float *att;
     ts_pool *pool; /* of one thread */
     step waiting[MAX_STEPS];
     int n;
@@ -62,18 +62,16 @@ static float *take(float **at, size_t n) {
 static size_t lay_out(memory *m, const ts_model_config *c, float *at) {
     float *const first = at;
     const size_t hd = ts_head_pad(c), d_q = (size_t)c->n_head * c->head_dim, d_kv = (size_t)c->n_kv_head * c->head_dim,
-                 wide = (c->d_model > d_q ? c->d_model : d_q) + 16, group = c->n_head / c->n_kv_head;
+                 wide = (c->d_model > d_q ? c->d_model : d_q) + 16, att = ts_att_scratch_bytes(c, 1) / sizeof *at;
     if (!at)
         return m->max_tok *
                    (3 * wide + d_q + 2 * d_kv + 2 * c->n_head * hd + 2 * (size_t)c->d_ff + c->n_rot + 11 * 16) +
-               2 * hd * TS_KV_TILE + 4 * (TS_KV_TILE + hd) + 2 * TS_ATT_TOKENS * group + 6 * 16;
+               att;
     for (uint32_t t = 0; t < m->max_tok; t++)
         m->tok[t] = (token){take(&at, wide), take(&at, wide), take(&at, wide), take(&at, d_q), take(&at, d_kv),
                             take(&at, d_kv), take(&at, c->n_head * hd), take(&at, c->n_head * hd), take(&at, c->d_ff),
                             take(&at, c->d_ff), take(&at, c->n_rot)};
-    m->att = (ts_att_scratch){.k = take(&at, hd * TS_KV_TILE), .v = take(&at, hd * TS_KV_TILE),
-                              .s = take(&at, 4 * TS_KV_TILE), .o = take(&at, 4 * hd),
-                              .M = take(&at, TS_ATT_TOKENS * group), .L = take(&at, TS_ATT_TOKENS * group)};
+    m->att = take(&at, att);
     return (size_t)(at - first);
 }
 
@@ -177,7 +175,7 @@ static void attend_one(ts_pass *p, const step *s, uint32_t t, const token *k) {
         else if (ts_beyond(key, hd, limit) || ts_beyond(v, hd, limit)) ts_pass_fault(p, TS_FAULT_F16, t);
         ts_kv_store(span->kv, ex.kern, s->layer, h, one.pos0, key, v, hd);
     }
-    ts_attention(&ex, c, s->layer, &one, 1, k->turned, k->att, c->att_scale, &of(p)->att);
+    ts_attention(&ex, c, s->layer, &one, 1, k->turned, k->att, c->att_scale, of(p)->att);
     for (uint32_t h = 0; h < c->n_head; h++) memcpy(k->norm + h * hd, k->att + h * pad, hd * sizeof(float));
     if (ts_beyond(k->norm, c->n_head * hd, FLT_MAX)) ts_pass_fault(p, TS_FAULT_ATTENTION, t);
     multiply(p, &s->l->mat[TS_ROLE_O], k->norm, k->y);

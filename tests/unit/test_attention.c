@@ -98,11 +98,9 @@ static void plain(const timeline *t, uint32_t pos, uint32_t head, double scale, 
     for (uint32_t d = 0; d < hd; d++) out[d] /= sum;
 }
 
-/* Scratch for a pool of threads. */
 typedef struct bench {
     ts_pool *pool;
     ts_kern kern;
-    ts_att_scratch scratch[4];
 } bench;
 
 static bench open_bench(ts_cpu_level level, int n_threads) {
@@ -110,30 +108,27 @@ static bench open_bench(ts_cpu_level level, int n_threads) {
     ts_err err;
     assert_ok(ts_pool_new(&b.pool, n_threads, &err));
     ts_kern_init(&b.kern, level);
-    for (int i = 0; i < n_threads; i++) {
-        b.scratch[i] = (ts_att_scratch){.k = ts_alloc_aligned(128 * 64, 4), .v = ts_alloc_aligned(128 * 64, 4),
-                                        .s = ts_alloc_aligned(TS_ATT_TOKENS * 8 * 64, 4),
-                                        .o = ts_alloc_aligned(4 * 128, 4),
-                                        .M = ts_alloc_aligned(TS_ATT_TOKENS * 8, 4),
-                                        .L = ts_alloc_aligned(TS_ATT_TOKENS * 8, 4)};
-        assert_ok(ts_qact_init(&b.scratch[i].q8, 128, TS_ATT_TOKENS * 8, &err));
-    }
     return b;
 }
 
 static void close_bench(bench *b) {
-    for (int i = 0; i < ts_pool_threads(b->pool); i++) {
-        ts_att_scratch *s = &b->scratch[i];
-        ts_free(s->k), ts_free(s->v), ts_free(s->s), ts_free(s->o), ts_free(s->M), ts_free(s->L);
-        ts_qact_fini(&s->q8);
-    }
     ts_pool_free(b->pool);
 }
 
-static void attend(bench *b, timeline *t, uint32_t pos0, uint32_t n, const float *q, float *out) {
+static void attend_spans(bench *b, const ts_model_config *c, const ts_att_span *span, uint32_t n, const float *q,
+                         float *out) {
     const ts_exec ex = {.pool = b->pool, .kern = &b->kern};
+    const size_t bytes = ts_att_scratch_bytes(c, ts_pool_threads(b->pool));
+    void *mem = ts_alloc_aligned(bytes, 1);
+    assert_non_null(mem);
+    memset(mem, 0xff, bytes); /* what is in it does not matter */
+    ts_attention(&ex, c, 1, span, n, q, out, 0.3f, mem);
+    ts_free(mem);
+}
+
+static void attend(bench *b, timeline *t, uint32_t pos0, uint32_t n, const float *q, float *out) {
     const ts_att_span span = {.kv = &t->kv, .first = 0, .n = n, .pos0 = pos0};
-    ts_attention(&ex, &t->c, 1, &span, 1, q, out, 0.3f, b->scratch);
+    attend_spans(b, &t->c, &span, 1, q, out);
 }
 
 static void test_formula(void **state) {
@@ -206,8 +201,7 @@ static void test_cuts(void **state) {
             memcpy(q, a.q + 100 * row, 50 * row * sizeof *q);
             memcpy(q + 50 * row, b.q, 90 * row * sizeof *q);
             memcpy(q + 140 * row, a.q + 20 * row, 80 * row * sizeof *q);
-            const ts_exec ex = {.pool = bn.pool, .kern = &bn.kern};
-            ts_attention(&ex, &a.c, 1, span, 3, q, got, 0.3f, bn.scratch);
+            attend_spans(&bn, &a.c, span, 3, q, got);
             assert_memory_equal(got, a.out + 100 * row, 50 * row * sizeof *got);
             assert_memory_equal(got + 50 * row, want_b, 90 * row * sizeof *got);
             assert_memory_equal(got + 140 * row, a.out + 20 * row, 80 * row * sizeof *got);
@@ -216,6 +210,30 @@ static void test_cuts(void **state) {
         }
         free(want_b);
         drop(&a), drop(&b);
+    }
+}
+
+/* Many threads for few heads: tiles are shared out, in several windows where there are many, and the bits stay. */
+static void test_shared_out(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t kv_heads, group, window, pos0, n;
+    } cases[] = {{1, 1, 0, 599, 1},   {1, 7, 0, 2460, 40},   {2, 4, 0, 600, 8},  {3, 2, 0, 511, 1},
+                 {2, 3, 320, 900, 6}, {1, 2, 1000, 1500, 4}, {1, 1, 0, 9000, 1}, {1, 3, 2, 500, 5}};
+    ts_rng rng = ts_rng_seed(7);
+    for (size_t i = 0; i < 3 * (sizeof cases / sizeof *cases); i++) {
+        const size_t k = i / 3;
+        bench one = open_bench(ts_cpu_detect(), 1), many = open_bench(ts_cpu_detect(), 4);
+        timeline t = make(&rng, &one.kern, (ts_kv_type)(i % 3), cases[k].pos0 + cases[k].n, cases[k].kv_heads,
+                          cases[k].group, 16, cases[k].window, 1);
+        const size_t row = t.c.n_head * ts_head_pad(&t.c);
+        float *got = floats(cases[k].n * row);
+        attend(&one, &t, cases[k].pos0, cases[k].n, t.q + cases[k].pos0 * row, t.out);
+        attend(&many, &t, cases[k].pos0, cases[k].n, t.q + cases[k].pos0 * row, got);
+        assert_memory_equal(got, t.out, cases[k].n * row * sizeof *got);
+        free(got);
+        drop(&t);
+        close_bench(&one), close_bench(&many);
     }
 }
 
@@ -242,6 +260,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_formula),
         cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_shared_out),
         cmocka_unit_test(test_invisible),
     };
     return cmocka_run_group_tests_name("attention", tests, NULL, NULL);

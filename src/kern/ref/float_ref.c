@@ -84,41 +84,67 @@ static TS_TO_F16(to_f16) {
 }
 
 static TS_ATT_SCORES(att_scores) {
-    for (int i = 0; i < nq; i++)
+    (void)ahead;
+    for (uint32_t i = 0; i < nq; i++)
         for (uint32_t p = 0; p < TS_KV_TILE; p++) {
             float lane[LANES] = {0};
-            for (uint32_t d = 0; d < hd; d++)
-                lane[d % LANES] = fmaf(q[i * ld_q + d], k[d * TS_KV_TILE + p], lane[d % LANES]);
-            s[i * TS_KV_TILE + p] = tree(lane, LANES) * scale;
+            for (uint32_t d = 0; d < hd; d++) {
+                const size_t at = (size_t)d * TS_KV_TILE + p;
+                const float x = type == TS_F16 ? ts_f16_to_f32(((const uint16_t *)k)[at]) : ((const float *)k)[at];
+                lane[d % LANES] = fmaf(q[i * ld_q + d], x, lane[d % LANES]);
+            }
+            s[i * TS_KV_TILE + p] = tree(lane, LANES);
         }
 }
 
 static TS_ATT_SOFTMAX(att_softmax) {
-    float max = -INFINITY, lane[LANES] = {0};
-    for (uint32_t p = lo; p < hi; p++)
-        if (s[p] > max) max = s[p];
-    for (uint32_t p = 0; p < TS_KV_TILE; p++) {
-        s[p] = p >= lo && p < hi ? ts_z(ts_expf(s[p] - max)) : 0.0f;
-        lane[p % LANES] = lane[p % LANES] + s[p];
+    for (uint32_t i = 0; i < nq; i++, s += TS_KV_TILE) {
+        float max = -INFINITY, lane[LANES] = {0};
+        for (uint32_t p = lo; p < hi; p++)
+            if (s[p] * scale > max) max = s[p] * scale;
+        for (uint32_t p = 0; p < TS_KV_TILE; p++) {
+            s[p] = p >= lo && p < hi ? ts_z(ts_expf(s[p] * scale - max)) : 0.0f;
+            lane[p % LANES] = lane[p % LANES] + s[p];
+        }
+        m[i] = max;
+        l[i] = tree(lane, LANES);
     }
-    *m = max;
-    *l = tree(lane, LANES);
+}
+
+static TS_ATT_JOIN(att_join) {
+    for (uint32_t i = 0; i < nq; i++) {
+        float n = M[i] > m[i] ? M[i] : m[i], a = ts_z(ts_expf(M[i] - n)), b = ts_z(ts_expf(m[i] - n));
+        L[i] = fmaf(L[i], a, l[i] * b);
+        M[i] = n;
+        m[i] = a;
+        l[i] = b;
+    }
+}
+
+static float value_at(ts_dtype type, const void *v, uint32_t hd, uint32_t p, uint32_t d) {
+    const size_t at = (size_t)p * hd + d;
+    if (type == TS_F16) return ts_f16_to_f32(((const uint16_t *)v)[at]);
+    if (type == TS_F32) return ((const float *)v)[at];
+    uint16_t scale;
+    memcpy(&scale, (const char *)v + (size_t)TS_KV_TILE * hd + 2 * ((size_t)p * ((hd + 31) / 32) + d / 32), 2);
+    return (float)((const int8_t *)v)[at] * ts_f16_to_f32(scale);
 }
 
 static TS_ATT_VALUES(att_values) {
-    for (int i = 0; i < nq; i++)
+    (void)ahead;
+    for (uint32_t i = 0; i < nq; i++)
         for (uint32_t d = 0; d < hd; d++) {
-            float acc = 0;
-            for (uint32_t p = lo; p < hi; p++) acc = fmaf(s[i * TS_KV_TILE + (int)p], v[p * hd + d], acc);
-            o[i * ld_o + d] = ts_z(acc);
+            float acc = 0, *to = o + i * ld_o + d;
+            for (uint32_t p = lo; p < hi; p++) acc = fmaf(s[i * TS_KV_TILE + p], value_at(type, v, hd, p, d), acc);
+            acc = ts_z(acc);
+            *to = a ? ts_z(fmaf(*to, a[i], acc * b[i])) : acc;
         }
 }
 
 static TS_ATT_MERGE(att_merge) {
-    float n = *M > m ? *M : m, a = ts_z(ts_expf(*M - n)), b = ts_z(ts_expf(m - n));
-    *L = fmaf(*L, a, l * b);
-    for (uint32_t d = 0; d < hd; d++) O[d] = ts_z(fmaf(O[d], a, o[d] * b));
-    *M = n;
+    att_join(M, L, m, l, nq);
+    for (uint32_t i = 0; i < nq; i++)
+        for (uint32_t d = 0; d < hd; d++) O[i * ld_O + d] = ts_z(fmaf(O[i * ld_O + d], m[i], o[i * ld_o + d] * l[i]));
 }
 
 void ts_kern_init_ref(ts_kern *k) {
@@ -137,6 +163,7 @@ void ts_kern_init_ref(ts_kern *k) {
     k->to_f16 = to_f16;
     k->att_scores = att_scores;
     k->att_softmax = att_softmax;
+    k->att_join = att_join;
     k->att_values = att_values;
     k->att_merge = att_merge;
 }

@@ -1,5 +1,18 @@
 /* float_tmpl.h - the floating-point kernels in terms of v16, sixteen lanes; included once by each level's .c file after
- * its v16_<level>.h. Not a header of its own. Specifications: kern/kern.h; reference: ref/float_ref.c. */
+ * its v16_<level>.h. Not a header of its own. Specifications: kern/kern.h; reference: ref/float_ref.c.
+ *
+ * What a level's header defines (p: any alignment; n: 1 to 15 lanes, of memory no others are touched):
+ *   TILE_ROWS, TILE_TOKS   rows x tokens of a float linear layer at a time
+ *   TILE_SUMS              4 or 16: v16 that hold sums while attention reads others, as the registers allow
+ *   TILE_NORM              v16 of a norm's sums at a time: 4, 8 or 16
+ *   v16_zero  v16_set1  v16_load(p)  v16_load_n(p, n): the others +0   v16_store(p, x)  v16_store_n(p, x, n)
+ *   v16_add  v16_sub  v16_mul  v16_div  v16_fma (a * b + c)  v16_abs  v16_z
+ *   v16_max(x, acc): acc where x is NaN
+ *   v16_exp: ts_expf   v16_exp_z(x): z(ts_expf(x)) where x is not above 0 or is NaN, -infinity too
+ *   v16_sum: the tree (8, 4, 2, 1)   v16_hmax, of no NaN
+ *   v16_from_f16(p)  v16_from_bf16(p)  and ..._n(p, n)  v16_from_i8(p)  v16_to_f16(p, x), to nearest even
+ * and for quant_tmpl.h
+ *   v16_or_inf  v16_nan_to_zero  v16_to_i8 */
 
 enum { ROW_F32, ROW_F16, ROW_BF16 };
 
@@ -172,106 +185,214 @@ static TS_TO_F16(to_f16) {
     }
 }
 
-/* The sixteen lanes of a score are sixteen sums over d = l, l + 16, ...; here a vector holds one lane of sixteen
- * positions, and the tree is walked depth first so that few partial sums are alive at once. */
-typedef struct quad {
-    v16 q[TILE_QUERIES];
-} quad;
+/* ---- attention ---------------------------------------------------------------------------------------------------
+ *
+ * A tile of sums is up to TILE_QUERIES queries by as many vectors as TILE_SUMS leaves, of positions for scores and of
+ * dimensions for values. */
 
-struct score_args {
-    const float *q, *k;
-    size_t ld_q;
-    uint32_t hd;
-};
+enum { TILE_QUERIES = 4, TILE_VECS = TS_KV_TILE / 16 };
 
-INL quad score_lane(const struct score_args *a, int nq, uint32_t l) {
-    quad r;
-    for (int i = 0; i < nq; i++) r.q[i] = v16_zero();
-    for (uint32_t d = l; d < a->hd; d += 16) {
-        v16 k = v16_load(a->k + (size_t)d * TS_KV_TILE);
-        for (int i = 0; i < nq; i++) r.q[i] = v16_fma(v16_set1(a->q[(size_t)i * a->ld_q + d]), k, r.q[i]);
-    }
-    return r;
+/* Vectors of nq queries, a power of two. */
+#define VECS(nq) (TILE_SUMS / (nq) >= 4 ? 4 : TILE_SUMS / (nq) >= 2 ? 2 : 1)
+
+/* Whole tiles of TILE_QUERIES, then the rest. */
+#define EACH_QUERY_TILE(nq, i, CALL)                                                                                   \
+    do {                                                                                                               \
+        uint32_t i = 0;                                                                                                \
+        for (; i + TILE_QUERIES <= (nq); i += TILE_QUERIES) CALL(TILE_QUERIES);                                        \
+        if ((nq)-i == 3) CALL(3);                                                                                      \
+        if ((nq)-i == 2) CALL(2);                                                                                      \
+        if ((nq)-i == 1) CALL(1);                                                                                      \
+    } while (0)
+
+/* Memory that will be wanted soon; into the second level, since a tile ahead may not fit the first. */
+INL void fetch(const void *p, size_t at, size_t bytes) {
+    for (size_t b = 0; b < bytes; b += 64) __builtin_prefetch((const char *)p + at + b, 0, 2);
 }
 
-#define SCORE_TREE(name, below, step)                                                                                  \
-    INL quad name(const struct score_args *a, int nq, uint32_t l) {                                                    \
-        quad x = below(a, nq, l), y = below(a, nq, l + step);                                                          \
-        for (int i = 0; i < nq; i++) x.q[i] = v16_add(x.q[i], y.q[i]);                                                 \
-        return x;                                                                                                      \
+/* The sixteen lanes of a score are sixteen sums over d = l, l + 16, ...; here a vector holds one lane of sixteen
+ * positions. Lanes come in the order in which the tree meets them, depth first, so that few partial sums wait: those of
+ * 1, 2, 4 and 8 lanes, in memory. */
+INL void scores_tile(int type, int nq, int vecs, const float *q, size_t ld_q, const char *k, const char *ahead,
+                     uint32_t hd, float *s) {
+    static const uint8_t lane[16] = {0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15};
+    const size_t elem = type == ROW_F16 ? 2 : 4;
+    v16 acc[TILE_SUMS], wait[5][TILE_SUMS];
+    UNROLL
+    for (int i = 0; i < 16; i++) {
+        for (int j = 0; j < nq * vecs; j++) acc[j] = v16_zero();
+        const float *x = q + lane[i];
+        size_t at = lane[i] * TS_KV_TILE * elem;
+        for (uint32_t d = hd; d; d -= 16, x += 16, at += 16 * TS_KV_TILE * elem) {
+            v16 row[4];
+            if (type == ROW_F16) fetch(ahead, at, 32 * (size_t)vecs);
+            for (int v = 0; v < vecs; v++) row[v] = row_load(type, k + at, 16 * (uint32_t)v);
+            for (int j = 0; j < nq; j++) {
+                const v16 xj = v16_set1(x[(size_t)j * ld_q]);
+                for (int v = 0; v < vecs; v++) acc[j * vecs + v] = v16_fma(xj, row[v], acc[j * vecs + v]);
+            }
+        }
+        int level = 0;
+        for (; i >> level & 1; level++)
+            for (int j = 0; j < nq * vecs; j++) acc[j] = v16_add(wait[level][j], acc[j]);
+        for (int j = 0; j < nq * vecs; j++) wait[level][j] = acc[j];
+        IN_MEMORY(wait);
     }
-SCORE_TREE(score_tree8, score_lane, 8)
-SCORE_TREE(score_tree4, score_tree8, 4)
-SCORE_TREE(score_tree2, score_tree4, 2)
-SCORE_TREE(score_tree1, score_tree2, 1)
-#undef SCORE_TREE
+    for (int j = 0; j < nq; j++)
+        for (int v = 0; v < vecs; v++) v16_store(s + j * TS_KV_TILE + 16 * v, acc[j * vecs + v]);
+}
 
-INL void scores(const float *q, size_t ld_q, int nq, const float *k, uint32_t hd, float scale, float *s) {
-    for (int p = 0; p < TS_KV_TILE; p += 16) {
-        struct score_args a = {q, k + p, ld_q, hd};
-        quad r = score_tree1(&a, nq, 0);
-        for (int i = 0; i < nq; i++) v16_store(s + i * TS_KV_TILE + p, v16_mul(r.q[i], v16_set1(scale)));
-    }
+INL void scores(int type, const float *q, size_t ld_q, uint32_t nq, const void *k, const void *ahead, uint32_t hd,
+                float *s) {
+    const size_t elem = type == ROW_F16 ? 2 : 4;
+#define SCORES(n)                                                                                                      \
+    for (int v = 0; v < TILE_VECS; v += VECS(n))                                                                       \
+    scores_tile(type, n, VECS(n), q + i * ld_q, ld_q, (const char *)k + 16 * (size_t)v * elem,                         \
+                (const char *)ahead + 16 * (size_t)v * elem, hd, s + i * TS_KV_TILE + 16 * v)
+    EACH_QUERY_TILE(nq, i, SCORES);
+#undef SCORES
 }
 
 static TS_ATT_SCORES(att_scores) {
-    int i = 0;
-    for (; i + TILE_QUERIES <= nq; i += TILE_QUERIES)
-        scores(q + (size_t)i * ld_q, ld_q, TILE_QUERIES, k, hd, scale, s + i * TS_KV_TILE);
-    for (; i < nq; i++) scores(q + (size_t)i * ld_q, ld_q, 1, k, hd, scale, s + i * TS_KV_TILE);
+    if (type == TS_F16) scores(ROW_F16, q, ld_q, nq, k, ahead ? ahead : k, hd, s);
+    else scores(ROW_F32, q, ld_q, nq, k, k, hd, s);
 }
 
-static TS_ATT_SOFTMAX(att_softmax) {
-    for (uint32_t p = 0; p < lo; p++) s[p] = -INFINITY;
-    for (uint32_t p = hi; p < TS_KV_TILE; p++) s[p] = -INFINITY;
-    v16 max = v16_set1(-INFINITY), sum = v16_zero();
-    for (int p = 0; p < TS_KV_TILE; p += 16) max = v16_max(v16_load(s + p), max);
+/* Two walks: one query's maximum takes long to be known, and meanwhile those of others can be found. */
+INL void softmax_max(float *s, uint32_t lo, uint32_t hi, float scale, float *m) {
+    v16 x[TILE_VECS], max = v16_set1(-INFINITY);
+    for (int v = 0; v < TILE_VECS; v++) x[v] = v16_mul(v16_load(s + 16 * v), v16_set1(scale));
+    for (int v = 0; v < TILE_VECS; v++) v16_store(s + 16 * v, x[v]);
+    if (lo != 0 || hi != TS_KV_TILE) {
+        for (uint32_t p = 0; p < lo; p++) s[p] = -INFINITY;
+        for (uint32_t p = hi; p < TS_KV_TILE; p++) s[p] = -INFINITY;
+        for (int v = 0; v < TILE_VECS; v++) x[v] = v16_load(s + 16 * v);
+    }
+    for (int v = 0; v < TILE_VECS; v++) max = v16_max(x[v], max);
     *m = v16_hmax(max);
-    v16 vm = v16_set1(*m);
-    for (int p = 0; p < TS_KV_TILE; p += 16) v16_store(s + p, v16_z(v16_exp(v16_sub(v16_load(s + p), vm))));
-    for (uint32_t p = 0; p < lo; p++) s[p] = 0; /* they may be NaN where *m is infinite */
-    for (uint32_t p = hi; p < TS_KV_TILE; p++) s[p] = 0;
-    for (int p = 0; p < TS_KV_TILE; p += 16) sum = v16_add(sum, v16_load(s + p));
+}
+
+INL void softmax_exp(float *s, uint32_t lo, uint32_t hi, float m, float *l) {
+    v16 x[TILE_VECS], sum = v16_zero();
+    for (int v = 0; v < TILE_VECS; v++) x[v] = v16_exp_z(v16_sub(v16_load(s + 16 * v), v16_set1(m)));
+    for (int v = 0; v < TILE_VECS; v++) v16_store(s + 16 * v, x[v]);
+    if (lo != 0 || hi != TS_KV_TILE) {
+        for (uint32_t p = 0; p < lo; p++) s[p] = 0; /* they may be NaN where m is infinite */
+        for (uint32_t p = hi; p < TS_KV_TILE; p++) s[p] = 0;
+        for (int v = 0; v < TILE_VECS; v++) x[v] = v16_load(s + 16 * v);
+    }
+    for (int v = 0; v < TILE_VECS; v++) sum = v16_add(sum, x[v]);
     *l = v16_sum(sum);
 }
 
-INL void values_tile(const float *s, int nq, int dims, uint32_t lo, uint32_t hi, const float *v, uint32_t hd, float *o,
-                     size_t ld_o) {
-    v16 acc[TILE_QUERIES * TILE_DIMS];
-    for (int i = 0; i < nq * dims; i++) acc[i] = v16_zero();
+static TS_ATT_SOFTMAX(att_softmax) {
+    for (uint32_t i = 0; i < nq; i++) softmax_max(s + i * TS_KV_TILE, lo, hi, scale, &m[i]);
+    for (uint32_t i = 0; i < nq; i++) softmax_exp(s + i * TS_KV_TILE, lo, hi, m[i], &l[i]);
+}
+
+INL void join(v16 *M, v16 *L, v16 *m, v16 *l) {
+    const v16 both = v16_max(*M, *m);
+    const v16 a = v16_exp_z(v16_sub(*M, both)), b = v16_exp_z(v16_sub(*m, both));
+    *L = v16_fma(*L, a, v16_mul(*l, b));
+    *M = both;
+    *m = a;
+    *l = b;
+}
+
+static TS_ATT_JOIN(att_join) {
+    uint32_t i = 0;
+    for (; i + 16 <= nq; i += 16) {
+        v16 vM = v16_load(M + i), vL = v16_load(L + i), vm = v16_load(m + i), vl = v16_load(l + i);
+        join(&vM, &vL, &vm, &vl);
+        v16_store(M + i, vM), v16_store(L + i, vL), v16_store(m + i, vm), v16_store(l + i, vl);
+    }
+    if (i == nq) return;
+    const uint32_t n = nq - i;
+    v16 vM = v16_load_n(M + i, n), vL = v16_load_n(L + i, n), vm = v16_load_n(m + i, n), vl = v16_load_n(l + i, n);
+    join(&vM, &vL, &vm, &vl);
+    v16_store_n(M + i, vM, n), v16_store_n(L + i, vL, n), v16_store_n(m + i, vm, n), v16_store_n(l + i, vl, n);
+}
+
+enum { ROW_Q8 = ROW_BF16 + 1 };
+
+/* Values, from the first that is seen: v[p][d..d+15], of Q8_0 with the scales of blocks as f32. */
+struct value_rows {
+    const void *v, *ahead;
+    const float *scale;
+    uint32_t hd, n_block;
+};
+
+INL v16 value_load(int type, const struct value_rows *a, uint32_t p, uint32_t d) {
+    const size_t at = (size_t)p * a->hd + d;
+    if (type == ROW_F16) return v16_from_f16((const uint16_t *)a->v + at);
+    if (type == ROW_F32) return v16_load((const float *)a->v + at);
+    return v16_mul(v16_from_i8((const int8_t *)a->v + at), v16_set1(a->scale[p * a->n_block + d / 32]));
+}
+
+INL void values_tile(int type, int nq, int vecs, const float *s, uint32_t lo, uint32_t hi, const struct value_rows *a,
+                     uint32_t d, const float *f, const float *g, float *o, size_t ld_o) {
+    v16 acc[TILE_SUMS];
+    for (int i = 0; i < nq * vecs; i++) acc[i] = v16_zero();
     for (uint32_t p = lo; p < hi; p++) {
-        v16 row[TILE_DIMS];
-        for (int d = 0; d < dims; d++) row[d] = v16_load(v + (size_t)p * hd + 16 * d);
+        v16 row[4];
+        if (type == ROW_F16) fetch(a->ahead, ((size_t)p * a->hd + d) * 2, 32 * (size_t)vecs);
+        if (type == ROW_Q8) fetch(a->ahead, (size_t)p * a->hd + d, 16 * (size_t)vecs);
+        for (int v = 0; v < vecs; v++) row[v] = value_load(type, a, p, d + 16 * (uint32_t)v);
         for (int i = 0; i < nq; i++) {
-            v16 w = v16_set1(s[i * TS_KV_TILE + (int)p]);
-            for (int d = 0; d < dims; d++) acc[i * dims + d] = v16_fma(w, row[d], acc[i * dims + d]);
+            const v16 w = v16_set1(s[i * TS_KV_TILE + (int)p]);
+            for (int v = 0; v < vecs; v++) acc[i * vecs + v] = v16_fma(w, row[v], acc[i * vecs + v]);
         }
     }
     for (int i = 0; i < nq; i++)
-        for (int d = 0; d < dims; d++) v16_store(o + (size_t)i * ld_o + 16 * d, v16_z(acc[i * dims + d]));
+        for (int v = 0; v < vecs; v++) {
+            float *to = o + (size_t)i * ld_o + d + 16 * v;
+            v16 x = v16_z(acc[i * vecs + v]);
+            if (f) x = v16_z(v16_fma(v16_load(to), v16_set1(f[i]), v16_mul(x, v16_set1(g[i]))));
+            v16_store(to, x);
+        }
 }
 
-INL void values(const float *s, int nq, uint32_t lo, uint32_t hi, const float *v, uint32_t hd, float *o, size_t ld_o) {
+/* nq is constant. */
+INL void values_of(int type, int nq, const float *s, uint32_t lo, uint32_t hi, const struct value_rows *a,
+                   const float *f, const float *g, float *o, size_t ld_o) {
+    const int vecs = VECS(nq);
     uint32_t d = 0;
-    for (; d + 16 * TILE_DIMS <= hd; d += 16 * TILE_DIMS)
-        values_tile(s, nq, TILE_DIMS, lo, hi, v + d, hd, o + d, ld_o);
-    for (; d < hd; d += 16) values_tile(s, nq, 1, lo, hi, v + d, hd, o + d, ld_o);
+    for (; d + 16 * (uint32_t)vecs <= a->hd; d += 16 * (uint32_t)vecs)
+        values_tile(type, nq, vecs, s, lo, hi, a, d, f, g, o, ld_o);
+    for (; d < a->hd; d += 16) values_tile(type, nq, 1, s, lo, hi, a, d, f, g, o, ld_o);
+}
+
+INL void values(int type, const float *s, uint32_t nq, uint32_t lo, uint32_t hi, const struct value_rows *a,
+                const float *f, const float *g, float *o, size_t ld_o) {
+#define VALUES(n)                                                                                                      \
+    values_of(type, n, s + i * TS_KV_TILE, lo, hi, a, f ? f + i : NULL, g ? g + i : NULL, o + i * ld_o, ld_o)
+    EACH_QUERY_TILE(nq, i, VALUES);
+#undef VALUES
 }
 
 static TS_ATT_VALUES(att_values) {
-    int i = 0;
-    for (; i + TILE_QUERIES <= nq; i += TILE_QUERIES)
-        values(s + i * TS_KV_TILE, TILE_QUERIES, lo, hi, v, hd, o + (size_t)i * ld_o, ld_o);
-    for (; i < nq; i++) values(s + i * TS_KV_TILE, 1, lo, hi, v, hd, o + (size_t)i * ld_o, ld_o);
+    float scale[TS_KV_TILE * (1024 / 32)];
+    struct value_rows r = {.v = v, .ahead = ahead ? ahead : v, .hd = hd, .n_block = (hd + 31) / 32, .scale = scale};
+    if (type == TS_F16) {
+        values(ROW_F16, s, nq, lo, hi, &r, a, b, o, ld_o);
+    } else if (type == TS_F32) {
+        values(ROW_F32, s, nq, lo, hi, &r, a, b, o, ld_o);
+    } else {
+        f16_row((const uint16_t *)(const void *)((const char *)v + (size_t)TS_KV_TILE * hd), scale,
+                TS_KV_TILE * r.n_block);
+        values(ROW_Q8, s, nq, lo, hi, &r, a, b, o, ld_o);
+    }
 }
 
 static TS_ATT_MERGE(att_merge) {
-    float n = *M > m ? *M : m, a = ts_z(ts_expf(*M - n)), b = ts_z(ts_expf(m - n));
-    *L = fmaf(*L, a, l * b);
-    v16 va = v16_set1(a), vb = v16_set1(b);
-    for (uint32_t d = 0; d < hd; d += 16)
-        v16_store(O + d, v16_z(v16_fma(v16_load(O + d), va, v16_mul(v16_load(o + d), vb))));
-    *M = n;
+    att_join(M, L, m, l, nq);
+    for (uint32_t i = 0; i < nq; i++) {
+        const v16 va = v16_set1(m[i]), vb = v16_set1(l[i]);
+        for (uint32_t d = 0; d < hd; d += 16) {
+            float *to = O + i * ld_O + d;
+            v16_store(to, v16_z(v16_fma(v16_load(to), va, v16_mul(v16_load(o + i * ld_o + d), vb))));
+        }
+    }
 }
 
 INL void init_float(ts_kern *k) {
@@ -287,6 +408,7 @@ INL void init_float(ts_kern *k) {
     k->to_f16 = to_f16;
     k->att_scores = att_scores;
     k->att_softmax = att_softmax;
+    k->att_join = att_join;
     k->att_values = att_values;
     k->att_merge = att_merge;
 }

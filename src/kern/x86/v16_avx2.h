@@ -7,8 +7,8 @@
 
 #include <immintrin.h>
 
-/* register blocking: rows x tokens of a float GEMM, queries x vectors of attention, vectors of a norm */
-enum { TILE_ROWS = 2, TILE_TOKS = 2, TILE_QUERIES = 1, TILE_DIMS = 4, TILE_NORM = 4 };
+/* register blocking: rows x tokens of a float GEMM, sums of attention, vectors of a norm */
+enum { TILE_ROWS = 2, TILE_TOKS = 2, TILE_SUMS = 4, TILE_NORM = 4 };
 
 typedef struct v16 {
     __m256 lo, hi;
@@ -39,15 +39,17 @@ INL void v16_store(float *p, v16 x) {
     _mm256_storeu_ps(p, x.lo);
     _mm256_storeu_ps(p + 8, x.hi);
 }
+/* Of the first n lanes. */
+INL __m256i v8_mask_(uint32_t n, int half) {
+    static const int32_t mask[32] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+    return _mm256_loadu_si256((const __m256i *)(const void *)(mask + 16 - n + 8 * half));
+}
 INL v16 v16_load_n(const float *p, uint32_t n) {
-    float t[16] = {0};
-    memcpy(t, p, n * sizeof *t);
-    return v16_load(t);
+    return (v16){_mm256_maskload_ps(p, v8_mask_(n, 0)), _mm256_maskload_ps(p + 8, v8_mask_(n, 1))};
 }
 INL void v16_store_n(float *p, v16 x, uint32_t n) {
-    float t[16];
-    v16_store(t, x);
-    memcpy(p, t, n * sizeof *t);
+    _mm256_maskstore_ps(p, v8_mask_(n, 0), x.lo);
+    _mm256_maskstore_ps(p + 8, v8_mask_(n, 1), x.hi);
 }
 
 INL v16 v16_from_f16(const uint16_t *p) {
@@ -120,10 +122,8 @@ INL float v16_hmax(v16 x) { /* no NaN in x: the order does not matter */
     return _mm_cvtss_f32(_mm_max_ss(b, _mm_movehdup_ps(b)));
 }
 
-INL __m256 v8_exp_(__m256 x) { /* ts_expf */
-    __m256 nan = _mm256_cmp_ps(x, x, _CMP_UNORD_Q);
-    __m256 c = _mm256_min_ps(_mm256_max_ps(x, _mm256_set1_ps(TS_EXP_LO)), _mm256_set1_ps(TS_EXP_HI));
-    __m256 n = _mm256_round_ps(_mm256_mul_ps(c, _mm256_set1_ps(TS_EXP_LOG2E)), 8);
+/* exp(c - n ln 2) as ts_expf has it */
+INL __m256 v8_exp_poly_(__m256 c, __m256 n) {
     __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(TS_EXP_LN2HI), c);
     r = _mm256_fnmadd_ps(n, _mm256_set1_ps(TS_EXP_LN2LO), r);
     __m256 p = _mm256_set1_ps(TS_EXP_C6);
@@ -132,7 +132,13 @@ INL __m256 v8_exp_(__m256 x) { /* ts_expf */
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(TS_EXP_C3));
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(TS_EXP_C2));
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f));
+    return _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f));
+}
+INL __m256 v8_exp_(__m256 x) { /* ts_expf */
+    __m256 nan = _mm256_cmp_ps(x, x, _CMP_UNORD_Q);
+    __m256 c = _mm256_min_ps(_mm256_max_ps(x, _mm256_set1_ps(TS_EXP_LO)), _mm256_set1_ps(TS_EXP_HI));
+    __m256 n = _mm256_round_ps(_mm256_mul_ps(c, _mm256_set1_ps(TS_EXP_LOG2E)), 8);
+    __m256 p = v8_exp_poly_(c, n);
     __m256i i = _mm256_cvtps_epi32(n), a = _mm256_srai_epi32(i, 1), b = _mm256_sub_epi32(i, a);
     __m256i bias = _mm256_set1_epi32(127);
     p = _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(a, bias), 23)));
@@ -140,5 +146,17 @@ INL __m256 v8_exp_(__m256 x) { /* ts_expf */
     return _mm256_blendv_ps(p, x, nan);
 }
 INL v16 v16_exp(v16 x) { return (v16){v8_exp_(x.lo), v8_exp_(x.hi)}; }
+/* z(exp(x)) where x is not above 0: no result is denormal before z, so 2^n is one factor. Adding 1.5 * 2^23 rounds to
+ * an integer, which the sum then has in its lowest bits. */
+INL __m256 v8_exp_z_(__m256 x) {
+    const __m256 to_int = _mm256_set1_ps(0x1.8p23f);
+    __m256 c = _mm256_max_ps(_mm256_set1_ps(TS_EXP_Z_LO), x); /* a NaN passes */
+    __m256 t = _mm256_add_ps(_mm256_mul_ps(c, _mm256_set1_ps(TS_EXP_LOG2E)), to_int), n = _mm256_sub_ps(t, to_int);
+    __m256 p = v8_exp_poly_(c, n);
+    const __m256i power = _mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(t), 23), _mm256_set1_epi32(127 << 23));
+    p = _mm256_mul_ps(p, _mm256_castsi256_ps(power));
+    return _mm256_and_ps(p, _mm256_cmp_ps(p, _mm256_set1_ps(TS_Z_MIN), _CMP_NLT_UQ));
+}
+INL v16 v16_exp_z(v16 x) { return (v16){v8_exp_z_(x.lo), v8_exp_z_(x.hi)}; }
 
 #endif

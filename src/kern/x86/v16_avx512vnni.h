@@ -7,8 +7,8 @@
 
 #include <immintrin.h>
 
-/* register blocking: rows x tokens of a float GEMM, queries x vectors of attention, vectors of a norm */
-enum { TILE_ROWS = 4, TILE_TOKS = 4, TILE_QUERIES = 4, TILE_DIMS = 4, TILE_NORM = 16 };
+/* register blocking: rows x tokens of a float GEMM, sums of attention, vectors of a norm */
+enum { TILE_ROWS = 4, TILE_TOKS = 4, TILE_SUMS = 16, TILE_NORM = 16 };
 
 typedef __m512 v16;
 
@@ -71,10 +71,8 @@ INL float v16_hmax(v16 x) { /* no NaN in x: the order does not matter */
     return _mm512_reduce_max_ps(x);
 }
 
-INL v16 v16_exp(v16 x) { /* ts_expf */
-    __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
-    v16 c = _mm512_min_ps(_mm512_max_ps(x, v16_set1(TS_EXP_LO)), v16_set1(TS_EXP_HI));
-    v16 n = _mm512_roundscale_ps(v16_mul(c, v16_set1(TS_EXP_LOG2E)), 8);
+/* exp(c - n ln 2) as ts_expf has it */
+INL v16 v16_exp_poly_(v16 c, v16 n) {
     v16 r = _mm512_fnmadd_ps(n, v16_set1(TS_EXP_LN2HI), c);
     r = _mm512_fnmadd_ps(n, v16_set1(TS_EXP_LN2LO), r);
     v16 p = v16_set1(TS_EXP_C6);
@@ -83,12 +81,26 @@ INL v16 v16_exp(v16 x) { /* ts_expf */
     p = v16_fma(p, r, v16_set1(TS_EXP_C3));
     p = v16_fma(p, r, v16_set1(TS_EXP_C2));
     p = v16_fma(p, r, v16_set1(1.0f));
-    p = v16_fma(p, r, v16_set1(1.0f));
+    return v16_fma(p, r, v16_set1(1.0f));
+}
+INL v16 v16_exp(v16 x) { /* ts_expf */
+    __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+    v16 c = _mm512_min_ps(_mm512_max_ps(x, v16_set1(TS_EXP_LO)), v16_set1(TS_EXP_HI));
+    v16 n = _mm512_roundscale_ps(v16_mul(c, v16_set1(TS_EXP_LOG2E)), 8);
+    v16 p = v16_exp_poly_(c, n);
     __m512i i = _mm512_cvtps_epi32(n), a = _mm512_srai_epi32(i, 1), b = _mm512_sub_epi32(i, a);
     __m512i bias = _mm512_set1_epi32(127);
     p = v16_mul(p, _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(a, bias), 23)));
     p = v16_mul(p, _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(b, bias), 23)));
     return _mm512_mask_mov_ps(p, nan, x);
+}
+/* z(exp(x)) where x is not above 0: no result is denormal before z, so 2^n is one factor. */
+INL v16 v16_exp_z(v16 x) {
+    v16 c = _mm512_max_ps(v16_set1(TS_EXP_Z_LO), x); /* a NaN passes */
+    v16 n = _mm512_roundscale_ps(v16_mul(c, v16_set1(TS_EXP_LOG2E)), 8);
+    v16 p = v16_exp_poly_(c, n);
+    p = _mm512_scalef_ps(p, n);
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(p, v16_set1(TS_Z_MIN), _CMP_NLT_UQ), p);
 }
 
 #endif
