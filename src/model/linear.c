@@ -82,12 +82,12 @@ static void rows_task(void *arg, size_t task, int thread) {
     p->take(p->ud, data, l->row_bytes, from, rows);
 }
 
-/* In steps of 32 MiB of the file, whose pages are then let go. */
+/* In steps of 8 MiB of the file, whose pages are then let go. */
 ts_status ts_linear_each_rows(const ts_linear *l, uint32_t row0, uint32_t n_rows, ts_take_rows *take, void *ud,
                               ts_pool *pool, ts_err *err) {
     struct each_rows p = {.l = l, .take = take, .ud = ud, .row0 = row0, .end = row0 + n_rows};
     atomic_init(&p.not_finite, SIZE_MAX);
-    const uint32_t step = ((uint32_t)((32u << 20) / (TS_GROUP_ROWS * l->row_bytes)) + 1) * TS_GROUP_ROWS;
+    const uint32_t step = ((uint32_t)((8u << 20) / (TS_GROUP_ROWS * l->row_bytes)) + 1) * TS_GROUP_ROWS;
     for (; p.first < n_rows; p.first += step) {
         const uint32_t n = n_rows - p.first < step ? n_rows - p.first : step;
         ts_pool_run(pool, (n + TS_GROUP_ROWS - 1) / TS_GROUP_ROWS, rows_task, &p);

@@ -40,26 +40,20 @@ static ts_status fail_missing(const ts_model *m, ts_role role, uint32_t layer, t
                    m->src->op->tensor_name(m->src, role, layer, false, name, sizeof name));
 }
 
-/* A vector as f32: in place in the source where it is f32 and aligned, else a copy. */
+/* A vector as f32: a copy, since a page of the file that stays for it may be one of 2 MiB. */
 static ts_status as_floats(ts_model *m, const ts_tensor *t, const float **out, ts_err *err) {
     const char *path = m->src->name;
     size_t n = (size_t)t->dim[0];
     if (!ts_dtype_row_bytes(t->type, t->dim[0]))
         return ts_fail(err, TS_E_FORMAT, "%s: tensor %s is not whole blocks", path, t->name);
-    const float *values;
-    if (t->type == TS_F32 && (uintptr_t)t->data % 4 == 0) {
-        values = t->data;
-    } else {
-        float *copy = ts_arena_alloc(&m->arena, n, sizeof *copy);
-        if (!copy) return ts_fail_nomem(err, t->name, n * sizeof *copy);
-        ts_dequant(t->type, t->data, copy, n);
-        values = copy;
-    }
-    size_t bad = ts_find_not_finite(t->type, t->data, n);
+    float *values = ts_arena_alloc(&m->arena, n, sizeof *values);
+    if (!values) return ts_fail_nomem(err, t->name, n * sizeof *values);
+    ts_dequant(t->type, t->data, values, n);
+    ts_clear_small(TS_F32, values, n); /* docs/numerics.md, rule 4 */
+    const size_t bad = ts_find_not_finite(t->type, t->data, n);
+    m->src->op->release(m->src, t, 0, t->bytes);
     if (bad < n) return ts_fail_not_finite(m->src, t, bad, err);
-    const void *clean = values;
-    if (ts_any_small(TS_F32, values, n)) TS_TRY(without_small(m, TS_F32, &clean, n * sizeof *values, err));
-    *out = clean;
+    *out = values;
     return TS_OK;
 }
 
