@@ -14,18 +14,16 @@
 
 #if defined(__x86_64__)
 #    include <cpuid.h>
-#endif
-
-#if defined(__x86_64__)
 #    define CAN(feature) __builtin_cpu_supports(#feature)
-#else
-#    define CAN(feature) false
+#elif defined(__aarch64__)
+#    include <sys/auxv.h>
+#    define CAN(vector, feature) ((getauxval(vector) & (feature)) != 0)
 #endif
 
 static const struct {
     const char *name, *needs;
 } levels[TS_CPU_LEVELS] = {
-#define LEVEL(NAME, name, arch, can, needs) {#name, needs},
+#define LEVEL(NAME, name, can, needs) {#name, needs},
 #include "base/cpu_levels.def"
 };
 
@@ -42,7 +40,7 @@ bool ts_cpu_has(ts_cpu_level level) {
     __builtin_cpu_init();
 #endif
     const bool has[TS_CPU_LEVELS] = {
-#define LEVEL(NAME, name, arch, can, needs) can,
+#define LEVEL(NAME, name, can, needs) can,
 #include "base/cpu_levels.def"
     };
     return has[level];

@@ -1,14 +1,7 @@
 #include "kern/kern.h"
 
-#define INIT_ANY(init) init
-#if defined(__x86_64__)
-#    define INIT_X86(init) init
-#else
-#    define INIT_X86(init) NULL
-#endif
-
 static void (*const levels[TS_CPU_LEVELS])(ts_kern *k) = {
-#define LEVEL(NAME, name, arch, ...) INIT_##arch(ts_kern_init_##name),
+#define LEVEL(NAME, name, ...) ts_kern_init_##name,
 #include "base/cpu_levels.def"
 };
 

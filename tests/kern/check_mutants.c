@@ -20,14 +20,8 @@ int ts_mutant; /* the sources of make_mutants.py ask for it */
 #define LEVEL(NAME, name, ...) void mutant_init_##name(ts_kern *k);
 #include "base/cpu_levels.def"
 
-#define INIT_ANY(init) init
-#if defined(__x86_64__)
-#    define INIT_X86(init) init
-#else
-#    define INIT_X86(init) NULL
-#endif
 static void (*const init[TS_CPU_LEVELS])(ts_kern *k) = {
-#define LEVEL(NAME, name, arch, ...) INIT_##arch(mutant_init_##name),
+#define LEVEL(NAME, name, ...) mutant_init_##name,
 #include "base/cpu_levels.def"
 };
 
@@ -68,10 +62,11 @@ static bool noticed(int number, ts_cpu_level level, ts_cpu_level best, const cha
     return status != 0;
 }
 
-static ts_cpu_level level_of(const char *name) {
-    int level = 0;
-    while (strcmp(ts_cpu_level_name((ts_cpu_level)level), name) != 0) level++;
-    return (ts_cpu_level)level;
+/* -1: a level of another architecture */
+static int level_of(const char *name) {
+    int level = TS_CPU_LEVELS - 1;
+    while (level >= 0 && strcmp(ts_cpu_level_name((ts_cpu_level)level), name) != 0) level--;
+    return level;
 }
 
 int main(int argc, char **argv) {
@@ -86,11 +81,11 @@ int main(int argc, char **argv) {
         }
     for (int i = 0; i < N_MUTANTS; i++) {
         const struct mutant *m = &mutants[i];
-        const ts_cpu_level level = level_of(m->level);
-        if (level > best || (one && m->number != one)) continue;
+        const int level = level_of(m->level);
+        if (level < 0 || level > (int)best || (one && m->number != one)) continue;
         tried[level]++;
-        if (one) ts_mutant = one, run(level, best, m->checks);
-        else if (!noticed(m->number, level, best, m->checks)) {
+        if (one) ts_mutant = one, run((ts_cpu_level)level, best, m->checks);
+        else if (!noticed(m->number, (ts_cpu_level)level, best, m->checks)) {
             printf("FAILED: %s: mutant %d is not noticed: %s: %s\n", m->level, m->number, m->file, m->what);
             missed++;
         }

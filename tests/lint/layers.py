@@ -56,7 +56,8 @@ ROWS = [(re.compile(r"\bTS_(Q\d_[01K]|IQ\d_\w+|MXFP4)\b"),
           "npu/pack.c", "npu/ladder_work.c", "cli/sim_speed.c",  # those that the NPU's program takes
           "model/attention.c", "model/config.c", "model/kv.c",  # keys of a Q8_0 cache lie as Q8_0 weights do
           "report/shape.c"]),  # mixes of types
-        (re.compile(r"(?i)avx"), ["kern/x86/"])]
+        (re.compile(r"(?i)avx"), ["kern/x86/"]),
+        (re.compile(r"(?i)dotprod|i8mm"), ["kern/arm/"])]
 
 
 def one_row(root: pathlib.Path) -> int:
@@ -91,7 +92,7 @@ def main() -> int:
         seen[path.name] = rel
         text = path.read_text()
         for number, line in enumerate(text.splitlines(), 1):
-            if "<immintrin.h>" in line and layer != "kern" and str(rel) not in NO_KERNELS:
+            if re.search(r"<(immintrin|arm_neon)\.h>", line) and layer != "kern" and str(rel) not in NO_KERNELS:
                 print(f"src/{rel}:{number}: kernels are in src/kern, where TESSERA_CPU chooses")
                 bad += 1
             found = re.match(r'\s*#\s*include\s+"([^"]+)"', line)

@@ -169,7 +169,7 @@ static TS_F16_ROW(f16_row) {
 static TS_Q8_ROWS(q8_rows) {
     for (uint32_t r = 0; r < rows; r++)
         for (uint32_t i = 0; i < n; d++) {
-            const v16 scale = v16_set1(_cvtsh_ss(*d));
+            const v16 scale = v16_set1_f16(d);
             for (uint32_t end = i + 32 < n ? i + 32 : n; i < end; i += 16, q += 16, out += 16)
                 v16_store(out, v16_mul(v16_from_i8(q), scale));
         }

@@ -56,6 +56,7 @@ INL v16 v16_from_f16(const uint16_t *p) {
     return (v16){_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)),
                  _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p + 8)))};
 }
+INL v16 v16_set1_f16(const uint16_t *p) { return v16_set1(_cvtsh_ss(*p)); }
 INL v16 v16_from_i8(const int8_t *p) {
     const __m128i x = _mm_loadu_si128((const __m128i *)p);
     return (v16){_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(x)),

@@ -45,6 +45,7 @@ INL int32_t v16_to_i8(int8_t *p, v16 x) {
 }
 
 INL v16 v16_from_f16(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
+INL v16 v16_set1_f16(const uint16_t *p) { return v16_set1(_cvtsh_ss(*p)); }
 INL v16 v16_from_i8(const int8_t *p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
