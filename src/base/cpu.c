@@ -15,6 +15,11 @@
 #if defined(__x86_64__)
 #    include <cpuid.h>
 #    define CAN(feature) __builtin_cpu_supports(#feature)
+/* A bit of CPUID leaf 7, sub-leaf 1, EAX: what compilers cannot ask for by name. */
+static bool can_7_1(unsigned bit) {
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> bit & 1);
+}
 #elif defined(__aarch64__)
 #    include <sys/auxv.h>
 #    define CAN(vector, feature) ((getauxval(vector) & (feature)) != 0)
@@ -69,8 +74,8 @@ ts_status ts_cpu_choose(ts_cpu_level *level, const char *name, ts_err *err) {
     for (int i = 0; i < TS_CPU_LEVELS; i++) {
         if (strcmp(name, levels[i].name) != 0) continue;
         if (!ts_cpu_has((ts_cpu_level)i))
-            return ts_fail(err, TS_E_INVAL, "CPU level %s: this processor only reaches %s", name,
-                           levels[ts_cpu_detect()].name);
+            return ts_fail(err, TS_E_INVAL, "CPU level %s needs %s; the best of this processor is %s", name,
+                           levels[i].needs, levels[ts_cpu_detect()].name);
         *level = (ts_cpu_level)i;
         return TS_OK;
     }

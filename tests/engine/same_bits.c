@@ -216,7 +216,7 @@ static void check_model(const zoo_model *m, size_t number, ts_kv_type kv) {
     want.other = b.hash[n - 1];
     ts_engine_close(e);
     check_golden(&want);
-    for (int level = TS_CPU_REF; level <= (int)best; level++)
+    for (int level = TS_CPU_REF; level < TS_CPU_LEVELS; level = next_level(level))
         for (int n_threads = 1; n_threads <= 3; n_threads++) {
             e = NULL;
             for (int f = WHOLE; f <= REUSE; f++) {

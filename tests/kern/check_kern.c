@@ -91,7 +91,7 @@ int main(int argc, char **argv) {
         else if (!strcmp(argv[i], "--seed") && i + 1 < argc) checking.seed = strtoull(argv[++i], NULL, 0);
         else if (!strcmp(argv[i], "--only") && i + 1 < argc) checking.only = argv[++i];
         else if (!strcmp(argv[i], "--levels")) {
-            for (int level = TS_CPU_REF; level <= (int)ts_cpu_detect(); level++)
+            for (int level = TS_CPU_REF; level < TS_CPU_LEVELS; level = next_level(level))
                 puts(ts_cpu_level_name((ts_cpu_level)level));
             levels_here();
             return 0;
@@ -100,7 +100,7 @@ int main(int argc, char **argv) {
     const ts_cpu_level best = levels_here();
     ts_kern ref, lev;
     ts_kern_init(&ref, TS_CPU_REF);
-    for (int level = TS_CPU_REF; level <= (int)best; level++) {
+    for (int level = TS_CPU_REF; level < TS_CPU_LEVELS; level = next_level(level)) {
         const char *name = ts_cpu_level_name((ts_cpu_level)level);
         ts_kern_init(&lev, (ts_cpu_level)level);
         check_all(&ref, &lev, name);

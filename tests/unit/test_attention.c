@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "format/quant.h"
 #include "model/attention.h"
+#include "support/levels.h"
 
 #include <math.h>
 
@@ -187,7 +188,7 @@ static void test_cuts(void **state) {
         attend(&ref, &a, 0, a.n, a.q, a.out);
         attend(&ref, &b, 0, b.n, b.q, want_b);
         close_bench(&ref);
-        for (int level = TS_CPU_REF; level <= (int)ts_cpu_detect(); level++) {
+        for (int level = TS_CPU_REF; level < TS_CPU_LEVELS; level = next_level(level)) {
             bench bn = open_bench((ts_cpu_level)level, 1 + level % 3);
             float *got = floats((a.n + b.n) * row), *q = floats((a.n + b.n) * row);
             for (uint32_t pos = 0, n; pos < a.n; pos += n) { /* in pieces */

@@ -4,6 +4,7 @@
 
 #include "format/quant.h"
 #include "model/kv.h"
+#include "support/levels.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -106,7 +107,7 @@ static void check_places(ts_kv_type type, const ts_kern *kern) {
 
 static void test_places(void **state) {
     (void)state;
-    for (int level = TS_CPU_REF; level <= (int)ts_cpu_detect(); level++) {
+    for (int level = TS_CPU_REF; level < TS_CPU_LEVELS; level = next_level(level)) {
         ts_kern kern;
         ts_kern_init(&kern, (ts_cpu_level)level);
         check_places(TS_KV_F16, &kern);

@@ -16,6 +16,8 @@
 #    define UNROLL    _Pragma("GCC unroll 16")
 #    define NO_UNROLL _Pragma("GCC unroll 1")
 #endif
+/* What p points at is in memory here, not in registers. */
+#define IN_MEMORY(p) __asm__ volatile("" : : "r"(p) : "memory")
 /* What was read from memory before is not kept in registers. */
 #define READ_AGAIN() __asm__ volatile("" : : : "memory")
 
