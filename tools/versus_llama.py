@@ -180,7 +180,7 @@ class Comparison:
         self.args = args
         self.programs = [Tessera(args.tessera, args.level)] + [Llama(n, d, args.level) for n, d in args.peers.items()]
         self.groups = plan(args)
-        self.results: dict[tuple[Test, str], list[dict]] = {}  # complete rounds only
+        self.results: dict[tuple[Test, str], list[dict]] = {}  # as many of every program
         self.rounds, self.disturbed = 0, 0
 
     def reps(self, group: list[Test]) -> int:
@@ -199,9 +199,9 @@ class Comparison:
 
     def round(self, number: int, begin: float) -> None:
         """Every group, by one program after the other, who begins takes turns too."""
-        new: dict[tuple[Test, str], dict] = {}
         shift = number % len(self.programs)
         for i, group in enumerate(self.groups):
+            new: dict[tuple[Test, str], dict] = {}
             for program in self.programs[shift:] + self.programs[:shift]:
                 left = ""
                 done = number * len(self.groups) + i
@@ -213,14 +213,16 @@ class Comparison:
                     f"{t.threads} thread{'s' * (t.threads > 1)}: {program.name}{left}")
                 for test, result in zip(group, self.one(program, group)):
                     new[test, program.name] = result
-        for key, result in new.items():
-            self.results.setdefault(key, []).append(result)
-            if self.args.raw:
-                test, program = key
-                with open(self.args.raw, "a") as f:
-                    f.write(json.dumps({"round": number + 1, "type": test.model, "threads": test.threads, "test": test.name(),
-                                        "program": program, **result}) + "\n")
+            for key, result in new.items():
+                self.results.setdefault(key, []).append(result)
+                self.keep(number, *key, result)
         self.rounds += 1
+
+    def keep(self, number: int, test: Test, program: str, result: dict) -> None:
+        if self.args.raw:
+            with open(self.args.raw, "a") as f:
+                f.write(json.dumps({"round": number + 1, "type": test.model, "threads": test.threads, "test": test.name(),
+                                    "program": program, **result}) + "\n")
 
     def quiet(self, patience: int) -> bool:
         """Is the machine quiet, or does it become so within so many seconds?"""
@@ -284,14 +286,15 @@ class Comparison:
                  "ratio to the faster" if len(peers) > 1 else "ratio", "of the read limit", "of the arithmetic limit"]
         programs = "; ".join([f"Tessera, {self.programs[0].about}"] + [
             f"llama.cpp {p.name}, build {getattr(p, 'build', 'unknown')}{', ' * bool(p.about)}{p.about}" for p in peers])
+        rounds = max(len(of) for of in self.results.values())
         lines = [f"{self.args.shape}, random weights; {cpu[1] if cpu else 'unknown processor'}, {CPUS} processors; "
-                 f"{datetime.date.today()}. {programs}. Tokens per second, medians of {self.rounds} "
-                 f"round{'s' * (self.rounds > 1)} in turn; of the ratio the median of the rounds, and their spread" +
+                 f"{datetime.date.today()}. {programs}. Tokens per second, medians of {rounds} "
+                 f"round{'s' * (rounds > 1)} in turn; of the ratio the median of the rounds, and their spread" +
                  (f". **{self.disturbed} of the rounds on a busy machine**" if self.disturbed else "") + ".",
                  "", f"Limits in the same runs: {self.limits()}.", "",
                  "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
         order = {part: i for i, part in enumerate(PARTS)}
-        tests = sorted((t for group in self.groups for t in group), key=lambda t: order[t.part])
+        tests = sorted((t for group in self.groups for t in group if (t, "Tessera") in self.results), key=lambda t: order[t.part])
         return "\n".join(lines + ["| " + " | ".join(self.row(t)) + " |" for t in tests])
 
 
@@ -354,7 +357,7 @@ def main() -> int:
     except (Failed, OSError, ValueError, KeyError) as e:
         say(str(e) if isinstance(e, (Failed, OSError)) else f"a program printed what is not understood: {e!r}")
         code = 1
-    if comparison.rounds:
+    if comparison.results:
         print(comparison.table())
     return code
 

@@ -34,8 +34,8 @@ unshare and an apt source of Debian, 500 MB once. Models take 1 GB for each type
   --force           measure on a busy machine too; the table says so
 
 The machine counts as busy where a fixed loop on all processors takes more than 1.1 times its processor time. Between rounds
-that is looked at again, and waited for. Ctrl-C stops: programs that were started end, mounts vanish, and the table of the
-rounds so far is printed. All six parts with five rounds take hours, depth most of them; --only takes them apart.
+that is looked at again, and waited for. Ctrl-C stops: programs that were started end, mounts vanish, and the table of
+what is done so far is printed. All six parts with five rounds take hours, depth most of them; --only takes them apart.
 Exit code: 0 done, 1 something failed, 2 wrong usage, 3 the machine is busy, 130 stopped.
 END
 }
