@@ -48,8 +48,55 @@ static bool same(float a, float b) {
     return x == y || (isnan(a) && isnan(b));
 }
 
-static bool left_out(const char *name) {
-    return checking.only && !strstr(name, checking.only);
+/* The checks, and the kernels that each is about, with commas between; gemm_q has a check of each type. */
+static const struct {
+    const char *check, *kernels;
+} known[] = {
+    {"quant", "quant32,quant256"},
+    {"gemm_q", ""},
+    {"combine", ""},
+    {"gemm_f", "gemm_f f32,gemm_f f16,gemm_f bf16"},
+    {"rows", "rmsnorm,silu_mul,add,rope,f16_row,q8_rows,to_f16"},
+    {"attention", "att_scores,att_softmax,att_join,att_values,att_merge"},
+    {"probes", "probe_int8,probe_narrow,probe_read"},
+};
+enum { N_KNOWN = sizeof known / sizeof *known };
+
+static bool is_meant(const char *check, const char *kernels) {
+    return !checking.only || strstr(check, checking.only) || strstr(kernels, checking.only);
+}
+
+static bool left_out(const char *check) {
+    for (int i = 0; i < N_KNOWN; i++)
+        if (!strncmp(check, known[i].check, strlen(known[i].check))) return !is_meant(check, known[i].kernels);
+    abort(); /* a check that is not in the list */
+}
+
+void check_name_of(ts_dtype type, char out[32]) {
+    snprintf(out, 32, "gemm_q %s", ts_dtype_get(type)->name);
+}
+
+bool check_only_known(void) {
+    char name[32];
+    for (int i = 0; i < N_KNOWN; i++)
+        if (is_meant(known[i].check, known[i].kernels)) return true;
+    for (int i = 0; i < TS_DTYPES; i++) {
+        check_name_of((ts_dtype)i, name);
+        if (ts_act_block((ts_dtype)i) && is_meant(name, "")) return true;
+    }
+    return false;
+}
+
+void check_list_known(FILE *f) {
+    char name[32];
+    for (int i = 0; i < N_KNOWN; i++) fprintf(f, "%s%s", i ? ", " : "", known[i].check);
+    for (int i = 0; i < TS_DTYPES; i++) {
+        check_name_of((ts_dtype)i, name);
+        if (ts_act_block((ts_dtype)i)) fprintf(f, ", %s", name);
+    }
+    for (int i = 0; i < N_KNOWN; i++)
+        for (const char *p = known[i].kernels; *p; p += strcspn(p, ","), p += *p == ',')
+            fprintf(f, ", %.*s", (int)strcspn(p, ","), p);
 }
 
 static void fail(const char *what, const char *level, size_t i, double want, double got) {
@@ -243,8 +290,8 @@ static void check_product(const ts_kern *ref, const ts_kern *lev, const char *le
     const uint32_t rows = (uint32_t)(1 + ts_rng_below(&rng, slices ? 20 : round % 4 ? 70 : 16));
     uint32_t K = unit * (uint32_t)(1 + ts_rng_below(&rng, unit == 32 ? 9 : 3));
     if (slices) K += round % 2 ? 4096 : 8192 - K; /* more than a slice, or whole ones */
-    char name[64];
-    snprintf(name, sizeof name, "gemm_q %s", ts_dtype_get(type)->name);
+    char name[32];
+    check_name_of(type, name);
     struct matrix w = make_matrix(type, rows, K);
     const size_t ld = rows + (round % 3 ? 0 : ts_rng_below(&rng, 20)), nx = (size_t)n_tok * K, ny = n_tok * ld;
     float *x = guarded(nx * 4), *want = guarded(ny * 4), *got = guarded(ny * 4);
@@ -278,9 +325,9 @@ static void check_product(const ts_kern *ref, const ts_kern *lev, const char *le
 
 static void check_gemm_q(const ts_kern *ref, const ts_kern *lev, const char *level) {
     for (int i = 0; i < TS_DTYPES; i++) {
-        char name[64];
+        char name[32];
         if (!ts_act_block((ts_dtype)i)) continue;
-        snprintf(name, sizeof name, "gemm_q %s", ts_dtype_get((uint32_t)i)->name);
+        check_name_of((ts_dtype)i, name);
         for (int round = 0; round < 30 && !left_out(name); round++)
             check_product(ref, lev, level, (ts_dtype)i, round);
     }

@@ -5,14 +5,22 @@
 
 #include "kern/kern.h"
 
+#include <stdio.h>
+
 struct checking {
     uint64_t seed;
-    const char *only;    /* kernels with this in their names; NULL: all */
+    const char *only;    /* checks and kernels with this in their names; NULL: all */
     bool break_it;       /* flip a bit of an output now and then */
     bool stop;           /* at the first difference, silently: exit status 1 */
     int checks, failures;
 };
 extern struct checking checking;
+
+/* Is there a check or kernel that checking.only is about? The list of them, for people. What the check of a type's
+ * product is called. */
+bool check_only_known(void);
+void check_list_known(FILE *f);
+void check_name_of(ts_dtype type, char out[32]);
 
 void check_all(const ts_kern *ref, const ts_kern *lev, const char *level);
 
