@@ -51,15 +51,22 @@ char *ts_strdup(const char *s) {
 }
 
 ts_status ts_big_alloc(ts_big *big, size_t bytes, bool huge, const char *what, ts_err *err) {
-    void *p = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t all;
+    if (!bytes) bytes = 1;
+    char *p = ts_size_add(bytes, huge ? TS_HUGE_PAGE - 1 : 0, &all)
+                  ? mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                  : MAP_FAILED;
     if (p == MAP_FAILED) return ts_fail_nomem(err, what, bytes);
-    if (huge) madvise(p, bytes, MADV_HUGEPAGE); /* a wish: the kernel may have no huge pages */
-    *big = (ts_big){.ptr = p, .bytes = bytes ? bytes : 1};
+    *big = (ts_big){.ptr = p, .bytes = bytes, .map = p, .mapped = all};
+    if (huge) {
+        big->ptr = p + -(uintptr_t)p % TS_HUGE_PAGE;
+        madvise(big->ptr, bytes, MADV_HUGEPAGE); /* a wish: the kernel may have none */
+    }
     return TS_OK;
 }
 
 void ts_big_free(ts_big *big) {
-    if (big && big->ptr) munmap(big->ptr, big->bytes);
+    if (big && big->ptr) munmap(big->map, big->mapped);
     if (big) *big = (ts_big){0};
 }
 

@@ -25,12 +25,15 @@ void ts_free(void *p);
 TS_NODISCARD char *ts_strndup(const char *s, size_t len); /* copies len bytes and adds a NUL */
 TS_NODISCARD char *ts_strdup(const char *s);
 
-/* A large anonymous mapping: zeroed, page aligned, resident only where touched. `huge` asks for huge pages: for what is
- * used from end to end (weights), not for what may stay mostly empty (KV caches). */
+/* A large anonymous mapping: zeroed, page aligned, resident only where touched. `huge` asks for huge pages, and begins
+ * where one can: for what is used from end to end, not for what may stay mostly empty. */
 typedef struct ts_big {
     void *ptr;
     size_t bytes;
+    void *map; /* all that is mapped: what is unused of it is not resident */
+    size_t mapped;
 } ts_big;
+enum { TS_HUGE_PAGE = 2 << 20 }; /* so large where pages are of 4 KiB */
 TS_NODISCARD ts_status ts_big_alloc(ts_big *big, size_t bytes, bool huge, const char *what, ts_err *err);
 void ts_big_free(ts_big *big); /* NULL-safe, leaves *big empty */
 

@@ -7,9 +7,9 @@
 
 enum {
     TOKENS = 64,    /* of one task at most, */
-    TOKENS_MIN = 4, /* and at least where there are few tasks */
-    TOGETHER = 4,   /* tokens whose scores are at hand at the same time */
+    TOKENS_MIN = 8, /* and at least where there are few tasks */
     TASKS = 4,      /* for each thread, if possible */
+    TOGETHER = 4,   /* tokens whose scores are at hand at the same time */
     CONVERT = 24,   /* from so many queries on a tile is made f32 first */
     ALONE = 128,    /* so many tiles of one token are kept until they are joined, */
     ALONE_MIN = 4,  /* and so many at least are a task */
@@ -133,6 +133,14 @@ static uint32_t end_tile(const struct part *p) {
     return (p->span->pos0 + p->t1 - 1) / TS_KV_TILE + 1;
 }
 
+static void fetch(const char *from, size_t bytes) {
+    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 2);
+}
+
+static void fetch_tile(const struct attention *a, const ts_kv *kv, uint32_t head, uint32_t tile) {
+    fetch(ts_kv_tile(kv, a->layer, false, head, tile), kv->key_bytes + kv->value_bytes);
+}
+
 /* A part of a task, with the queries side by side, padded and for q8_0 quantised. */
 static struct part part_of(const struct attention *a, const ts_att_span *span, uint32_t head, uint32_t t0, uint32_t t1,
                            int thread) {
@@ -225,10 +233,6 @@ static void weigh(const struct part *p, const struct tile *kv, uint32_t tile, ui
     }
 }
 
-static void fetch(const char *from, size_t bytes) {
-    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 2);
-}
-
 /* All tokens that see a tile: what it adds to their results, or gives alone. `next` is the tile that follows. */
 static void one_tile(const struct part *p, uint32_t tile, uint32_t next, const results *to, bool alone) {
     const uint32_t group = p->a->group, t0 = p->t0;
@@ -270,7 +274,9 @@ static void attention_task(void *arg, size_t task, int thread) {
     const ts_att_span *span = a->span;
     while (chunk >= chunks(a, span)) chunk -= chunks(a, span++);
     const uint32_t t0 = chunk * a->tokens, t1 = t0 + a->tokens < span->n ? t0 + a->tokens : span->n;
-    struct part p = part_of(a, span, (uint32_t)(task % a->n_kv_head), t0, t1, thread);
+    struct part p = {.a = a, .span = span, .head = (uint32_t)(task % a->n_kv_head), .t0 = t0, .t1 = t1};
+    fetch_tile(a, span->kv, p.head, first_tile(&p));
+    p = part_of(a, span, p.head, t0, t1, thread);
     const results r = {p.sc.M, p.sc.L, p.sc.o, a->hd};
     for (uint32_t tile = first_tile(&p), end = end_tile(&p); tile < end; tile++)
         one_tile(&p, tile, tile + 1 < end ? tile + 1 : tile, &r, false);
@@ -294,6 +300,7 @@ static void alone_task(void *arg, size_t task, int thread) {
     const uint32_t head = (uint32_t)(task % a->n_kv_head), n = (w->t1 - w->t0) * a->group;
     const uint32_t begin = w->begin + (uint32_t)(task / a->n_kv_head) * w->piece;
     const uint32_t end = begin + w->piece < w->end ? begin + w->piece : w->end;
+    fetch_tile(a, w->span->kv, head, begin);
     const struct part p = part_of(a, w->span, head, w->t0, w->t1, thread);
     for (uint32_t tile = begin; tile < end; tile++) {
         const size_t i = ((size_t)(tile - w->begin) * a->n_kv_head + head) * n;
@@ -364,15 +371,15 @@ void ts_attention(const ts_exec *ex, const ts_model_config *c, uint32_t layer, c
                           .out = out,
                           .scale = scale,
                           .mem = mem};
-    const size_t threads = (size_t)ts_pool_threads(ex->pool), enough = threads > 1 ? TASKS * threads : 1;
-    while (a.tokens > TOKENS_MIN && count_tasks(&a, n_span) < enough) a.tokens /= 2;
+    const size_t threads = (size_t)ts_pool_threads(ex->pool);
+    while (threads > 1 && a.tokens > TOKENS_MIN && count_tasks(&a, n_span) < TASKS * threads) a.tokens /= 2;
     const size_t tasks = count_tasks(&a, n_span);
-    if (tasks >= enough) {
+    if (8 * tasks >= 7 * threads * ((tasks + threads - 1) / threads)) { /* nearly all threads have as much to do */
         ts_pool_run(ex->pool, tasks, attention_task, &a);
         return;
     }
     for (uint32_t i = 0; i < n_span; i++)
         for (uint32_t t = 0; t < span[i].n; t += a.tokens)
             share_out(&a, &span[i], t, t + a.tokens < span[i].n ? t + a.tokens : span[i].n,
-                      (uint32_t)(2 * enough / c->n_kv_head) + 1);
+                      (uint32_t)(TASKS * threads / c->n_kv_head) + 1);
 }

@@ -16,8 +16,9 @@ typedef struct page_note {
     struct page_note *next; /* of the kept ones */
 } page_note;
 
+/* A position touches most of a page, all keys of it: huge ones cost nothing. */
 static ts_status host_page(size_t bytes, ts_big *out, ts_err *err) {
-    return ts_big_alloc(out, bytes, false, "a page of the KV cache", err);
+    return ts_big_alloc(out, bytes, bytes >= TS_HUGE_PAGE, "a page of the KV cache", err);
 }
 const ts_kv_mem ts_kv_mem_host = {.page_new = host_page, .page_free = ts_big_free};
 

@@ -426,6 +426,27 @@ static void test_cpu(void **state) {
     if (ts_mem_peak_reset()) assert_true(ts_mem_peak() < bytes);
 }
 
+static void test_big(void **state) {
+    (void)state;
+    static const size_t sizes[] = {0, 1, 4096, TS_HUGE_PAGE - 1, TS_HUGE_PAGE, TS_HUGE_PAGE + 64, 5 * TS_HUGE_PAGE + 1};
+    ts_err err;
+    for (size_t i = 0; i < 2 * (sizeof sizes / sizeof *sizes); i++) {
+        const size_t bytes = sizes[i / 2];
+        ts_big big, other;
+        assert_ok(ts_big_alloc(&big, bytes, i % 2, "a test", &err));
+        if (i % 2) assert_true((uintptr_t)big.ptr % TS_HUGE_PAGE == 0);
+        assert_ok(ts_big_alloc(&other, bytes, i % 2, "a test", &err));
+        for (size_t at = 0; at < bytes; at += 4096) assert_true(((char *)big.ptr)[at] == 0);
+        memset(big.ptr, 1, bytes), memset(other.ptr, 2, bytes);
+        for (size_t at = 0; at < bytes; at += 4096) assert_true(((char *)big.ptr)[at] == 1);
+        ts_big_free(&big), ts_big_free(&other);
+        assert_null(big.ptr);
+    }
+    ts_big none;
+    assert_int_equal(ts_big_alloc(&none, SIZE_MAX - 5, true, "a test", &err), TS_E_NOMEM);
+    assert_int_equal(ts_big_alloc(&none, SIZE_MAX / 2, true, "a test", &err), TS_E_NOMEM);
+}
+
 struct counts {
     atomic_int run[1000];
 };
@@ -530,7 +551,7 @@ int main(void) {
         cmocka_unit_test(test_span),       cmocka_unit_test(test_file),     cmocka_unit_test(test_cpu),
         cmocka_unit_test(test_pool),       cmocka_unit_test(test_alloc),    cmocka_unit_test(test_no_file),
         cmocka_unit_test(test_map_check),  cmocka_unit_test(test_willneed), cmocka_unit_test(test_pool_sleeps),
-        cmocka_unit_test(test_hypervisor), cmocka_unit_test(test_cgroup),
+        cmocka_unit_test(test_hypervisor), cmocka_unit_test(test_cgroup),   cmocka_unit_test(test_big),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
