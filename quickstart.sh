@@ -42,7 +42,8 @@ cd "$(dirname "$0")"
 compiler=gcc
 case ${CC:-} in *clang*) compiler=clang ;; esac
 packages="$compiler ninja-build meson pkg-config python3 libpcre2-dev libutf8proc-dev libjansson-dev libedit-dev libcmocka-dev"
-check_packages="gcc clang libclang-rt-14-dev shellcheck codespell git zsh fish groff-base python3-jinja2 xilinx-bootgen"
+check_packages="gcc clang libclang-rt-14-dev shellcheck codespell git zsh fish groff-base python3-jinja2 xilinx-bootgen
+    gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
 tessera=./build/src/cli/tessera
 
 # The packages of the list that are not there. Where there is no dpkg, the programs and libraries are looked for.
@@ -63,6 +64,9 @@ missing() {
         xilinx-bootgen) command -v bootgen >/dev/null ;;
         python3-jinja2) python3 -c 'import jinja2' 2>/dev/null ;;
         groff-base) command -v groff >/dev/null ;;
+        gcc-aarch64-linux-gnu) command -v aarch64-linux-gnu-gcc >/dev/null ;;
+        libc6-dev-arm64-cross) [ -d /usr/aarch64-linux-gnu/include ] ;;
+        qemu-user) command -v qemu-aarch64 >/dev/null ;;
         libpcre2-dev) pkg-config --exists libpcre2-8 ;;
         lib*-dev) p2=${p%-dev} && { pkg-config --exists "${p2#lib}" || pkg-config --exists "$p2" || [ "$p2" = libclang-rt-14 ]; } ;;
         *) command -v "$p" >/dev/null ;;

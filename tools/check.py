@@ -8,12 +8,15 @@ data are there and the reason is that they are not, and with --strict where a to
 Nothing is silent: what runs stands on the terminal's last line, or in a line every ten seconds where there is no terminal.
 How long things took is kept in build/check-times.json, for the forecast of the next run."""
 import argparse
+import ast
 import collections
+import configparser
 import dataclasses
 import glob
 import json
 import os
 import pathlib
+import platform
 import queue
 import random
 import re
@@ -30,7 +33,7 @@ CPUS = len(os.sched_getaffinity(0))
 # Seconds of one step on two cores, for the first run's forecast; later ones know better. Those of build-san's and
 # build-tsan's compilation are half of the measured processor time, without ccache.
 EXPECTED = {"build": 60, "build tests": 130, "build-clang": 55, "build-clang tests": 45, "build-san": 135,
-            "build-san tests": 150, "build-san tests without test data": 5, "build-tsan": 35, "build-tsan tests": 5,
+            "build-san tests": 150, "build-san tests without test data": 5, "build-tsan": 35, "build-tsan tests": 5, "build-aarch64": 45, "build-aarch64 tests": 50,
             "build-fuzz": 30, "fuzz targets": 45, "lints": 10, "guest": 120, "guest, other roads": 1200, "bare Debian": 900}
 # What guest.py is asked for: always, and with --long.
 GUEST = [[]]
@@ -41,6 +44,7 @@ NOT_IN_CLANG, NOT_IN_SAN = frozenset({"source", "once", "slow"}), frozenset({"so
 # What gcc believes of data flow depends on what it inlines; instrumented and at -O1 it is wrong there. The builds without
 # sanitizers keep these warnings.
 NOT_WARNED = ["-Wno-format-truncation", "-Wno-maybe-uninitialized"]
+CROSS_FILE = "build-aarch64-root/cross.ini"  # tools/aarch64.py writes it
 NO_DATA, NOT_INSTALLED = "no shared test data", "is not installed"
 
 
@@ -349,12 +353,12 @@ class Check:
         known = self.times.get(folder, {})
         return sorted(chosen, key=lambda t: -known.get(t["name"], t["priority"]))  # the longest first
 
-    def one_test(self, folder: str, test: dict, patience: int, env: dict[str, str]) -> tuple[int | None, str, float]:
+    def one_test(self, folder: str, test: dict, patience: int, env: dict[str, str], by: list[str]) -> tuple[int | None, str, float]:
         begin = time.monotonic()
         san = {"ASAN_OPTIONS": "abort_on_error=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
         full = {**self.env, **san, "MALLOC_PERTURB_": str(random.randrange(1, 256)), **test["env"], **env}
         try:
-            code, out = self.programs.capture(test["cmd"], (test["timeout"] or 600) * patience,
+            code, out = self.programs.capture([*by, *test["cmd"]], (test["timeout"] or 600) * patience,
                                               cwd=test["workdir"] or ROOT / folder, env=full)
         except OSError as e:
             code, out = 127, str(e)
@@ -378,10 +382,12 @@ class Check:
         return "ok", "; ".join(f"left out: {why}" for why, _ in left_out)
 
     def tests(self, folder: str, suites: set[str] = frozenset(), without: set[str] = frozenset(), patience: int = 10,
-              env: dict[str, str] | None = None, what: str = "tests") -> None:
+              env: dict[str, str] | None = None, what: str = "tests", by: list[str] = ()) -> None:
+        """`by`: the words that start this build's programs, where the processor does not."""
         begin = time.monotonic()
         todo = self.listed(folder, suites, without)
-        self.levels(folder)
+        if not by:
+            self.levels(folder)
         waiting: queue.Queue = queue.Queue()
         for t in todo:
             waiting.put(t)
@@ -393,7 +399,7 @@ class Check:
                 try:
                     t = waiting.get_nowait()
                     running[t["name"]] = time.monotonic()
-                    ended.put((t, *self.one_test(folder, t, patience, env or {})))
+                    ended.put((t, *self.one_test(folder, t, patience, env or {}, by)))
                 except (queue.Empty, Stopped):
                     return
                 except Exception as e:  # a fault of this script must not become a silent wait
@@ -546,6 +552,25 @@ class Check:
         self.screen.say(f"fuzz targets: {'skipped' if skipped else 'FAILED'}: {why}")
         return False
 
+    def aarch64(self, suites: set[str], without: set[str], patience: int) -> None:
+        """The whole tree by Debian's cross compiler, and in QEMU the tests whose results an architecture could change."""
+        name = "build-aarch64"
+        if not (self.have(f"{name}: build and tests", "aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross")
+                and self.have(f"{name}: build and tests", "qemu-aarch64", "qemu-user")):
+            return
+        code, out = self.follow(f"{name}: libraries", [sys.executable, "tools/aarch64.py"])
+        if code == 77:
+            for why, cure in reasons(out):
+                self.tally.skip(f"{name}: build and tests", why, cure)
+                self.screen.say(f"{name}: skipped: {why}")
+        elif code != 0:
+            self.tally.fail(f"{name}: libraries", f"exit code {code}{full_disk()}")
+            self.screen.say(f"{name}: libraries: FAILED\n{words(out)}")
+        elif self.build(name, "aarch64-linux-gnu-gcc", [f"--cross-file={CROSS_FILE}"]):
+            cross = configparser.ConfigParser()
+            cross.read(ROOT / CROSS_FILE)
+            self.tests(name, suites, without, patience, by=ast.literal_eval(cross["binaries"]["exe_wrapper"]))
+
     # ---- all of it ----
 
     def quick(self, folder: str, cc: str) -> None:
@@ -563,7 +588,8 @@ class Check:
                                  *(("guest, other roads",) if gcc and long else ()), "build-clang", "build-clang tests",
                                  *(("build-san", "build-san tests") if gcc else ()),
                                  *(["build-san tests without test data"] if data and gcc else []),
-                                 *(("build-tsan", "build-tsan tests") if gcc else ()), "build-fuzz", "fuzz targets", "lints",
+                                 *(("build-tsan", "build-tsan tests") if gcc else ()),
+                                 *(("build-aarch64", "build-aarch64 tests") if gcc else ()), "build-fuzz", "fuzz targets", "lints",
                                  *(["bare Debian"] if long else []))]
         if gcc and self.build(folder, "gcc", []):
             self.unit_programs(folder)
@@ -582,6 +608,8 @@ class Check:
         if gcc and self.thread_sanitizer_here() and self.build("build-tsan", "gcc", [
                 *sanitized("thread", *NOT_WARNED), "-Dlibedit=disabled"], [r"tests/unit/test_(threads|fork|kv)"]):
             self.tests("build-tsan", {"threads"}, patience=20, env={"TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"})
+        if gcc and platform.machine() != "aarch64":  # there the first build is this one
+            self.aarch64({"aarch64", "kern"} if long else {"aarch64"}, not_these, patience)
         if self.fuzzer_here() and self.build("build-fuzz", "clang", [
                 *sanitized("address,undefined", "-fno-sanitize-recover=all"), "-Dfuzz=true", "-Db_lundef=false"],
                 [r"tests/fuzz/fuzz_\w+"]):

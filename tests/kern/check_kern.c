@@ -1,9 +1,10 @@
 /* check_kern.c - the kernel checker: every variant of every kernel against the reference, bit for bit.
  *
- * Usage: check_kern [--seed N] [--bench] [--only NAME] [--break]
+ * Usage: check_kern [--seed N] [--bench] [--only NAME] [--break] [--quick]
  *        check_kern --levels       the levels of this processor, weakest first, a line each
  *   --only    checks and kernels with NAME in their names; a wrong one is answered with the list of them
  *   --bench   also time each variant at a large size, beside what its level could do at best (bench_kern.c)
+ *   --quick   a third of the inputs, for emulators
  *   --break   corrupt one bit of one variant's output now and then: the checker must notice (its own test)
  * The checks are in checks.c; check_mutants.c proves that they notice. The seed is printed on failure. */
 #define _GNU_SOURCE
@@ -21,6 +22,7 @@ int main(int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--bench")) bench = true;
         else if (!strcmp(argv[i], "--break")) checking.break_it = true;
+        else if (!strcmp(argv[i], "--quick")) checking.quick = true;
         else if (!strcmp(argv[i], "--seed") && i + 1 < argc) checking.seed = strtoull(argv[++i], NULL, 0);
         else if (!strcmp(argv[i], "--only") && i + 1 < argc) checking.only = argv[++i];
         else if (!strcmp(argv[i], "--levels")) {

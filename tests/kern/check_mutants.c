@@ -1,7 +1,8 @@
 /* check_mutants.c - the kernel checker's own test: kernels that are wrong in one place (mutants.txt) must be noticed by
  * its ordinary inputs, every one, at every level that this processor has.
  *
- * Usage: check_mutants [N]     N: this mutant alone, with the checker's words
+ * Usage: check_mutants [--quick] [N]     N: this mutant alone, with the checker's words
+ *   --quick   a third of the inputs, for emulators
  *
  * A level's mutants are compared with the reference, the reference's with the best level here (or the sound reference)
  * and, what is quantised, with the file's own blocks. A mutant that crashes is noticed too. */
@@ -48,7 +49,7 @@ static bool noticed(int number, ts_cpu_level level, ts_cpu_level best, const cha
     fflush(stdout);
     const pid_t child = fork();
     if (child == 0) {
-        alarm(60);
+        alarm(checking.quick ? 600 : 60);
         ts_mutant = number;
         checking.stop = true;
         run(level, best, only);
@@ -71,7 +72,8 @@ static int level_of(const char *name) {
 
 int main(int argc, char **argv) {
     const ts_cpu_level best = levels_here();
-    const int one = argc > 1 ? atoi(argv[1]) : 0;
+    checking.quick = argc > 1 && !strcmp(argv[1], "--quick");
+    const int one = argc > 1 + checking.quick ? atoi(argv[1 + checking.quick]) : 0;
     int tried[TS_CPU_LEVELS] = {0}, missed = 0;
     for (int level = 0; level < TS_CPU_LEVELS && !one; level = next_level(level))
         if (noticed(0, (ts_cpu_level)level, best, NULL)) {

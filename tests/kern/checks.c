@@ -99,6 +99,10 @@ void check_list_known(FILE *f) {
             fprintf(f, ", %.*s", (int)strcspn(p, ","), p);
 }
 
+static int rounds(int n) {
+    return checking.quick ? (n + 2) / 3 : n;
+}
+
 static void fail(const char *what, const char *level, size_t i, double want, double got) {
     if (checking.stop) _exit(1);
     if (checking.failures++ < 20)
@@ -328,7 +332,7 @@ static void check_gemm_q(const ts_kern *ref, const ts_kern *lev, const char *lev
         char name[32];
         if (!ts_act_block((ts_dtype)i)) continue;
         check_name_of((ts_dtype)i, name);
-        for (int round = 0; round < 30 && !left_out(name); round++)
+        for (int round = 0; round < rounds(30) && !left_out(name); round++)
             check_product(ref, lev, level, (ts_dtype)i, round);
     }
 }
@@ -336,7 +340,7 @@ static void check_gemm_q(const ts_kern *ref, const ts_kern *lev, const char *lev
 /* Sums as an NPU returns them: one row of int32 a block, two with a minimum, or int16 of two blocks in a row. */
 static void check_combine(const ts_kern *ref, const ts_kern *lev, const char *level) {
     if (left_out("combine")) return;
-    for (int round = 0; round < 300; round++) {
+    for (int round = 0; round < rounds(300); round++) {
         const bool min = round % 3 == 1, pairs = round % 3 == 2;
         const uint32_t n = 1 + (uint32_t)ts_rng_below(&rng, 40);
         const uint32_t dx_step = (uint32_t[]){1, 4, 16}[ts_rng_below(&rng, 3)];
@@ -366,7 +370,7 @@ static void check_combine(const ts_kern *ref, const ts_kern *lev, const char *le
 
 static void check_quant(const ts_kern *ref, const ts_kern *lev, const char *level) {
     if (left_out("quant")) return;
-    for (int round = 0; round < 200; round++) {
+    for (int round = 0; round < rounds(200); round++) {
         uint32_t n_tok = (uint32_t)(1 + ts_rng_below(&rng, 22)), K = 256 * (uint32_t)(1 + ts_rng_below(&rng, 3));
         size_t n = (size_t)n_tok * K;
         float *x = guarded(n * 4);
@@ -393,7 +397,7 @@ static void check_gemm_f(const ts_kern *ref, const ts_kern *lev, const char *lev
     if (left_out("gemm_f")) return;
     static const ts_dtype types[] = {TS_F32, TS_F16, TS_BF16};
     for (int i = 0; i < 3; i++)
-        for (int round = 0; round < 60; round++) {
+        for (int round = 0; round < rounds(60); round++) {
             ts_dtype type = types[i];
             size_t size = ts_dtype_get(type)->block_bytes;
             uint32_t rows = (uint32_t)(1 + ts_rng_below(&rng, 23)), n_tok = (uint32_t)(1 + ts_rng_below(&rng, 11));
@@ -422,7 +426,7 @@ static void check_gemm_f(const ts_kern *ref, const ts_kern *lev, const char *lev
 
 static void check_rows(const ts_kern *ref, const ts_kern *lev, const char *level) {
     if (left_out("rows")) return;
-    for (int round = 0; round < 300; round++) {
+    for (int round = 0; round < rounds(300); round++) {
         uint32_t n = (uint32_t)(1 + ts_rng_below(&rng, round % 8 ? 300 : 1500)), n16 = (n + 15) / 16 * 16;
         float *x = guarded(n * 4), *w = guarded(n * 4), *a = guarded(n16 * 4), *b = guarded(n16 * 4);
         uint16_t *h = guarded(n16 * 2), *g = guarded(n16 * 2);
@@ -484,7 +488,7 @@ static void check_attention(const ts_kern *ref, const ts_kern *lev, const char *
     if (left_out("attention")) return;
     enum { T = TS_KV_TILE, NQ = 21 };
     static const ts_dtype types[] = {TS_F32, TS_F16, TS_Q8_0};
-    for (int round = 0; round < 300; round++) {
+    for (int round = 0; round < rounds(300); round++) {
         const uint32_t hd = 16 * (uint32_t)(1 + ts_rng_below(&rng, 10)), nq = (uint32_t)(1 + ts_rng_below(&rng, NQ));
         const size_t ld = hd + ts_rng_below(&rng, 40), nq_floats = (size_t)(nq - 1) * ld + hd;
         const ts_dtype type = types[round % 3];

@@ -23,8 +23,8 @@ class Place:
     """A tree with check.py and programs of the given names on the path; tests: name -> shell command; suites: name ->
     those that a test is in, unit where there is none."""
 
-    def __init__(self, tmp: str, tests: dict[str, str], programs=("gcc", "clang", "shellcheck", "codespell"), quick=True,
-                 suites={}):
+    def __init__(self, tmp: str, tests: dict[str, str], programs=("gcc", "clang", "shellcheck", "codespell", "aarch64-linux-gnu-gcc", "qemu-aarch64"),
+                 quick=True, suites={}):
         self.root = pathlib.Path(tmp)
         self.mode = ["--quick"] if quick else []
         bin_ = self.root / "bin"
@@ -39,6 +39,7 @@ class Place:
                           f'/bin/cat "{self.root}/tests.json"')
         (self.root / "tests/qemu").mkdir(parents=True)
         self.guest('print("PASS rungs: 1 to 9, 3.0 s")')
+        self.aarch64("")
         self.put("ninja", 'echo "[1/2] a"; echo "[2/2] b"')
         for p in programs:
             self.put(p, "exit 0")
@@ -53,6 +54,12 @@ class Place:
         """Python lines of the programs that fetch and run the guest."""
         for name, text in ("guest.py", runs), ("fetch.py", fetches):
             (self.root / "tests/qemu" / name).write_text(f"import sys\n{text}\n")
+
+    def aarch64(self, text: str) -> None:
+        """Python lines of the program that makes ready for aarch64. Its cross file has a wrapper that says that it was there."""
+        (self.root / "build-aarch64-root").mkdir(exist_ok=True)
+        (self.root / "build-aarch64-root/cross.ini").write_text("[binaries]\nexe_wrapper = ['/usr/bin/env', 'EMULATED=yes']\n")
+        (self.root / "tools/aarch64.py").write_text(f"import sys\n{text}\n")
 
     def start(self, *args: str, **env: str) -> subprocess.Popen:
         return subprocess.Popen([sys.executable, str(self.root / "tools/check.py"), *self.mode, *args], env={**self.env, **env},
@@ -101,11 +108,11 @@ def test_missing_tools(tmp):
     """Skipped with the package to be installed; a failure with --strict."""
     place = Place(tmp, {"good": "true"}, programs=["gcc"], quick=False)
     code, lines, out = place.run()
-    assert code == 0 and lines[-1] == "6 passed, 0 failed, 4 skipped", out
-    for text in "clang is not installed", "cure: apt-get install shellcheck", "codespell is not installed":
+    assert code == 0 and lines[-1] == "6 passed, 0 failed, 5 skipped", out
+    for text in "clang is not installed", "cure: apt-get install shellcheck", "codespell is not installed", "cure: apt-get install gcc-aarch64":
         has(out, text)
     code, lines, out = place.run("--strict")
-    assert code == 1 and lines[-1] == "6 passed, 4 failed, 0 skipped", out
+    assert code == 1 and lines[-1] == "6 passed, 5 failed, 0 skipped", out
 
 
 def test_thread_sanitizer(tmp):
@@ -122,10 +129,26 @@ def test_thread_sanitizer(tmp):
     assert not (place.root / "build-tsan-probe").exists()
 
 
+def test_aarch64(tmp):
+    """Tests of its suite are started by the emulator; libraries that cannot be had are a skip even with --strict."""
+    place = Place(tmp, {"arm": 'case $PWD in *-aarch64) [ "$EMULATED" = yes ] ;; *) [ -z "$EMULATED" ] ;; esac', "other": "true"}, quick=False,
+                  suites={"arm": ["aarch64"]})
+    code, lines, out = place.run()
+    rest = 5 + 2 * 3 + 1 + 3  # builds, the tests in three, the guest, lints; the fuzz targets are missing
+    assert lines[-1] == f"{rest + 2} passed, 1 failed, 0 skipped", out
+    has(out, "build-aarch64 tests: 1 passed, 0 failed")
+    place.aarch64('sys.exit(print("skip: libraries for aarch64: no network; cure: a network") or 77)')
+    code, lines, out = place.run("--strict")
+    assert lines[-1] == f"{rest} passed, 1 failed, 1 skipped", out
+    has(out, "skipped: libraries for aarch64: no network: build-aarch64: build and tests\n    cure: a network\n")
+    place.aarch64("sys.exit(3)")
+    has(place.run()[2], "failed: build-aarch64: libraries: exit code 3\n")
+
+
 def test_guest(tmp):
     """A test for each job; a guest that cannot be had is a skip even with --strict, one that ends oddly a failure."""
     place = Place(tmp, {"good": "true"}, quick=False)
-    rest = 5 + 3 + 3  # builds, the test in each, lints; the fuzz targets are missing
+    rest = 6 + 3 + 3  # builds, the test in each, lints; the fuzz targets are missing
     place.guest('print("PASS rungs: 1 to 9, 3.0 s\\nFAIL model: another text, 2.0 s\\n    a b c\\nskip: tdr: old; cure: new"); sys.exit(1)')
     code, lines, out = place.run()
     assert code == 1 and lines[-1] == f"{rest + 1} passed, 2 failed, 1 skipped", out
@@ -149,8 +172,8 @@ def test_guest(tmp):
 
 
 def test_everything(tmp):
-    """All the steps, with data: three builds and their tests, those without data, the build for races (whose suite is
-    empty here), the fuzz targets, the lints."""
+    """All the steps, with data: three builds and their tests, those without data, the builds for races and for aarch64 (whose
+    suites are empty here), the fuzz targets, the lints."""
     place = Place(tmp, {"good": 'echo "data $TESSERA_SHARED"', "hungry": f'[ -n "$TESSERA_SHARED" ] || {{ echo "{NO_DATA}"; exit 77; }}'},
                   quick=False, suites={"hungry": ["unit", "data"]})
     folder = place.root / "build-fuzz/tests/fuzz"
@@ -159,7 +182,7 @@ def test_everything(tmp):
         (folder / name).write_text("#!/bin/sh\n" + text + "\n")
         (folder / name).chmod(0o755)
     code, lines, out = place.run("--strict", TESSERA_SHARED=tmp)
-    assert code == 1 and lines[-1] == f"{5 + 3 * 2 + 1 + 1 + 3 + 1} passed, 1 failed, 0 skipped", out
+    assert code == 1 and lines[-1] == f"{6 + 3 * 2 + 1 + 1 + 3 + 1} passed, 1 failed, 0 skipped", out
     for text in ("ok      fuzz_a, 4 s, 77 runs\n", "fuzz_b: exit code 77\n        ERROR: libFuzzer: deadly signal\n",
                  "build-clang tests: 2 passed", "build-san tests without test data: 1 passed", "shellcheck: ok", "codespell: ok",
                  "failed: fuzz_b: exit code 77\n"):
@@ -168,10 +191,10 @@ def test_everything(tmp):
 
 def test_suites(tmp):
     """Every test runs in the first build, and by its suites in others."""
-    first, clang, san, tsan = "build tests", "build-clang tests", "build-san tests", "build-tsan tests"
+    first, clang, san, tsan, arm = "build tests", "build-clang tests", "build-san tests", "build-tsan tests", "build-aarch64 tests"
     hungry = "build-san tests without test data"
     wanted = {"unit": [first, clang, san], "data": [first, clang, san, hungry], "slow": [first, san], "once": [first], "source": [first],
-              "threads": [first, clang, san, tsan], "long": []}
+              "threads": [first, clang, san, tsan], "aarch64": [first, clang, san, arm], "long": []}
     place = Place(tmp, {name: "true" for name in wanted}, quick=False, suites={name: ["unit", name] for name in wanted})
     (place.root / "data").mkdir()
 
