@@ -609,7 +609,7 @@ class Check:
                 *sanitized("thread", *NOT_WARNED), "-Dlibedit=disabled"], [r"tests/unit/test_(threads|fork|kv)"]):
             self.tests("build-tsan", {"threads"}, patience=20, env={"TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"})
         if gcc and platform.machine() != "aarch64":  # there the first build is this one
-            self.aarch64({"aarch64", "kern"} if long else {"aarch64"}, not_these, patience)
+            self.aarch64({"aarch64", "aarch64-long"} if long else {"aarch64"}, not_these, patience)
         if self.fuzzer_here() and self.build("build-fuzz", "clang", [
                 *sanitized("address,undefined", "-fno-sanitize-recover=all"), "-Dfuzz=true", "-Db_lundef=false"],
                 [r"tests/fuzz/fuzz_\w+"]):

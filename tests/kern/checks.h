@@ -12,7 +12,7 @@ struct checking {
     const char *only;    /* checks and kernels with this in their names; NULL: all */
     bool break_it;       /* flip a bit of an output now and then */
     bool stop;           /* at the first difference, silently: exit status 1 */
-    bool quick;          /* a third of the rounds */
+    bool quick;          /* a third of the rounds, but of quantising all */
     int checks, failures;
 };
 extern struct checking checking;
