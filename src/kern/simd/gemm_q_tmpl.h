@@ -19,7 +19,7 @@
  * What a level's header defines:
  *   VQ_ROWS       16, 8 or 4: lanes of a vector
  *   VQ_TOKS       tokens of the widest tile: 16, 8 or 4
- *   VQ_FEW        so many tokens are few: below 16
+ *   VQ_FEW        so many tokens are few, at most (few_of): below 16
  *   VQ_STREAMS    groups that are walked together for few
  *   VQ_AHEAD      bytes
  *   VQ_SIGNED_FROM  weights with this offset and larger ones are multiplied as signed bytes (8: none)
@@ -567,12 +567,17 @@ INL void few(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_qact *x
     }
 }
 
-/* S groups and all of tokens [t0, t1), at most VQ_FEW. */
+/* So many tokens are few: panels of blocks of 256 gain earlier than those of 32. */
+INL uint32_t few_of(const ts_wtype *t) {
+    return t->block == 256 && VQ_FEW > 3 ? 3 : VQ_FEW;
+}
+
+/* S groups and all of tokens [t0, t1), which are few. */
 INL void few_all(const ts_wtype *t, int S, const ts_qmat *w, const ts_qact *x, uint32_t n_tok, uint32_t t0, uint32_t t1,
                  uint32_t g, uint32_t apart, float *y, size_t ld_y) {
     for (uint32_t tok = t0, width; tok < t1; tok += width) {
         width = ts_tok_width(n_tok, tok);
-        if (t->block == 256 || VQ_FEW < 4 || width == 1) few(t, S, 1, w, x, tok, g, apart, y, ld_y);
+        if (few_of(t) < 4 || width == 1) few(t, S, 1, w, x, tok, g, apart, y, ld_y);
         else few(t, S, 4, w, x, tok, g, apart, y, ld_y);
     }
 }
@@ -581,7 +586,7 @@ INL void few_all(const ts_wtype *t, int S, const ts_qmat *w, const ts_qact *x, u
 
 INL void gemm_q(const ts_wtype *t, const ts_qmat *w, const ts_qact *x, uint32_t n_tok, uint32_t t0, uint32_t t1,
                 uint32_t g0, uint32_t g1, float *y, size_t ld_y) {
-    if (t1 - t0 <= (t->block == 256 && VQ_FEW > 3 ? 3 : VQ_FEW)) {
+    if (t1 - t0 <= few_of(t)) {
         const uint32_t apart = (g1 - g0) / VQ_STREAMS;
         for (uint32_t i = 0; i < apart; i++) few_all(t, VQ_STREAMS, w, x, n_tok, t0, t1, g0 + i, apart, y, ld_y);
         for (uint32_t g = g0 + apart * VQ_STREAMS; g < g1; g++) few_all(t, 1, w, x, n_tok, t0, t1, g, 0, y, ld_y);
