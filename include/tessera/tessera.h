@@ -129,8 +129,8 @@ typedef struct ts_engine_opts { /* zero-initialise: every 0 or NULL means the de
     bool ledger_check;        /* and compute everything that a device computes on the CPU too, and compare */
     /* how text is split into words, for files that do not say: "llama-bpe", "qwen2", "gpt-2", ... */
     const char *pre;
-    /* no more than this level of the CPU's instruction sets: "ref", and "avx2", "avx512vnni" on x86-64, "dotprod",
-     * "i8mm" on 64-bit ARM; NULL: the best there is. The results are the same. */
+    /* no more than this level of the CPU's instruction sets: "ref", and "avx2", "avxvnni", "avx512vnni" on x86-64,
+     * "dotprod", "i8mm" on 64-bit ARM; NULL: the best there is. The results are the same. */
     const char *cpu_level;
     /* only what turns text into tokens and back: no weights are read, no session can be made, and of ts_model_info only
      * n_vocab and chat_template are filled. ts_engine_open then takes tokenizers of other formats, too: a
