@@ -8,7 +8,8 @@
  *
  * A few tokens are bound by memory and take the words as they come (few). A thread draws more from memory by several
  * streams that are far apart, so VQ_STREAMS groups are walked together, and every line is asked for VQ_AHEAD bytes
- * before its turn, one by one between the products: bunched, the requests hold each other up.
+ * before its turn, one by one between the products: bunched, the requests hold each other up. Chunks are a loop, as
+ * processors foresee the steps of one load that comes again and again.
  *
  * Several tokens are bound by arithmetic: a panel, PANEL vectors of rows and 256 of K, is unpacked once into the
  * first-level cache and used for all tokens (many), in tiles of VQ_TOKS and 4 tokens.
@@ -22,6 +23,7 @@
  *   VQ_FEW        so many tokens are few, at most (few_of): below 16
  *   VQ_STREAMS    groups that are walked together for few
  *   VQ_AHEAD      bytes
+ *   VQ_TOGETHER   chunks that share words, taken together for few: 2 or 4, as the registers allow
  *   VQ_SIGNED_FROM  weights with this offset and larger ones are multiplied as signed bytes (8: none)
  *   VQ_RUNS       products are sums of two in 16 bits
  *   vqi, vqf      a vector of integers, of f32
@@ -457,37 +459,45 @@ INL void many(const ts_wtype *t, const ts_qmat *w, const ts_qact *x, uint32_t n_
 
 /* ---- a few tokens ------------------------------------------------------------------------------------------------ */
 
-/* Chunk c (32 elements) of a block of one group and n tokens: sum += the products of its words with q, by the scales of
- * the sub-blocks; pairs: the block's. The lines ahead are asked for one by one, a block's share for each chunk. */
-INL void few_chunk(const ts_wtype *t, int n, const uint8_t *words, int c, vqi table, const scales *sc, const int8_t *q,
-                   const uint32_t *pairs, vqi sum[4][GROUP]) {
+/* Chunks that share words. */
+INL int shared_by(const ts_wtype *t) {
+    const int bits = t->low.by[2].mask; /* of a chunk's number, that tell their shifts apart */
+    return bits == 0 ? 1 : bits == 1 ? 2 : 4;
+}
+/* So many of those are taken together, so that each word is read once. */
+INL int together(const ts_wtype *t) {
+    return shared_by(t) <= VQ_TOGETHER ? shared_by(t) : 1;
+}
+
+/* Chunks [c0, c0 + together(t)) of a block of one group and n tokens: sum += the products of their words with q, by the
+ * scales of the sub-blocks; q: those chunks'; scale, pairs: the block's. The lines ahead are asked for one by one, a
+ * block's share for each chunk. */
+INL void few_chunks(const ts_wtype *t, int n, const uint8_t *words, int c0, vqi table, const vqi (*scale)[GROUP],
+                    const int8_t *q, const uint32_t *pairs, vqi sum[4][GROUP]) {
     const q_form form = form_of_one(t);
     const bool small = t->block == 32;
-    const int sub = small ? 8 : t->sub_block / 4, run = run_of(t, form, sub);
+    const int chunks = together(t), sub = small ? 8 : t->sub_block / 4, run = run_of(t, form, sub);
     const int all = ts_wtype_main_words(t), lines = small ? all : (all + 7) / 8;
-    vqi s[4][GROUP];
-    READ_AGAIN(); /* words and activations that chunks share */
-    UNROLL for (int k = 0; k < 8; k++) {
-        const int g = nth_group(t, k), j = (8 * c + k) / sub, at = c * lines + k;
-        if (k < lines && at < all) vq_prefetch(words + VQ_AHEAD + 64 * at);
-        UNROLL for (int v = 0; v < GROUP; v++) {
-            const vqi w = weights(t, form, words + 4 * VQ_ROWS * v, c, g, table);
-            UNROLL for (int i = 0; i < n; i++) {
-                const vqi x = vq_bcast(q + (g * n + i) * 4);
-                if (!VQ_RUNS) s[i][v] = vq_dot4(k % run ? s[i][v] : small ? sum[i][v] : vq_zero(), w, x);
-                else if (k % run) s[i][v] = vq_more(s[i][v], products(form, w, x));
-                else if (!starts(t, form)) s[i][v] = products(form, w, x);
-                else s[i][v] = vq_more(start_of_run(t, form, pairs + j * n + i), products(form, w, x));
-                vq_pin(&s[i][v]);
+    vqi s[4][4][GROUP];
+    READ_AGAIN(); /* words and activations that others have read */
+    UNROLL for (int k = 0; k < 8; k++)
+        UNROLL for (int v = 0; v < GROUP; v++)
+            UNROLL for (int c = 0; c < chunks; c++) {
+                const int g = nth_group(t, k), j = (8 * (c0 + c) + k) / sub, at = k * chunks + c;
+                if (v == 0 && at < chunks * lines) vq_prefetch(words + VQ_AHEAD + 64 * (c0 * lines + at));
+                const vqi w = weights(t, form, words + 4 * VQ_ROWS * v, c0 + c, g, table);
+                UNROLL for (int i = 0; i < n; i++) {
+                    const vqi x = vq_bcast(q + ((8 * c + g) * n + i) * 4);
+                    vqi *to = &s[c][i][v];
+                    if (!VQ_RUNS) *to = vq_dot4(k % run ? *to : small ? sum[i][v] : vq_zero(), w, x);
+                    else if (k % run) *to = vq_more(*to, products(form, w, x));
+                    else if (!starts(t, form)) *to = products(form, w, x);
+                    else *to = vq_more(start_of_run(t, form, pairs + j * n + i), products(form, w, x));
+                    vq_pin(to);
+                    if (k % run != run - 1) continue;
+                    sum[i][v] = small && !VQ_RUNS ? *to : vq_weigh(sum[i][v], *to, small ? vq_ones() : scale[j][v]);
+                }
             }
-        }
-        if (k % run != run - 1) continue;
-        UNROLL for (int v = 0; v < GROUP; v++) {
-            const vqi scale = small ? vq_ones() : vq_scale(sc[v].s[j / 4], j % 4);
-            UNROLL for (int i = 0; i < n; i++)
-                sum[i][v] = small && !VQ_RUNS ? s[i][v] : vq_weigh(sum[i][v], s[i][v], scale);
-        }
-    }
 }
 
 /* Sum over sub-blocks of byte * sum(x). */
@@ -506,7 +516,7 @@ INL void few(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_qact *x
     const int head_bytes = ts_wtype_head_bytes(t), row_bytes = t->scale == TS_SCALE_F16 ? 2 : 1;
     const size_t main_bytes = 64 * (size_t)ts_wtype_main_words(t), at = (size_t)tok * w->n_block;
     const bool small = t->block == 32, fine = t->sub_block == 16;
-    const int chunks = t->block / 32, n_words = fine ? 4 : 2, shift = t->offset;
+    const int chunks = t->block / 32, n_sub = small ? 0 : 256 / t->sub_block, n_words = fine ? 4 : 2, shift = t->offset;
     const int8_t *q = (small ? x->q32 : x->q256) + (size_t)tok * w->n_cols;
     const float *dx = (small ? x->d32 : x->d256) + at, *sx = x->s32 + at;
     const int32_t *off = offsets(t, x, at);
@@ -527,23 +537,25 @@ INL void few(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_qact *x
         for (size_t b = b0; b < b1; b++) {
             const size_t bn = b * (size_t)n;
             vqi sum[VQ_STREAMS][4][GROUP], min[VQ_STREAMS][4][GROUP];
-            scales sc[VQ_STREAMS][GROUP];
+            vqi scale[VQ_STREAMS][16][GROUP];
             UNROLL for (int s = 0; s < S; s++)
                 UNROLL for (int v = 0; v < GROUP; v++) {
-                    if (!small) sc[s][v] = sub_scales(t, head[s] + 2 * VQ_ROWS * v, words[s] + 4 * VQ_ROWS * v);
+                    const scales sc = sub_scales(t, head[s] + 2 * VQ_ROWS * v, words[s] + 4 * VQ_ROWS * v);
+                    UNROLL for (int j = 0; j < n_sub; j++) scale[s][j][v] = vq_scale(sc.s[j / 4], j % 4);
                     UNROLL for (int i = 0; i < n; i++) {
                         const uint32_t *sum_x = sums + 12 * bn + i;
                         sum[s][i][v] = small ? start_of(t, form, off + bn + i) : vq_zero();
                         if (small) continue;
                         if (has_offset(t, form) && !starts(t, form))
-                            sum[s][i][v] = vq_sub(vq_zero(), vq_shl(few_weigh(sc[s][v].s, n_words, sum_x, n), shift));
-                        if (t->second == TS_SECOND_MINUS) min[s][i][v] = few_weigh(sc[s][v].m, n_words, sum_x, n);
+                            sum[s][i][v] = vq_sub(vq_zero(), vq_shl(few_weigh(sc.s, n_words, sum_x, n), shift));
+                        if (t->second == TS_SECOND_MINUS) min[s][i][v] = few_weigh(sc.m, n_words, sum_x, n);
                     }
                 }
-            UNROLL for (int c = 0; c < chunks; c++)
-                UNROLL for (int s = 0; s < S; s++)
-                    few_chunk(t, n, words[s], c, table, sc[s], q + (t->block * b + 32 * (size_t)c) * (size_t)n,
-                              pairs + 16 * bn, sum[s]);
+            NO_UNROLL for (int c0 = 0; c0 < chunks; c0 += shared_by(t))
+                UNROLL for (int c = c0; c < c0 + shared_by(t); c += together(t))
+                    UNROLL for (int s = 0; s < S; s++)
+                        few_chunks(t, n, words[s], c, table, scale[s], q + (t->block * b + 32 * (size_t)c) * (size_t)n,
+                                   pairs + 16 * bn, sum[s]);
             UNROLL for (int s = 0; s < S; s++) {
                 UNROLL for (int v = 0; v < GROUP; v++) {
                     const uint8_t *h = head[s] + row_bytes * VQ_ROWS * v;

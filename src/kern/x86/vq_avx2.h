@@ -8,7 +8,10 @@
 
 #include "kern/x86/vq_ymm.h"
 
-enum { VQ_ROWS = 8, VQ_TOKS = 4, VQ_FEW = 1, VQ_STREAMS = 2, VQ_AHEAD = 4096, VQ_SIGNED_FROM = 7, VQ_RUNS = 1 };
+enum {
+    VQ_ROWS = 8, VQ_TOKS = 4, VQ_FEW = 1, VQ_STREAMS = 2, VQ_AHEAD = 4096,
+    VQ_TOGETHER = 2, VQ_SIGNED_FROM = 7, VQ_RUNS = 1
+};
 
 /* Both int16 of a lane: its byte to the upper bytes, and down with the sign. */
 INL vqi vq_scale(vqi x, int i) {

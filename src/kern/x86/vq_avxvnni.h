@@ -21,7 +21,10 @@ INL __m256i DPWSSD(__m256i x, __m256i a, __m256i b) {
 }
 #endif
 
-enum { VQ_ROWS = 8, VQ_TOKS = 4, VQ_FEW = 1, VQ_STREAMS = 2, VQ_AHEAD = 4096, VQ_SIGNED_FROM = 8, VQ_RUNS = 0 };
+enum {
+    VQ_ROWS = 8, VQ_TOKS = 4, VQ_FEW = 1, VQ_STREAMS = 2, VQ_AHEAD = 4096,
+    VQ_TOGETHER = 2, VQ_SIGNED_FROM = 8, VQ_RUNS = 0
+};
 
 INL vqi vq_scale(vqi x, int i) {
     return _mm256_srai_epi32(_mm256_sll_epi32(x, _mm_cvtsi32_si128(24 - 8 * i)), 24);

@@ -36,9 +36,11 @@ INL vqi vq_or_and(vqi a, vqi b, vqi mask) { return _mm256_or_si256(a, _mm256_and
 INL vqi vq_pick_below(vqi x, int limit, vqi a, vqi b) {
     return _mm256_blendv_epi8(b, a, _mm256_cmpgt_epi32(_mm256_set1_epi32(limit), x));
 }
-/* By 16-bit lanes: the mask keeps the neighbours' bits out. */
+/* By 16-bit lanes: the mask keeps the neighbours' bits out. A count that is not a constant may have either sign. */
 INL vqi vq_shift(vqi x, int n) {
-    return n >= 0 ? _mm256_srl_epi16(x, _mm_cvtsi32_si128(n)) : _mm256_sll_epi16(x, _mm_cvtsi32_si128(-n));
+    const __m128i right = _mm_cvtsi32_si128(n > 0 ? n : 0), left = _mm_cvtsi32_si128(n < 0 ? -n : 0);
+    if (__builtin_constant_p(n)) return n >= 0 ? _mm256_srl_epi16(x, right) : _mm256_sll_epi16(x, left);
+    return _mm256_sll_epi16(_mm256_srl_epi16(x, right), left);
 }
 
 INL vqi vq_even(vqi x) { return _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8); }
