@@ -178,7 +178,8 @@ class Llama:
 class Comparison:
     def __init__(self, args: argparse.Namespace):
         self.args = args
-        self.programs = [Tessera(args.tessera, args.level)] + [Llama(n, d, args.level) for n, d in args.peers.items()]
+        self.programs = [Tessera(args.tessera, args.level), *(Llama(n, d, args.level) for n, d in args.own),
+                         *(Llama(n, d, "") for n, d in args.peer)]
         self.groups = plan(args)
         self.results: dict[tuple[Test, str], list[dict]] = {}  # as many of every program
         self.rounds, self.disturbed = 0, 0
@@ -303,11 +304,27 @@ def arguments() -> argparse.Namespace:
         name, path = text.split("=", 1)
         return name, path
 
+    def peer(text: str) -> tuple[str, str]:
+        name, folder = pair(text)
+        for program in "llama-bench", "llama-batched-bench":
+            path = f"{folder}/{program}"
+            if not os.path.isfile(path) or not os.access(path, os.X_OK):
+                raise argparse.ArgumentTypeError(f"{text}: no {program} there; expected NAME=DIR with llama.cpp's programs")
+        return name, folder
+
+    def number(text: str) -> int:
+        if not re.fullmatch("0*[1-9][0-9]{0,8}", text):
+            raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 1")
+        return int(text)
+
     def numbers(text: str) -> list[int]:
-        values = [int(x) for x in text.split(",")]
-        if min(values) < 1:
-            raise ValueError
-        return values
+        return [number(x) for x in text.split(",")]
+
+    def writable(text: str) -> str:
+        place = text if os.path.exists(text) else os.path.dirname(text) or "."
+        if not text or os.path.isdir(text) or not os.access(place, os.W_OK) or place != text and not os.path.isdir(place):
+            raise argparse.ArgumentTypeError(f"{text}: cannot be written; expected a file, in a folder that is there")
+        return text
 
     def parts(text: str) -> list[str]:
         for x in text.split(","):
@@ -316,30 +333,34 @@ def arguments() -> argparse.Namespace:
         return text.split(",")
 
     p = argparse.ArgumentParser(prog="versus_llama.sh", add_help=False, usage=argparse.SUPPRESS, allow_abbrev=False)
-    for name, kind in (("--peer", pair), ("--model", pair)):
+    # own: the peers that versus_llama.sh made, which a level reaches
+    for name, kind in (("--own", peer), ("--peer", peer), ("--model", pair)):
         p.add_argument(name, type=kind, action="append", default=[])
-    for name in "--tessera", "--level", "--shape", "--raw":
+    p.add_argument("--raw", type=writable)
+    for name in "--tessera", "--level", "--shape":
         p.add_argument(name, default="")
-    for name in "--quick", "--force":
+    for name in "--quick", "--force", "--check":
         p.add_argument(name, action="store_true")
     p.add_argument("--only", type=parts, default=list(PARTS))
     for name in "--threads", "--depths":
         p.add_argument(name, type=numbers)
-    p.add_argument("--rounds", type=int)
+    p.add_argument("--rounds", type=number)
     args = p.parse_args()
-    args.peers, args.models = dict(args.peer), dict(args.model)
+    names = ["Tessera", "native", *(name for name, _ in args.peer)]
+    for name in names[2:]:
+        if names.count(name) > 1:
+            p.error(f"argument --peer: {name}: expected another name for each, and neither Tessera nor native")
+    args.models = dict(args.model)
     args.threads = args.threads or sorted({1, CPUS})
     args.depths = args.depths or ([512] if args.quick else [4096, 16384])
     args.rounds = args.rounds or (1 if args.quick else 5)
-    for name, folder in args.peers.items():
-        for program in "llama-bench", "llama-batched-bench":
-            if not os.access(f"{folder}/{program}", os.X_OK):
-                p.error(f"--peer {name}={folder}: no {program} there")
     return args
 
 
 def main() -> int:
     args = arguments()
+    if args.check:  # only whether the options are right
+        return 0
 
     def stop(*_) -> None:
         for s in signal.SIGINT, signal.SIGTERM:

@@ -22,10 +22,12 @@ unshare and an apt source of Debian, 500 MB once. Models take 1 GB for each type
   --depths N,...    default 4096,16384
   --shape NAME      of `tessera bench --shape` (default llama-3.2-1b)
   --rounds N        default 5
-  --level LEVEL     force both sides to avx2 (TESSERA_CPU; ggml's haswell) instead of the best that each has for this processor
+  --level LEVEL     force Tessera, Debian's llama.cpp and that of --native to avx2 (TESSERA_CPU; ggml's haswell) instead of the
+                    best that each has for this processor
   --native          also a llama.cpp compiled here for this processor (takes npm, git, cmake, a C++ compiler, 10 minutes once)
   --peer NAME=DIR   instead of Debian's: a llama.cpp that you have, DIR with llama-bench and llama-batched-bench; needs no root;
-                    may be given several times; --level does not reach it
+                    may be given several times; --level does not reach it, the table shows
+                    which of ggml's variants it took
   --build DIR       where Tessera is built (default: build)
   --cache DIR       default $XDG_CACHE_HOME/tessera/versus, by default in ~/.cache
   --mirror URL      of Debian, where this machine's apt has none
@@ -61,7 +63,7 @@ types=q4_0,q4_k_m,q8_0,q6_k,q5_k_m,iq4_xs quick='' peers=''
 # measured: the options that versus_llama.py takes as they are, quoted for eval.
 measured=''
 pass() {
-    measured="$measured $1 '$(echo "$2" | sed "s/'/'\\\\''/g")'"
+    measured="$measured '$1=$(printf '%s\n' "$2" | sed "s/'/'\\\\''/g")'"
 }
 
 parse() {
@@ -77,7 +79,7 @@ parse() {
             case $1 in
             --types) types=$2 ;;
             --shape) shape=$2 ;;
-            --level) level=$2 ;;
+            --level) case $2 in avx2) level=$2 ;; *) wrong "--level $2: known is avx2" ;; esac ;;
             --peer) case $2 in ?*=?*) peers=1 && pass --peer "$2" ;; *) wrong "--peer $2: expected NAME=DIR" ;; esac ;;
             --build) build=$2 ;;
             --cache) cache=$2 ;;
@@ -92,18 +94,19 @@ parse() {
     done
 }
 parse "$@"
+need python3 python3 "the comparison"
+eval "python3 \"\$tools/versus_llama.py\" --check $measured" || exit # before anything is installed, compiled or written
+for program in src/cli/tessera tools/random_model; do
+    [ -x "$build/$program" ] || die "no $program in $build: meson setup $build && ninja -C $build, or --build DIR"
+done
+case ,$types, in *,,* | *[!A-Za-z0-9_,]*) wrong "--types $types: expected names of types with a comma between them" ;; esac
+for type in $(echo "$types" | tr , ' '); do
+    why=$("$build/tools/random_model" "$shape" "$type" 2>&1) || wrong "--shape $shape --types $type: ${why#random_model: }"
+done
 if [ -n "$quick" ]; then
     types=${types%%,*}
     measured="--quick $measured"
 fi
-case $level in
-'' | avx2) ;;
-*) wrong "--level $level: known is avx2" ;;
-esac
-for program in src/cli/tessera tools/random_model; do
-    [ -x "$build/$program" ] || die "no $program in $build: meson setup $build && ninja -C $build, or --build DIR"
-done
-need python3 python3 "the comparison"
 mkdir -p "$cache/models" || die "cannot make $cache/models; --cache DIR names another place"
 cache=$(cd "$cache" && pwd) || exit 1
 
@@ -140,6 +143,8 @@ install_debian() {
         ! grep -q 'is expired' "$cache/debian.log" || die "the index of $mirror has expired; --stale-mirror takes it all the same"
         die "installing llama.cpp failed; the end of $cache/debian.log: $(tail -n 1 "$cache/debian.log")"
     }
+    # what an earlier run left there, incomplete: mv would move into it
+    rm -rf --one-file-system "$cache/debian" || exit 1
     mv "$new" "$cache/debian" || exit 1
     trap - EXIT INT TERM
 }
@@ -160,7 +165,7 @@ debian() {
         printf '#!/bin/sh\nexec chroot "%s" env -i PATH=/usr/bin:/bin HOME=/tmp %s "$@"\n' "$root" "$program" \
             >"$cache/debian-bin/$program" && chmod +x "$cache/debian-bin/$program" || exit 1
     done
-    pass --peer "Debian=$cache/debian-bin"
+    pass --own "Debian=$cache/debian-bin"
 }
 
 # ---- llama.cpp compiled here, of the release that an npm package brings along -----------------------------------------------
@@ -188,7 +193,7 @@ native() {
             -DBUILD_SHARED_LIBS=OFF && cmake --build "$to" --target llama-bench llama-batched-bench -j "$(nproc)") \
             >"$cache/native.log" 2>&1 || die "compiling failed; the end of $cache/native.log: $(tail -n 1 "$cache/native.log")"
     fi
-    pass --peer "native=$to/bin"
+    pass --own "native=$to/bin"
 }
 
 # ---- the models, and off -----------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ if who == "tessera":
                        "limit_narrow_gops": 300, "limit_gops": 200,
                        "cpu_level": says.get("level") or os.environ.get("TESSERA_CPU") or "best"} for test, n, p in lines]))
 elif program == "llama-bench":
-    print("load_backend: loaded CPU backend from /x/libggml-cpu-%s.so" % says.get("variant", "zen4"), file=sys.stderr)
+    print("load_backend: loaded CPU backend from /x/libggml-cpu-%s.so" % says.get("variant", {}).get(who, "zen4"), file=sys.stderr)
     for p, n in [(p, 0) for p in numbers("-p", "512")] + [(0, n) for n in numbers("-n", "128")]:
         print(json.dumps({"n_prompt": p, "n_gen": n, "samples_ts": [rate - 1, 1000, rate], "build_number": 7, "build_commit": "abc"}))
 else:
@@ -65,7 +65,8 @@ class Place:
         stand_in = STAND_IN.replace("@PYTHON@", sys.executable).replace("@TMP@", tmp)
         for path in ("build/src/cli/tessera", *(f"{p}/llama-{n}" for p in "ab" for n in ("bench", "batched-bench"))):
             self.put(path, stand_in)
-        self.put("build/tools/random_model", '#!/bin/sh\necho "$1 $2" >"$3"\n')
+        self.put("build/tools/random_model", '#!/bin/sh\ncase $1$2 in *nope*) echo "random_model: unknown $1 $2; known: some" >&2; exit 2; '
+                 'esac\n[ $# = 2 ] || echo "$1 $2" >"$3"\n')
         self.says(rates={"tessera": [30], "a": [20], "b": [10], **rates})
         self.env = os.environ
 
@@ -185,18 +186,22 @@ def test_commands(tmp):
 
 
 def test_level(tmp):
-    place = Place(tmp)
-    place.says(variant="haswell")
-    quick = "--quick", "--only", "decode", "--threads", "1"
-    code, out, err = place.run(*quick, "--level", "avx2")
+    """It reaches Tessera and the script's own llama.cpp, here one that was compiled before; of --peer the table shows the variant."""
+    place = Place(tmp, bin=[25])
+    for name in "bench", "batched-bench":
+        place.put(f"cache/native-avx2/bin/llama-{name}", (place.tmp / f"a/llama-{name}").read_text())
+    level = "--quick", "--only", "decode", "--threads", "1", "--level", "avx2", "--native"
+    place.says(variant={"bin": "haswell", "a": "icelake"})
+    code, out, err = place.run(*level)
     assert code == 0 and all(level == "avx2" for who, _, _, level, _ in place.log() if who == "tessera"), err
-    has(out, "Tessera, level avx2; llama.cpp a, build 7 (abc), ggml's variant haswell", "medians of 1 round in turn")
-    place.says(variant="zen4")
-    code, out, err = place.run(*quick, "--level", "avx2")
+    has(out, "Tessera, level avx2; llama.cpp native, build 7 (abc), ggml's variant haswell; llama.cpp a, build 7 (abc), ggml's variant "
+        "icelake; llama.cpp b, build 7 (abc), ggml's variant zen4", "medians of 1 round in turn")
+    place.says(variant={"a": "haswell", "b": "haswell"})
+    code, out, err = place.run(*level)
     assert code == 1 and not out, out
-    has(err, "took ggml's variant zen4, not haswell")
-    place.says(level="ref", variant="haswell")
-    code, out, err = place.run(*quick, "--level", "avx2")
+    has(err, "native-avx2/bin/llama-bench took ggml's variant zen4, not haswell")
+    place.says(level="ref", variant={"bin": "haswell"})
+    code, out, err = place.run(*level)
     assert code == 1, err
     has(err, "runs as ref, not as avx2")
 
@@ -220,22 +225,75 @@ def test_failures(tmp):
     code, out, err = place.run("--quick", "--only", "decode")
     assert code == 1 and not out, out
     has(err, f"{tmp}/b/llama-bench -m ", ": exit code 1: the reason\n")
-    for args, want, text in ((["--frobnicate"], 2, "unknown argument --frobnicate"), (["--only", "decode,all"], 2, "all: there are prefill"),
-                             (["--level", "ref"], 2, "--level ref"), (["--rounds"], 2, "--rounds takes a value"),
-                             (["--peer", "x"], 2, "expected NAME=DIR"), (["--peer", f"c={tmp}"], 2, "no llama-bench there"),
-                             (["--threads", "0"], 2, "--threads"), (["--build", f"{tmp}/no"], 1, "or --build DIR")):
-        code, out, err = place.run(*args)
-        assert code == want and not out, (args, code, out, err)
-        has(err, text)
+    code, out, err = place.run("--build", f"{tmp}/no")
+    assert code == 1 and not out, out
+    has(err, "or --build DIR")
     code, out, err = place.run("--help")
     assert code == 0 and not err, err
     has(out, "Usage: tools/versus_llama.sh [options]\n")
 
 
+def test_wrong(tmp):
+    """Wrong usage: exit code 2 and one line, with what is allowed, before anything is installed, compiled, written or started."""
+    place = Place(tmp)
+    for name in "npm", "git", "cmake", "c++", "debootstrap", "unshare":
+        place.put(f"bin/{name}", f"#!/bin/sh\ntouch {tmp}/installs\nexit 1\n")
+    place.env = {**os.environ, "PATH": f"{place.bin}:{os.environ['PATH']}"}
+    (place.tmp / "half").mkdir()
+    place.put("half/llama-bench", "")
+    number = "expected a whole number from 1"
+    for args, *text in (
+            (["--frobnicate"], "unknown argument --frobnicate"), (["--rounds"], "--rounds takes a value"),
+            *((["--rounds", x], "--rounds", f"{x}: {number}") for x in ("0", "-1", "1.5", "two", "", "1 2")),
+            *(([f"--{name}", x], f"--{name}", number) for name in ("threads", "depths") for x in ("0", "-1", "1,0", "-2,1", "1,", "x", "")),
+            (["--only", "decode,all"], "--only", "all: there are prefill, short, decode, batch, depth, busy"),
+            (["--only", ""], "there are prefill"), (["--level", "ref"], "--level ref: known is avx2"), (["--level", ""], "known is avx2"),
+            (["--types", "q4_0,nope"], "--types nope: unknown llama-3.2-1b nope; known: some"),
+            (["--quick", "--types", "q4_0,nope"], "--types nope"), (["--types", ""], "--types : expected names"),
+            (["--types", "q4_0,,q8_0"], "expected names"), (["--types", "*"], "--types *: expected names"),
+            (["--shape", "nope"], "--shape nope --types q4_0: unknown nope q4_0; known: some"),
+            (["--peer", "x"], "expected NAME=DIR"), (["--peer", f"c={tmp}"], "--peer", f"c={tmp}: no llama-bench there"),
+            (["--peer", f"c={tmp}/half"], "no llama-batched-bench there"), (["--peer", f"a={tmp}/b"], "--peer: a: expected another name"),
+            (["--peer", f"Tessera={tmp}/b"], "--peer: Tessera: expected another name"), (["--raw", tmp], f"{tmp}: cannot be written"),
+            (["--raw", f"{tmp}/no/raw"], "--raw", f"{tmp}/no/raw: cannot be written; expected a file"), (["--raw", ""], "cannot be written")):
+        for more in [], ["--native"]:
+            code, out, err = place.run(*more, *args)
+            assert code == 2 and not out and err.count("\n") == 1, (args, code, out, err)
+            has(err, "versus_llama.sh: ", *text)
+    code, out, err = place.run("--rounds", "0", peers="")
+    assert code == 2 and err.count("\n") == 1, (code, err)
+    assert not place.cache.exists() and not (place.tmp / "installs").exists() and not place.log(), list(place.tmp.iterdir())
+    raw = place.tmp / "it's raw"  # made where it is right
+    code, out, err = place.run("--quick", "--only", "decode", "--threads", "1", "--raw", str(raw), peers="a")
+    assert code == 0 and len(raw.read_text().splitlines()) == 2, err
+
+
+def test_install(tmp):
+    """Where an earlier installation was left incomplete, the new one takes its place."""
+    place = Place(tmp)
+    place.put("cache/debian/usr/bin/old", "")
+    place.put("bin/id", "#!/bin/sh\necho 0\n")
+    place.put("bin/unshare", '#!/bin/sh\nshift\nexec "$@"\n')
+    place.put("bin/mount", "#!/bin/sh\n")
+    place.put("bin/apt-config", "#!/bin/sh\n")
+    # debootstrap VARIANT sid FOLDER MIRROR
+    place.put("bin/debootstrap", '#!/bin/sh\nmkdir -p "$3/usr/bin" "$3/etc/apt/apt.conf.d" && cp "$0" "$3/usr/bin/llama-batched-bench"\n')
+    place.put("bin/chroot", f'#!/bin/sh\ncase $* in *apt-get*) exit ;; esac\nshift 5\nname=$1\nshift\nexec {tmp}/a/"$name" "$@"\n')
+    place.env = {**os.environ, "PATH": f"{place.bin}:{os.environ['PATH']}"}
+    quick = "--quick", "--only", "decode", "--threads", "1", "--mirror", "http://mirror.invalid"
+    code, out, err = place.run(*quick, peers="")
+    assert code == 0 and rows(out), err
+    has(err, "installing Debian's llama.cpp")
+    root = place.cache / "debian"
+    assert sorted(p.name for p in root.glob("usr/bin/*")) == ["llama-batched-bench"] and not list(place.cache.glob("**/debian.new"))
+    code, out, err = place.run(*quick, peers="")
+    assert code == 0 and "installing" not in err, err
+
+
 def test_needs(tmp):
     """Without a peer that is there, what it takes to install one is said."""
     place = Place(tmp)
-    for name in "sh", "dirname", "basename", "sed", "mkdir", "cat", "rm", "python3":
+    for name in "sh", "dirname", "basename", "sed", "tr", "mkdir", "cat", "rm", "python3":
         (place.bin / name).symlink_to(shutil.which(name))
     place.env = {"PATH": str(place.bin), "TMPDIR": tmp}
     place.put("bin/id", "#!/bin/sh\necho 1000\n")
@@ -304,7 +362,7 @@ def test_mounts(tmp):
     place.put("bin/chroot", f'#!/bin/sh\n(cd "$1{place.cache}/models" && ls; ls {variants}) >{tmp}/seen\nshift 5\nname=$1\nshift\n'
                             f'exec {tmp}/a/"$name" "$@"\n')
     place.env = {**os.environ, "PATH": f"{place.bin}:{os.environ['PATH']}"}
-    place.says(variant="haswell", hangs=["a", 1])
+    place.says(variant={"a": "haswell"}, hangs=["a", 1])
     child = place.start("--quick", "--only", "decode", "--threads", "1", "--level", "avx2", peers="")
     place.wait(2)
     assert (place.tmp / "seen").read_text().split() == ["llama-3.2-1b-q4_0.gguf", "libggml-cpu-haswell.so"]
