@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 void *ts_alloc(size_t n, size_t size) {
     size_t bytes;
@@ -51,22 +52,26 @@ char *ts_strdup(const char *s) {
 }
 
 ts_status ts_big_alloc(ts_big *big, size_t bytes, bool huge, const char *what, ts_err *err) {
-    size_t all;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t used, all = 0;
     if (!bytes) bytes = 1;
-    char *p = ts_size_add(bytes, huge ? TS_HUGE_PAGE - 1 : 0, &all)
-                  ? mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-                  : MAP_FAILED;
+    const bool fits = ts_size_add(bytes, page - 1, &used) &&
+                      ts_size_add(used = used / page * page, huge ? TS_HUGE_PAGE : 0, &all);
+    char *p = fits ? mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
     if (p == MAP_FAILED) return ts_fail_nomem(err, what, bytes);
-    *big = (ts_big){.ptr = p, .bytes = bytes, .map = p, .mapped = all};
-    if (huge) {
-        big->ptr = p + -(uintptr_t)p % TS_HUGE_PAGE;
-        madvise(big->ptr, bytes, MADV_HUGEPAGE); /* a wish: the kernel may have none */
+    if (huge) { /* what lies before the border, and what is too much behind, goes back: it counts as address space */
+        const size_t before = -(uintptr_t)p % TS_HUGE_PAGE;
+        if (before) munmap(p, before);
+        p += before;
+        munmap(p + used, TS_HUGE_PAGE - before);
+        madvise(p, bytes, MADV_HUGEPAGE); /* a wish: the kernel may have none */
     }
+    *big = (ts_big){.ptr = p, .bytes = bytes};
     return TS_OK;
 }
 
 void ts_big_free(ts_big *big) {
-    if (big && big->ptr) munmap(big->map, big->mapped);
+    if (big && big->ptr) munmap(big->ptr, big->bytes);
     if (big) *big = (ts_big){0};
 }
 

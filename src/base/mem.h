@@ -30,8 +30,6 @@ TS_NODISCARD char *ts_strdup(const char *s);
 typedef struct ts_big {
     void *ptr;
     size_t bytes;
-    void *map; /* all that is mapped: what is unused of it is not resident */
-    size_t mapped;
 } ts_big;
 enum { TS_HUGE_PAGE = 2 << 20 }; /* so large where pages are of 4 KiB */
 TS_NODISCARD ts_status ts_big_alloc(ts_big *big, size_t bytes, bool huge, const char *what, ts_err *err);

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
@@ -22,7 +23,7 @@ void __wrap_free(void *p);
 void *__wrap_mmap64(void *addr, size_t len, int prot, int flags, int fd, off_t off);
 int __wrap_munmap(void *addr, size_t len);
 
-static atomic_long countdown, counted, live;
+static atomic_long countdown, counted, live; /* blocks, and pages: a mapping may be given back in parts */
 static atomic_bool sticky_fail, hit;
 
 void alloc_fail_at(long n, bool sticky) {
@@ -79,15 +80,20 @@ void __wrap_free(void *p) {
     __real_free(p);
 }
 
+static long pages(size_t len) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    return (long)(len / page + (len % page != 0));
+}
+
 void *__wrap_mmap64(void *addr, size_t len, int prot, int flags, int fd, off_t off) {
     if (refuse()) return errno = ENOMEM, MAP_FAILED;
     void *p = __real_mmap64(addr, len, prot, flags, fd, off);
-    if (p != MAP_FAILED) live++;
+    if (p != MAP_FAILED) live += pages(len);
     return p;
 }
 
 int __wrap_munmap(void *addr, size_t len) {
-    live--;
+    live -= pages(len);
     return __real_munmap(addr, len);
 }
 
@@ -98,7 +104,7 @@ void alloc_fail_loop(bool (*body)(void *ud), void *ud, bool may_recover) {
         bool ok = body(ud);
         bool failed = hit;
         alloc_fail_at(0, false);
-        if (live != before) fail_msg("allocation %ld: %ld blocks leaked", n, live - before);
+        if (live != before) fail_msg("allocation %ld: %ld blocks and pages leaked", n, live - before);
         if (!failed) {
             if (!ok) fail_msg("failed although no allocation did (after %ld)", n - 1);
             return;
