@@ -628,7 +628,7 @@ def test_context_warning(p: Place) -> None:
 def test_progress(p: Place) -> None:
     """Forecasts count down, and only from something that was measured; in a log there is a line now and then."""
     text = p.tmp / "text"
-    text.write_text("word " * 60)
+    text.write_text("word " * 200)
     argv = [p.tessera, "run", "-m", p.tiny, "--raw", "-f", str(text), "-n", "1", "-q"]
     with Terminal(argv, {**p.env, "TESSERA_CPU": "ref"}) as t:
         assert t.end() == 0
