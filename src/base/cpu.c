@@ -57,7 +57,7 @@ ts_cpu_level ts_cpu_detect(void) {
     return (ts_cpu_level)level;
 }
 
-/* "ref, avx2 or avx512vnni" */
+/* their names: "a, b or c" */
 static void level_list(char *buf, size_t len) {
     size_t n = 0;
     for (int i = 0; i < TS_CPU_LEVELS && n < len; i++)

@@ -5,7 +5,6 @@
  *   the prompt as a whole (ts_session_score), token by token, in odd pieces;
  *   a prefix from the cache: sync to A, to B that begins like A, and to A again.
  *
- *
  * And against bits.txt: the bits do not change from one compiler, machine or version to the next unless somebody means
  * to change the arithmetic, who then writes the file anew and says so in docs/numerics.md.
  *

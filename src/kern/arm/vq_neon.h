@@ -42,7 +42,6 @@ INL void vq_prefetch(const uint8_t *p) { __asm__ volatile("prfm pldl1keep, %0" :
 INL void vq_pin(vqi *x) { __asm__("" : "+w"(*x)); }
 
 INL vqi vq_and(vqi a, vqi b) { return vandq_s32(a, b); }
-INL vqi vq_add(vqi a, vqi b) { return vaddq_s32(a, b); }
 INL vqi vq_sub(vqi a, vqi b) { return vsubq_s32(a, b); }
 INL vqi vq_sub8(vqi a, vqi b) { return vreinterpretq_s32_u8(vsubq_u8(vq_u8_(a), vq_u8_(b))); }
 INL vqi vq_weigh(vqi acc, vqi a, vqi b) { return vmlaq_s32(acc, a, b); }

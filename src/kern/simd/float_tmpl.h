@@ -10,7 +10,8 @@
  *   v16_max(x, acc): acc where x is NaN
  *   v16_exp: ts_expf   v16_exp_z(x): z(ts_expf(x)) where x is not above 0 or is NaN, -infinity too
  *   v16_sum: the tree (8, 4, 2, 1)   v16_hmax, of no NaN
- *   v16_from_f16(p)  v16_from_bf16(p)  and ..._n(p, n)  v16_from_i8(p)  v16_to_f16(p, x), to nearest even
+ *   v16_set1_f16(p)  v16_from_f16(p)  v16_from_bf16(p)  and ..._n(p, n) of both  v16_from_i8(p)
+ *   v16_to_f16(p, x), to nearest even
  * and for quant_tmpl.h
  *   v16_or_inf  v16_nan_to_zero  v16_to_i8 */
 

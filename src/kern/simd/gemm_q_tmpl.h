@@ -30,7 +30,7 @@
  *   vq_pin             computes x here: no product is kept for later, no sum made a tree
  *   vq_zero  vq_set1 (32-bit)  vq_bytes (one byte everywhere)  vq_bcast (a word from memory)
  *   vq_load (words of the rows)  vq_load_u8  vq_load_u16 (one a row, widened)  vq_prefetch (stays where it is)
- *   vq_and  vq_add  vq_sub  vq_shl    32-bit lanes;   vq_sub8   bytes
+ *   vq_and  vq_sub  vq_shl    32-bit lanes;   vq_sub8   bytes
  *   vq_or_and (a | (b & mask))   vq_pick_below(x, limit, a, b): a where x < limit, else b
  *   vq_shift(x, n)     every byte >> n (n < 0: << -n, |n| < 8); what comes in from its neighbours the caller masks
  *   vq_scale(x, i)     byte i of each 32-bit lane, signed, as vq_weigh wants it
@@ -520,7 +520,6 @@ INL void few(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_qact *x
     const int8_t *q = (small ? x->q32 : x->q256) + (size_t)tok * w->n_cols;
     const float *dx = (small ? x->d32 : x->d256) + at, *sx = x->s32 + at;
     const int32_t *off = offsets(t, x, at);
-    const uint32_t *sums = x->sums256 + at * 12 + (fine ? 4 * n : 0), *pairs = x->pairs256 + at * 16;
     const q_form form = form_of_one(t);
     const vqi table = table_of(t, form);
     const uint8_t *head[VQ_STREAMS], *words[VQ_STREAMS];
@@ -536,6 +535,8 @@ INL void few(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_qact *x
         b1 = slice_end(t, w, b0);
         for (size_t b = b0; b < b1; b++) {
             const size_t bn = b * (size_t)n;
+            const uint32_t *sums = small ? NULL : x->sums256 + (at + bn) * 12 + (fine ? 4 * n : 0);
+            const uint32_t *pairs = small ? NULL : x->pairs256 + (at + bn) * 16;
             vqi sum[VQ_STREAMS][4][GROUP], min[VQ_STREAMS][4][GROUP];
             vqi scale[VQ_STREAMS][16][GROUP];
             UNROLL for (int s = 0; s < S; s++)
@@ -543,9 +544,9 @@ INL void few(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_qact *x
                     const scales sc = sub_scales(t, head[s] + 2 * VQ_ROWS * v, words[s] + 4 * VQ_ROWS * v);
                     UNROLL for (int j = 0; j < n_sub; j++) scale[s][j][v] = vq_scale(sc.s[j / 4], j % 4);
                     UNROLL for (int i = 0; i < n; i++) {
-                        const uint32_t *sum_x = sums + 12 * bn + i;
                         sum[s][i][v] = small ? start_of(t, form, off + bn + i) : vq_zero();
                         if (small) continue;
+                        const uint32_t *sum_x = sums + i;
                         if (has_offset(t, form) && !starts(t, form))
                             sum[s][i][v] = vq_sub(vq_zero(), vq_shl(few_weigh(sc.s, n_words, sum_x, n), shift));
                         if (t->second == TS_SECOND_MINUS) min[s][i][v] = few_weigh(sc.m, n_words, sum_x, n);
@@ -555,7 +556,7 @@ INL void few(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_qact *x
                 UNROLL for (int c = c0; c < c0 + shared_by(t); c += together(t))
                     UNROLL for (int s = 0; s < S; s++)
                         few_chunks(t, n, words[s], c, table, scale[s], q + (t->block * b + 32 * (size_t)c) * (size_t)n,
-                                   pairs + 16 * bn, sum[s]);
+                                   pairs, sum[s]);
             UNROLL for (int s = 0; s < S; s++) {
                 UNROLL for (int v = 0; v < GROUP; v++) {
                     const uint8_t *h = head[s] + row_bytes * VQ_ROWS * v;

@@ -21,7 +21,6 @@ V16_EACH2(v16_sub, _mm256_sub_ps)
 V16_EACH2(v16_mul, _mm256_mul_ps)
 V16_EACH2(v16_div, _mm256_div_ps)
 V16_EACH2(v16_max, _mm256_max_ps) /* (x, acc): acc where x is NaN */
-V16_EACH2(v16_min, _mm256_min_ps)
 #undef V16_EACH2
 INL v16 v16_fma(v16 a, v16 b, v16 c) {
     return (v16){_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};

@@ -28,7 +28,6 @@ INL v16 v16_z(v16 x) { /* ts_z */
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(_mm512_abs_ps(x), v16_set1(TS_Z_MIN), _CMP_NLT_UQ), x);
 }
 INL v16 v16_max(v16 x, v16 acc) { return _mm512_max_ps(x, acc); } /* acc where x is NaN */
-INL v16 v16_min(v16 a, v16 b) { return _mm512_min_ps(a, b); }
 INL v16 v16_abs(v16 x) { return _mm512_abs_ps(x); }
 /* v, but `limit` with the sign of x where x is infinite */
 INL v16 v16_or_inf(v16 v, v16 x, float limit) {

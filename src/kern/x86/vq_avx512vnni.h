@@ -33,7 +33,6 @@ INL void vq_prefetch(const uint8_t *p) { __asm__ volatile("prefetcht0 %0" : : "m
 INL void vq_pin(vqi *x) { __asm__("" : "+v"(*x)); }
 
 INL vqi vq_and(vqi a, vqi b) { return _mm512_and_si512(a, b); }
-INL vqi vq_add(vqi a, vqi b) { return _mm512_add_epi32(a, b); }
 INL vqi vq_sub(vqi a, vqi b) { return _mm512_sub_epi32(a, b); }
 INL vqi vq_sub8(vqi a, vqi b) { return _mm512_sub_epi8(a, b); }
 INL vqi vq_weigh(vqi acc, vqi a, vqi b) { return _mm512_add_epi32(acc, _mm512_mullo_epi32(a, b)); }

@@ -28,7 +28,6 @@ INL void vq_prefetch(const uint8_t *p) { __asm__ volatile("prefetcht0 %0" : : "m
 INL void vq_pin(vqi *x) { __asm__("" : "+x"(*x)); }
 
 INL vqi vq_and(vqi a, vqi b) { return _mm256_and_si256(a, b); }
-INL vqi vq_add(vqi a, vqi b) { return _mm256_add_epi32(a, b); }
 INL vqi vq_sub(vqi a, vqi b) { return _mm256_sub_epi32(a, b); }
 INL vqi vq_sub8(vqi a, vqi b) { return _mm256_sub_epi8(a, b); }
 INL vqi vq_shl(vqi x, int n) { return _mm256_slli_epi32(x, n); }
