@@ -580,9 +580,11 @@ INL void few(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_qact *x
     }
 }
 
-/* So many tokens are few: panels of blocks of 256 gain earlier than those of 32. */
+/* So many tokens are few: panels of blocks of 256 gain earlier than those of 32, and where chunks share many words at
+ * once. */
 INL uint32_t few_of(const ts_wtype *t) {
-    return t->block == 256 && VQ_FEW > 3 ? 3 : VQ_FEW;
+    const uint32_t most = t->block == 32 ? VQ_FEW : shared_by(t) <= 2 ? 4 : 3;
+    return most < VQ_FEW ? most : VQ_FEW;
 }
 
 /* S groups and all of tokens [t0, t1), which are few. */
