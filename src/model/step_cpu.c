@@ -111,6 +111,27 @@ static ts_status scratch_new(const ts_model *m, uint32_t max_tok, int n_threads,
 
 /* ---- steps ------------------------------------------------------------------------------------------------------- */
 
+struct tokens {
+    ts_pool_fn *fn;
+    void *arg;
+    size_t n, step;
+};
+
+static void tokens_task(void *arg, size_t task, int thread) {
+    const struct tokens *a = arg;
+    const size_t end = a->n - task * a->step < a->step ? a->n : (task + 1) * a->step;
+    for (size_t t = task * a->step; t < end; t++) a->fn(a->arg, t, thread);
+}
+
+/* fn(arg, t) for every token t of the pass. Of many a thread takes some side by side: their quantised forms lie in the
+ * same cache lines. */
+static void run_tokens(const ts_pass *p, ts_pool_fn *fn, void *arg) {
+    size_t step = p->n_tok / (4 * (size_t)ts_pool_threads(p->ex.pool));
+    step = step < 1 ? 1 : step > TS_TOK_BLOCK ? TS_TOK_BLOCK : step;
+    ts_pool_run(p->ex.pool, (p->n_tok + step - 1) / step, tokens_task,
+                &(struct tokens){.fn = fn, .arg = arg, .n = p->n_tok, .step = step});
+}
+
 /* Can n numbers be squared and summed in f32? Nearly always one look at their sizes tells. */
 static bool squares_overflow(const float *x, uint32_t n) {
     if (!ts_beyond(x, n, 0x1p+50f)) return false; /* n is at most 2^18 (config.c) */
@@ -186,7 +207,7 @@ static void norm(ts_pass *p, bool add, ts_role weight, const ts_layer *l, ts_mat
     struct norm_args a = {.p = p, .weight = ts_layer_vec(l, weight), .to = of(p)->norm, .add = add,
                           .w = wants_of_group(l, consumer)};
     uint64_t begin = begin_step(&p->ex);
-    ts_pool_run(p->ex.pool, p->n_tok, norm_task, &a);
+    run_tokens(p, norm_task, &a);
     end_step(&p->ex, "norm", p->n_tok, begin);
 }
 
@@ -198,7 +219,7 @@ static void add_task(void *arg, size_t t, int thread) {
 }
 
 static void add(ts_pass *p) {
-    ts_pool_run(p->ex.pool, p->n_tok, add_task, p);
+    run_tokens(p, add_task, p);
 }
 
 static void qkv(ts_pass *p, const ts_layer *l) {
@@ -272,12 +293,12 @@ static void attention(ts_pass *p, const ts_layer *l) {
     memory *s = of(p);
     struct rope_args ra = {p, layer};
     uint64_t begin = begin_step(&p->ex);
-    ts_pool_run(p->ex.pool, p->n_tok, rope_task, &ra);
+    run_tokens(p, rope_task, &ra);
     end_step(&p->ex, "rope", p->n_tok, begin);
     begin = begin_step(&p->ex);
     ts_attention(&p->ex, c, layer, p->batch->span, p->batch->n_span, s->qr, s->att, c->att_scale, s->att_mem);
     struct quant_args qa = {p, wants_of_group(l, TS_GROUP_O)};
-    ts_pool_run(p->ex.pool, p->n_tok, attention_out_task, &qa);
+    run_tokens(p, attention_out_task, &qa);
     end_step(&p->ex, "attention", p->n_tok, begin);
     linear(p, l, TS_GROUP_O, s->norm, &s->y);
 }
@@ -297,7 +318,7 @@ static void ffn(ts_pass *p, const ts_layer *l) {
     linear(p, l, TS_GROUP_FFN, s->norm, (float *const[]){s->gate, s->up});
     struct quant_args qa = {p, wants_of_group(l, TS_GROUP_DOWN)};
     uint64_t begin = begin_step(&p->ex);
-    ts_pool_run(p->ex.pool, p->n_tok, silu_task, &qa);
+    run_tokens(p, silu_task, &qa);
     end_step(&p->ex, "silu", p->n_tok, begin);
     linear(p, l, TS_GROUP_DOWN, s->gate, &s->y);
 }
@@ -317,7 +338,7 @@ static void embed_task(void *arg, size_t t, int thread) {
 
 static void embed(ts_pass *p) {
     uint64_t begin = begin_step(&p->ex);
-    ts_pool_run(p->ex.pool, p->n_tok, embed_task, p);
+    run_tokens(p, embed_task, p);
     end_step(&p->ex, "embedding", p->n_tok, begin);
 }
 
@@ -328,7 +349,7 @@ static void out_norm(ts_pass *p, const uint32_t *row, float *out) {
     struct norm_args a = {.p = p, .weight = p->m->out_norm, .row = row, .to = out ? out : of(p)->norm,
                           .w = out ? (struct wants){0} : wants_of(mat, 1)};
     uint64_t begin = begin_step(&p->ex);
-    ts_pool_run(p->ex.pool, p->n_tok, norm_task, &a);
+    run_tokens(p, norm_task, &a);
     end_step(&p->ex, "norm", p->n_tok, begin);
 }
 
@@ -352,7 +373,7 @@ static void head(ts_pass *p, const float *hidden, float *out) {
     if (hidden) {
         struct hidden_args a = {p, hidden, wants_of(mat, 1)};
         uint64_t begin = begin_step(&p->ex);
-        ts_pool_run(p->ex.pool, p->n_tok, hidden_task, &a);
+        run_tokens(p, hidden_task, &a);
         end_step(&p->ex, "norm", p->n_tok, begin);
     }
     p->failed = ts_linear_run(&p->ex, mat, 1, hidden ? hidden : of(p)->norm, p->m->c.d_model, &of(p)->act, p->n_tok, y,
