@@ -139,6 +139,7 @@ typedef TS_ATT_MERGE(ts_att_merge_fn);
 typedef struct ts_kern {
     ts_cpu_level level;
     ts_gemm_q_fn *gemm_q[TS_DTYPES]; /* by ts_dtype; NULL for types that are not packed */
+    bool wide; /* gemm_q of the types of ts_act_wide reads ts_qact.wide32 or wide256 */
     ts_combine_fn *combine;
     ts_gemm_f_fn *gemm_f[TS_DTYPES]; /* F32, F16, BF16 */
     ts_quant_fn *quant32, *quant256;

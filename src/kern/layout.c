@@ -136,16 +136,18 @@ ts_status ts_qact_init(ts_qact *a, uint32_t K_max, uint32_t cap, ts_err *err) {
     a->d256 = ts_alloc_aligned(cap, n256 * 4);
     a->sums256 = ts_alloc_aligned(cap, n256 * 12 * 4);
     a->pairs256 = ts_alloc_aligned(cap, n256 * 16 * 4);
+    a->wide32 = ts_alloc_aligned(cap, K * 2);
+    a->wide256 = ts_alloc_aligned(cap, K * 2);
     if (a->q32 && a->q256 && a->d32 && a->s32 && a->off8 && a->off16 && a->off128 && a->d256 && a->sums256 &&
-        a->pairs256)
+        a->pairs256 && a->wide32 && a->wide256)
         return TS_OK;
     ts_qact_fini(a);
-    return ts_fail_nomem(err, "quantised activations", cap * K * 2);
+    return ts_fail_nomem(err, "quantised activations", cap * K * 6);
 }
 
 void ts_qact_fini(ts_qact *a) {
     ts_free(a->q32), ts_free(a->q256), ts_free(a->d32), ts_free(a->s32), ts_free(a->d256);
     ts_free(a->off8), ts_free(a->off16), ts_free(a->off128), ts_free(a->sums256);
-    ts_free(a->pairs256);
+    ts_free(a->pairs256), ts_free(a->wide32), ts_free(a->wide256);
     *a = (ts_qact){0};
 }

@@ -44,6 +44,10 @@ enum { TS_GROUP_ROWS = 16, TS_TOK_BLOCK = 16 };
 static inline int ts_act_block(ts_dtype type) {
     return ts_wtype_of(type)->block;
 }
+/* Are the elements of 8 bits with a sign? */
+static inline bool ts_act_wide(ts_dtype type) {
+    return ts_wtype_of(type)->offset == 7;
+}
 
 /* Per block of a group: bytes of the head, and words of main, 64 bytes each. */
 static inline int ts_wtype_head_bytes(const ts_wtype *t) {
@@ -74,13 +78,15 @@ size_t ts_qmat_bytes(const ts_qmat *m);
 void ts_qmat_pack_group(const ts_qmat *m, const void *rows, size_t row_bytes, uint32_t g, void *dst);
 
 /* Quantised activations of up to `cap` tokens of K elements. One of the two sets of arrays is used at a time; both may
- * be filled. Memory is owned. */
+ * be filled. Memory is owned. wide32 and wide256 are the integers again in 16 bits, for levels and types that multiply
+ * so (ts_kern.wide, ts_act_wide), and only where there are four tokens or more: of each word of four elements 0 and 2 as
+ * a pair, then 1 and 3, [K / 4][2][width] in a block of tokens. A quantiser that is given NULL there leaves them out. */
 typedef struct ts_qact {
     uint32_t K_max, cap;
     int8_t *q32, *q256;
     float *d32, *s32, *d256;
     int32_t *off8, *off16, *off128;
-    uint32_t *sums256, *pairs256;
+    uint32_t *sums256, *pairs256, *wide32, *wide256;
 } ts_qact;
 TS_NODISCARD ts_status ts_qact_init(ts_qact *a, uint32_t K_max, uint32_t cap, ts_err *err);
 void ts_qact_fini(ts_qact *a);
@@ -118,11 +124,27 @@ static inline void ts_qact_put_words(int8_t *dst, uint32_t width, const int8_t *
     }
     for (int i = 0; i < n / 4; i++) memcpy(dst + (size_t)i * width * 4, q + 4 * i, 4);
 }
+static inline void ts_qact_put_wide(uint32_t *dst, ts_tok_place p, const int8_t *q, int n) {
+    if (p.first == 0 && p.width == 1) return; /* fewer than four tokens */
+    for (int i = 0; i < n / 4; i += 8) {
+        uint32_t w[8], even[8], odd[8];
+        memcpy(w, q + 4 * i, sizeof w);
+        for (int k = 0; k < 8; k++) {
+            even[k] = (uint16_t)(int8_t)w[k] | (uint32_t)(int8_t)(w[k] >> 16) << 16;
+            odd[k] = (uint16_t)(int8_t)(w[k] >> 8) | (uint32_t)(int8_t)(w[k] >> 24) << 16;
+        }
+        for (int k = 0; k < 8; k++) {
+            dst[(size_t)(2 * (i + k)) * p.width] = even[k];
+            dst[(size_t)(2 * (i + k) + 1) * p.width] = odd[k];
+        }
+    }
+}
 static inline void ts_qact_put32(ts_qact *a, uint32_t K, ts_tok_place p, uint32_t b, const int8_t q[32],
                                  const int32_t sum16[2], float d) {
     const size_t at = (size_t)p.first * (K / 32) + (size_t)b * p.width + p.col;
     const int32_t sum = sum16[0] + sum16[1];
     ts_qact_put_words(a->q32 + (size_t)p.first * K + ((size_t)b * 8 * p.width + p.col) * 4, p.width, q, 32);
+    if (a->wide32) ts_qact_put_wide(a->wide32 + (size_t)p.first * K / 2 + (size_t)b * 16 * p.width + p.col, p, q, 32);
     a->d32[at] = d;
     a->s32[at] = (float)sum * d;
     a->off8[at] = -8 * sum;
@@ -134,6 +156,8 @@ static inline void ts_qact_put256(ts_qact *a, uint32_t K, ts_tok_place p, uint32
     int32_t sum32[8];
     for (int i = 0; i < 8; i++) sum32[i] = sum16[2 * i] + sum16[2 * i + 1];
     ts_qact_put_words(a->q256 + (size_t)p.first * K + ((size_t)b * 64 * p.width + p.col) * 4, p.width, q, 256);
+    if (a->wide256)
+        ts_qact_put_wide(a->wide256 + (size_t)p.first * K / 2 + (size_t)b * 128 * p.width + p.col, p, q, 256);
     a->d256[(size_t)p.first * (K / 256) + (size_t)b * p.width + p.col] = d;
     uint32_t *sums = a->sums256 + ((size_t)p.first * (K / 256) + (size_t)b * p.width) * 12 + p.col;
     for (int w = 0; w < 12; w++) { /* pairs (0,2) and (1,3) of every four sums */

@@ -65,6 +65,7 @@ static size_t carve(const ts_model_config *c, char *base, scratch *s) {
     take(base, &used, n, sizeof(float), &s->m);
     take(base, &used, n, sizeof(float), &s->l);
     take(base, &used, n * K, 1, &s->q8.q32);
+    take(base, &used, n * K, 2, &s->q8.wide32);
     take(base, &used, blocks, sizeof(float), &s->q8.d32);
     take(base, &used, blocks, sizeof(float), &s->q8.s32);
     take(base, &used, blocks, sizeof(int32_t), &s->q8.off8);
@@ -148,6 +149,7 @@ static struct part part_of(const struct attention *a, const ts_att_span *span, u
     const uint32_t n = (t1 - t0) * a->group, K = a->K;
     if (thread < 0) return p;
     carve(a->c, a->mem + (size_t)thread * carve(a->c, NULL, &p.sc), &p.sc);
+    if (!a->ex->kern->wide) p.sc.q8.wide32 = NULL;
     for (uint32_t i = 0; i < n; i++) {
         float *q = p.sc.q + (size_t)i * K;
         memcpy(q, a->q + queries_of(&p, t0 + i / a->group) + (size_t)(i % a->group) * a->hd, a->hd * sizeof *q);

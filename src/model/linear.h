@@ -95,6 +95,7 @@ void ts_tell_step(const ts_exec *ex, const char *name, uint32_t n_tok, uint64_t 
 /* Which quantised forms of its input a layer reads. */
 static inline bool ts_linear_wants32(const ts_linear *l) { return ts_act_block(l->type) == 32; }
 static inline bool ts_linear_wants256(const ts_linear *l) { return ts_act_block(l->type) == 256; }
+static inline bool ts_linear_wants_wide(const ts_linear *l) { return ts_act_wide(l->type); }
 
 /* y[i][t * ld[i] + r] = (layer i of x)[r] for n layers with the same input of n_tok tokens: x f32 [n_tok, ld_x] for
  * float layers, its quantised form in `act` for the others. One parallel region. */

@@ -159,7 +159,7 @@ static void linear(ts_pass *p, const ts_layer *l, ts_mat_group g, const float *x
 }
 
 struct wants {
-    bool block32, block256;
+    bool block32, block256, wide;
 };
 
 static struct wants wants_of(const ts_linear *const *consumer, int n) {
@@ -167,6 +167,7 @@ static struct wants wants_of(const ts_linear *const *consumer, int n) {
     for (int i = 0; i < n; i++) {
         w.block32 |= ts_linear_wants32(consumer[i]);
         w.block256 |= ts_linear_wants256(consumer[i]);
+        w.wide |= ts_linear_wants_wide(consumer[i]);
     }
     return w;
 }
@@ -178,8 +179,10 @@ static struct wants wants_of_group(const ts_layer *l, ts_mat_group g) {
 }
 
 static void quantise(const ts_pass *p, struct wants w, const float *x, uint32_t K, uint32_t n_tok, uint32_t t) {
-    if (w.block32) p->ex.kern->quant32(x, K, n_tok, t, &of(p)->act);
-    if (w.block256) p->ex.kern->quant256(x, K, n_tok, t, &of(p)->act);
+    ts_qact act = of(p)->act;
+    if (!w.wide || !p->ex.kern->wide) act.wide32 = act.wide256 = NULL;
+    if (w.block32) p->ex.kern->quant32(x, K, n_tok, t, &act);
+    if (w.block256) p->ex.kern->quant256(x, K, n_tok, t, &act);
 }
 
 struct norm_args {

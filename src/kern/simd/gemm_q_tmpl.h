@@ -15,7 +15,9 @@
  * first-level cache and used for all tokens (many), in tiles of VQ_TOKS and 4 tokens.
  *
  * Where there is only a multiplication of bytes to sums of two in 16 bits (VQ_RUNS), the products of a run of words are
- * summed in 16 bits, as many as fit, and multiplied with the sub-scale, as a pair of 16 bits, into 32 bits.
+ * summed in 16 bits, as many as fit, and multiplied with the sub-scale, as a pair of 16 bits, into 32 bits. Of weights
+ * of 8 bits hardly one fits: for several tokens they are widened to 16 bits, times their sub-scale, and multiplied with
+ * x->wide32 or x->wide256.
  *
  * What a level's header defines:
  *   VQ_ROWS       16, 8 or 4: lanes of a vector
@@ -41,7 +43,7 @@
  *   vq_weigh(acc, sum, scale)           acc + sum * scale, a sum of four products or, with VQ_RUNS, of pairs
  *   vq_dot2(acc, a, b)                  two products of int16 more
  *   with VQ_RUNS: vq_pairs (unsigned weights), vq_pairs_signed, vq_more (the sum of two such), vq_ones: a scale of 1
- *                 vq_times16 (a scale)  vq_sar16 (int16 >> n)
+ *                 vq_mul16 (int16, low halves)  vq_sar16 (int16 >> n)
  *   vqf_zero  vqf_set1 (from memory)  vqf_bits  vqf_of_int  vqf_load_f16  vqf_add  vqf_mul  vqf_fma (a * b + c)
  *   vqf_fnma (-(a * b) + c)  vqf_load  vqf_store  vqf_load_n  vqf_store_n (n of them) */
 
@@ -63,18 +65,22 @@ INL vqi with_field(vqi low, vqi high, int n, int mask) {
     return vq_or_and(low, vq_shift(high, n), vq_bytes(mask));
 }
 
-/* What is multiplied: the unsigned weights; themselves; or the two nibbles of the unsigned ones, apart. */
-typedef enum q_form { UNSIGNED, SIGNED, NIBBLES } q_form;
+/* What is multiplied: the unsigned weights; themselves; or those times their sub-scale, in 16 bits. */
+typedef enum q_form { UNSIGNED, SIGNED, WIDE } q_form;
 
-INL q_form form_of_one(const ts_wtype *t) {
+INL q_form form_of_few(const ts_wtype *t) {
     return t->offset >= VQ_SIGNED_FROM ? SIGNED : UNSIGNED;
 }
 INL q_form form_of_many(const ts_wtype *t) {
-    return VQ_RUNS && t->offset == 7 ? NIBBLES : form_of_one(t);
+    return VQ_RUNS && t->offset == 7 ? WIDE : form_of_few(t);
+}
+/* The activations in 16 bits from element `at` on, where they are wanted. */
+INL const uint32_t *wide_of(const ts_wtype *t, const ts_qact *x, size_t at) {
+    return form_of_many(t) == WIDE ? (t->block == 32 ? x->wide32 : x->wide256) + at / 2 : NULL;
 }
 /* Are the vectors' weights too large by 2^offset? */
 INL bool has_offset(const ts_wtype *t, q_form form) {
-    return t->offset && form != SIGNED;
+    return t->offset && form == UNSIGNED;
 }
 /* Does a run begin with the offset's share? Otherwise that is taken off a block's sum. */
 INL bool starts(const ts_wtype *t, q_form form) {
@@ -102,7 +108,7 @@ INL vqi weights(const ts_wtype *t, q_form form, const uint8_t *p, int c, int g, 
         v = with_field(v, h, ts_wbits_shift(high, c, g), high->mask);
     }
     if (t->values) return vq_lookup(table, v);
-    return form == SIGNED && t->offset ? vq_sub8(v, vq_bytes(1 << t->offset)) : v;
+    return form != UNSIGNED && t->offset ? vq_sub8(v, vq_bytes(1 << t->offset)) : v;
 }
 
 /* d of the rows whose heads begin at `head`. */
@@ -124,9 +130,9 @@ INL vqi start_of(const ts_wtype *t, q_form form, const int32_t *off) {
 }
 
 /* What a run over a sub-block of 16 begins with, the same in pairs of 16 bits: `at` points at one of x->pairs256, -32
- * times the sums. Of nibbles the upper ones begin with it. */
-INL vqi start_of_run(const ts_wtype *t, q_form form, const uint32_t *at) {
-    return vq_sar16(vq_bcast(at), form == NIBBLES ? 5 - (t->offset - 4) : 5 - t->offset);
+ * times the sums. */
+INL vqi start_of_run(const ts_wtype *t, const uint32_t *at) {
+    return vq_sar16(vq_bcast(at), 5 - t->offset);
 }
 
 /* Scales and minimums of a 256-element block: byte j % 4 of vector j / 4 is sub-block j's (signed, or below 128). */
@@ -206,7 +212,7 @@ INL size_t slice_end(const ts_wtype *t, const ts_qmat *w, size_t b) {
  * which is what is left of it once the offset's share is off, a sub-block's end. */
 INL int run_of(const ts_wtype *t, q_form form, int sub_words) {
     const int largest = t->values ? 31 : t->low.mask | t->high.mask;
-    const int run = !VQ_RUNS || form == NIBBLES || largest < 16 ? 8 : form == SIGNED ? 1 : 4;
+    const int run = !VQ_RUNS || largest < 16 ? 8 : form == SIGNED ? 1 : 4;
     return run < sub_words ? run : sub_words;
 }
 INL vqi products(q_form form, vqi w, vqi x) {
@@ -218,7 +224,7 @@ INL vqi products(q_form form, vqi w, vqi x) {
 /* PANEL vectors of rows, 256 of K (the last panel of a matrix may have less): blocks of 32, or one of 256. */
 typedef struct q_panel {
     vqi w[PANEL_K / 4][PANEL];
-    vqi upper[PANEL_K / 4][PANEL];    /* of NIBBLES */
+    vqi odd[PANEL_K / 4][PANEL];      /* of WIDE: elements 1 and 3 of the words, 0 and 2 in w */
     vqi scale[16][PANEL];             /* of the sub-blocks */
     vqi off[8][PANEL], min[8][PANEL]; /* the same and the minimums, for weigh_pairs */
     vqf d[8][PANEL], m[8][PANEL];
@@ -235,9 +241,19 @@ INL vqi weigh_pairs(const vqi v[8][PANEL], int n, int at, const uint32_t *sums, 
     return acc;
 }
 
-INL void put_word(q_form form, q_panel *p, int i, int at, vqi w) {
-    p->w[i][at] = form == NIBBLES ? field(w, 0, 15) : w;
-    if (form == NIBBLES) p->upper[i][at] = field(w, 4, 15);
+/* Two vectors of int16 of a word, times the sub-scale of a block that has such. */
+INL vqi wide_even(const ts_wtype *t, vqi w, vqi scale) {
+    return t->block == 32 ? vq_even(w) : vq_mul16(vq_even(w), scale);
+}
+INL vqi wide_odd(const ts_wtype *t, vqi w, vqi scale) {
+    return t->block == 32 ? vq_odd(w) : vq_mul16(vq_odd(w), scale);
+}
+
+INL void put_word(const ts_wtype *t, q_panel *p, int i, int at, vqi w) {
+    const bool wide = form_of_many(t) == WIDE;
+    const vqi *scale = &p->scale[4 * i / t->sub_block][at];
+    p->w[i][at] = wide ? wide_even(t, w, *scale) : w;
+    if (wide) p->odd[i][at] = wide_odd(t, w, *scale);
 }
 
 /* Vector `at` of a panel: n blocks of 32 or one of 256, whose heads and words begin here. */
@@ -248,7 +264,7 @@ INL void fill(const ts_wtype *t, int n, const uint8_t *head, const uint8_t *word
     if (t->block == 32) {
         NO_UNROLL for (int b = 0; b < n; b++, head += head_bytes, words += 64 * main_words) {
             UNROLL for (int i = 0; i < main_words; i++) vq_prefetch(words + VQ_AHEAD + 64 * i);
-            UNROLL for (int g = 0; g < 8; g++) put_word(form, p, 8 * b + g, at, weights(t, form, words, 0, g, table));
+            UNROLL for (int g = 0; g < 8; g++) put_word(t, p, 8 * b + g, at, weights(t, form, words, 0, g, table));
             p->d[b][at] = scale_of(t, head);
             if (t->second == TS_SECOND_PLUS) p->m[b][at] = vqf_load_f16(head + 32);
         }
@@ -265,24 +281,24 @@ INL void fill(const ts_wtype *t, int n, const uint8_t *head, const uint8_t *word
     p->d[0][at] = scale_of(t, head);
     UNROLL for (int c = 0; c < 8; c++) {
         UNROLL for (int i = 0; i < lines; i++) vq_prefetch(words + VQ_AHEAD + 64 * (c * lines + i));
-        UNROLL for (int g = 0; g < 8; g++) put_word(form, p, 8 * c + g, at, weights(t, form, words, c, g, table));
+        UNROLL for (int g = 0; g < 8; g++) put_word(t, p, 8 * c + g, at, weights(t, form, words, c, g, table));
     }
 }
 
 /* Words of a panel times those of n tokens: sum[i] += scale * their products. q: int8 [words][width][4], from the first
- * token on; pairs: likewise, what sub-blocks begin with. scale NULL: 1. */
+ * token on; pairs, wide: likewise, what sub-blocks begin with, and [words][2][width] in 16 bits. scale NULL: 1. */
 typedef struct q_dots {
     const ts_wtype *t;
     const q_panel *p;
     int word, words; /* the first of the panel, and how many */
     const vqi *scale;
     const int8_t *q;
-    const uint32_t *pairs;
+    const uint32_t *pairs, *wide;
     int width;
 } q_dots;
 
 /* Products of four. */
-INL void dots_wide(int n, const q_dots *a, vqi sum[MAX_TILE][PANEL]) {
+INL void dots_bytes(int n, const q_dots *a, vqi sum[MAX_TILE][PANEL]) {
     vqi s[MAX_TILE][PANEL];
     UNROLL for (int i = 0; i < n; i++)
         UNROLL for (int v = 0; v < PANEL; v++) s[i][v] = a->scale ? vq_zero() : sum[i][v];
@@ -311,7 +327,7 @@ INL void dots_runs(int n, const q_dots *a, vqi sum[MAX_TILE][PANEL]) {
                 UNROLL for (int v = 0; v < PANEL; v++) {
                     const vqi two = vq_pairs(a->p->w[a->word + j0 + j][v], x);
                     if (j) s[i][v] = vq_more(s[i][v], two);
-                    else s[i][v] = starts(a->t, form) ? vq_more(start_of_run(a->t, form, a->pairs + i), two) : two;
+                    else s[i][v] = starts(a->t, form) ? vq_more(start_of_run(a->t, a->pairs + i), two) : two;
                     vq_pin(&s[i][v]);
                 }
             }
@@ -321,32 +337,27 @@ INL void dots_runs(int n, const q_dots *a, vqi sum[MAX_TILE][PANEL]) {
     }
 }
 
-/* The same of both nibbles of 8-bit weights, for eight words. One vector after the other: registers are few. */
-INL void dots_nibbles(int n, const q_dots *a, vqi sum[MAX_TILE][PANEL]) {
-    UNROLL for (int v = 0; v < PANEL; v++) {
-        vqi low[MAX_TILE], high[MAX_TILE];
-        READ_AGAIN(); /* the activations, rather than keep them all for the next vector */
-        UNROLL for (int j = 0; j < 8; j++)
-            UNROLL for (int i = 0; i < n; i++) {
-                const vqi x = vq_bcast(a->q + (j * a->width + i) * 4);
-                const vqi l = vq_pairs(a->p->w[a->word + j][v], x), h = vq_pairs(a->p->upper[a->word + j][v], x);
-                low[i] = j ? vq_more(low[i], l) : l;
-                if (j == 0 && starts(a->t, NIBBLES)) /* with both halves' share */
-                    high[i] = vq_more(start_of_run(a->t, NIBBLES, a->pairs + i),
-                                      start_of_run(a->t, NIBBLES, a->pairs + a->width + i));
-                high[i] = j || starts(a->t, NIBBLES) ? vq_more(high[i], h) : h;
-                vq_pin(&low[i]);
-                vq_pin(&high[i]);
+/* In 16 bits, the sub-scales in the weights. */
+INL void dots_wide(int n, const q_dots *a, vqi sum[MAX_TILE][PANEL]) {
+    UNROLL for (int j = 0; j < 2 * a->words; j++) {
+        vqi w[PANEL];
+        UNROLL for (int v = 0; v < PANEL; v++) {
+            w[v] = (j % 2 ? a->p->odd : a->p->w)[a->word + j / 2][v];
+            vq_pin(&w[v]); /* not from memory for each product: loads are few */
+        }
+        UNROLL for (int i = 0; i < n; i++) {
+            const vqi x = vq_bcast(a->wide + j * a->width + i);
+            UNROLL for (int v = 0; v < PANEL; v++) {
+                sum[i][v] = vq_dot2(sum[i][v], w[v], x);
+                vq_pin(&sum[i][v]);
             }
-        const vqi scale = a->scale ? a->scale[v] : vq_ones();
-        UNROLL for (int i = 0; i < n; i++)
-            sum[i][v] = vq_weigh(vq_weigh(sum[i][v], low[i], scale), high[i], vq_times16(scale));
+        }
     }
 }
 
 INL void dots(int n, const q_dots *a, vqi sum[MAX_TILE][PANEL]) {
-    if (!VQ_RUNS) dots_wide(n, a, sum);
-    else if (form_of_many(a->t) == NIBBLES) dots_nibbles(n, a, sum);
+    if (!VQ_RUNS) dots_bytes(n, a, sum);
+    else if (form_of_many(a->t) == WIDE) dots_wide(n, a, sum);
     else dots_runs(n, a, sum);
 }
 
@@ -356,6 +367,7 @@ INL void tile32(const ts_wtype *t, int n, int width, int n_blocks, const q_panel
                 uint32_t tok, size_t b, int col, vqf (*part)[PANEL]) {
     const size_t at = tok * (size_t)(K / 32) + b * (size_t)width + (size_t)col;
     const int8_t *q = x->q32 + (size_t)tok * K + (b * 8 * (size_t)width + (size_t)col) * 4;
+    const uint32_t *wide = wide_of(t, x, (size_t)tok * K + b * 32 * (size_t)width + 2 * (size_t)col);
     const float *dx = x->d32 + at, *sx = x->s32 + at;
     const int32_t *off = offsets(t, x, at);
     NO_UNROLL for (int k = 0; k < n_blocks; k++, q += 32 * width, dx += width, sx += width, off += width) {
@@ -364,7 +376,8 @@ INL void tile32(const ts_wtype *t, int n, int width, int n_blocks, const q_panel
             const vqi start = start_of(t, form_of_many(t), off + i);
             UNROLL for (int v = 0; v < PANEL; v++) sum[i][v] = start;
         }
-        dots(n, &(q_dots){.t = t, .p = p, .word = 8 * k, .words = 8, .q = q, .width = width}, sum);
+        dots(n, &(q_dots){.t = t, .p = p, .word = 8 * k, .words = 8, 
+                          .q = q, .wide = wide ? wide + k * 16 * width : NULL, .width = width}, sum);
         UNROLL for (int i = 0; i < n; i++) {
             const vqf dxi = vqf_set1(dx + i), sxi = vqf_set1(sx + i);
             UNROLL for (int v = 0; v < PANEL; v++) {
@@ -382,6 +395,7 @@ INL void tile256(const ts_wtype *t, int n, int width, const q_panel *p, const ts
     const int n_sub = 256 / t->sub_block, words = t->sub_block / 4, n_pairs = n_sub / 2;
     const size_t nb = K / 256;
     const int8_t *q = x->q256 + (size_t)tok * K + (b * 64 * (size_t)width + (size_t)col) * 4;
+    const uint32_t *wide = wide_of(t, x, (size_t)tok * K + b * 256 * (size_t)width + 2 * (size_t)col);
     const float *dx = x->d256 + tok * nb + b * (size_t)width + col;
     const uint32_t *sums = x->sums256 + (tok * nb + b * (size_t)width) * 12 + col + (fine ? 4 * width : 0);
     const uint32_t *pairs = x->pairs256 + (tok * nb + b * (size_t)width) * 16 + col;
@@ -391,7 +405,8 @@ INL void tile256(const ts_wtype *t, int n, int width, const q_panel *p, const ts
         UNROLL for (int v = 0; v < PANEL; v++) sum[i][v] = vq_zero();
     NO_UNROLL for (int j = 0; j < n_sub; j++)
         dots(n, &(q_dots){.t = t, .p = p, .word = words * j, .words = words, .scale = p->scale[j],
-                          .q = q + words * j * width * 4, .pairs = pairs + words / 4 * j * width, .width = width},
+                          .q = q + words * j * width * 4, .pairs = pairs + words / 4 * j * width,
+                          .wide = wide ? wide + 2 * words * j * width : NULL, .width = width},
              sum);
     UNROLL for (int i = 0; i < n; i++) {
         const vqf dxi = vqf_set1(dx + i);
@@ -474,7 +489,7 @@ INL int together(const ts_wtype *t) {
  * block's share for each chunk. */
 INL void few_chunks(const ts_wtype *t, int n, const uint8_t *words, int c0, vqi table, const vqi (*scale)[GROUP],
                     const int8_t *q, const uint32_t *pairs, vqi sum[4][GROUP]) {
-    const q_form form = form_of_one(t);
+    const q_form form = form_of_few(t);
     const bool small = t->block == 32;
     const int chunks = together(t), sub = small ? 8 : t->sub_block / 4, run = run_of(t, form, sub);
     const int all = ts_wtype_main_words(t), lines = small ? all : (all + 7) / 8;
@@ -492,7 +507,7 @@ INL void few_chunks(const ts_wtype *t, int n, const uint8_t *words, int c0, vqi 
                     if (!VQ_RUNS) *to = vq_dot4(k % run ? *to : small ? sum[i][v] : vq_zero(), w, x);
                     else if (k % run) *to = vq_more(*to, products(form, w, x));
                     else if (!starts(t, form)) *to = products(form, w, x);
-                    else *to = vq_more(start_of_run(t, form, pairs + j * n + i), products(form, w, x));
+                    else *to = vq_more(start_of_run(t, pairs + j * n + i), products(form, w, x));
                     vq_pin(to);
                     if (k % run != run - 1) continue;
                     sum[i][v] = small && !VQ_RUNS ? *to : vq_weigh(sum[i][v], *to, small ? vq_ones() : scale[j][v]);
@@ -520,7 +535,7 @@ INL void few(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_qact *x
     const int8_t *q = (small ? x->q32 : x->q256) + (size_t)tok * w->n_cols;
     const float *dx = (small ? x->d32 : x->d256) + at, *sx = x->s32 + at;
     const int32_t *off = offsets(t, x, at);
-    const q_form form = form_of_one(t);
+    const q_form form = form_of_few(t);
     const vqi table = table_of(t, form);
     const uint8_t *head[VQ_STREAMS], *words[VQ_STREAMS];
     UNROLL for (int s = 0; s < S; s++) {
@@ -583,6 +598,7 @@ INL void few(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_qact *x
 /* So many tokens are few: panels of blocks of 256 gain earlier than those of 32, and where chunks share many words at
  * once. */
 INL uint32_t few_of(const ts_wtype *t) {
+    if (form_of_many(t) == WIDE) return 4; /* three and fewer are not in x->wide */
     const uint32_t most = t->block == 32 ? VQ_FEW : shared_by(t) <= 2 ? 4 : 3;
     return most < VQ_FEW ? most : VQ_FEW;
 }
@@ -623,4 +639,5 @@ INL void gemm_q(const ts_wtype *t, const ts_qmat *w, const ts_qact *x, uint32_t 
 INL void init_gemm_q(ts_kern *k) {
 #define WTYPE(NAME, ...) k->gemm_q[TS_##NAME] = gemm_##NAME;
 #include "format/wtype.def"
+    k->wide = VQ_RUNS;
 }

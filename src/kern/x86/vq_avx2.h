@@ -2,7 +2,7 @@
  * simd/gemm_q_tmpl.h for what each operation is.
  *
  * Unsigned weights stay below 64 (2 * 64 * 127 < 2^15); those of 8 bits move the sign to the activations
- * (2 * 128 * 127 < 2^15), or are multiplied by nibbles. */
+ * (2 * 128 * 127 < 2^15), or are multiplied in 16 bits. */
 #ifndef TS_KERN_X86_VQ_AVX2_H
 #define TS_KERN_X86_VQ_AVX2_H
 
@@ -23,7 +23,7 @@ INL vqi vq_pairs(vqi w, vqi x) { return _mm256_maddubs_epi16(w, x); }
 INL vqi vq_pairs_signed(vqi w, vqi x) { return vq_pairs(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w)); }
 INL vqi vq_more(vqi a, vqi b) { return _mm256_add_epi16(a, b); }
 INL vqi vq_ones(void) { return _mm256_set1_epi16(1); }
-INL vqi vq_times16(vqi scale) { return _mm256_slli_epi16(scale, 4); }
+INL vqi vq_mul16(vqi a, vqi b) { return _mm256_mullo_epi16(a, b); }
 INL vqi vq_sar16(vqi x, int n) { return _mm256_srai_epi16(x, n); }
 INL vqi vq_weigh(vqi acc, vqi sum, vqi scale) { return _mm256_add_epi32(acc, _mm256_madd_epi16(sum, scale)); }
 INL vqi vq_dot4(vqi acc, vqi w, vqi x) { return (void)w, (void)x, acc; } /* VQ_RUNS: never called */
