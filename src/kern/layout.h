@@ -79,8 +79,8 @@ void ts_qmat_pack_group(const ts_qmat *m, const void *rows, size_t row_bytes, ui
 
 /* Quantised activations of up to `cap` tokens of K elements. One of the two sets of arrays is used at a time; both may
  * be filled. Memory is owned. wide32 and wide256 are the integers again in 16 bits, for levels and types that multiply
- * so (ts_kern.wide, ts_act_wide), and only where there are four tokens or more: of each word of four elements 0 and 2 as
- * a pair, then 1 and 3, [K / 4][2][width] in a block of tokens. A quantiser that is given NULL there leaves them out. */
+ * so (ts_kern.wide, ts_act_wide), and only where there are four tokens or more: of each word of four elements 0 and 2
+ * as a pair, then 1 and 3, [K / 4][2][width] in a block of tokens. A quantiser given NULL there leaves them out. */
 typedef struct ts_qact {
     uint32_t K_max, cap;
     int8_t *q32, *q256;
