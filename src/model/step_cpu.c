@@ -114,22 +114,22 @@ static ts_status scratch_new(const ts_model *m, uint32_t max_tok, int n_threads,
 struct tokens {
     ts_pool_fn *fn;
     void *arg;
-    size_t n, step;
+    uint32_t n;
 };
 
 static void tokens_task(void *arg, size_t task, int thread) {
     const struct tokens *a = arg;
-    const size_t end = a->n - task * a->step < a->step ? a->n : (task + 1) * a->step;
-    for (size_t t = task * a->step; t < end; t++) a->fn(a->arg, t, thread);
+    uint32_t t = 0, width = ts_tok_width(a->n, 0);
+    for (; task; task--) t += width, width = ts_tok_width(a->n, t);
+    for (uint32_t end = t + width; t < end; t++) a->fn(a->arg, t, thread);
 }
 
-/* fn(arg, t) for every token t of the pass. Of many a thread takes some side by side: their quantised forms lie in the
- * same cache lines. */
+/* fn(arg, t) for every token t of the pass. A block of tokens is one thread's: their quantised forms lie in the same
+ * cache lines, which two threads would take from each other. */
 static void run_tokens(const ts_pass *p, ts_pool_fn *fn, void *arg) {
-    size_t step = p->n_tok / (4 * (size_t)ts_pool_threads(p->ex.pool));
-    step = step < 1 ? 1 : step > TS_TOK_BLOCK ? TS_TOK_BLOCK : step;
-    ts_pool_run(p->ex.pool, (p->n_tok + step - 1) / step, tokens_task,
-                &(struct tokens){.fn = fn, .arg = arg, .n = p->n_tok, .step = step});
+    size_t blocks = 0;
+    for (uint32_t t = 0; t < p->n_tok; t += ts_tok_width(p->n_tok, t)) blocks++;
+    ts_pool_run(p->ex.pool, blocks, tokens_task, &(struct tokens){.fn = fn, .arg = arg, .n = p->n_tok});
 }
 
 /* Can n numbers be squared and summed in f32? Nearly always one look at their sizes tells. */
