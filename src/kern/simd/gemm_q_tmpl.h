@@ -24,6 +24,7 @@
  *   VQ_TOKS       tokens of the widest tile: 16, 8 or 4
  *   VQ_FEW        so many tokens are few, at most (few_of): below 16
  *   VQ_STREAMS    groups that are walked together for few
+ *   VQ_WOVEN      block by block in one piece of code, for one has too few products side by side; else in turn
  *   VQ_AHEAD      bytes
  *   VQ_TOGETHER   chunks that share words, taken together for few: 2 or 4, as the registers allow
  *   VQ_SIGNED_FROM  weights with this offset and larger ones are multiplied as signed bytes (8: none)
@@ -487,19 +488,19 @@ INL int together(const ts_wtype *t) {
 /* Chunks [c0, c0 + together(t)) of a block of one group and n tokens: sum += the products of their words with q, by the
  * scales of the sub-blocks; q: those chunks'; scale, pairs: the block's. The lines ahead are asked for one by one, a
  * block's share for each chunk. */
-INL void few_chunks(const ts_wtype *t, int n, const uint8_t *words, int c0, vqi table, const vqi (*scale)[GROUP],
-                    const int8_t *q, const uint32_t *pairs, vqi sum[4][GROUP]) {
+INL void few_chunks(const ts_wtype *t, int n, const uint8_t *words, const uint8_t *ahead, int c0, vqi table,
+                    const vqi (*scale)[GROUP], const int8_t *q, const uint32_t *pairs, vqi sum[4][GROUP]) {
     const q_form form = form_of_few(t);
     const bool small = t->block == 32;
     const int chunks = together(t), sub = small ? 8 : t->sub_block / 4, run = run_of(t, form, sub);
-    const int all = ts_wtype_main_words(t), lines = small ? all : (all + 7) / 8;
+    const int all = ts_wtype_main_words(t), lines = small ? all + 1 : (all + 7) / 8; /* + 1: the head */
     vqi s[4][4][GROUP];
     READ_AGAIN(); /* words and activations that others have read */
     UNROLL for (int k = 0; k < 8; k++)
         UNROLL for (int v = 0; v < GROUP; v++)
             UNROLL for (int c = 0; c < chunks; c++) {
                 const int g = nth_group(t, k), j = (8 * (c0 + c) + k) / sub, at = k * chunks + c;
-                if (v == 0 && at < chunks * lines) vq_prefetch(words + VQ_AHEAD + 64 * (c0 * lines + at));
+                if (v == 0 && at < chunks * lines) vq_prefetch(ahead + 64 * (c0 * lines + at));
                 const vqi w = weights(t, form, words + 4 * VQ_ROWS * v, c0 + c, g, table);
                 UNROLL for (int i = 0; i < n; i++) {
                     const vqi x = vq_bcast(q + ((8 * c + g) * n + i) * 4);
@@ -525,11 +526,12 @@ INL vqi few_weigh(const vqi v[4], int n_words, const uint32_t *sums, int width) 
     return acc;
 }
 
-/* S groups, g and those `apart` from each other behind it, and the block of n tokens that begins at token tok. */
-INL void few(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_qact *x, uint32_t tok, uint32_t g,
-             uint32_t apart, float *y, size_t ld_y) {
-    const int head_bytes = ts_wtype_head_bytes(t), row_bytes = t->scale == TS_SCALE_F16 ? 2 : 1;
-    const size_t main_bytes = 64 * (size_t)ts_wtype_main_words(t), at = (size_t)tok * w->n_block;
+/* Blocks [b, b1) of S groups, woven into one another, and the block of n tokens that begins at token tok: what they
+ * give is added to acc. The first group begins at `group`, the others `apart` bytes from each other behind it. */
+INL void few_blocks(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_qact *x, uint32_t tok, size_t b,
+                    size_t b1, const uint8_t *group, size_t apart, vqf (*acc)[4][GROUP]) {
+    const size_t head_bytes = (size_t)ts_wtype_head_bytes(t), main_bytes = 64 * (size_t)ts_wtype_main_words(t),
+                 row_bytes = t->scale == TS_SCALE_F16 ? 2 : 1, at = (size_t)tok * w->n_block;
     const bool small = t->block == 32, fine = t->sub_block == 16;
     const int chunks = t->block / 32, n_sub = small ? 0 : 256 / t->sub_block, n_words = fine ? 4 : 2, shift = t->offset;
     const int8_t *q = (small ? x->q32 : x->q256) + (size_t)tok * w->n_cols;
@@ -537,57 +539,80 @@ INL void few(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_qact *x
     const int32_t *off = offsets(t, x, at);
     const q_form form = form_of_few(t);
     const vqi table = table_of(t, form);
-    const uint8_t *head[VQ_STREAMS], *words[VQ_STREAMS];
+    const uint8_t *head[VQ_STREAMS], *words[VQ_STREAMS], *ahead[VQ_STREAMS];
+    /* Small blocks have long heads: what is ahead is all of a group, heads and words, from its first byte on. */
+    const size_t step = small ? head_bytes + main_bytes : main_bytes;
     UNROLL for (int s = 0; s < S; s++) {
-        head[s] = w->data + (g + (uint32_t)s * apart) * w->group_bytes;
-        words[s] = head[s] + w->head_stride;
+        head[s] = group + (size_t)s * apart + b * head_bytes;
+        words[s] = group + (size_t)s * apart + w->head_stride + b * main_bytes;
+        ahead[s] = (small ? group + (size_t)s * apart + b * step : words[s]) + VQ_AHEAD;
     }
+    NO_UNROLL for (; b < b1; b++) {
+        const size_t bn = b * (size_t)n;
+        const uint32_t *sums = small ? NULL : x->sums256 + (at + bn) * 12 + (fine ? 4 * n : 0);
+        const uint32_t *pairs = small ? NULL : x->pairs256 + (at + bn) * 16;
+        vqi sum[VQ_STREAMS][4][GROUP], min[VQ_STREAMS][4][GROUP];
+        vqi scale[VQ_STREAMS][16][GROUP];
+        UNROLL for (int s = 0; s < S; s++)
+            UNROLL for (int v = 0; v < GROUP; v++) {
+                const scales sc = sub_scales(t, head[s] + 2 * VQ_ROWS * v, words[s] + 4 * VQ_ROWS * v);
+                UNROLL for (int j = 0; j < n_sub; j++) scale[s][j][v] = vq_scale(sc.s[j / 4], j % 4);
+                UNROLL for (int i = 0; i < n; i++) {
+                    sum[s][i][v] = small ? start_of(t, form, off + bn + i) : vq_zero();
+                    if (small) continue;
+                    const uint32_t *sum_x = sums + i;
+                    if (has_offset(t, form) && !starts(t, form))
+                        sum[s][i][v] = vq_sub(vq_zero(), vq_shl(few_weigh(sc.s, n_words, sum_x, n), shift));
+                    if (t->second == TS_SECOND_MINUS) min[s][i][v] = few_weigh(sc.m, n_words, sum_x, n);
+                }
+            }
+        NO_UNROLL for (int c0 = 0; c0 < chunks; c0 += shared_by(t))
+            UNROLL for (int c = c0; c < c0 + shared_by(t); c += together(t))
+                UNROLL for (int s = 0; s < S; s++)
+                    few_chunks(t, n, words[s], ahead[s], c, table, scale[s],
+                               q + (t->block * b + 32 * (size_t)c) * (size_t)n, pairs, sum[s]);
+        UNROLL for (int s = 0; s < S; s++) {
+            UNROLL for (int v = 0; v < GROUP; v++) {
+                const uint8_t *h = head[s] + row_bytes * VQ_ROWS * v;
+                const vqf d = scale_of(t, h), m = ts_wtype_has_min(t) ? vqf_load_f16(h + 32) : d;
+                UNROLL for (int i = 0; i < n; i++) {
+                    const vqf dxi = vqf_set1(dx + bn + i);
+                    vqf a = vqf_fma(vqf_mul(vqf_of_int(sum[s][i][v]), dxi), d, acc[s][i][v]);
+                    if (t->second == TS_SECOND_PLUS) a = vqf_fma(vqf_set1(sx + bn + i), m, a);
+                    if (t->second == TS_SECOND_MINUS) a = vqf_fnma(vqf_mul(vqf_of_int(min[s][i][v]), dxi), m, a);
+                    acc[s][i][v] = a;
+                }
+            }
+            head[s] += head_bytes, words[s] += main_bytes, ahead[s] += step;
+        }
+    }
+}
+
+/* S groups, g and those `apart` from each other behind it, and the block of n tokens that begins at token tok: woven,
+ * or 256 of K of each in turn. */
+INL void few(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_qact *x, uint32_t tok, uint32_t g,
+             uint32_t apart, float *y, size_t ld_y) {
+    const uint8_t *group = w->data + g * w->group_bytes;
+    const size_t apart_bytes = apart * w->group_bytes, turn = 256 / t->block;
     for (size_t b0 = 0, b1; b0 < w->n_block; b0 = b1) {
         vqf acc[VQ_STREAMS][4][GROUP];
-        UNROLL for (int s = 0; s < S; s++)
+        for (int s = 0; s < S; s++)
             UNROLL for (int i = 0; i < n; i++)
                 UNROLL for (int v = 0; v < GROUP; v++) acc[s][i][v] = vqf_zero();
         b1 = slice_end(t, w, b0);
-        for (size_t b = b0; b < b1; b++) {
-            const size_t bn = b * (size_t)n;
-            const uint32_t *sums = small ? NULL : x->sums256 + (at + bn) * 12 + (fine ? 4 * n : 0);
-            const uint32_t *pairs = small ? NULL : x->pairs256 + (at + bn) * 16;
-            vqi sum[VQ_STREAMS][4][GROUP], min[VQ_STREAMS][4][GROUP];
-            vqi scale[VQ_STREAMS][16][GROUP];
-            UNROLL for (int s = 0; s < S; s++)
-                UNROLL for (int v = 0; v < GROUP; v++) {
-                    const scales sc = sub_scales(t, head[s] + 2 * VQ_ROWS * v, words[s] + 4 * VQ_ROWS * v);
-                    UNROLL for (int j = 0; j < n_sub; j++) scale[s][j][v] = vq_scale(sc.s[j / 4], j % 4);
-                    UNROLL for (int i = 0; i < n; i++) {
-                        sum[s][i][v] = small ? start_of(t, form, off + bn + i) : vq_zero();
-                        if (small) continue;
-                        const uint32_t *sum_x = sums + i;
-                        if (has_offset(t, form) && !starts(t, form))
-                            sum[s][i][v] = vq_sub(vq_zero(), vq_shl(few_weigh(sc.s, n_words, sum_x, n), shift));
-                        if (t->second == TS_SECOND_MINUS) min[s][i][v] = few_weigh(sc.m, n_words, sum_x, n);
-                    }
+        if (VQ_WOVEN) few_blocks(t, S, n, w, x, tok, b0, b1, group, apart_bytes, acc);
+        else
+            for (size_t b = b0; b < b1; b += turn)
+                NO_UNROLL for (int s = 0; s < S; s++) {
+                    vqf own[1][4][GROUP]; /* in registers */
+                    UNROLL for (int i = 0; i < n; i++)
+                        UNROLL for (int v = 0; v < GROUP; v++) own[0][i][v] = acc[s][i][v];
+                    few_blocks(t, 1, n, w, x, tok, b, b1 - b < turn ? b1 : b + turn, group + (size_t)s * apart_bytes,
+                               0, own);
+                    UNROLL for (int i = 0; i < n; i++)
+                        UNROLL for (int v = 0; v < GROUP; v++) acc[s][i][v] = own[0][i][v];
                 }
-            NO_UNROLL for (int c0 = 0; c0 < chunks; c0 += shared_by(t))
-                UNROLL for (int c = c0; c < c0 + shared_by(t); c += together(t))
-                    UNROLL for (int s = 0; s < S; s++)
-                        few_chunks(t, n, words[s], c, table, scale[s], q + (t->block * b + 32 * (size_t)c) * (size_t)n,
-                                   pairs, sum[s]);
-            UNROLL for (int s = 0; s < S; s++) {
-                UNROLL for (int v = 0; v < GROUP; v++) {
-                    const uint8_t *h = head[s] + row_bytes * VQ_ROWS * v;
-                    const vqf d = scale_of(t, h), m = ts_wtype_has_min(t) ? vqf_load_f16(h + 32) : d;
-                    UNROLL for (int i = 0; i < n; i++) {
-                        const vqf dxi = vqf_set1(dx + bn + i);
-                        vqf a = vqf_fma(vqf_mul(vqf_of_int(sum[s][i][v]), dxi), d, acc[s][i][v]);
-                        if (t->second == TS_SECOND_PLUS) a = vqf_fma(vqf_set1(sx + bn + i), m, a);
-                        if (t->second == TS_SECOND_MINUS) a = vqf_fnma(vqf_mul(vqf_of_int(min[s][i][v]), dxi), m, a);
-                        acc[s][i][v] = a;
-                    }
-                }
-                head[s] += head_bytes, words[s] += main_bytes;
-            }
-        }
-        UNROLL for (int s = 0; s < S; s++)
+        for (int s = 0; s < S; s++)
             UNROLL for (int v = 0; v < GROUP; v++)
                 UNROLL for (int i = 0; i < n; i++)
                     store(w, (g + (uint32_t)s * apart) * TS_GROUP_ROWS + (uint32_t)(VQ_ROWS * v),
@@ -618,9 +643,13 @@ INL void few_all(const ts_wtype *t, int S, const ts_qmat *w, const ts_qact *x, u
 INL void gemm_q(const ts_wtype *t, const ts_qmat *w, const ts_qact *x, uint32_t n_tok, uint32_t t0, uint32_t t1,
                 uint32_t g0, uint32_t g1, float *y, size_t ld_y) {
     if (t1 - t0 <= few_of(t)) {
-        const uint32_t apart = (g1 - g0) / VQ_STREAMS;
-        for (uint32_t i = 0; i < apart; i++) few_all(t, VQ_STREAMS, w, x, n_tok, t0, t1, g0 + i, apart, y, ld_y);
-        for (uint32_t g = g0 + apart * VQ_STREAMS; g < g1; g++) few_all(t, 1, w, x, n_tok, t0, t1, g, 0, y, ld_y);
+        const uint32_t apart = (g1 - g0) / VQ_STREAMS, left = g0 + apart * VQ_STREAMS;
+        NO_UNROLL for (uint32_t g = g0; g < g1; g += g + 1 == g0 + apart ? left - g : 1) {
+            const int S = g < left ? VQ_STREAMS : 1;
+            if (!VQ_WOVEN) few_all(t, S, w, x, n_tok, t0, t1, g, apart, y, ld_y);
+            else if (S == 1) few_all(t, 1, w, x, n_tok, t0, t1, g, apart, y, ld_y);
+            else few_all(t, VQ_STREAMS, w, x, n_tok, t0, t1, g, apart, y, ld_y);
+        }
         return;
     }
     for (uint32_t t2; t0 < t1; t0 = t2) {
