@@ -185,7 +185,7 @@ class Comparison:
         self.rounds, self.disturbed = 0, 0
 
     def reps(self, group: list[Test]) -> int:
-        return 1 if group[0].part == "depth" or self.args.quick else 3
+        return self.args.reps or (1 if group[0].part == "depth" or self.args.quick else 3)
 
     def one(self, program, group: list[Test]) -> list[dict]:
         beside = None
@@ -344,7 +344,8 @@ def arguments() -> argparse.Namespace:
     p.add_argument("--only", type=parts, default=list(PARTS))
     for name in "--threads", "--depths":
         p.add_argument(name, type=numbers)
-    p.add_argument("--rounds", type=number)
+    for name in "--rounds", "--reps":
+        p.add_argument(name, type=number)
     args = p.parse_args()
     names = ["Tessera", "native", *(name for name, _ in args.peer)]
     for name in names[2:]:

@@ -22,6 +22,7 @@ unshare and an apt source of Debian, 500 MB once. Models take 1 GB for each type
   --depths N,...    default 4096,16384
   --shape NAME      of `tessera bench --shape` (default llama-3.2-1b)
   --rounds N        default 5
+  --reps N          of a test in a round, of which the median counts (default 3; 1 in depth and with --quick)
   --level LEVEL     force Tessera, Debian's llama.cpp and that of --native to avx2 (TESSERA_CPU; ggml's haswell) instead of the
                     best that each has for this processor
   --native          also a llama.cpp compiled here for this processor (takes npm, git, cmake, a C++ compiler, 10 minutes once)
@@ -74,7 +75,7 @@ parse() {
         --native) native=1 ;;
         --stale-mirror) stale=1 ;;
         --force) measured="$measured --force" ;;
-        --only | --types | --threads | --depths | --shape | --rounds | --level | --peer | --build | --cache | --mirror | --raw)
+        --only | --types | --threads | --depths | --shape | --rounds | --reps | --level | --peer | --build | --cache | --mirror | --raw)
             [ $# -gt 1 ] || wrong "$1 takes a value"
             case $1 in
             --types) types=$2 ;;

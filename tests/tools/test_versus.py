@@ -148,6 +148,15 @@ def test_medians(tmp):
     assert [r["rate"] for r in raw if r["program"] == "b"] == [10, 44, 5], raw
 
 
+def test_reps(tmp):
+    """So many of every test, in depth too."""
+    place = Place(tmp)
+    code, _, err = place.run("--only", "decode,depth", "--types", "q4_0", "--threads", "1", "--depths", "64", "--rounds", "1", "--reps", "2")
+    assert code == 0, err
+    found = [" ".join(args) for _, _, args, _, _ in place.log()]
+    assert len(found) == 9 and all(" -r 2 " in line for line in found), found
+
+
 def test_read_limit(tmp):
     """Shares are of the better reading; more than all of it comes out of the cache."""
     place = Place(tmp)
@@ -244,7 +253,7 @@ def test_wrong(tmp):
     number = "expected a whole number from 1"
     for args, *text in (
             (["--frobnicate"], "unknown argument --frobnicate"), (["--rounds"], "--rounds takes a value"),
-            *((["--rounds", x], "--rounds", f"{x}: {number}") for x in ("0", "-1", "1.5", "two", "", "1 2")),
+            *(([name, x], name, f"{x}: {number}") for name in ("--rounds", "--reps") for x in ("0", "-1", "1.5", "two", "", "1 2")),
             *(([f"--{name}", x], f"--{name}", number) for name in ("threads", "depths") for x in ("0", "-1", "1,0", "-2,1", "1,", "x", "")),
             (["--only", "decode,all"], "--only", "all: there are prefill, short, decode, batch, depth, busy"),
             (["--only", ""], "there are prefill"), (["--level", "ref"], "--level ref: known is avx2"), (["--level", ""], "known is avx2"),
