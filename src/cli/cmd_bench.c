@@ -30,6 +30,11 @@ typedef struct bench_args {
     bool json, csv;
 } bench_args;
 
+/* What is to be measured. */
+typedef struct plan {
+    list prefill, decode, depth, parallel, threads;
+} plan;
+
 static int parse_list(const cli_command *cmd, const char *name, const char *text, long min, list *out) {
     out->n = 0;
     for (const char *p = text; *p;) {
@@ -43,6 +48,16 @@ static int parse_list(const cli_command *cmd, const char *name, const char *text
         p = *end ? end + 1 : end;
     }
     return CLI_OK;
+}
+
+static int parse_plan(const cli_command *cmd, const bench_args *a, plan *p) {
+    int code = parse_list(cmd, "-p", a->prefill ? a->prefill : "512", 0, &p->prefill);
+    if (code == CLI_OK) code = parse_list(cmd, "-n", a->decode ? a->decode : "128", 0, &p->decode);
+    if (code == CLI_OK) code = parse_list(cmd, "-d", a->depth ? a->depth : "0", 0, &p->depth);
+    if (code == CLI_OK) code = parse_list(cmd, "--parallel", a->parallel ? a->parallel : "1", 1, &p->parallel);
+    p->threads = (list){.v = {ts_cpu_count()}, .n = 1};
+    if (code == CLI_OK && a->threads) code = parse_list(cmd, "-t", a->threads, 1, &p->threads);
+    return code;
 }
 
 struct table {
@@ -163,23 +178,17 @@ static size_t max(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
-static int bench(const cli_command *cmd, bench_args *a, ts_engine *e) {
-    list prefill, decode, threads = {0}, depth, parallel;
+static int bench(bench_args *a, const plan *p, ts_engine *e) {
     if (!a->reps) a->reps = 5;
-    int code = parse_list(cmd, "-p", a->prefill ? a->prefill : "512", 0, &prefill);
-    if (code == CLI_OK) code = parse_list(cmd, "-n", a->decode ? a->decode : "128", 0, &decode);
-    if (code == CLI_OK) code = parse_list(cmd, "-d", a->depth ? a->depth : "0", 0, &depth);
-    if (code == CLI_OK) code = parse_list(cmd, "--parallel", a->parallel ? a->parallel : "1", 1, &parallel);
-    if (code == CLI_OK && a->threads) code = parse_list(cmd, "-t", a->threads, 1, &threads);
-    if (threads.n == 0) threads = (list){.v = {ts_cpu_count()}, .n = 1};
+    int code = CLI_OK;
     struct table t = {.a = a};
-    if (code == CLI_OK) print_head(&t);
-    for (int i = 0; i < threads.n && code == CLI_OK; i++) {
+    print_head(&t);
+    for (int i = 0; i < p->threads.n && code == CLI_OK; i++) {
         ts_err err;
         cli_progress progress = {.what = "measuring what this machine can do"};
         cli_progress_begin(&progress);
         t.peak = max(t.peak, ts_mem_peak());
-        bool done = ts_engine_use_threads(e, (int)threads.v[i], &err) == TS_OK &&
+        bool done = ts_engine_use_threads(e, (int)p->threads.v[i], &err) == TS_OK &&
                     ts_bench_measure_limits(e, &t.limits, &err) == TS_OK;
         t.peak_whole |= !ts_mem_peak_reset();
         cli_progress_end(&progress);
@@ -190,9 +199,9 @@ static int bench(const cli_command *cmd, bench_args *a, ts_engine *e) {
         ts_engine_info(e, &t.info);
         t.label = *t.info.name ? t.info.name : a->model.path;
         print_limits(&t);
-        code = run_tests(a, e, &t, &prefill, &depth, 1, false);
-        for (int k = 0; k < parallel.n && code == CLI_OK; k++)
-            code = run_tests(a, e, &t, &decode, &depth, (uint32_t)parallel.v[k], true);
+        code = run_tests(a, e, &t, &p->prefill, &p->depth, 1, false);
+        for (int k = 0; k < p->parallel.n && code == CLI_OK; k++)
+            code = run_tests(a, e, &t, &p->decode, &p->depth, (uint32_t)p->parallel.v[k], true);
     }
     if (a->json && t.info.arch) printf("\n]\n");
     if (code == CLI_OK && !a->json && !a->csv)
@@ -264,9 +273,9 @@ static int run(const cli_command *cmd, int argc, char **argv) {
         code = cli_usage_error(cmd, "--pre is about the tokenizer of a file, not for --shape");
     if (code == CLI_OK && a.json && a.csv) code = cli_usage_error(cmd, "--json and --csv exclude each other");
     if (!a.type) a.type = "q4_0";
-    list threads = {0};
-    if (code == CLI_OK && a.threads) code = parse_list(cmd, "-t", a.threads, 1, &threads);
-    for (int i = 0; i < threads.n && code == CLI_OK; i++) cli_warn_threads(threads.v[i]);
+    plan p = {0};
+    if (code == CLI_OK) code = parse_plan(cmd, &a, &p);
+    for (int i = 0; a.threads && i < p.threads.n && code == CLI_OK; i++) cli_warn_threads(p.threads.v[i]);
     cli_catch_interrupt();
     if (code == CLI_OK && a.shape && a.model.device && strcmp(a.model.device, "cpu") != 0) {
         if (a.prefill || a.decode || a.depth || a.reps || a.csv || kv != TS_KV_F16 || a.model.ledger ||
@@ -277,13 +286,15 @@ static int run(const cli_command *cmd, int argc, char **argv) {
                 "--ledger-check and --allow-cpu-ops have no meaning");
         if (code == CLI_OK && a.parallel)
             code = cli_usage_error(cmd, "--parallel is for tests of a whole model, not for --shape on an NPU");
-        if (code == CLI_OK && threads.n > 1) code = cli_usage_error(cmd, "with --shape on an NPU, -t takes one number");
-        if (code == CLI_OK) code = cli_npu_token(cmd, &a.model, a.shape, a.type, threads.v[0], a.json);
+        const long n_threads = a.threads ? p.threads.v[0] : 0;
+        if (code == CLI_OK && p.threads.n > 1)
+            code = cli_usage_error(cmd, "with --shape on an NPU, -t takes one number");
+        if (code == CLI_OK) code = cli_npu_token(cmd, &a.model, a.shape, a.type, n_threads, a.json);
         ts_free(rest.item);
         return code;
     }
     if (code == CLI_OK) code = a.shape ? open_shape(&a, &file, &e) : cli_open_engine(cmd, &a.model, &e);
-    if (code == CLI_OK) code = bench(cmd, &a, e);
+    if (code == CLI_OK) code = bench(&a, &p, e);
     ts_engine_close(e);
     ts_buf_free(&file);
     ts_free(rest.item);
