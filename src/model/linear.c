@@ -162,8 +162,11 @@ static void run_task(void *arg, size_t task, int thread) {
     uint32_t g0 = (uint32_t)(task - r->first[i]) * r->slice[i], g1 = g0 + r->slice[i];
     if (g1 > n_groups(l)) g1 = n_groups(l);
     uint32_t row0 = g0 * TS_GROUP_ROWS, row1 = g1 * TS_GROUP_ROWS < l->n_out ? g1 * TS_GROUP_ROWS : l->n_out;
-    /* as many tokens at a time as keep their activations in the second-level cache, beside the slice's weights */
-    uint32_t step = (uint32_t)((384u << 10) / ((size_t)l->n_in * (l->q.data ? 1 : 4)) / TS_TOK_BLOCK * TS_TOK_BLOCK);
+    /* as many tokens at a time as keep their activations in the second-level cache, beside the slice's weights: those
+     * that quantised kernels use at a time, of a slice along K, or all */
+    const size_t slice = l->n_in < TS_SLICE_K ? l->n_in : TS_SLICE_K,
+                 most = l->q.data ? (256u << 10) / slice : (384u << 10) / ((size_t)l->n_in * 4);
+    uint32_t step = (uint32_t)(most / TS_TOK_BLOCK * TS_TOK_BLOCK);
     if (step < TS_TOK_BLOCK) step = TS_TOK_BLOCK;
     for (uint32_t t0 = 0, t1; t0 < r->n_tok; t0 = t1) {
         t1 = r->n_tok - t0 > step ? t0 + step : r->n_tok;

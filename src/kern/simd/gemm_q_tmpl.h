@@ -44,7 +44,7 @@
  *   vq_weigh(acc, sum, scale)           acc + sum * scale, a sum of four products or, with VQ_RUNS, of pairs
  *   vq_dot2(acc, a, b)                  two products of int16 more
  *   with VQ_RUNS: vq_pairs (unsigned weights), vq_pairs_signed, vq_more (the sum of two such), vq_ones: a scale of 1
- *                 vq_mul16 (int16, low halves)  vq_sar16 (int16 >> n)
+ *                 vq_mul16 (int16, low halves)  vq_sar16 (int16 >> n)  vq_dot2_here: vq_dot2, computed here
  *   vqf_zero  vqf_set1 (from memory)  vqf_bits  vqf_of_int  vqf_load_f16  vqf_add  vqf_mul  vqf_fma (a * b + c)
  *   vqf_fnma (-(a * b) + c)  vqf_load  vqf_store  vqf_load_n  vqf_store_n (n of them) */
 
@@ -349,8 +349,8 @@ INL void dots_wide(int n, const q_dots *a, vqi sum[MAX_TILE][PANEL]) {
         UNROLL for (int i = 0; i < n; i++) {
             const vqi x = vq_bcast(a->wide + j * a->width + i);
             UNROLL for (int v = 0; v < PANEL; v++) {
-                sum[i][v] = vq_dot2(sum[i][v], w[v], x);
-                vq_pin(&sum[i][v]);
+                if (j == 0) sum[i][v] = vq_dot2(sum[i][v], w[v], x); /* often to 0 */
+                else vq_dot2_here(&sum[i][v], w[v], x);
             }
         }
     }
@@ -444,33 +444,31 @@ INL void tiles(const ts_wtype *t, int n_blocks, const q_panel *p, const ts_qact 
     }
 }
 
-/* Groups [g, g + PANEL / GROUP) (as far as there are any), and tokens [t0, t1), at most PANEL_TOKS. */
+/* Blocks [b, b1) along K, a slice, of groups [g, g + PANEL / GROUP) (as far as there are any), and tokens [t0, t1), at
+ * most PANEL_TOKS. */
 INL void many(const ts_wtype *t, const ts_qmat *w, const ts_qact *x, uint32_t n_tok, uint32_t t0, uint32_t t1,
-              uint32_t g, uint32_t g1, float *y, size_t ld_y) {
+              uint32_t g, uint32_t g1, size_t b, size_t b1, float *y, size_t ld_y) {
     const int row_bytes = t->scale == TS_SCALE_F16 ? 2 : 1, head_bytes = ts_wtype_head_bytes(t);
     const size_t main_bytes = 64 * (size_t)ts_wtype_main_words(t), step = PANEL_K / t->block;
     const uint32_t n = t1 - t0;
     q_panel panel;
     vqf part[PANEL_TOKS][PANEL];
-    for (size_t b = 0, b1; b < w->n_block; b = b1) {
-        b1 = slice_end(t, w, b);
-        for (uint32_t i = 0; i < n; i++)
-            UNROLL for (int v = 0; v < PANEL; v++) part[i][v] = vqf_zero();
-        for (size_t c = b; c < b1; c += step) {
-            const int blocks = (int)(b1 - c < step ? b1 - c : step);
-            NO_UNROLL for (int v = 0; v < PANEL; v++) {
-                /* where a second group is missing, the first one stands in */
-                const uint32_t own = g + (uint32_t)(v / GROUP) < g1 ? g + (uint32_t)(v / GROUP) : g;
-                const uint8_t *head = w->data + own * w->group_bytes, *words = head + w->head_stride;
-                fill(t, blocks, head + c * (size_t)head_bytes + v % GROUP * VQ_ROWS * row_bytes,
-                     words + c * main_bytes + v % GROUP * VQ_ROWS * 4, v, &panel);
-            }
-            tiles(t, blocks, &panel, x, w->n_cols, n_tok, t0, t1, c, part);
+    for (uint32_t i = 0; i < n; i++)
+        UNROLL for (int v = 0; v < PANEL; v++) part[i][v] = vqf_zero();
+    for (size_t c = b; c < b1; c += step) {
+        const int blocks = (int)(b1 - c < step ? b1 - c : step);
+        NO_UNROLL for (int v = 0; v < PANEL; v++) {
+            /* where a second group is missing, the first one stands in */
+            const uint32_t own = g + (uint32_t)(v / GROUP) < g1 ? g + (uint32_t)(v / GROUP) : g;
+            const uint8_t *head = w->data + own * w->group_bytes, *words = head + w->head_stride;
+            fill(t, blocks, head + c * (size_t)head_bytes + v % GROUP * VQ_ROWS * row_bytes,
+                 words + c * main_bytes + v % GROUP * VQ_ROWS * 4, v, &panel);
         }
-        for (int v = 0; v < PANEL && g + (uint32_t)(v / GROUP) < g1; v++)
-            for (uint32_t i = 0; i < n; i++)
-                store(w, g * TS_GROUP_ROWS + (uint32_t)(v * VQ_ROWS), y + (t0 + i) * ld_y, b == 0, part[i][v]);
+        tiles(t, blocks, &panel, x, w->n_cols, n_tok, t0, t1, c, part);
     }
+    for (int v = 0; v < PANEL && g + (uint32_t)(v / GROUP) < g1; v++)
+        for (uint32_t i = 0; i < n; i++)
+            store(w, g * TS_GROUP_ROWS + (uint32_t)(v * VQ_ROWS), y + (t0 + i) * ld_y, b == 0, part[i][v]);
 }
 
 /* ---- a few tokens ------------------------------------------------------------------------------------------------ */
@@ -654,7 +652,11 @@ INL void gemm_q(const ts_wtype *t, const ts_qmat *w, const ts_qact *x, uint32_t 
     }
     for (uint32_t t2; t0 < t1; t0 = t2) {
         t2 = t1 - t0 < PANEL_TOKS ? t1 : t0 + PANEL_TOKS;
-        for (uint32_t g = g0; g < g1; g += PANEL / GROUP) many(t, w, x, n_tok, t0, t2, g, g1, y, ld_y);
+        /* a slice's activations stay in the second-level cache while the groups use them */
+        for (size_t b = 0, b1; b < w->n_block; b = b1) {
+            b1 = slice_end(t, w, b);
+            for (uint32_t g = g0; g < g1; g += PANEL / GROUP) many(t, w, x, n_tok, t0, t2, g, g1, b, b1, y, ld_y);
+        }
     }
 }
 

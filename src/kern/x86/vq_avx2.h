@@ -28,5 +28,10 @@ INL vqi vq_sar16(vqi x, int n) { return _mm256_srai_epi16(x, n); }
 INL vqi vq_weigh(vqi acc, vqi sum, vqi scale) { return _mm256_add_epi32(acc, _mm256_madd_epi16(sum, scale)); }
 INL vqi vq_dot4(vqi acc, vqi w, vqi x) { return (void)w, (void)x, acc; } /* VQ_RUNS: never called */
 INL vqi vq_dot2(vqi acc, vqi a, vqi b) { return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b)); }
+/* In one piece, as compilers like to copy what is held by vq_pin. */
+INL void vq_dot2_here(vqi *acc, vqi a, vqi b) {
+    vqi two;
+    __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(*acc), "=&x"(two) : "x"(a), "x"(b));
+}
 
 #endif
