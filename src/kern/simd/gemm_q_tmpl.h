@@ -252,9 +252,9 @@ INL vqi wide_odd(const ts_wtype *t, vqi w, vqi scale) {
 
 INL void put_word(const ts_wtype *t, q_panel *p, int i, int at, vqi w) {
     const bool wide = form_of_many(t) == WIDE;
-    const vqi *scale = &p->scale[4 * i / t->sub_block][at];
-    p->w[i][at] = wide ? wide_even(t, w, *scale) : w;
-    if (wide) p->odd[i][at] = wide_odd(t, w, *scale);
+    const vqi scale = t->block == 32 ? vq_zero() : p->scale[4 * i / t->sub_block][at];
+    p->w[i][at] = wide ? wide_even(t, w, scale) : w;
+    if (wide) p->odd[i][at] = wide_odd(t, w, scale);
 }
 
 /* Vector `at` of a panel: n blocks of 32 or one of 256, whose heads and words begin here. */
@@ -377,8 +377,8 @@ INL void tile32(const ts_wtype *t, int n, int width, int n_blocks, const q_panel
             const vqi start = start_of(t, form_of_many(t), off + i);
             UNROLL for (int v = 0; v < PANEL; v++) sum[i][v] = start;
         }
-        dots(n, &(q_dots){.t = t, .p = p, .word = 8 * k, .words = 8, 
-                          .q = q, .wide = wide ? wide + k * 16 * width : NULL, .width = width}, sum);
+        dots(n, &(q_dots){.t = t, .p = p, .word = 8 * k, .words = 8, .q = q,
+                          .wide = wide ? wide + k * 16 * width : NULL, .width = width}, sum);
         UNROLL for (int i = 0; i < n; i++) {
             const vqf dxi = vqf_set1(dx + i), sxi = vqf_set1(sx + i);
             UNROLL for (int v = 0; v < PANEL; v++) {
