@@ -1,5 +1,6 @@
 #include "kern/layout.h"
 #include "format/quant.h"
+#include "kern/simd/inline.h"
 
 #include <string.h>
 
@@ -94,6 +95,43 @@ static inline void put_4x4(const struct run *r, const uint8_t *src, size_t row_b
     }
 }
 
+/* A block's words, as its pieces have them, become those of a tight type. */
+INL void tighten(const ts_wtype *t, const uint8_t *words, uint8_t *main) {
+    const int chunks = t->block / 32, others = ts_wtype_main_words(t) - t->tight * chunks;
+    memcpy(main, words, 64 * (size_t)others);
+    UNROLL for (int c = 0; c < chunks; c++)
+        NO_UNROLL for (int at = 0; at < 64; at += 16) {
+            u32x4 out[8] = {0};
+            UNROLL for (int g = 0; g < 8; g++) {
+                u32x4 v = {0};
+                UNROLL for (int i = 0; i < 2; i++) {
+                    const ts_wfield f = ts_wtype_piece_field(t, c, g, i);
+                    u32x4 w;
+                    memcpy(&w, words + 64 * f.word + at, 16);
+                    v |= (f.shift >= 0 ? w >> f.shift : w << -f.shift) & f.mask * 0x01010101u;
+                }
+                UNROLL for (int i = 0; i < 3; i++) {
+                    const ts_wfield f = ts_tight_field(t->tight, g, i);
+                    out[f.word] |= (v & f.mask * 0x01010101u) << f.shift;
+                }
+            }
+            UNROLL for (int i = 0; i < t->tight; i++)
+                memcpy(main + 64 * (others + t->tight * c + i) + at, &out[i], 16);
+        }
+}
+static void tighten_as(ts_dtype type, const uint8_t *words, uint8_t *main) {
+    switch (type) {
+#define WTYPE(NAME, number, name, elements, bytes, ...)                                                                \
+    case TS_##NAME: {                                                                                                  \
+        static const ts_wtype t = {.block = elements, __VA_ARGS__};                                                    \
+        if (t.tight) tighten(&t, words, main);                                                                         \
+        break;                                                                                                         \
+    }
+#include "format/wtype.def"
+    default: break;
+    }
+}
+
 void ts_qmat_pack_group(const ts_qmat *m, const void *rows, size_t row_bytes, uint32_t g, void *dst) {
     const ts_wtype *t = ts_wtype_of(m->type);
     const size_t block_bytes = ts_dtype_get(m->type)->block_bytes, d_bytes = t->scale == TS_SCALE_F16 ? 2 : 1;
@@ -101,6 +139,7 @@ void ts_qmat_pack_group(const ts_qmat *m, const void *rows, size_t row_bytes, ui
     const uint32_t row0 = g * TS_GROUP_ROWS;
     const uint32_t n = m->n_rows - row0 < TS_GROUP_ROWS ? m->n_rows - row0 : TS_GROUP_ROWS;
     uint8_t *head = dst, *main = head + m->head_stride;
+    uint8_t pieces[64 * 64] = {0};
     struct run run[MAX_RUNS];
     const int n_run = runs_of(t, run);
     if (n < TS_GROUP_ROWS || m->head_stride > m->n_block * head_bytes) memset(dst, 0, m->group_bytes);
@@ -113,13 +152,15 @@ void ts_qmat_pack_group(const ts_qmat *m, const void *rows, size_t row_bytes, ui
             memcpy(head + d_bytes * row, s + t->d_at, d_bytes);
             if (t->second != TS_SECOND_NONE) memcpy(head + TS_GROUP_ROWS * d_bytes + 2 * row, s + t->second_at, 2);
         }
+        uint8_t *words = t->tight ? pieces : main;
         for (int i = 0; i < n_run; i++) {
             uint32_t row = 0;
             for (; run[i].n == 4 && row + 4 <= n; row += 4)
-                put_4x4(&run[i], src + row * row_bytes, row_bytes, main + 4 * row);
+                put_4x4(&run[i], src + row * row_bytes, row_bytes, words + 4 * row);
             for (; row < n; row += 4)
-                put_few(&run[i], src + row * row_bytes, row_bytes, n - row < 4 ? n - row : 4, main + 4 * row);
+                put_few(&run[i], src + row * row_bytes, row_bytes, n - row < 4 ? n - row : 4, words + 4 * row);
         }
+        if (t->tight) tighten_as(m->type, words, main);
     }
 }
 

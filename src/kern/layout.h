@@ -2,8 +2,9 @@
  *
  * Weights. Sixteen output rows form a *group*, and inside a group the blocks of the file are interleaved by 4-byte
  * words, so that one 64-byte line holds the same word of 16 rows: rows in SIMD lanes, four consecutive K in the
- * bytes of a lane, which is what a 4-way int8 dot product wants. The bits inside a word stay as the file has them.
- * Nothing is widened: a packed tensor is as large as the file's (rows are padded to a multiple of 16).
+ * bytes of a lane, which is what a 4-way int8 dot product wants. The bits inside a word stay as the file has them, but
+ * for what the table says. Nothing is widened: a packed tensor is as large as the file's (rows are padded to a multiple
+ * of 16).
  *
  *   group  = head[n_block][head_bytes] padded to 64, main[n_block][64 * main_words]
  *   head   = the 16 rows' d (f16, or exponent bytes), then the second 16-bit field (m, dmin or scales_h) where the type
@@ -12,13 +13,12 @@
  *
  *   type            words of main, as format/wtype.def has it
  *   Q4_0 Q4_1       qs 4                         IQ4_NL MXFP4   qs 4
- *   Q5_0 Q5_1       qs 4, qh 1 re-ordered: bit g of byte i is the fifth bit of element 4 g + i
- *   Q8_0            qs 8, stored as q + 128
- *   Q2_K            scales 4, qs 16              Q3_K           scales 3, hmask 8, qs 16
- *   Q4_K            scales 3, qs 32              Q5_K           scales 3, qh 8, qs 32
- *   Q6_K            scales 4, then for each half of the block qh 8, ql 16
- *   IQ4_XS          scales_l 1, qs 32 (scales_h is in the head)
- * The order is that of use, which is not the file's: a processor foresees what is read forward.
+ *   Q5_0 Q5_1       1 chunk of 5                 Q8_0           qs 8, stored as q + 128
+ *   Q2_K            scales 4, qs 16              Q3_K           scales 3, 8 chunks of 3
+ *   Q4_K            scales 3, qs 32              Q5_K           scales 3, 8 chunks of 5
+ *   Q6_K            scales 4, 8 chunks of 6      IQ4_XS         scales_l 1, qs 32 (scales_h is in the head)
+ * Chunks are re-ordered bits of 32 elements: ts_tight_field. The order is that of use, which is not the file's: a
+ * processor foresees what is read forward.
  *
  * Activations. Tokens are taken in blocks of 16, the rest in blocks of 4 and 1 (ts_tok_width); a block of n tokens
  * that starts at token t holds, at offset t * (size for one token):
@@ -49,14 +49,9 @@ static inline bool ts_act_wide(ts_dtype type) {
     return ts_wtype_of(type)->offset == 7;
 }
 
-/* Per block of a group: bytes of the head, and words of main, 64 bytes each. */
+/* Per block of a group: bytes of the head. Words of main, 64 bytes each: ts_wtype_main_words. */
 static inline int ts_wtype_head_bytes(const ts_wtype *t) {
     return (t->scale == TS_SCALE_F16 ? 32 : 16) + (t->second == TS_SECOND_NONE ? 0 : 32);
-}
-static inline int ts_wtype_main_words(const ts_wtype *t) {
-    int n = 0;
-    for (int i = 0; i < TS_WPIECES; i++) n += t->piece[i].words;
-    return n;
 }
 
 /* A packed weight matrix [n_rows, n_cols]; `data` is borrowed, 64-byte aligned. */

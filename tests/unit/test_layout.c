@@ -60,17 +60,29 @@ static void test_rows(void **state) {
             assert_true(t->second != TS_SECOND_PLUS);
         }
         assert_true(t->spread > 0);
-        for (int c = 0; c < t->block / 32; c++) /* groups lie in words that are there, bits inside their bytes */
-            for (int g = 0; g < 8; g++)
-                for (int h = 0; h < 2; h++) {
-                    const ts_wbits *f = h ? &t->high : &t->low;
-                    if (!f->mask) continue;
-                    assert_in_range(ts_wbits_word(f, c) + g % f->span, 0, ts_wtype_main_words(t) - 1);
-                    const int shift = ts_wbits_shift(f, c, g);
-                    assert_true(shift > -8 && shift < 8);
-                    const unsigned from = shift >= 0 ? (unsigned)f->mask << shift : (unsigned)f->mask >> -shift;
-                    assert_true(from > 0 && from < 256);
+        assert_true(!t->tight || (1u << t->tight) - 1 == (unsigned)(t->low.mask | t->high.mask));
+        /* Groups lie in words that are there, their bits inside bytes and nowhere twice, as the pieces have them and as
+         * the kernels do; every bit of an element is somewhere. */
+        for (int tight = 0; tight <= (t->tight != 0); tight++) {
+            uint8_t seen[64] = {0};
+            for (int c = 0; c < t->block / 32; c++)
+                for (int g = 0; g < 8; g++) {
+                    unsigned bits = 0;
+                    for (int k = 0; k < 3; k++) {
+                        const ts_wfield f = tight ? ts_wtype_field(t, c, g, k) : ts_wtype_piece_field(t, c, g, k);
+                        if (!f.mask) continue;
+                        assert_in_range(f.word, 0, ts_wtype_main_words(t) - 1);
+                        assert_true(f.shift > -8 && f.shift < 8);
+                        const unsigned from = f.shift >= 0 ? (unsigned)f.mask << f.shift : (unsigned)f.mask >> -f.shift;
+                        assert_true(from > 0 && from < 256);
+                        assert_int_equal(seen[f.word] & from, 0);
+                        seen[f.word] |= (uint8_t)from;
+                        assert_int_equal(bits & f.mask, 0);
+                        bits |= f.mask;
+                    }
+                    assert_int_equal(bits, t->low.mask | t->high.mask);
                 }
+        }
     }
     assert_int_equal(ts_wtype_of(TS_F16)->block, 0);
     assert_int_equal(ts_wtype_of(TS_DTYPES)->block, 0);

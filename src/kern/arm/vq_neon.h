@@ -10,8 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { VQ_ROWS = 4, VQ_TOKS = 4, VQ_FEW = 1, VQ_STREAMS = 2, VQ_WOVEN = 0, VQ_AHEAD = 2048,
-       VQ_TOGETHER = 4, VQ_RUNS = 0 };
+enum { VQ_ROWS = 4, VQ_TOKS = 4, VQ_FEW = 1, VQ_STREAMS = 2, VQ_WOVEN = 0, VQ_AHEAD = 2048, VQ_RUNS = 0 };
 
 typedef int32x4_t vqi;
 typedef float32x4_t vqf;

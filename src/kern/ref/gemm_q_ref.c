@@ -26,19 +26,17 @@ static uint16_t second(const struct lane *p) {
     return (uint16_t)(h[0] | h[1] << 8);
 }
 
-/* What the bits `f` give to element k of the block. */
-static uint32_t bits(const struct lane *p, const ts_wbits *f, uint32_t k) {
-    if (!f->mask) return 0;
-    const int chunk = (int)k / 32, group = (int)k % 32 / 4, shift = ts_wbits_shift(f, chunk, group);
-    const uint32_t byte = byte_of(p, (uint32_t)(ts_wbits_word(f, chunk) + group % f->span), k % 4);
-    return (shift >= 0 ? byte >> shift : byte << -shift) & f->mask;
-}
-
 /* The integer that stands for element k of the block, before any scale: the value is d * this (+ or - a minimum). */
 static int weight(const struct lane *p, uint32_t k) {
     const ts_wtype *t = p->type;
-    const uint32_t v = bits(p, &t->low, k) | bits(p, &t->high, k);
-    return t->values ? t->values[v] : (int)v - (t->offset ? 1 << t->offset : 0);
+    int v = 0;
+    for (int i = 0; i < 3; i++) {
+        const ts_wfield f = ts_wtype_field(t, (int)k / 32, (int)k % 32 / 4, i);
+        if (!f.mask) break;
+        const int byte = byte_of(p, f.word, k % 4);
+        v |= (f.shift >= 0 ? byte >> f.shift : byte << -f.shift) & f.mask;
+    }
+    return t->values ? t->values[v] : v - (t->offset ? 1 << t->offset : 0);
 }
 
 /* Scale and minimum of sub-block j of a 256-element block. */

@@ -26,7 +26,6 @@
  *   VQ_STREAMS    groups that are walked together for few
  *   VQ_WOVEN      block by block in one piece of code, for one has too few products side by side; else in turn
  *   VQ_AHEAD      bytes
- *   VQ_TOGETHER   chunks that share words, taken together for few: 2 or 4, as the registers allow
  *   VQ_SIGNED_FROM  weights with this offset and larger ones are multiplied as signed bytes (8: none)
  *   VQ_RUNS       products are sums of two in 16 bits
  *   vqi, vqf      a vector of integers, of f32
@@ -95,18 +94,18 @@ INL vqi table_of(const ts_wtype *t, q_form form) {
 
 /* How the eight groups of four weights of a chunk come: those of one word side by side, so that it is read once. */
 INL int nth_group(const ts_wtype *t, int i) {
-    const int n = 8 / t->low.span;
+    const int n = t->tight ? 1 : 8 / t->low.span;
     return i / n + i % n * t->low.span;
 }
 
 /* The weights of group g of chunk c (32 elements) of the block whose words begin at p. */
 INL vqi weights(const ts_wtype *t, q_form form, const uint8_t *p, int c, int g, vqi table) {
-    const ts_wbits *low = &t->low, *high = &t->high;
-    vqi v = word(p, ts_wbits_word(low, c) + g % low->span);
-    if (low->mask != 255) v = field(v, ts_wbits_shift(low, c, g), low->mask);
-    if (high->mask) {
-        const vqi h = word(p, ts_wbits_word(high, c) + g % high->span);
-        v = with_field(v, h, ts_wbits_shift(high, c, g), high->mask);
+    const ts_wfield f = ts_wtype_field(t, c, g, 0);
+    vqi v = word(p, f.word);
+    if (f.mask != 255) v = field(v, f.shift, f.mask);
+    UNROLL for (int i = 1; i < 3; i++) {
+        const ts_wfield more = ts_wtype_field(t, c, g, i);
+        if (more.mask) v = with_field(v, word(p, more.word), more.shift, more.mask);
     }
     if (t->values) return vq_lookup(table, v);
     return form != UNSIGNED && t->offset ? vq_sub8(v, vq_bytes(1 << t->offset)) : v;
@@ -473,45 +472,34 @@ INL void many(const ts_wtype *t, const ts_qmat *w, const ts_qact *x, uint32_t n_
 
 /* ---- a few tokens ------------------------------------------------------------------------------------------------ */
 
-/* Chunks that share words. */
-INL int shared_by(const ts_wtype *t) {
-    const int bits = t->low.by[2].mask; /* of a chunk's number, that tell their shifts apart */
-    return bits == 0 ? 1 : bits == 1 ? 2 : 4;
-}
-/* So many of those are taken together, so that each word is read once. */
-INL int together(const ts_wtype *t) {
-    return shared_by(t) <= VQ_TOGETHER ? shared_by(t) : 1;
-}
-
-/* Chunks [c0, c0 + together(t)) of a block of one group and n tokens: sum += the products of their words with q, by the
- * scales of the sub-blocks; q: those chunks'; scale, pairs: the block's. The lines ahead are asked for one by one, a
- * block's share for each chunk. */
-INL void few_chunks(const ts_wtype *t, int n, const uint8_t *words, const uint8_t *ahead, int c0, vqi table,
-                    const vqi (*scale)[GROUP], const int8_t *q, const uint32_t *pairs, vqi sum[4][GROUP]) {
+/* Chunk c of a block of one group and n tokens: sum += the products of its words with q, by the scales of the
+ * sub-blocks; q: that chunk's; scale, pairs: the block's. The lines ahead are asked for one by one, a block's share for
+ * each chunk. */
+INL void few_chunk(const ts_wtype *t, int n, const uint8_t *words, const uint8_t *ahead, int c, vqi table,
+                   const vqi (*scale)[GROUP], const int8_t *q, const uint32_t *pairs, vqi sum[4][GROUP]) {
     const q_form form = form_of_few(t);
     const bool small = t->block == 32;
-    const int chunks = together(t), sub = small ? 8 : t->sub_block / 4, run = run_of(t, form, sub);
+    const int sub = small ? 8 : t->sub_block / 4, run = run_of(t, form, sub);
     const int all = ts_wtype_main_words(t), lines = small ? all + 1 : (all + 7) / 8; /* + 1: the head */
-    vqi s[4][4][GROUP];
-    READ_AGAIN(); /* words and activations that others have read */
+    vqi s[4][GROUP];
+    READ_AGAIN(); /* activations that others have read */
     UNROLL for (int k = 0; k < 8; k++)
-        UNROLL for (int v = 0; v < GROUP; v++)
-            UNROLL for (int c = 0; c < chunks; c++) {
-                const int g = nth_group(t, k), j = (8 * (c0 + c) + k) / sub, at = k * chunks + c;
-                if (v == 0 && at < chunks * lines) vq_prefetch(ahead + 64 * (c0 * lines + at));
-                const vqi w = weights(t, form, words + 4 * VQ_ROWS * v, c0 + c, g, table);
-                UNROLL for (int i = 0; i < n; i++) {
-                    const vqi x = vq_bcast(q + ((8 * c + g) * n + i) * 4);
-                    vqi *to = &s[c][i][v];
-                    if (!VQ_RUNS) *to = vq_dot4(k % run ? *to : small ? sum[i][v] : vq_zero(), w, x);
-                    else if (k % run) *to = vq_more(*to, products(form, w, x));
-                    else if (!starts(t, form)) *to = products(form, w, x);
-                    else *to = vq_more(start_of_run(t, pairs + j * n + i), products(form, w, x));
-                    vq_pin(to);
-                    if (k % run != run - 1) continue;
-                    sum[i][v] = small && !VQ_RUNS ? *to : vq_weigh(sum[i][v], *to, small ? vq_ones() : scale[j][v]);
-                }
+        UNROLL for (int v = 0; v < GROUP; v++) {
+            const int g = nth_group(t, k), j = (8 * c + k) / sub;
+            if (v == 0 && k < lines) vq_prefetch(ahead + 64 * (c * lines + k));
+            const vqi w = weights(t, form, words + 4 * VQ_ROWS * v, c, g, table);
+            UNROLL for (int i = 0; i < n; i++) {
+                const vqi x = vq_bcast(q + (g * n + i) * 4);
+                vqi *to = &s[i][v];
+                if (!VQ_RUNS) *to = vq_dot4(k % run ? *to : small ? sum[i][v] : vq_zero(), w, x);
+                else if (k % run) *to = vq_more(*to, products(form, w, x));
+                else if (!starts(t, form)) *to = products(form, w, x);
+                else *to = vq_more(start_of_run(t, pairs + j * n + i), products(form, w, x));
+                vq_pin(to);
+                if (k % run != run - 1) continue;
+                sum[i][v] = small && !VQ_RUNS ? *to : vq_weigh(sum[i][v], *to, small ? vq_ones() : scale[j][v]);
             }
+        }
 }
 
 /* Sum over sub-blocks of byte * sum(x). */
@@ -564,11 +552,10 @@ INL void few_blocks(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_
                     if (t->second == TS_SECOND_MINUS) min[s][i][v] = few_weigh(sc.m, n_words, sum_x, n);
                 }
             }
-        NO_UNROLL for (int c0 = 0; c0 < chunks; c0 += shared_by(t))
-            UNROLL for (int c = c0; c < c0 + shared_by(t); c += together(t))
-                UNROLL for (int s = 0; s < S; s++)
-                    few_chunks(t, n, words[s], ahead[s], c, table, scale[s],
-                               q + (t->block * b + 32 * (size_t)c) * (size_t)n, pairs, sum[s]);
+        NO_UNROLL for (int c = 0; c < chunks; c++)
+            UNROLL for (int s = 0; s < S; s++)
+                few_chunk(t, n, words[s], ahead[s], c, table, scale[s],
+                          q + (t->block * b + 32 * (size_t)c) * (size_t)n, pairs, sum[s]);
         UNROLL for (int s = 0; s < S; s++) {
             UNROLL for (int v = 0; v < GROUP; v++) {
                 const uint8_t *h = head[s] + row_bytes * VQ_ROWS * v;
@@ -618,12 +605,10 @@ INL void few(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_qact *x
     }
 }
 
-/* So many tokens are few: panels of blocks of 256 gain earlier than those of 32, and where chunks share many words at
- * once. */
+/* So many tokens are few: panels of blocks of 256 gain earlier than those of 32. */
 INL uint32_t few_of(const ts_wtype *t) {
     if (form_of_many(t) == WIDE) return 4; /* three and fewer are not in x->wide */
-    const uint32_t most = t->block == 32 ? VQ_FEW : shared_by(t) <= 2 ? 4 : 3;
-    return most < VQ_FEW ? most : VQ_FEW;
+    return t->block == 256 && VQ_FEW > 4 ? 4 : VQ_FEW;
 }
 
 /* S groups and all of tokens [t0, t1), which are few. */

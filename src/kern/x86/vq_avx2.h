@@ -10,7 +10,7 @@
 
 enum {
     VQ_ROWS = 8, VQ_TOKS = 4, VQ_FEW = 1, VQ_STREAMS = 2, VQ_WOVEN = 0, VQ_AHEAD = 6144,
-    VQ_TOGETHER = 2, VQ_SIGNED_FROM = 7, VQ_RUNS = 1
+    VQ_SIGNED_FROM = 7, VQ_RUNS = 1
 };
 
 /* Both int16 of a lane: its byte to the upper bytes, and down with the sign. */

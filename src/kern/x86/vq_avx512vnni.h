@@ -11,7 +11,7 @@
 
 enum {
     VQ_ROWS = 16, VQ_TOKS = 4, VQ_FEW = 8, VQ_STREAMS = 2, VQ_WOVEN = 1, VQ_AHEAD = 4096,
-    VQ_TOGETHER = 4, VQ_SIGNED_FROM = 8, VQ_RUNS = 0
+    VQ_SIGNED_FROM = 8, VQ_RUNS = 0
 };
 
 typedef __m512i vqi;
