@@ -22,7 +22,7 @@
  * What a level's header defines:
  *   VQ_ROWS       16, 8 or 4: lanes of a vector
  *   VQ_TOKS       tokens of the widest tile: 16, 8 or 4
- *   VQ_FEW        so many tokens are few, at most (few_of): below 16
+ *   VQ_FEW        so many tokens are few, at most (few_of): 1, 4 or 8
  *   VQ_STREAMS    groups that are walked together for few
  *   VQ_WOVEN      block by block in one piece of code, for one has too few products side by side; else in turn
  *   VQ_AHEAD      bytes
@@ -472,15 +472,21 @@ INL void many(const ts_wtype *t, const ts_qmat *w, const ts_qact *x, uint32_t n_
 
 /* ---- a few tokens ------------------------------------------------------------------------------------------------ */
 
-/* Chunk c of a block of one group and n tokens: sum += the products of its words with q, by the scales of the
- * sub-blocks; q: that chunk's; scale, pairs: the block's. The lines ahead are asked for one by one, a block's share for
- * each chunk. */
-INL void few_chunk(const ts_wtype *t, int n, const uint8_t *words, const uint8_t *ahead, int c, vqi table,
-                   const vqi (*scale)[GROUP], const int8_t *q, const uint32_t *pairs, vqi sum[4][GROUP]) {
+/* Four tokens lie in one block, fewer in blocks of one: element k of token i, of `all` that each has. */
+INL size_t few_at(int n, size_t all, int i, size_t k) {
+    return n == 4 ? 4 * k + (size_t)i : (size_t)i * all + k;
+}
+
+/* Chunk c of block b of one group and n tokens: sum += the products of its words with q, by the scales of the
+ * sub-blocks; q, pairs: those of the tokens, which have `blocks`; scale: the block's. The lines ahead are asked for one
+ * by one, a block's share for each chunk. */
+INL void few_chunk(const ts_wtype *t, int n, const uint8_t *words, const uint8_t *ahead, size_t blocks, size_t b, int c,
+                   vqi table, const vqi (*scale)[GROUP], const int8_t *q, const uint32_t *pairs, vqi sum[4][GROUP]) {
     const q_form form = form_of_few(t);
     const bool small = t->block == 32;
     const int sub = small ? 8 : t->sub_block / 4, run = run_of(t, form, sub);
     const int all = ts_wtype_main_words(t), lines = small ? all + 1 : (all + 7) / 8; /* + 1: the head */
+    const size_t whole = t->block / 4;
     vqi s[4][GROUP];
     READ_AGAIN(); /* activations that others have read */
     UNROLL for (int k = 0; k < 8; k++)
@@ -489,12 +495,13 @@ INL void few_chunk(const ts_wtype *t, int n, const uint8_t *words, const uint8_t
             if (v == 0 && k < lines) vq_prefetch(ahead + 64 * (c * lines + k));
             const vqi w = weights(t, form, words + 4 * VQ_ROWS * v, c, g, table);
             UNROLL for (int i = 0; i < n; i++) {
-                const vqi x = vq_bcast(q + (g * n + i) * 4);
+                const vqi x = vq_bcast(q + 4 * few_at(n, blocks * whole, i, b * whole + (size_t)(8 * c + g)));
                 vqi *to = &s[i][v];
                 if (!VQ_RUNS) *to = vq_dot4(k % run ? *to : small ? sum[i][v] : vq_zero(), w, x);
                 else if (k % run) *to = vq_more(*to, products(form, w, x));
                 else if (!starts(t, form)) *to = products(form, w, x);
-                else *to = vq_more(start_of_run(t, pairs + j * n + i), products(form, w, x));
+                else *to = vq_more(start_of_run(t, pairs + few_at(n, 16 * blocks, i, 16 * b + (size_t)j)),
+                                   products(form, w, x));
                 vq_pin(to);
                 if (k % run != run - 1) continue;
                 sum[i][v] = small && !VQ_RUNS ? *to : vq_weigh(sum[i][v], *to, small ? vq_ones() : scale[j][v]);
@@ -512,16 +519,17 @@ INL vqi few_weigh(const vqi v[4], int n_words, const uint32_t *sums, int width) 
     return acc;
 }
 
-/* Blocks [b, b1) of S groups, woven into one another, and the block of n tokens that begins at token tok: what they
- * give is added to acc. The first group begins at `group`, the others `apart` bytes from each other behind it. */
+/* Blocks [b, b1) of S groups, woven into one another, and n tokens from token tok on: what they give is added to acc.
+ * The first group begins at `group`, the others `apart` bytes from each other behind it. */
 INL void few_blocks(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_qact *x, uint32_t tok, size_t b,
                     size_t b1, const uint8_t *group, size_t apart, vqf (*acc)[4][GROUP]) {
     const size_t head_bytes = (size_t)ts_wtype_head_bytes(t), main_bytes = 64 * (size_t)ts_wtype_main_words(t),
-                 row_bytes = t->scale == TS_SCALE_F16 ? 2 : 1, at = (size_t)tok * w->n_block;
+                 row_bytes = t->scale == TS_SCALE_F16 ? 2 : 1, blocks = w->n_block, at = tok * blocks;
     const bool small = t->block == 32, fine = t->sub_block == 16;
     const int chunks = t->block / 32, n_sub = small ? 0 : 256 / t->sub_block, n_words = fine ? 4 : 2, shift = t->offset;
     const int8_t *q = (small ? x->q32 : x->q256) + (size_t)tok * w->n_cols;
     const float *dx = (small ? x->d32 : x->d256) + at, *sx = x->s32 + at;
+    const uint32_t *sums = small ? NULL : x->sums256 + 12 * at, *pairs = small ? NULL : x->pairs256 + 16 * at;
     const int32_t *off = offsets(t, x, at);
     const q_form form = form_of_few(t);
     const vqi table = table_of(t, form);
@@ -534,9 +542,6 @@ INL void few_blocks(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_
         ahead[s] = (small ? group + (size_t)s * apart + b * step : words[s]) + VQ_AHEAD;
     }
     NO_UNROLL for (; b < b1; b++) {
-        const size_t bn = b * (size_t)n;
-        const uint32_t *sums = small ? NULL : x->sums256 + (at + bn) * 12 + (fine ? 4 * n : 0);
-        const uint32_t *pairs = small ? NULL : x->pairs256 + (at + bn) * 16;
         vqi sum[VQ_STREAMS][4][GROUP], min[VQ_STREAMS][4][GROUP];
         vqi scale[VQ_STREAMS][16][GROUP];
         UNROLL for (int s = 0; s < S; s++)
@@ -544,26 +549,27 @@ INL void few_blocks(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_
                 const scales sc = sub_scales(t, head[s] + 2 * VQ_ROWS * v, words[s] + 4 * VQ_ROWS * v);
                 UNROLL for (int j = 0; j < n_sub; j++) scale[s][j][v] = vq_scale(sc.s[j / 4], j % 4);
                 UNROLL for (int i = 0; i < n; i++) {
-                    sum[s][i][v] = small ? start_of(t, form, off + bn + i) : vq_zero();
+                    sum[s][i][v] = small ? start_of(t, form, off + few_at(n, blocks, i, b)) : vq_zero();
                     if (small) continue;
-                    const uint32_t *sum_x = sums + i;
+                    const uint32_t *sum_x = sums + few_at(n, 12 * blocks, i, 12 * b + (fine ? 4 : 0));
+                    const int width = n == 4 ? 4 : 1;
                     if (has_offset(t, form) && !starts(t, form))
-                        sum[s][i][v] = vq_sub(vq_zero(), vq_shl(few_weigh(sc.s, n_words, sum_x, n), shift));
-                    if (t->second == TS_SECOND_MINUS) min[s][i][v] = few_weigh(sc.m, n_words, sum_x, n);
+                        sum[s][i][v] = vq_sub(vq_zero(), vq_shl(few_weigh(sc.s, n_words, sum_x, width), shift));
+                    if (t->second == TS_SECOND_MINUS) min[s][i][v] = few_weigh(sc.m, n_words, sum_x, width);
                 }
             }
         NO_UNROLL for (int c = 0; c < chunks; c++)
             UNROLL for (int s = 0; s < S; s++)
-                few_chunk(t, n, words[s], ahead[s], c, table, scale[s],
-                          q + (t->block * b + 32 * (size_t)c) * (size_t)n, pairs, sum[s]);
+                few_chunk(t, n, words[s], ahead[s], blocks, b, c, table, scale[s], q, pairs, sum[s]);
         UNROLL for (int s = 0; s < S; s++) {
             UNROLL for (int v = 0; v < GROUP; v++) {
                 const uint8_t *h = head[s] + row_bytes * VQ_ROWS * v;
                 const vqf d = scale_of(t, h), m = ts_wtype_has_min(t) ? vqf_load_f16(h + 32) : d;
                 UNROLL for (int i = 0; i < n; i++) {
-                    const vqf dxi = vqf_set1(dx + bn + i);
+                    const size_t bi = few_at(n, blocks, i, b);
+                    const vqf dxi = vqf_set1(dx + bi);
                     vqf a = vqf_fma(vqf_mul(vqf_of_int(sum[s][i][v]), dxi), d, acc[s][i][v]);
-                    if (t->second == TS_SECOND_PLUS) a = vqf_fma(vqf_set1(sx + bn + i), m, a);
+                    if (t->second == TS_SECOND_PLUS) a = vqf_fma(vqf_set1(sx + bi), m, a);
                     if (t->second == TS_SECOND_MINUS) a = vqf_fnma(vqf_mul(vqf_of_int(min[s][i][v]), dxi), m, a);
                     acc[s][i][v] = a;
                 }
@@ -573,8 +579,8 @@ INL void few_blocks(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_
     }
 }
 
-/* S groups, g and those `apart` from each other behind it, and the block of n tokens that begins at token tok: woven,
- * or 256 of K of each in turn. */
+/* S groups, g and those `apart` from each other behind it, and n tokens from token tok on: woven, or 256 of K of each
+ * in turn. */
 INL void few(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_qact *x, uint32_t tok, uint32_t g,
              uint32_t apart, float *y, size_t ld_y) {
     const uint8_t *group = w->data + g * w->group_bytes;
@@ -614,10 +620,12 @@ INL uint32_t few_of(const ts_wtype *t) {
 /* S groups and all of tokens [t0, t1), which are few. */
 INL void few_all(const ts_wtype *t, int S, const ts_qmat *w, const ts_qact *x, uint32_t n_tok, uint32_t t0, uint32_t t1,
                  uint32_t g, uint32_t apart, float *y, size_t ld_y) {
-    for (uint32_t tok = t0, width; tok < t1; tok += width) {
-        width = ts_tok_width(n_tok, tok);
-        if (few_of(t) < 4 || width == 1) few(t, S, 1, w, x, tok, g, apart, y, ld_y);
-        else few(t, S, 4, w, x, tok, g, apart, y, ld_y);
+    for (uint32_t tok = t0, n; tok < t1; tok += n) {
+        n = ts_tok_width(n_tok, tok);
+        if (n == 1 && t1 - tok > 1) n = 2; /* blocks of one are the last ones */
+        if (few_of(t) > 1 && n == 4) few(t, S, 4, w, x, tok, g, apart, y, ld_y);
+        else if (few_of(t) > 1 && n == 2) few(t, S, 2, w, x, tok, g, apart, y, ld_y);
+        else few(t, S, 1, w, x, tok, g, apart, y, ld_y);
     }
 }
 

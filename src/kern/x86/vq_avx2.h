@@ -9,7 +9,7 @@
 #include "kern/x86/vq_ymm.h"
 
 enum {
-    VQ_ROWS = 8, VQ_TOKS = 4, VQ_FEW = 1, VQ_STREAMS = 2, VQ_WOVEN = 0, VQ_AHEAD = 6144,
+    VQ_ROWS = 8, VQ_TOKS = 4, VQ_FEW = 4, VQ_STREAMS = 2, VQ_WOVEN = 0, VQ_AHEAD = 6144,
     VQ_SIGNED_FROM = 7, VQ_RUNS = 1
 };
 

@@ -22,7 +22,7 @@ INL __m256i DPWSSD(__m256i x, __m256i a, __m256i b) {
 #endif
 
 enum {
-    VQ_ROWS = 8, VQ_TOKS = 4, VQ_FEW = 1, VQ_STREAMS = 2, VQ_WOVEN = 0, VQ_AHEAD = 6144,
+    VQ_ROWS = 8, VQ_TOKS = 4, VQ_FEW = 8, VQ_STREAMS = 2, VQ_WOVEN = 0, VQ_AHEAD = 6144,
     VQ_SIGNED_FROM = 8, VQ_RUNS = 0
 };
 
