@@ -3,7 +3,7 @@
  * The file describes a pipeline of arbitrary parts. Those pipelines that are byte-level BPE with a known split or
  * SentencePiece in disguise are recognised; any other part is named and refused. */
 #include "base/arena.h"
-#include "text/json_pull.h"
+#include "base/json_pull.h"
 #include "text/tok_impl.h"
 
 #include <stdio.h>

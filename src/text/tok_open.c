@@ -1,7 +1,7 @@
 /* tok_open.c - find the tokenizer at a path and read it with the loader for its format, which is told by content. */
 #include "base/file.h"
 #include "format/gguf.h"
-#include "text/json_pull.h"
+#include "base/json_pull.h"
 #include "text/tok_impl.h"
 
 #include <dirent.h>

@@ -1,5 +1,5 @@
 /* tok_pair.c - a vocabulary and its merges in two files, as GPT-2 came: {"text": id, ...} and lines "left right". */
-#include "text/json_pull.h"
+#include "base/json_pull.h"
 #include "text/tok_impl.h"
 
 static bool is_control_name(const char *s, size_t len) {

@@ -1,4 +1,4 @@
-#include "text/json_pull.h"
+#include "base/json_pull.h"
 #include "text/tok_impl.h"
 #include "base/utf8.h"
 

@@ -1,9 +1,10 @@
-#include "text/json_pull.h"
+/* json_pull.c - JSON front to back. */
+#include "base/json_pull.h"
 
 #include "base/utf8.h"
 
 void ts_json_init(ts_json *j, const char *s, size_t len) {
-    *j = (ts_json){.s = s, .len = len};
+    *j = (ts_json){.s = s, .len = len, .max_depth = TS_JSON_DEPTH};
     if (len >= 3 && memcmp(s, "\xEF\xBB\xBF", 3) == 0) j->pos = 3;
 }
 
@@ -67,7 +68,7 @@ static bool open_group(ts_json *j, char bracket, const char *what) {
         ts_json_fail(j, what);
         return false;
     }
-    if (++j->depth > TS_JSON_DEPTH) {
+    if (++j->depth > j->max_depth) {
         ts_json_fail(j, "nested too deeply");
         return false;
     }
@@ -206,8 +207,7 @@ bool ts_json_string(ts_json *j, ts_span *out) {
     return read_string(j, &j->str, out);
 }
 
-/* The text of a number, checked against JSON's grammar; an empty span is a fault. */
-static ts_span number(ts_json *j) {
+ts_span ts_json_number(ts_json *j) {
     if (ts_json_peek(j) != TS_JSON_NUMBER) {
         ts_json_fail(j, "expected a number");
         return (ts_span){0};
@@ -240,7 +240,7 @@ static ts_span number(ts_json *j) {
 }
 
 int64_t ts_json_int(ts_json *j) {
-    ts_span n = number(j);
+    ts_span n = ts_json_number(j);
     bool negative = n.len > 0 && n.data[0] == '-';
     int64_t v = 0;
     for (size_t i = negative; i < n.len; i++) {
@@ -267,6 +267,10 @@ bool ts_json_bool(ts_json *j) {
     return false;
 }
 
+void ts_json_null(ts_json *j) {
+    if (!literal(j, "null")) ts_json_fail(j, "expected a value");
+}
+
 void ts_json_skip(ts_json *j) {
     ts_span s;
     switch (ts_json_peek(j)) {
@@ -279,11 +283,9 @@ void ts_json_skip(ts_json *j) {
         while (ts_json_item(j)) ts_json_skip(j);
         break;
     case TS_JSON_STRING: ts_json_string(j, &s); break;
-    case TS_JSON_NUMBER: number(j); break;
+    case TS_JSON_NUMBER: ts_json_number(j); break;
     case TS_JSON_BOOL: ts_json_bool(j); break;
-    case TS_JSON_NULL:
-        if (!literal(j, "null")) ts_json_fail(j, "expected a value");
-        break;
+    case TS_JSON_NULL: ts_json_null(j); break;
     case TS_JSON_BAD: ts_json_fail(j, look(j) ? "expected a value" : "ends too early"); break;
     }
 }

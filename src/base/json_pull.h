@@ -1,7 +1,7 @@
 /* json_pull.h - read JSON front to back without building a tree.
  *
  * A tokenizer.json holds half a million strings. A tree of them takes jansson 0.2 to 0.5 s and 100 MB; reading them as
- * they come takes a tenth. Everything else in Tessera uses jansson.
+ * they come takes a tenth. A tree of this reader's values is json_tree.h.
  *
  * Like ts_reader, a fault is sticky: after the first one every call returns false or 0, and the caller checks once:
  *
@@ -12,13 +12,13 @@
  *     TS_TRY(ts_json_status(&j, err));
  *
  * Between two keys or items exactly one value must be read or skipped. */
-#ifndef TS_TEXT_JSON_PULL_H
-#define TS_TEXT_JSON_PULL_H
+#ifndef TS_BASE_JSON_PULL_H
+#define TS_BASE_JSON_PULL_H
 
 #include "base/mem.h"
 #include "base/span.h"
 
-enum { TS_JSON_DEPTH = 64 };
+enum { TS_JSON_DEPTH = 64 /* where nothing else is said */ };
 
 typedef enum ts_json_type {
     TS_JSON_BAD, /* a fault, or not the start of a value */
@@ -33,7 +33,7 @@ typedef enum ts_json_type {
 typedef struct ts_json {
     const char *s;
     size_t len, pos;
-    int depth;
+    int depth, max_depth;
     bool first;      /* no key or item of the innermost object or array has been read yet */
     const char *bad; /* what is wrong, NULL: nothing; "" for out of memory */
     ts_buf key, str; /* unescaped copies, where there are escapes */
@@ -52,7 +52,9 @@ bool ts_json_array(ts_json *j);
 bool ts_json_item(ts_json *j); /* false: the array has ended */
 bool ts_json_string(ts_json *j, ts_span *out); /* lives until the next string */
 int64_t ts_json_int(ts_json *j);               /* a fault for fractions and what does not fit */
+ts_span ts_json_number(ts_json *j);            /* as it is written; empty: a fault */
 bool ts_json_bool(ts_json *j);
+void ts_json_null(ts_json *j);
 void ts_json_skip(ts_json *j);
 /* Step over an object or array that will be read later (set pos back): only its strings and brackets are looked at. */
 void ts_json_defer(ts_json *j);
