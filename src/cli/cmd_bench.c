@@ -1,5 +1,6 @@
 /* cmd_bench.c - tessera bench: prefill and decode speed, beside the limits of the machine measured in the same run. */
 #include "base/cpu.h"
+#include "base/json_write.h"
 #include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/common.h"
@@ -116,7 +117,7 @@ static void print_result(struct table *t, const ts_bench_test *test, const ts_be
         printf("%s\n  "
                "{\"model\":%s,\"params\":%llu,\"weight_bytes\":%llu,\"device\":\"%s\",\"cpu_level\":\"%s\",\"threads\":"
                "%d,",
-               t->first ? "" : ",", cli_json_string(&label, t->label, strlen(t->label)) ? label.data : "\"\"",
+               t->first ? "" : ",", ts_json_put_string(&label, t->label, strlen(t->label)) ? label.data : "\"\"",
                (unsigned long long)t->info.n_params, (unsigned long long)t->info.token_bytes, t->info.device,
                t->info.cpu_level, t->info.n_threads);
         printf("\"test\":\"%s\",\"n\":%u,\"depth\":%u,\"parallel\":%u,"

@@ -1,5 +1,6 @@
 /* cmd_chat_commands.c - the lines of a chat that begin with "/". */
 #include "base/file.h"
+#include "base/json_write.h"
 #include "base/printable.h"
 #include "cli/cmd_chat.h"
 #include "cli/nearest.h"
@@ -29,7 +30,7 @@ static void show_option(chat *c, const cli_opt *o) {
     if (o->kind == CLI_LIST) {
         const cli_list *l = o->out;
         for (size_t i = 0; i < l->n; i++)
-            ok = ok && ts_buf_puts(&line, i ? ", " : "") && cli_json_string(&line, l->item[i], strlen(l->item[i]));
+            ok = ok && ts_buf_puts(&line, i ? ", " : "") && ts_json_put_string(&line, l->item[i], strlen(l->item[i]));
         if (!l->n) ok = ok && ts_buf_puts(&line, "none");
     }
     if (ok) chat_note(c, "%s", line.data);

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 /* cmd_eval.c - tessera eval: perplexity of a text, or the logits themselves. */
+#include "base/json_write.h"
 #include "base/outfile.h"
 #include "cli/arguments.h"
 #include "cli/commands.h"
@@ -127,7 +128,7 @@ static int print_document(size_t doc, const struct tally *t) {
     ts_buf out = {0};
     return print_buf(&out, ts_buf_printf(&out, "{\"document\":%zu,\"tokens\":%llu,\"nll_sum\":", doc,
                                          (unsigned long long)t->n) &&
-                               cli_json_number(&out, t->nll, 9) && ts_buf_puts(&out, "}\n"));
+                               ts_json_put_real(&out, t->nll, 9) && ts_buf_puts(&out, "}\n"));
 }
 
 static int print_json(const eval_args *a, const ts_engine *e, const struct tally *total, double mean, double sd,
@@ -142,7 +143,7 @@ static int print_json(const eval_args *a, const ts_engine *e, const struct tally
     bool ok = ts_buf_printf(&out, "{\"tokens\":%llu", (unsigned long long)total->n);
     for (size_t i = 0; i < sizeof number / sizeof *number; i++)
         ok = ok && ts_buf_printf(&out, ",\"%s\":", number[i].key) &&
-             cli_json_number(&out, number[i].value, number[i].decimals);
+             ts_json_put_real(&out, number[i].value, number[i].decimals);
     if (a->model.ledger || a->model.ledger_check)
         ok = ok && ts_buf_puts(&out, ",\"ledger\":") && cli_ledger_json(e, &out);
     ts_model_info info;

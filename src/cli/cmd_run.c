@@ -1,5 +1,6 @@
 /* cmd_run.c - tessera run: one answer to standard output. */
 #include "base/cpu.h"
+#include "base/json_write.h"
 #include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/common.h"
@@ -176,7 +177,7 @@ static int report(const run_args *a, struct answer *w, const ts_session *s, cons
     double first_ms = (double)g->first_ns * 1e-6;
     ts_buf out = {0};
     bool ok =
-        ts_buf_puts(&out, "{\"text\":") && cli_json_string(&out, w->text.data ? w->text.data : "", w->text.len) &&
+        ts_buf_puts(&out, "{\"text\":") && ts_json_put_string(&out, w->text.data ? w->text.data : "", w->text.len) &&
         ts_buf_printf(&out, ",\"tokens\":[%s],\"stop\":\"%s\",\"prompt_tokens\":%zu,\"generated_tokens\":%zu,",
                       w->ids.data ? w->ids.data : "", cli_stop_name(g->reason), n_prompt, g->n_tokens) &&
         ts_buf_printf(&out,

@@ -142,11 +142,6 @@ int cli_read_text(const cli_command *cmd, const char *prompt, const char *file, 
 /* "512.3 tok/s" arithmetic: 0 where no time has passed. */
 double cli_rate(uint64_t n, uint64_t ns);
 
-/* Append s to out as a JSON string with quotes; invalid UTF-8 becomes U+FFFD. */
-TS_NODISCARD bool cli_json_string(ts_buf *out, const char *s, size_t len);
-/* A number with so many decimals; null where it is not finite, which JSON cannot say. */
-bool cli_json_number(ts_buf *out, double v, int decimals);
-
 /* Append s to out; bytes that are not UTF-8 become U+FFFD. */
 TS_NODISCARD bool cli_utf8_clean(ts_buf *out, const char *s, size_t len);
 

@@ -1,3 +1,4 @@
+#include "base/json_write.h"
 #include "cli/pieces.h"
 
 #include "base/printable.h"
@@ -43,7 +44,7 @@ static bool quote_token(const ts_engine *e, ts_token id, bool json, ts_buf *out,
         ts_engine_token_text(e, id, piece->data, len, &len, NULL) != TS_OK)
         return false;
     /* JSON knows only characters */
-    return json ? cli_json_string(out, piece->data, len) : quote(out, piece->data, len);
+    return json ? ts_json_put_string(out, piece->data, len) : quote(out, piece->data, len);
 }
 
 bool cli_pieces_json(const ts_engine *e, const ts_token *id, size_t n, ts_buf *out) {
