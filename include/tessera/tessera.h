@@ -454,6 +454,66 @@ TS_NODISCARD ts_status ts_session_save(const ts_session *s, const char *path, ts
  * version of the format; TS_E_LIMIT: longer than the context; TS_E_NOMEM. */
 TS_NODISCARD ts_status ts_session_restore(ts_session *s, const char *path, ts_err *err);
 
+/* ---- prefix store: keys and values of beginnings that were computed before --------------------------------------- */
+
+/* Remembers keys and values of timelines, in whole pages of 64 positions, and finds them by the tokens alone: for any
+ * session, of any request, in memory and, with a folder, on disk (docs/formats/kv-store.md), also after a restart and
+ * for several programs at once. What a session gets there has the bits of what it would have computed. Before a prompt:
+ *
+ *     ts_prefix_take(store, s, prompt, n, &found, err)     (an empty session)
+ *     ts_session_prepare(s, prompt, n, err) or ts_session_sync(s, prompt, n, err)
+ *
+ * and when a timeline has grown, or before its session is freed: ts_prefix_give(store, s, err).
+ * A store is used by any number of threads at once, each with sessions of its own. */
+typedef struct ts_prefix_store ts_prefix_store;
+
+typedef struct ts_prefix_opts { /* zero-initialise; may grow */
+    /* of pages that are kept in memory, those that sessions hold too included; what was used least lately goes first.
+     * 0: a quarter of the memory that is free now, 1 GiB where nobody says how much that is. Fewer than a page has:
+     * none are kept. */
+    uint64_t memory_bytes;
+    const char *dir;     /* of files, made where it is missing (0700); copied; NULL: none */
+    uint64_t disk_bytes; /* that all files there have at most; 0: 8 GiB */
+} ts_prefix_opts;
+
+/* Errors: TS_E_NOMEM, TS_E_INVAL (an engine without a model). A folder that cannot be used is a warning in the log, and
+ * the store is in memory only; so is a file that cannot be written. */
+TS_NODISCARD ts_status ts_prefix_store_new_sized(ts_prefix_store **out, ts_engine *e, const ts_prefix_opts *opts,
+                                                 size_t opts_size, ts_err *err);
+static inline TS_NODISCARD ts_status ts_prefix_store_new(ts_prefix_store **out, ts_engine *e,
+                                                         const ts_prefix_opts *opts, ts_err *err) {
+    return ts_prefix_store_new_sized(out, e, opts, sizeof *opts, err);
+}
+/* Writes what is still to be written first. NULL-safe. Before ts_engine_close; sessions may live on. */
+void ts_prefix_store_free(ts_prefix_store *p);
+
+/* Give an empty session the longest beginning of tokens[0..n) that is known: whole pages, never all n tokens, so that
+ * there is something left to compute logits from, and no more than its context holds. *found: how many tokens the
+ * timeline has now; 0: none, the session is as it was. Reads files where memory does not have it; a damaged one is
+ * removed and counts as nothing found. Errors: TS_E_INVAL: the session is of another engine, or not empty; TS_E_IO:
+ * the model's file has been written to; TS_E_NOMEM. */
+TS_NODISCARD ts_status ts_prefix_take(ts_prefix_store *p, ts_session *s, const ts_token *tokens, size_t n,
+                                      size_t *found, ts_err *err);
+/* Remember the whole pages of the session's timeline: they are shared, not copied. Where there is a folder, those of a
+ * timeline of 256 tokens or more are written to it soon, by a thread of the store; nobody waits for the disk. Errors:
+ * TS_E_INVAL: the session is of another engine; TS_E_IO: the model's file has been written to; TS_E_NOMEM. */
+TS_NODISCARD ts_status ts_prefix_give(ts_prefix_store *p, const ts_session *s, ts_err *err);
+
+typedef struct ts_prefix_stats { /* since the store was made, but for the first four; may grow */
+    uint64_t pages, bytes;           /* in memory now */
+    uint64_t disk_files, disk_bytes; /* in the folder now, as far as is known, those of other models included */
+    uint64_t hits, misses;           /* calls of ts_prefix_take that could have found something, and what they did */
+    uint64_t hit_tokens, disk_tokens; /* found; of these, read from files */
+    uint64_t written, written_bytes; /* files */
+    uint64_t removed;                /* files: over the cap, or damaged */
+    uint64_t damaged;                /* of these */
+    uint64_t failed;                 /* writes that went wrong */
+} ts_prefix_stats;
+void ts_prefix_get_stats_sized(ts_prefix_store *p, ts_prefix_stats *out, size_t out_size);
+static inline void ts_prefix_get_stats(ts_prefix_store *p, ts_prefix_stats *out) {
+    ts_prefix_get_stats_sized(p, out, sizeof *out);
+}
+
 /* ---- sampling -------------------------------------------------------------------------------------------------- */
 
 typedef struct ts_logit_bias {

@@ -227,14 +227,18 @@ static ts_status get_all(struct reader *r, ts_session *s, const header *h, ts_er
     TS_TRY(get_padded(r, s->token, n * sizeof *s->token, err));
     if (h->flags & HAS_LOGITS) TS_TRY(get_padded(r, s->logits, h->n_vocab * sizeof *s->logits, err));
     TS_TRY(ts_kv_reserve(&s->kv, 0, n, err));
+    bool finite = true;
     for (uint32_t i = 0; i < pages_of(n); i++) {
         TS_TRY(get(r, s->kv.page[i], s->kv.page_bytes, err));
-        ts_kv_blank(&s->kv, s->kv.page[i], n - i * TS_KV_TILE < TS_KV_TILE ? n - i * TS_KV_TILE : TS_KV_TILE);
+        const uint32_t in = n - i * TS_KV_TILE < TS_KV_TILE ? n - i * TS_KV_TILE : TS_KV_TILE;
+        finite &= ts_kv_admit(&s->kv, s->kv.page[i], in);
     }
     uint64_t sum;
     TS_TRY(r->from->read(r->from->ud, &sum, sizeof sum, err));
     if (sum != ts_session_sum_end(&r->sum))
         return ts_fail(err, TS_E_FORMAT, "%s: a damaged session: its checksum is wrong", name);
+    if (!finite)
+        return ts_fail(err, TS_E_FORMAT, "%s: a damaged session: a key or value is no finite number", name);
     if (h->flags & HAS_LOGITS && ts_beyond(s->logits, h->n_vocab, FLT_MAX))
         return ts_fail(err, TS_E_FORMAT, "%s: a damaged session: its logits are not finite", name);
     for (uint32_t i = 0; i < n; i++)

@@ -79,7 +79,7 @@ static page_note *take_kept(ts_kv_pool *p, ts_kv_type type) {
     return NULL;
 }
 
-static ts_status take_page(const ts_kv *kv, char **out, ts_err *err) {
+ts_status ts_kv_page_new(const ts_kv *kv, char **out, ts_err *err) {
     ts_kv_pool *p = kv->pool;
     pthread_mutex_lock(&p->lock);
     page_note *n = take_kept(p, kv->type);
@@ -103,7 +103,11 @@ static ts_status take_page(const ts_kv *kv, char **out, ts_err *err) {
     return TS_OK;
 }
 
-static void drop_page(const ts_kv *kv, char *page) {
+void ts_kv_page_hold(const ts_kv *kv, char *page) {
+    atomic_fetch_add_explicit(&note_of(kv, page)->refs, 1, memory_order_relaxed);
+}
+
+void ts_kv_page_drop(const ts_kv *kv, char *page) {
     if (!page) return;
     ts_kv_pool *p = kv->pool;
     page_note *n = note_of(kv, page);
@@ -161,17 +165,17 @@ ts_status ts_kv_reserve(ts_kv *kv, uint32_t pos, uint32_t n, ts_err *err) {
     for (uint32_t tile = pos / TS_KV_TILE; tile < tiles_of(pos + n); tile++) {
         char *old = kv->page[tile], *page;
         if (old && !shared(kv, old)) continue;
-        TS_TRY(take_page(kv, &page, err));
+        TS_TRY(ts_kv_page_new(kv, &page, err));
         if (old && tile * TS_KV_TILE < pos) memcpy(page, old, kv->page_bytes);
         kv->page[tile] = page;
-        drop_page(kv, old);
+        ts_kv_page_drop(kv, old);
     }
     return TS_OK;
 }
 
 void ts_kv_keep(ts_kv *kv, uint32_t n) {
     for (uint32_t tile = tiles_of(n); tile < kv->n_tile && kv->page[tile]; tile++) {
-        drop_page(kv, kv->page[tile]);
+        ts_kv_page_drop(kv, kv->page[tile]);
         kv->page[tile] = NULL;
     }
 }
@@ -179,11 +183,16 @@ void ts_kv_keep(ts_kv *kv, uint32_t n) {
 void ts_kv_share(ts_kv *to, const ts_kv *from, uint32_t n) {
     for (uint32_t tile = 0; tile < tiles_of(n); tile++) {
         char *page = from->page[tile];
-        atomic_fetch_add_explicit(&note_of(from, page)->refs, 1, memory_order_relaxed);
-        drop_page(to, to->page[tile]);
+        ts_kv_page_hold(from, page);
+        ts_kv_page_drop(to, to->page[tile]);
         to->page[tile] = page;
     }
     ts_kv_keep(to, n);
+}
+
+void ts_kv_put(ts_kv *kv, uint32_t tile, char *page) {
+    ts_kv_page_drop(kv, kv->page[tile]);
+    kv->page[tile] = page;
 }
 
 /* Rows [r0, r1) of a tile, columns [c0, c1). */
@@ -218,6 +227,38 @@ void ts_kv_blank(const ts_kv *kv, char *page, uint32_t first) {
         clear(values, pad, 0, first, hd, pad, elem);
         clear(values, pad, first, TS_KV_TILE, 0, pad, elem);
     }
+}
+
+static bool finite16(const void *data, size_t n) {
+    const uint16_t *x = data;
+    unsigned bad = 0;
+    for (size_t i = 0; i < n; i++) bad |= (x[i] & 0x7c00u) == 0x7c00u;
+    return !bad;
+}
+
+static bool finite32(const void *data, size_t n) {
+    const uint32_t *x = data;
+    unsigned bad = 0;
+    for (size_t i = 0; i < n; i++) bad |= (x[i] & 0x7f800000u) == 0x7f800000u;
+    return !bad;
+}
+
+/* A tile of keys and one of values; in a q8_0 cache scales alone could be no numbers. */
+static bool finite_tile(const ts_kv *kv, const char *keys) {
+    const size_t n = (size_t)TS_KV_TILE * kv->head_pad, n_scale = (size_t)TS_GROUP_ROWS * kv->keys.n_block;
+    const char *values = keys + kv->key_bytes;
+    if (kv->type == TS_KV_F32) return finite32(keys, n) && finite32(values, n);
+    if (kv->type == TS_KV_F16) return finite16(keys, n) && finite16(values, n);
+    for (uint32_t g = 0; g < TS_KV_TILE / TS_GROUP_ROWS; g++)
+        if (!finite16(keys + g * kv->keys.group_bytes, n_scale)) return false;
+    return finite16(values + n, (size_t)TS_KV_TILE * kv->keys.n_block);
+}
+
+bool ts_kv_admit(const ts_kv *kv, char *page, uint32_t first) {
+    ts_kv_blank(kv, page, first);
+    for (const char *t = page; t < page + kv->page_bytes; t += kv->key_bytes + kv->value_bytes)
+        if (!finite_tile(kv, t)) return false;
+    return true;
 }
 
 uint64_t ts_kv_held(const ts_kv *kv, uint64_t *own) {

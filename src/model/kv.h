@@ -55,6 +55,16 @@ TS_NODISCARD ts_status ts_kv_reserve(ts_kv *kv, uint32_t pos, uint32_t n, ts_err
 void ts_kv_keep(ts_kv *kv, uint32_t n);
 /* `to` (of the same pool and type, at least n positions) gets the first n positions of `from`, and nothing else. */
 void ts_kv_share(ts_kv *to, const ts_kv *from, uint32_t n);
+/* Single pages, for who keeps them apart from a timeline: a new one (in it anything, but for the padding, which is
+ * zero), one more holder, one less (NULL-safe), and a timeline's tile from now on, which takes over what the caller
+ * holds. `kv` is any of the page's pool and type. Any thread. */
+TS_NODISCARD ts_status ts_kv_page_new(const ts_kv *kv, char **out, ts_err *err);
+void ts_kv_page_hold(const ts_kv *kv, char *page);
+void ts_kv_page_drop(const ts_kv *kv, char *page);
+void ts_kv_put(ts_kv *kv, uint32_t tile, char *page);
+/* A page that came from outside: cleared from position `first` on as ts_kv_blank does; false: a key or value is no
+ * finite number. */
+TS_NODISCARD bool ts_kv_admit(const ts_kv *kv, char *page, uint32_t first);
 /* Clear, in a page that is like one of kv's, the positions from `first` (0 .. 64) on and the padding of heads. */
 void ts_kv_blank(const ts_kv *kv, char *page, uint32_t first);
 /* Bytes of its pages; *own of those that nobody else holds. */

@@ -278,6 +278,45 @@ static void test_threads(void **state) {
     ts_kv_pool_free(pool);
 }
 
+/* A page from outside stays as it is, or is told to have something that is no finite number, wherever that is. */
+static void test_admit(void **state) {
+    (void)state;
+    const ts_model_config c = config(3, 2, 40);
+    ts_kern kern;
+    ts_kern_init(&kern, TS_CPU_REF);
+    ts_kv_pool *pool = pool_of(&c);
+    for (int type = TS_KV_F16; type <= TS_KV_Q8_0; type++) {
+        ts_kv kv;
+        ts_err err;
+        assert_ok(ts_kv_init(&kv, pool, 64, (ts_kv_type)type, &err));
+        assert_ok(ts_kv_reserve(&kv, 0, 64, &err));
+        float x[40];
+        for (int d = 0; d < 40; d++) x[d] = d % 2 ? 65504 : -1e-3f;
+        for (uint32_t pos = 0; pos < 64; pos++)
+            for (uint32_t l = 0; l < 3; l++)
+                for (uint32_t h = 0; h < 2; h++) ts_kv_store(&kv, &kern, l, h, pos, x, x, 40);
+        char *page = kv.page[0], *copy = test_malloc(kv.page_bytes);
+        memcpy(copy, page, kv.page_bytes);
+        assert_true(ts_kv_admit(&kv, page, 64));
+        assert_memory_equal(page, copy, kv.page_bytes);
+        const size_t elem = type == TS_KV_F32 ? 4 : 2, tile = kv.key_bytes + kv.value_bytes;
+        const size_t keys = type == TS_KV_Q8_0 ? 0 : 40 * 64 * elem; /* padding is cleared: before it */
+        const size_t last = type == TS_KV_Q8_0 ? kv.value_bytes : kv.value_bytes - 8 * elem;
+        const size_t at[] = {0, 5 * tile + (keys ? keys : 3 * kv.keys.group_bytes + 16 * 2 * 2) - elem,
+                             kv.key_bytes + (type == TS_KV_Q8_0 ? 64 * 48 : 0), 5 * tile + kv.key_bytes + last - elem};
+        for (size_t i = 0; i < sizeof at / sizeof *at; i++)
+            for (int nan = 0; nan < 2; nan++) {
+                const uint32_t bad = type == TS_KV_F32 ? 0xff800000u | (uint32_t)nan : 0xfc00u | (uint32_t)nan;
+                memcpy(page + at[i], &bad, elem);
+                assert_false(ts_kv_admit(&kv, page, 64));
+                memcpy(page, copy, kv.page_bytes);
+            }
+        test_free(copy);
+        ts_kv_fini(&kv);
+    }
+    ts_kv_pool_free(pool);
+}
+
 static bool make(void *ud) {
     (void)ud;
     ts_model_config c = config(1, 1, 16);
@@ -301,7 +340,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes), cmocka_unit_test(test_places),  cmocka_unit_test(test_rounding),
         cmocka_unit_test(test_share), cmocka_unit_test(test_kept),    cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_alloc),
+        cmocka_unit_test(test_admit), cmocka_unit_test(test_alloc),
     };
     return cmocka_run_group_tests_name("kv", tests, NULL, NULL);
 }

@@ -236,6 +236,14 @@ static void test_refused(void **state) {
     seal(&bad);
     refused(s, bad.data, bad.len, TS_E_FORMAT, "logits");
 
+    for (int value = 0; value < 2; value++) { /* an infinite key, a value that is no number */
+        bad.len = 0;
+        assert_true(ts_buf_append(&bad, good.data, good.len));
+        put(&bad, good.len - 8 - 2 * s->kv.page_bytes + (value ? s->kv.key_bytes : 0), value ? 0x7e00 : 0xfc00, 2);
+        seal(&bad);
+        refused(s, bad.data, bad.len, TS_E_FORMAT, "a key or value");
+    }
+
     /* cut off, longer, and any byte changed */
     for (size_t len = 0; len < good.len; len += len < 80 ? 1 : 997)
         refused(s, good.data, len, TS_E_FORMAT, len < 64 ? "not a saved session" : "damaged");

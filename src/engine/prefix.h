@@ -1,0 +1,70 @@
+/* prefix.h - the prefix store: a tree of tiles in memory, and behind it files.
+ *
+ * A *tile* is a page of keys and values with its 64 tokens; its place in the tree says which tokens came before. It is
+ * found by its parent and a key, a hash over model, KV type and all tokens up to its end, and it is the right one where
+ * its tokens are the same: a key that two beginnings share costs a comparison, and never makes a wrong hit. */
+#ifndef TS_ENGINE_PREFIX_H
+#define TS_ENGINE_PREFIX_H
+
+#include "engine/keytable.h"
+#include "engine/session.h"
+
+#include <pthread.h>
+
+enum { TS_PREFIX_KV_TYPES = TS_KV_Q8_0 + 1 };
+
+typedef struct ts_prefix_tile {
+    ts_keyed in; /* the tree's table */
+    struct ts_prefix_tile *parent; /* NULL: of the first 64 positions */
+    /* Least lately used first. Who uses a tile uses its ancestors, and they are put behind it: a tile comes before its
+     * parent, and the first of the list has no children. */
+    struct ts_prefix_tile *older, *newer;
+    uint32_t depth;   /* tiles before it */
+    uint32_t n_child; /* in the tree */
+    ts_kv_type type;
+    char *page; /* held */
+    ts_token token[TS_KV_TILE];
+} ts_prefix_tile;
+
+typedef struct ts_prefix_tree {
+    ts_keytable table;
+    ts_prefix_tile *oldest, *newest;
+    uint64_t bytes; /* of its pages */
+} ts_prefix_tree;
+
+struct ts_prefix_store {
+    ts_engine *e;
+    uint64_t model, memory_bytes;
+    ts_kv like[TS_PREFIX_KV_TYPES]; /* caches of no tokens, to say what pages of a type are like */
+    pthread_mutex_t lock; /* of what follows */
+    ts_prefix_tree tree;
+    ts_prefix_stats stats;
+};
+
+/* A beginning of n whole tiles: its tokens, borrowed, and the key of each tile. */
+typedef struct ts_prefix_path {
+    ts_kv_type type;
+    uint32_t n;
+    const ts_token *token; /* [64 * n] */
+    uint64_t *key;         /* [n] */
+} ts_prefix_path;
+TS_NODISCARD ts_status ts_prefix_path_init(ts_prefix_path *path, uint64_t model, ts_kv_type type, const ts_token *token,
+                                           uint32_t n, ts_err *err);
+void ts_prefix_path_fini(ts_prefix_path *path);
+
+/* ---- the tree: prefix_tree.c; the caller holds the lock ---------------------------------------------------------- */
+
+/* Tile i of the path, `parent` being the one before it (NULL: none); NULL: it is not there. */
+ts_prefix_tile *ts_prefix_find(const ts_prefix_tree *t, ts_prefix_tile *parent, const ts_prefix_path *path, uint32_t i);
+/* Put it there, holding its page; ts_prefix_touch has to follow. NULL: no memory. */
+ts_prefix_tile *ts_prefix_add(ts_prefix_tree *t, ts_prefix_tile *parent, const ts_prefix_path *path, uint32_t i,
+                              const ts_kv *like, char *page);
+/* This tile (NULL: none) and its ancestors have been used. */
+void ts_prefix_touch(ts_prefix_tree *t, ts_prefix_tile *leaf);
+/* Take tiles out, the least lately used first, until those that stay have `bytes` at most. A list of them by `newer`,
+ * for ts_prefix_tiles_free: pages go back to the system, which takes a while. */
+ts_prefix_tile *ts_prefix_shrink(ts_prefix_tree *t, uint64_t bytes, const ts_kv like[TS_PREFIX_KV_TYPES]);
+/* Outside of the lock. */
+void ts_prefix_tiles_free(ts_prefix_tile *list, const ts_kv like[TS_PREFIX_KV_TYPES]);
+
+#endif
