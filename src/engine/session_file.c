@@ -15,8 +15,7 @@
 #    error "session files are little-endian, and written as memory has them"
 #endif
 
-/* A change of the format, or of the arithmetic that made the keys and values (docs/numerics.md), is another version. */
-enum { VERSION = 2, HAS_LOGITS = 1, ALIGN = 64 };
+enum { HAS_LOGITS = 1, ALIGN = 64 };
 static const char MAGIC[8] = "TSESSION"; /* without its NUL */
 
 typedef struct header {
@@ -93,7 +92,7 @@ uint64_t ts_session_model_id(const ts_engine *e) {
 
 static header header_of(const ts_session *s) {
     const ts_model_config *c = &s->e->model->c;
-    header h = {.version = VERSION, .kv_type = (uint32_t)s->kv.type, .model = ts_session_model_id(s->e),
+    header h = {.version = TS_SESSION_VERSION, .kv_type = (uint32_t)s->kv.type, .model = ts_session_model_id(s->e),
                 .n_layer = c->n_layer, .n_kv_head = c->n_kv_head, .head_pad = s->kv.head_pad, .n_vocab = c->n_vocab,
                 .n = s->n, .page_bytes = s->kv.page_bytes, .flags = s->has_logits ? HAS_LOGITS : 0};
     memcpy(h.magic, MAGIC, sizeof h.magic);
@@ -192,10 +191,10 @@ static ts_status check(const ts_session *s, const header *h, const ts_session_so
     const header own = header_of(s);
     if (memcmp(h->magic, own.magic, sizeof h->magic) != 0)
         return ts_fail(err, TS_E_FORMAT, "%s: not a saved session", name);
-    if (h->version != VERSION)
+    if (h->version != TS_SESSION_VERSION)
         return ts_fail(err, TS_E_UNSUPP,
                        "%s: a session of format version %" PRIu32 ", but this program reads version %d", name,
-                       h->version, VERSION);
+                       h->version, TS_SESSION_VERSION);
     if (h->model != own.model)
         return ts_fail(err, TS_E_UNSUPP, "%s: a session of another model (%016" PRIx64 "; this one is %016" PRIx64 ")",
                        name, h->model, own.model);
@@ -229,9 +228,10 @@ static ts_status get_all(struct reader *r, ts_session *s, const header *h, ts_er
     TS_TRY(ts_kv_reserve(&s->kv, 0, n, err));
     bool finite = true;
     for (uint32_t i = 0; i < pages_of(n); i++) {
-        TS_TRY(get(r, s->kv.page[i], s->kv.page_bytes, err));
+        const ts_status got = get(r, s->kv.page[i], s->kv.page_bytes, err);
         const uint32_t in = n - i * TS_KV_TILE < TS_KV_TILE ? n - i * TS_KV_TILE : TS_KV_TILE;
-        finite &= ts_kv_admit(&s->kv, s->kv.page[i], in);
+        finite &= ts_kv_admit(&s->kv, s->kv.page[i], in); /* of half a page too: others will use it */
+        TS_TRY(got);
     }
     uint64_t sum;
     TS_TRY(r->from->read(r->from->ud, &sum, sizeof sum, err));

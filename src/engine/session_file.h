@@ -16,6 +16,10 @@ typedef struct ts_session_source {
 /* ts_session_restore from there. */
 TS_NODISCARD ts_status ts_session_restore_from(ts_session *s, const ts_session_source *from, ts_err *err);
 
+/* Of the format of a session's file, of pages in memory, and of the arithmetic that makes keys and values
+ * (docs/numerics.md): a change of any of them is another version. Files of the prefix store have it, too. */
+enum { TS_SESSION_VERSION = 2 };
+
 /* The checksum of a file, piece by piece: begin with {0}. */
 typedef struct ts_session_sum {
     uint64_t h;

@@ -285,6 +285,32 @@ static void test_padding(void **state) {
     }
 }
 
+static ts_status read_half(void *ud, void *to, size_t len, ts_err *err) {
+    struct memory *m = ud;
+    if (len <= m->left) return read_memory(ud, to, len, err);
+    memset(to, 0x7f, len - 1); /* what it gets to read is no number */
+    return ts_fail(err, TS_E_IO, "memory: it cannot be read");
+}
+
+/* So it is where reading fails in the middle of a page. */
+static void test_half(void **state) {
+    (void)state;
+    ts_err err;
+    for (int kv = TS_KV_F16; kv <= TS_KV_Q8_0; kv++) {
+        ts_session *s = session(fx.e, (ts_kv_type)kv, N), *b = session(fx.e, (ts_kv_type)kv, N);
+        assert_ok(ts_session_sync(s, prompt, 100, &err));
+        assert_ok(ts_session_save(s, path, &err));
+        ts_buf file = contents();
+        struct memory m = {file.data, file.len - 8 - s->kv.page_bytes};
+        const ts_session_source from = {.name = "memory", .bytes = file.len, .read = read_half, .ud = &m};
+        assert_status(ts_session_restore_from(b, &from, &err), TS_E_IO);
+        assert_ok(ts_session_sync(b, prompt, 100, &err)); /* in the page that was half read */
+        same_logits(s, b);
+        ts_buf_free(&file);
+        ts_session_free(s), ts_session_free(b);
+    }
+}
+
 static void test_places(void **state) {
     (void)state;
     ts_err err;
@@ -347,7 +373,8 @@ static void test_alloc(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round),   cmocka_unit_test(test_traces), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_padding), cmocka_unit_test(test_places), cmocka_unit_test(test_alloc),
+        cmocka_unit_test(test_padding), cmocka_unit_test(test_half),   cmocka_unit_test(test_places),
+        cmocka_unit_test(test_alloc),
     };
     return cmocka_run_group_tests_name("session_file", tests, setup, teardown);
 }
