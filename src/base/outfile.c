@@ -26,11 +26,11 @@ static char *resolve(const char *path, bool *beside, int *mode) {
     return copy;
 }
 
-ts_status ts_outfile_open(ts_outfile *f, const char *path, ts_err *err) {
+static ts_status open_out(ts_outfile *f, const char *path, bool private, ts_err *err) {
     ts_buf tmp = {0};
-    bool beside;
-    int mode;
-    char *name = resolve(path, &beside, &mode);
+    bool beside = true;
+    int mode = -1;
+    char *name = private ? ts_strdup(path) : resolve(path, &beside, &mode);
     if (!name || (beside && !ts_buf_printf(&tmp, "%s.%ld.tmp", name, (long)getpid()))) {
         ts_free(name);
         ts_buf_free(&tmp);
@@ -40,7 +40,9 @@ ts_status ts_outfile_open(ts_outfile *f, const char *path, ts_err *err) {
     if (!*path || path[strlen(path) - 1] == '/') beside = false;
     /* not waiting for somebody to read a pipe: without a reader that is an error */
     int fd = open(beside ? tmp.data : name,
-                  O_WRONLY | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (beside ? O_CREAT : 0), 0666);
+                  O_WRONLY | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (beside ? O_CREAT : 0) |
+                      (private ? O_EXCL | O_NOFOLLOW : 0),
+                  private ? 0600 : 0666);
     if (fd >= 0) (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
     if (fd < 0) {
         struct stat st;
@@ -55,6 +57,14 @@ ts_status ts_outfile_open(ts_outfile *f, const char *path, ts_err *err) {
     if (mode >= 0) (void)fchmod(fd, (mode_t)mode); /* where that is refused, the usual permissions do */
     *f = (ts_outfile){.fd = fd, .path = name, .tmp = tmp.data};
     return TS_OK;
+}
+
+ts_status ts_outfile_open(ts_outfile *f, const char *path, ts_err *err) {
+    return open_out(f, path, false, err);
+}
+
+ts_status ts_outfile_open_private(ts_outfile *f, const char *path, ts_err *err) {
+    return open_out(f, path, true, err);
 }
 
 ts_status ts_outfile_write(ts_outfile *f, const void *data, size_t len, ts_err *err) {

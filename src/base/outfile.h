@@ -19,6 +19,9 @@ typedef struct ts_outfile {
 
 /* Errors: TS_E_IO naming the path, TS_E_NOMEM. */
 TS_NODISCARD ts_status ts_outfile_open(ts_outfile *f, const char *path, ts_err *err);
+/* For what others are not to read: a new file of mode 0600 in the place of whatever has the name, a link too. TS_E_IO
+ * also where the file beside it is there already. */
+TS_NODISCARD ts_status ts_outfile_open_private(ts_outfile *f, const char *path, ts_err *err);
 TS_NODISCARD ts_status ts_outfile_write(ts_outfile *f, const void *data, size_t len, ts_err *err);
 /* Sync, close and rename; the file is discarded when that fails. */
 TS_NODISCARD ts_status ts_outfile_commit(ts_outfile *f, ts_err *err);

@@ -13,12 +13,17 @@
 
 enum { TS_PREFIX_KV_TYPES = TS_KV_Q8_0 + 1 };
 
+/* To be written to a file, or written just now: it stays in memory until that has been done. */
+typedef enum ts_prefix_state { TS_PREFIX_PLAIN, TS_PREFIX_WAITS, TS_PREFIX_IN_HAND } ts_prefix_state;
+
 typedef struct ts_prefix_tile {
     ts_keyed in; /* the tree's table */
     struct ts_prefix_tile *parent; /* NULL: of the first 64 positions */
     /* Least lately used first. Who uses a tile uses its ancestors, and they are put behind it: a tile comes before its
-     * parent, and the first of the list has no children. */
+     * parent. */
     struct ts_prefix_tile *older, *newer;
+    struct ts_prefix_tile *waits; /* the next one in the writer's queue */
+    ts_prefix_state state;
     uint32_t depth;   /* tiles before it */
     uint32_t n_child; /* in the tree */
     ts_kv_type type;
@@ -30,13 +35,24 @@ typedef struct ts_prefix_tree {
     ts_keytable table;
     ts_prefix_tile *oldest, *newest;
     uint64_t bytes; /* of its pages */
+    ts_prefix_tile *queue, **queue_end; /* of tiles that wait, parents first */
+    uint64_t queue_bytes;
 } ts_prefix_tree;
+
+typedef struct ts_prefix_disk ts_prefix_disk;
 
 struct ts_prefix_store {
     ts_engine *e;
     uint64_t model, memory_bytes;
     ts_kv like[TS_PREFIX_KV_TYPES]; /* caches of no tokens, to say what pages of a type are like */
-    pthread_mutex_t lock; /* of what follows */
+    ts_prefix_disk *disk;           /* NULL: none; then there is no writer either */
+    pthread_t writer;
+    pthread_mutex_t lock; /* of what follows; the disk's is taken within it */
+    pthread_cond_t wake;  /* the writer: something waits, or one of these */
+    bool stop, look, told;
+    pthread_cond_t done;  /* the writer has nothing to do */
+    bool busy;
+    int64_t quiet_until;  /* after a write that failed; on the monotonic clock */
     ts_prefix_tree tree;
     ts_prefix_stats stats;
 };
@@ -61,10 +77,27 @@ ts_prefix_tile *ts_prefix_add(ts_prefix_tree *t, ts_prefix_tile *parent, const t
                               const ts_kv *like, char *page);
 /* This tile (NULL: none) and its ancestors have been used. */
 void ts_prefix_touch(ts_prefix_tree *t, ts_prefix_tile *leaf);
-/* Take tiles out, the least lately used first, until those that stay have `bytes` at most. A list of them by `newer`,
- * for ts_prefix_tiles_free: pages go back to the system, which takes a while. */
+/* Take tiles out, the least lately used first, until those that stay have `bytes` at most, or wait for the writer, or
+ * others that wait stand on them. A list of them by `newer`, for ts_prefix_tiles_free: pages go back to the system,
+ * which takes a while. */
 ts_prefix_tile *ts_prefix_shrink(ts_prefix_tree *t, uint64_t bytes, const ts_kv like[TS_PREFIX_KV_TYPES]);
 /* Outside of the lock. */
 void ts_prefix_tiles_free(ts_prefix_tile *list, const ts_kv like[TS_PREFIX_KV_TYPES]);
+
+/* ---- the writer: prefix_write.c ---------------------------------------------------------------------------------- */
+
+/* A timeline is written from this many tiles on: what is shorter is computed about as fast as it is found. */
+enum { TS_PREFIX_WORTH = 4 };
+
+/* A thread for the store's disk, and its end: first it writes what waits. */
+TS_NODISCARD ts_status ts_prefix_writer_start(ts_prefix_store *p, ts_err *err);
+void ts_prefix_writer_stop(ts_prefix_store *p);
+/* This tile of the path is to be written where no file has it; the ones before it have been given already. The caller
+ * holds the lock. false: not, and those behind it neither: the queue is too long, or writing does not work. */
+bool ts_prefix_writer_give(ts_prefix_store *p, const ts_prefix_path *path, ts_prefix_tile *tile);
+/* Something was not found: perhaps another program has written it. */
+void ts_prefix_writer_look(ts_prefix_store *p);
+/* Wait until nothing waits any more; for tests. */
+void ts_prefix_writer_settle(ts_prefix_store *p);
 
 #endif

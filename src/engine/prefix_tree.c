@@ -71,8 +71,9 @@ void ts_prefix_touch(ts_prefix_tree *t, ts_prefix_tile *leaf) {
 
 ts_prefix_tile *ts_prefix_shrink(ts_prefix_tree *t, uint64_t bytes, const ts_kv like[TS_PREFIX_KV_TYPES]) {
     ts_prefix_tile *out = NULL;
-    while (t->bytes > bytes) {
-        ts_prefix_tile *tile = t->oldest;
+    for (ts_prefix_tile *tile = t->oldest, *newer; tile && t->bytes > bytes; tile = newer) {
+        newer = tile->newer;
+        if (tile->n_child || tile->state != TS_PREFIX_PLAIN) continue;
         unlink_tile(t, tile);
         ts_keytable_take_out(&t->table, &tile->in);
         if (tile->parent) tile->parent->n_child--;

@@ -7,6 +7,7 @@
 #include "base/cpu.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/outfile.h"
 #include "base/pool.h"
 #include "base/rng.h"
 #include "base/span.h"
@@ -387,6 +388,36 @@ static void test_cgroup(void **state) {
     remove_tree(root);
 }
 
+/* For the user alone: whatever the umask is and the name has been. */
+static void test_private(void **state) {
+    (void)state;
+    ts_err err;
+    ts_outfile f, again;
+    struct stat st;
+    char dir[] = "/tmp/tessera-test-XXXXXX", path[64], link[64];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/a", dir);
+    snprintf(link, sizeof link, "%s/b", dir);
+    assert_ok(ts_file_write(path, "hello", 5, &err));
+    assert_int_equal(chmod(path, 0666), 0);
+    assert_int_equal(symlink("a", link), 0);
+    const mode_t mask = umask(0);
+    const char *const names[] = {path, link};
+    for (int i = 0; i < 2; i++) {
+        assert_ok(ts_outfile_open_private(&f, names[i], &err));
+        assert_true(fstat(f.fd, &st) == 0 && (st.st_mode & 0777) == 0600); /* from the beginning on */
+        assert_status(ts_outfile_open_private(&again, names[i], &err), TS_E_IO);
+        assert_int_equal(err.os_errno, EEXIST);
+        assert_ok(ts_outfile_write(&f, "world", 5, &err));
+        assert_ok(ts_outfile_commit(&f, &err));
+        assert_true(lstat(names[i], &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0777) == 0600);
+    }
+    umask(mask);
+    assert_status(ts_outfile_open_private(&f, "/no/such/file", &err), TS_E_IO);
+    unlink(path), unlink(link);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 static void test_cpu(void **state) {
     (void)state;
     ts_err err;
@@ -552,6 +583,7 @@ int main(void) {
         cmocka_unit_test(test_pool),       cmocka_unit_test(test_alloc),    cmocka_unit_test(test_no_file),
         cmocka_unit_test(test_map_check),  cmocka_unit_test(test_willneed), cmocka_unit_test(test_pool_sleeps),
         cmocka_unit_test(test_hypervisor), cmocka_unit_test(test_cgroup),   cmocka_unit_test(test_big),
+        cmocka_unit_test(test_private),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
