@@ -1,10 +1,8 @@
-/* the prefix store in memory: the same bits, what is found, what goes first, threads, memory that runs out. */
+/* the prefix store in memory: the same bits, what is found, what goes first, memory that runs out. */
 #include "support/alloc_fail.h"
 #include "support/zoo_file.h"
 
 #include "engine/prefix.h"
-
-#include <pthread.h>
 
 enum { N = 450, VOCAB = 272 };
 
@@ -332,50 +330,6 @@ static void test_many(void **state) {
     ts_prefix_store_free(p);
 }
 
-struct user {
-    ts_prefix_store *p;
-    ts_session *s;
-    const ts_token *t;
-    size_t n, base;
-    bool ok;
-};
-
-static void *use(void *arg) {
-    struct user *u = arg;
-    ts_err err;
-    u->ok = true;
-    for (int i = 0; i < 12 && u->ok; i++) {
-        size_t n = u->base + (size_t)i * 29 % (N - u->base), got = 0;
-        u->ok = ts_session_truncate(u->s, 0, &err) == TS_OK &&
-                ts_prefix_take(u->p, u->s, u->t, n, &got, &err) == TS_OK &&
-                ts_session_sync(u->s, u->t, n, &err) == TS_OK && ts_prefix_give(u->p, u->s, &err) == TS_OK;
-        u->n = n;
-    }
-    return NULL;
-}
-
-/* Threads take and give what others do, and there is never room for all of it. */
-static void test_threads(void **state) {
-    (void)state;
-    ts_prefix_store *p = store(0);
-    const uint64_t page = p->like[TS_KV_F16].page_bytes;
-    ts_prefix_store_free(p);
-    p = store(6 * page);
-    struct user u[4];
-    pthread_t id[4];
-    for (size_t i = 0; i < 4; i++)
-        u[i] = (struct user){.p = p, .s = session(TS_KV_F16), .t = i % 2 ? other : prompt, .base = 60 + 30 * i};
-    for (int i = 0; i < 4; i++) assert_int_equal(pthread_create(&id[i], NULL, use, &u[i]), 0);
-    for (int i = 0; i < 4; i++) pthread_join(id[i], NULL);
-    for (int i = 0; i < 4; i++) {
-        assert_true(u[i].ok);
-        fresh(u[i].s, u[i].t, u[i].n);
-        ts_session_free(u[i].s);
-    }
-    assert_true(stats(p).hits > 0 && stats(p).bytes <= 6 * page);
-    ts_prefix_store_free(p);
-}
-
 static bool all_of_it(void *ud) {
     ts_session *const *s = ud;
     ts_prefix_store *p;
@@ -399,9 +353,9 @@ static void test_alloc(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bits),      cmocka_unit_test(test_found), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_budget),    cmocka_unit_test(test_fork),  cmocka_unit_test(test_many),
-        cmocka_unit_test(test_collision), cmocka_unit_test(test_threads), cmocka_unit_test(test_alloc),
+        cmocka_unit_test(test_bits), cmocka_unit_test(test_found), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_budget), cmocka_unit_test(test_fork), cmocka_unit_test(test_many),
+        cmocka_unit_test(test_collision), cmocka_unit_test(test_alloc),
     };
     return cmocka_run_group_tests_name("prefix", tests, setup, teardown);
 }
