@@ -288,7 +288,8 @@ static void test_collision(void **state) {
     ts_session *a = session(TS_KV_F16);
     sync_to(a, prompt, 192);
     const ts_prefix_path one = {.n = 3, .token = prompt, .key = key}, two = {.n = 3, .token = other, .key = key},
-                         three = {.n = 3, .token = prompt + 64, .key = key};
+                         three = {.n = 3, .token = prompt + 64, .key = key},
+                         four = {.type = TS_KV_F32, .n = 3, .token = prompt, .key = key};
     ts_prefix_tile *last[4] = {NULL};
     pthread_mutex_lock(&p->lock);
     for (uint32_t i = 0; i < 3; i++) {
@@ -301,7 +302,9 @@ static void test_collision(void **state) {
         assert_ptr_equal(ts_prefix_find(&p->tree, last[i], &one, i), last[i + 1]);
         if (i < 2) assert_ptr_equal(ts_prefix_find(&p->tree, last[i], &two, i), last[i + 1]);
         else assert_null(ts_prefix_find(&p->tree, last[i], &two, i));
-        assert_null(ts_prefix_find(&p->tree, last[i], &three, i)); /* the tokens, but not behind the same */
+        assert_null(ts_prefix_find(&p->tree, last[i], &three, i));
+        assert_null(ts_prefix_find(&p->tree, last[i], &four, i));
+        if (i) assert_null(ts_prefix_find(&p->tree, NULL, &one, i)); /* these tokens, but not behind the same */
     }
     pthread_mutex_unlock(&p->lock);
     ts_session_free(a);

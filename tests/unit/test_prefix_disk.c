@@ -6,10 +6,12 @@
 #include "base/file.h"
 #include "base/rng.h"
 #include "engine/prefix_disk.h"
+#include "engine/session_file.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -357,6 +359,16 @@ static void test_cap(void **state) {
     assert_true(ls.n > 0 && ls.bytes <= 8 * page);
     assert_int_equal(found(p, TS_KV_F16, variant(t, 3), N), 448);
     ts_prefix_store_free(p);
+    /* of a timeline in two files, both used at the same time, the end goes */
+    p = store_of(fx.e, 1, 6 * page);
+    look();
+    assert_int_equal(ls.n, 1);
+    assert_int_equal(found(p, TS_KV_F16, variant(t, 3), N), 256);
+    /* and it does not come back for the price of what it stands on */
+    give_new(p, TS_KV_F16, variant(t, 3), 449);
+    ts_prefix_writer_settle(p);
+    assert_int_equal(found(p, TS_KV_F16, variant(t, 3), N), 256);
+    ts_prefix_store_free(p);
     /* too low for one file */
     p = store_of(fx.e, 0, 1000);
     give_new(p, TS_KV_F16, variant(t, 9), 300);
@@ -462,6 +474,28 @@ static void test_damage(void **state) {
     assert_memory_equal(again.data, good.data, good.len);
     ts_buf_free(&again), ts_buf_free(&longer), ts_buf_free(&good);
     assert_int_equal(warnings.n, 0);
+}
+
+/* A file whose keys are those of another timeline: its tokens say what can be used of it. */
+static void test_collision(void **state) {
+    (void)state;
+    ts_err err;
+    char name[300];
+    uint64_t bytes;
+    ts_prefix_path path;
+    const ts_session *s = alone_with(fx.e, TS_KV_F16, prompt, 300);
+    const uint64_t model = ts_session_model_id(fx.e);
+    assert_ok(ts_prefix_path_init(&path, model, TS_KV_F16, other, 4, &err));
+    snprintf(name, sizeof name, "%s/%016" PRIx64 "-0-4.kv", folder, path.key[3]);
+    path.token = prompt;
+    assert_ok(ts_prefix_file_write(name, model, &s->kv, &path, 0, s->kv.page, &bytes, &err));
+    ts_prefix_path_fini(&path);
+    ts_prefix_store *p = store();
+    assert_int_equal(stats(p).disk_bytes, bytes);
+    assert_int_equal(found(p, TS_KV_F16, other, 300), 128); /* where they are the same */
+    assert_int_equal(found(p, TS_KV_F16, prompt, 300), 128);
+    assert_int_equal(stats(p).removed, 0);
+    ts_prefix_store_free(p);
 }
 
 /* What is not of this model, or no file of the store at all. */
@@ -784,7 +818,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         TEST(test_restart), TEST(test_models),     TEST(test_runs), TEST(test_cap),  TEST(test_used), TEST(test_damage),
         TEST(test_foreign), TEST(test_unfinished), TEST(test_two),  TEST(test_full), TEST(test_folder),
-        TEST(test_kill),    TEST(test_alloc),
+        TEST(test_kill),    TEST(test_collision),  TEST(test_alloc),
     };
     return cmocka_run_group_tests_name("prefix_disk", tests, setup, teardown);
 }
