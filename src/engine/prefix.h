@@ -50,6 +50,7 @@ struct ts_prefix_store {
     pthread_mutex_t lock; /* of what follows; the disk's is taken within it */
     pthread_cond_t wake;  /* the writer: something waits, or one of these */
     bool stop, look, told;
+    int64_t next_look;    /* on the monotonic clock */
     pthread_cond_t done;  /* the writer has nothing to do */
     bool busy;
     int64_t quiet_until;  /* after a write that failed; on the monotonic clock */

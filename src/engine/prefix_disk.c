@@ -339,39 +339,41 @@ static ts_status read_tiles(const ts_prefix_disk *d, const ts_prefix_file *f, co
     return TS_OK;
 }
 
+/* A file that cannot be used: out of the index, and where it is damaged, out of the folder. */
+static void drop(ts_prefix_disk *d, const char *name, const char *path, bool damaged) {
+    if (damaged) unlink(path);
+    pthread_mutex_lock(&d->lock);
+    file *f = named(d, name); /* unless another thread was faster */
+    if (f) forget(d, f);
+    if (damaged) count_removed(d, true);
+    pthread_mutex_unlock(&d->lock);
+}
+
 uint32_t ts_prefix_disk_read(ts_prefix_disk *d, const ts_prefix_path *path, uint32_t from, const ts_kv *like,
                              char *page[]) {
-    for (;;) {
+    ts_status s = TS_E_IO;
+    uint32_t n = 0;
+    /* one that is damaged or gone is known no more; perhaps another one has the tile, too */
+    while (n == 0 && (s == TS_E_IO || s == TS_E_FORMAT)) {
         ts_prefix_file f;
         ts_err err;
         char name[NAME_LEN];
-        uint32_t n = 0;
         pthread_mutex_lock(&d->lock);
         const file *with = file_with(d, path, from);
         if (with) memcpy(name, with->name, sizeof name);
         pthread_mutex_unlock(&d->lock);
-        char *file_path = with ? path_of(d, name) : NULL;
-        if (!file_path) return 0;
-        ts_status s = ts_prefix_file_open(&f, file_path, &err);
+        char *at = with ? path_of(d, name) : NULL;
+        if (!at) break;
+        s = ts_prefix_file_open(&f, at, &err);
         if (s == TS_OK) {
             s = read_tiles(d, &f, path, from, like, page, &n, &err);
             ts_prefix_file_close(&f);
         }
-        const bool bad = s == TS_E_FORMAT, gone = bad || s == TS_E_IO;
-        if (bad) {
-            ts_log(TS_LOG_DEBUG, "%s is damaged and removed: %s", file_path, err.msg);
-            unlink(file_path);
-        }
-        ts_free(file_path);
-        if (gone) {
-            pthread_mutex_lock(&d->lock);
-            file *record = named(d, name);
-            if (record) forget(d, record);
-            if (bad) count_removed(d, true);
-            pthread_mutex_unlock(&d->lock);
-        }
-        if (n || !gone) return n; /* otherwise perhaps another file has it, too */
+        if (s == TS_E_FORMAT) ts_log(TS_LOG_DEBUG, "%s is damaged and removed: %s", at, err.msg);
+        if (s == TS_E_FORMAT || s == TS_E_IO) drop(d, name, at, s == TS_E_FORMAT);
+        ts_free(at);
     }
+    return n;
 }
 
 /* Say now in the files' times. */

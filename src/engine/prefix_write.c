@@ -10,6 +10,7 @@ enum { RUN_BYTES = 32 << 20 /* of pages, in a file; one tile at least */, RUN_TI
 /* What waits stays in memory: this much beside the budget, or half of it. */
 #define QUEUE_BYTES (UINT64_C(256) << 20)
 #define QUIET_NS INT64_C(60000000000) /* after a failure */
+#define LOOK_NS INT64_C(1000000000)   /* between two of the writer's looks at the folder */
 
 /* ---- what waits; the caller holds the lock ----------------------------------------------------------------------- */
 
@@ -172,9 +173,13 @@ void ts_prefix_writer_stop(ts_prefix_store *p) {
 }
 
 void ts_prefix_writer_look(ts_prefix_store *p) {
+    const int64_t now = (int64_t)ts_now_ns();
     pthread_mutex_lock(&p->lock);
-    p->look = true;
-    pthread_cond_signal(&p->wake);
+    if (now >= p->next_look) {
+        p->next_look = now + LOOK_NS;
+        p->look = true;
+        pthread_cond_signal(&p->wake);
+    }
     pthread_mutex_unlock(&p->lock);
 }
 

@@ -797,6 +797,30 @@ static bool take_it(void *ud) {
     return ok;
 }
 
+static bool write_it(void *ud) {
+    ts_prefix_store *p;
+    (void)clean(NULL);
+    if (ts_prefix_store_new(&p, fx.e, &(ts_prefix_opts){.dir = folder}, NULL) != TS_OK) return false;
+    const bool ok = ts_prefix_give(p, ud, NULL) == TS_OK;
+    ts_prefix_writer_settle(p);
+    assert_int_equal(p->tree.queue_bytes, 0);
+    ts_prefix_store_free(p);
+    look();
+    assert_true(ls.n <= 1); /* and nothing unfinished */
+    return ok;
+}
+
+/* The writer, too, runs out of memory. */
+static void test_alloc_write(void **state) {
+    (void)state;
+    ts_session *s = session(TS_KV_F16);
+    sync_to(s, prompt, 300);
+    alloc_fail_loop(write_it, s, true); /* what is given may be in memory only then */
+    assert_int_equal(write_it(s), true);
+    assert_int_equal(found_again(TS_KV_F16, prompt, 300), 256);
+    ts_session_free(s);
+}
+
 static void test_alloc(void **state) {
     (void)state;
     ts_prefix_store *p = store();
@@ -819,6 +843,7 @@ int main(int argc, char **argv) {
         TEST(test_restart), TEST(test_models),     TEST(test_runs), TEST(test_cap),  TEST(test_used), TEST(test_damage),
         TEST(test_foreign), TEST(test_unfinished), TEST(test_two),  TEST(test_full), TEST(test_folder),
         TEST(test_kill),    TEST(test_collision),  TEST(test_alloc),
+        TEST(test_alloc_write),
     };
     return cmocka_run_group_tests_name("prefix_disk", tests, setup, teardown);
 }
