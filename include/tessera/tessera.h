@@ -421,7 +421,7 @@ typedef struct ts_session_stats {
     uint64_t n_decode, decode_ns;   /* tokens given one at a time behind a timeline */
     uint64_t n_reused;              /* tokens that sync found in the cache */
     uint64_t kv_bytes;              /* of the pages of keys and values that it holds now */
-    uint64_t kv_own_bytes;          /* of these, pages that it shares with no other session */
+    uint64_t kv_own_bytes;          /* of these, pages that no other session and no prefix store has */
 } ts_session_stats;
 void ts_session_get_stats_sized(const ts_session *s, ts_session_stats *out, size_t out_size);
 static inline void ts_session_get_stats(const ts_session *s, ts_session_stats *out) {

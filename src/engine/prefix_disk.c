@@ -48,6 +48,7 @@ struct ts_prefix_disk {
     ts_keytable tiles, names;
     file *newest;
     uint64_t bytes, n_file;
+    int64_t last_use; /* the latest `used` that was given */
     ts_prefix_stats stats;
 };
 
@@ -64,6 +65,16 @@ static int64_t now_real(void) {
 static void set_time(const char *path, int64_t ns) {
     const struct timespec t = {.tv_sec = (time_t)(ns / SECOND), .tv_nsec = (long)(ns % SECOND)};
     (void)utimensat(AT_FDCWD, path, (struct timespec[]){t, t}, AT_SYMLINK_NOFOLLOW);
+}
+
+/* The time of a use, later than that of any before it, whatever the clock does. */
+static int64_t use_time(ts_prefix_disk *d) {
+    const int64_t now = now_real();
+    pthread_mutex_lock(&d->lock);
+    d->last_use = now > d->last_use ? now : d->last_use + 1;
+    const int64_t t = d->last_use;
+    pthread_mutex_unlock(&d->lock);
+    return t;
 }
 
 /* ---- the index; the caller holds the lock ------------------------------------------------------------------------ */
@@ -143,6 +154,12 @@ static bool is_name(const char *name, bool *unfinished) {
     return !name[end] || *unfinished;
 }
 
+/* When the file was used; one of the future would stay for ever. */
+static int64_t used_at(const struct stat *st) {
+    const int64_t now = now_real(), then = ns_of(st->st_mtim);
+    return then < now ? then : now;
+}
+
 /* The record of a file; NULL: none (*damaged, or gone, or no memory). */
 static file *examine(const ts_prefix_disk *d, const char *name, const char *path, bool *damaged) {
     ts_prefix_file f;
@@ -158,8 +175,7 @@ static file *examine(const ts_prefix_disk *d, const char *name, const char *path
     if (r) {
         snprintf(r->name, sizeof r->name, "%s", name);
         r->bytes = f.bytes;
-        const int64_t now = now_real(), then = ns_of(st.st_mtim);
-        r->used = r->touched = then < now ? then : now; /* or it would stay for ever */
+        r->used = r->touched = used_at(&st);
         r->first = f.h.first;
         r->n = n;
         for (uint32_t i = 0; i < n; i++) r->tile[i].in.key = f.tile[i].key;
@@ -186,27 +202,34 @@ static void count_removed(ts_prefix_disk *d, bool damaged) {
     d->stats.damaged += damaged;
 }
 
-static void look_at(ts_prefix_disk *d, const char *name) {
-    bool unfinished, damaged = false;
-    if (!is_name(name, &unfinished)) return;
-    char *path = path_of(d, name);
-    if (!path) return;
-    if (unfinished) {
-        clear_unfinished(path);
-        ts_free(path);
-        return;
-    }
+/* A file that the index has is still there; somebody else may have used it. */
+static bool see_again(ts_prefix_disk *d, const char *name, const char *path) {
+    struct stat st;
+    const int64_t used = lstat(path, &st) == 0 ? used_at(&st) : 0;
     pthread_mutex_lock(&d->lock);
-    file *known = named(d, name);
-    if (known) known->seen = d->looks;
+    file *f = named(d, name);
+    if (f) f->seen = d->looks;
+    if (f && used > f->used) f->used = f->touched = used;
     pthread_mutex_unlock(&d->lock);
-    file *r = known ? NULL : examine(d, name, path, &damaged);
+    return f;
+}
+
+static void see_first(ts_prefix_disk *d, const char *name, const char *path) {
+    bool damaged;
+    file *f = examine(d, name, path, &damaged);
     if (damaged) damaged = unlink(path) == 0;
-    if (r) r->seen = d->looks;
+    if (f) f->seen = d->looks;
     pthread_mutex_lock(&d->lock);
-    if (r) insert(d, r);
+    if (f) insert(d, f);
     if (damaged) count_removed(d, true);
     pthread_mutex_unlock(&d->lock);
+}
+
+static void look_at(ts_prefix_disk *d, const char *name) {
+    bool unfinished;
+    char *path = is_name(name, &unfinished) ? path_of(d, name) : NULL;
+    if (path && unfinished) clear_unfinished(path);
+    else if (path && !see_again(d, name, path)) see_first(d, name, path);
     ts_free(path);
 }
 
@@ -405,7 +428,7 @@ static void use(ts_prefix_disk *d, const ts_prefix_path *path, uint32_t n, int64
 }
 
 void ts_prefix_disk_used(ts_prefix_disk *d, const ts_prefix_path *path, uint32_t n) {
-    use(d, path, n, now_real(), TOUCH_NS);
+    use(d, path, n, use_time(d), TOUCH_NS);
 }
 
 static file *record_of(const ts_prefix_path *path, uint32_t first) {
@@ -438,7 +461,7 @@ static void note_write(ts_prefix_disk *d, file *r, ts_status s) {
 ts_status ts_prefix_disk_write(ts_prefix_disk *d, const ts_prefix_path *path, uint32_t first, const ts_kv *like,
                                char *const page[], ts_err *err) {
     const uint64_t bytes = ts_prefix_file_bytes(like->page_bytes, first, path->n - first);
-    const int64_t now = now_real();
+    const int64_t now = use_time(d);
     file *r = record_of(path, first);
     char *file_path = r ? path_of(d, r->name) : NULL;
     ts_status s = file_path ? TS_OK : ts_fail_nomem(err, "the KV store", path->n * sizeof(ts_keyed));

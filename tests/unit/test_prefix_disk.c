@@ -588,6 +588,33 @@ static void test_two(void **state) {
     assert_int_equal(warnings.n, 0);
 }
 
+/* What one program uses another does not take for old. */
+static void test_used_by_other(void **state) {
+    (void)state;
+    ts_token t[N];
+    char first[300], second[300], noise[400];
+    ts_prefix_store *p = store();
+    const uint64_t cap = 10 * p->like[TS_KV_F16].page_bytes;
+    give_new(p, TS_KV_F16, variant(t, 0), 300);
+    ts_prefix_writer_settle(p);
+    look();
+    snprintf(first, sizeof first, "%s", ls.name[0]);
+    give_new(p, TS_KV_F16, variant(t, 1), 300);
+    ts_prefix_store_free(p);
+    look();
+    snprintf(second, sizeof second, "%s", ls.name[!strcmp(ls.name[0], first)]);
+    set_age(first, 500), set_age(second, 200);
+    p = store_of(fx.e, 0, cap);
+    set_age(first, 0); /* the other one has used it, and written something */
+    snprintf(noise, sizeof noise, "%s/x", folder);
+    put_file(noise, "", 0);
+    ts_prefix_disk_look(p->disk, true);
+    give_new(p, TS_KV_F16, variant(t, 2), 300);
+    ts_prefix_store_free(p);
+    assert_int_equal(access(first, F_OK), 0);
+    assert_int_equal(access(second, F_OK), -1);
+}
+
 /* A write that fails is one warning; the store goes on in memory, and tries again later. */
 static void test_full(void **state) {
     (void)state;
@@ -843,7 +870,7 @@ int main(int argc, char **argv) {
         TEST(test_restart), TEST(test_models),     TEST(test_runs), TEST(test_cap),  TEST(test_used), TEST(test_damage),
         TEST(test_foreign), TEST(test_unfinished), TEST(test_two),  TEST(test_full), TEST(test_folder),
         TEST(test_kill),    TEST(test_collision),  TEST(test_alloc),
-        TEST(test_alloc_write),
+        TEST(test_alloc_write), TEST(test_used_by_other),
     };
     return cmocka_run_group_tests_name("prefix_disk", tests, setup, teardown);
 }
