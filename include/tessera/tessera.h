@@ -564,6 +564,41 @@ TS_NODISCARD ts_status ts_sampler_next(ts_sampler *s, const float *logits, const
 /* Start the draws over from a seed. */
 void ts_sampler_reseed(ts_sampler *s, uint64_t seed);
 
+/* ---- constraints ----------------------------------------------------------------------------------------------- */
+
+/* What the text of an answer has to be (docs/constrain.md): JSON of a schema, a regular expression, a grammar, calls of
+ * tools; compiled for an engine's vocabulary. */
+typedef struct ts_constraint ts_constraint;
+
+typedef enum ts_constraint_kind {
+    TS_CONSTRAIN_SCHEMA,  /* JSON Schema, draft 2020-12 */
+    TS_CONSTRAIN_REGEX,   /* ECMA-262 with flag u, matched whole */
+    TS_CONSTRAIN_GRAMMAR, /* GBNF, as llama.cpp has it */
+    TS_CONSTRAIN_TOOLS,   /* the "tools" array of an OpenAI request */
+} ts_constraint_kind;
+
+typedef struct ts_constraint_opts { /* zero-initialise; may grow */
+    ts_constraint_kind kind;
+    const char *text; /* [len] as the kind says; not needed afterwards */
+    size_t len;
+    const char *tool_format; /* tools: "hermes", "llama3", "mistral", "mistral-args", "deepseek-r1", "deepseek-v3" */
+    const char *tool_choice; /* tools: "auto" (default), "required", "none" or a tool's name */
+    bool tool_named;         /* tool_choice is a tool's name, whatever it spells */
+    bool one_call;           /* tools: at most one call */
+    bool thinking;           /* the answer may begin with a block that ends with "</think>": free until then */
+} ts_constraint_opts;
+
+/* Errors: TS_E_FORMAT: the text is no schema, pattern, grammar or tools; TS_E_UNSUPP: no automaton can keep it, or
+ * nothing satisfies it; TS_E_LIMIT: it is too large: "refused at WHERE: REASON" with a JSON pointer, "byte N", "line N"
+ * or "tool-choice". TS_E_INVAL: options; TS_E_NOMEM. From any thread. */
+TS_NODISCARD ts_status ts_constraint_new_sized(ts_constraint **out, const ts_engine *e, const ts_constraint_opts *opts,
+                                               size_t opts_size, ts_err *err);
+static inline TS_NODISCARD ts_status ts_constraint_new(ts_constraint **out, const ts_engine *e,
+                                                       const ts_constraint_opts *opts, ts_err *err) {
+    return ts_constraint_new_sized(out, e, opts, sizeof *opts, err);
+}
+void ts_constraint_free(ts_constraint *c); /* NULL-safe */
+
 /* ---- answers --------------------------------------------------------------------------------------------------- */
 
 typedef enum ts_stop_reason {
@@ -602,6 +637,12 @@ typedef struct ts_generate_opts { /* zero-initialise; may grow */
     void *ud;
     ts_mask_fn *mask;        /* asked before each draw */
     void *mask_ud;
+    /* What the answer has to be; borrowed until ts_answer_free. It goes before sampler and mask, which can only forbid
+     * more. The model's end tokens may come exactly where the text may end; where nothing else may, the answer is over
+     * without a draw (TS_STOP_END, also with ignore_end). Answers that share one belong to one thread at a time.
+     * ts_answer_next and _push: TS_E_INVAL: a token that it forbids, or biases and mask leave none; TS_E_LIMIT: the
+     * constraint takes more work than is allowed. */
+    ts_constraint *constraint;
 } ts_generate_opts;
 
 /* An answer that is being made, fed with logits token by token: it masks, draws, turns tokens into whole characters,

@@ -9,6 +9,7 @@ const cli_command *const cli_commands[] = {
     &cmd_bench,
     &cmd_tokenize,
     &cmd_template,
+    &cmd_constrain,
     &cmd_inspect,
     &cmd_npu,
     &cmd_completion,

@@ -11,6 +11,7 @@ import sys
 
 BELOW = {
     "base": [],
+    "constrain": ["base"],
     "format": ["base"],
     "text": ["base", "format"],
     "source": ["base", "format", "text"],
@@ -22,10 +23,10 @@ BELOW = {
     "power": ["base"],
     "model": ["base", "format", "source", "kern"],
     "device": ["base", "format", "source", "kern", "xdna", "sim", "npu", "model"],
-    "engine": ["base", "format", "source", "text", "kern", "model", "device", "power"],
+    "engine": ["base", "constrain", "format", "source", "text", "kern", "model", "device", "power"],
     "report": ["base", "format", "source", "kern", "power", "engine"],
     "server": ["base", "format", "source", "text", "engine", "report"],
-    "cli": ["base", "format", "source", "text", "kern", "aie2", "sim", "xdna", "npu", "power", "model", "device",
+    "cli": ["base", "constrain", "format", "source", "text", "kern", "aie2", "sim", "xdna", "npu", "power", "model", "device",
             "engine", "report", "server"],
 }
 
@@ -34,7 +35,7 @@ NO_KERNELS = ["xdna/io_drm.c"]  # cache lines are flushed there
 GGUF = {"format/gguf.h", "format/gguf_write.h", "source/gguf_source.h", "source/gguf_names.h", "source/leftover.h"}
 KNOWS_GGUF = {"format/", "source/", "text/tok_gguf.c", "text/tok_open.c", "report/shape_gguf.c", "cli/cmd_inspect.c"}
 # Commands stand on tessera.h and base; these are about what lies below (ledger: the device's bandwidth).
-CLI_BELOW = re.compile(r"(cmd_inspect|cmd_bench|(cmd_)?npu(_\w+)?|sim_speed|ledger)\.[ch]")
+CLI_BELOW = re.compile(r"(cmd_inspect|cmd_bench|cmd_constrain|(cmd_)?npu(_\w+)?|sim_speed|ledger)\.[ch]")
 
 COLUMNS = 120
 

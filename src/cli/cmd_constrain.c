@@ -1,0 +1,111 @@
+/* cmd_constrain.c - tessera constrain: what texts a schema, pattern, grammar or list of tools allows. */
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/common.h"
+#include "constrain/constrain.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { TEXT_MAX = 1 << 30 };
+
+typedef struct args {
+    const char *schema, *regex, *regex_file, *grammar, *tools, *format, *choice, *vocab;
+    bool one_call, json;
+    cli_list check;
+} args;
+
+/* One line: accepted, incomplete, or where no accepted text goes on so. */
+static ts_status check(ts_automaton *a, const char *path, bool *accepted, ts_err *err) {
+    ts_buf text = {0};
+    ts_place_id at = ts_automaton_start(a);
+    size_t i = 0;
+    ts_status s = ts_file_read(&text, path, TEXT_MAX, err);
+    while (s == TS_OK && i < text.len) {
+        s = ts_automaton_byte(a, &at, (uint8_t)text.data[i], err);
+        if (at == TS_PLACE_NONE) break;
+        i++;
+    }
+    *accepted = s == TS_OK && at != TS_PLACE_NONE && ts_automaton_accepts(a, at);
+    if (s == TS_OK && at == TS_PLACE_NONE) printf("rejected at byte %zu\n", i);
+    else if (s == TS_OK) puts(*accepted ? "accepted" : "incomplete");
+    ts_buf_free(&text);
+    return s;
+}
+
+static ts_status constraint(const args *a, ts_buf *text, ts_automaton **out, ts_err *err) {
+    ts_automaton_opts o = {.spec = {.tool_format = a->format, .tool_choice = a->choice, .one_call = a->one_call}};
+    const char *path = a->schema ? a->schema : a->regex_file ? a->regex_file : a->grammar ? a->grammar : a->tools;
+    o.spec.kind = a->schema    ? TS_CONSTRAIN_SCHEMA
+                  : a->grammar ? TS_CONSTRAIN_GRAMMAR
+                  : a->tools   ? TS_CONSTRAIN_TOOLS
+                               : TS_CONSTRAIN_REGEX;
+    if (a->regex) {
+        if (!ts_buf_puts(text, a->regex)) return ts_fail_nomem(err, "the expression", strlen(a->regex));
+    } else {
+        TS_TRY(ts_file_read(text, path, TEXT_MAX, err));
+    }
+    o.spec.text = text->data ? text->data : "";
+    o.spec.len = text->len;
+    return ts_automaton_new(out, &o, err);
+}
+
+static int work(const args *a) {
+    ts_err err;
+    ts_buf text = {0};
+    ts_automaton *m = NULL;
+    bool all = true;
+    ts_status s = constraint(a, &text, &m, &err);
+    const bool refused = s == TS_E_FORMAT || s == TS_E_UNSUPP || s == TS_E_LIMIT;
+    for (size_t i = 0; s == TS_OK && i < a->check.n; i++) {
+        bool accepted;
+        s = check(m, a->check.item[i], &accepted, &err);
+        all &= accepted;
+    }
+    ts_automaton_free(m);
+    ts_buf_free(&text);
+    if (s != TS_OK) return cli_fail(&err), refused ? CLI_USAGE : CLI_FAIL;
+    return all ? CLI_OK : CLI_FAIL;
+}
+
+static int run(const cli_command *self, int argc, char **argv) {
+    args a = {0};
+    const cli_opt opts[] = {
+        {CLI_STR, 0, "schema", "FILE", &a.schema, 0, 0, "JSON of this JSON Schema", .values = "@file"},
+        {CLI_STR, 0, "regex", "TEXT", &a.regex, 0, 0, "what this regular expression (ECMA-262) matches whole"},
+        {CLI_STR, 0, "regex-file", "FILE", &a.regex_file, 0, 0, "the same, from a file", .values = "@file"},
+        {CLI_STR, 0, "grammar", "FILE", &a.grammar, 0, 0, "texts of this grammar (GBNF)", .values = "@file"},
+        {CLI_STR, 0, "tools", "FILE", &a.tools, 0, 0, "answers that may call these tools (an OpenAI tools array)",
+         .values = "@file"},
+        {CLI_STR, 0, "tool-format", "NAME", &a.format, 0, 0,
+         "how calls are written: hermes, llama3, mistral, mistral-args, deepseek-r1 or deepseek-v3",
+         .values = "hermes llama3 mistral mistral-args deepseek-r1 deepseek-v3"},
+        {CLI_STR, 0, "tool-choice", "NAME", &a.choice, 0, 0, "auto, required, none or a tool's name (default auto)",
+         .values = "auto required none ..."},
+        {CLI_FLAG, 0, "one-call", NULL, &a.one_call, 0, 0, "one call at most"},
+        {CLI_LIST, 0, "check", "FILE", &a.check, 0, 0, "say of this text whether it is allowed; may be repeated",
+         .values = "@file"},
+        {0},
+    };
+    cli_list rest = {0};
+    int code = cli_parse(self, opts, argc, argv, &rest);
+    const int given = !!a.schema + !!a.regex + !!a.regex_file + !!a.grammar + !!a.tools;
+    if (code == CLI_OK && given != 1)
+        code = cli_usage_error(self, "give one of --schema, --regex, --regex-file, --grammar and --tools");
+    if (code == CLI_OK && rest.n) code = cli_usage_error(self, "\"%s\" is no option; texts come with --check", rest.item[0]);
+    if (code == CLI_OK && a.tools && !a.format) code = cli_usage_error(self, "--tools needs --tool-format");
+    if (code == CLI_OK) code = work(&a);
+    ts_free(rest.item);
+    ts_free(a.check.item);
+    return code < 0 ? CLI_OK : code;
+}
+
+const cli_command cmd_constrain = {
+    .name = "constrain",
+    .args = "",
+    .summary = "check texts against a JSON schema, a regular expression, a grammar or tools",
+    .text = "Prints a line for each --check: \"accepted\", \"incomplete\" (it is the beginning of an accepted text) or "
+            "\"rejected at byte N\" (nothing that begins with N + 1 of its bytes is accepted). Exit status 0: all are "
+            "accepted, 1: not all, 2: the constraint is refused, with the place of what cannot be kept.",
+    .run = run,
+};

@@ -1,0 +1,30 @@
+/* front.h - what the front ends share: one automaton that is being made, and the place of what is refused. */
+#ifndef TS_CONSTRAIN_FRONT_H
+#define TS_CONSTRAIN_FRONT_H
+
+#include "constrain/constrain.h"
+#include "constrain/machine.h"
+
+struct ts_automaton {
+    ts_work work;
+    ts_rxs rxs;
+    ts_dfa dfa;
+    ts_ir ir;
+    ts_machine machine;
+    ts_place_id start;
+    ts_buf where;        /* of a refusal; empty: `whole` */
+    const char *whole;   /* what the place of the whole is called */
+    uint32_t *rule_line; /* of a grammar's rules */
+    size_t rule_lines_cap;
+};
+
+/* Refuse, with the place as printf says; the first refusal stays. Returns TS_NODE_NEVER. */
+TS_PRINTF(2, 3) ts_node ts_front_at(ts_automaton *a, const char *fmt, ...);
+
+/* The node of the whole text. TS_NODE_NEVER: nothing satisfies it, or something is noted in a->work. */
+ts_node ts_front_regex(ts_automaton *a, const char *text, size_t len);
+ts_node ts_front_gbnf(ts_automaton *a, const char *text, size_t len);
+ts_node ts_front_schema(ts_automaton *a, const char *text, size_t len);
+ts_node ts_front_tools(ts_automaton *a, const ts_automaton_opts *opts);
+
+#endif
