@@ -35,6 +35,7 @@ static ts_node front(ts_automaton *a, const ts_automaton_opts *o) {
     switch (c->kind) {
     case TS_CONSTRAIN_REGEX: a->whole = "byte 0"; return ts_front_regex(a, c->text, c->len);
     case TS_CONSTRAIN_GRAMMAR: a->whole = "line 1"; return ts_front_gbnf(a, c->text, c->len);
+    case TS_CONSTRAIN_SCHEMA: return ts_front_schema(a, c->text, c->len);
     default: ts_work_fail(&a->work, TS_E_UNSUPP, "there is no such kind of constraint yet"); return TS_NODE_NEVER;
     }
 }
