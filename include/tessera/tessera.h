@@ -585,6 +585,10 @@ typedef struct ts_constraint_opts { /* zero-initialise; may grow */
     const char *tool_choice; /* tools: "auto" (default), "required", "none" or a tool's name */
     bool tool_named;         /* tool_choice is a tool's name, whatever it spells */
     bool one_call;           /* tools: at most one call */
+    /* Schemas, also of tools: what nobody asked for is left out, though the schema allows it: undeclared keys where
+     * `properties` is written and additionalProperties is not, and types that a schema without `type` has no keyword
+     * about. Better answers, and still valid ones. */
+    bool narrow;
     bool thinking;           /* the answer may begin with a block that ends with "</think>": free until then */
 } ts_constraint_opts;
 

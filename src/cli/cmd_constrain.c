@@ -11,7 +11,7 @@ enum { TEXT_MAX = 1 << 30 };
 
 typedef struct args {
     const char *schema, *regex, *regex_file, *grammar, *tools, *format, *choice, *vocab;
-    bool one_call, json;
+    bool one_call, narrow, json;
     cli_list check;
 } args;
 
@@ -34,7 +34,7 @@ static ts_status check(ts_automaton *a, const char *path, bool *accepted, ts_err
 }
 
 static ts_status constraint(const args *a, ts_buf *text, ts_automaton **out, ts_err *err) {
-    ts_automaton_opts o = {.spec = {.tool_format = a->format, .tool_choice = a->choice, .one_call = a->one_call}};
+    ts_automaton_opts o = {.spec = {.tool_format = a->format, .tool_choice = a->choice, .one_call = a->one_call, .narrow = a->narrow}};
     const char *path = a->schema ? a->schema : a->regex_file ? a->regex_file : a->grammar ? a->grammar : a->tools;
     o.spec.kind = a->schema    ? TS_CONSTRAIN_SCHEMA
                   : a->grammar ? TS_CONSTRAIN_GRAMMAR
@@ -83,6 +83,8 @@ static int run(const cli_command *self, int argc, char **argv) {
         {CLI_STR, 0, "tool-choice", "NAME", &a.choice, 0, 0, "auto, required, none or a tool's name (default auto)",
          .values = "auto required none ..."},
         {CLI_FLAG, 0, "one-call", NULL, &a.one_call, 0, 0, "one call at most"},
+        {CLI_FLAG, 0, "narrow", NULL, &a.narrow, 0, 0,
+         "schemas: no keys and types that nobody asked for, as run, chat and serve have it"},
         {CLI_LIST, 0, "check", "FILE", &a.check, 0, 0, "say of this text whether it is allowed; may be repeated",
          .values = "@file"},
         {0},

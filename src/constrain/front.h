@@ -12,6 +12,7 @@ struct ts_automaton {
     ts_ir ir;
     ts_machine machine;
     ts_place_id start;
+    bool narrow;         /* ts_constraint_opts.narrow */
     ts_buf where;        /* of a refusal; empty: `whole` */
     const char *whole;   /* what the place of the whole is called */
     uint32_t *rule_line; /* of a grammar's rules */

@@ -478,7 +478,7 @@ static bool expand(merging m, ts_specs *out, int depth) {
 }
 
 bool ts_schema_expand(ts_schema *s, const ts_schema_set *set, ts_specs *out) {
-    merging m = {.s = s, .spec = {.types = TYPE_ALL, .max_length = TS_RX_INF, .max_items = TS_RX_INF,
+    merging m = {.s = s, .spec = {.narrow = s->a->narrow, .types = TYPE_ALL, .max_length = TS_RX_INF, .max_items = TS_RX_INF,
                                   .max_members = TS_RX_INF, .string = TS_RX_ANY}};
     if (set->never) return true;
     for (uint32_t i = set->n; i-- > 0;)
@@ -489,7 +489,7 @@ bool ts_schema_expand(ts_schema *s, const ts_schema_set *set, ts_specs *out) {
 /* ---- what an alternative says ---------------------------------------------------------------------------------- */
 
 uint8_t ts_spec_types(const ts_spec *p, bool emitted) {
-    const bool narrow = emitted && !p->typed && p->spoken && !p->values;
+    const bool narrow = emitted && p->narrow && !p->typed && p->spoken && !p->values;
     return narrow ? p->types & p->spoken : p->types;
 }
 
@@ -514,7 +514,7 @@ bool ts_spec_requires(const ts_spec *p, ts_span key) {
 bool ts_spec_house_closed(const ts_spec *p) {
     bool named = false;
     for (const ts_object_part *o = p->objects; o; o = o->next) {
-        if (o->additional) return false;
+        if (o->additional || !p->narrow) return false;
         named |= o->properties != NULL;
     }
     return named;
