@@ -36,7 +36,7 @@ static ts_node front(ts_automaton *a, const ts_automaton_opts *o) {
     case TS_CONSTRAIN_REGEX: a->whole = "byte 0"; return ts_front_regex(a, c->text, c->len);
     case TS_CONSTRAIN_GRAMMAR: a->whole = "line 1"; return ts_front_gbnf(a, c->text, c->len);
     case TS_CONSTRAIN_SCHEMA: return ts_front_schema(a, c->text, c->len);
-    default: ts_work_fail(&a->work, TS_E_UNSUPP, "there is no such kind of constraint yet"); return TS_NODE_NEVER;
+    default: return ts_front_tools(a, o);
     }
 }
 
@@ -46,6 +46,12 @@ static void finish(ts_automaton *a, ts_node root) {
         if (rule != UINT32_MAX && rule < a->rule_lines_cap && a->rule_line) ts_front_at(a, "line %u", a->rule_line[rule]);
         return;
     }
+    for (size_t i = 0; i < a->n_tools; i++)
+        if (!a->ir.node[a->tool_args[i]].productive) {
+            ts_work_fail(&a->work, TS_E_UNSUPP, "nothing satisfies it");
+            ts_front_at(a, "#/%zu/function/parameters", i);
+            return;
+        }
     a->start = ts_machine_start(&a->machine, root);
     if (a->start == TS_PLACE_NONE) ts_work_fail(&a->work, TS_E_UNSUPP, "nothing satisfies it");
 }
@@ -66,7 +72,8 @@ ts_status ts_automaton_new(ts_automaton **out, const ts_automaton_opts *opts, ts
     a->work.fuel = BUILD_FUEL;
     if (ts_rxs_init(&a->rxs, &a->work) && ts_dfa_init(&a->dfa, &a->rxs) && ts_ir_init(&a->ir, &a->rxs, &a->dfa) &&
         ts_machine_init(&a->machine, &a->ir)) {
-        const ts_node root = front(a, opts);
+        ts_node root = front(a, opts);
+        if (a->work.bad == TS_OK && opts->spec.thinking) root = ts_front_thinking(a, opts, root);
         if (a->work.bad == TS_OK) finish(a, root);
     }
     if (a->work.bad != TS_OK) {
@@ -86,6 +93,7 @@ void ts_automaton_free(ts_automaton *a) {
     ts_rxs_free(&a->rxs);
     ts_buf_free(&a->where);
     ts_free(a->rule_line);
+    ts_free(a->tool_args);
     ts_free(a);
 }
 

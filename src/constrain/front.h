@@ -17,6 +17,8 @@ struct ts_automaton {
     const char *whole;   /* what the place of the whole is called */
     uint32_t *rule_line; /* of a grammar's rules */
     size_t rule_lines_cap;
+    ts_node *tool_args;  /* [n_tools] of each tool */
+    size_t n_tools, tool_args_cap;
 };
 
 /* Refuse, with the place as printf says; the first refusal stays. Returns TS_NODE_NEVER. */
@@ -27,5 +29,7 @@ ts_node ts_front_regex(ts_automaton *a, const char *text, size_t len);
 ts_node ts_front_gbnf(ts_automaton *a, const char *text, size_t len);
 ts_node ts_front_schema(ts_automaton *a, const char *text, size_t len);
 ts_node ts_front_tools(ts_automaton *a, const ts_automaton_opts *opts);
+/* The same, or behind a block that ends with </think>. */
+ts_node ts_front_thinking(ts_automaton *a, const ts_automaton_opts *opts, ts_node root);
 
 #endif

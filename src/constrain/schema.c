@@ -262,13 +262,14 @@ static void compile(ts_schema *s) {
     }
 }
 
-ts_node ts_schema_build(ts_automaton *a, const ts_jval *root, const char *prefix) {
+ts_node ts_schema_build(ts_automaton *a, const ts_jval *root, const ts_jval *beside, const char *prefix) {
     ts_schema s = {.a = a, .work = &a->work, .rxs = &a->rxs, .root = root, .prefix = prefix};
     ts_schema_set set = {0};
     size_t cap = 0;
     ts_node node = TS_NODE_NEVER;
     s.any_char = ts_chars_any(s.rxs, TS_SPELL_JSON);
-    if (ts_schema_set_add(&s, &set, &cap, root)) {
+    if (ts_schema_set_add(&s, &set, &cap, root) && (!beside || ts_schema_set_add(&s, &set, &cap, beside))) {
+        ts_schema_set_sort(&set);
         node = ts_schema_call(&s, &set);
         compile(&s);
     }
@@ -286,7 +287,7 @@ ts_node ts_front_schema(ts_automaton *a, const char *text, size_t len) {
     ts_node node = TS_NODE_NEVER;
     const ts_jlimits limits = {.depth = NESTING, .values = VALUES_MAX};
     const ts_status s = ts_jtree_parse(&root, &arena, text, len, &limits, &err);
-    if (s == TS_OK) node = ts_schema_build(a, root, "#");
+    if (s == TS_OK) node = ts_schema_build(a, root, NULL, "#");
     else ts_work_fail(&a->work, s, "%s", err.msg);
     ts_arena_free(&arena);
     return node;

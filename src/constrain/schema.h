@@ -135,7 +135,8 @@ bool ts_spec_fits(ts_schema *s, const ts_jval *v, const ts_spec *p, bool values)
 /* Is it sure that what is emitted for any of these alternatives satisfies one branch of each oneOf only? */
 bool ts_schema_check_one_of(ts_schema *s, const ts_specs *specs);
 
-/* Everything: the node of a schema in a tree. `prefix` begins the pointers of refusals. */
-ts_node ts_schema_build(ts_automaton *a, const ts_jval *root, const char *prefix);
+/* Everything: the node of a schema in a tree. `beside` (nullable): another that has to hold, too. `prefix` begins the
+ * pointers of refusals. */
+ts_node ts_schema_build(ts_automaton *a, const ts_jval *root, const ts_jval *beside, const char *prefix);
 
 #endif
