@@ -101,7 +101,7 @@ ts_place_id ts_automaton_start(const ts_automaton *a) {
     return a->start;
 }
 
-static ts_status stepped(ts_automaton *a, ts_err *err) {
+ts_status ts_automaton_status(ts_automaton *a, ts_err *err) {
     if (a->work.bad == TS_OK) return TS_OK;
     const ts_status s = a->work.bad == TS_E_NOMEM ? ts_fail_nomem(err, "the constraint", 0)
                                                   : ts_fail(err, a->work.bad, "the constraint fails: %s", a->work.why);
@@ -112,7 +112,7 @@ static ts_status stepped(ts_automaton *a, ts_err *err) {
 ts_status ts_automaton_byte(ts_automaton *a, ts_place_id *place, uint8_t byte, ts_err *err) {
     a->work.fuel = STEP_FUEL;
     const ts_place_id to = ts_machine_next(&a->machine, *place, byte);
-    TS_TRY(stepped(a, err));
+    TS_TRY(ts_automaton_status(a, err));
     *place = to;
     return TS_OK;
 }
@@ -120,7 +120,7 @@ ts_status ts_automaton_byte(ts_automaton *a, ts_place_id *place, uint8_t byte, t
 ts_status ts_automaton_control(ts_automaton *a, ts_place_id *place, ts_token id, ts_err *err) {
     a->work.fuel = STEP_FUEL;
     const ts_place_id to = ts_machine_token(&a->machine, *place, id);
-    TS_TRY(stepped(a, err));
+    TS_TRY(ts_automaton_status(a, err));
     *place = to;
     return TS_OK;
 }

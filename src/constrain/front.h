@@ -21,6 +21,9 @@ struct ts_automaton {
     size_t n_tools, tool_args_cap;
 };
 
+/* What went wrong since the last call, if anything; then it is forgotten, and the automaton can be used on. */
+ts_status ts_automaton_status(ts_automaton *a, ts_err *err);
+
 /* Refuse, with the place as printf says; the first refusal stays. Returns TS_NODE_NEVER. */
 TS_PRINTF(2, 3) ts_node ts_front_at(ts_automaton *a, const char *fmt, ...);
 

@@ -1,5 +1,6 @@
 /* answer.c - an answer as a state that is fed logits: draw, detokenise, hold back what may become a stop string. */
 #include "base/sized.h"
+#include "engine/constraint.h"
 #include "engine/engine.h"
 #include "engine/sampler.h"
 #include "text/detok.h"
@@ -30,6 +31,8 @@ struct ts_answer {
     ts_buf shown; /* of the last bytes of the whole text */
     uint32_t n_vocab, *allowed; /* [(n_vocab + 31) / 32] what the mask says */
     float *masked;    /* [n_vocab] logits with -infinity where it forbids */
+    ts_standing standing; /* in o.constraint */
+    uint32_t *fits;       /* what the constraint allows, where there is a mask, too */
     size_t n_tokens;
     bool broken; /* memory was short: what the text is, nobody knows */
     ts_piece piece;
@@ -133,10 +136,11 @@ static bool add_control(ts_answer *a, ts_token id) {
 }
 
 static ts_status open_mask(ts_answer *a, ts_err *err) {
-    if (!a->o.mask) return TS_OK;
+    if (!a->o.mask && !a->o.constraint) return TS_OK;
     a->allowed = ts_alloc((a->n_vocab + 31) / 32, sizeof *a->allowed);
     a->masked = ts_alloc(a->n_vocab, sizeof *a->masked);
-    return a->allowed && a->masked ? TS_OK : ts_fail_nomem(err, "the mask", a->n_vocab * sizeof *a->masked);
+    a->fits = ts_alloc((a->n_vocab + 31) / 32, sizeof *a->fits);
+    return a->allowed && a->masked && a->fits ? TS_OK : ts_fail_nomem(err, "the mask", a->n_vocab * sizeof *a->masked);
 }
 
 ts_status ts_answer_new_sized(ts_answer **out, const ts_engine *e, ts_sampler *sampler, ts_token after,
@@ -145,6 +149,7 @@ ts_status ts_answer_new_sized(ts_answer **out, const ts_engine *e, ts_sampler *s
     TS_TRY(ts_sized_in(&all, sizeof all, given, opts_size, err));
     TS_NEED(out && e && e->model, err, "an answer needs an engine with a model");
     const uint32_t n_vocab = e->model->c.n_vocab;
+    TS_NEED(!all.constraint || all.constraint->e == e, err, "the constraint was made for another engine");
     TS_NEED(!sampler || ts_sampler_vocab(sampler) == n_vocab, err,
             "the sampler was made for a vocabulary of %u tokens, the model has %u", ts_sampler_vocab(sampler), n_vocab);
     ts_answer *a = ts_calloc(1, sizeof *a);
@@ -153,6 +158,7 @@ ts_status ts_answer_new_sized(ts_answer **out, const ts_engine *e, ts_sampler *s
     /* after BOS or the opening of a turn the answer is a text of its own: SentencePiece's space in front of it goes */
     bool continues = after >= 0 && ts_token_kind_of(e->tok, after) != TS_TOKEN_CONTROL;
     a->detok = (ts_detok){.tok = e->tok, .special = opts->special, .keep_space = continues};
+    if (a->o.constraint) a->standing = ts_constraint_begin(a->o.constraint, continues);
     ts_status s = watch(a, err);
     if (s == TS_OK) s = open_mask(a, err);
     if (s != TS_OK) {
@@ -171,6 +177,7 @@ void ts_answer_free(ts_answer *a) {
     ts_free(a->stop);
     ts_free(a->allowed);
     ts_free(a->masked);
+    ts_free(a->fits);
     ts_free(a);
 }
 
@@ -208,6 +215,7 @@ static ts_status hand_out(ts_answer *a, ts_piece p, size_t n, const ts_piece **o
 }
 
 static ts_status push(ts_answer *a, ts_token id, const float *logits, const ts_piece **out, ts_err *err) {
+    if (a->o.constraint) TS_TRY(ts_constraint_push(a->o.constraint, &a->standing, id, err));
     drop_handed(a);
     const bool end = !a->o.ignore_end && ts_tokenizer_is_end(a->e->tok, id);
     size_t from = a->held.len, n = 0;
@@ -233,13 +241,27 @@ ts_status ts_answer_finish(ts_answer *a, ts_stop_reason reason, const ts_piece *
     return hand_out(a, (ts_piece){.token = -1, .last = true, .reason = reason}, 0, out, err);
 }
 
-/* The logits that the sampler gets. NULL: the mask wants no more. */
-static const float *apply_mask(ts_answer *a, const float *logits, const ts_token *history, size_t n_history) {
-    memset(a->allowed, 0xff, (a->n_vocab + 31) / 32 * sizeof *a->allowed);
-    if (!a->o.mask(a->o.mask_ud, history, n_history, a->allowed)) return NULL;
-    for (uint32_t i = 0; i < a->n_vocab; i++)
-        a->masked[i] = a->allowed[i / 32] >> i % 32 & 1 ? logits[i] : -INFINITY;
-    return a->masked;
+/* Which tokens may be drawn, into a->allowed. *over: none, and the answer ends so. */
+static ts_status ask_masks(ts_answer *a, const ts_token *history, size_t n_history, bool *over, ts_stop_reason *reason,
+                           ts_err *err) {
+    const size_t words = (a->n_vocab + 31) / 32;
+    bool only_end = false;
+    memset(a->fits, a->o.constraint ? 0 : 0xff, words * sizeof *a->fits);
+    if (a->o.constraint)
+        TS_TRY(ts_constraint_mask(a->o.constraint, &a->standing, a->o.ignore_end, a->fits, &only_end, err));
+    *over = only_end;
+    *reason = TS_STOP_END;
+    if (only_end) return TS_OK;
+    memset(a->allowed, 0xff, words * sizeof *a->allowed);
+    if (a->o.mask && !a->o.mask(a->o.mask_ud, history, n_history, a->allowed)) {
+        *over = true;
+        *reason = TS_STOP_CANCELLED;
+        return TS_OK;
+    }
+    uint32_t any = 0;
+    for (size_t i = 0; i < words; i++) any |= a->allowed[i] &= a->fits[i];
+    if (!any && a->o.constraint) return ts_fail(err, TS_E_INVAL, "the mask forbids every token that the constraint allows");
+    return TS_OK;
 }
 
 ts_status ts_answer_next(ts_answer *a, const float *logits, const ts_token *history, size_t n_history,
@@ -247,8 +269,16 @@ ts_status ts_answer_next(ts_answer *a, const float *logits, const ts_token *hist
     TS_TRY(may_go_on(a, out, err));
     TS_NEED(a->sampler && logits && (history || !n_history), err, "an answer needs a sampler, logits and a history");
     ts_token id;
-    const float *choice = a->o.mask ? apply_mask(a, logits, history, n_history) : logits;
-    if (!choice) return ts_answer_finish(a, TS_STOP_CANCELLED, out, err);
+    const float *choice = logits;
+    if (a->o.mask || a->o.constraint) {
+        bool over;
+        ts_stop_reason reason;
+        TS_TRY(ask_masks(a, history, n_history, &over, &reason, err));
+        if (over) return ts_answer_finish(a, reason, out, err);
+        for (uint32_t i = 0; i < a->n_vocab; i++)
+            a->masked[i] = a->allowed[i / 32] >> i % 32 & 1 ? logits[i] : -INFINITY;
+        choice = a->masked;
+    }
     TS_TRY(ts_sampler_next(a->sampler, choice, history, n_history, &id, err));
     return push(a, id, logits, out, err);
 }

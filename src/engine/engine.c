@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/printable.h"
 #include "base/sized.h"
+#include "constrain/trie.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -183,6 +184,7 @@ ts_status ts_engine_use_threads(ts_engine *e, int n_threads, ts_err *err) {
 void ts_engine_close(ts_engine *e) {
     if (!e) return;
     ts_templates_free(e->templates);
+    ts_trie_free(atomic_load(&e->trie));
     ts_tokenizer_free(e->tok);
     ts_accel_close(e->accel);
     ts_kv_pool_free(e->kv_pool);

@@ -24,6 +24,7 @@ struct ts_engine {
     ts_listener *listener;  /* the first of them, borrowed but for the ledger's */
     ts_tokenizer *tok;
     ts_templates *templates;
+    _Atomic(struct ts_trie *) trie; /* the vocabulary for constraints, once one was made (constraint.h) */
     uint64_t load_ns;
 };
 

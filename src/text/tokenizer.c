@@ -427,6 +427,14 @@ bool ts_tokenizer_is_end(const ts_tokenizer *t, ts_token id) {
     return false;
 }
 
+size_t ts_tokenizer_n_ends(const ts_tokenizer *t) {
+    return (size_t)t->n_ends;
+}
+
+ts_token ts_tokenizer_end(const ts_tokenizer *t, size_t i) {
+    return t->end[i];
+}
+
 ts_token_kind ts_token_kind_of(const ts_tokenizer *t, ts_token id) {
     return id >= 0 && id < t->vocab.n ? (ts_token_kind)t->vocab.entry[id].kind : TS_TOKEN_UNUSED;
 }

@@ -57,6 +57,9 @@ bool ts_tokenizer_adds_bos(const ts_tokenizer *t);
 bool ts_tokenizer_adds_prefix(const ts_tokenizer *t); /* SentencePiece: is a space put in front of texts? */
 /* Is this a token that ends an answer: EOS, EOT, EOM, <|im_end|>, <end_of_turn>, ...? */
 bool ts_tokenizer_is_end(const ts_tokenizer *t, ts_token id);
+/* All of them, number 0 to n - 1. */
+size_t ts_tokenizer_n_ends(const ts_tokenizer *t);
+ts_token ts_tokenizer_end(const ts_tokenizer *t, size_t i);
 ts_token_kind ts_token_kind_of(const ts_tokenizer *t, ts_token id);
 /* The token whose entry (see ts_token_entry) is exactly this text, control tokens first, or -1. */
 ts_token ts_tokenizer_find(const ts_tokenizer *t, const char *text, size_t len);

@@ -1,0 +1,45 @@
+/* trie.h - the tokens of a vocabulary by their bytes, in the order of a walk.
+ *
+ * One array in depth-first order: a node knows how far its subtree reaches, so that a walk is a loop that goes on or
+ * skips. Tokens that print nothing, and control tokens, are not in it. Read-only once made. */
+#ifndef TS_CONSTRAIN_TRIE_H
+#define TS_CONSTRAIN_TRIE_H
+
+#include "base/mem.h"
+#include "base/span.h"
+
+#include <stdint.h>
+
+typedef struct ts_trie_node {
+    uint32_t end;   /* the node behind the subtree */
+    uint32_t first; /* its tokens are token[first .. first + n] */
+    uint16_t depth; /* bytes so far, at least 1 */
+    uint8_t byte;
+    uint8_t n;
+} ts_trie_node;
+
+typedef struct ts_trie_part { /* a walk over some of the tokens */
+    ts_trie_node *node;
+    uint32_t n;
+} ts_trie_part;
+
+enum { TS_TRIE_DEPTH = 1024 /* bytes of a token; longer ones are never allowed */, TS_TRIE_SLICES = 64 };
+
+typedef struct ts_trie {
+    uint32_t n_vocab, n_words; /* n_words: of a bit mask */
+    ts_trie_part all;
+    ts_trie_part rest;      /* without the tokens of slice[TS_TRIE_SLICES - 1] */
+    uint32_t *token;        /* ids, those of equal bytes together */
+    uint32_t max_depth;
+    /* slice[k]: bits of tokens that are k characters or less of a JSON string's inside, whole and unescaped; the last
+     * one: any number */
+    uint32_t *slice[TS_TRIE_SLICES];
+} ts_trie;
+
+/* The bytes that a token prints, appended to out: nothing for those that print none. false: no memory. */
+typedef bool ts_token_bytes_fn(void *ud, uint32_t id, ts_buf *out);
+/* Errors: TS_E_NOMEM; TS_E_LIMIT: more than 255 tokens with the same bytes. */
+TS_NODISCARD ts_status ts_trie_new(ts_trie **out, uint32_t n_vocab, ts_token_bytes_fn *bytes, void *ud, ts_err *err);
+void ts_trie_free(ts_trie *t); /* NULL-safe */
+
+#endif
