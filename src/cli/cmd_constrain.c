@@ -1,5 +1,6 @@
 /* cmd_constrain.c - tessera constrain: what texts a schema, pattern, grammar or list of tools allows. */
 #include "base/file.h"
+#include "cli/cmd_constrain_vocab.h"
 #include "cli/commands.h"
 #include "cli/common.h"
 #include "constrain/constrain.h"
@@ -33,39 +34,48 @@ static ts_status check(ts_automaton *a, const char *path, bool *accepted, ts_err
     return s;
 }
 
-static ts_status constraint(const args *a, ts_buf *text, ts_automaton **out, ts_err *err) {
-    ts_automaton_opts o = {.spec = {.tool_format = a->format, .tool_choice = a->choice, .one_call = a->one_call, .narrow = a->narrow}};
+/* What the options say, its text in `text`. */
+static ts_status read_spec(const args *a, ts_buf *text, ts_constraint_opts *o, ts_err *err) {
     const char *path = a->schema ? a->schema : a->regex_file ? a->regex_file : a->grammar ? a->grammar : a->tools;
-    o.spec.kind = a->schema    ? TS_CONSTRAIN_SCHEMA
-                  : a->grammar ? TS_CONSTRAIN_GRAMMAR
-                  : a->tools   ? TS_CONSTRAIN_TOOLS
-                               : TS_CONSTRAIN_REGEX;
-    if (a->regex) {
-        if (!ts_buf_puts(text, a->regex)) return ts_fail_nomem(err, "the expression", strlen(a->regex));
-    } else {
-        TS_TRY(ts_file_read(text, path, TEXT_MAX, err));
+    *o = (ts_constraint_opts){.tool_format = a->format, .tool_choice = a->choice, .one_call = a->one_call,
+                              .narrow = a->narrow};
+    o->kind = a->schema    ? TS_CONSTRAIN_SCHEMA
+              : a->grammar ? TS_CONSTRAIN_GRAMMAR
+              : a->tools   ? TS_CONSTRAIN_TOOLS
+                           : TS_CONSTRAIN_REGEX;
+    if (!a->regex) TS_TRY(ts_file_read(text, path, TEXT_MAX, err));
+    else if (!ts_buf_puts(text, a->regex)) return ts_fail_nomem(err, "the expression", strlen(a->regex));
+    o->text = text->data ? text->data : "";
+    o->len = text->len;
+    return TS_OK;
+}
+
+static ts_status check_all(const args *a, const ts_constraint_opts *o, bool *all, ts_err *err) {
+    ts_automaton *m;
+    TS_TRY(ts_automaton_new(&m, &(ts_automaton_opts){.spec = *o}, err));
+    ts_status s = TS_OK;
+    *all = true;
+    for (size_t i = 0; s == TS_OK && i < a->check.n; i++) {
+        bool accepted;
+        s = check(m, a->check.item[i], &accepted, err);
+        *all &= accepted;
     }
-    o.spec.text = text->data ? text->data : "";
-    o.spec.len = text->len;
-    return ts_automaton_new(out, &o, err);
+    ts_automaton_free(m);
+    return s;
 }
 
 static int work(const args *a) {
     ts_err err;
     ts_buf text = {0};
-    ts_automaton *m = NULL;
+    ts_constraint_opts o;
     bool all = true;
-    ts_status s = constraint(a, &text, &m, &err);
-    const bool refused = s == TS_E_FORMAT || s == TS_E_UNSUPP || s == TS_E_LIMIT;
-    for (size_t i = 0; s == TS_OK && i < a->check.n; i++) {
-        bool accepted;
-        s = check(m, a->check.item[i], &accepted, &err);
-        all &= accepted;
-    }
-    ts_automaton_free(m);
+    ts_status s = read_spec(a, &text, &o, &err);
+    if (s == TS_OK && a->vocab) s = constrain_vocab(a->vocab, &o, &a->check, a->json, &all, &err);
+    else if (s == TS_OK) s = check_all(a, &o, &all, &err);
     ts_buf_free(&text);
-    if (s != TS_OK) return cli_fail(&err), refused ? CLI_USAGE : CLI_FAIL;
-    return all ? CLI_OK : CLI_FAIL;
+    if (s == TS_OK) return all ? CLI_OK : CLI_FAIL;
+    (void)cli_fail(&err);
+    return strncmp(err.msg, "refused at ", 11) == 0 ? CLI_USAGE : CLI_FAIL;
 }
 
 static int run(const cli_command *self, int argc, char **argv) {
@@ -85,8 +95,13 @@ static int run(const cli_command *self, int argc, char **argv) {
         {CLI_FLAG, 0, "one-call", NULL, &a.one_call, 0, 0, "one call at most"},
         {CLI_FLAG, 0, "narrow", NULL, &a.narrow, 0, 0,
          "schemas: no keys and types that nobody asked for, as run, chat and serve have it"},
-        {CLI_LIST, 0, "check", "FILE", &a.check, 0, 0, "say of this text whether it is allowed; may be repeated",
+        {CLI_LIST, 0, "check", "FILE", &a.check, 0, 0, "say of this text whether it is allowed; repeatable",
          .values = "@file"},
+        {CLI_STR, 0, "vocab", "MODEL", &a.vocab, 0, 0,
+         "with this model's tokens: how long the masks along each text take, and that they allow exactly the tokens "
+         "whose bytes go on",
+         .values = "@file"},
+        {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "with --vocab: a JSON object a text"},
         {0},
     };
     cli_list rest = {0};

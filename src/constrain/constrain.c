@@ -72,6 +72,8 @@ ts_status ts_automaton_new(ts_automaton **out, const ts_automaton_opts *opts, ts
     a->work.fuel = BUILD_FUEL;
     if (ts_rxs_init(&a->rxs, &a->work) && ts_dfa_init(&a->dfa, &a->rxs) && ts_ir_init(&a->ir, &a->rxs, &a->dfa) &&
         ts_machine_init(&a->machine, &a->ir)) {
+        a->quote = ts_rx_text(&a->rxs, "\"", 1);
+        a->any_char = ts_chars_any(&a->rxs, TS_SPELL_JSON);
         ts_node root = front(a, opts);
         if (a->work.bad == TS_OK && opts->spec.thinking) root = ts_front_thinking(a, opts, root);
         if (a->work.bad == TS_OK) finish(a, root);
@@ -87,6 +89,7 @@ ts_status ts_automaton_new(ts_automaton **out, const ts_automaton_opts *opts, ts
 
 void ts_automaton_free(ts_automaton *a) {
     if (!a) return;
+    ts_masks_free(a->masks);
     ts_machine_free(&a->machine);
     ts_ir_free(&a->ir);
     ts_dfa_free(&a->dfa);

@@ -12,6 +12,8 @@ struct ts_automaton {
     ts_ir ir;
     ts_machine machine;
     ts_place_id start;
+    ts_rx quote, any_char; /* of JSON strings */
+    struct ts_masks *masks; /* what is known of a vocabulary (mask.c) */
     bool narrow;         /* ts_constraint_opts.narrow */
     ts_buf where;        /* of a refusal; empty: `whole` */
     const char *whole;   /* what the place of the whole is called */
@@ -20,6 +22,8 @@ struct ts_automaton {
     ts_node *tool_args;  /* [n_tools] of each tool */
     size_t n_tools, tool_args_cap;
 };
+
+void ts_masks_free(struct ts_masks *k); /* NULL-safe */
 
 /* What went wrong since the last call, if anything; then it is forgotten, and the automaton can be used on. */
 ts_status ts_automaton_status(ts_automaton *a, ts_err *err);

@@ -340,7 +340,7 @@ uint32_t ts_machine_step(ts_machine *m, uint32_t place, uint8_t b) {
         const uint32_t q = ts_dfa_next(m->dfa, (uint32_t)c.reg, b);
         if (q != TS_DFA_DEAD) later(m, intern(m, c.node, q, c.parent));
     }
-    const uint32_t to = end_set(m);
+    const uint32_t to = m->n_todo ? end_set(m) : 0;
     if (m->work->bad) return 0;
     remember(m, place, b, to);
     return to;
