@@ -155,6 +155,7 @@ static int check(chat *c) {
     ts_sampler *sampler;
     int code = cli_open_sampler(c->cmd, &c->settings.sampling, c->e, &sampler);
     if (code == CLI_OK) ts_sampler_free(sampler);
+    if (code == CLI_OK) code = cli_constrain_open(c->cmd, &c->constrain, c->e);
     return code;
 }
 
@@ -170,7 +171,7 @@ bool chat_open_model(chat *c, const char *path) {
     }
     c->model.path = c->model_path = copy;
     c->model.bundled = false;
-    c->e = NULL, c->s = NULL;
+    c->e = NULL, c->s = NULL, c->constrain.constraint = NULL;
     code = cli_open_engine(c->cmd, &c->model, &c->e);
     if (code == CLI_OK) {
         ts_engine_info(c->e, &c->info);
@@ -178,6 +179,7 @@ bool chat_open_model(chat *c, const char *path) {
     }
     if (code == CLI_OK) code = cli_open_session(c->cmd, &c->model, c->e, &c->s);
     const chat *gone = code == CLI_OK ? &old : c;
+    ts_constraint_free(gone->constrain.constraint);
     ts_session_free(gone->s);
     ts_engine_close(gone->e);
     ts_free(gone->model_path);
@@ -224,6 +226,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
         {CLI_FLAG, 0, "auto-trim", NULL, &c.auto_trim, 0, 0,
          "when the context is full, forget the oldest exchanges and say so"},
         {CLI_FLAG_OFF, 0, "no-history", NULL, &c.history, 0, 0, "neither read nor write the file of typed lines"},
+        CLI_CONSTRAIN_OPTS(c.constrain),
         CLI_TEMPLATE_OPTS(c.template),
         CLI_MODEL_OPTS(c.model),
         CLI_SAMPLING_OPTS(c.settings.sampling),
@@ -244,6 +247,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     chat_talk_free(&c.talk);
     chat_settings_free(&c.settings);
     cli_template_free(&c.template);
+    cli_constrain_free(&c.constrain);
     ts_session_free(c.s);
     ts_engine_close(c.e);
     ts_free(c.model_path);

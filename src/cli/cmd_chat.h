@@ -3,6 +3,7 @@
 #define TS_CLI_CMD_CHAT_H
 
 #include "cli/cmd_chat_talk.h"
+#include "cli/constrain_opts.h"
 #include "cli/repl.h"
 #include "cli/stats.h"
 #include "cli/template_opts.h"
@@ -15,6 +16,7 @@ typedef struct chat {
     char *model_path; /* owned; NULL: the path came from elsewhere */
     chat_settings settings;
     cli_template template;
+    cli_constrain constrain;
     bool verbose, history, auto_trim;
     bool warned; /* the context is nearly full, and that was told */
     ts_engine *e;

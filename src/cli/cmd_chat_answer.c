@@ -131,7 +131,8 @@ static ts_status generate(chat *c, const ts_token *prompt, size_t n_prompt, stru
     cli_sampling *sampling = &c->settings.sampling;
     TS_TRY(cli_sampler_new(sampling, c->info.n_vocab, &sampler, err));
     ts_generate_opts opts = {.max_tokens = (size_t)c->settings.n_predict, .stop = sampling->stop.item,
-                             .n_stop = sampling->stop.n, .on_piece = on_piece, .ud = w};
+                             .n_stop = sampling->stop.n, .on_piece = on_piece, .ud = w,
+                             .constraint = c->constrain.constraint};
     ts_session_stats_reset(c->s);
     cli_interrupt_clear();
     cli_progress_begin(&c->model.prompt);

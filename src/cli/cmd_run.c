@@ -4,6 +4,7 @@
 #include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/common.h"
+#include "cli/constrain_opts.h"
 #include "cli/ledger.h"
 #include "cli/output.h"
 #include "cli/stats.h"
@@ -19,6 +20,7 @@ typedef struct run_args {
     cli_model model;
     cli_sampling sampling;
     cli_template template;
+    cli_constrain constrain;
     const char *prompt, *file, *ids, *system;
     long n_predict, logprobs;
     bool raw, json, ignore_eos, special;
@@ -207,10 +209,12 @@ static int answer(const cli_command *cmd, run_args *a, ts_engine *e, struct prom
                        .n_vocab = info.n_vocab};
     code = cli_open_session(cmd, &a->model, e, &s);
     if (code == CLI_OK) code = cli_open_sampler(cmd, &a->sampling, e, &sampler);
+    if (code == CLI_OK) code = cli_constrain_open(cmd, &a->constrain, e);
     if (code == CLI_OK) {
         ts_generate_opts opts = {.max_tokens = a->n_predict > 0 ? (size_t)a->n_predict : 0,
                                  .stop = a->sampling.stop.item, .n_stop = a->sampling.stop.n,
-                                 .ignore_end = a->ignore_eos, .special = a->special, .on_piece = on_piece, .ud = &w};
+                                 .ignore_end = a->ignore_eos, .special = a->special, .on_piece = on_piece, .ud = &w,
+                                 .constraint = a->constrain.constraint};
         ts_generated g;
         ts_err err;
         ts_status st = ts_generate(s, sampler, prompt->token, prompt->n, &opts, &g, &err);
@@ -260,6 +264,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
         {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "one JSON object instead of text"},
         {CLI_INT, 0, "logprobs", "K", &a.logprobs, 0, 100, "log-probabilities of every token and the K likeliest"},
         {CLI_FLAG, 'q', "quiet", NULL, &a.model.quiet, 0, 0, "no statistics and notices"},
+        CLI_CONSTRAIN_OPTS(a.constrain),
         CLI_TEMPLATE_OPTS(a.template),
         CLI_MODEL_OPTS(a.model),
         CLI_SAMPLING_OPTS(a.sampling),
@@ -288,6 +293,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     cli_catch_interrupt();
     if (code == CLI_OK) code = cli_open_engine(cmd, &a.model, &e);
     if (code == CLI_OK) code = answer(cmd, &a, e, &prompt);
+    cli_constrain_free(&a.constrain);
     ts_engine_close(e);
     ts_free(prompt.text);
     ts_free(text);
