@@ -3,17 +3,18 @@
 #include "cli/cmd_constrain_vocab.h"
 #include "cli/commands.h"
 #include "cli/common.h"
-#include "constrain/constrain.h"
+#include "constrain/sample.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { TEXT_MAX = 1 << 30 };
+enum { TEXT_MAX = 1 << 30, SAMPLE_MAX = 4000 };
 
 typedef struct args {
     const char *schema, *regex, *regex_file, *grammar, *tools, *format, *choice, *vocab;
     bool one_call, narrow, json;
     cli_list check;
+    long sample, seed;
 } args;
 
 /* One line: accepted, incomplete, or where no accepted text goes on so. */
@@ -50,10 +51,25 @@ static ts_status read_spec(const args *a, ts_buf *text, ts_constraint_opts *o, t
     return TS_OK;
 }
 
+static ts_status sample(const args *a, ts_automaton *m, ts_err *err) {
+    ts_rng rng = ts_rng_seed((uint64_t)a->seed);
+    ts_buf text = {0};
+    ts_status s = TS_OK;
+    for (long i = 0; s == TS_OK && i < a->sample; i++) {
+        bool whole;
+        ts_buf_clear(&text);
+        s = ts_automaton_sample(m, &rng, SAMPLE_MAX, &text, &whole, err);
+        if (s == TS_OK && whole) fwrite(text.data ? text.data : "", 1, text.len, stdout);
+        if (s == TS_OK && whole) putchar('\n');
+    }
+    ts_buf_free(&text);
+    return s;
+}
+
 static ts_status check_all(const args *a, const ts_constraint_opts *o, bool *all, ts_err *err) {
     ts_automaton *m;
     TS_TRY(ts_automaton_new(&m, &(ts_automaton_opts){.spec = *o}, err));
-    ts_status s = TS_OK;
+    ts_status s = sample(a, m, err);
     *all = true;
     for (size_t i = 0; s == TS_OK && i < a->check.n; i++) {
         bool accepted;
@@ -97,6 +113,8 @@ static int run(const cli_command *self, int argc, char **argv) {
          "schemas: no keys and types that nobody asked for, as run, chat and serve have it"},
         {CLI_LIST, 0, "check", "FILE", &a.check, 0, 0, "say of this text whether it is allowed; repeatable",
          .values = "@file"},
+        {CLI_INT, 0, "sample", "N", &a.sample, 0, 1 << 20, "print N random texts that are allowed, a line each"},
+        {CLI_INT, 0, "seed", "N", &a.seed, 0, 1 << 30, "of --sample (default 0)"},
         {CLI_STR, 0, "vocab", "MODEL", &a.vocab, 0, 0,
          "with this model's tokens: how long the masks along each text take, and that they allow exactly the tokens "
          "whose bytes go on",
