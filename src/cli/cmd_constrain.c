@@ -27,6 +27,7 @@ static ts_status check(ts_automaton *a, const char *path, bool *accepted, ts_err
         s = ts_automaton_byte(a, &at, (uint8_t)text.data[i], err);
         if (at == TS_PLACE_NONE) break;
         i++;
+        if (s == TS_OK && ts_automaton_is_large(a)) s = ts_automaton_collect(a, (ts_place_id *const[]){&at}, 1, err);
     }
     *accepted = s == TS_OK && at != TS_PLACE_NONE && ts_automaton_accepts(a, at);
     if (s == TS_OK && at == TS_PLACE_NONE) printf("rejected at byte %zu\n", i);

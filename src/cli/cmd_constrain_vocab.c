@@ -76,13 +76,15 @@ static ts_status one_text(along *w, const char *path, bool json, double build_ms
     ts_buf text = {0};
     ts_token *token = NULL;
     size_t n = 0, end = 0;
-    ts_standing at = ts_constraint_begin(w->c, false);
+    ts_standing at;
     ts_status s = ts_file_read(&text, path, TEXT_MAX, err);
     if (s == TS_OK) s = ts_engine_tokenize(w->e, text.data ? text.data : "", text.len, TS_TOKENIZE_SPECIAL, &token, &n, err);
     w->n = 0;
-    if (s == TS_OK) s = follow(w, token, n, false, &at, &end, err);
-    at = ts_constraint_begin(w->c, false);
-    if (s == TS_OK) s = follow(w, token, n, true, &at, &end, err);
+    for (int exact = 0; s == TS_OK && exact < 2; exact++) {
+        ts_constraint_begin(w->c, &at, false);
+        s = follow(w, token, n, exact, &at, &end, err);
+        ts_constraint_end(w->c, &at);
+    }
     ts_buf_free(&text);
     ts_tokens_release(token);
     if (s != TS_OK) return s;

@@ -52,6 +52,7 @@ static void finish(ts_automaton *a, ts_node root) {
             ts_front_at(a, "#/%zu/function/parameters", i);
             return;
         }
+    a->root = root;
     a->start = ts_machine_start(&a->machine, root);
     if (a->start == TS_PLACE_NONE) ts_work_fail(&a->work, TS_E_UNSUPP, "nothing satisfies it");
 }
@@ -105,6 +106,7 @@ ts_place_id ts_automaton_start(const ts_automaton *a) {
 }
 
 ts_status ts_automaton_status(ts_automaton *a, ts_err *err) {
+    if (a->broken) return ts_fail_nomem(err, "the constraint", 0);
     if (a->work.bad == TS_OK) return TS_OK;
     const ts_status s = a->work.bad == TS_E_NOMEM ? ts_fail_nomem(err, "the constraint", 0)
                                                   : ts_fail(err, a->work.bad, "the constraint fails: %s", a->work.why);

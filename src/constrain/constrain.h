@@ -37,6 +37,11 @@ TS_NODISCARD ts_status ts_automaton_byte(ts_automaton *a, ts_place_id *place, ui
 TS_NODISCARD ts_status ts_automaton_control(ts_automaton *a, ts_place_id *place, ts_token id, ts_err *err);
 bool ts_automaton_accepts(const ts_automaton *a, ts_place_id place);
 
+/* Does it hold so much that what is no longer needed should go? Then collect, with all places that are in use: they
+ * get new numbers. Errors: TS_E_NOMEM: it can only be freed. */
+bool ts_automaton_is_large(const ts_automaton *a);
+TS_NODISCARD ts_status ts_automaton_collect(ts_automaton *a, ts_place_id *const *live, size_t n, ts_err *err);
+
 typedef struct ts_automaton_size {
     size_t states, cells, places, rules;
 } ts_automaton_size;

@@ -11,7 +11,9 @@ struct ts_automaton {
     ts_dfa dfa;
     ts_ir ir;
     ts_machine machine;
+    ts_node root;
     ts_place_id start;
+    bool broken;         /* there was no memory: it can only be freed */
     ts_rx quote, any_char; /* of JSON strings */
     struct ts_masks *masks; /* what is known of a vocabulary (mask.c) */
     bool narrow;         /* ts_constraint_opts.narrow */

@@ -93,6 +93,14 @@ static uint32_t place_of(ts_machine *m, const uint32_t *v, size_t n) {
     return (uint32_t)m->n_places++;
 }
 
+uint32_t ts_machine_cell(ts_machine *m, const ts_cell *c) {
+    return intern(m, c->node, c->reg, c->parent);
+}
+
+uint32_t ts_machine_place(ts_machine *m, const uint32_t *cell, size_t n) {
+    return place_of(m, cell, n);
+}
+
 bool ts_machine_init(ts_machine *m, ts_ir *ir) {
     *m = (ts_machine){.ir = ir, .dfa = ir->dfa, .work = ir->work};
     intern(m, TS_NODE_EMPTY, UINT64_MAX, 0);

@@ -58,6 +58,9 @@ static inline uint32_t ts_machine_next(ts_machine *m, uint32_t place, uint8_t b)
     return row && row[b] ? row[b] - 1 : ts_machine_step(m, place, b);
 }
 static inline bool ts_machine_accepts(const ts_machine *m, uint32_t place) { return m->place[place].accepts; }
+/* The number of a cell, made where it is new; and the place of n sorted cells. */
+uint32_t ts_machine_cell(ts_machine *m, const ts_cell *c);
+uint32_t ts_machine_place(ts_machine *m, const uint32_t *cell, size_t n);
 /* The place of some of a place's cells: those for which keep[i]. */
 uint32_t ts_machine_part(ts_machine *m, uint32_t place, const bool *keep);
 

@@ -9,6 +9,7 @@
 #include "constrain/mask.h"
 #include "constrain/front.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { MASK_FUEL = 64 << 20, SPLITS_MAX = 256, LETTERS = 12 /* so many can follow: the state is a wide one */ };
@@ -24,7 +25,8 @@ struct ts_masks {
     const ts_trie *trie;
     uint8_t *shape; /* [cap] of states */
     uint32_t *left; /* slices: characters that are left; splits: number */
-    size_t cap, left_cap;
+    uint32_t *like; /* slices: a state with the same tokens that are no slice's, shared by long strings */
+    size_t cap, left_cap, like_cap;
     split *split; /* [SPLITS_MAX] */
     size_t n_splits;
     bool *some; /* [some_cap] which cells of a place are meant */
@@ -180,16 +182,28 @@ static bool is_string(ts_automaton *a, ts_rx e, uint32_t *left) {
     return e == a->any_char || (x->kind == RX_REP && x->a == a->any_char);
 }
 
+/* Where no token is as long as a string may still be, all that counts is how many characters it must have. */
+static uint32_t like_state(ts_automaton *a, const struct ts_masks *k, uint32_t q) {
+    const uint32_t longest = k->trie->max_depth;
+    const ts_rx_node *x = ts_rx_at(&a->rxs, ts_rx_at(&a->rxs, a->dfa.state[q].rx)->a);
+    if (x->kind != RX_REP || k->left[q] <= longest || (x->c == TS_RX_INF && x->b <= longest)) return q;
+    const uint32_t least = x->b > longest ? longest + 1 : x->b;
+    const ts_rx chars = ts_rx_rep(&a->rxs, a->any_char, least, TS_RX_INF);
+    return ts_dfa_start(&a->dfa, ts_rx_cat(&a->rxs, chars, a->quote));
+}
+
 static shape shape_of(ts_automaton *a, struct ts_masks *k, uint32_t q) {
     const size_t had = k->cap;
     if (!ts_work_grow(&a->work, (void **)&k->shape, &k->cap, q + 1u, sizeof *k->shape) ||
-        !ts_work_grow(&a->work, (void **)&k->left, &k->left_cap, k->cap, sizeof *k->left))
+        !ts_work_grow(&a->work, (void **)&k->left, &k->left_cap, k->cap, sizeof *k->left) ||
+        !ts_work_grow(&a->work, (void **)&k->like, &k->like_cap, k->cap, sizeof *k->like))
         return SHAPE_UNKNOWN;
     memset(k->shape + had, SHAPE_UNKNOWN, k->cap - had);
     if (k->shape[q] != SHAPE_UNKNOWN) return k->shape[q];
     shape s = SHAPE_NARROW;
     if (is_string(a, a->dfa.state[q].rx, &k->left[q])) {
         s = SHAPE_SLICE;
+        k->like[q] = like_state(a, k, q);
     } else {
         int letters = 0;
         for (uint8_t c = 'a'; c <= 'z'; c++)
@@ -220,12 +234,37 @@ void ts_masks_free(struct ts_masks *k) {
     ts_free(k->split);
     ts_free(k->shape);
     ts_free(k->left);
+    ts_free(k->like);
     ts_free(k->some);
     ts_free(k);
 }
 
 static void add_bits(const ts_trie *t, uint32_t *allowed, const uint32_t *more) {
     for (uint32_t i = 0; i < t->n_words; i++) allowed[i] |= more[i];
+}
+
+static int by_number(const void *x, const void *y) {
+    const uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
+    return a < b ? -1 : a > b;
+}
+
+/* The place of the strings among the cells of p, in their shared states. */
+static uint32_t like_place(ts_automaton *a, const struct ts_masks *k, const ts_place p) {
+    ts_machine *m = &a->machine;
+    uint32_t *cell = ts_alloc(p.n, sizeof *cell), n = 0, kept = 0;
+    if (!cell) return ts_work_nomem(&a->work), TS_PLACE_NONE;
+    for (uint32_t i = 0; i < p.n; i++) {
+        if (!k->some[i]) continue;
+        ts_cell c = m->cell[m->member[p.first + i]];
+        c.reg = k->like[c.reg];
+        cell[n++] = ts_machine_cell(m, &c);
+    }
+    qsort(cell, n, sizeof *cell, by_number);
+    for (uint32_t i = 0; i < n; i++)
+        if (i == 0 || cell[i] != cell[kept - 1]) cell[kept++] = cell[i];
+    const uint32_t place = a->work.bad ? TS_PLACE_NONE : ts_machine_place(m, cell, kept);
+    ts_free(cell);
+    return place;
 }
 
 /* The cells of one shape, for wide ones of one state: walked together. */
@@ -246,7 +285,7 @@ static void mask_cells(ts_automaton *a, struct ts_masks *k, uint32_t place, shap
     const ts_trie_part *part = s == SHAPE_SLICE  ? &k->trie->rest
                                : s == SHAPE_WIDE ? &k->split[k->left[only]].leaves
                                                  : &k->trie->all;
-    const uint32_t some = all ? place : ts_machine_part(m, place, k->some);
+    const uint32_t some = s == SHAPE_SLICE ? like_place(a, k, p) : all ? place : ts_machine_part(m, place, k->some);
     if (some != TS_PLACE_NONE) walk(m, k->trie, part, 0, part->n, 0, some, allowed);
 }
 

@@ -158,7 +158,7 @@ ts_status ts_answer_new_sized(ts_answer **out, const ts_engine *e, ts_sampler *s
     /* after BOS or the opening of a turn the answer is a text of its own: SentencePiece's space in front of it goes */
     bool continues = after >= 0 && ts_token_kind_of(e->tok, after) != TS_TOKEN_CONTROL;
     a->detok = (ts_detok){.tok = e->tok, .special = opts->special, .keep_space = continues};
-    if (a->o.constraint) a->standing = ts_constraint_begin(a->o.constraint, continues);
+    if (a->o.constraint) ts_constraint_begin(a->o.constraint, &a->standing, continues);
     ts_status s = watch(a, err);
     if (s == TS_OK) s = open_mask(a, err);
     if (s != TS_OK) {
@@ -171,6 +171,7 @@ ts_status ts_answer_new_sized(ts_answer **out, const ts_engine *e, ts_sampler *s
 
 void ts_answer_free(ts_answer *a) {
     if (!a) return;
+    if (a->o.constraint) ts_constraint_end(a->o.constraint, &a->standing);
     ts_buf_free(&a->held);
     ts_buf_free(&a->control);
     ts_buf_free(&a->shown);

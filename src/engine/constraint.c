@@ -58,8 +58,31 @@ void ts_constraint_free(ts_constraint *c) {
     ts_free(c);
 }
 
-ts_standing ts_constraint_begin(const ts_constraint *c, bool keep_space) {
-    return (ts_standing){.place = ts_automaton_start(c->automaton), .keep_space = keep_space};
+void ts_constraint_begin(ts_constraint *c, ts_standing *at, bool keep_space) {
+    *at = (ts_standing){.place = ts_automaton_start(c->automaton), .keep_space = keep_space, .next = c->standing};
+    c->standing = at;
+}
+
+void ts_constraint_end(ts_constraint *c, ts_standing *at) {
+    for (ts_standing **p = &c->standing; *p; p = &(*p)->next)
+        if (*p == at) {
+            *p = at->next;
+            return;
+        }
+}
+
+/* Memory does not grow with the length of answers. */
+static ts_status tidy(ts_constraint *c, ts_err *err) {
+    size_t n = 0;
+    if (!ts_automaton_is_large(c->automaton)) return TS_OK;
+    for (ts_standing *at = c->standing; at; at = at->next) n++;
+    ts_place_id **live = ts_alloc(n + 1, sizeof *live);
+    if (!live) return ts_fail_nomem(err, "the constraint", n * sizeof *live);
+    n = 0;
+    for (ts_standing *at = c->standing; at; at = at->next) live[n++] = &at->place;
+    const ts_status s = ts_automaton_collect(c->automaton, live, n, err);
+    ts_free(live);
+    return s;
 }
 
 /* Does the detokeniser drop a space in front of what comes next? As ts_detok_push has it. */
@@ -71,6 +94,7 @@ ts_status ts_constraint_mask(ts_constraint *c, const ts_standing *at, bool no_en
                              ts_err *err) {
     const ts_tokenizer *tok = c->e->tok;
     bool any;
+    TS_TRY(tidy(c, err));
     TS_TRY(ts_automaton_mask(c->automaton, c->trie, at->place, drops_space(c, at), allowed, &any, err));
     const bool accepts = ts_automaton_accepts(c->automaton, at->place);
     for (size_t i = 0; accepts && !no_end && i < ts_tokenizer_n_ends(tok); i++) {
@@ -101,6 +125,7 @@ ts_status ts_constraint_push(ts_constraint *c, ts_standing *at, ts_token token, 
         to.begun = true;
     }
     if (!fits || to.place == TS_PLACE_NONE) return ts_fail(err, TS_E_INVAL, "the constraint forbids token %d here", token);
-    *at = to;
+    at->place = to.place;
+    at->begun = to.begun;
     return TS_OK;
 }

@@ -10,6 +10,7 @@ struct ts_constraint {
     const ts_trie *trie; /* the engine's */
     ts_automaton *automaton;
     ts_buf bytes; /* of the token that is looked at */
+    struct ts_standing *standing; /* of all answers */
 };
 
 /* The engine's vocabulary as a trie, made when somebody first wants it. */
@@ -20,8 +21,11 @@ typedef struct ts_standing {
     ts_place_id place;
     bool begun; /* a token has been printed */
     bool keep_space;
+    struct ts_standing *next; /* of the others that share the constraint */
 } ts_standing;
-ts_standing ts_constraint_begin(const ts_constraint *c, bool keep_space);
+/* *at must stay where it is until ts_constraint_end. */
+void ts_constraint_begin(ts_constraint *c, ts_standing *at, bool keep_space);
+void ts_constraint_end(ts_constraint *c, ts_standing *at);
 /* Which tokens may come: bits as in ts_mask_fn, end tokens where the text may end, unless `no_end`. *only_end: nothing
  * but the end can come. */
 TS_NODISCARD ts_status ts_constraint_mask(ts_constraint *c, const ts_standing *at, bool no_end, uint32_t *allowed,
