@@ -83,7 +83,7 @@ static int hex(uint8_t c) {
 }
 
 /* One part of a pointer, without %XX, ~0 and ~1, into out; false: a broken escape. */
-static bool decode_token(const uint8_t *p, const uint8_t *end, ts_buf *out) {
+static bool decode_token(ts_work *w, const uint8_t *p, const uint8_t *end, ts_buf *out) {
     ts_buf_clear(out);
     ts_buf plain = {0};
     bool ok = true;
@@ -94,7 +94,7 @@ static bool decode_token(const uint8_t *p, const uint8_t *end, ts_buf *out) {
             if (ok) c = (uint8_t)(hex(p[1]) * 16 + hex(p[2]));
             p += 2;
         }
-        ok = ok && ts_buf_putc(&plain, (char)c);
+        ok = ok && (ts_buf_putc(&plain, (char)c) || ts_work_nomem(w));
     }
     for (size_t i = 0; ok && i < plain.len; i++) {
         char c = plain.data[i];
@@ -103,7 +103,7 @@ static bool decode_token(const uint8_t *p, const uint8_t *end, ts_buf *out) {
             ok = e == '0' || e == '1';
             c = e == '1' ? '/' : '~';
         }
-        ok = ok && ts_buf_putc(out, c);
+        ok = ok && (ts_buf_putc(out, c) || ts_work_nomem(w));
     }
     ts_buf_free(&plain);
     return ok;
@@ -151,14 +151,14 @@ const ts_jval *ts_schema_resolve(ts_schema *s, const ts_jval *ref) {
     const ts_jval *v = s->root;
     ts_buf token = {0};
     if (++p < end && *p != '/') {
-        const bool ok = decode_token(p, end, &token);
+        const bool ok = decode_token(s->work, p, end, &token);
         v = ok ? find_anchor(s, v, (ts_span){(const uint8_t *)token.data, token.len}) : NULL;
         p = end;
     }
     while (v && p < end) {
         const uint8_t *to = memchr(p + 1, '/', (size_t)(end - p - 1));
         if (!to) to = end;
-        const bool ok = decode_token(p + 1, to, &token) && ts_work_pay(s->work, 1 + v->n / 16);
+        const bool ok = decode_token(s->work, p + 1, to, &token) && ts_work_pay(s->work, 1 + v->n / 16);
         v = ok ? child(v, (ts_span){(const uint8_t *)token.data, token.len}) : NULL;
         const ts_jval *id = v && to < end ? ts_jval_get(v, "$id") : NULL;
         if (id && id->type == TS_JSON_STRING) {
