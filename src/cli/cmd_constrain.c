@@ -27,7 +27,8 @@ static ts_status check(ts_automaton *a, const char *path, bool *accepted, ts_err
         s = ts_automaton_byte(a, &at, (uint8_t)text.data[i], err);
         if (at == TS_PLACE_NONE) break;
         i++;
-        if (s == TS_OK && ts_automaton_is_large(a)) s = ts_automaton_collect(a, (ts_place_id *const[]){&at}, 1, err);
+        if (s == TS_OK && ts_automaton_is_large(a))
+            s = ts_automaton_collect(a, (ts_place_id *const[]){&at}, 1, err);
     }
     *accepted = s == TS_OK && at != TS_PLACE_NONE && ts_automaton_accepts(a, at);
     if (s == TS_OK && at == TS_PLACE_NONE) printf("rejected at byte %zu\n", i);
@@ -128,7 +129,8 @@ static int run(const cli_command *self, int argc, char **argv) {
     const int given = !!a.schema + !!a.regex + !!a.regex_file + !!a.grammar + !!a.tools;
     if (code == CLI_OK && given != 1)
         code = cli_usage_error(self, "give one of --schema, --regex, --regex-file, --grammar and --tools");
-    if (code == CLI_OK && rest.n) code = cli_usage_error(self, "\"%s\" is no option; texts come with --check", rest.item[0]);
+    if (code == CLI_OK && rest.n)
+        code = cli_usage_error(self, "\"%s\" is no option; texts come with --check", rest.item[0]);
     if (code == CLI_OK && a.tools && !a.format) code = cli_usage_error(self, "--tools needs --tool-format");
     if (code == CLI_OK) code = work(&a);
     ts_free(rest.item);

@@ -26,6 +26,12 @@ void ts_chars_free(ts_chars *c);
 ts_rx ts_chars_rx(ts_rxs *p, ts_chars *c, ts_spelling how);
 /* Any one character. */
 ts_rx ts_chars_any(ts_rxs *p, ts_spelling how);
+/* The value of a hexadecimal digit, -1: it is none. */
+static inline int ts_hex_digit(uint8_t c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    c |= 32;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
 /* Append UTF-8 text as it stands inside a JSON string. */
 bool ts_json_spell(ts_buf *out, const void *text, size_t len);
 

@@ -43,7 +43,7 @@ static ts_node front(ts_automaton *a, const ts_automaton_opts *o) {
 static void finish(ts_automaton *a, ts_node root) {
     uint32_t rule;
     if (!ts_ir_finish(&a->ir, &rule)) {
-        if (rule != UINT32_MAX && rule < a->rule_lines_cap && a->rule_line) ts_front_at(a, "line %u", a->rule_line[rule]);
+        if (rule < a->rule_lines_cap) ts_front_at(a, "line %u", a->rule_line[rule]);
         return;
     }
     for (size_t i = 0; i < a->n_tools; i++)

@@ -107,10 +107,6 @@ static name *parse_name(parser *g) {
     return ok(g) ? x : NULL;
 }
 
-static int hex(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* One character of a literal or class. */
 static bool parse_char(parser *g, uint32_t *c) {
     if (g->at == g->n || g->s[g->at] == '\n') return bad(g, "a literal or class is not closed"), false;
@@ -127,7 +123,7 @@ static bool parse_char(parser *g, uint32_t *c) {
     else if (!digits) return bad(g, "an escape that does not exist"), false;
     else *c = 0;
     for (int i = 0; i < digits; i++) {
-        const int d = g->at < g->n ? hex(g->s[g->at]) : -1;
+        const int d = g->at < g->n ? ts_hex_digit((uint8_t)g->s[g->at]) : -1;
         if (d < 0) return bad(g, "an escape with too few hexadecimal digits"), false;
         *c = *c * 16 + (uint32_t)d;
         g->at++;

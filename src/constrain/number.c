@@ -57,7 +57,8 @@ static unsigned digit_at(const ts_decimal *d, int64_t i) {
 
 static int cmp_size(const ts_decimal *a, const ts_decimal *b) {
     if (a->huge || b->huge) return (int)a->huge - (int)b->huge;
-    const int64_t n_int = a->n_int > b->n_int ? a->n_int : b->n_int, n_frac = a->n_frac > b->n_frac ? a->n_frac : b->n_frac;
+    const int64_t n_int = a->n_int > b->n_int ? a->n_int : b->n_int;
+    const int64_t n_frac = a->n_frac > b->n_frac ? a->n_frac : b->n_frac;
     for (int64_t i = -n_int; i < n_frac; i++) {
         const unsigned x = digit_at(a, i), y = digit_at(b, i);
         if (x != y) return x < y ? -1 : 1;
@@ -202,7 +203,8 @@ static ts_rx free_number(ts_rxs *p) {
 
 ts_rx ts_range_rx(ts_rxs *p, const ts_range *r, bool exponents) {
     static const ts_decimal zero;
-    const bool low = r->has_low && !(r->low.huge && r->low.negative), high = r->has_high && !(r->high.huge && !r->high.negative);
+    const bool low = r->has_low && !(r->low.huge && r->low.negative);
+    const bool high = r->has_high && (!r->high.huge || r->high.negative);
     if (!low && !high && exponents && !r->integer) return free_number(p);
     ts_rx positive = TS_RX_NEVER, negative = TS_RX_NEVER;
     if (!high || !r->high.negative) { /* x >= 0 */
@@ -245,7 +247,7 @@ static bool as_fraction(const ts_decimal *m, uint32_t *top) {
 ts_rx ts_multiple_rx(ts_rxs *p, const ts_decimal *m) {
     uint32_t top;
     if (!as_fraction(m, &top)) {
-        ts_work_fail(p->work, TS_E_UNSUPP, "multiples of so long a number would take more than %d states", MULTIPLE_MAX);
+        ts_work_fail(p->work, TS_E_UNSUPP, "its multiples would take more than %d states", MULTIPLE_MAX);
         return TS_RX_NEVER;
     }
     return ts_rx_mod(p, top, 0, m->n_frac, 0);

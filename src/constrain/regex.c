@@ -116,15 +116,11 @@ static bool take(parser *r, const char *text) {
     return true;
 }
 
-static int hex(uint8_t c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* Exactly n hexadecimal digits; -1: they are not there. */
 static int64_t hex_digits(parser *r, int n) {
     int64_t v = 0;
     for (int i = 0; i < n; i++) {
-        const int d = r->at < r->n ? hex(r->s[r->at]) : -1;
+        const int d = r->at < r->n ? ts_hex_digit(r->s[r->at]) : -1;
         if (d < 0) return -1;
         v = v * 16 + d;
         r->at++;
@@ -137,7 +133,8 @@ static int64_t unicode_escape(parser *r) {
     if (take(r, "{")) {
         int64_t v = 0;
         size_t digits = 0;
-        for (; r->at < r->n && hex(r->s[r->at]) >= 0 && v <= 0x10FFFF; r->at++, digits++) v = v * 16 + hex(r->s[r->at]);
+        for (; r->at < r->n && ts_hex_digit(r->s[r->at]) >= 0 && v <= 0x10FFFF; r->at++, digits++)
+            v = v * 16 + ts_hex_digit(r->s[r->at]);
         return digits && v <= 0x10FFFF && take(r, "}") ? v : -1;
     }
     const int64_t high = hex_digits(r, 4);

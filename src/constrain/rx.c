@@ -50,7 +50,8 @@ static bool rehash(ts_rxs *p) {
 
 /* What is known of a node from its parts. */
 static void describe(const ts_rxs *p, ts_rx_node *n, const uint32_t *list) {
-    const ts_rx_node *a = n->kind == RX_SET || n->kind == RX_MOD || is_list(n->kind) ? NULL : &p->node[n->a];
+    const bool has_part = n->kind == RX_CAT || n->kind == RX_REP || (n->kind == RX_NOT && p->n);
+    const ts_rx_node *a = has_part ? &p->node[n->a] : NULL;
     unsigned depth = 0;
     switch (n->kind) {
     case RX_EMPTY: n->nullable = n->finite = true; break;

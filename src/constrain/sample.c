@@ -46,8 +46,8 @@ ts_status ts_automaton_sample(ts_automaton *a, ts_rng *rng, size_t longest, ts_b
         if (n >= longest) return ts_automaton_status(a, err);
         if (!choose(&a->machine, at, rng, n > longest / 8, &b, &at)) {
             TS_TRY(ts_automaton_status(a, err));
-            if (!ts_machine_accepts(&a->machine, at)) return ts_fail(err, TS_E_FORMAT, "a dead end behind %zu bytes", n);
-            break;
+            if (ts_machine_accepts(&a->machine, at)) break;
+            return ts_fail(err, TS_E_FORMAT, "a dead end behind %zu bytes", n);
         }
         if (!ts_buf_putc(out, (char)b)) return ts_fail_nomem(err, "a text", out->len);
     }

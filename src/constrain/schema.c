@@ -78,10 +78,6 @@ bool ts_schema_is(ts_schema *s, const ts_jval *v) {
 
 /* ---- references ------------------------------------------------------------------------------------------------ */
 
-static int hex(uint8_t c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* One part of a pointer, without %XX, ~0 and ~1, into out; false: a broken escape. */
 static bool decode_token(ts_work *w, const uint8_t *p, const uint8_t *end, ts_buf *out) {
     ts_buf_clear(out);
@@ -90,8 +86,8 @@ static bool decode_token(ts_work *w, const uint8_t *p, const uint8_t *end, ts_bu
     for (; ok && p < end; p++) {
         uint8_t c = *p;
         if (c == '%') {
-            ok = end - p > 2 && hex(p[1]) >= 0 && hex(p[2]) >= 0;
-            if (ok) c = (uint8_t)(hex(p[1]) * 16 + hex(p[2]));
+            ok = end - p > 2 && ts_hex_digit(p[1]) >= 0 && ts_hex_digit(p[2]) >= 0;
+            if (ok) c = (uint8_t)(ts_hex_digit(p[1]) * 16 + ts_hex_digit(p[2]));
             p += 2;
         }
         ok = ok && (ts_buf_putc(&plain, (char)c) || ts_work_nomem(w));

@@ -6,12 +6,16 @@ enum { COMPARE_DEPTH = 5 };
 
 /* ---- values ---------------------------------------------------------------------------------------------------- */
 
+static bool same_text(ts_span a, ts_span b) {
+    return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
+}
+
 static bool same(ts_schema *s, const ts_jval *a, const ts_jval *b) {
     if (!ts_work_pay(s->work, 1) || a->type != b->type) return false;
     switch (a->type) {
     case TS_JSON_NULL: return true;
     case TS_JSON_BOOL: return a->truth == b->truth;
-    case TS_JSON_STRING: return a->text.len == b->text.len && memcmp(a->text.data, b->text.data, a->text.len) == 0;
+    case TS_JSON_STRING: return same_text(a->text, b->text);
     case TS_JSON_NUMBER: {
         ts_decimal x, y;
         return ts_decimal_parse(&x, &s->arena, s->work, a->text) && ts_decimal_parse(&y, &s->arena, s->work, b->text) &&
@@ -23,7 +27,7 @@ static bool same(ts_schema *s, const ts_jval *a, const ts_jval *b) {
     const ts_jval *y = b->first;
     for (const ts_jval *x = a->first; x; x = x->next) {
         if (a->type == TS_JSON_OBJECT)
-            for (y = b->first; y && (y->key.len != x->key.len || memcmp(y->key.data, x->key.data, x->key.len)); y = y->next) {}
+            for (y = b->first; y && !same_text(y->key, x->key); y = y->next) {}
         if (!y || !same(s, x, y)) return false;
         y = y->next;
     }
@@ -35,7 +39,8 @@ static bool number_fits(ts_schema *s, const ts_jval *v, const ts_spec *p) {
     if (!ts_decimal_parse(&d, &s->arena, s->work, v->text)) return false;
     if (!(p->types & (ts_decimal_is_int(&d) ? TYPE_INT : TYPE_FRAC))) return false;
     const ts_range *r = &p->range;
-    const int low = r->has_low ? ts_decimal_cmp(&d, &r->low) : 1, high = r->has_high ? ts_decimal_cmp(&d, &r->high) : -1;
+    const int low = r->has_low ? ts_decimal_cmp(&d, &r->low) : 1;
+    const int high = r->has_high ? ts_decimal_cmp(&d, &r->high) : -1;
     if (low < 0 || (low == 0 && r->low_open) || high > 0 || (high == 0 && r->high_open)) return false;
     for (const ts_vals *m = p->multiples; m; m = m->next) {
         ts_decimal by;
@@ -71,7 +76,7 @@ static bool members_fit(ts_schema *s, const ts_jval *v, const ts_spec *p) {
     for (const ts_vals *l = p->required; l; l = l->next)
         for (const ts_jval *name = l->v->first; name; name = name->next) {
             const ts_jval *x = v->first;
-            while (x && (x->key.len != name->text.len || memcmp(x->key.data, name->text.data, x->key.len))) x = x->next;
+            while (x && !same_text(x->key, name->text)) x = x->next;
             if (!x) return false;
         }
     if (!p->objects && !p->names) return true;
@@ -208,7 +213,7 @@ bool ts_schema_check_one_of(ts_schema *s, const ts_specs *specs) {
                 for (size_t k = 0; k < other.n && ok; k++) ok = specs_disjoint(s, &specs->v[i], &other.v[k], true);
                 ts_free(other.v);
                 if (!ok)
-                    return ts_schema_refuse(s, TS_E_UNSUPP, o->list, "a value may satisfy more than one of its branches");
+                    return ts_schema_refuse(s, TS_E_UNSUPP, o->list, "a value may satisfy more than one branch");
             }
     }
     return s->work->bad == TS_OK;

@@ -35,7 +35,7 @@ static bool add_item(merging *m, const ts_jval *v, const ts_jval *reference) {
     if (!ts_schema_is(m->s, v)) return false;
     for (const item *x = m->at; x; x = x->via)
         if (!ts_work_pay(m->s->work, 1)) return false;
-        else if (x->v == v) return ts_schema_refuse(m->s, TS_E_UNSUPP, reference, "it refers to itself and to no value");
+        else if (x->v == v) return ts_schema_refuse(m->s, TS_E_UNSUPP, reference, "it refers to itself, to no value");
     item *x = ts_schema_alloc(m->s, 1, sizeof *x);
     if (!x) return false;
     *x = (item){.v = v, .via = m->at, .next = m->todo};
@@ -441,7 +441,7 @@ static bool is_done(merging *m, const ts_jval *v) {
 /* Merge what waits, then take the branches of the next choice one after the other. */
 static bool expand(merging m, ts_specs *out, int depth) {
     ts_schema *s = m.s;
-    if (depth > CHOICES_MAX) return ts_schema_refuse(s, TS_E_LIMIT, m.choices ? m.choices->list : NULL, "too many choices");
+    if (depth > CHOICES_MAX) return ts_schema_refuse(s, TS_E_LIMIT, NULL, "more than %d choices at once", CHOICES_MAX);
     while (m.todo) {
         const item *x = m.todo;
         m.todo = x->next;
@@ -456,7 +456,8 @@ static bool expand(merging m, ts_specs *out, int depth) {
     if (!ts_work_pay(s->work, 1)) return false;
     if (m.spec.types == 0) return true;
     if (!m.choices) {
-        if (out->n >= SPECS_MAX) return ts_schema_refuse(s, TS_E_LIMIT, NULL, "more than %d alternatives", SPECS_MAX);
+        if (out->n >= SPECS_MAX)
+            return ts_schema_refuse(s, TS_E_LIMIT, NULL, "more than %d alternatives at once", SPECS_MAX);
         if (!ts_work_grow(s->work, (void **)&out->v, &out->cap, out->n + 1, sizeof *out->v)) return false;
         out->v[out->n++] = m.spec;
         return true;
@@ -478,8 +479,8 @@ static bool expand(merging m, ts_specs *out, int depth) {
 }
 
 bool ts_schema_expand(ts_schema *s, const ts_schema_set *set, ts_specs *out) {
-    merging m = {.s = s, .spec = {.narrow = s->a->narrow, .types = TYPE_ALL, .max_length = TS_RX_INF, .max_items = TS_RX_INF,
-                                  .max_members = TS_RX_INF, .string = TS_RX_ANY}};
+    merging m = {.s = s, .spec = {.narrow = s->a->narrow, .types = TYPE_ALL, .max_length = TS_RX_INF,
+                                  .max_items = TS_RX_INF, .max_members = TS_RX_INF, .string = TS_RX_ANY}};
     if (set->never) return true;
     for (uint32_t i = set->n; i-- > 0;)
         if (!add_item(&m, set->v[i], set->v[i])) return false;

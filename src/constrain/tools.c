@@ -1,7 +1,8 @@
 /* tools.c - answers that call tools, as the chat templates of model families print calls.
  *
- * A call begins with a trigger, a control token or text; in front of it, with `auto`, text is free as long as it does
- * not hold the trigger. A control token that the vocabulary has is matched as that token: its spelling is plain text. */
+ * A call begins with a trigger, a control token or text; in front of it, with `auto`, text is free as long as it
+ * does not hold the trigger. A control token that the vocabulary has is matched as that token: its spelling is plain
+ * text. */
 #include "base/json_tree.h"
 #include "base/printable.h"
 #include "constrain/chars.h"
@@ -34,10 +35,11 @@ static const struct family {
     bool once;      /* one call at most */
     bool json_name; /* the name stands in a JSON string */
 } families[] = {
-    {"hermes", "<tool_call>", "", "\1<tool_call>\1\n{\"name\": \"", "\", \"arguments\": ", "}\n\1</tool_call>\1", "\n", "",
-     false, true},
+    {"hermes", "<tool_call>", "", "\1<tool_call>\1\n{\"name\": \"", "\", \"arguments\": ", "}\n\1</tool_call>\1", "\n",
+     "", false, true},
     {"llama3", "<|python_tag|>", "", "{\"name\": \"", "\", \"parameters\": ", "}", "", "", true, true},
-    {"mistral", "[TOOL_CALLS]", "\1[TOOL_CALLS]\1[", "{\"name\": \"", "\", \"arguments\": ", "}", ", ", "]", false, true},
+    {"mistral", "[TOOL_CALLS]", "\1[TOOL_CALLS]\1[", "{\"name\": \"", "\", \"arguments\": ", "}", ", ", "]", false,
+     true},
     {"mistral-args", "[TOOL_CALLS]", "", "\1[TOOL_CALLS]\1", "\1[ARGS]\1", "", "", "", false, false},
     {"deepseek-r1", "<｜tool▁calls▁begin｜>", "\1<｜tool▁calls▁begin｜>\1",
      "\1<｜tool▁call▁begin｜>\1function\1<｜tool▁sep｜>\1", "\n```json\n", "\n```\1<｜tool▁call▁end｜>\1", "\n",
@@ -76,7 +78,8 @@ static ts_rx any_text(ts_automaton *a) {
 }
 
 static ts_rx without(ts_automaton *a, ts_rx text, const char *what) {
-    const ts_rx has = ts_rx_cat(&a->rxs, any_text(a), ts_rx_cat(&a->rxs, ts_rx_text(&a->rxs, what, strlen(what)), TS_RX_ANY));
+    const ts_rx from = ts_rx_cat(&a->rxs, ts_rx_text(&a->rxs, what, strlen(what)), TS_RX_ANY);
+    const ts_rx has = ts_rx_cat(&a->rxs, any_text(a), from);
     return ts_rx_and(&a->rxs, text, ts_rx_not(&a->rxs, has));
 }
 
@@ -139,7 +142,8 @@ static ts_rx free_text(building *b, const struct family *f) {
     if (strcmp(f->name, "llama3") != 0) return text;
     const size_t mark = p->n_tmp; /* what begins like a call is one */
     for (size_t i = 0; i < b->n; i++) ts_rx_push(p, spell_name(b, b->tool[i].name, true));
-    const ts_rx begins = ts_rx_cat(p, ts_rx_text(p, f->open, strlen(f->open)), ts_rx_cat(p, ts_rx_alt_from(p, mark), TS_RX_ANY));
+    const ts_rx from = ts_rx_cat(p, ts_rx_alt_from(p, mark), TS_RX_ANY);
+    const ts_rx begins = ts_rx_cat(p, ts_rx_text(p, f->open, strlen(f->open)), from);
     return ts_rx_and(p, text, ts_rx_not(p, begins));
 }
 

@@ -261,7 +261,8 @@ static ts_status ask_masks(ts_answer *a, const ts_token *history, size_t n_histo
     }
     uint32_t any = 0;
     for (size_t i = 0; i < words; i++) any |= a->allowed[i] &= a->fits[i];
-    if (!any && a->o.constraint) return ts_fail(err, TS_E_INVAL, "the mask forbids every token that the constraint allows");
+    if (!any && a->o.constraint)
+        return ts_fail(err, TS_E_INVAL, "the mask forbids every token that the constraint allows");
     return TS_OK;
 }
 

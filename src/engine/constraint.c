@@ -124,7 +124,8 @@ ts_status ts_constraint_push(ts_constraint *c, ts_standing *at, ts_token token, 
         if (fits) TS_TRY(ts_automaton_bytes(c->automaton, &to.place, c->bytes.data + drop, c->bytes.len - drop, err));
         to.begun = true;
     }
-    if (!fits || to.place == TS_PLACE_NONE) return ts_fail(err, TS_E_INVAL, "the constraint forbids token %d here", token);
+    if (!fits || to.place == TS_PLACE_NONE)
+        return ts_fail(err, TS_E_INVAL, "the constraint forbids token %d here", token);
     at->place = to.place;
     at->begun = to.begun;
     return TS_OK;

@@ -17,7 +17,8 @@ static void need(bool kept) {
 
 /* All bytes, and pairs that go together in JSON and in words. */
 static size_t token(uint32_t id, char out[8]) {
-    static const char *const more[] = {"\",", "\": ", "{\"", "\"}", "]}", "ab", " a", "null", "10", "\\n", "\xC3\xA9", "\x9F\x99"};
+    static const char *const more[] = {"\",", "\": ", "{\"", "\"}", "]}", "ab", " a", "null", "10", "\\n", "\xC3\xA9",
+                                       "\x9F\x99"};
     if (id < 256) {
         out[0] = (char)id;
         return 1;

@@ -63,22 +63,27 @@ static const struct row rows[] = {
     {TS_CONSTRAIN_SCHEMA,
      "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"null\"},\"ab\":{\"type\":\"null\"},\"b\\\"\":{\"type\":"
      "\"null\"}},\"required\":[\"ab\"],\"additionalProperties\":{\"type\":\"boolean\"}}",
-     {{"{\"ab\":null}", ACCEPTED}, {"{\"a\":null}", 9}, {"{\"b", 2}, {"{\"ab\": null, \"b\\\"\":null,\"z\":true}", ACCEPTED},
+     {{"{\"ab\":null}", ACCEPTED}, {"{\"a\":null}", 9}, {"{\"b", 2}, {"{\"ab\": null, \"b\\\"\":null,\"z\":true}",
+      ACCEPTED},
       {"{\"ab\":null,\"a\":", 13}, {"{\"ab\":null,\"a\\", INCOMPLETE}, {"{\"ab\":null,\"aa\":n", 16}}},
     {TS_CONSTRAIN_SCHEMA,
-     "{\"type\":\"object\",\"properties\":{\"a\":{},\"b\":{},\"c\":{}},\"additionalProperties\":false,\"minProperties\":2,"
+     "{\"type\":\"object\",\"properties\":{\"a\":{},\"b\":{},\"c\":{}},\"additionalProperties\":false,"
+     "\"minProperties\":2,"
      "\"maxProperties\":2,\"required\":[\"b\"]}",
      {{"{\"a\":1,\"b\":2}", ACCEPTED}, {"{\"b\":1,\"c\":2}", ACCEPTED}, {"{\"b\":1}", 6}, {"{\"a\":1,\"c\"", 8}}},
-    {TS_CONSTRAIN_SCHEMA, "{\"type\":\"array\",\"prefixItems\":[{\"const\":1},{\"type\":\"null\"}],\"items\":false,\"minItems\":1}",
+    {TS_CONSTRAIN_SCHEMA, "{\"type\":\"array\",\"prefixItems\":[{\"const\":1},{\"type\":\"null\"}],"
+    "\"items\":false,\"minItems\":1}",
      {{"[1]", ACCEPTED}, {"[1, null]", ACCEPTED}, {"[1,null,", 7}, {"[]", 1}}},
     {TS_CONSTRAIN_SCHEMA, "{\"enum\":[\"a\",\"ab\",1.50,-0,[1,{\"x\":null}]]}",
      {{"\"ab\"", ACCEPTED}, {"1.5", ACCEPTED}, {"0", ACCEPTED}, {"[1, {\"x\":null}]", ACCEPTED}, {"\"b", 1}, {"-", 0}}},
     {TS_CONSTRAIN_SCHEMA, "{\"format\":\"date\"}",
      {{"\"2024-02-29\"", ACCEPTED}, {"\"2023-02-29\"", 10}, {"\"1900-02-29", 10}, {"\"2000-02-29\"", ACCEPTED}}},
-    {TS_CONSTRAIN_SCHEMA, "{\"$ref\":\"#/$defs/l\",\"$defs\":{\"l\":{\"anyOf\":[{\"type\":\"null\"},{\"type\":\"array\","
+    {TS_CONSTRAIN_SCHEMA, "{\"$ref\":\"#/$defs/l\",\"$defs\":{\"l\":{\"anyOf\":[{\"type\":\"null\"},"
+    "{\"type\":\"array\","
                           "\"items\":{\"$ref\":\"#/$defs/l\"}}]}}}",
      {{"[[],null,[null]]", ACCEPTED}, {"[[", INCOMPLETE}, {"[1", 1}}},
-    {TS_CONSTRAIN_SCHEMA, "{\"oneOf\":[{\"type\":\"object\",\"properties\":{\"k\":{\"const\":\"a\"}},\"required\":[\"k\"]},"
+    {TS_CONSTRAIN_SCHEMA, "{\"oneOf\":[{\"type\":\"object\",\"properties\":{\"k\":{\"const\":\"a\"}},"
+    "\"required\":[\"k\"]},"
                           "{\"type\":\"object\",\"properties\":{\"k\":{\"const\":\"b\"}},\"required\":[\"k\"]}]}",
      {{"{\"k\":\"a\"}", ACCEPTED}, {"{\"k\":\"b\"}", ACCEPTED}, {"{\"k\":\"c", 6}}},
 };
@@ -217,14 +222,16 @@ static bool valid(const json_t *v, const json_t *s, const json_t *root) {
 static const char *const walked[] = {
     "{}",
     "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\",\"maxLength\":3},\"b\":{\"type\":\"integer\","
-    "\"minimum\":-3,\"maximum\":1234},\"c\":{\"enum\":[\"x\",null,2]}},\"required\":[\"b\",\"z\"],\"additionalProperties\":"
+    "\"minimum\":-3,\"maximum\":1234},\"c\":{\"enum\":[\"x\",null,2]}},\"required\":[\"b\",\"z\"],"
+    "\"additionalProperties\":"
     "{\"type\":\"boolean\"}}",
     "{\"type\":\"array\",\"items\":{\"type\":\"number\",\"minimum\":-1.25,\"exclusiveMaximum\":10.5},\"minItems\":2,"
     "\"maxItems\":5}",
     "{\"$ref\":\"#/$defs/t\",\"$defs\":{\"t\":{\"type\":\"object\",\"properties\":{\"v\":{\"type\":\"integer\","
     "\"multipleOf\":6},\"kids\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/$defs/t\"}}},\"required\":[\"v\"],"
     "\"additionalProperties\":false}}}",
-    "{\"anyOf\":[{\"type\":\"string\",\"minLength\":2,\"maxLength\":4},{\"allOf\":[{\"type\":\"integer\",\"minimum\":5},"
+    "{\"anyOf\":[{\"type\":\"string\",\"minLength\":2,\"maxLength\":4},{\"allOf\":[{\"type\":\"integer\","
+    "\"minimum\":5},"
     "{\"maximum\":77}]},{\"type\":\"array\",\"prefixItems\":[{\"const\":\"k\"},{\"type\":\"null\"}],\"items\":false}]}",
     "{\"type\":\"object\",\"properties\":{\"a\":{},\"b\":{},\"c\":{},\"d\":{}},\"additionalProperties\":false,"
     "\"minProperties\":2,\"maxProperties\":3,\"required\":[\"c\"]}",
@@ -277,7 +284,8 @@ static bool bytes_of(void *ud, uint32_t id, ts_buf *out) {
 
 /* All bytes, pieces of JSON and of words, halves of characters, and some tokens twice. */
 static void make_vocabulary(vocabulary *v, ts_rng *rng) {
-    static const char *const piece[] = {"\"", "\",", ", \"", "\":", ": ", "{\"", "}", "]", "[", ",", "a", "b", "ab", "null",
+    static const char *const piece[] = {"\"", "\",", ", \"", "\":", ": ", "{\"", "}", "]", "[", ",", "a", "b", "ab",
+     "null",
                                         "true", "1", "12", "-", "0.", "\\", "\\n", "\\\"", " ", "hello", "x y",
                                         "\xC3\xA9", "\xC3", "\xA9", "\xF0\x9F", "\x99\x82", "\xE6\x97\xA5", "\n", "<",
                                         "<tool", "_call>", "root", "(", ")", "+"};
@@ -323,11 +331,13 @@ static const struct row masked[] = {
     {.kind = TS_CONSTRAIN_SCHEMA, .text = "{\"type\":\"string\",\"pattern\":\"o.*b\",\"maxLength\":9}"},
     {.kind = TS_CONSTRAIN_SCHEMA, .text = "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"},\"ab\":{}},"
                                           "\"additionalProperties\":{\"type\":\"string\"}}"},
-    {.kind = TS_CONSTRAIN_SCHEMA, .text = "{\"anyOf\":[{\"type\":\"string\"},{\"enum\":[\"a\\nb\",\"ab\"]},{\"type\":\"array\"}]}"},
+    {.kind = TS_CONSTRAIN_SCHEMA, .text = "{\"anyOf\":[{\"type\":\"string\"},{\"enum\":[\"a\\nb\",\"ab\"]},"
+    "{\"type\":\"array\"}]}"},
     {.kind = TS_CONSTRAIN_REGEX, .text = "[^\\n]*(\\n[^\\n<]+)*"},
     {.kind = TS_CONSTRAIN_REGEX, .text = "(ab|a|x y)+"},
     {.kind = TS_CONSTRAIN_GRAMMAR, .text = "root ::= l+\nl ::= [^\\n]* e\ne ::= \"\\n\" | \"(\" root \")\""},
-    {.kind = TS_CONSTRAIN_TOOLS, .text = "[{\"type\":\"function\",\"function\":{\"name\":\"ab\",\"parameters\":{\"type\":"
+    {.kind = TS_CONSTRAIN_TOOLS, .text = "[{\"type\":\"function\",\"function\":{\"name\":\"ab\","
+    "\"parameters\":{\"type\":"
                                          "\"object\",\"properties\":{\"a\":{\"type\":\"string\"}}}}}]"},
 };
 

@@ -12,6 +12,8 @@
 #include "report/shape.h"
 #include "base/utf8.h"
 
+#include <math.h>
+
 enum { VOCAB = 272, END = 256, CTX = 64 };
 
 /* The engine whose answer to its first token is `chain`; 0 ends it. Every byte may come once. */
@@ -431,6 +433,130 @@ static void test_mask(void **state) {
     drop(&c);
 }
 
+/* ---- constraints ----------------------------------------------------------------------------------------------- */
+
+static ts_constraint *regex(const chain *c, const char *text) {
+    ts_constraint *k;
+    ts_err err;
+    const ts_constraint_opts o = {.kind = TS_CONSTRAIN_REGEX, .text = text, .len = strlen(text)};
+    assert_ok(ts_constraint_new(&k, c->e, &o, &err));
+    return k;
+}
+
+static void test_constraint(void **state) {
+    (void)state;
+    chain c = make_text("abcdefgh", NULL);
+    ts_constraint *k = regex(&c, "bcd"); /* over without a further token, whatever the options say */
+    answer(&c, (ts_generate_opts){.constraint = k}, "bcd", TS_STOP_END, 3, NULL);
+    answer(&c, (ts_generate_opts){.constraint = k, .ignore_end = true}, "bcd", TS_STOP_END, 3, NULL);
+    answer(&c, (ts_generate_opts){.constraint = k, .max_tokens = 2}, "bc", TS_STOP_LENGTH, 2, NULL);
+    ts_constraint_free(k);
+    k = regex(&c, "b.*"); /* the model's own end */
+    answer(&c, (ts_generate_opts){.constraint = k}, "bcdefgh", TS_STOP_END, 8, NULL);
+    ts_constraint_free(k);
+    k = regex(&c, "bc.{9,}"); /* its end may not come yet */
+    answer(&c, (ts_generate_opts){.constraint = k, .max_tokens = 9}, "bcdefgh", TS_STOP_LENGTH, 9, &(heard){0});
+    ts_constraint_free(k);
+    k = regex(&c, "[x-z][yz]{2}"); /* what the model did not want: the lowest token that fits */
+    answer(&c, (ts_generate_opts){.constraint = k}, "xyy", TS_STOP_END, 3, NULL);
+    struct masker m = {.allow = {'z', 'y', 'z'}}; /* a mask forbids more */
+    answer(&c, (ts_generate_opts){.constraint = k, .mask = mask, .mask_ud = &m}, "zyz", TS_STOP_END, 3, NULL);
+    m = (struct masker){.allow = {'q'}};
+    ts_generated r;
+    ts_err err;
+    ts_generate_opts o = {.constraint = k, .mask = mask, .mask_ud = &m};
+    assert_status(ts_generate(c.s, c.greedy, &c.first, 1, &o, &r, &err), TS_E_INVAL);
+    assert_non_null(strstr(err.msg, "constraint"));
+    ts_constraint_free(k);
+    drop(&c);
+}
+
+/* A bias against the one token that is left is an error, and one in favour of another changes nothing. */
+static void test_constraint_bias(void **state) {
+    (void)state;
+    chain c = make_text("abcdefgh", NULL);
+    ts_constraint *k = regex(&c, "x");
+    ts_sampler *s;
+    ts_generated r;
+    ts_err err;
+    ts_logit_bias bias = {.token = 'b', .bias = 1e9f};
+    ts_sampler_opts o = ts_sampler_defaults();
+    o.bias = &bias, o.n_bias = 1;
+    heard h = {0};
+    const ts_generate_opts g = {.constraint = k, .on_piece = hear, .ud = &h};
+    assert_ok(ts_sampler_new(&s, &o, VOCAB, &err));
+    assert_ok(ts_generate(c.s, s, &c.first, 1, &g, &r, &err));
+    assert_string_equal(h.text, "x");
+    ts_sampler_free(s);
+    bias = (ts_logit_bias){.token = 'x', .bias = -INFINITY};
+    assert_ok(ts_sampler_new(&s, &o, VOCAB, &err));
+    assert_status(ts_generate(c.s, s, &c.first, 1, &g, &r, &err), TS_E_INVAL);
+    ts_sampler_free(s);
+    ts_constraint_free(k);
+    drop(&c);
+}
+
+/* Two answers of one constraint take turns, and tokens from outside are held to it. */
+static void test_constraint_shared(void **state) {
+    (void)state;
+    chain c = make_text("abcdefgh", NULL);
+    ts_constraint *k = regex(&c, "(ab|cd)+");
+    ts_answer *a, *b;
+    const ts_piece *p;
+    ts_err err;
+    const ts_generate_opts o = {.constraint = k};
+    assert_ok(ts_answer_new(&a, c.e, NULL, -1, &o, &err));
+    assert_ok(ts_answer_new(&b, c.e, NULL, -1, &o, &err));
+    assert_ok(ts_answer_push(a, 'a', &p, &err));
+    assert_ok(ts_answer_push(b, 'c', &p, &err));
+    assert_status(ts_answer_push(a, 'd', &p, &err), TS_E_INVAL);
+    assert_status(ts_answer_push(a, END, &p, &err), TS_E_INVAL);
+    assert_int_equal(ts_answer_n_tokens(a), 1); /* as if nothing had been asked */
+    assert_ok(ts_answer_push(b, 'd', &p, &err));
+    assert_ok(ts_answer_push(a, 'b', &p, &err));
+    assert_ok(ts_answer_push(b, END, &p, &err));
+    assert_true(p->last && p->reason == TS_STOP_END);
+    ts_answer_free(b);
+    assert_ok(ts_answer_push(a, 'c', &p, &err));
+    ts_answer_free(a);
+    ts_constraint_free(k);
+    chain other = make_text("abc", NULL);
+    k = regex(&other, "x");
+    assert_status(ts_answer_new(&a, c.e, NULL, -1, &(ts_generate_opts){.constraint = k}, &err), TS_E_INVAL);
+    ts_constraint_free(k);
+    drop(&other);
+    const ts_constraint_opts bad = {.kind = TS_CONSTRAIN_REGEX, .text = "a(", .len = 2};
+    assert_status(ts_constraint_new(&k, c.e, &bad, &err), TS_E_FORMAT);
+    assert_string_equal(err.msg, "refused at byte 2: a group is not closed");
+    drop(&c);
+}
+
+static bool constrained(void *ud) {
+    const chain *c = ud;
+    ts_constraint *k = NULL;
+    ts_answer *a = NULL;
+    const ts_piece *p;
+    ts_err err;
+    static const char text[] = "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"}}}";
+    const ts_constraint_opts o = {.kind = TS_CONSTRAIN_SCHEMA, .text = text, .len = sizeof text - 1};
+    static float logits[VOCAB];
+    bool ok = ts_constraint_new(&k, c->e, &o, &err) == TS_OK &&
+              ts_answer_new(&a, c->e, c->greedy, -1, &(ts_generate_opts){.constraint = k}, &err) == TS_OK;
+    for (int i = 0; ok && i < 3; i++) ok = ts_answer_next(a, logits, NULL, 0, &p, &err) == TS_OK;
+    if (!ok) assert_int_equal(err.code, TS_E_NOMEM);
+    ts_answer_free(a);
+    ts_constraint_free(k);
+    return ok;
+}
+
+static void test_constraint_memory(void **state) {
+    (void)state;
+    chain c = make_text("abcdefgh", NULL);
+    assert_true(constrained(&c)); /* the engine's vocabulary is made, and stays */
+    alloc_fail_loop(constrained, &c, false);
+    drop(&c);
+}
+
 /* Answers side by side, each with its own state: the texts of each alone. */
 static void test_side_by_side(void **state) {
     (void)state;
@@ -540,6 +666,8 @@ int main(void) {
         cmocka_unit_test(test_reasons),    cmocka_unit_test(test_context),        cmocka_unit_test(test_stop_strings),
         cmocka_unit_test(test_characters), cmocka_unit_test(test_control_tokens), cmocka_unit_test(test_stopped),
         cmocka_unit_test(test_refused),    cmocka_unit_test(test_caller),         cmocka_unit_test(test_alloc),
+        cmocka_unit_test(test_constraint), cmocka_unit_test(test_constraint_bias),
+        cmocka_unit_test(test_constraint_shared), cmocka_unit_test(test_constraint_memory),
         cmocka_unit_test(test_bytes),      cmocka_unit_test(test_mask),           cmocka_unit_test(test_side_by_side),
     };
     return cmocka_run_group_tests_name("generate", tests, NULL, NULL);
