@@ -141,7 +141,7 @@ static int run(const cli_command *self, int argc, char **argv) {
 const cli_command cmd_constrain = {
     .name = "constrain",
     .args = "",
-    .summary = "check texts against a JSON schema, a regular expression, a grammar or tools",
+    .summary = "check texts against a schema, pattern, grammar or tools",
     .text = "Prints a line for each --check: \"accepted\", \"incomplete\" (it is the beginning of an accepted text) or "
             "\"rejected at byte N\" (nothing that begins with N + 1 of its bytes is accepted). Exit status 0: all are "
             "accepted, 1: not all, 2: the constraint is refused, with the place of what cannot be kept.",

@@ -95,10 +95,10 @@ static ts_status one_text(along *w, const char *path, bool json, double build_ms
     size_t over = 0;
     for (size_t i = 0; i < w->n; i++) over += w->ns[i] > 100000;
     const char *format =
-        json ? "{\"build_ms\":%.3f,\"tokens\":%zu,\"of\":%zu,\"accepted\":%s,\"mask_us\":{\"p50\":%.1f,\"p99\":%.1f,"
-               "\"max\":%.1f,\"over_100\":%zu},\"states\":%zu,\"places\":%zu}\n"
-             : "built in %.3f ms; %zu of %zu tokens, accepted: %s; masks %.1f us p50, %.1f p99, %.1f worst, %zu over 100 "
-               "us; %zu states, %zu places\n";
+        json ? "{\"build_ms\":%.3f,\"tokens\":%zu,\"of\":%zu,\"accepted\":%s,\"mask_us\":{\"p50\":%.1f,"
+               "\"p99\":%.1f,\"max\":%.1f,\"over_100\":%zu},\"states\":%zu,\"places\":%zu}\n"
+             : "built in %.3f ms; %zu of %zu tokens, accepted: %s; masks %.1f us p50, %.1f p99, %.1f worst, %zu over "
+               "100 us; %zu states, %zu places\n";
     printf(format, build_ms, end, n, accepted ? "true" : "false", microseconds(w, 0.5), microseconds(w, 0.99),
            microseconds(w, 1), over, size.states, size.places);
     return TS_OK;

@@ -79,7 +79,7 @@ static const foreign options[] = {
      "control-vector-layer-range adapter",
      "adapters are not applied: merge them into the model file first"},
     {"grammar grammar-file j json-schema jf json-schema-file format bnf",
-     "there is no grammar or JSON mode yet; --json puts the answer and its statistics into one JSON object"},
+     "there is no grammar of this name here; tessera run and chat have --json-schema FILE and --grammar FILE"},
     {"mm mmproj mmproj-url image audio no-mmproj mmproj-offload no-mmproj-offload mv vocoder",
      "only text models run here"},
     {"md model-draft draft draft-n draft-max draft-min draft-n-min draft-p-min ngld gpu-layers-draft devd device-draft "

@@ -46,9 +46,12 @@ ts_rx ts_rx_deriv(ts_rxs *p, ts_rx e, uint8_t b) {
     if (m->of == e && m->byte == b) return m->is;
     const size_t mark = p->n_tmp;
     ts_rx at = e;
+    bool rest = false; /* what is behind a part may follow, and so may what is behind a later one that can be empty */
     while (p->node[at].kind == RX_CAT) { /* down the sequence, as long as its parts can be empty */
         const ts_rx_node n = p->node[at];
-        ts_rx_push(p, ts_rx_cat(p, ts_rx_deriv(p, n.a, b), n.b));
+        const ts_rx d = ts_rx_deriv(p, n.a, b);
+        if (d != TS_RX_EMPTY || !rest || !p->node[n.a].nullable) ts_rx_push(p, ts_rx_cat(p, d, n.b));
+        rest |= d == TS_RX_EMPTY;
         at = p->node[n.a].nullable ? n.b : TS_RX_NEVER;
         if (!ts_work_pay(p->work, 1)) break;
     }
