@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BUILD_FUEL = 30 << 20, STEP_FUEL = 8 << 20, TEXT_MAX = 1 << 20 };
+enum { BUILD_FUEL = 14 << 20 /* about half a second */, STEP_FUEL = 8 << 20, TEXT_MAX = 1 << 20 };
 
 ts_node ts_front_at(ts_automaton *a, const char *fmt, ...) {
     if (a->where.len) return TS_NODE_NEVER;
@@ -28,13 +28,15 @@ ts_node ts_front_regex(ts_automaton *a, const char *text, size_t len) {
 
 static ts_node front(ts_automaton *a, const ts_automaton_opts *o) {
     const ts_constraint_opts *c = &o->spec;
+    if (c->kind == TS_CONSTRAIN_REGEX) a->whole = "byte 0";
+    if (c->kind == TS_CONSTRAIN_GRAMMAR) a->whole = "line 1";
     if (c->len > TEXT_MAX) {
         ts_work_fail(&a->work, TS_E_LIMIT, "it is larger than 1 MiB");
         return TS_NODE_NEVER;
     }
     switch (c->kind) {
-    case TS_CONSTRAIN_REGEX: a->whole = "byte 0"; return ts_front_regex(a, c->text, c->len);
-    case TS_CONSTRAIN_GRAMMAR: a->whole = "line 1"; return ts_front_gbnf(a, c->text, c->len);
+    case TS_CONSTRAIN_REGEX: return ts_front_regex(a, c->text, c->len);
+    case TS_CONSTRAIN_GRAMMAR: return ts_front_gbnf(a, c->text, c->len);
     case TS_CONSTRAIN_SCHEMA: return ts_front_schema(a, c->text, c->len);
     default: return ts_front_tools(a, o);
     }

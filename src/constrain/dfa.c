@@ -4,6 +4,7 @@
 #include <string.h>
 
 enum { UNKNOWN, ALIVE, DEAD, ON_PATH };
+enum { ROW_COST = 64 /* steps, beside those of its derivatives */ };
 
 bool ts_dfa_init(ts_dfa *d, ts_rxs *rxs) {
     *d = (ts_dfa){.rxs = rxs, .work = rxs->work};
@@ -42,6 +43,7 @@ static uint32_t state_of(ts_dfa *d, ts_rx e) {
 
 static bool make_row(ts_dfa *d, uint32_t q) {
     if (d->state[q].row) return true;
+    if (!ts_work_pay(d->work, ROW_COST)) return false;
     uint16_t *row = ts_arena_calloc(&d->rows, 256, sizeof *row);
     if (!row) return ts_work_nomem(d->work);
     const ts_rx e = d->state[q].rx;

@@ -29,7 +29,7 @@ def main() -> int:
         return 77
     with tempfile.TemporaryDirectory() as folder:
         results = pathlib.Path(folder) / "results"
-        subprocess.run([sys.executable, str(kit / "run.py"), "--exe", f"{sys.argv[1]} constrain", "--json", str(results)] +
+        subprocess.run([sys.executable, str(kit / "run.py"), "--exe", f"{sys.argv[1]} constrain", "--json", str(results), "--slow", "5"] +
                        sys.argv[2:], stdout=subprocess.DEVNULL, check=False)
         rows = [json.loads(line) for line in results.read_text().splitlines()]
     cases = {}
