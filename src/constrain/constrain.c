@@ -56,7 +56,12 @@ static void finish(ts_automaton *a, ts_node root) {
         }
     a->root = root;
     a->start = ts_machine_start(&a->machine, root);
-    if (a->start == TS_PLACE_NONE) ts_work_fail(&a->work, TS_E_UNSUPP, "nothing satisfies it");
+    if (a->start != TS_PLACE_NONE) return;
+    ts_work_fail(&a->work, TS_E_UNSUPP, "nothing satisfies it");
+    if (a->where.len == 0) {
+        a->where = a->impossible;
+        a->impossible = (ts_buf){0};
+    }
 }
 
 static ts_status failed(const ts_automaton *a, ts_err *err) {
@@ -98,6 +103,7 @@ void ts_automaton_free(ts_automaton *a) {
     ts_dfa_free(&a->dfa);
     ts_rxs_free(&a->rxs);
     ts_buf_free(&a->where);
+    ts_buf_free(&a->impossible);
     ts_free(a->rule_line);
     ts_free(a->tool_args);
     ts_free(a);

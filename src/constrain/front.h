@@ -19,6 +19,7 @@ struct ts_automaton {
     bool narrow;         /* ts_constraint_opts.narrow */
     ts_buf where;        /* of a refusal; empty: `whole` */
     const char *whole;   /* what the place of the whole is called */
+    ts_buf impossible;   /* the place of the first part of a schema that nothing satisfies; empty: none */
     uint32_t *rule_line; /* of a grammar's rules */
     size_t rule_lines_cap;
     ts_node *tool_args;  /* [n_tools] of each tool */

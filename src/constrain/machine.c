@@ -12,7 +12,7 @@ static size_t mix(uint64_t h, uint64_t v) {
 }
 
 static size_t hash_cell(const ts_cell *c) {
-    return mix(mix(c->node, c->parent), c->reg);
+    return mix(mix(mix(0, c->node), c->parent), c->reg);
 }
 
 static bool rehash_cells(ts_machine *m) {

@@ -270,6 +270,9 @@ ts_node ts_schema_build(ts_automaton *a, const ts_jval *root, const ts_jval *bes
         compile(&s);
     }
     if (a->work.bad && a->where.len == 0) ts_buf_puts(&a->where, prefix) ? (void)0 : (void)ts_work_nomem(&a->work);
+    if (s.impossible && a->impossible.len == 0 &&
+        !(ts_buf_puts(&a->impossible, prefix) && put_way(&a->impossible, root, s.impossible)))
+        ts_work_nomem(&a->work);
     ts_arena_free(&s.arena);
     ts_free(s.rule);
     ts_free(s.slot);

@@ -89,6 +89,7 @@ typedef struct ts_schema {
     uint32_t *slot; /* hash table of rules: number + 1 */
     size_t slots;
     ts_rx any_char;
+    ts_rx free_number[2]; /* without any bound: numbers, integers; TS_RX_NEVER: not made yet */
     int depth; /* of values that are compared */
 } ts_schema;
 

@@ -87,7 +87,10 @@ static ts_rx emit_values(ts_schema *s, const ts_spec *c) {
 static ts_rx emit_number(ts_schema *s, const ts_spec *c, uint8_t types) {
     ts_range r = c->range;
     r.integer = !(types & TYPE_FRAC);
+    const bool is_free = !r.has_low && !r.has_high && !c->multiples;
+    if (is_free && s->free_number[r.integer] != TS_RX_NEVER) return s->free_number[r.integer];
     ts_rx e = ts_range_rx(s->rxs, &r, !c->multiples);
+    if (is_free) s->free_number[r.integer] = e;
     for (const ts_vals *m = c->multiples; m; m = m->next) {
         ts_decimal d;
         if (!ts_decimal_parse(&d, &s->arena, s->work, m->v->text)) return TS_RX_NEVER;
