@@ -14,7 +14,7 @@
 
 enum { MASK_FUEL = 64 << 20, SPLITS_MAX = 256, LETTERS = 12 /* so many can follow: the state is a wide one */ };
 
-typedef enum shape { SHAPE_UNKNOWN, SHAPE_NARROW, SHAPE_WIDE, SHAPE_SLICE } shape;
+typedef enum shape { SHAPE_UNKNOWN, SHAPE_NARROW, SHAPE_WIDE, SHAPE_SLICE, SHAPE_STRING /* without bounds */ } shape;
 
 typedef struct split {
     uint32_t *stay;      /* bits */
@@ -35,16 +35,16 @@ struct ts_masks {
 
 /* ---- walking --------------------------------------------------------------------------------------------------- */
 
-static void set_bits(const ts_trie *t, const ts_trie_node *x, uint32_t *allowed) {
+static void set_bits(const ts_trie_part *part, const ts_trie_node *x, uint32_t *allowed) {
     for (uint32_t i = 0; i < x->n; i++) {
-        const uint32_t id = t->token[x->first + i];
+        const uint32_t id = part->token[x->first + i];
         allowed[id / 32] |= 1u << id % 32;
     }
 }
 
 /* All tokens of `part` between two nodes whose bytes go on from `place`, which stands behind `depth` bytes. */
-static void walk(ts_machine *m, const ts_trie *t, const ts_trie_part *part, uint32_t from, uint32_t to, uint32_t depth,
-                 uint32_t place, uint32_t *allowed) {
+static void walk(ts_machine *m, const ts_trie_part *part, uint32_t from, uint32_t to, uint32_t depth, uint32_t place,
+                 uint32_t *allowed) {
     uint32_t at[TS_TRIE_DEPTH + 1];
     at[depth] = place;
     for (uint32_t i = from; i < to;) {
@@ -56,7 +56,7 @@ static void walk(ts_machine *m, const ts_trie *t, const ts_trie_part *part, uint
             continue;
         }
         at[x->depth] = next;
-        if (x->n) set_bits(t, x, allowed);
+        if (x->n) set_bits(part, x, allowed);
         i++;
     }
 }
@@ -71,9 +71,9 @@ static uint32_t space_node(const ts_trie_part *part) {
 /* At the beginning of a text of SentencePiece: a token's first space is not printed. */
 static void walk_without_space(ts_machine *m, const ts_trie *t, uint32_t place, uint32_t *allowed) {
     const uint32_t space = space_node(&t->all), behind = space < t->all.n ? t->all.node[space].end : space;
-    walk(m, t, &t->all, 0, space, 0, place, allowed);
-    if (space < t->all.n) walk(m, t, &t->all, space + 1, behind, 1, place, allowed);
-    walk(m, t, &t->all, behind, t->all.n, 0, place, allowed);
+    walk(m, &t->all, 0, space, 0, place, allowed);
+    if (space < t->all.n) walk(m, &t->all, space + 1, behind, 1, place, allowed);
+    walk(m, &t->all, behind, t->all.n, 0, place, allowed);
 }
 
 /* ---- splits ---------------------------------------------------------------------------------------------------- */
@@ -93,7 +93,7 @@ static uint32_t sort_tokens(ts_automaton *a, const ts_trie *t, uint32_t q, uint8
             at[d] = next;
             way[d] = i;
             could_end[d] = could_end[d - 1] || a->dfa.state[next].accepts;
-            if (x->n) set_bits(t, x, stay);
+            if (x->n) set_bits(&t->all, x, stay);
             i++;
             continue;
         }
@@ -110,6 +110,7 @@ static uint32_t sort_tokens(ts_automaton *a, const ts_trie *t, uint32_t q, uint8
 
 static bool make_leaves(ts_work *w, const ts_trie *t, const uint8_t *mark, uint32_t n, ts_trie_part *out) {
     uint32_t open[TS_TRIE_DEPTH + 1], depth = 0;
+    out->token = t->token;
     out->node = ts_alloc(n + 1, sizeof *out->node);
     if (!out->node) return ts_work_nomem(w);
     for (uint32_t i = 0; i < t->all.n; i++) {
@@ -202,8 +203,9 @@ static shape shape_of(ts_automaton *a, struct ts_masks *k, uint32_t q) {
     if (k->shape[q] != SHAPE_UNKNOWN) return k->shape[q];
     shape s = SHAPE_NARROW;
     if (is_string(a, a->dfa.state[q].rx, &k->left[q])) {
-        s = SHAPE_SLICE;
-        k->like[q] = like_state(a, k, q);
+        const ts_rx_node *chars = ts_rx_at(&a->rxs, ts_rx_at(&a->rxs, a->dfa.state[q].rx)->a);
+        s = chars->kind == RX_REP && chars->b == 0 && k->left[q] > k->trie->max_depth ? SHAPE_STRING : SHAPE_SLICE;
+        if (s == SHAPE_SLICE) k->like[q] = like_state(a, k, q);
     } else {
         int letters = 0;
         for (uint8_t c = 'a'; c <= 'z'; c++)
@@ -282,18 +284,20 @@ static void mask_cells(ts_automaton *a, struct ts_masks *k, uint32_t place, shap
         all &= k->some[i];
     }
     if (!any) return;
-    const ts_trie_part *part = s == SHAPE_SLICE  ? &k->trie->rest
-                               : s == SHAPE_WIDE ? &k->split[k->left[only]].leaves
-                                                 : &k->trie->all;
-    const uint32_t some = s == SHAPE_SLICE ? like_place(a, k, p) : all ? place : ts_machine_part(m, place, k->some);
-    if (some != TS_PLACE_NONE) walk(m, k->trie, part, 0, part->n, 0, some, allowed);
+    const ts_trie_part *part = s == SHAPE_STRING  ? &k->trie->quoted
+                               : s == SHAPE_SLICE ? &k->trie->rest
+                               : s == SHAPE_WIDE  ? &k->split[k->left[only]].leaves
+                                                  : &k->trie->all;
+    uint32_t some = s == SHAPE_SLICE ? like_place(a, k, p) : all ? place : ts_machine_part(m, place, k->some);
+    if (s == SHAPE_STRING && some != TS_PLACE_NONE) some = ts_machine_next(m, some, '"');
+    if (some != TS_PLACE_NONE) walk(m, part, 0, part->n, 0, some, allowed);
 }
 
 static void mask_place(ts_automaton *a, struct ts_masks *k, uint32_t place, uint32_t *allowed) {
     ts_machine *m = &a->machine;
     const ts_place p = m->place[place];
     uint32_t slice = 0;
-    bool sliced = false;
+    bool sliced = false, string = false;
     if (!ts_work_grow(&a->work, (void **)&k->some, &k->some_cap, p.n, sizeof *k->some)) return;
     for (uint32_t i = 0; i < p.n && a->work.bad == TS_OK; i++) { /* shapes first: splits may be made anew */
         const uint32_t cell = m->member[p.first + i];
@@ -307,8 +311,10 @@ static void mask_place(ts_automaton *a, struct ts_masks *k, uint32_t place, uint
         if (k->shape[q] == SHAPE_SLICE) {
             sliced = true;
             if (k->left[q] > slice) slice = k->left[q];
+        } else if (k->shape[q] == SHAPE_STRING) {
+            string = true;
         } else if (k->shape[q] == SHAPE_UNKNOWN) { /* its split had to go for another one: walk */
-            walk(m, k->trie, &k->trie->all, 0, k->trie->all.n, 0, place, allowed);
+            walk(m, &k->trie->all, 0, k->trie->all.n, 0, place, allowed);
             return;
         } else if (k->shape[q] == SHAPE_WIDE) {
             add_bits(k->trie, allowed, k->split[k->left[q]].stay);
@@ -316,6 +322,8 @@ static void mask_place(ts_automaton *a, struct ts_masks *k, uint32_t place, uint
         }
     }
     if (a->work.bad) return;
+    if (string) add_bits(k->trie, allowed, k->trie->inside);
+    if (string) mask_cells(a, k, place, SHAPE_STRING, 0, allowed);
     if (sliced) add_bits(k->trie, allowed, k->trie->slice[slice < TS_TRIE_SLICES - 1 ? slice : TS_TRIE_SLICES - 1]);
     if (sliced) mask_cells(a, k, place, SHAPE_SLICE, 0, allowed);
     mask_cells(a, k, place, SHAPE_NARROW, 0, allowed);

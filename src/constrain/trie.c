@@ -9,7 +9,9 @@ typedef struct word { /* a token that prints something */
     const uint8_t *text;
     uint32_t len, id;
     int32_t chars; /* whole characters of a JSON string's inside; -1: it is not just these */
+    int32_t quote; /* where it ends a JSON string; INSIDE: nowhere; BROKEN: it cannot stand in one */
 } word;
+enum { INSIDE = -1, BROKEN = -2 };
 
 static int by_bytes(const void *x, const void *y) {
     const word *a = x, *b = y;
@@ -30,13 +32,56 @@ static int32_t count_chars(const uint8_t *s, size_t n) {
     return chars;
 }
 
+/* Bytes of the escape that s begins with, of which there may be the beginning alone; 0: none that output has. */
+static size_t escape_length(const uint8_t *s, size_t n) {
+    if (n == 1) return 1;
+    if (memchr("\"\\bfnrt", s[1], 7)) return 2;
+    static const char form[] = "\\u00";
+    for (size_t i = 1; i < 4 && i < n; i++)
+        if (s[i] != (uint8_t)form[i]) return 0;
+    if (n > 4 && s[4] != '0' && s[4] != '1') return 0;
+    if (n > 5) { /* the control characters without an escape of one letter */
+        const char *digits = s[4] == '0' ? "01234567bef" : "0123456789abcdef";
+        if (!memchr(digits, s[5], strlen(digits))) return 0;
+    }
+    return n < 6 ? n : 6;
+}
+
+/* Bytes of the character that s begins with, of which there may be the beginning alone; 0: it is no UTF-8. */
+static size_t char_length(const uint8_t *s, size_t n) {
+    uint32_t cp;
+    const int whole = ts_utf8_decode((const char *)s, n, &cp);
+    if (whole) return (size_t)whole;
+    const size_t need = s[0] < 0xC2 || s[0] > 0xF4 ? 0 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : 4;
+    if (n >= need) return 0;
+    /* what follows is as low or as high as can be, where any may */
+    static const uint8_t low[] = {0x80, 0x80, 0x80}, high[] = {0xBF, 0xBF, 0xBF};
+    for (int side = 0; side < 2; side++) {
+        uint8_t all[4];
+        memcpy(all, s, n);
+        memcpy(all + n, side ? high : low, need - n);
+        if (ts_utf8_decode((const char *)all, need, &cp)) return n;
+    }
+    return 0;
+}
+
+static int32_t find_quote(const uint8_t *s, size_t n) {
+    for (size_t i = 0; i < n;) {
+        if (s[i] == '"') return (int32_t)i;
+        const size_t k = s[i] == '\\' ? escape_length(s + i, n - i) : s[i] < 0x20 ? 0 : char_length(s + i, n - i);
+        if (k == 0) return BROKEN;
+        i += k;
+    }
+    return INSIDE;
+}
+
 static uint32_t common(const word *a, const word *b) {
     uint32_t i = 0;
     while (i < a->len && i < b->len && a->text[i] == b->text[i]) i++;
     return i;
 }
 
-/* The nodes of sorted words; `token` is where their ids stand. `only_rest`: without those that a slice has. */
+/* The nodes of sorted words. `only_rest`: without those that a slice has. */
 static ts_status build(ts_trie_part *part, const word *w, size_t n, bool only_rest, uint32_t *max_depth, ts_err *err) {
     uint32_t open[TS_TRIE_DEPTH + 1]; /* nodes on the way */
     size_t cap = 0;
@@ -55,7 +100,7 @@ static ts_status build(ts_trie_part *part, const word *w, size_t n, bool only_re
         }
         ts_trie_node *x = &part->node[open[depth]];
         if (x->n == 0) x->first = (uint32_t)i;
-        if (x->n == UINT8_MAX) return ts_fail(err, TS_E_LIMIT, "more than 255 tokens print the same bytes");
+        if (x->n == UINT16_MAX) return ts_fail(err, TS_E_LIMIT, "too many tokens print the same bytes");
         x->n++;
         if (depth > *max_depth) *max_depth = depth;
         last = &w[i];
@@ -79,6 +124,29 @@ static ts_status make_slices(ts_trie *t, const word *w, size_t n, ts_err *err) {
     return TS_OK;
 }
 
+static ts_status make_inside(ts_trie *t, const word *w, size_t n, ts_err *err) {
+    word *tail = ts_alloc(n + 1, sizeof *tail);
+    size_t k = 0;
+    uint32_t depth = 0;
+    t->inside = ts_calloc(t->n_words + 1, sizeof *t->inside);
+    t->quoted_token = ts_alloc(n + 1, sizeof *t->quoted_token);
+    ts_status s = tail && t->inside && t->quoted_token ? TS_OK : ts_fail_nomem(err, "the vocabulary", n * sizeof *tail);
+    for (size_t i = 0; s == TS_OK && i < n; i++) {
+        const uint32_t behind = (uint32_t)(w[i].quote + 1);
+        if (w[i].quote == BROKEN) continue;
+        if (w[i].quote == INSIDE || behind == w[i].len) t->inside[w[i].id / 32] |= 1u << w[i].id % 32;
+        else tail[k++] = (word){.text = w[i].text + behind, .len = w[i].len - behind, .id = w[i].id, .chars = -1};
+    }
+    if (s == TS_OK) {
+        if (k) qsort(tail, k, sizeof *tail, by_bytes);
+        for (size_t i = 0; i < k; i++) t->quoted_token[i] = tail[i].id;
+        t->quoted.token = t->quoted_token;
+        s = build(&t->quoted, tail, k, false, &depth, err);
+    }
+    ts_free(tail);
+    return s;
+}
+
 static ts_status fill(ts_trie *t, ts_token_bytes_fn *bytes, void *ud, ts_buf *text, word *w, ts_err *err) {
     size_t n = 0;
     for (uint32_t id = 0; id < t->n_vocab; id++) {
@@ -94,13 +162,16 @@ static ts_status fill(ts_trie *t, ts_token_bytes_fn *bytes, void *ud, ts_buf *te
     for (size_t i = 0; i < n; i++) { /* the buffer moves while it grows: places become pointers now */
         w[i].text = (const uint8_t *)text->data + (uintptr_t)w[i].text;
         w[i].chars = count_chars(w[i].text, w[i].len);
+        w[i].quote = find_quote(w[i].text, w[i].len);
     }
     qsort(w, n, sizeof *w, by_bytes);
     t->token = ts_alloc(n + 1, sizeof *t->token);
     if (!t->token) return ts_fail_nomem(err, "the vocabulary", n * sizeof *t->token);
     for (size_t i = 0; i < n; i++) t->token[i] = w[i].id;
+    t->all.token = t->rest.token = t->token;
     TS_TRY(build(&t->all, w, n, false, &t->max_depth, err));
     TS_TRY(build(&t->rest, w, n, true, &t->max_depth, err));
+    TS_TRY(make_inside(t, w, n, err));
     return make_slices(t, w, n, err);
 }
 
@@ -128,6 +199,9 @@ void ts_trie_free(ts_trie *t) {
     if (!t) return;
     ts_free(t->all.node);
     ts_free(t->rest.node);
+    ts_free(t->quoted.node);
+    ts_free(t->quoted_token);
+    ts_free(t->inside);
     ts_free(t->token);
     ts_free(t->slice[0]);
     ts_free(t);
