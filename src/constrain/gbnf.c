@@ -196,12 +196,15 @@ static bool number(parser *g, uint32_t *out) {
     return g->at > first;
 }
 
-/* Behind an item: how often it comes. */
+/* Behind an item stands how often it comes. */
+static bool is_repeated(const parser *g) {
+    const char c = g->at < g->n ? g->s[g->at] : 0;
+    return ok(g) && c && strchr("*+?{", c);
+}
+
 static ts_node repeated(parser *g, ts_node x) {
     uint32_t min = 0, max = TS_RX_INF;
-    const char c = g->at < g->n ? g->s[g->at] : 0;
-    if (!ok(g) || !c || !strchr("*+?{", c)) return x;
-    g->at++;
+    const char c = g->s[g->at++];
     if (c == '+') min = 1;
     if (c == '?') max = 1;
     if (c == '{') {
@@ -245,8 +248,9 @@ static void push(parser *g, ts_node x) {
 static ts_node sequence(parser *g, bool nested) {
     const size_t mark = g->n_stack;
     while (ok(g) && g->at < g->n && !strchr("|)\n\r", g->s[g->at]) && ts_work_pay(&g->a->work, 1)) {
-        push(g, repeated(g, item(g)));
-        blanks(g, nested);
+        ts_node x = item(g);
+        for (blanks(g, nested); is_repeated(g); blanks(g, nested)) x = repeated(g, x);
+        push(g, x);
     }
     ts_node x = TS_NODE_EMPTY;
     while (g->n_stack > mark) x = ts_ir_cat(&g->a->ir, g->stack[--g->n_stack], x);
