@@ -20,6 +20,7 @@
     "|(?:(?:" H16 ":){0,3}" H16 ")?::" H16 ":" LS32 "|(?:(?:" H16 ":){0,4}" H16 ")?::" LS32                            \
     "|(?:(?:" H16 ":){0,5}" H16 ")?::" H16 "|(?:(?:" H16 ":){0,6}" H16 ")?::)"
 #define LABEL "[A-Za-z0-9](?:[A-Za-z0-9\\-]{0,61}[A-Za-z0-9])?"
+#define MAIL_LABEL "[A-Za-z0-9](?:[A-Za-z0-9\\-]*[A-Za-z0-9])?" /* not counted: a state for all places */
 #define ATOM "[A-Za-z0-9!#$%&'*+/=?^_`{|}~\\-]+"
 #define PERCENT "%[0-9A-Fa-f]{2}"
 #define PCHAR "(?:[A-Za-z0-9\\-._~!$&'()*+,;=:@]|" PERCENT ")"
@@ -45,7 +46,7 @@ static const struct format {
     {"date-time", DATE "[Tt]" TIME, 0},
     {"duration", "P(?:" YMD "(?:T" HMS ")?|T" HMS "|\\d{1,9}W)", 0},
     {"uuid", "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", 0},
-    {"email", ATOM "(?:\\." ATOM ")*@(?:" LABEL "\\.)+" LABEL, 254},
+    {"email", ATOM "(?:\\." ATOM ")*@(?:" MAIL_LABEL "\\.)+" MAIL_LABEL, 0},
     {"hostname", LABEL "(?:\\." LABEL ")*", 253},
     {"ipv4", IPV4, 0},
     {"ipv6", IPV6, 0},

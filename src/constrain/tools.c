@@ -113,10 +113,10 @@ static ts_node any_call(building *b, const struct family *f) {
     for (size_t i = 0; i < b->n; i++) {
         const ts_node behind = form(b, f->middle, ts_ir_cat(ir, b->tool[i].args, form(b, f->close, TS_NODE_EMPTY)));
         const ts_node name = ts_ir_lex(ir, spell_name(b, b->tool[i].name, f->json_name));
-        one[i] = form(b, f->open, ts_ir_cat(ir, name, ts_ir_cat(ir, id, behind)));
+        one[i] = ts_ir_cat(ir, name, ts_ir_cat(ir, id, behind));
     }
     const uint32_t rule = ts_ir_rule(ir);
-    const ts_node all = ts_ir_alt(ir, one, b->n);
+    const ts_node all = form(b, f->open, ts_ir_alt(ir, one, b->n)); /* the tools part behind what they share */
     if (b->a->work.bad == TS_OK) ir->rule[rule] = all;
     return ts_ir_call(ir, rule);
 }
