@@ -18,7 +18,7 @@ typedef struct args {
 } args;
 
 /* One line: accepted, incomplete, or where no accepted text goes on so. */
-static ts_status check(ts_automaton *a, const char *path, bool *accepted, ts_err *err) {
+static ts_status check(ts_automaton *a, const char *path, bool json, bool *accepted, ts_err *err) {
     ts_buf text = {0};
     ts_place_id at = ts_automaton_start(a);
     size_t i = 0;
@@ -31,8 +31,12 @@ static ts_status check(ts_automaton *a, const char *path, bool *accepted, ts_err
             s = ts_automaton_collect(a, (ts_place_id *const[]){&at}, 1, err);
     }
     *accepted = s == TS_OK && at != TS_PLACE_NONE && ts_automaton_accepts(a, at);
-    if (s == TS_OK && at == TS_PLACE_NONE) printf("rejected at byte %zu\n", i);
-    else if (s == TS_OK) puts(*accepted ? "accepted" : "incomplete");
+    if (s == TS_OK && at == TS_PLACE_NONE) {
+        printf(json ? "{\"result\":\"rejected\",\"at\":%zu}\n" : "rejected at byte %zu\n", i);
+    } else if (s == TS_OK) {
+        const char *word = *accepted ? "accepted" : "incomplete";
+        printf(json ? "{\"result\":\"%s\"}\n" : "%s\n", word);
+    }
     ts_buf_free(&text);
     return s;
 }
@@ -75,7 +79,7 @@ static ts_status check_all(const args *a, const ts_constraint_opts *o, bool *all
     *all = true;
     for (size_t i = 0; s == TS_OK && i < a->check.n; i++) {
         bool accepted;
-        s = check(m, a->check.item[i], &accepted, err);
+        s = check(m, a->check.item[i], a->json, &accepted, err);
         *all &= accepted;
     }
     ts_automaton_free(m);
@@ -121,7 +125,7 @@ static int run(const cli_command *self, int argc, char **argv) {
          "with this model's tokens: how long the masks along each text take, and that they allow exactly the tokens "
          "whose bytes go on",
          .values = "@file"},
-        {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "with --vocab: a JSON object a text"},
+        {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "a JSON object a text"},
         {0},
     };
     cli_list rest = {0};

@@ -12,9 +12,9 @@ typedef struct cli_constrain { /* zero-initialise; free with cli_constrain_free 
 
 #define CLI_CONSTRAIN_OPTS(c)                                                                                          \
     {CLI_STR, 0, "json-schema", "FILE", &(c).schema, 0, 0, "answers are JSON of this JSON Schema",                     \
-     .also = "--json-schema-file -jf", .values = "@file"},                                                             \
+     .values = "@file"},                                                                                               \
         {CLI_STR, 0, "grammar", "FILE", &(c).grammar, 0, 0, "answers are texts of this grammar (GBNF)",                \
-         .also = "--grammar-file", .values = "@file"}
+         .values = "@file"}
 
 /* Compile what is asked for, for this engine. CLI_OK, or an exit code after one line to standard error. */
 int cli_constrain_open(const cli_command *cmd, cli_constrain *c, const ts_engine *e);

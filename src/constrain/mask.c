@@ -213,7 +213,7 @@ static shape shape_of(ts_automaton *a, struct ts_masks *k, uint32_t q) {
         if (letters >= LETTERS && make_split(a, k, q)) s = SHAPE_WIDE;
     }
     if (a->work.bad) return SHAPE_UNKNOWN;
-    k->shape[q] = s;
+    k->shape[q] = (uint8_t)s;
     return s;
 }
 

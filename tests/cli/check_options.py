@@ -42,6 +42,10 @@ ENDS = {"tokenizer.json": json.dumps({
             "model": {"type": "BPE", "merges": [], "vocab": {
                 c: i for i, c in enumerate([chr(b) for b in PRINTABLE] + [chr(256 + i) for i in range(256 - len(PRINTABLE))])}}}),
         "tokenizer_config.json": '{"add_eos_token": true, "eos_token": "</s>"}'}
+FORM = {"s": '{"enum":[1,2]}', "g": 'root ::= "1" | "2"', "r": "a|b", "one": "1", "two": "{\"a\":1}", "o": '{"properties":{"b":{}}}',
+        "tools": '[{"function":{"name":"f"}}]', "call": '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>',
+        "calls": '\n'.join(['<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'] * 2)}
+CALLS = ["constrain", "--tools", "tools", "--tool-format", "hermes", "--check"]
 TEXT = {"text": "A text in a file.", "other": "Another text in a file."}
 
 # command -> option -> (arguments without it, arguments with it, files that are there, standard input). Where the second is
@@ -108,6 +112,24 @@ EFFECTS: dict[str, dict[str, Effect]] = {
         "json": (RUN[:-1], ["+", "--json"]),
         "logprobs": (RUN, ["+", "--logprobs", "2"]),
         "quiet": (RUN[:-1], ["+", "--quiet"]),
+        "json-schema": (RUN, ["+", "--json-schema", "s"], FORM),
+        "grammar": (RUN, ["+", "--grammar", "g"], FORM),
+    },
+    "constrain": {
+        "schema": (["constrain", "--check", "one"], ["+", "--schema", "s"], FORM),
+        "regex": (["constrain", "--check", "one"], ["+", "--regex", "1"], FORM),
+        "regex-file": (["constrain", "--check", "one"], ["+", "--regex-file", "r"], FORM),
+        "grammar": (["constrain", "--check", "one"], ["+", "--grammar", "g"], FORM),
+        "tools": (["constrain", "--tool-format", "hermes", "--check", "one"], ["+", "--tools", "tools"], FORM),
+        "tool-format": (["constrain", "--tools", "tools"], ["+", "--tool-format", "hermes"], FORM),
+        "tool-choice": (CALLS + ["one"], ["+", "--tool-choice", "required"], FORM),
+        "one-call": (CALLS + ["calls"], ["+", "--one-call"], FORM),
+        "narrow": (["constrain", "--schema", "o", "--check", "two"], ["+", "--narrow"], FORM),
+        "check": (["constrain", "--schema", "s"], ["+", "--check", "one"], FORM),
+        "sample": (["constrain", "--schema", "s"], ["+", "--sample", "3"], FORM),
+        "seed": (["constrain", "--schema", "s", "--sample", "9"], ["+", "--seed", "2"], FORM),
+        "vocab": (["constrain", "--schema", "s", "--check", "one"], ["+", "--vocab", "{tiny}"], FORM),
+        "json": (["constrain", "--regex", "b", "--check", "one"], ["+", "--json"], FORM),
     },
     "chat": {
         **{k: (*v, {}, "hello\n") for k, v in model_options(CHAT, CHAT + ["-n", "1", "--ledger", "--device", "npu-sim"], CHAT).items()},
@@ -118,6 +140,8 @@ EFFECTS: dict[str, dict[str, Effect]] = {
         "predict": (CHAT, ["+", "--predict", "3"], {}, "hello\n"),
         "system": (CHAT, ["+", "--system", "You are small."], {}, "/system\n"),
         "verbose": (CHAT, ["+", "--verbose"], {}, "hello\n"),
+        "json-schema": (CHAT, ["+", "--json-schema", "s"], FORM, "hello\n"),
+        "grammar": (CHAT, ["+", "--grammar", "g"], FORM, "hello\n"),
         "auto-trim": (CHAT + ["-n", "1", "--ctx", "128"], ["+", "--auto-trim"], {}, "one\ntwo\nthree\n"),
     },
     "eval": {
