@@ -131,8 +131,8 @@ ts_node ts_schema_call(ts_schema *s, const ts_schema_set *set);
 ts_node ts_spec_emit(ts_schema *s, const ts_specs *specs);
 
 bool ts_schema_fits(ts_schema *s, const ts_jval *v, const ts_schema_set *set);
-/* Does a value satisfy an alternative but for its enum (`values`: with it)? */
-bool ts_spec_fits(ts_schema *s, const ts_jval *v, const ts_spec *p, bool values);
+/* Does a value satisfy an alternative? `alone`: and no other branch of each oneOf. */
+bool ts_spec_fits(ts_schema *s, const ts_jval *v, const ts_spec *p, bool alone);
 /* Is it sure that what is emitted for any of these alternatives satisfies one branch of each oneOf only? */
 bool ts_schema_check_one_of(ts_schema *s, const ts_specs *specs);
 

@@ -99,16 +99,16 @@ static bool rest_fits(ts_schema *s, const ts_jval *v, const ts_spec *p) {
     }
 }
 
-bool ts_spec_fits(ts_schema *s, const ts_jval *v, const ts_spec *p, bool values) {
+bool ts_spec_fits(ts_schema *s, const ts_jval *v, const ts_spec *p, bool alone) {
     if (!ts_work_pay(s->work, 1) || !rest_fits(s, v, p)) return false;
-    for (const ts_vals *l = values ? p->values : NULL; l; l = l->next) {
+    for (const ts_vals *l = p->values; l; l = l->next) {
         bool found = false;
         /* the list that v itself stands in needs no search */
         if (v->source.data >= l->v->source.data && v->source.data < l->v->source.data + l->v->source.len) continue;
         for (const ts_jval *x = l->v->first; x && !found; x = x->next) found = same(s, v, x);
         if (!found) return false;
     }
-    for (const ts_one_of *o = p->one_of; o; o = o->next)
+    for (const ts_one_of *o = alone ? p->one_of : NULL; o; o = o->next)
         for (const ts_jval *b = o->list->first; b; b = b->next) {
             ts_schema_set set = {0};
             size_t cap = 0;
@@ -164,7 +164,7 @@ static bool specs_disjoint(ts_schema *s, const ts_spec *a, const ts_spec *b, boo
     if (a->values || b->values) { /* one of few values: all are looked at */
         const ts_spec *few = a->values ? a : b, *other = a->values ? b : a;
         for (const ts_jval *v = few->values->v->first; v; v = v->next)
-            if (ts_spec_fits(s, v, few, true) && ts_spec_fits(s, v, other, true)) return false;
+            if (ts_spec_fits(s, v, few, false) && ts_spec_fits(s, v, other, false)) return false;
         return s->work->bad == TS_OK;
     }
     if (types & TYPE_NUMBER) {

@@ -122,6 +122,7 @@ static const struct refusal {
     {TS_CONSTRAIN_SCHEMA, "{\"oneOf\":[{\"type\":\"integer\"},{\"type\":\"number\",\"minimum\":3}]}", "#/oneOf"},
     {TS_CONSTRAIN_SCHEMA, "{\"$ref\":\"#/$defs/a\",\"$defs\":{\"a\":{\"anyOf\":[{\"$ref\":\"#/$defs/a\"}]}}}",
      "#/$defs/a/anyOf/0"},
+    {TS_CONSTRAIN_SCHEMA, "{\"oneOf\":[{\"anyOf\":[{\"const\":null},{\"type\":\"boolean\"}]},{\"type\":\"null\"}]}", "#/oneOf"},
     {TS_CONSTRAIN_SCHEMA, "[1", "#"},
     {TS_CONSTRAIN_SCHEMA, "{\"not\":{}}", "#"},
 };
