@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BUILD_FUEL = 14 << 20 /* about half a second */, STEP_FUEL = 8 << 20, TEXT_MAX = 1 << 20 };
+enum { BUILD_FUEL = 14 << 20 /* about half a second */, STEP_FUEL = 4 << 20, TEXT_MAX = 1 << 20 };
 
 ts_node ts_front_at(ts_automaton *a, const char *fmt, ...) {
     if (a->where.len) return TS_NODE_NEVER;

@@ -21,6 +21,33 @@ void ts_dfa_free(ts_dfa *d) {
     *d = (ts_dfa){0};
 }
 
+/* Can any n digits follow, and the number end behind them? */
+static bool takes_any_digits(ts_rxs *p, ts_rx e, unsigned n) {
+    while (n--) {
+        uint8_t class[256];
+        ts_rx_classes(p, e, class);
+        for (unsigned b = '1'; b <= '9'; b++)
+            if (class[b] != class['0']) return false;
+        e = ts_rx_deriv(p, e, '0');
+    }
+    return e != TS_RX_NEVER && ts_rx_nullable(p, e);
+}
+
+/* A multiple of m / 10^k in a range, before the point: where so many free digits are left that they have more values
+ * than m, one of these completes a multiple. The search would look through as many states to find it. */
+static bool completes_multiple(ts_rxs *p, ts_rx e) {
+    const ts_rx_node x = p->node[e];
+    if (x.kind != RX_AND || x.b != 2) return false;
+    for (int i = 0; i < 2; i++) {
+        const ts_rx_node mod = p->node[p->list[x.a + i]];
+        unsigned digits = 0;
+        if (mod.kind != RX_MOD || mod.d != 0) continue;
+        for (uint32_t top = 1; top < mod.a; top *= 10) digits++;
+        return takes_any_digits(p, p->list[x.a + 1 - i], digits);
+    }
+    return false;
+}
+
 static uint32_t state_of(ts_dfa *d, ts_rx e) {
     if (e == TS_RX_NEVER || d->work->bad) return TS_DFA_DEAD;
     if (e >= d->of_cap) {
@@ -34,9 +61,10 @@ static uint32_t state_of(ts_dfa *d, ts_rx e) {
         return TS_DFA_DEAD;
     }
     if (!ts_work_grow(d->work, (void **)&d->state, &d->cap, d->n + 1, sizeof *d->state)) return TS_DFA_DEAD;
+    const bool alive = ts_rx_at(d->rxs, e)->booleans && completes_multiple(d->rxs, e);
     const ts_rx_node *x = ts_rx_at(d->rxs, e);
     d->state[d->n] = (ts_dfa_state){.rx = e, .accepts = x->nullable, .ends = e == TS_RX_EMPTY,
-                                    .life = x->nullable || !x->booleans ? ALIVE : UNKNOWN};
+                                    .life = alive || x->nullable || !x->booleans ? ALIVE : UNKNOWN};
     d->of[e] = (uint32_t)d->n;
     return (uint32_t)d->n++;
 }
@@ -62,8 +90,15 @@ static bool make_row(ts_dfa *d, uint32_t q) {
     return true;
 }
 
+static bool leads_nowhere(const ts_dfa *d, const uint16_t *row) {
+    for (unsigned b = 0; b < 256; b++)
+        if (row[b] && d->state[row[b]].life != DEAD) return false;
+    return true;
+}
+
 /* Search from q, depth first, for a state that is known to be alive. The states on the path to one are alive too;
- * where there is none, all that were seen are dead. What was seen beside the path is left for another time. */
+ * where there is none, all that were seen are dead. A state that was left behind is dead where all that follow it are;
+ * the others that were seen beside the path lead back to it, and are left for another time. */
 static void find_life(ts_dfa *d, uint32_t q) {
     size_t depth = 0, seen = 0; /* path[2 i], path[2 i + 1]: state and next byte; seen states grow from the end */
     uint32_t *other = NULL;
@@ -86,6 +121,10 @@ static void find_life(ts_dfa *d, uint32_t q) {
         d->path[2 * depth - 1] = b;
         if (b == 256) {
             depth--;
+            if (leads_nowhere(d, row)) {
+                d->state[at].life = DEAD;
+                continue;
+            }
             if (!ts_work_grow(d->work, (void **)&other, &other_cap, seen + 1, sizeof *other)) break;
             other[seen++] = at;
             continue;
