@@ -45,7 +45,7 @@ static ts_status check(ts_automaton *a, const char *path, bool json, bool *accep
 static ts_status read_spec(const args *a, ts_buf *text, ts_constraint_opts *o, ts_err *err) {
     const char *path = a->schema ? a->schema : a->regex_file ? a->regex_file : a->grammar ? a->grammar : a->tools;
     *o = (ts_constraint_opts){.tool_format = a->format, .tool_choice = a->choice, .one_call = a->one_call,
-                              .narrow = a->narrow};
+                              .exact = !a->narrow};
     o->kind = a->schema    ? TS_CONSTRAIN_SCHEMA
               : a->grammar ? TS_CONSTRAIN_GRAMMAR
               : a->tools   ? TS_CONSTRAIN_TOOLS

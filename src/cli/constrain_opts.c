@@ -12,7 +12,7 @@ int cli_constrain_open(const cli_command *cmd, cli_constrain *c, const ts_engine
     if (!path) return CLI_OK;
     ts_status s = ts_file_read(&text, path, TEXT_MAX, &err);
     const ts_constraint_opts opts = {.kind = c->schema ? TS_CONSTRAIN_SCHEMA : TS_CONSTRAIN_GRAMMAR,
-                                     .text = text.data ? text.data : "", .len = text.len, .narrow = true};
+                                     .text = text.data ? text.data : "", .len = text.len};
     if (s == TS_OK) {
         s = ts_constraint_new(&c->constraint, e, &opts, &err);
         if (s != TS_OK) s = ts_err_prefix(&err, s, "%s", path);

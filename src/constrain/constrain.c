@@ -76,7 +76,7 @@ ts_status ts_automaton_new(ts_automaton **out, const ts_automaton_opts *opts, ts
     ts_automaton *a = ts_calloc(1, sizeof *a);
     if (!a) return ts_fail_nomem(err, "the constraint", sizeof *a);
     a->whole = "#";
-    a->narrow = opts->spec.narrow;
+    a->narrow = !opts->spec.exact;
     a->work.fuel = BUILD_FUEL;
     if (ts_rxs_init(&a->rxs, &a->work) && ts_dfa_init(&a->dfa, &a->rxs) && ts_ir_init(&a->ir, &a->rxs, &a->dfa) &&
         ts_machine_init(&a->machine, &a->ir)) {

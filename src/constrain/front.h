@@ -16,7 +16,7 @@ struct ts_automaton {
     bool broken;         /* there was no memory: it can only be freed */
     ts_rx quote, any_char; /* of JSON strings */
     struct ts_masks *masks; /* what is known of a vocabulary (mask.c) */
-    bool narrow;         /* ts_constraint_opts.narrow */
+    bool narrow;         /* not ts_constraint_opts.exact */
     ts_buf where;        /* of a refusal; empty: `whole` */
     const char *whole;   /* what the place of the whole is called */
     ts_buf impossible;   /* the place of the first part of a schema that nothing satisfies; empty: none */

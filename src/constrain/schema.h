@@ -56,7 +56,7 @@ typedef struct ts_spec { /* one alternative */
     uint8_t types;   /* that are allowed */
     uint8_t spoken;  /* that a keyword is about */
     bool typed;      /* `type` is written */
-    bool narrow;     /* ts_constraint_opts.narrow */
+    bool narrow;     /* what nobody asked for is left out */
     ts_range range;
     const ts_vals *multiples; /* multipleOf */
     uint32_t min_length, max_length;

@@ -86,7 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const unsigned how = data[0];
     const ts_automaton_opts o = {.spec = {.kind = (ts_constraint_kind)(how & 3), .text = (const char *)data + 1,
                                           .len = size - 1, .tool_format = format[(how >> 2) % 6],
-                                          .tool_choice = choice[(how >> 5) & 3], .narrow = how >> 7,
+                                          .tool_choice = choice[(how >> 5) & 3], .exact = !(how >> 7),
                                           .thinking = how == 255}};
     const ts_status s = ts_automaton_new(&a, &o, &err);
     if (s != TS_OK) {

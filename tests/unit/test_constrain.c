@@ -12,7 +12,7 @@
 static ts_err err;
 
 static ts_status make(ts_automaton **a, ts_constraint_kind kind, const char *text) {
-    const ts_automaton_opts o = {.spec = {.kind = kind, .text = text, .len = strlen(text)}};
+    const ts_automaton_opts o = {.spec = {.kind = kind, .text = text, .len = strlen(text), .exact = true}};
     return ts_automaton_new(a, &o, &err);
 }
 
@@ -343,7 +343,7 @@ static const struct row masked[] = {
 };
 
 static ts_status make_masked(ts_automaton **a, const struct row *r) {
-    const ts_automaton_opts o = {.spec = {.kind = r->kind, .text = r->text, .len = strlen(r->text),
+    const ts_automaton_opts o = {.spec = {.kind = r->kind, .text = r->text, .len = strlen(r->text), .exact = true,
                                           .tool_format = "hermes", .thinking = r->kind == TS_CONSTRAIN_TOOLS}};
     return ts_automaton_new(a, &o, &err);
 }
