@@ -122,7 +122,8 @@ static const struct refusal {
     {TS_CONSTRAIN_SCHEMA, "{\"oneOf\":[{\"type\":\"integer\"},{\"type\":\"number\",\"minimum\":3}]}", "#/oneOf"},
     {TS_CONSTRAIN_SCHEMA, "{\"$ref\":\"#/$defs/a\",\"$defs\":{\"a\":{\"anyOf\":[{\"$ref\":\"#/$defs/a\"}]}}}",
      "#/$defs/a/anyOf/0"},
-    {TS_CONSTRAIN_SCHEMA, "{\"oneOf\":[{\"anyOf\":[{\"const\":null},{\"type\":\"boolean\"}]},{\"type\":\"null\"}]}", "#/oneOf"},
+    {TS_CONSTRAIN_SCHEMA, "{\"oneOf\":[{\"anyOf\":[{\"const\":null},{\"type\":\"boolean\"}]},{\"type\":\"null\"}]}",
+     "#/oneOf"},
     {TS_CONSTRAIN_SCHEMA, "[1", "#"},
     {TS_CONSTRAIN_SCHEMA, "{\"not\":{}}", "#"},
 };
@@ -138,6 +139,27 @@ static void test_refusals(void **state) {
         snprintf(begin, sizeof begin, "refused at %s", refusals[i].where);
         if (strncmp(err.msg, begin, strlen(begin)) != 0) fail_msg("%s: %s, not %s", refusals[i].text, err.msg, begin);
     }
+}
+
+/* What nobody asked for is left out unless all of a schema is wanted. */
+static void test_narrow(void **state) {
+    (void)state;
+    static const char schema[] = "{\"properties\":{\"a\":{\"maxLength\":1},\"b\":{\"properties\":{},"
+                                 "\"additionalProperties\":{}}}}";
+    ts_automaton_opts o = {.spec = {.kind = TS_CONSTRAIN_SCHEMA, .text = schema, .len = sizeof schema - 1}};
+    ts_automaton *a;
+    assert_ok(ts_automaton_new(&a, &o, &err));
+    assert_int_equal(verdict(a, "{\"a\":\"x\",\"b\":{\"z\":1}}"), ACCEPTED);
+    assert_int_equal(verdict(a, "{\"c\""), 2);
+    assert_int_equal(verdict(a, "1"), 0);
+    assert_int_equal(verdict(a, "{\"a\":1"), 5);
+    ts_automaton_free(a);
+    o.spec.exact = true;
+    assert_ok(ts_automaton_new(&a, &o, &err));
+    assert_int_equal(verdict(a, "{\"a\":1,\"c\":null}"), ACCEPTED);
+    assert_int_equal(verdict(a, "1"), ACCEPTED);
+    assert_int_equal(verdict(a, "{\"a\":\"xy\"}"), 7);
+    ts_automaton_free(a);
 }
 
 /* ---- random texts ---------------------------------------------------------------------------------------------- */
@@ -492,6 +514,7 @@ static void test_out_of_memory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verdicts),    cmocka_unit_test(test_refusals), cmocka_unit_test(test_walks),
+        cmocka_unit_test(test_narrow),
         cmocka_unit_test(test_masks),       cmocka_unit_test(test_control),  cmocka_unit_test(test_first_space),
         cmocka_unit_test(test_out_of_memory),
     };
