@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MASK_FUEL = 16 << 20, SPLITS_MAX = 256, LETTERS = 12 /* so many can follow: the state is a wide one */ };
+enum { MASK_FUEL = 16 << 20, SPLITS_MAX = 128, LETTERS = 12 /* so many can follow: the state is a wide one */ };
 
 typedef enum shape { SHAPE_UNKNOWN, SHAPE_NARROW, SHAPE_WIDE, SHAPE_SLICE, SHAPE_STRING /* without bounds */ } shape;
 

@@ -6,7 +6,7 @@
 
 #include "constrain/rx_memo.h"
 
-enum { DEPTH_MAX = 1500, NODES_MAX = 4 << 20 };
+enum { DEPTH_MAX = 1000, WORDS_DEPTH = 500, NODES_MAX = 4 << 20 };
 
 static uint64_t mix(uint64_t h, uint64_t v) {
     h = (h ^ v) * 0x9E3779B97F4A7C15u;
@@ -368,7 +368,7 @@ static int by_bytes(const void *x, const void *y) {
 
 /* The words agree up to `at`. Where they part there is a choice, so the recursion is no deeper than words nest. */
 static ts_rx trie(ts_rxs *p, const ts_rx_word *w, size_t n, size_t at, unsigned depth) {
-    if (depth > DEPTH_MAX || !ts_work_pay(p->work, n)) {
+    if (depth > WORDS_DEPTH || !ts_work_pay(p->work, n)) {
         ts_work_fail(p->work, TS_E_LIMIT, "the list of texts nests too deep");
         return TS_RX_NEVER;
     }
