@@ -5,6 +5,7 @@
  * both at one place, a bit for each. Concatenation and repetition combine them; a piece without anchors has one. */
 #include "constrain/regex.h"
 #include "base/utf8.h"
+#include "constrain/category.h"
 
 #include <string.h>
 
@@ -174,6 +175,20 @@ static void add_class(ts_chars *c, ts_work *w, char letter) {
     ts_chars_free(&set);
 }
 
+/* Behind \\p or \\P: the name of a general category in braces. */
+static bool property(parser *r, bool negated, ts_chars *set) {
+    ts_work *w = r->p->work;
+    const char *name = (const char *)r->s + r->at + 1;
+    const char *end = peek(r, "{") ? memchr(name, '}', r->n - r->at - 1) : NULL;
+    ts_chars those = {0};
+    if (!end) return bad(r, "\\p is not followed by a name in braces"), false;
+    const bool known = ts_category_add(negated ? &those : set, w, name, (size_t)(end - name));
+    if (negated) ts_chars_add_all_but(set, w, &those);
+    ts_chars_free(&those);
+    r->at = (size_t)(end + 1 - (const char *)r->s);
+    return known || (cannot(r, "a property of characters that is no general category"), false);
+}
+
 /* Behind a backslash: a character (*c), or a class (*c = -1), which is added to `set`. false: an error, noted. */
 static bool escape(parser *r, bool in_class, ts_chars *set, int64_t *c) {
     ts_work *w = r->p->work;
@@ -196,7 +211,9 @@ static bool escape(parser *r, bool in_class, ts_chars *set, int64_t *c) {
         return in_class || (cannot(r, "\\b"), false);
     case 'B': return cannot(r, "\\B"), false;
     case 'p':
-    case 'P': return cannot(r, "a property of characters (\\p)"), false;
+    case 'P':
+        *c = -1;
+        return property(r, e == 'P', set);
     case 'k': return cannot(r, "a back reference"), false;
     case '0':
         *c = 0;

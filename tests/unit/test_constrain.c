@@ -46,6 +46,7 @@ static const struct row rows[] = {
     {TS_CONSTRAIN_REGEX, "a^b", {{"", 0}}}, /* never looked at: refused below */
     {TS_CONSTRAIN_REGEX, "[^\\d\\s]+\\u{1F642}", {{"x\xF0\x9F\x99\x82", ACCEPTED}, {"\xF0\x9F\x99", INCOMPLETE},
                                                   {"x1", 1}, {"\xC0", 0}, {"\xED\xA0", 1}}},
+    {TS_CONSTRAIN_REGEX, "\\p{Lu}[^\\p{L}]\\P{Nd}+", {{"\xC3\x89 x", ACCEPTED}, {"E1a", ACCEPTED}, {"e", 0}, {"Ea", 1}, {"E 1", 2}}},
     {TS_CONSTRAIN_GRAMMAR, "root ::= \"(\" root \")\" | x*\nx ::= [a-c] | \"\"", {{"((abc))", ACCEPTED},
                                                                               {"((", INCOMPLETE}, {"(a))", 3},
                                                                               {"", ACCEPTED}}},
@@ -113,6 +114,8 @@ static const struct refusal {
     {TS_CONSTRAIN_REGEX, "ab(c", "byte 4"},
     {TS_CONSTRAIN_REGEX, "a(?=b)", "byte "},
     {TS_CONSTRAIN_REGEX, "(((a{1,999}){1,999}){1,999})", "byte "},
+    {TS_CONSTRAIN_REGEX, "\\p{Nope}", "byte "},
+    {TS_CONSTRAIN_REGEX, "\\p{Lu", "byte "},
     {TS_CONSTRAIN_GRAMMAR, "root ::= \"a\"\n\nb ::= c", "line 3"},
     {TS_CONSTRAIN_GRAMMAR, "root ::= x\nx ::= y \"a\"\ny ::= \"\" | x", "line "},
     {TS_CONSTRAIN_GRAMMAR, "root ::= \"a\" root", "line 1"},
