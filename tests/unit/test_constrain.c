@@ -46,7 +46,8 @@ static const struct row rows[] = {
     {TS_CONSTRAIN_REGEX, "a^b", {{"", 0}}}, /* never looked at: refused below */
     {TS_CONSTRAIN_REGEX, "[^\\d\\s]+\\u{1F642}", {{"x\xF0\x9F\x99\x82", ACCEPTED}, {"\xF0\x9F\x99", INCOMPLETE},
                                                   {"x1", 1}, {"\xC0", 0}, {"\xED\xA0", 1}}},
-    {TS_CONSTRAIN_REGEX, "\\p{Lu}[^\\p{L}]\\P{Nd}+", {{"\xC3\x89 x", ACCEPTED}, {"E1a", ACCEPTED}, {"e", 0}, {"Ea", 1}, {"E 1", 2}}},
+    {TS_CONSTRAIN_REGEX, "\\p{Lu}[^\\p{L}]\\P{Nd}+",
+     {{"\xC3\x89 x", ACCEPTED}, {"E1a", ACCEPTED}, {"e", 0}, {"Ea", 1}, {"E 1", 2}}},
     {TS_CONSTRAIN_GRAMMAR, "root ::= \"(\" root \")\" | x*\nx ::= [a-c] | \"\"", {{"((abc))", ACCEPTED},
                                                                               {"((", INCOMPLETE}, {"(a))", 3},
                                                                               {"", ACCEPTED}}},
