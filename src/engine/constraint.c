@@ -4,9 +4,16 @@
 
 #include <stdatomic.h>
 
+/* Does it come for its bytes? */
+static bool is_text(const ts_tokenizer *tok, ts_token id) {
+    const ts_token_kind kind = ts_token_kind_of(tok, id);
+    return kind != TS_TOKEN_CONTROL && kind != TS_TOKEN_UNKNOWN && kind != TS_TOKEN_UNUSED &&
+           !ts_tokenizer_is_end(tok, id);
+}
+
 static bool bytes_of(void *ud, uint32_t id, ts_buf *out) {
     const ts_tokenizer *tok = ud;
-    return ts_tokenizer_is_end(tok, (ts_token)id) || ts_token_bytes(tok, (ts_token)id, false, out);
+    return !is_text(tok, (ts_token)id) || ts_token_bytes(tok, (ts_token)id, false, out);
 }
 
 /* Two threads may make it at the same time; the first one's stays. */
@@ -90,12 +97,35 @@ static bool drops_space(const ts_constraint *c, const ts_standing *at) {
     return !at->begun && !at->keep_space && ts_tokenizer_adds_prefix(c->e->tok);
 }
 
+/* Only ordinary tokens lose their first space: the others that begin with one are looked at by themselves. */
+static ts_status keep_other_spaces(ts_constraint *c, const ts_standing *at, uint32_t *allowed, ts_err *err) {
+    const ts_tokenizer *tok = c->e->tok;
+    for (uint32_t id = 0; id < c->trie->n_vocab; id++) {
+        ts_place_id to = at->place;
+        if (ts_token_kind_of(tok, (ts_token)id) == TS_TOKEN_NORMAL || !is_text(tok, (ts_token)id)) continue;
+        ts_buf_clear(&c->bytes);
+        if (!ts_token_bytes(tok, (ts_token)id, false, &c->bytes)) return ts_fail_nomem(err, "a token", 0);
+        if (c->bytes.len == 0 || c->bytes.data[0] != ' ') continue;
+        TS_TRY(ts_automaton_bytes(c->automaton, &to, c->bytes.data, c->bytes.len, err));
+        allowed[id / 32] &= ~(1u << id % 32);
+        if (to != TS_PLACE_NONE) allowed[id / 32] |= 1u << id % 32;
+    }
+    return TS_OK;
+}
+
 ts_status ts_constraint_mask(ts_constraint *c, const ts_standing *at, bool no_end, uint32_t *allowed, bool *only_end,
                              ts_err *err) {
     const ts_tokenizer *tok = c->e->tok;
     bool any;
     TS_TRY(tidy(c, err));
-    TS_TRY(ts_automaton_mask(c->automaton, c->trie, at->place, drops_space(c, at), allowed, &any, err));
+    const bool drop = drops_space(c, at);
+    TS_TRY(ts_automaton_mask(c->automaton, c->trie, at->place, drop, allowed, &any, err));
+    if (drop) {
+        uint32_t some = 0;
+        TS_TRY(keep_other_spaces(c, at, allowed, err));
+        for (uint32_t i = 0; i < c->trie->n_words; i++) some |= allowed[i];
+        any = some != 0;
+    }
     const bool accepts = ts_automaton_accepts(c->automaton, at->place);
     for (size_t i = 0; accepts && !no_end && i < ts_tokenizer_n_ends(tok); i++) {
         const ts_token id = ts_tokenizer_end(tok, i);
@@ -109,17 +139,17 @@ ts_status ts_constraint_mask(ts_constraint *c, const ts_standing *at, bool no_en
 
 ts_status ts_constraint_push(ts_constraint *c, ts_standing *at, ts_token token, ts_err *err) {
     const ts_tokenizer *tok = c->e->tok;
-    const ts_token_kind kind = ts_token_kind_of(tok, token);
     ts_standing to = *at;
     bool fits = true;
     if (ts_tokenizer_is_end(tok, token)) {
         fits = ts_automaton_accepts(c->automaton, at->place);
-    } else if (kind == TS_TOKEN_CONTROL || kind == TS_TOKEN_UNKNOWN) {
+    } else if (!is_text(tok, token)) {
         TS_TRY(ts_automaton_control(c->automaton, &to.place, token, err));
     } else {
         ts_buf_clear(&c->bytes);
         if (!ts_token_bytes(tok, token, false, &c->bytes)) return ts_fail_nomem(err, "a token", 0);
-        const bool drop = drops_space(c, at) && c->bytes.len && c->bytes.data[0] == ' ' && kind == TS_TOKEN_NORMAL;
+        const bool drop = drops_space(c, at) && c->bytes.len && c->bytes.data[0] == ' ' &&
+                          ts_token_kind_of(tok, token) == TS_TOKEN_NORMAL;
         fits = c->bytes.len > drop;
         if (fits) TS_TRY(ts_automaton_bytes(c->automaton, &to.place, c->bytes.data + drop, c->bytes.len - drop, err));
         to.begun = true;
