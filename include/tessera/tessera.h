@@ -585,11 +585,13 @@ typedef struct ts_constraint_opts { /* zero-initialise; may grow */
     const char *tool_choice; /* tools: "auto" (default), "required", "none" or a tool's name */
     bool tool_named;         /* tool_choice is a tool's name, whatever it spells */
     bool one_call;           /* tools: at most one call */
-    bool thinking;           /* the answer may begin with a block that ends with "</think>": free until then */
     /* Schemas, also of tools: all that they allow. Otherwise what nobody asked for is left out: undeclared keys where
      * `properties` is written and additionalProperties is not, and types that a schema without `type` has no keyword
      * about. Better answers, and still valid ones. */
     bool exact;
+    /* The answer may begin with a block "<think>...</think>", in which it is free; or it begins within one, which the
+     * prompt has opened, and then has to end it first. */
+    bool thinking, in_thinking;
 } ts_constraint_opts;
 
 /* Errors: TS_E_FORMAT: the text is no schema, pattern, grammar or tools; TS_E_UNSUPP: no automaton can keep it, or

@@ -83,7 +83,8 @@ ts_status ts_automaton_new(ts_automaton **out, const ts_automaton_opts *opts, ts
         a->quote = ts_rx_text(&a->rxs, "\"", 1);
         a->any_char = ts_chars_any(&a->rxs, TS_SPELL_JSON);
         ts_node root = front(a, opts);
-        if (a->work.bad == TS_OK && opts->spec.thinking) root = ts_front_thinking(a, opts, root);
+        const bool thinks = opts->spec.thinking || opts->spec.in_thinking;
+        if (a->work.bad == TS_OK && thinks) root = ts_front_thinking(a, opts, root);
         if (a->work.bad == TS_OK) finish(a, root);
     }
     if (a->work.bad != TS_OK) {

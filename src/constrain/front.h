@@ -39,7 +39,7 @@ ts_node ts_front_regex(ts_automaton *a, const char *text, size_t len);
 ts_node ts_front_gbnf(ts_automaton *a, const char *text, size_t len);
 ts_node ts_front_schema(ts_automaton *a, const char *text, size_t len);
 ts_node ts_front_tools(ts_automaton *a, const ts_automaton_opts *opts);
-/* The same, or behind a block that ends with </think>. */
+/* The same, or behind a block <think> ... </think>; in_thinking: behind what ends with </think>, nothing else. */
 ts_node ts_front_thinking(ts_automaton *a, const ts_automaton_opts *opts, ts_node root);
 
 #endif

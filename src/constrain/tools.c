@@ -267,11 +267,14 @@ ts_node ts_front_tools(ts_automaton *a, const ts_automaton_opts *opts) {
 }
 
 ts_node ts_front_thinking(ts_automaton *a, const ts_automaton_opts *opts, ts_node root) {
-    static const char end[] = "</think>";
+    static const char begin[] = "<think>", end[] = "</think>";
     building b = {.a = a, .o = opts};
     const ts_token id = control(opts, end, sizeof end - 1);
     const ts_rx text = id < 0 ? without(a, any_text(a), end) : any_text(a);
     const ts_node lines = ts_ir_lex(&a->ir, ts_rx_rep(&a->rxs, ts_rx_text(&a->rxs, "\n", 1), 0, 2));
     const ts_node block = ts_ir_cat(&a->ir, ts_ir_lex(&a->ir, text), control_or_text(&b, end, sizeof end - 1));
-    return ts_ir_alt(&a->ir, (ts_node[]){root, ts_ir_cat(&a->ir, block, ts_ir_cat(&a->ir, lines, root))}, 2);
+    const ts_node thought = ts_ir_cat(&a->ir, block, ts_ir_cat(&a->ir, lines, root));
+    if (opts->spec.in_thinking) return thought;
+    const ts_node opened = ts_ir_cat(&a->ir, control_or_text(&b, begin, sizeof begin - 1), thought);
+    return ts_ir_alt(&a->ir, (ts_node[]){root, opened}, 2);
 }

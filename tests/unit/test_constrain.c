@@ -478,6 +478,37 @@ static void test_control(void **state) {
     ts_trie_free(v.trie);
 }
 
+/* What is thought is free; what is said keeps to the form, with or without thoughts in front of it. */
+static void test_thinking(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        long may, within; /* where a block may begin; where one has begun */
+    } said[] = {
+        {"7", ACCEPTED, INCOMPLETE},
+        {"<think>7</think>7", ACCEPTED, ACCEPTED},
+        {"<think>\nHm < </thin\n</think>\n\n12", ACCEPTED, ACCEPTED},
+        {"Hm</think>12", 0, ACCEPTED},
+        {"</think>\n1", 1, ACCEPTED},
+        {"<think>7", INCOMPLETE, INCOMPLETE},
+        {"<think>a</think>", INCOMPLETE, INCOMPLETE},
+        {"<think>a</think>x", 16, 16},
+        {"<think>a</think>\n\n\n7", 18, 18},
+        {"Hm", 0, INCOMPLETE},
+    };
+    for (int within = 0; within < 2; within++) {
+        const ts_automaton_opts o = {.spec = {.kind = TS_CONSTRAIN_REGEX, .text = "[0-9]{1,3}", .len = 10,
+                                              .thinking = !within, .in_thinking = within}};
+        ts_automaton *a;
+        assert_ok(ts_automaton_new(&a, &o, &err));
+        for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+            const long is = verdict(a, said[i].text), want = within ? said[i].within : said[i].may;
+            if (is != want) fail_msg("%s, %d: %ld, not %ld", said[i].text, within, is, want);
+        }
+        ts_automaton_free(a);
+    }
+}
+
 /* ---- allocations ----------------------------------------------------------------------------------------------- */
 
 static bool everything(void *ud) {
@@ -520,7 +551,7 @@ int main(void) {
         cmocka_unit_test(test_verdicts),    cmocka_unit_test(test_refusals), cmocka_unit_test(test_walks),
         cmocka_unit_test(test_narrow),
         cmocka_unit_test(test_masks),       cmocka_unit_test(test_control),  cmocka_unit_test(test_first_space),
-        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_thinking),     cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests_name("constrain", tests, NULL, NULL);
 }
