@@ -623,6 +623,7 @@ typedef struct ts_piece {
     const float *logits;   /* f32 [n_vocab] that it was drawn from, before mask and sampler; NULL: not drawn */
     bool last;             /* the answer is over: text that was held back is part of this piece */
     ts_stop_reason reason; /* where `last`: why */
+    const char *stop;      /* the stop string that was found, as it was given; NULL: none */
 } ts_piece;
 /* Returning false stops the answer: there is no further call. */
 typedef bool ts_piece_fn(void *ud, const ts_piece *piece);
@@ -649,6 +650,8 @@ typedef struct ts_generate_opts { /* zero-initialise; may grow */
      * ts_answer_next and _push: TS_E_INVAL: a token that it forbids, or biases and mask leave none; TS_E_LIMIT: the
      * constraint takes more work than is allowed. */
     ts_constraint *constraint;
+    /* an answer that ends inside a character (max_tokens, the context) ends in front of it; else U+FFFD is there */
+    bool drop_partial;
 } ts_generate_opts;
 
 /* An answer that is being made, fed with logits token by token: it masks, draws, turns tokens into whole characters,

@@ -29,6 +29,7 @@ struct ts_answer {
     struct stop *stop; /* [n], the tables behind them */
     size_t n;
     ts_buf shown; /* of the last bytes of the whole text */
+    const char *found; /* the stop string that ended it */
     uint32_t n_vocab, *allowed; /* [(n_vocab + 31) / 32] what the mask says */
     float *masked;    /* [n_vocab] logits with -infinity where it forbids */
     ts_standing standing; /* in o.constraint */
@@ -79,18 +80,17 @@ static size_t printed(const ts_answer *a, size_t n) {
  * becomes its beginning in the held text. */
 static bool complete(ts_answer *a, char c, bool show, bool whole, size_t *pos) {
     size_t end = *pos + show, first = end;
-    bool found = false;
+    bool found = false; /* of several that end here, the one that begins first */
     for (size_t i = 0; i < a->n; i++) {
         struct stop *p = &a->stop[i];
         p->all = advance(p, p->all, c);
         if (show) p->text = advance(p, p->text, c);
-        size_t back = 0;
         bool in_text = show && p->text == p->len;
         bool in_all = whole && p->all == p->len && a->shown.data[a->shown.len - p->len] != CONTROL_REST;
-        if (in_text) back = p->len;
-        else if (in_all) back = printed(a, p->len);
-        found |= in_text || in_all;
-        if (end - back < first) first = end - back;
+        if (!in_text && !in_all) continue;
+        const size_t begin = end - (in_text ? p->len : printed(a, p->len));
+        if (!found || begin < first) first = begin, a->found = p->s;
+        found = true;
     }
     if (found) *pos = first;
     return found;
@@ -204,7 +204,7 @@ static void drop_handed(ts_answer *a) {
 /* A piece of the first n bytes that are held; where the answer ends, of all. */
 static ts_status hand_out(ts_answer *a, ts_piece p, size_t n, const ts_piece **out, ts_err *err) {
     if (p.last && p.reason != TS_STOP_STRING) { /* what was held back was not a stop string after all */
-        a->broken = !ts_detok_flush(&a->detok, &a->held);
+        a->broken = !a->o.drop_partial && !ts_detok_flush(&a->detok, &a->held);
         if (a->broken) return ts_fail_nomem(err, "the answer", a->held.len);
         n = a->held.len;
     }
@@ -225,7 +225,8 @@ static ts_status push(ts_answer *a, ts_token id, const float *logits, const ts_p
     if (a->broken) return ts_fail_nomem(err, "the answer", a->held.len);
     const bool length = ++a->n_tokens == a->o.max_tokens;
     const ts_piece p = {.token = id, .logits = logits, .last = end || found || length,
-                        .reason = end ? TS_STOP_END : found ? TS_STOP_STRING : TS_STOP_LENGTH};
+                        .reason = end ? TS_STOP_END : found ? TS_STOP_STRING : TS_STOP_LENGTH,
+                        .stop = found ? a->found : NULL};
     return hand_out(a, p, n, out, err);
 }
 

@@ -80,6 +80,7 @@ typedef struct heard {
     size_t len, pieces, drawn, stop_after;
     bool last;
     ts_token token[100];
+    const char *found;
 } heard;
 
 static bool hear(void *ud, const ts_piece *p) {
@@ -99,6 +100,8 @@ static bool hear(void *ud, const ts_piece *p) {
     h->drawn += p->token >= 0;
     if (p->token >= 0 && h->pieces < 100) h->token[h->pieces] = p->token;
     assert_true((p->token >= 0) == (p->logits != NULL));
+    assert_true((p->stop != NULL) == (p->last && p->reason == TS_STOP_STRING));
+    h->found = p->stop;
     return ++h->pieces != h->stop_after;
 }
 
@@ -166,13 +169,17 @@ static void test_stop_strings(void **state) {
     /* begun, never finished */
     answer(&c, (ts_generate_opts){STOP("dex", "hijk", "")}, "bcdefghij", TS_STOP_END, 10, NULL);
     /* the first in the text */
-    answer(&c, (ts_generate_opts){STOP("hi", "efg", "g")}, "bcd", TS_STOP_STRING, 6, NULL);
-    answer(&c, (ts_generate_opts){STOP("fg", "cdefghijkl", "gh")}, "bcde", TS_STOP_STRING, 6, NULL);
+    heard h = {0};
+    answer(&c, (ts_generate_opts){STOP("hi", "efg", "g")}, "bcd", TS_STOP_STRING, 6, &h);
+    assert_string_equal(h.found, "efg");
+    h = (heard){0};
+    answer(&c, (ts_generate_opts){STOP("fg", "cdefghijkl", "gh")}, "bcde", TS_STOP_STRING, 6, &h);
+    assert_string_equal(h.found, "fg");
     /* held back, let go at the end */
     answer(&c, (ts_generate_opts){STOP("defx"), .max_tokens = 4}, "bcde", TS_STOP_LENGTH, 4, NULL);
     answer(&c, (ts_generate_opts){STOP("cdcd", "cdef")}, "b", TS_STOP_STRING, 5, NULL);
     answer(&c, (ts_generate_opts){STOP("j")}, "bcdefghi", TS_STOP_STRING, 9, NULL);
-    heard h = {.stop_after = 3};
+    h = (heard){.stop_after = 3};
     answer(&c, (ts_generate_opts){STOP("cdex")}, "b", TS_STOP_CANCELLED, 3, &h); /* no more after "no more" */
     /* nothing is printed that may still become a stop string */
     h = (heard){.stop_after = 4};
@@ -195,6 +202,9 @@ static void test_characters(void **state) {
     answer(&c, (ts_generate_opts){0}, text + 1, TS_STOP_END, 11, NULL);
     /* cut within a character */
     answer(&c, (ts_generate_opts){.max_tokens = 4}, "\xC3\xA9\xEF\xBF\xBD", TS_STOP_LENGTH, 4, NULL);
+    answer(&c, (ts_generate_opts){.max_tokens = 4, .drop_partial = true}, "\xC3\xA9", TS_STOP_LENGTH, 4, NULL);
+    answer(&c, (ts_generate_opts){.max_tokens = 5, .drop_partial = true}, "\xC3\xA9\xE6\x97\xA5", TS_STOP_LENGTH, 5,
+           NULL);
     const char *const stop[] = {"\xF0\x9F\xA6\x99"};
     answer(&c, (ts_generate_opts){.stop = stop, .n_stop = 1}, "\xC3\xA9\xE6\x97\xA5", TS_STOP_STRING, 9, NULL);
     drop(&c);
