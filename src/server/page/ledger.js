@@ -1,0 +1,99 @@
+/* ledger.js - where an answer ran: what each operation took on each device, beside the least it could take, and whether the
+ * results were the CPU's bit for bit. From GET /tessera/ledger/ID. */
+import { getJson, Refused } from './api.js';
+import { h, isNumber, bytes, count, num, duration, plural } from './ui.js';
+import { mark, marks } from './figures.js';
+
+const kinds = ['cpu', 'npu', 'gpu'];
+/** A class name for the colour of a device; a simulated one has its own. */
+export function deviceClass(row) {
+  if (row.evidence === 'simulated') return 'sim';
+  return kinds.find(k => row.device?.toLowerCase().startsWith(k)) ?? 'other';
+}
+const time = ns => duration(ns / 1e6).join(' ');
+const n = x => (isNumber(x) && x >= 0 ? x : 0);
+
+function bar(row, longest) {
+  const fill = h('span', { class: `fill ${deviceClass(row)}` }), track = h('span', { class: 'track', 'aria-hidden': 'true' }, fill);
+  fill.style.width = `${100 * n(row.device_ns) / longest}%`;
+  if (n(row.bound_ns)) {
+    const tick = h('span', { class: 'bound', title: `at the least ${time(row.bound_ns)}` });
+    tick.style.left = `${Math.min(100, 100 * row.bound_ns / longest)}%`;
+    track.append(tick);
+  }
+  return h('div', { class: 'ran' }, h('span', { class: 'op' }, row.op, row.types ? h('small', {}, ` ${row.types}`) : ''), track, h('span', { class: 'took' }, time(n(row.device_ns))));
+}
+
+const sum = (rows, of) => rows.reduce((s, r) => s + n(of(r)), 0);
+const sumsEqual = r => r.sum_device === r.sum_cpu;
+function verdict(rows) {
+  const checked = sum(rows, r => r.checked), differ = sum(rows, r => r.differ);
+  if (!differ && rows.some(r => n(r.checked) && !sumsEqual(r))) return h('p', { class: 'verdict bad' }, 'The checksum of an operation is not the CPU\'s.');
+  if (differ) return h('p', { class: 'verdict bad' }, `${count(differ)} of ${plural(checked, 'compared result')} differ from the CPU's.`);
+  if (checked) return h('p', { class: 'verdict good' }, `Checksums equal: ${plural(checked, 'result')} of devices compared with the CPU's, bit for bit.`);
+  const cpuOnly = rows.every(r => deviceClass(r) === 'cpu');
+  return h('p', { class: 'verdict' }, cpuOnly ? 'All of it ran on the CPU; there was nothing to compare.' : 'No result was compared with the CPU (the server was not started with that check).');
+}
+
+function legend(rows) {
+  const share = sum(rows, r => r.share) > 0 ? r => n(r.share) : r => n(r.device_ns), all = sum(rows, share);
+  const devices = new Map();
+  for (const r of rows) {
+    const d = devices.get(r.device) ?? { ns: 0, share: 0, row: r };
+    d.ns += n(r.device_ns);
+    d.share += share(r);
+    devices.set(r.device, d);
+  }
+  return h('ul', { class: 'legend' }, [...devices].map(([name, d]) => h('li', {}, h('span', { class: `swatch ${deviceClass(d.row)}`, 'aria-hidden': 'true' }),
+    h('span', {}, name), h('b', {}, time(d.ns)), mark(marks[d.row.evidence] ? d.row.evidence : 'measured'), all ? [h('b', {}, `${Math.round(100 * d.share / all)} %`), mark('derived', 'Share of all operations\' time')] : '')),
+  rows.some(r => n(r.bound_ns)) ? h('li', { class: 'quiet' }, h('span', { class: 'bound', 'aria-hidden': 'true' }), 'the least it could take') : '');
+}
+
+const columns = [
+  ['Operation', r => `${r.op}${r.types ? ` ${r.types}` : ''}`], ['Device', r => r.device], ['Evidence', r => r.evidence ?? ''],
+  ['Calls', r => count(n(r.calls))], ['Tokens', r => count(n(r.tokens))], ['Weights', r => (n(r.weight_bytes) ? bytes(r.weight_bytes) : '')],
+  ['Activations', r => (n(r.act_bytes) ? bytes(r.act_bytes) : '')], ['Time', r => time(n(r.device_ns))], ['Host', r => (n(r.host_ns) ? time(r.host_ns) : '')],
+  ['At the least', r => (n(r.bound_ns) ? time(r.bound_ns) : '')], ['Share', r => (isNumber(r.share) ? `${num(100 * r.share)} %` : '')],
+  ['Compared', r => (n(r.differ) ? `${count(r.differ)} of ${count(n(r.checked))} differ` : n(r.checked) ? `${count(r.checked)} equal` : '')],
+  ['Checksum', r => (!n(r.checked) || typeof r.sum_device !== 'string' ? '' : sumsEqual(r) ? r.sum_device : `${r.sum_device}, the CPU's ${r.sum_cpu}`)],
+];
+function table(rows) {
+  return h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Where it ran, as a table' }, h('table', { class: 'numbers' },
+    h('caption', { class: 'sr' }, 'Operations, devices, times'),
+    h('thead', {}, h('tr', {}, columns.map(([name]) => h('th', { scope: 'col' }, name)))),
+    h('tbody', {}, rows.map(r => h('tr', {}, columns.map(([, f], i) => (i ? h('td', {}, f(r)) : h('th', { scope: 'row' }, f(r)))))))));
+}
+
+/** The panel of a ledger that has been fetched. */
+export function ledgerPanel(ledger) {
+  const rows = (Array.isArray(ledger.rows) ? ledger.rows : []).filter(r => typeof r?.op === 'string' && typeof r.device === 'string');
+  if (!rows.length) return h('p', { class: 'verdict' }, ledger.note || 'The ledger of this answer is empty.');
+  const byTime = [...rows].sort((a, b) => n(b.device_ns) - n(a.device_ns));
+  const longest = Math.max(1, ...rows.map(r => Math.max(n(r.device_ns), n(r.bound_ns))));
+  const few = byTime.slice(0, 12), rest = sum(byTime.slice(12), r => r.device_ns);
+  return h('div', { class: 'ledger' }, verdict(rows), legend(rows),
+    h('div', { class: 'bars' }, few.map(r => bar(r, longest))),
+    rest ? h('p', { class: 'quiet' }, `and ${plural(rows.length - 12, 'more operation')}, ${time(rest)} in all, in the table`) : '',
+    h('details', {}, h('summary', {}, 'All of it, as a table'), table(byTime)),
+    ledger.note ? h('p', { class: 'quiet' }, String(ledger.note)) : '');
+}
+
+/** "Where it ran", which asks the server when it is opened; null: the answer has no ledger. */
+export function whereItRan(answer) {
+  const id = answer.tessera?.ledger_id;
+  if ((typeof id !== 'string' && !isNumber(id)) || id === '') return null;
+  const place = h('div', { class: 'ledger-place' }, h('p', { class: 'quiet' }, 'Asking the server …'));
+  const details = h('details', { class: 'where' }, h('summary', {}, 'Where it ran', answer.tessera.device ? h('span', { class: 'quiet' }, ` · ${answer.tessera.device}`) : ''), place);
+  let asked = false;
+  details.addEventListener('toggle', async () => {
+    if (!details.open || asked) return;
+    asked = true;
+    try {
+      place.replaceChildren(ledgerPanel(await getJson(`tessera/ledger/${encodeURIComponent(id)}`, { base: answer.base ?? '' })));
+    } catch (e) {
+      asked = false; // it may be asked again
+      place.replaceChildren(h('p', { class: 'verdict' }, e instanceof Refused && e.status === 404 ? 'The server has let this ledger go: it keeps those of its latest answers.' : e.message));
+    }
+  });
+  return details;
+}
