@@ -41,9 +41,10 @@ cd "$(dirname "$0")"
 
 compiler=gcc
 case ${CC:-} in *clang*) compiler=clang ;; esac
-packages="$compiler ninja-build meson pkg-config python3 libpcre2-dev libutf8proc-dev libjansson-dev libedit-dev libcmocka-dev"
+packages="$compiler ninja-build meson pkg-config python3 libpcre2-dev libutf8proc-dev libjansson-dev libedit-dev libmicrohttpd-dev
+    libcmocka-dev"
 check_packages="gcc clang libclang-rt-14-dev shellcheck codespell git zsh fish groff-base python3-jinja2 xilinx-bootgen
-    gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
+    gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user nodejs npm chromium"
 tessera=./build/src/cli/tessera
 
 # The packages of the list that are not there. Where there is no dpkg, the programs and libraries are looked for.
@@ -53,6 +54,8 @@ missing() {
         have=" $(dpkg-query -W -f='${Package}=${db:Status-Status} ' $1 2>/dev/null || :) "
         for p in $1; do
             case $have in *" $p=installed "*) continue ;; esac
+            # from wherever: other packages than Debian's bring them, which do not go together with these
+            case $p in nodejs) command -v node ;; npm | chromium) command -v "$p" ;; *) false ;; esac >/dev/null && continue
             printf '%s ' "$p"
             have="$have$p=installed " # it may stand in the list twice
         done
@@ -67,6 +70,7 @@ missing() {
         gcc-aarch64-linux-gnu) command -v aarch64-linux-gnu-gcc >/dev/null ;;
         libc6-dev-arm64-cross) [ -d /usr/aarch64-linux-gnu/include ] ;;
         qemu-user) command -v qemu-aarch64 >/dev/null ;;
+        nodejs) command -v node >/dev/null ;;
         libpcre2-dev) pkg-config --exists libpcre2-8 ;;
         lib*-dev) p2=${p%-dev} && { pkg-config --exists "${p2#lib}" || pkg-config --exists "$p2" || [ "$p2" = libclang-rt-14 ]; } ;;
         *) command -v "$p" >/dev/null ;;

@@ -566,7 +566,7 @@ class Check:
         elif code != 0:
             self.tally.fail(f"{name}: libraries", f"exit code {code}{full_disk()}")
             self.screen.say(f"{name}: libraries: FAILED\n{words(out)}")
-        elif self.build(name, "aarch64-linux-gnu-gcc", [f"--cross-file={CROSS_FILE}"]):
+        elif self.build(name, "aarch64-linux-gnu-gcc", [f"--cross-file={CROSS_FILE}", "-Dserver=disabled"]):
             cross = configparser.ConfigParser()
             cross.read(ROOT / CROSS_FILE)
             self.tests(name, suites, without, patience, by=ast.literal_eval(cross["binaries"]["exe_wrapper"]))
@@ -606,7 +606,7 @@ class Check:
                 self.tests("build-san", {"data"}, {"long"}, 20, {"TESSERA_SHARED": ""}, "tests without test data")
         # races: the programs with several threads at a time, and no other
         if gcc and self.thread_sanitizer_here() and self.build("build-tsan", "gcc", [
-                *sanitized("thread", *NOT_WARNED), "-Dlibedit=disabled"], [r"tests/unit/test_(threads|fork|kv)"]):
+                *sanitized("thread", *NOT_WARNED), "-Dlibedit=disabled"], [r"tests/unit/test_(threads|fork|kv|server)"]):
             self.tests("build-tsan", {"threads"}, patience=20, env={"TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"})
         if gcc and platform.machine() != "aarch64":  # there the first build is this one
             self.aarch64({"aarch64", "aarch64-long"} if long else {"aarch64"}, not_these, patience)

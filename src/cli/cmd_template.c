@@ -53,7 +53,8 @@ static ts_status read_context(const char *path, json_t **out, ts_err *err) {
 
 /* {"text": "...", "data": [[begin, end], ...], "tokens": [...], "pieces": [...]} */
 static bool write_json(const ts_engine *e, const ts_prompt *p, bool tokens, ts_buf *out) {
-    if (!ts_buf_puts(out, "{\"text\":") || !ts_json_put_string(out, p->text, p->len) || !ts_buf_puts(out, ",\"data\":["))
+    if (!ts_buf_puts(out, "{\"text\":") || !ts_json_put_string(out, p->text, p->len) ||
+        !ts_buf_puts(out, ",\"data\":["))
         return false;
     for (size_t i = 0; i < p->n_data; i++)
         if (!ts_buf_printf(out, "%s[%zu,%zu]", i ? "," : "", p->data[i].begin, p->data[i].end)) return false;

@@ -5,6 +5,9 @@
 const cli_command *const cli_commands[] = {
     &cmd_run,
     &cmd_chat,
+#ifdef TS_HAVE_SERVER
+    &cmd_serve,
+#endif
     &cmd_eval,
     &cmd_bench,
     &cmd_tokenize,

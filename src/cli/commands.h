@@ -8,6 +8,6 @@
 extern const cli_command *const cli_commands[];
 
 extern const cli_command cmd_run, cmd_chat, cmd_eval, cmd_bench, cmd_tokenize, cmd_template, cmd_constrain, cmd_inspect,
-    cmd_npu, cmd_completion;
+    cmd_npu, cmd_serve, cmd_completion;
 
 #endif

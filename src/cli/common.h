@@ -27,15 +27,20 @@ typedef struct cli_model {
         {CLI_STR, 0, "cache-type-v", "TYPE", &(m).kv_values, 0, 0, "and for its values", .also = "-ctv",               \
          .values = "f16 f32 q8_0"}
 #define CLI_DEVICE_OPTS(m)                                                                                             \
+    CLI_DEVICE_ONLY_OPTS(m),                                                                                           \
+        {CLI_FLAG, 0, "ledger", NULL, &(m).ledger, 0, 0, "a table of what ran where and what it cost"},                \
+    {                                                                                                                  \
+        CLI_FLAG, 0, "ledger-check", NULL, &(m).ledger_check, 0, 0,                                                    \
+            "the same, and everything that the device computes is compared with the CPU"                               \
+    }
+/* Without the ledger. */
+#define CLI_DEVICE_ONLY_OPTS(m)                                                                                        \
     {CLI_STR, 0, "device", "NAME", &(m).device, 0, 0,                                                                  \
      "where linear layers run: cpu (default), npu (XDNA1), npu-sim (the same programs on a simulated NPU); with the "  \
      "device's own options behind a colon: npu-sim:seed=3,no-prefetch",                                                \
      .also = "-dev", .values = "cpu npu npu-sim", .behind = ":+"},                                                     \
         {CLI_FLAG, 0, "allow-cpu-ops", NULL, &(m).allow_cpu_ops, 0, 0,                                                 \
          "layers that the device cannot take run on the CPU"},                                                         \
-        {CLI_FLAG, 0, "ledger", NULL, &(m).ledger, 0, 0, "a table of what ran where and what it cost"},                \
-        {CLI_FLAG, 0, "ledger-check", NULL, &(m).ledger_check, 0, 0,                                                   \
-         "the same, and everything that the device computes is compared with the CPU"},                                \
         {CLI_STR, 0, "prefetch", "WHEN", &(m).prefetch, 0, 0,                                                          \
          "may the NPU take weights ahead of time: on, off, auto (default: on npu-sim only)", .values = "auto on off"}, \
         {CLI_FLAG, 0, "no-prefetch", NULL, &(m).no_prefetch, 0, 0, "the same as --prefetch off"},                      \

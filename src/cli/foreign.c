@@ -11,8 +11,7 @@ typedef struct foreign {
 
 #define NO_GPU      "there is no GPU code yet: layers run on the CPU, or on the NPU with --device npu"
 #define NO_DOWNLOAD "nothing is downloaded: fetch a GGUF file yourself (curl -LO URL) and give it with -m FILE.gguf"
-#define NO_SERVER \
-    "there is no server yet: tessera chat and tessera run work at the terminal and in pipes, with --json for programs"
+#define SERVER      "the server is a command of its own: tessera serve -m FILE.gguf (tessera serve --help)"
 #define NO_SAMPLER  "this sampler is not there; --help lists those that are, under Sampling"
 #define FROM_FILE   "this is read from the model file and cannot be changed"
 #define ONE_SPEED   "this does not need an option here: leave it out"
@@ -66,11 +65,11 @@ static const foreign options[] = {
     {"think hidethinking reasoning-format reasoning-budget reasoning",
      "whether a model thinks is decided by its chat template and your message"},
     {"np parallel ns sequences cb cont-batching no-cont-batching nocb slots no-slots props metrics",
-     "one conversation at a time is computed: start the program twice for two"},
-    {"port host path api-key api-key-file api-prefix no-webui webui timeout to threads-http alias a embeddings "
-     "embedding reranking "
-     "rerank keepalive ttl",
-     NO_SERVER},
+     "many requests at a time are computed by tessera serve, always together; --parallel N there says how many"},
+    {"api-key", "a command line can be read by others: tessera serve takes keys from --key-file or $TESSERA_API_KEY"},
+    {"alias a", "tessera serve calls a model NAME with -m NAME=FILE.gguf"},
+    {"keepalive ttl", "tessera serve --models DIR lets a model go after --idle-unload SECONDS"},
+    {"port host path api-prefix no-webui webui timeout to threads-http embeddings embedding reranking rerank", SERVER},
     {"numa", "there is no NUMA control: numactl --cpunodebind=0 --membind=0 tessera ... does it from outside"},
     {"C cpu-mask Cr cpu-range cpu-strict prio poll Cb cpu-mask-batch Crb cpu-range-batch cpu-strict-batch prio-batch "
      "poll-batch delay",
@@ -120,10 +119,10 @@ static const foreign commands[] = {
     {"list ls models",
      "there is no store of models: ls *.gguf shows the files, and tessera inspect FILE.gguf what is in one"},
     {"ps stop kill load unload status log top",
-     "nothing runs in the background: a model is loaded by tessera run or chat and leaves with it"},
+     "nothing runs in the background: a model is loaded by tessera run, chat or serve and leaves with it"},
     {"pull get download push fetch search", NO_DOWNLOAD},
     {"import add", "there is no store of models: every command takes the file itself, -m FILE.gguf"},
-    {"serve server start daemon api launch", NO_SERVER},
+    {"server start daemon api launch", SERVER},
     {"show info", "show is called inspect: tessera inspect FILE.gguf"},
     {"gguf-dump gguf dump metadata hash gguf-hash", "what a file holds is told by tessera inspect FILE.gguf"},
     {"rm remove delete cp copy mv rename", "there is no store of models: they are files, rm and cp work on them"},

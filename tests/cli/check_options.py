@@ -251,6 +251,7 @@ EFFECTS: dict[str, dict[str, Effect]] = {
 }
 # What shows only at a terminal or in what is measured, and the test that watches it there.
 ELSEWHERE = {("chat", "no-history"): "chat_pty.py"}
+SERVED = "../server/behaviour.py"  # a server has to be asked
 
 TIMED = {"bench", "selftest"}  # what they print is measured, all but their JSON
 MEASURED = re.compile(r'("\w*(?:_ms|_ns|per_s|memory_bytes|gbps|gops|sd|min|max|kernel|host_us|limit_\\w+)":) ?[^,}\n]+')
@@ -289,8 +290,9 @@ def main() -> int:
             entry = table.pop(long, None)
             if long == "help" or args.only not in f"{name} --{long}":
                 continue
-            if (name, long) in ELSEWHERE:
-                watcher = pathlib.Path(__file__).with_name(ELSEWHERE[name, long])
+            elsewhere = SERVED if name == "serve" else ELSEWHERE.get((name, long))
+            if elsewhere:
+                watcher = pathlib.Path(__file__).parent / elsewhere
                 if f'"--{long}"' not in watcher.read_text():
                     bad.append(f"{name} --{long}: {watcher.name} does not use it")
                 continue

@@ -1,0 +1,139 @@
+/* api.c - what the files of the APIs share. */
+#include "server/api.h"
+
+#include "base/json_write.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- requests ---------------------------------------------------------------------------------------------------- */
+
+bool srv_api_named(const srv_fields *f) {
+    const char *name = srv_string(f, "model");
+    return (name && *name) || (srv_fields_ok(f) && srv_refuse(f->error, 400, "model", "model is missing"));
+}
+
+static bool ends_with(const ts_prompt *p, const char *mark) {
+    size_t n = p->len;
+    const size_t k = strlen(mark);
+    while (n > 0 && strchr(" \n\r\t", p->text[n - 1])) n--;
+    return n >= k && memcmp(p->text + n - k, mark, k) == 0;
+}
+
+/* Is this text one control token? An answer shows those only where it is told to. */
+static bool is_control(const ts_engine *e, const char *text) {
+    ts_token *token;
+    size_t n, len;
+    char *shown;
+    if (ts_engine_tokenize(e, text, strlen(text), TS_TOKENIZE_SPECIAL | TS_TOKENIZE_NO_PREFIX, &token, &n, NULL))
+        return false;
+    bool is = n == 1 && ts_engine_detokenize(e, token, n, 0, &shown, &len, NULL) == TS_OK;
+    if (is) {
+        is = len == 0;
+        ts_text_release(shown);
+    }
+    ts_tokens_release(token);
+    return is;
+}
+
+/* Will there be thoughts, and does the answer begin within them? Not behind a block that the template has closed, as it
+ * does for {"enable_thinking": false}, nor where an answer is gone on with. A constraint has to know, for it lets pass
+ * anything in front of </think>. */
+static void expect_thinking(srv_gen *g, const srv_chat *c, const ts_prompt *p) {
+    const srv_message *last = c->n && c->continue_last ? &c->message[c->n - 1] : NULL;
+    g->thinking = g->model->thinks && !ends_with(p, "</think>");
+    g->thinks_first = g->thinking && ends_with(p, "<think>");
+    if (last && last->role == SRV_ASSISTANT && last->content.len) {
+        g->thinking = g->thinks_first = false;
+    } else if (last && last->role == SRV_ASSISTANT && last->thinking.len) { /* thoughts that are gone on with */
+        const ts_span t = last->thinking;
+        g->thinks_first = g->thinking && p->len >= t.len && memcmp(p->text + p->len - t.len, t.data, t.len) == 0;
+    }
+    if (g->thinking && is_control(g->model->engine, "</think>")) g->opts.special = true;
+}
+
+bool srv_api_prompt(srv_gen *g, const srv_chat *c, srv_error *e) {
+    ts_prompt p = {0};
+    if (!srv_chat_prompt(c, g->model, &p, e)) return false;
+    expect_thinking(g, c, &p);
+    ts_token *token = p.token;
+    const size_t n = p.n;
+    p.token = NULL;
+    ts_prompt_release(&p);
+    return srv_gen_prompt(g, token, n, e) && srv_gen_fits(g, e);
+}
+
+bool srv_template_names(const srv_model *m, const char *variable) {
+    size_t len = 0;
+    const size_t n = strlen(variable);
+    const char *name, *text = ts_engine_chat_template(m->engine, 0, &name, &len);
+    for (size_t i = 0; text && i + n <= len; i++)
+        if (memcmp(text + i, variable, n) == 0) return true;
+    return false;
+}
+
+void srv_api_think(const srv_model *m, srv_chat *c, bool think) {
+    static const char yes[] = "{\"enable_thinking\":true}", no[] = "{\"enable_thinking\":false}";
+    if (!srv_template_names(m, "enable_thinking")) return;
+    c->vars = (ts_span){(const uint8_t *)(think ? yes : no), think ? sizeof yes - 1 : sizeof no - 1};
+}
+
+bool srv_api_schema(srv_gen *g, const ts_jval *schema, const char *param, srv_error *e) {
+    static const char any[] = "{\"type\":\"object\"}";
+    const ts_constraint_opts o = {.kind = TS_CONSTRAIN_SCHEMA, .text = schema ? (const char *)schema->source.data : any,
+                                  .len = schema ? schema->source.len : sizeof any - 1};
+    return srv_gen_constrain(g, &o, param, e);
+}
+
+bool srv_call_complete(const srv_call *call) {
+    ts_arena arena = {0};
+    const ts_jval *v = NULL;
+    const ts_jlimits limits = {.depth = 300};
+    const bool ok = call->arguments.len > 0 &&
+                    ts_jtree_parse(&v, &arena, call->arguments.data, call->arguments.len, &limits, NULL) == TS_OK &&
+                    v->type == TS_JSON_OBJECT;
+    ts_arena_free(&arena);
+    return ok;
+}
+
+/* ---- JSON -------------------------------------------------------------------------------------------------------- */
+
+bool srv_put_text(ts_buf *out, const char *text, size_t len) {
+    return ts_json_put_string(out, text ? text : "", text ? len : 0);
+}
+
+bool srv_put_string(ts_buf *out, const char *s) {
+    return srv_put_text(out, s, s ? strlen(s) : 0);
+}
+
+bool srv_put_source(ts_buf *out, const ts_jval *v, const char *otherwise) {
+    return v ? ts_buf_append(out, v->source.data, v->source.len) : ts_buf_puts(out, otherwise);
+}
+
+bool srv_put_time(ts_buf *out, int64_t seconds, uint32_t ns) {
+    const time_t t = (time_t)seconds;
+    struct tm tm;
+    char text[64] = "";
+    if (!gmtime_r(&t, &tm) || !strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm)) snprintf(text, sizeof text, "?");
+    return ts_buf_printf(out, "\"%s.%09uZ\"", text, ns);
+}
+
+bool srv_put_now(ts_buf *out) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return srv_put_time(out, now.tv_sec, (uint32_t)now.tv_nsec);
+}
+
+bool srv_put_tool(ts_buf *out, const char *name, const char *description, const ts_jval *parameters) {
+    bool ok = ts_buf_puts(out, "{\"type\":\"function\",\"function\":{\"name\":") && srv_put_string(out, name);
+    if (ok && description) ok = ts_buf_puts(out, ",\"description\":") && srv_put_string(out, description);
+    if (ok && parameters) ok = ts_buf_puts(out, ",\"parameters\":") && srv_put_source(out, parameters, "{}");
+    return ok && ts_buf_puts(out, "}}");
+}
+
+bool srv_send(srv_job *job, ts_buf *b, bool ok) {
+    ok = ok && srv_job_write(job, b->data, b->len);
+    ts_buf_free(b);
+    return ok;
+}

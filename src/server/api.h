@@ -1,0 +1,39 @@
+/* api.h - what the files of the APIs share: the way from a request to the engine thread, and pieces of JSON. */
+#ifndef TS_SERVER_API_H
+#define TS_SERVER_API_H
+
+#include "server/gen.h"
+#include "server/srv_chat.h"
+
+/* ---- requests ---------------------------------------------------------------------------------------------------- */
+
+/* The field `model` is there; else it is refused. */
+bool srv_api_named(const srv_fields *f);
+/* The conversation as the prompt, if it fits; it says whether there will be thoughts (g->thinking). Constraints come
+ * behind it. */
+bool srv_api_prompt(srv_gen *g, const srv_chat *c, srv_error *e);
+/* Does the model's template name this variable? */
+bool srv_template_names(const srv_model *m, const char *variable);
+/* Have it think or not, where its template can be told. */
+void srv_api_think(const srv_model *m, srv_chat *c, bool think);
+/* The answer has to be JSON of this schema (NULL: any object). */
+bool srv_api_schema(srv_gen *g, const ts_jval *schema, const char *param, srv_error *e);
+/* Can the arguments of a call be read? Those of one that was cut off cannot. */
+bool srv_call_complete(const srv_call *call);
+
+/* ---- JSON -------------------------------------------------------------------------------------------------------- */
+
+/* A JSON string; text NULL: an empty one. */
+bool srv_put_text(ts_buf *out, const char *text, size_t len);
+bool srv_put_string(ts_buf *out, const char *s);
+/* A JSON value as it was written; NULL: what is said instead. */
+bool srv_put_source(ts_buf *out, const ts_jval *v, const char *otherwise);
+/* A time as RFC 3339 has it, in UTC with nanoseconds, quoted. */
+bool srv_put_time(ts_buf *out, int64_t seconds, uint32_t ns);
+bool srv_put_now(ts_buf *out);
+/* A function as a tool of OpenAI's form; description and parameters nullable. */
+bool srv_put_tool(ts_buf *out, const char *name, const char *description, const ts_jval *parameters);
+/* Write into the stream what `b` holds where `ok`; frees it. */
+bool srv_send(srv_job *job, ts_buf *b, bool ok);
+
+#endif

@@ -1,0 +1,143 @@
+/* guard.c - who may ask. */
+#include "server/guard.h"
+
+#include <arpa/inet.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+struct srv_guard {
+    const ts_server_opts *o;
+    uint16_t port;
+};
+
+/* Does only this machine reach the address? */
+static bool is_loopback(const char *host) {
+    struct in_addr a4;
+    struct in6_addr a6;
+    if (!strcasecmp(host, "localhost")) return true;
+    if (inet_pton(AF_INET, host, &a4) == 1) return ntohl(a4.s_addr) >> 24 == 127;
+    return inet_pton(AF_INET6, host, &a6) == 1 && IN6_IS_ADDR_LOOPBACK(&a6);
+}
+
+ts_status srv_guard_new(srv_guard **out, const ts_server_opts *o, uint16_t port, ts_err *err) {
+    if (!is_loopback(o->host) && o->n_key == 0 && !o->insecure)
+        return ts_fail(err, TS_E_INVAL,
+                       "at %s others can reach this server: give it a key (--key-file FILE), or let everybody in with "
+                       "--insecure", o->host);
+    for (size_t i = 0; i < o->n_key; i++)
+        if (strlen(o->key[i]) < 8 || strpbrk(o->key[i], " \t\r\n"))
+            return ts_fail(err, TS_E_INVAL, "key %zu has white space in it, or fewer than 8 characters", i + 1);
+    srv_guard *g = ts_calloc(1, sizeof *g);
+    if (!g) return ts_fail_nomem(err, "the server's rules", sizeof *g);
+    *g = (srv_guard){o, port};
+    *out = g;
+    return TS_OK;
+}
+
+void srv_guard_free(srv_guard *g) {
+    ts_free(g);
+}
+
+/* ---- Host -------------------------------------------------------------------------------------------------------- */
+
+/* "name:port", "[v6]:port" or without a port: into its two parts. */
+static bool split(const char *host, char *name, size_t cap, int *port) {
+    const char *end = host[0] == '[' ? strchr(host, ']') : strchr(host, ':');
+    if (host[0] == '[' && (!end || (end[1] && end[1] != ':'))) return false;
+    const char *begin = host[0] == '[' ? host + 1 : host;
+    const char *colon = host[0] == '[' ? (end[1] ? end + 1 : NULL) : end;
+    const size_t n = end ? (size_t)(end - begin) : strlen(begin);
+    if (n == 0 || n >= cap) return false;
+    memcpy(name, begin, n);
+    name[n] = 0;
+    *port = 80;
+    if (!colon) return true;
+    const size_t digits = strspn(colon + 1, "0123456789");
+    if (digits == 0 || digits > 5 || colon[1 + digits]) return false;
+    sscanf(colon + 1, "%d", port);
+    return true;
+}
+
+bool srv_guard_host_is_ours(const srv_guard *g, const char *host) {
+    char name[256];
+    int port;
+    if (!split(host, name, sizeof name, &port)) return false;
+    for (size_t i = 0; i < g->o->n_allow_host; i++) /* behind a proxy: with any port */
+        if (!strcasecmp(name, g->o->allow_host[i])) return true;
+    if (port != g->port) return false;
+    return !strcasecmp(name, "localhost") || !strcmp(name, "127.0.0.1") || !strcmp(name, "::1") ||
+           !strcasecmp(name, g->o->host);
+}
+
+struct counts {
+    int host, length, encoding;
+    bool bad;
+};
+
+static enum MHD_Result count(void *cls, enum MHD_ValueKind kind, const char *name, const char *value) {
+    struct counts *c = cls;
+    (void)kind;
+    c->host += !strcasecmp(name, "Host");
+    c->encoding += !strcasecmp(name, "Transfer-Encoding");
+    if (strcasecmp(name, "Content-Length")) return MHD_YES;
+    c->length++;
+    if (!value || !*value || strlen(value) > 15 || strspn(value, "0123456789") != strlen(value)) c->bad = true;
+    return MHD_YES;
+}
+
+bool srv_guard_head(const srv_guard *g, struct MHD_Connection *conn, srv_error *e) {
+    struct counts c = {0};
+    MHD_get_connection_values(conn, MHD_HEADER_KIND, count, &c);
+    if (c.host != 1) return srv_refuse(e, 400, NULL, "one Host header is needed, there are %d", c.host);
+    if (c.bad || c.length > 1 || c.encoding > 1 || (c.length && c.encoding))
+        return srv_refuse(e, 400, NULL, "the length of the body is said in more than one way, or is none");
+    const char *host = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Host");
+    if (host && srv_guard_host_is_ours(g, host)) return true;
+    return srv_refuse(e, 403, NULL,
+                      "the request is for another host than this server is known as; name it with --allow-host");
+}
+
+/* ---- Origin ------------------------------------------------------------------------------------------------------ */
+
+bool srv_guard_origin(const srv_guard *g, struct MHD_Connection *conn, const char *method, const char **allowed,
+                      srv_error *e) {
+    const char *origin = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Origin");
+    if (!origin) return true;
+    bool ok = !strncmp(origin, "http://", 7) && srv_guard_host_is_ours(g, origin + 7);
+    for (size_t i = 0; i < g->o->n_allow_origin && !ok; i++)
+        if (!strcmp(origin, g->o->allow_origin[i])) *allowed = g->o->allow_origin[i], ok = true;
+    if (!ok)
+        return srv_refuse(e, 403, NULL, "pages of another origin may not use this server; name it with --allow-origin");
+    const char *type = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Content-Type");
+    if (strcmp(method, "POST") != 0 || (type && !strncasecmp(type, "application/json", 16))) return true;
+    return srv_refuse(e, 415, NULL, "a page has to send application/json");
+}
+
+/* ---- keys -------------------------------------------------------------------------------------------------------- */
+
+bool srv_guard_key_is_right(const srv_guard *g, const char *key, size_t len) {
+    unsigned any = 0;
+    for (size_t i = 0; i < g->o->n_key; i++) { /* the same work whatever is wrong, but for the length */
+        const char *want = g->o->key[i];
+        const size_t n = strlen(want);
+        unsigned differ = n != len;
+        for (size_t k = 0; k < n; k++) differ |= (unsigned)(unsigned char)(want[k] ^ (k < len ? key[k] : 0));
+        any |= differ == 0;
+    }
+    return any;
+}
+
+bool srv_guard_key(const srv_guard *g, struct MHD_Connection *conn, srv_error *e) {
+    if (g->o->n_key == 0) return true;
+    const char *key = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "x-api-key");
+    const char *bearer = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Authorization");
+    if (bearer && !strncasecmp(bearer, "Bearer ", 7)) key = bearer + 7;
+    if (key && srv_guard_key_is_right(g, key, strlen(key))) return true;
+    srv_refuse(e, 401, NULL, key ? "that key is not one of this server's"
+                                 : "this server wants a key: Authorization: Bearer KEY, or x-api-key: KEY");
+    e->code = "invalid_api_key";
+    return false;
+}

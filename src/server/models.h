@@ -1,0 +1,66 @@
+/* models.h - the models of a server: which there are, loading them when they are asked for, and letting them go. */
+#ifndef TS_SERVER_MODELS_H
+#define TS_SERVER_MODELS_H
+
+#include "server/job.h"
+#include "server/server.h"
+
+/* How a model's template writes calls of tools: ts_constraint_opts.tool_format has the names. */
+typedef enum srv_calls {
+    SRV_CALLS_HERMES, /* also where the template knows no tools: they are then told in words (generic) */
+    SRV_CALLS_LLAMA3,
+    SRV_CALLS_MISTRAL,
+    SRV_CALLS_MISTRAL_ARGS,
+    SRV_CALLS_DEEPSEEK_R1,
+    SRV_CALLS_DEEPSEEK_V3,
+} srv_calls;
+extern const char *const srv_calls_name[];
+
+typedef struct srv_model {
+    const char *name, *path; /* owned */
+    const char *device;      /* borrowed; NULL: the server's */
+    bool kept;               /* never unloaded */
+    int64_t modified;        /* seconds since 1970, of the file */
+    uint64_t file_bytes;
+    char digest[65];         /* of name, size and time: what Ollama's clients compare */
+
+    /* while it is loaded; set before anybody else holds it */
+    ts_engine *engine;
+    ts_prefix_store *prefix; /* NULL: none */
+    ts_model_info info;
+    uint32_t n_ctx;          /* of a request */
+    srv_calls calls;
+    bool generic_calls;      /* the template knows no tools */
+    bool thinks;             /* the template has blocks that end with </think> */
+
+    /* under the list's lock */
+    uint32_t users;
+    bool loading;
+    uint64_t used_ns;        /* when the last user let go */
+    int64_t keep_s;          /* seconds that it is kept without a request; -1: for ever */
+} srv_model;
+
+typedef struct srv_models srv_models;
+TS_NODISCARD ts_status srv_models_new(srv_models **out, const ts_server_opts *o, ts_err *err);
+void srv_models_free(srv_models *m); /* NULL-safe; nobody uses one any more */
+
+/* The model of that name (":latest" behind it is nothing; NULL or "": the first one), loaded, held until
+ * srv_model_drop. Loading takes seconds. NULL: *e says why not. */
+srv_model *srv_models_get(srv_models *m, const char *name, srv_error *e);
+void srv_model_hold(srv_models *m, srv_model *model);
+void srv_model_drop(srv_models *m, srv_model *model);
+/* Is there one of that name? Its place in the list, -1: no. */
+int srv_models_find(srv_models *m, const char *name);
+/* Keep it so many seconds behind the last request: 0: not at all, -1: for ever. */
+void srv_model_keep(srv_models *m, srv_model *model, int64_t seconds);
+/* Let go of what has not been used for its time. Called now and then. */
+void srv_models_tidy(srv_models *m);
+
+/* Can it be asked about what is known while it is loaded? Under the list's lock, or by who holds it. */
+static inline bool srv_model_ready(const srv_model *m) { return !m->loading && m->engine; }
+
+/* What there is, under a lock that `see` is called with. */
+typedef bool srv_model_see(void *ud, const srv_model *model);
+bool srv_models_each(srv_models *m, srv_model_see *see, void *ud);
+
+#endif
