@@ -1,0 +1,427 @@
+#!/usr/bin/env python3
+"""What the clients' kit does not ask: who may use the server, models that come and go, prompts found again after a restart, an orderly
+end and a disorderly one, what is logged.
+
+Usage: behaviour.py TESSERA [NAME...]        Exit code: 0 passed, 1 failed."""
+import concurrent.futures
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import serving
+
+TESSERA = sys.argv[1]
+NAME = serving.NAME
+HELLO = [{"role": "user", "content": "Hello"}]
+LONG = [{"role": "user", "content": "Tell me a long story about a dog, a cat and a mouse who live by the sea. " + "They are friends. " * 80}]
+
+
+class Answer:
+    def __init__(self, r: http.client.HTTPResponse):
+        self.status, self.headers, self.body = r.status, r.headers, r.read()
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+def ask(s: serving.Server, path: str, body=None, method: str | None = None, **headers: str) -> Answer:
+    c = http.client.HTTPConnection("127.0.0.1", s.port, timeout=120)
+    data = None if body is None else body if isinstance(body, (bytes, str)) else json.dumps(body)
+    h = {k.replace("_", "-"): v for k, v in headers.items()}
+    if data is not None:
+        h.setdefault("content-type", "application/json")
+    c.request(method or ("GET" if data is None else "POST"), path, data, h)
+    a = Answer(c.getresponse())
+    c.close()
+    return a
+
+
+def chat(s: serving.Server, model: str = NAME, messages=None, **more) -> Answer:
+    return ask(s, "/v1/chat/completions", {"model": model, "messages": messages or HELLO, "temperature": 0, "max_tokens": 8, **more})
+
+
+def must(kept: bool, what: str) -> None:
+    if not kept:
+        raise AssertionError(what)
+
+
+def same(got, want, what: str) -> None:
+    must(got == want, f"{what}: {str(got)[:300]}, expected {str(want)[:300]}")
+
+
+def until(what: str, ask_again, seconds: float = 20):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        got = ask_again()
+        if got:
+            return got
+        time.sleep(0.05)
+    raise AssertionError(f"{what}: not within {seconds} s")
+
+
+def refused(*options: str, code: int, words: str, env: dict[str, str] | None = None) -> None:
+    r = subprocess.run([TESSERA, "serve", "--port", "0", "--no-cache-dir", *options], capture_output=True, text=True, timeout=60,
+                       stdin=subprocess.DEVNULL, env={**os.environ, "TESSERA_API_KEY": "", **(env or {})})
+    same(r.returncode, code, f"exit code of {options}")
+    must(words in r.stderr and r.stderr.count("\n") <= 2, f"{options}: {r.stderr}")
+
+
+# ---- who may ask ----
+
+def addresses(tmp: pathlib.Path) -> None:
+    model = ["-m", str(serving.MODEL)]
+    refused(*model, "--host", "0.0.0.0", code=2, words="--key-file")
+    refused(*model, "--host", "no.such.host.invalid", code=2, words="no.such.host.invalid", env={"TESSERA_API_KEY": "long-enough"})
+    refused("-m", str(tmp / "none.gguf"), code=1, words="none.gguf")
+    refused("--models", str(tmp / "none"), code=1, words="none")
+    (tmp / "empty").mkdir()
+    refused("--models", str(tmp / "empty"), code=2, words="there is no model")
+    refused(*model, *model, code=2, words="two models are called")
+    refused(*model, "--peer", "x", code=2, words="--peer")
+    with serving.server(TESSERA, "-q", "--peer", "next=http://127.0.0.1:1") as s:
+        same(ask(s, "/tessera/peers").json, {"peers": [{"name": "next", "base": "http://127.0.0.1:1"}]}, "peers")
+        must("connect-src 'self' http://127.0.0.1:1" in ask(s, "/", accept="text/html").headers["content-security-policy"], "CSP")
+    refused(*model, "--also-on", "toaster", code=2, words="toaster")
+    refused(*model, "--parallel", "0", code=2, words="parallel")
+    refused(*model, "what", code=2, words="what")
+    with serving.server(TESSERA, "-q") as s:
+        refused(*model, "--port", str(s.port), code=1, words="another program")
+    with serving.server(TESSERA, "-q", "--host", "0.0.0.0", "--insecure") as s:
+        same(chat(s).status, 200, "everybody may")
+        same(ask(s, "/health", host="10.1.2.3").status, 403, "a foreign name")
+
+
+def keys(tmp: pathlib.Path) -> None:
+    f = tmp / "keys"
+    f.write_text("# two of them\n\nfirst-key-1234\r\nsecond-key-123\n")
+    f.chmod(0o644)
+    (tmp / "short").write_text("abc\n")
+    (tmp / "comment").write_text("# none\n")
+    (tmp / "nothing").write_text("")
+    model = ["-m", str(serving.MODEL), "--key-file"]
+    refused(*model, str(tmp / "short"), code=2, words="fewer than 8")
+    refused(*model, str(tmp / "comment"), code=2, words="no key")
+    refused(*model, str(tmp / "nothing"), code=2, words="empty")
+    refused(*model, str(tmp / "missing"), code=1, words="missing")
+    with serving.server(TESSERA, "--key-file", str(f)) as s:
+        must("chmod 600" in s.said, "others can read the keys, and nobody says so")
+        for key in "first-key-1234", "second-key-123":
+            same(ask(s, "/v1/models", authorization=f"Bearer {key}").status, 200, "a right key")
+            same(ask(s, "/api/tags", x_api_key=key).status, 200, "a right key")
+        for key in "first-key-123", "first-key-12345", "# two of them", "", "first-key-1234 second-key-123":
+            a = ask(s, "/v1/models", authorization=f"Bearer {key}")
+            same((a.status, a.json["error"]["code"]), (401, "invalid_api_key"), f"the key {key!r}")
+        for path in "/v1/models", "/metrics", "/slots", "/props", "/tessera/live", "/tessera/ledger/x", "/api/tags", "/v1/nothing":
+            must(ask(s, path).status in (401, 404), f"{path} is open")
+        for path in "/health", "/":
+            same(ask(s, path).status, 200, path)
+        same(ask(s, "/v1/messages", {}, ).json["error"]["type"], "authentication_error", "Anthropic's word for it")
+        must("first-key" not in s.said and "second-key" not in s.said, "a key is in the log")
+
+
+def origins(tmp: pathlib.Path) -> None:
+    app = "https://app.example"
+    with serving.server(TESSERA, "-q", "--allow-origin", app, "--allow-host", "box.example") as s:
+        a = ask(s, "/v1/models", origin=app)
+        same((a.status, a.headers["access-control-allow-origin"]), (200, app), "an origin that is allowed")
+        a = ask(s, "/v1/chat/completions", method="OPTIONS", origin=app, access_control_request_method="POST")
+        same((a.status, a.headers["access-control-allow-origin"]), (204, app), "its preflight")
+        must("authorization" in a.headers["access-control-allow-headers"], "headers of the preflight")
+        for origin in "https://app.example.evil", "http://app.example", "null", f"http://localhost:{s.port + 1}", "file://":
+            a = ask(s, "/v1/models", origin=origin)
+            same((a.status, a.headers["access-control-allow-origin"]), (403, None), origin)
+            same(ask(s, "/v1/chat/completions", method="OPTIONS", origin=origin).status, 403, f"preflight of {origin}")
+        a = ask(s, "/v1/models", origin=f"http://localhost:{s.port}")
+        same((a.status, a.headers["access-control-allow-origin"]), (200, None), "its own page")
+        same(chat_text(s, "text/plain", f"http://localhost:{s.port}"), 415, "its own page with a form")
+        for host in "box.example", "box.example:443", f"127.0.0.1:{s.port}", f"[::1]:{s.port}":
+            same(ask(s, "/health", host=host).status, 200, host)
+        for host in "evil.example", "127.0.0.1", f"127.0.0.1:{s.port + 1}", f"127.0.0.1:{s.port}x", "", f"box.example.evil:{s.port}", "[::1":
+            must(ask(s, "/health", host=host).status in (400, 403), f"Host {host!r}")
+
+
+def chat_text(s: serving.Server, kind: str, origin: str) -> int:
+    return ask(s, "/v1/chat/completions", json.dumps({"model": NAME, "messages": HELLO}), content_type=kind, origin=origin).status
+
+
+# ---- models ----
+
+def models(tmp: pathlib.Path) -> None:
+    folder = tmp / "models"
+    folder.mkdir()
+    for name in "a", "b":
+        shutil.copy(serving.MODEL, folder / f"{name}.gguf")
+    (folder / "broken.gguf").write_bytes(b"GGUF" + bytes(100))
+    (folder / "notes.txt").write_text("no model")
+    with serving.server(TESSERA, "-q", "--models", str(folder), "--max-loaded", "1", "--idle-unload", "1", model=False) as s:
+        def loaded() -> set[str]:
+            return {m["id"] for m in ask(s, "/v1/models").json["data"] if m["loaded"]}
+        same([m["id"] for m in ask(s, "/v1/models").json["data"]], ["a", "b", "broken"], "the folder's models")
+        same(loaded(), set(), "none is loaded yet")
+        want = chat(s, "a").json["choices"][0]["message"]["content"]
+        same(loaded(), {"a"}, "the one that was asked for")
+        same(chat(s, "b:latest").json["choices"][0]["message"]["content"], want, "the same file")
+        same(loaded(), {"b"}, "one at a time")
+        must(chat(s, "broken").status in (400, 500), "a broken file")
+        same(chat(s, "a").status, 200, "and on it goes")
+        for name in "c", "../a", "/etc/passwd", "a.gguf", "A", "a\x00", "x" * 5000:
+            same((chat(s, name).status), 400 if "\x00" in name else 404, f"the model {name[:20]!r}")
+        until("an idle model goes", lambda: loaded() == set())
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            got = list(pool.map(lambda i: chat(s, "ab"[i % 2]), range(16)))
+        must(all(a.status == 200 and a.json["choices"][0]["message"]["content"] == want or a.status == 503 for a in got),
+             f"both at once: {[(a.status, a.body[:100]) for a in got]}")
+        must(any(a.status == 200 for a in got), "nobody was answered")
+        same(ask(s, "/api/generate", {"model": "a", "keep_alive": 0}).status, 200, "keep_alive 0")
+        until("keep_alive 0 lets it go", lambda: "a" not in loaded())
+    with serving.server(TESSERA, "-q", "-m", f"other={serving.MODEL}") as s:
+        same([m["id"] for m in ask(s, "/v1/models").json["data"]], [NAME, "other"], "a name of one's own")
+        same(chat(s, "other").status, 200, "by that name")
+        same(chat(s, "gpt-4").status, 404, "no other name")
+    with serving.server(TESSERA, "-q", "--any-model") as s:
+        same(chat(s, "gpt-4").status, 200, "--any-model")
+
+
+def devices(tmp: pathlib.Path) -> None:
+    with serving.server(TESSERA, "-q", "--also-on", "npu-sim", "--ledger-check") as s:
+        a, b = chat(s, max_tokens=2, logprobs=True), chat(s, f"{NAME}@npu-sim", max_tokens=2, logprobs=True)
+        same(a.json["choices"], b.json["choices"], "the simulated NPU's answer")
+        same((a.json["tessera"]["device"], b.json["tessera"]["device"]), ("cpu", "npu-sim"), "devices")
+        bill = ask(s, f"/tessera/ledger/{b.json['id']}").json
+        rows = [r for r in bill["rows"] if r["device"] == "npu-sim"]
+        must(rows and all(r["evidence"] == "simulated" and r["differ"] == 0 and r["checked"] > 0 for r in rows), f"its bill: {bill}")
+        must(all(r["sum_device"] == r["sum_cpu"] for r in rows), "checksums differ")
+        must(abs(sum(r["share"] for r in bill["rows"]) - 1) < 1e-3, "shares of the time")
+
+
+def engines(tmp: pathlib.Path) -> None:
+    """Options of the engine and its sessions."""
+    def said(*options: str, model: str = NAME) -> dict:
+        with serving.server(TESSERA, "--quiet", *options) as s:
+            a = chat(s, model, max_tokens=2, logprobs=True)
+            must(a.status == 200, f"{options}: {a.body}")
+            must(s.said.count("\n") == 1, f"--quiet is not quiet: {s.said}")
+            return {**a.json, "slots": ask(s, "/slots").json}
+    plain = said()
+    one = said("--threads", "1", "--ctx", "128", "--pre", "llama-bpe")
+    same(one["choices"], plain["choices"], "with one thread")
+    same((one["tessera"]["threads"], one["slots"][0]["n_ctx"]), (1, 128), "threads, context")
+    rounded = [said(*options)["choices"] for options in (("--kv", "q8_0"), ("--cache-type-k", "q8_0", "--cache-type-v", "q8_0"))]
+    same(rounded[0], rounded[1], "a cache of Q8_0 by two names")
+    must(rounded[0] != plain["choices"], "a cache of Q8_0 changes nothing")
+    refused("-m", str(serving.MODEL), "--cache-type-k", "q8_0", code=2, words="one type")
+    for options in ("--no-prefetch",), ("--prefetch", "off", "--sim-seed", "3", "--allow-cpu-ops"):
+        sim = said("--device", "npu-sim", *options)
+        same((sim["choices"], sim["tessera"]["device"]), (plain["choices"], "npu-sim"), f"the simulated NPU with {options}")
+    refused("-m", str(serving.MODEL), "--device", "npu-sim", "--prefetch", "on", "--no-prefetch", code=2, words="not both")
+    refused("-m", str(serving.MODEL), "--device", "toaster", code=2, words="toaster")
+    refused("--models", str(serving.SOURCE / "models"), "--device", "toaster", code=2, words="toaster")
+    with serving.server(TESSERA, "--port", "0", "--model", f"two={serving.MODEL}") as s:
+        same(chat(s, "two").status, 200, "--model")
+
+
+# ---- prompts that are known ----
+
+def probabilities(a: Answer):
+    return [(t["token"], t["logprob"]) for t in a.json["choices"][0]["logprobs"]["content"]]
+
+
+def restart(tmp: pathlib.Path) -> None:
+    def cached(a: Answer) -> int:
+        return a.json["usage"]["prompt_tokens_details"]["cached_tokens"]
+    more = {"messages": LONG, "logprobs": True, "max_tokens": 12}
+    store = tmp / "kv"
+    start = lambda: serving.server(TESSERA, "-q", "--cache-dir", str(store))  # noqa: E731
+    with start() as s:
+        fresh = chat(s, **more)
+        same((fresh.status, cached(fresh)), (200, 0), "a prompt that is new")
+        again = chat(s, **more)
+        must(cached(again) >= 64, f"{cached(again)} tokens from memory")
+        same(probabilities(again), probabilities(fresh), "log-probabilities with a prefix from memory")
+        same(cached(chat(s, **more, cache_prompt=False)), 0, "cache_prompt false")
+    must(any(store.iterdir()), "nothing is on disk")
+    for f in store.rglob("*"):
+        same(oct(f.stat().st_mode & 0o77), "0o0", f"mode of {f.name}")
+    with start() as s:
+        later = chat(s, **more)
+        must(cached(later) >= 64, f"{cached(later)} tokens from disk")
+        same(probabilities(later), probabilities(fresh), "log-probabilities with a prefix from disk")
+    for f in store.rglob("*"):  # damaged files are no hits, and no harm
+        if f.is_file():
+            data = bytearray(f.read_bytes())
+            data[len(data) // 2] ^= 1
+            f.write_bytes(data)
+    with start() as s:
+        later = chat(s, **more)
+        same(probabilities(later), probabilities(fresh), "log-probabilities beside damaged files")
+    small = tmp / "small"
+    with serving.server(TESSERA, "-q", "--cache-dir", str(small), "--cache-disk", "2", "--cache-memory", "1") as s:
+        for i in range(12):
+            chat(s, messages=[{"role": "user", "content": f"{i} {LONG[0]['content']}"}])
+    size = sum(f.stat().st_size for f in small.iterdir())
+    must(0 < size <= 2 << 20, f"{size} bytes are on disk, with --cache-disk 2")
+    with serving.server(TESSERA, "-q", "--no-cache-dir", env={"XDG_CACHE_HOME": str(tmp / "xdg")}) as s:
+        chat(s, **more)
+    must(not (tmp / "xdg").exists(), "--no-cache-dir")
+    # killed while it writes: again and again
+    for i in range(4):
+        s = serving.Server(TESSERA, "-q", "--cache-dir", str(store), "--cache-memory", "1")
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            jobs = [pool.submit(lambda k: chat(s, messages=[{"role": "user", "content": f"{k} {LONG[0]['content']}"}]), k)
+                    for k in range(8 * i, 8 * i + 8)]
+            time.sleep(0.05 + 0.1 * i)
+            s.process.send_signal(signal.SIGKILL)
+            for j in jobs:
+                with contextlib.suppress(Exception):
+                    j.result()
+        s.process.wait()
+    with start() as s:
+        later = chat(s, **more)
+        same(probabilities(later), probabilities(fresh), "log-probabilities after kill -9")
+
+
+# ---- ends ----
+
+def ends(tmp: pathlib.Path) -> None:
+    def begin(s: serving.Server, tokens: int) -> socket.socket:
+        c = socket.create_connection(("127.0.0.1", s.port), 60)
+        body = json.dumps({"model": NAME, "messages": HELLO, "max_tokens": tokens, "ignore_eos": True, "stream": True, "temperature": 0})
+        c.sendall(f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost:{s.port}\r\nContent-Type: application/json\r\n"
+                  f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
+        c.recv(1)
+        return c
+
+    def rest(c: socket.socket) -> bytes:
+        parts = []
+        while True:
+            part = c.recv(1 << 16)
+            if not part:
+                return b"".join(parts)
+            parts.append(part)
+    s = serving.Server(TESSERA, "-q", "--parallel", "64", "-t", "1")
+    try:
+        streams = [begin(s, 900) for _ in range(24)]
+        s.process.send_signal(signal.SIGTERM)
+        until("it says that it stops", lambda: "stopping" in s.said)
+        with contextlib.suppress(OSError):
+            must(ask(s, "/health").status == 503, "a new request while it stops")
+        for c in streams:
+            must(b"data: [DONE]" in rest(c), "an answer was cut off by SIGTERM")
+        same(s.process.wait(30), 0, "exit code")
+        s = serving.Server(TESSERA, "-q", "--parallel", "64", "-t", "1")
+        streams = [begin(s, 900) for _ in range(48)]
+        s.process.send_signal(signal.SIGINT)
+        until("it says that it stops", lambda: "stopping" in s.said)
+        s.process.send_signal(signal.SIGINT)
+        begun = time.monotonic()
+        same(s.process.wait(30), 0, "exit code")
+        must(time.monotonic() - begun < 10, "the second Ctrl-C did not end it")
+        for c in streams:
+            with contextlib.suppress(OSError):
+                rest(c)
+        s = serving.Server(TESSERA, "-q", "--parallel", "64", "-t", "1", "--drain", "1")
+        streams = [begin(s, 1000) for _ in range(60)]
+        begun = time.monotonic()
+        s.process.send_signal(signal.SIGTERM)
+        same(s.process.wait(30), 0, "exit code")
+        must(time.monotonic() - begun < 20, "--drain 1 took long")
+        for c in streams:
+            with contextlib.suppress(OSError):
+                rest(c)
+    finally:
+        s.process.kill()
+        s.process.wait()
+
+
+def limits(tmp: pathlib.Path) -> None:
+    with serving.server(TESSERA, "-q", "--max-body", "1", "--timeout", "2", "--parallel", "2") as s:
+        same(chat(s, messages=[{"role": "user", "content": "x" * (2 << 20)}]).status, 413, "a body that is too large")
+        same(chat(s, n=2).status, 200, "as many choices as places")
+        for n in 3, 64:
+            a = chat(s, n=n)
+            same((a.status, a.json["error"]["param"]), (400, "n"), "more choices than places")
+        for body, where in (({"stop": ["x"] * 17}, "stop"), ({"seed": 1.5}, "seed"), ({"seed": 1e30}, "seed"), ({"top_k": -2}, "top_k"),
+                            ({"max_tokens": 10**30}, "max_tokens"), ({"logit_bias": {"99999": 1}}, "logit_bias"),
+                            ({"logit_bias": {"1": 101}}, "logit_bias"), ({"mirostat": 2}, "mirostat"), ({"functions": [{}]}, "functions"),
+                            ({"response_format": {"type": "json_schema", "json_schema": {"schema": {"not": {}}}}},
+                             "response_format.json_schema.schema")):
+            a = chat(s, **body)
+            same((a.status, a.json["error"]["param"]), (400, where), f"{body}")
+        with serving.server(TESSERA, "-q", "--parallel", "1", "--queue", "1") as one, concurrent.futures.ThreadPoolExecutor(16) as pool:
+            got = list(pool.map(lambda i: chat(one, max_tokens=300, ignore_eos=True), range(16)))
+            must({a.status for a in got} == {200, 429}, f"--queue 1: {[a.status for a in got]}")
+            must(all(a.headers["retry-after"] for a in got if a.status == 429), "Retry-After")
+        slow = socket.create_connection(("127.0.0.1", s.port), 60)
+        slow.sendall(b"GET /health HTTP/1.1\r\nHost: local")
+        begun = time.monotonic()
+        while True:  # it drips on, and is closed all the same
+            try:
+                slow.sendall(b"x")
+                slow.settimeout(0.3)
+                if not slow.recv(10):
+                    break
+            except TimeoutError:
+                must(time.monotonic() - begun < 15, "a connection that brings no request stays open")
+            except OSError:
+                break
+        same(chat(s).status, 200, "others are served")
+
+
+def telling(tmp: pathlib.Path) -> None:
+    with serving.server(TESSERA) as s:
+        secret = "a secret about a friendly zebra"
+        a = chat(s, messages=[{"role": "user", "content": secret}])
+        until("the log has a line", lambda: re.search(r"POST /v1/chat/completions 200 .* \+ 8 tokens$", s.said, re.M))
+        must("zebra" not in s.said and a.json["choices"][0]["message"]["content"][:20] not in s.said, "a text is in the log")
+        for path in "/slots", "/metrics", "/props", f"/tessera/ledger/{a.json['id']}":
+            must(b"zebra" not in ask(s, path).body, f"a text is in {path}")
+        page = ask(s, "/", accept="text/html")
+        tag = page.headers["etag"]
+        must(b"<script" in page.body and tag, "the page")
+        same(ask(s, "/", accept="text/html", if_none_match=tag).status, 304, "the page once more")
+        must(ask(s, "/").body.startswith(b"Ollama is running"), "the probe of Ollama's clients")
+        same(ask(s, "/", method="HEAD").body, b"", "HEAD")
+        a = ask(s, "/v1/chat/completions")
+        same(a.status, 405, "GET on chat/completions")
+        live = http.client.HTTPConnection("127.0.0.1", s.port, timeout=30)
+        live.request("GET", "/tessera/live")
+        r = live.getresponse()
+        figures = json.loads(r.readline().removeprefix(b"data: "))
+        must({"tok_s", "processing", "waiting", "watts"} <= figures.keys(), f"figures: {figures}")
+        live.close()
+        numbers = dict(re.findall(r"^tessera_(\w+) (\S+)$", ask(s, "/metrics").body.decode(), re.M))
+        must(float(numbers["tokens_predicted_total"]) == 8, f"tokens drawn: {numbers}")
+
+
+TESTS = {f.__name__: f for f in (addresses, keys, origins, models, devices, engines, restart, ends, limits, telling)}
+
+
+def main() -> int:
+    failed = 0
+    for name, test in TESTS.items():
+        if sys.argv[2:] and name not in sys.argv[2:]:
+            continue
+        with tempfile.TemporaryDirectory() as tmp:
+            begun = time.monotonic()
+            try:
+                test(pathlib.Path(tmp))
+                print(f"ok   {name} ({time.monotonic() - begun:.1f} s)", flush=True)
+            except (AssertionError, OSError, RuntimeError, KeyError, ValueError, SystemExit, http.client.HTTPException) as e:
+                failed += 1
+                print(f"FAIL {name}: {type(e).__name__}: {e}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
