@@ -13,7 +13,10 @@ export class Refused extends Error {
 }
 /** Nobody answers. */
 export class Offline extends Error {
-  constructor(base) { super(base ? `${base} does not answer this page: it is down, or it was not started with --allow-origin ${location.origin}` : 'The server does not answer.'); }
+  constructor(base) {
+    super(base ? `${base} does not answer this page: it is down, or it was not started with --allow-origin ${location.origin}`
+      : 'The server does not answer.');
+  }
 }
 /** An answer that ended in the middle. */
 export class Cut extends Error {

@@ -67,7 +67,8 @@ function banner(text, action, act) {
 function down() {
   if (state === 'down') return;
   tell('down', 'no answer');
-  banner(`The server at ${location.host} does not answer. Your conversations are kept in this browser; the page goes on as soon as it is back.`, 'Try now', check);
+  banner(`The server at ${location.host} does not answer. Your conversations are kept in this browser; the page goes on as soon as it is
+    back.`, 'Try now', check);
   retry = 0;
   plan();
 }
@@ -114,7 +115,8 @@ async function learn() {
 
 function askKey(again) {
   const dialog = $('key-dialog');
-  $('key-why').textContent = again ? 'The server does not know that key. Is it the one that the server was started with?' : 'It stays in this tab, and goes when the tab is closed.';
+  $('key-why').textContent = again ? 'The server does not know that key. Is it the one that the server was started with?'
+    : 'It stays in this tab, and goes when the tab is closed.';
   $('key').value = '';
   dialog.showModal();
   return new Promise(ready => {
@@ -127,9 +129,10 @@ function askKey(again) {
 
 /* ---- keyboard ------------------------------------------------------------------------------------------------------------------------- */
 
-const keys = [['Enter', 'send the message'], ['Shift + Enter', 'a new line'], ['Esc', 'stop the answer; close what is open'], ['Ctrl + Shift + O', 'a new chat'],
-  ['/', 'to the composer'], ['Alt + 1, 2, 3', 'Chat, Compare, Server'], ['?', 'this list']];
-$('help-keys').replaceChildren(...keys.flatMap(([k, what]) => [h('dt', {}, k.split(/( \+ |, )/).map((x, i) => (i % 2 ? x : h('kbd', {}, x)))), h('dd', {}, what)]));
+const keys = [['Enter', 'send the message'], ['Shift + Enter', 'a new line'], ['Esc', 'stop the answer; close what is open'],
+  ['Ctrl + Shift + O', 'a new chat'], ['/', 'to the composer'], ['Alt + 1, 2, 3', 'Chat, Compare, Server'], ['?', 'this list']];
+const caps = k => k.split(/( \+ |, )/).map((x, i) => (i % 2 ? x : h('kbd', {}, x)));
+$('help-keys').replaceChildren(...keys.flatMap(([k, what]) => [h('dt', {}, caps(k)), h('dd', {}, what)]));
 const help = () => $('help-dialog').showModal();
 $('help').addEventListener('click', help);
 $('help-close').addEventListener('click', () => $('help-dialog').close());

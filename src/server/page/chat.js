@@ -8,7 +8,7 @@ import * as api from './api.js';
 import * as store from './store.js';
 import * as settings from './settings.js';
 import * as sidebar from './sidebar.js';
-import { $, h, iconButton, setIcon, copy, toast, say, plural, count, duration, bytes, narrow } from './ui.js';
+import { $, h, button, iconButton, note, setIcon, copy, toast, say, plural, count, duration, bytes, narrow, remember, recall } from './ui.js';
 import { Markdown, markdown } from './markdown.js';
 import { strip } from './figures.js';
 import { whereItRan } from './ledger.js';
@@ -49,7 +49,8 @@ export async function open(id) {
     if (found) {
       messages = await store.messages(id);
       conv = found;
-      if (messages.at(-1)?.role === 'user') messages.push({ role: 'assistant', variants: [{ text: '', end: 'lost', error: 'The page was left before an answer came.' }], pick: 0 });
+      const lost = { text: '', end: 'lost', error: 'The page was left before an answer came.' };
+      if (messages.at(-1)?.role === 'user') messages.push({ role: 'assistant', variants: [lost], pick: 0 });
     } else {
       newChat();
       return;
@@ -71,8 +72,13 @@ function show() {
   buttons();
 }
 /* The conversation that is open: of this tab, and the last of all for a new one. */
-function setId(id) { try { sessionStorage.setItem('tessera.conversation', id); localStorage.setItem('tessera.conversation', id); } catch { /* not kept */ } }
-function lastId() { try { return sessionStorage.getItem('tessera.conversation') ?? localStorage.getItem('tessera.conversation'); } catch { return null; } }
+function setId(id) {
+  try { sessionStorage.setItem('tessera.conversation', id); } catch { /* not kept */ }
+  remember('conversation', id);
+}
+function lastId() {
+  try { return sessionStorage.getItem('tessera.conversation') ?? recall('conversation'); } catch { return null; }
+}
 
 /* ---- messages as nodes ------------------------------------------------------------------------------------------------------ */
 
@@ -86,8 +92,13 @@ function draw() {
 function redraw(i) { log.querySelector(`[data-i="${i}"]`)?.replaceWith(view(i)); }
 
 function earlierButton() {
-  const b = h('button', { type: 'button', class: 'earlier', onclick: earlier }, `Show earlier messages (${count(first)})`);
-  new IntersectionObserver(([e], o) => { if (e.isIntersecting && b.isConnected && log.scrollTop > 0) { o.disconnect(); earlier(); } }, { root: log, rootMargin: '200px' }).observe(b);
+  const b = button(`Show earlier messages (${count(first)})`, earlier, { class: 'earlier' });
+  const seen = new IntersectionObserver(([e]) => {
+    if (!e.isIntersecting || !b.isConnected || log.scrollTop === 0) return;
+    seen.disconnect();
+    earlier();
+  }, { root: log, rootMargin: '200px' });
+  seen.observe(b);
   return b;
 }
 function earlier() {
@@ -100,24 +111,28 @@ function earlier() {
 
 function welcome() {
   const model = models.find(m => m.id === chosen()), n_ctx = model?.meta?.n_ctx;
-  const ask = t => h('button', { type: 'button', onclick: () => { text.value = t; grow(); text.focus(); } }, t);
+  const ask = t => button(t, () => { text.value = t; grow(); text.focus(); });
   return h('div', { class: 'welcome' }, h('div', { class: 'mosaic', 'aria-hidden': 'true' }, Array.from({ length: 9 }, () => h('i'))),
     h('h2', {}, 'Ask the model on this machine'),
-    h('p', { class: 'quiet' }, model ? [h('b', {}, model.id), model.meta?.size ? ` · ${bytes(model.meta.size)}` : '', n_ctx ? ` · up to ${count(n_ctx)} tokens of context` : ''] : 'Nothing you write leaves it.'),
-    h('div', { class: 'asks' }, ask('Tell me a short story about a lighthouse.'), ask('Explain how a cache works, in three sentences.'), ask('List five uses of a paper clip.')));
+    model ? note(h('b', {}, model.id), model.meta?.size ? ` · ${bytes(model.meta.size)}` : '', n_ctx ? ` · up to ${count(n_ctx)} tokens of context` : '')
+      : note('Nothing you write leaves it.'),
+    h('div', { class: 'asks' }, ask('Tell me a short story about a lighthouse.'), ask('Explain how a cache works, in three sentences.'),
+      ask('List five uses of a paper clip.')));
 }
 
 function view(i) {
   const m = messages[i];
-  const el = m.role === 'user' ? userView(m, i) : busy?.messages === messages && busy.i === i ? (busy.view ??= runningView(busy.answer)).el : answerView(m, i);
+  const runs = busy?.messages === messages && busy.i === i;
+  const el = m.role === 'user' ? userView(m, i) : runs ? (busy.view ??= runningView(busy.answer)).el : answerView(m, i);
   el.dataset.i = i;
   return el;
 }
 
+const fileName = f => [f.name, h('small', {}, ` ${bytes(f.text.length)}`)];
 function userView(m, i) {
   const copyButton = iconButton('copy', 'Copy this message', () => copy(m.text, copyButton));
   return h('article', { class: 'msg user', 'aria-label': 'You' }, h('div', { class: 'said' }, m.text),
-    m.files?.length ? h('ul', { class: 'files', 'aria-label': 'Attached files' }, m.files.map(f => h('li', {}, f.name, h('small', {}, ` ${bytes(f.text.length)}`)))) : '',
+    m.files?.length ? h('ul', { class: 'files', 'aria-label': 'Attached files' }, m.files.map(f => h('li', {}, fileName(f)))) : '',
     h('div', { class: 'acts' }, copyButton, iconButton('edit', 'Edit this message', () => edit(i))));
 }
 
@@ -131,27 +146,35 @@ function answerView(m, i) {
   const a = m.variants[m.pick] ?? m.variants[0], last = i === messages.length - 1;
   const copyButton = iconButton('copy', 'Copy this answer', () => copy(a.text, copyButton));
   const bad = a.end === 'lost' || a.end === 'refused';
-  const turn = (name, label, by) => iconButton(name, label, async () => { m.pick += by; await keep(conv, messages, i, i + 1); redraw(i); }, { disabled: !m.variants[m.pick + by] });
+  const turn = (name, label, by) => iconButton(name, label, async () => {
+    m.pick += by;
+    await keep(conv, messages, i, i + 1);
+    redraw(i);
+  }, { disabled: !m.variants[m.pick + by] });
   return h('article', { class: 'msg answer', 'aria-label': `Answer of ${a.model ?? 'the model'}` },
     a.thinking ? thinkingView(a) : '',
     a.text ? markdown(a.text, h('div', { class: 'md' }), a.json) : '',
-    ends[a.end] ? h('p', { class: bad ? 'notice bad' : 'notice' }, ends[a.end](a), bad && last ? h('button', { type: 'button', onclick: () => regenerate(i) }, 'Try again') : '') : '',
+    ends[a.end] ? h('p', { class: bad ? 'notice bad' : 'notice' }, ends[a.end](a), bad && last ? button('Try again', () => regenerate(i)) : '') : '',
     a.end === 'refused' ? '' : strip(a), whereItRan(a) ?? '',
     h('div', { class: 'acts' },
-      m.variants.length > 1 ? h('span', { class: 'turns' }, turn('left', 'Earlier answer', -1), h('span', {}, `${m.pick + 1}/${m.variants.length}`), turn('right', 'Later answer', 1)) : '',
+      m.variants.length > 1 ? h('span', { class: 'turns' }, turn('left', 'Earlier answer', -1),
+        h('span', {}, `${m.pick + 1}/${m.variants.length}`), turn('right', 'Later answer', 1)) : '',
       copyButton, last ? iconButton('again', 'Answer again', () => regenerate(i)) : '', h('span', { class: 'by' }, a.model ?? '')));
 }
 function thinkingView(a) {
   const ms = a.seen?.thought_ms;
-  return h('details', { class: 'thinking' }, h('summary', {}, ms ? `Thought for ${duration(ms).join(' ')}` : 'Thinking'), h('div', { class: 'thoughts' }, a.thinking));
+  return h('details', { class: 'thinking' }, h('summary', {}, ms ? `Thought for ${duration(ms).join(' ')}` : 'Thinking'),
+    h('div', { class: 'thoughts' }, a.thinking));
 }
 
 /** The node of an answer that is being made, and what changes in it. */
 function runningView(a) {
-  const thoughts = h('div', { class: 'thoughts' }, document.createTextNode('')), thinking = h('details', { class: 'thinking', hidden: true }, h('summary', {}, 'Thinking …'), thoughts);
-  const body = h('div', { class: 'md' }), wait = h('p', { class: 'wait', role: 'status' }, 'Waiting for the first word', h('span', { class: 'dots', 'aria-hidden': 'true' }, h('i'), h('i'), h('i')));
-  const figures = h('div'), md = new Markdown(body, a.json);
-  return { el: h('article', { class: 'msg answer running', 'aria-label': `Answer of ${a.model}`, 'aria-busy': 'true' }, thinking, body, wait, figures), thoughts: thoughts.firstChild, thinking, wait, figures, md, shown: 0, thought: 0 };
+  const thoughts = document.createTextNode(''), body = h('div', { class: 'md' }), figures = h('div');
+  const thinking = h('details', { class: 'thinking', hidden: true }, h('summary', {}, 'Thinking …'), h('div', { class: 'thoughts' }, thoughts));
+  const dots = h('span', { class: 'dots', 'aria-hidden': 'true' }, h('i'), h('i'), h('i'));
+  const wait = h('p', { class: 'wait', role: 'status' }, 'Waiting for the first word', dots);
+  const el = h('article', { class: 'msg answer running', 'aria-label': `Answer of ${a.model}`, 'aria-busy': 'true' }, thinking, body, wait, figures);
+  return { el, thoughts, thinking, wait, figures, md: new Markdown(body, a.json), shown: 0, thought: 0 };
 }
 
 /* ---- following the end ------------------------------------------------------------------------------------------------------- */
@@ -210,7 +233,8 @@ function thin(values) { return values.length < 120 ? values : values.filter((_, 
 /** Make a further variant of the answer at place i. */
 async function answer(i) {
   const s = conv.settings, model = chosen();
-  const a = { text: '', thinking: '', end: 'lost', model, base: '', at: Date.now(), json: Boolean(s.format), seen: { pieces: 0, rates: [], watts: [] } };
+  const seen = { pieces: 0, rates: [], watts: [] };
+  const a = { text: '', thinking: '', end: 'lost', model, base: '', at: Date.now(), json: Boolean(s.format), seen };
   const m = messages[i];
   m.variants.push(a);
   m.pick = m.variants.length - 1;
@@ -385,7 +409,12 @@ function buttons() {
 }
 function drawFiles() {
   $('files').hidden = !files.length;
-  $('files').replaceChildren(...files.map(f => h('li', {}, f.name, h('small', {}, ` ${bytes(f.text.length)}`), iconButton('close', `Take ${f.name} off`, () => { files = files.filter(x => x !== f); drawFiles(); text.focus(); }))));
+  const off = f => iconButton('close', `Take ${f.name} off`, () => {
+    files = files.filter(x => x !== f);
+    drawFiles();
+    text.focus();
+  });
+  $('files').replaceChildren(...files.map(f => h('li', {}, fileName(f), off(f))));
 }
 async function attach(list) {
   for (const file of list) {
@@ -415,7 +444,8 @@ export function setModels(list) {
 /** settingsDrawer, sideDrawer: see drawer() in ui.js. */
 export async function init(settingsDrawer, sideDrawer) {
   openSettings = () => settingsDrawer.set(true);
-  $('answers').append(h('label', { class: 'sr', for: 'model' }, 'Model'), h('select', { id: 'model', onchange: e => { conv.settings.model = e.target.value; saveSettings(); } }));
+  const choose = e => { conv.settings.model = e.target.value; saveSettings(); };
+  $('answers').append(h('label', { class: 'sr', for: 'model' }, 'Model'), h('select', { id: 'model', onchange: choose }));
   let timer;
   const saveSettings = () => { // not for every key
     clearTimeout(timer);
@@ -424,8 +454,19 @@ export async function init(settingsDrawer, sideDrawer) {
   };
   settings.init(saveSettings, () => settingsDrawer.set(false));
   const thenClose = f => async (...x) => { if (narrow.matches) sideDrawer.set(false); await f(...x); };
-  sidebar.init({ open: thenClose(open), fresh: thenClose(newChat), close: () => sideDrawer.set(false), renamed: c => { if (c.id === conv.id) { conv.title = c.title; document.title = `${c.title} · Tessera`; } channel?.postMessage(c.id); },
-    removed: id => { if (busy?.conv.id === id) drop(); if (conv.id === id) newChat(); else sidebar.mark(conv.id, busy?.conv.id); buttons(); } });
+  sidebar.init({ open: thenClose(open), fresh: thenClose(newChat), close: () => sideDrawer.set(false),
+    renamed(c) {
+      if (c.id === conv.id) {
+        conv.title = c.title;
+        document.title = `${c.title} · Tessera`;
+      }
+      channel?.postMessage(c.id);
+    },
+    removed(id) {
+      if (busy?.conv.id === id) drop();
+      if (conv.id === id) newChat(); else sidebar.mark(conv.id, busy?.conv.id);
+      buttons();
+    } });
   if (channel) channel.onmessage = async e => { // another tab has written
     await sidebar.refresh();
     if (e.data === conv.id && !busy && messages.length) open(conv.id);

@@ -2,7 +2,7 @@
  *
  * One after the other is the default: both would else share the machine, and neither time nor watts would be fair. */
 import * as api from './api.js';
-import { $, h, isNumber, num, plural, say, iconButton, copy } from './ui.js';
+import { $, h, isNumber, num, plural, quiet, region, say, iconButton, copy } from './ui.js';
 import { figuresOf, shown, mark } from './figures.js';
 import { whereItRan } from './ledger.js';
 
@@ -15,21 +15,27 @@ function input(id, label, el, wide) {
   return h('div', { class: wide ? 'field wide' : 'field' }, h('label', { for: el.id }, label), el);
 }
 
+const fair = { after: 'One after the other: both have the machine to themselves, so that time and power are fair.',
+  beside: 'At the same time: texts compare, but times and power are not those that either has alone.' };
 export function init() {
-  const form = h('form', { class: 'card ask', 'aria-label': 'What is compared', onsubmit: e => { e.preventDefault(); if (running) running.abort(); else run(); } },
+  const submit = e => {
+    e.preventDefault();
+    if (running) running.abort(); else run();
+  };
+  const orders = [h('option', { value: 'after' }, 'One after the other'), h('option', { value: 'beside' }, 'At the same time')];
+  const form = h('form', { class: 'card ask', 'aria-label': 'What is compared', onsubmit: submit },
     h('div', { class: 'grid' },
       input('a', 'First (A)', h('select')), input('b', 'Second (B)', h('select')),
       input('prompt', 'Prompt', h('textarea', { rows: '3', required: true }), true),
       input('seed', 'Seed', h('input', { type: 'number', value: '42', step: '1', min: '0', max: '4294967295' })),
       input('temperature', 'Temperature', h('input', { type: 'number', value: '0', step: '0.05', min: '0', max: '2' })),
       input('max_tokens', 'Tokens at most', h('input', { type: 'number', value: '128', step: '1', min: '1', max: '100000' })),
-      input('order', 'Order', h('select', {}, h('option', { value: 'after' }, 'One after the other'), h('option', { value: 'beside' }, 'At the same time')))),
+      input('order', 'Order', h('select', {}, orders))),
     h('p', { class: 'row' }, h('button', { id: 'cmp-run', type: 'submit', class: 'primary', disabled: true }, 'Compare'),
-      h('span', { class: 'quiet', id: 'cmp-note' }, 'One after the other: both have the machine to themselves, so that time and power are fair.')));
+      h('span', { class: 'quiet', id: 'cmp-note' }, fair.after)));
   part.prompt.value = 'Tell me about the sea, in a few sentences.';
   part.order.addEventListener('change', () => {
-    $('cmp-note').textContent = part.order.value === 'after' ? 'One after the other: both have the machine to themselves, so that time and power are fair.'
-      : 'At the same time: texts compare, but times and power are not those that either has alone.';
+    $('cmp-note').textContent = fair[part.order.value];
   });
   $('view-compare').replaceChildren(h('div', { class: 'page' }, h('h2', {}, 'Compare'), form,
     h('p', { id: 'headline', class: 'headline', role: 'status' }), h('div', { id: 'cmp-table' }),
@@ -84,9 +90,11 @@ async function one(side, target, body, signal) {
 }
 
 function column(name, target) {
-  const text = document.createTextNode(''), state = h('span', { class: 'quiet' }, 'waits'), said = h('div', { class: 'said', tabindex: '0', role: 'region', 'aria-label': `Text of ${name}` }, text);
+  const text = document.createTextNode(''), state = quiet('waits');
+  const said = h('div', { class: 'said', tabindex: '0', role: 'region', 'aria-label': `Text of ${name}` }, text);
   const copyButton = iconButton('copy', `Copy the text of ${name}`, () => copy(said.textContent, copyButton));
-  return { el: h('article', { class: 'card side-by', 'aria-label': `${name}: ${target.name}` }, h('h3', {}, h('span', { class: 'letter' }, name), ` ${target.name} `, state, copyButton), said), text, state, said };
+  const head = h('h3', {}, h('span', { class: 'letter' }, name), ` ${target.name} `, state, copyButton);
+  return { el: h('article', { class: 'card side-by', 'aria-label': `${name}: ${target.name}` }, head, said), text, state, said };
 }
 
 const points = s => Array.from(s);
@@ -119,13 +127,16 @@ function headline(a, b, columns) {
 
 function table(a, b) {
   const fa = figuresOf(a), fb = figuresOf(b), ids = [...new Set([...fa, ...fb].map(f => f.id))];
-  const cell = f => h('td', {}, !f ? h('span', { class: 'quiet', title: 'Not said', 'aria-label': 'not said' }, '–') : f.none ? h('span', { class: 'quiet' }, f.none) : [h('b', {}, shown(f)[0]), ` ${shown(f)[1]} `, mark(f.by, f.title)]);
-  return h('div', { class: 'card scroll', tabindex: '0', role: 'region', 'aria-label': 'Figures of both' }, h('table', { class: 'numbers' },
+  const value = f => [h('b', {}, shown(f)[0]), ` ${shown(f)[1]} `, mark(f.by, f.title)];
+  const cell = f => h('td', {}, f ? (f.none ? quiet(f.none) : value(f)) : quiet('–'));
+  return h('div', { class: 'card' }, region('Figures of both', h('table', { class: 'numbers' },
     h('thead', {}, h('tr', {}, ['', 'A', 'B', 'B : A'].map(t => h(t ? 'th' : 'td', t ? { scope: 'col' } : {}, t)))),
     h('tbody', {}, ids.map(id => {
-      const x = fa.find(f => f.id === id), y = fb.find(f => f.id === id), both = isNumber(x?.value) && isNumber(y?.value) && x.value > 0 && x.unit === y.unit;
-      return h('tr', { 'data-figure': id }, h('th', { scope: 'row' }, (x ?? y).label), cell(x), cell(y), h('td', {}, both ? [h('b', {}, num(y.value / x.value)), ' ', mark('derived')] : ''));
-    }))));
+      const x = fa.find(f => f.id === id), y = fb.find(f => f.id === id);
+      const both = isNumber(x?.value) && isNumber(y?.value) && x.value > 0 && x.unit === y.unit;
+      return h('tr', { 'data-figure': id }, h('th', { scope: 'row' }, (x ?? y).label), cell(x), cell(y),
+        h('td', {}, both ? [h('b', {}, num(y.value / x.value)), ' ', mark('derived')] : ''));
+    })))));
 }
 
 async function run() {

@@ -23,7 +23,8 @@ export function figuresOf(a) {
 
   if (positive(t.predicted_per_second)) out.push(figure('rate', 'speed', t.predicted_per_second, 'tokens/s', by, 'By the server'));
   else if (positive(seen.pieces) && positive(seen.total_ms - seen.first_ms))
-    out.push(figure('rate', 'speed', 1000 * seen.pieces / (seen.total_ms - seen.first_ms), 'pieces/s', 'derived', 'Pieces of text that came, by the clock of this page'));
+    out.push(figure('rate', 'speed', 1000 * seen.pieces / (seen.total_ms - seen.first_ms), 'pieces/s', 'derived',
+      'Pieces of text that came, by the clock of this page'));
 
   if (isNumber(s.ttft_ms)) out.push(figure('first', 'first token', s.ttft_ms, 'ms', by, 'By the server'));
   else if (isNumber(seen.first_ms)) out.push(figure('first', 'first token', seen.first_ms, 'ms', 'measured', 'By the clock of this page'));
@@ -38,8 +39,10 @@ export function figuresOf(a) {
   if (isNumber(n)) out.push(figure('out', 'answer', n, n === 1 ? 'token' : 'tokens', 'measured', 'Counted by the server'));
   const p = u.prompt_tokens ?? t.prompt_n, cached = u.prompt_tokens_details?.cached_tokens ?? t.cache_n;
   if (isNumber(p)) out.push(figure('in', 'prompt', p, p === 1 ? 'token' : 'tokens', 'measured', 'Counted by the server'));
-  if (positive(cached)) out.push(figure('cached', 'reused', cached, 'tokens', 'measured', 'Tokens of the prompt whose keys and values were there already'));
-  if (positive(t.prompt_per_second) && t.prompt_n > 1) out.push(figure('prompt-rate', 'reading', t.prompt_per_second, 'tokens/s', by, 'Speed of the prompt, by the server'));
+  if (positive(cached))
+    out.push(figure('cached', 'reused', cached, 'tokens', 'measured', 'Tokens of the prompt whose keys and values were there already'));
+  if (positive(t.prompt_per_second) && t.prompt_n > 1)
+    out.push(figure('prompt-rate', 'reading', t.prompt_per_second, 'tokens/s', by, 'Speed of the prompt, by the server'));
   return out;
 }
 
@@ -51,8 +54,9 @@ export function shown(f) {
 
 /** The strip under an answer. */
 export function strip(a, running = false) {
-  const list = figuresOf(a).map(f => h('div', { class: f.none ? 'figure none' : 'figure', 'data-figure': f.id, 'data-value': f.none ? null : f.value },
-    f.none ? [h('dt', {}, f.label), h('dd', {}, f.none)] : [h('dt', {}, `${f.label} `, mark(f.by, f.title)), h('dd', {}, h('b', {}, shown(f)[0]), ` ${shown(f)[1]}`)]));
+  const list = figuresOf(a).map(f => (f.none ? h('div', { class: 'figure none', 'data-figure': f.id }, h('dt', {}, f.label), h('dd', {}, f.none))
+    : h('div', { class: 'figure', 'data-figure': f.id, 'data-value': f.value },
+      h('dt', {}, `${f.label} `, mark(f.by, f.title)), h('dd', {}, h('b', {}, shown(f)[0]), ` ${shown(f)[1]}`))));
   for (const [id, label, unit] of [['rates', 'speed over time', 'pieces/s'], ['watts', 'power over time', 'W']]) {
     const values = a.seen?.[id];
     if (Array.isArray(values) && values.length > 2 && values.every(isNumber))

@@ -1,7 +1,7 @@
 /* ledger.js - where an answer ran: what each operation took on each device, beside the least it could take, and whether the
  * results were the CPU's bit for bit. From GET /tessera/ledger/ID. */
 import { getJson, Refused } from './api.js';
-import { h, isNumber, bytes, count, num, duration, plural } from './ui.js';
+import { h, isNumber, bytes, count, num, duration, note, plural, quiet, region } from './ui.js';
 import { mark, marks } from './figures.js';
 
 const kinds = ['cpu', 'npu', 'gpu'];
@@ -21,18 +21,20 @@ function bar(row, longest) {
     tick.style.left = `${Math.min(100, 100 * row.bound_ns / longest)}%`;
     track.append(tick);
   }
-  return h('div', { class: 'ran' }, h('span', { class: 'op' }, row.op, row.types ? h('small', {}, ` ${row.types}`) : ''), track, h('span', { class: 'took' }, time(n(row.device_ns))));
+  return h('div', { class: 'ran' }, h('span', { class: 'op' }, row.op, row.types ? h('small', {}, ` ${row.types}`) : ''), track,
+    h('span', { class: 'took' }, time(n(row.device_ns))));
 }
 
 const sum = (rows, of) => rows.reduce((s, r) => s + n(of(r)), 0);
 const sumsEqual = r => r.sum_device === r.sum_cpu;
 function verdict(rows) {
   const checked = sum(rows, r => r.checked), differ = sum(rows, r => r.differ);
-  if (!differ && rows.some(r => n(r.checked) && !sumsEqual(r))) return h('p', { class: 'verdict bad' }, 'The checksum of an operation is not the CPU\'s.');
-  if (differ) return h('p', { class: 'verdict bad' }, `${count(differ)} of ${plural(checked, 'compared result')} differ from the CPU's.`);
-  if (checked) return h('p', { class: 'verdict good' }, `Checksums equal: ${plural(checked, 'result')} of devices compared with the CPU's, bit for bit.`);
-  const cpuOnly = rows.every(r => deviceClass(r) === 'cpu');
-  return h('p', { class: 'verdict' }, cpuOnly ? 'All of it ran on the CPU; there was nothing to compare.' : 'No result was compared with the CPU (the server was not started with that check).');
+  const say = (kind, text) => h('p', { class: `verdict ${kind}` }, text);
+  if (differ) return say('bad', `${count(differ)} of ${plural(checked, 'compared result')} differ from the CPU's.`);
+  if (rows.some(r => n(r.checked) && !sumsEqual(r))) return say('bad', 'The checksum of an operation is not the CPU\'s.');
+  if (checked) return say('good', `Checksums equal: ${plural(checked, 'result')} of devices compared with the CPU's, bit for bit.`);
+  return say('', rows.every(r => deviceClass(r) === 'cpu') ? 'All of it ran on the CPU; there was nothing to compare.'
+    : 'No result was compared with the CPU: the server was not started with --ledger-check.');
 }
 
 function legend(rows) {
@@ -44,21 +46,23 @@ function legend(rows) {
     d.share += share(r);
     devices.set(r.device, d);
   }
-  return h('ul', { class: 'legend' }, [...devices].map(([name, d]) => h('li', {}, h('span', { class: `swatch ${deviceClass(d.row)}`, 'aria-hidden': 'true' }),
-    h('span', {}, name), h('b', {}, time(d.ns)), mark(marks[d.row.evidence] ? d.row.evidence : 'measured'), all ? [h('b', {}, `${Math.round(100 * d.share / all)} %`), mark('derived', 'Share of all operations\' time')] : '')),
+  const swatch = row => h('span', { class: `swatch ${deviceClass(row)}`, 'aria-hidden': 'true' });
+  const percent = d => (all ? [h('b', {}, `${Math.round(100 * d.share / all)} %`), mark('derived', 'Share of all operations\' time')] : '');
+  return h('ul', { class: 'legend' }, [...devices].map(([name, d]) => h('li', {}, swatch(d.row), h('span', {}, name), h('b', {}, time(d.ns)),
+    mark(marks[d.row.evidence] ? d.row.evidence : 'measured'), percent(d))),
   rows.some(r => n(r.bound_ns)) ? h('li', { class: 'quiet' }, h('span', { class: 'bound', 'aria-hidden': 'true' }), 'the least it could take') : '');
 }
 
 const columns = [
   ['Operation', r => `${r.op}${r.types ? ` ${r.types}` : ''}`], ['Device', r => r.device], ['Evidence', r => r.evidence ?? ''],
   ['Calls', r => count(n(r.calls))], ['Tokens', r => count(n(r.tokens))], ['Weights', r => (n(r.weight_bytes) ? bytes(r.weight_bytes) : '')],
-  ['Activations', r => (n(r.act_bytes) ? bytes(r.act_bytes) : '')], ['Time', r => time(n(r.device_ns))], ['Host', r => (n(r.host_ns) ? time(r.host_ns) : '')],
-  ['At the least', r => (n(r.bound_ns) ? time(r.bound_ns) : '')], ['Share', r => (isNumber(r.share) ? `${num(100 * r.share)} %` : '')],
+  ['Activations', r => (n(r.act_bytes) ? bytes(r.act_bytes) : '')], ['Time', r => time(n(r.device_ns))],
+  ['Host', r => (n(r.host_ns) ? time(r.host_ns) : '')], ['At the least', r => (n(r.bound_ns) ? time(r.bound_ns) : '')], ['Share', r => (isNumber(r.share) ? `${num(100 * r.share)} %` : '')],
   ['Compared', r => (n(r.differ) ? `${count(r.differ)} of ${count(n(r.checked))} differ` : n(r.checked) ? `${count(r.checked)} equal` : '')],
-  ['Checksum', r => (!n(r.checked) || typeof r.sum_device !== 'string' ? '' : sumsEqual(r) ? r.sum_device : `${r.sum_device}, the CPU's ${r.sum_cpu}`)],
+  ['Checksum', r => (n(r.checked) ? (sumsEqual(r) ? r.sum_device ?? '' : `${r.sum_device}, the CPU's ${r.sum_cpu}`) : '')],
 ];
 function table(rows) {
-  return h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Where it ran, as a table' }, h('table', { class: 'numbers' },
+  return region('Where it ran, as a table', h('table', { class: 'numbers' },
     h('caption', { class: 'sr' }, 'Operations, devices, times'),
     h('thead', {}, h('tr', {}, columns.map(([name]) => h('th', { scope: 'col' }, name)))),
     h('tbody', {}, rows.map(r => h('tr', {}, columns.map(([, f], i) => (i ? h('td', {}, f(r)) : h('th', { scope: 'row' }, f(r)))))))));
@@ -73,17 +77,18 @@ export function ledgerPanel(ledger) {
   const few = byTime.slice(0, 12), rest = sum(byTime.slice(12), r => r.device_ns);
   return h('div', { class: 'ledger' }, verdict(rows), legend(rows),
     h('div', { class: 'bars' }, few.map(r => bar(r, longest))),
-    rest ? h('p', { class: 'quiet' }, `and ${plural(rows.length - 12, 'more operation')}, ${time(rest)} in all, in the table`) : '',
+    rest ? note(`and ${plural(rows.length - 12, 'more operation')}, ${time(rest)} in all, in the table`) : '',
     h('details', {}, h('summary', {}, 'All of it, as a table'), table(byTime)),
-    ledger.note ? h('p', { class: 'quiet' }, String(ledger.note)) : '');
+    ledger.note ? note(String(ledger.note)) : '');
 }
 
 /** "Where it ran", which asks the server when it is opened; null: the answer has no ledger. */
 export function whereItRan(answer) {
   const id = answer.tessera?.ledger_id;
   if ((typeof id !== 'string' && !isNumber(id)) || id === '') return null;
-  const place = h('div', { class: 'ledger-place' }, h('p', { class: 'quiet' }, 'Asking the server …'));
-  const details = h('details', { class: 'where' }, h('summary', {}, 'Where it ran', answer.tessera.device ? h('span', { class: 'quiet' }, ` · ${answer.tessera.device}`) : ''), place);
+  const place = h('div', { class: 'ledger-place' }, note('Asking the server …'));
+  const { device } = answer.tessera;
+  const details = h('details', { class: 'where' }, h('summary', {}, 'Where it ran', device ? quiet(` · ${device}`) : ''), place);
   let asked = false;
   details.addEventListener('toggle', async () => {
     if (!details.open || asked) return;
@@ -92,7 +97,8 @@ export function whereItRan(answer) {
       place.replaceChildren(ledgerPanel(await getJson(`tessera/ledger/${encodeURIComponent(id)}`, { base: answer.base ?? '' })));
     } catch (e) {
       asked = false; // it may be asked again
-      place.replaceChildren(h('p', { class: 'verdict' }, e instanceof Refused && e.status === 404 ? 'The server has let this ledger go: it keeps those of its latest answers.' : e.message));
+      const gone = e instanceof Refused && e.status === 404;
+      place.replaceChildren(note(gone ? 'The server has let this ledger go: it keeps those of its latest answers.' : e.message));
     }
   });
   return details;

@@ -1,13 +1,22 @@
 /* settings.js - how answers of a conversation are made: system prompt, sampling, form of the answer; the panel at the right.
  *
  * What is left empty is not sent, and the server's own default holds, which is shown in the empty field. */
-import { $, h, iconButton, isNumber } from './ui.js';
+import { $, h, button, iconButton, isNumber, note } from './ui.js';
 
 const numbers = [ // name in requests, label, lowest, highest, step, names of the default in /props
   ['temperature', 'Temperature', 0, 2, 0.05], ['top_p', 'Top p', 0, 1, 0.01], ['top_k', 'Top k', 0, 100000, 1], ['min_p', 'Min p', 0, 1, 0.01],
   ['repeat_penalty', 'Repeat penalty', 0, 10, 0.05], ['seed', 'Seed', -1, 4294967295, 1], ['max_tokens', 'Tokens at most', 1, 1e6, 1],
 ];
-const example = '{\n  "type": "object",\n  "properties": {\n    "name": {"type": "string"},\n    "year": {"type": "integer"}\n  },\n  "required": ["name", "year"]\n}';
+const example = `{
+  "type": "object",
+  "properties": {
+    "name": {"type": "string"},
+    "year": {"type": "integer"}
+  },
+  "required": ["name", "year"]
+}`;
+
+const forms = { text: 'Free text', json_object: 'JSON', json_schema: 'JSON by a schema' };
 
 let settings = {}, changed = () => {};
 const field = {}, error = {};
@@ -54,8 +63,14 @@ export function init(onchange, close) {
   const system = h('textarea', { rows: '3', oninput: () => set('system', system.value) });
   const stop = h('textarea', { rows: '1', oninput: () => set('stop', stop.value) });
   const format = h('select', { onchange: () => { set('format', format.value === 'text' ? '' : format.value); show(); } },
-    h('option', { value: 'text' }, 'Free text'), h('option', { value: 'json_object' }, 'JSON'), h('option', { value: 'json_schema' }, 'JSON by a schema'));
-  const schema = h('textarea', { rows: '9', class: 'mono', spellcheck: 'false', placeholder: example, oninput: () => { set('schema', schema.value); checkSchema(); } });
+    Object.entries(forms).map(([value, words]) => h('option', { value }, words)));
+  const typed = () => { set('schema', schema.value); checkSchema(); };
+  const schema = h('textarea', { rows: '9', class: 'mono', spellcheck: 'false', placeholder: example, oninput: typed });
+  const forget = () => {
+    for (const k of Object.keys(settings)) if (k !== 'model') delete settings[k];
+    changed(settings);
+    show();
+  };
   $('settings').replaceChildren(
     h('div', { class: 'panel-head' }, h('h2', {}, 'Settings'), iconButton('close', 'Close the settings', close)),
     labelled('system', 'System prompt', system),
@@ -63,8 +78,8 @@ export function init(onchange, close) {
     labelled('stop', 'Stop at', stop, 'One text a line'),
     labelled('format', 'Form of the answer', format),
     labelled('schema', 'JSON schema', schema),
-    h('p', { class: 'row' }, h('button', { type: 'button', onclick: () => { for (const k of Object.keys(settings)) if (k !== 'model') delete settings[k]; changed(settings); show(); } }, 'Back to the server’s defaults')),
-    h('p', { class: 'quiet' }, 'These hold for this conversation; the next one begins with them.'));
+    h('p', { class: 'row' }, button('Back to the server’s defaults', forget)),
+    note('These hold for this conversation; the next one begins with them.'));
 }
 
 function show() {
@@ -83,7 +98,8 @@ export function use(s) {
 /** The server's defaults, as the empty fields' placeholders. */
 export function defaults(props) {
   const d = { ...props?.default_generation_settings, ...props?.default_generation_settings?.params };
-  for (const [name] of numbers) field[name].placeholder = isNumber(d[name]) && !(name === 'seed' && (d.seed < 0 || d.seed > 4294967294)) ? String(Number(d[name].toPrecision(4))) : name === 'seed' ? 'random' : '';
+  for (const [name] of numbers) field[name].placeholder = isNumber(d[name]) ? String(Number(d[name].toPrecision(4))) : '';
+  field.seed.placeholder = 'random';
 }
 
 /** The fields of a request. Throws an Error that a person understands if they cannot be sent. */

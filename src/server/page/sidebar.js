@@ -1,6 +1,6 @@
 /* sidebar.js - the list of conversations: open, rename, delete, search by title, export, import. */
 import * as store from './store.js';
-import { $, h, iconButton, icon, toast, plural } from './ui.js';
+import { $, h, button, iconButton, icon, toast, plural } from './ui.js';
 
 const PAGE = 100;
 let act, items = [], current = null, running = null, shown = PAGE, query, box, more;
@@ -11,16 +11,18 @@ export function init(actions) {
   query = h('input', { type: 'search', placeholder: 'Search titles', 'aria-label': 'Search titles', oninput: () => { shown = PAGE; draw(); } });
   box = h('ul', { class: 'convs' });
   more = h('button', { type: 'button', class: 'wide', onclick: () => { shown += PAGE; draw(); } }, 'Show more');
-  const file = h('input', { type: 'file', accept: '.json,application/json', hidden: true, tabindex: '-1', 'aria-label': 'File to import', id: 'import-file', onchange: () => take(file) });
+  const file = h('input', { type: 'file', accept: '.json,application/json', hidden: true, 'aria-label': 'File to import', id: 'import-file',
+    onchange: () => take(file) });
   $('side').replaceChildren(
-    h('div', { class: 'panel-head' }, h('button', { type: 'button', class: 'fresh', id: 'fresh', onclick: () => act.fresh() }, icon('plus'), 'New chat'),
+    h('div', { class: 'panel-head' }, button([icon('plus'), 'New chat'], () => act.fresh(), { class: 'fresh', id: 'fresh' }),
       iconButton('close', 'Close the list', () => act.close(), { class: 'icon only-narrow' })),
     query, h('nav', { class: 'convs-nav', 'aria-label': 'Conversations' }, box, more),
-    h('p', { class: 'row foot' }, h('button', { type: 'button', id: 'export', onclick: give }, 'Export'), h('button', { type: 'button', id: 'import', onclick: () => file.click() }, 'Import'), file));
+    h('p', { class: 'row foot' }, button('Export', give, { id: 'export' }), button('Import', () => file.click(), { id: 'import' }), file));
 }
 
 async function give() {
-  const link = h('a', { href: URL.createObjectURL(await store.exported()), download: `tessera-conversations-${new Date().toISOString().slice(0, 10)}.json` });
+  const href = URL.createObjectURL(await store.exported()), day = new Date().toISOString().slice(0, 10);
+  const link = h('a', { href, download: `tessera-conversations-${day}.json` });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60e3);
 }
@@ -90,8 +92,8 @@ function draw() {
   const q = query.value.trim().toLowerCase(), found = q ? items.filter(c => c.title.toLowerCase().includes(q)) : items;
   box.replaceChildren(...found.slice(0, shown).map(c => {
     const li = h('li', { class: c.id === current ? 'now' : null },
-      h('button', { type: 'button', class: 'conv', 'data-id': c.id, 'aria-current': c.id === current ? 'page' : null, title: c.title, onclick: () => act.open(c.id) },
-        c.id === running ? h('span', { class: 'dot', 'aria-label': 'answering' }) : '', c.title),
+      button([c.id === running ? h('span', { class: 'dot' }) : '', c.title], () => act.open(c.id),
+        { class: 'conv', 'data-id': c.id, 'aria-current': c.id === current ? 'page' : null, title: c.title }),
       iconButton('edit', `Rename “${c.title}”`, () => rename(c, li)), iconButton('bin', `Delete “${c.title}”`, () => remove(c)));
     return li;
   }));

@@ -94,8 +94,8 @@ const text = (x, what) => { if (typeof x !== 'string') throw new Error(`${what} 
 const moment = x => (Number.isFinite(x) ? x : Date.now());
 function checkedMessage(m, where) {
   if (m?.role === 'user') {
-    const files = Array.isArray(m.files) ? m.files.map(f => ({ name: text(f?.name, `${where}: a file's name`), text: text(f?.text, `${where}: a file`) })) : [];
-    return { role: 'user', text: text(m.text, `${where}: text`), files };
+    const file = f => ({ name: text(f?.name, `${where}: a file's name`), text: text(f?.text, `${where}: a file`) });
+    return { role: 'user', text: text(m.text, `${where}: text`), files: Array.isArray(m.files) ? m.files.map(file) : [] };
   }
   if (m?.role !== 'assistant' || !Array.isArray(m.variants) || !m.variants.length) throw new Error(`${where} is no message`);
   for (const v of m.variants) text(v?.text, `${where}: text`);

@@ -38,7 +38,12 @@ const paths = {
 };
 export const icon = name => svg('svg', { viewBox: '0 0 24 24', class: 'i', 'aria-hidden': 'true', focusable: 'false' }, svg('path', { d: paths[name] }));
 export const setIcon = (el, name) => el.replaceChildren(icon(name));
-export const iconButton = (name, label, onclick, attrs) => h('button', { type: 'button', class: 'icon', 'aria-label': label, title: label, onclick, ...attrs }, icon(name));
+export const button = (text, onclick, attrs) => h('button', { type: 'button', onclick, ...attrs }, text);
+export const iconButton = (name, label, onclick, attrs) => button(icon(name), onclick, { class: 'icon', 'aria-label': label, title: label, ...attrs });
+export const note = (...kids) => h('p', { class: 'quiet' }, ...kids);
+export const quiet = text => h('span', { class: 'quiet' }, text);
+/** What scrolls by itself, and can be scrolled by keyboard. */
+export const region = (label, ...kids) => h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': label }, ...kids);
 
 /* Numbers. */
 const grouped = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
