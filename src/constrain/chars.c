@@ -70,7 +70,7 @@ static void add_head(ts_rxs *p, heads *h, unsigned first, unsigned last, ts_rx t
     for (unsigned b = first; b <= last; b++) ts_byteset_add(&h->head[i].first, b);
 }
 
-/* Characters first..last of UTF-8 with `n` bytes, where the range is cut until the bytes of both ends span it. */
+/* Characters first..last, cut until the bytes of both ends span a range. */
 static void add_utf8(ts_rxs *p, heads *h, uint32_t first, uint32_t last) {
     static const uint32_t border[] = {0x7F, 0x7FF, 0xFFFF};
     if (!ts_work_pay(p->work, 1)) return;

@@ -1,10 +1,8 @@
 /* rx.c - making expressions: normal forms, hash-consing. */
-#include "constrain/rx.h"
+#include "constrain/rx_memo.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#include "constrain/rx_memo.h"
 
 enum { DEPTH_MAX = 1000, WORDS_DEPTH = 500, NODES_MAX = 4 << 20 };
 

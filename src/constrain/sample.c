@@ -1,7 +1,6 @@
 /* sample.c - texts of an automaton by a random walk: to see what it allows, and for tests. */
-#include "constrain/front.h"
-#include "constrain/mask.h"
 #include "constrain/sample.h"
+#include "constrain/front.h"
 
 #include <string.h>
 

@@ -99,7 +99,7 @@ TS_PRINTF(4, 5) bool ts_schema_refuse(ts_schema *s, ts_status why, const ts_jval
 const ts_jval *ts_schema_resolve(ts_schema *s, const ts_jval *ref);
 /* Is this a schema, that is an object or boolean? Otherwise it is refused. */
 bool ts_schema_is(ts_schema *s, const ts_jval *v);
-/* An array or, `object`, an object; otherwise it is refused. */
+/* Is it of this type? Otherwise it is refused: "it has to be WHAT". */
 bool ts_schema_need(ts_schema *s, const ts_jval *v, ts_json_type type, const char *what);
 
 void *ts_schema_alloc(ts_schema *s, size_t n, size_t size);
