@@ -130,8 +130,15 @@ static void later(ts_machine *m, uint32_t cell) {
         m->todo[m->n_todo++] = cell;
 }
 
-/* Begin a node; `parent` goes on behind it. */
+/* Begin a node; `parent` goes on behind it. Calls and sequences need no cell of their own on the way in. */
 static void begin(ts_machine *m, ts_node node, uint64_t reg, uint32_t parent) {
+    const ts_ir_node *x = &m->ir->node[node];
+    while (x->productive && (x->kind == NODE_CALL || x->kind == NODE_CAT) && ts_work_pay(m->work, 1)) {
+        if (x->kind == NODE_CAT) parent = intern(m, x->b, 0, parent);
+        node = x->kind == NODE_CAT ? x->a : m->ir->rule[x->a];
+        x = &m->ir->node[node];
+    }
+    if (x->kind == NODE_LEX && x->productive && reg == 0) reg = ts_dfa_start(m->dfa, x->a);
     if (node == TS_NODE_EMPTY) later(m, parent);
     else if (m->ir->node[node].productive) later(m, intern(m, node, reg, parent));
 }
