@@ -387,8 +387,10 @@ static bool draw(srv_sched *s, srv_choice *c, ts_session *logits_of) {
     size_t n;
     const ts_token *history = ts_session_tokens(logits_of, &n);
     ts_status status = ts_answer_next(c->answer, ts_session_logits(logits_of), history, n, &p, &err);
-    if (status != TS_OK) {
-        fail_with(s, g, &err);
+    if (status != TS_OK) { /* biases that leave no token, a constraint that takes too much work: the request's own */
+        srv_error e;
+        srv_refuse_err(&e, NULL, &err);
+        fail_gen(s, g, &e);
         return false;
     }
     if (!take_piece(s, c, p)) {

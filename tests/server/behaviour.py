@@ -362,6 +362,11 @@ def limits(tmp: pathlib.Path) -> None:
             got = list(pool.map(lambda i: chat(one, max_tokens=300, ignore_eos=True), range(16)))
             must({a.status for a in got} == {200, 429}, f"--queue 1: {[a.status for a in got]}")
             must(all(a.headers["retry-after"] for a in got if a.status == 429), "Retry-After")
+        yes = {"grammar": 'root ::= "\\n" | "\\t"', "max_tokens": 3}
+        tokens = [t for t in range(ask(s, "/v1/models").json["data"][0]["meta"]["n_vocab"])
+                  if ask(s, "/detokenize", {"tokens": [t]}).json["content"] in ("\n", "\t")]
+        a = chat(s, **yes, logit_bias={str(t): -100 for t in tokens})
+        same(a.status, 400, f"a bias that leaves nothing: {a.body[:200]}")
         slow = socket.create_connection(("127.0.0.1", s.port), 60)
         slow.sendall(b"GET /health HTTP/1.1\r\nHost: local")
         begun = time.monotonic()
