@@ -62,7 +62,7 @@ void srv_gen_free(srv_gen *g) {
     ts_free(g->choice);
     ts_free(g->prompt);
     ts_free(g->prompt_len);
-    ts_constraint_free(g->constraint);
+    srv_form_drop(&g->model->forms, g->form); /* no answer has it any more */
     srv_bill_free(g->bill);
     ts_free(g->bias);
     srv_model_drop(g->job->srv->models, g->model);
@@ -167,12 +167,13 @@ void srv_gen_sampling(srv_gen *g, const srv_fields *f) {
 
 bool srv_gen_constrain(srv_gen *g, const ts_constraint_opts *o, const char *param, srv_error *e) {
     ts_err err;
-    if (g->constraint)
+    if (g->form)
         return srv_refuse(e, 400, param, "there is a constraint already: a schema, a grammar or tools, one of them");
     ts_constraint_opts all = *o;
     all.thinking = g->thinking && !g->thinks_first;
     all.in_thinking = g->thinks_first;
-    return ts_constraint_new(&g->constraint, g->model->engine, &all, &err) == TS_OK || srv_refuse_err(e, param, &err);
+    return srv_form_get(&g->model->forms, g->model->engine, &all, &g->form, &err) == TS_OK ||
+           srv_refuse_err(e, param, &err);
 }
 
 bool srv_gen_tools(srv_gen *g, ts_span tools, const char *how, bool named, bool one_call, srv_error *e) {
@@ -180,7 +181,7 @@ bool srv_gen_tools(srv_gen *g, ts_span tools, const char *how, bool named, bool 
                                   .tool_format = srv_calls_name[g->model->calls], .tool_choice = how,
                                   .tool_named = named, .one_call = one_call || named};
     const bool forced = named || !strcmp(how, "required");
-    if (g->constraint && !forced && !strcmp(how, "none")) return true; /* a schema, and tools that are only told of */
+    if (g->form && !forced && !strcmp(how, "none")) return true; /* a schema, and tools that are only told of */
     if (!srv_gen_constrain(g, &o, "tools", e)) return false;
     g->tools = named || strcmp(how, "none") != 0;
     g->one_call = o.one_call;
@@ -264,7 +265,7 @@ bool srv_submit(srv_gen *g, srv_error *e) {
     }
     warm_cache(g);
     g->opts.stop = g->stop;
-    g->opts.constraint = g->constraint;
+    g->opts.constraint = g->form ? srv_form_constraint(g->form) : NULL;
     g->bill = srv_bill_new(g->id, g->model->name, g->model->info.device);
     g->submitted_ns = ts_now_ns();
     if (srv_sched_put(s->sched, g)) return true;

@@ -82,7 +82,7 @@ struct srv_gen {
     ts_logit_bias *bias;  /* owned, sampling.bias */
     ts_generate_opts opts;
     const char *stop[17];
-    ts_constraint *constraint; /* owned; NULL: none */
+    srv_form *form;       /* the constraint, held; NULL: none */
     bool tools, one_call; /* calls are looked for, and are what the constraint allows */
     bool thinking;        /* blocks that end with </think> are told apart */
     bool thinks_first;    /* the prompt ends within such a block */

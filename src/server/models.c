@@ -39,10 +39,11 @@ static void set_digest(srv_model *m) {
     }
 }
 
+static void unload(srv_model *m);
+
 static void model_free(srv_model *m) {
     if (!m) return;
-    ts_prefix_store_free(m->prefix);
-    ts_engine_close(m->engine);
+    unload(m);
     ts_free((char *)m->name);
     ts_free((char *)m->path);
     ts_free(m);
@@ -189,10 +190,14 @@ static ts_status load(srv_models *l, srv_model *m, ts_err *err) {
     ts_session_free(s);
     if (status == TS_OK) status = ts_prefix_store_new(&m->prefix, m->engine, &po, err);
     if (status == TS_OK) look_at_template(m);
+    srv_forms_init(&m->forms);
+    m->has_forms = true;
     return status;
 }
 
 static void unload(srv_model *m) {
+    if (m->has_forms) srv_forms_fini(&m->forms);
+    m->has_forms = false;
     ts_prefix_store_free(m->prefix);
     ts_engine_close(m->engine);
     m->prefix = NULL, m->engine = NULL;

@@ -2,6 +2,7 @@
 #ifndef TS_SERVER_MODELS_H
 #define TS_SERVER_MODELS_H
 
+#include "server/forms.h"
 #include "server/job.h"
 #include "server/server.h"
 
@@ -27,6 +28,8 @@ typedef struct srv_model {
     /* while it is loaded; set before anybody else holds it */
     ts_engine *engine;
     ts_prefix_store *prefix; /* NULL: none */
+    srv_forms forms;
+    bool has_forms;
     ts_model_info info;
     uint32_t n_ctx;          /* of a request */
     srv_calls calls;
