@@ -606,7 +606,7 @@ class Check:
                 self.tests("build-san", {"data"}, {"long"}, 20, {"TESSERA_SHARED": ""}, "tests without test data")
         # races: the programs with several threads at a time, and no other
         if gcc and self.thread_sanitizer_here() and self.build("build-tsan", "gcc", [
-                *sanitized("thread", *NOT_WARNED), "-Dlibedit=disabled"], [r"tests/unit/test_(threads|fork|kv|server)"]):
+                *sanitized("thread", *NOT_WARNED), "-Dlibedit=disabled"], [r"tests/unit/test_(threads|fork|kv|prefix_threads|server|srv_apis)"]):
             self.tests("build-tsan", {"threads"}, patience=20, env={"TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"})
         if gcc and platform.machine() != "aarch64":  # there the first build is this one
             self.aarch64({"aarch64", "aarch64-long"} if long else {"aarch64"}, not_these, patience)

@@ -309,9 +309,9 @@ def ends(tmp: pathlib.Path) -> None:
             if not part:
                 return b"".join(parts)
             parts.append(part)
-    s = serving.Server(TESSERA, "-q", "--parallel", "64", "-t", "1")
+    s = serving.Server(TESSERA, "-q", "--parallel", "64", "-t", "1", "--drain", "200")
     try:
-        streams = [begin(s, 900) for _ in range(24)]
+        streams = [begin(s, 600) for _ in range(16)]
         s.process.send_signal(signal.SIGTERM)
         until("it says that it stops", lambda: "stopping" in s.said)
         with contextlib.suppress(OSError):
