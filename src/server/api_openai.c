@@ -338,7 +338,7 @@ static void read_common(srv_gen *g, const srv_fields *f) {
     g->n = (uint32_t)srv_int(f, "n", 1, 128, 1);
     g->opts.n_stop = srv_strings(f, "stop", g->stop, 16);
     g->no_cache = !srv_bool(f, "cache_prompt", true);
-    srv_unsupported(f, "best_of", "choose among several answers with n");
+    if (srv_int(f, "best_of", 1, 128, 1) > 1) srv_refuse(f->error, 400, "best_of", "best_of: ask for several with n");
     srv_unsupported(f, "prediction", "predicted outputs do not exist here");
     srv_unsupported(f, "audio", "this server makes text");
     srv_unsupported(f, "web_search_options", "this server searches nothing");
