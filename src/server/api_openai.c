@@ -26,7 +26,8 @@ bool srv_openai_error(ts_buf *out, const srv_error *e) {
 /* ---- parts of answers -------------------------------------------------------------------------------------------- */
 
 const char *srv_openai_reason(const srv_choice *c) {
-    if (c->n_call) return "tool_calls";
+    /* a call that was cut off is none to be carried out */
+    if (c->n_call && srv_call_complete(&c->call[c->n_call - 1])) return "tool_calls";
     return c->reason == TS_STOP_LENGTH || c->reason == TS_STOP_CONTEXT ? "length" : "stop";
 }
 
@@ -287,6 +288,9 @@ static bool read_format(srv_gen *g, const srv_fields *f) {
     if (format) {
         const srv_fields in = {format, "response_format.", f->error};
         const int type = srv_choice_of(&in, "type", types, -1);
+        if (type > 0 && schema)
+            return srv_refuse(f->error, 400, "json_schema", "json_schema and response_format both say what the answer "
+                              "has to be; one of them is wanted");
         if (type < 0 && srv_fields_ok(f)) srv_refuse(f->error, 400, "response_format.type", "response_format.type is "
                                                      "missing: text, json_object or json_schema");
         if (type == 1) { /* llama-server takes a schema here, too */

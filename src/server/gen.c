@@ -152,12 +152,13 @@ void srv_gen_sampling(srv_gen *g, const srv_fields *f) {
     s->presence_penalty = (float)srv_real(f, "presence_penalty", -2, 2, 0);
     s->frequency_penalty = (float)srv_real(f, "frequency_penalty", -2, 2, 0);
     s->repeat_penalty = (float)srv_real(f, "repeat_penalty", 0.01, 100, 1);
+    if ((double)s->repeat_penalty < 0.01) s->repeat_penalty = nextafterf(s->repeat_penalty, 1); /* as f32 it is less */
     s->penalty_window = (int32_t)srv_int(f, "repeat_last_n", -1, 1 << 24, s->penalty_window);
     const int64_t seed = srv_int(f, "seed", INT64_MIN, INT64_MAX, -1);
     s->seed = seed == -1 ? ts_now_ns() * 0x9e3779b97f4a7c15u : (uint64_t)seed;
     g->opts.ignore_end = srv_bool(f, "ignore_eos", false);
     static const char *const none[] = {"mirostat", "dynatemp_range", "xtc_probability", "dry_multiplier", "n_indent",
-                                       "tfs_z", "top_n_sigma"};
+                                       "top_n_sigma"};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++)
         srv_unsupported(f, none[i], "this sampler does not exist here");
     read_bias(g, f);
@@ -184,6 +185,7 @@ bool srv_gen_tools(srv_gen *g, ts_span tools, const char *how, bool named, bool 
     if (g->form && !forced && !strcmp(how, "none")) return true; /* a schema, and tools that are only told of */
     if (!srv_gen_constrain(g, &o, "tools", e)) return false;
     g->tools = named || strcmp(how, "none") != 0;
+    if (forced) g->opts.n_stop = 0; /* there is no text that one could stop, and a call is promised */
     g->one_call = o.one_call;
     g->opts.special |= g->tools; /* marks of calls are control tokens in some vocabularies */
     return true;

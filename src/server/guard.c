@@ -41,6 +41,15 @@ void srv_guard_free(srv_guard *g) {
     ts_free(g);
 }
 
+static bool is_address(const char *name) {
+    struct in6_addr a;
+    return inet_pton(AF_INET, name, &a) == 1 || inet_pton(AF_INET6, name, &a) == 1;
+}
+
+static bool is_wildcard(const char *host) {
+    return !strcmp(host, "0.0.0.0") || !strcmp(host, "::") || !strcmp(host, "*");
+}
+
 /* ---- Host -------------------------------------------------------------------------------------------------------- */
 
 /* "name:port", "[v6]:port" or without a port: into its two parts. */
@@ -68,6 +77,7 @@ bool srv_guard_host_is_ours(const srv_guard *g, const char *host) {
     for (size_t i = 0; i < g->o->n_allow_host; i++) /* behind a proxy: with any port */
         if (!strcasecmp(name, g->o->allow_host[i])) return true;
     if (port != g->port) return false;
+    if (is_wildcard(g->o->host) && is_address(name)) return true; /* which no foreign name can be bent to */
     return !strcasecmp(name, "localhost") || !strcmp(name, "127.0.0.1") || !strcmp(name, "::1") ||
            !strcasecmp(name, g->o->host);
 }
@@ -77,9 +87,13 @@ struct counts {
     bool bad;
 };
 
-static enum MHD_Result count(void *cls, enum MHD_ValueKind kind, const char *name, const char *value) {
+static enum MHD_Result count(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len, const char *value,
+                             size_t value_len) {
     struct counts *c = cls;
     (void)kind;
+    /* what others would read in another way: a blank in front of the colon, a NUL */
+    if (strpbrk(name, " \t") || strlen(name) != name_len || (value && strlen(value) != value_len)) c->bad = true;
+    if (!strcasecmp(name, "Transfer-Encoding") && (!value || strcasecmp(value, "chunked"))) c->bad = true;
     c->host += !strcasecmp(name, "Host");
     c->encoding += !strcasecmp(name, "Transfer-Encoding");
     if (strcasecmp(name, "Content-Length")) return MHD_YES;
@@ -90,10 +104,11 @@ static enum MHD_Result count(void *cls, enum MHD_ValueKind kind, const char *nam
 
 bool srv_guard_head(const srv_guard *g, struct MHD_Connection *conn, srv_error *e) {
     struct counts c = {0};
-    MHD_get_connection_values(conn, MHD_HEADER_KIND, count, &c);
+    MHD_get_connection_values_n(conn, MHD_HEADER_KIND, count, &c);
     if (c.host != 1) return srv_refuse(e, 400, NULL, "one Host header is needed, there are %d", c.host);
     if (c.bad || c.length > 1 || c.encoding > 1 || (c.length && c.encoding))
-        return srv_refuse(e, 400, NULL, "the length of the body is said in more than one way, or is none");
+        return srv_refuse(e, 400, NULL, "headers that can be read in two ways: the body's length is said twice or in a "
+                                        "form that is not known, or there is a blank or a NUL too many");
     const char *host = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Host");
     if (host && srv_guard_host_is_ours(g, host)) return true;
     return srv_refuse(e, 403, NULL,

@@ -131,6 +131,7 @@ static void add_headers(srv_job *job, struct MHD_Response *r) {
     if (job->stream || job->status != 200 || !job->headers)
         MHD_add_response_header(r, "Cache-Control", job->stream ? "no-cache" : "no-store");
     if (job->stream) MHD_add_response_header(r, "X-Accel-Buffering", "no");
+    if (job->hang_up) MHD_add_response_header(r, "Connection", "close");
     if (job->status == 429) MHD_add_response_header(r, "Retry-After", "1");
     if (job->status == 401) MHD_add_response_header(r, "WWW-Authenticate", "Bearer");
     if (job->origin) {
@@ -240,7 +241,9 @@ static void look_at_head(srv_net *n, srv_job *job, const char *url, const char *
     const srv_route *known;
     job->route = find_route(method, url, &known);
     const bool page = !job->route && !known && srv_page_find(url);
-    if (!srv_guard_head(n->guard, job->conn, e) || !srv_guard_origin(n->guard, job->conn, method, &job->origin, e)) {
+    const bool framed = srv_guard_head(n->guard, job->conn, e);
+    job->hang_up = !framed && e->status == 400; /* where this request ends is not known */
+    if (!framed || !srv_guard_origin(n->guard, job->conn, method, &job->origin, e)) {
         if (!job->route) job->route = known ? known : lost(url);
         return;
     }
@@ -356,7 +359,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
     if (!job) {
         *ctx = job = open_job(n, conn, url, method);
         if (!job) return MHD_NO;
-        if (job->refused.status == 413 && is_huge(n, conn)) { /* do not even wait for it */
+        if (job->hang_up || (job->refused.status == 413 && is_huge(n, conn))) { /* do not even wait for it */
             job->arrived = true;
             srv_job_fail(job, &job->refused);
             return send_answer(job);

@@ -56,6 +56,7 @@ struct srv_job {
     struct MHD_Connection *conn;
     atomic_int fd;     /* -1: the connection is gone */
     srv_error refused; /* at its headers, told once the body has gone by */
+    bool hang_up;      /* and close the connection then */
     bool queued;       /* its response was given to libmicrohttpd */
     atomic_bool arrived; /* the body is here, the handler has it */
     char accept_html;

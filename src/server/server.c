@@ -60,7 +60,8 @@ void ts_server_stop(ts_server *s) {
 
 static bool idle(ts_server *s) {
     pthread_mutex_lock(&s->jobs_lock);
-    const bool none = s->n_jobs == 0;
+    bool none = true; /* of those that are here; what has not arrived yet is not waited for */
+    for (const srv_job *job = s->jobs; job && none; job = job->next) none = !atomic_load(&job->arrived);
     pthread_mutex_unlock(&s->jobs_lock);
     return none && srv_sched_idle(s->sched);
 }

@@ -99,7 +99,8 @@ def addresses(tmp: pathlib.Path) -> None:
         refused(*model, "--port", str(s.port), code=1, words="another program")
     with serving.server(TESSERA, "-q", "--host", "0.0.0.0", "--insecure") as s:
         same(chat(s).status, 200, "everybody may")
-        same(ask(s, "/health", host="10.1.2.3").status, 403, "a foreign name")
+        same(ask(s, "/health", host="elsewhere.example").status, 403, "a foreign name")
+        same(ask(s, "/health", host=f"10.1.2.3:{s.port}").status, 200, "an address of it")
 
 
 def keys(tmp: pathlib.Path) -> None:
@@ -319,6 +320,12 @@ def ends(tmp: pathlib.Path) -> None:
         for c in streams:
             must(b"data: [DONE]" in rest(c), "an answer was cut off by SIGTERM")
         same(s.process.wait(30), 0, "exit code")
+        s = serving.Server(TESSERA, "-q")
+        with socket.create_connection(("127.0.0.1", s.port), 20) as c:  # what has not arrived is not waited for
+            c.sendall(f"POST /v1/completions HTTP/1.1\r\nHost: localhost:{s.port}\r\nContent-Length: 100\r\n\r\n{{".encode())
+            time.sleep(0.2)
+            s.process.send_signal(signal.SIGTERM)
+            same(s.process.wait(10), 0, "exit code with a request that has not arrived")
         s = serving.Server(TESSERA, "-q", "--parallel", "64", "-t", "1")
         streams = [begin(s, 900) for _ in range(48)]
         s.process.send_signal(signal.SIGINT)
@@ -348,6 +355,13 @@ def limits(tmp: pathlib.Path) -> None:
     with serving.server(TESSERA, "-q", "--max-body", "1", "--timeout", "2", "--parallel", "2") as s:
         same(chat(s, messages=[{"role": "user", "content": "x" * (2 << 20)}]).status, 413, "a body that is too large")
         same(chat(s, n=2).status, 200, "as many choices as places")
+        same(chat(s, repeat_penalty=0.01).status, 200, "the least penalty")
+        tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {
+            "a": {"type": "string", "minLength": 200}}, "required": ["a"], "additionalProperties": False}}}
+        cut = chat(s, tools=[tool], tool_choice="required", max_tokens=40, stop=["arguments", "tool", "}"]).json["choices"][0]
+        same((cut["finish_reason"], len(cut["message"]["tool_calls"])), ("length", 1), "a call that was cut off")
+        a = chat(s, json_schema={"type": "integer"}, response_format={"type": "json_object"})
+        same((a.status, a.json["error"]["param"]), (400, "json_schema"), "two forms at a time")
         for n in 3, 64:
             a = chat(s, n=n)
             same((a.status, a.json["error"]["param"]), (400, "n"), "more choices than places")
@@ -367,6 +381,15 @@ def limits(tmp: pathlib.Path) -> None:
                   if ask(s, "/detokenize", {"tokens": [t]}).json["content"] in ("\n", "\t")]
         a = chat(s, **yes, logit_bias={str(t): -100 for t in tokens})
         same(a.status, 400, f"a bias that leaves nothing: {a.body[:200]}")
+        for head in ("Transfer-Encoding : chunked", "Content-Length : 5", "Transfer-Encoding: xchunked", "Transfer-Encoding: gzip, chunked",
+                     "Content-Length: 5\0", f"Authorization: Bearer a\0b\r\nContent-Length: 5"):
+            with socket.create_connection(("127.0.0.1", s.port), 20) as c:  # what others would read as two requests
+                c.sendall(f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost:{s.port}\r\n{head}\r\n\r\n"
+                          f"GET /slots HTTP/1.1\r\nHost: localhost:{s.port}\r\n\r\n".encode())
+                got = b""
+                while part := c.recv(1 << 16):
+                    got += part
+            must(got.startswith(b"HTTP/1.1 400") and b"is_processing" not in got, f"{head!r}: {got[:300]}")
         slow = socket.create_connection(("127.0.0.1", s.port), 60)
         slow.sendall(b"GET /health HTTP/1.1\r\nHost: local")
         begun = time.monotonic()
