@@ -14,6 +14,21 @@ bool srv_api_named(const srv_fields *f) {
     return (name && *name) || (srv_fields_ok(f) && srv_refuse(f->error, 400, "model", "model is missing"));
 }
 
+bool srv_api_tools(srv_chat *c, const srv_fields *f, srv_read_tool *read) {
+    const ts_jval *tools = srv_field_of(f, "tools", TS_JSON_ARRAY);
+    ts_buf *out = &c->own_tools;
+    if (!tools || tools->n == 0) return srv_fields_ok(f);
+    bool room = ts_buf_putc(out, '[');
+    size_t i = 0;
+    for (const ts_jval *t = tools->first; t && room; t = t->next) {
+        if (i > 0) room = ts_buf_putc(out, ',');
+        if (room && !read(out, t, srv_at("tools[%zu]", i++).name, f->error)) return false;
+    }
+    if (!room || !ts_buf_putc(out, ']')) return srv_refuse(f->error, 503, NULL, "out of memory");
+    c->tools = (ts_span){(const uint8_t *)out->data, out->len};
+    return true;
+}
+
 static bool ends_with(const ts_prompt *p, const char *mark) {
     size_t n = p->len;
     const size_t k = strlen(mark);

@@ -12,6 +12,10 @@ bool srv_api_named(const srv_fields *f);
 /* The conversation as the prompt, if it fits; it says whether there will be thoughts (g->thinking). Constraints come
  * behind it. */
 bool srv_api_prompt(srv_gen *g, const srv_chat *c, srv_error *e);
+/* The field `tools` of an API whose tools have another form than OpenAI's: `read` appends each of them to the list, in
+ * OpenAI's (srv_put_tool), or refuses it; `where` names it. */
+typedef bool srv_read_tool(ts_buf *out, const ts_jval *tool, const char *where, srv_error *e);
+bool srv_api_tools(srv_chat *c, const srv_fields *f, srv_read_tool *read);
 /* Does the model's template name this variable? */
 bool srv_template_names(const srv_model *m, const char *variable);
 /* Have it think or not, where its template can be told. */

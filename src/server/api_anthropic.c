@@ -202,21 +202,7 @@ static bool read_tool(ts_buf *out, const ts_jval *v, const char *where, srv_erro
         return srv_refuse(e, 400, where, "%s is of type %.60s: this server has no tools of its own", where, type);
     if (!name && srv_fields_ok(&f)) return srv_refuse(e, 400, where, "%s has no name", where);
     const ts_jval *schema = srv_field_of(&f, "input_schema", TS_JSON_OBJECT);
-    return srv_fields_ok(&f) &&
-           ((ts_buf_puts(out, out->len > 1 ? "," : "") && srv_put_tool(out, name, text, schema)) || no_memory(e));
-}
-
-static bool read_tools(srv_chat *c, const srv_fields *f) {
-    const ts_jval *tools = srv_field_of(f, "tools", TS_JSON_ARRAY);
-    ts_buf *out = &c->own_tools;
-    if (!tools || tools->n == 0) return srv_fields_ok(f);
-    if (!ts_buf_putc(out, '[')) return no_memory(f->error);
-    size_t i = 0;
-    for (const ts_jval *t = tools->first; t; t = t->next)
-        if (!read_tool(out, t, srv_at("tools[%zu]", i++).name, f->error)) return false;
-    if (!ts_buf_putc(out, ']')) return no_memory(f->error);
-    c->tools = (ts_span){(const uint8_t *)out->data, out->len};
-    return true;
+    return srv_fields_ok(&f) && (srv_put_tool(out, name, text, schema) || no_memory(e));
 }
 
 static bool use_tools(srv_gen *g, const srv_chat *c, const srv_fields *f) {
@@ -252,7 +238,7 @@ static bool read_chat(srv_chat *c, const srv_fields *f, const srv_model *model, 
     srv_unsupported(f, "mcp_servers", "this server calls no others");
     srv_unsupported(f, "container", "there are no containers here");
     c->continue_last = true; /* an assistant's last turn is the beginning of the answer */
-    return srv_fields_ok(f) && read_tools(c, f);
+    return srv_fields_ok(f) && srv_api_tools(c, f, read_tool);
 }
 
 static bool read_format(srv_gen *g, const srv_fields *f) {

@@ -123,20 +123,7 @@ static bool read_tool(ts_buf *out, const ts_jval *v, const char *where, srv_erro
         return srv_refuse(e, 400, where, "%s is of type %.60s: this server has no tools of its own, only functions of "
                           "the caller's", where, type ? type : "none");
     if (!name) return srv_refuse(e, 400, where, "%s.name is missing", where);
-    return (ts_buf_puts(out, out->len > 1 ? "," : "") && srv_put_tool(out, name, text, parameters)) || no_memory(e);
-}
-
-static bool read_tools(srv_chat *c, const srv_fields *f) {
-    const ts_jval *tools = srv_field_of(f, "tools", TS_JSON_ARRAY);
-    ts_buf *out = &c->own_tools;
-    if (!tools || tools->n == 0) return srv_fields_ok(f);
-    if (!ts_buf_putc(out, '[')) return no_memory(f->error);
-    size_t i = 0;
-    for (const ts_jval *t = tools->first; t; t = t->next)
-        if (!read_tool(out, t, srv_at("tools[%zu]", i++).name, f->error)) return false;
-    if (!ts_buf_putc(out, ']')) return no_memory(f->error);
-    c->tools = (ts_span){(const uint8_t *)out->data, out->len};
-    return true;
+    return srv_put_tool(out, name, text, parameters) || no_memory(e);
 }
 
 static bool use_tools(srv_gen *g, const srv_chat *c, const srv_fields *f) {
@@ -216,7 +203,7 @@ static void read_request(srv_gen *g, const srv_fields *f, srv_chat *c) {
             srv_refuse(f->error, 400, "include", "include: ask /v1/chat/completions with logprobs");
     const ts_jval *reasoning = srv_field_of(f, "reasoning", TS_JSON_OBJECT);
     if (ts_jval_is(ts_jval_get(reasoning, "effort"), "none")) srv_api_think(g->model, c, false);
-    if (!srv_fields_ok(f) || !read_input(c, f, &g->job->arena) || !read_tools(c, f)) return;
+    if (!srv_fields_ok(f) || !read_input(c, f, &g->job->arena) || !srv_api_tools(c, f, read_tool)) return;
     (void)(srv_api_prompt(g, c, f->error) && read_format(g, f) && use_tools(g, c, f));
 }
 
