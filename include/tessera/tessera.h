@@ -564,6 +564,16 @@ TS_NODISCARD ts_status ts_sampler_next(ts_sampler *s, const float *logits, const
 /* Start the draws over from a seed. */
 void ts_sampler_reseed(ts_sampler *s, uint64_t seed);
 
+typedef struct ts_logprob {
+    ts_token token;
+    double logprob; /* natural logarithm of a probability */
+} ts_logprob;
+/* What logits f32 [n_vocab] say before any sampler: the natural logarithm of the probability (softmax over all of them)
+ * of `token` [0, n_vocab), returned, and those of the k likeliest tokens, into top [k], likeliest first, of equals the
+ * lower id; where the vocabulary has fewer, the rest have the token -1 and -infinity. By the C library's exp and log,
+ * whose last digits may differ between machines, unlike the logits'. */
+double ts_logprobs(const float *logits, uint32_t n_vocab, ts_token token, ts_logprob *top, size_t k);
+
 /* ---- constraints ----------------------------------------------------------------------------------------------- */
 
 /* What the text of an answer has to be (docs/constrain.md): JSON of a schema, a regular expression, a grammar, calls of

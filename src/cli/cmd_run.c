@@ -11,10 +11,11 @@
 #include "cli/template_opts.h"
 #include "cli/term.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { LOGPROBS = 100 }; /* likeliest tokens that can be asked for */
 
 typedef struct run_args {
     cli_model model;
@@ -41,33 +42,14 @@ struct answer {
     bool nomem;
 };
 
-/* ln of the sum of exp of all logits: what a logit is compared with to become a log-probability. */
-static double log_sum(const float *logits, uint32_t n) {
-    double max = -HUGE_VAL, sum = 0;
-    for (uint32_t i = 0; i < n; i++)
-        if ((double)logits[i] > max) max = (double)logits[i];
-    for (uint32_t i = 0; i < n; i++) sum += exp((double)logits[i] - max);
-    return max + log(sum);
-}
-
 static bool add_logprobs(struct answer *w, const ts_piece *p) {
-    double norm = log_sum(p->logits, w->n_vocab);
-    uint32_t best[100];
-    uint32_t k = (uint32_t)w->a->logprobs, n = 0;
-    for (uint32_t i = 0; i < w->n_vocab; i++) { /* the k largest, by insertion */
-        uint32_t at = n;
-        while (at > 0 && p->logits[best[at - 1]] < p->logits[i]) at--;
-        if (at >= k) continue;
-        if (n < k) n++;
-        memmove(best + at + 1, best + at, (n - 1 - at) * sizeof *best);
-        best[at] = i;
-    }
-    if (!ts_buf_printf(&w->probs, "%s{\"id\":%d,\"logprob\":%.6f,\"top\":[", w->probs.len ? "," : "", p->token,
-                       (double)p->logits[p->token] - norm))
+    ts_logprob top[LOGPROBS];
+    const size_t k = (size_t)w->a->logprobs;
+    const double drawn = ts_logprobs(p->logits, w->n_vocab, p->token, top, k);
+    if (!ts_buf_printf(&w->probs, "%s{\"id\":%d,\"logprob\":%.6f,\"top\":[", w->probs.len ? "," : "", p->token, drawn))
         return false;
-    for (uint32_t i = 0; i < n; i++)
-        if (!ts_buf_printf(&w->probs, "%s{\"id\":%u,\"logprob\":%.6f}", i ? "," : "", best[i],
-                           (double)p->logits[best[i]] - norm))
+    for (size_t i = 0; i < k && top[i].token >= 0; i++)
+        if (!ts_buf_printf(&w->probs, "%s{\"id\":%d,\"logprob\":%.6f}", i ? "," : "", top[i].token, top[i].logprob))
             return false;
     return ts_buf_puts(&w->probs, "]}");
 }
@@ -262,7 +244,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
         {CLI_FLAG, 0, "ignore-eos", NULL, &a.ignore_eos, 0, 0, "go on after the model's end token"},
         {CLI_FLAG, 0, "special", NULL, &a.special, 0, 0, "print control tokens too", .also = "-sp"},
         {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "one JSON object instead of text"},
-        {CLI_INT, 0, "logprobs", "K", &a.logprobs, 0, 100, "log-probabilities of every token and the K likeliest"},
+        {CLI_INT, 0, "logprobs", "K", &a.logprobs, 0, LOGPROBS, "log-probabilities of every token and the K likeliest"},
         {CLI_FLAG, 'q', "quiet", NULL, &a.model.quiet, 0, 0, "no statistics and notices"},
         CLI_CONSTRAIN_OPTS(a.constrain),
         CLI_TEMPLATE_OPTS(a.template),

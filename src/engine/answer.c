@@ -1,4 +1,5 @@
 /* answer.c - an answer as a state that is fed logits: draw, detokenise, hold back what may become a stop string. */
+#include "base/kmp.h"
 #include "base/sized.h"
 #include "engine/constraint.h"
 #include "engine/engine.h"
@@ -10,12 +11,9 @@
 
 /* A stop string is looked for in two texts: in the one that is printed, and in the one that has the text of control
  * tokens too, so that "<|im_end|>" can be named although it prints nothing; there a control token is in it whole or
- * not at all. Each byte is looked at once (Knuth, Morris, Pratt). */
+ * not at all. */
 struct stop {
-    const char *s;
-    size_t len;
-    uint32_t *fail;   /* [len] of the first i + 1 bytes: how many at their end are also their beginning, but not all */
-    size_t text, all; /* how many bytes at the end of the printed, of the whole text are the beginning of s */
+    size_t text, all; /* how many bytes at the end of the printed, of the whole text are its beginning */
 };
 
 struct ts_answer {
@@ -26,7 +24,8 @@ struct ts_answer {
     ts_buf held;       /* text that is not handed out yet because a stop string may be beginning in it */
     size_t handed;     /* and, in front of it, so many bytes that the last piece has handed out */
     ts_buf control;    /* the text of a control token */
-    struct stop *stop; /* [n], the tables behind them */
+    ts_kmp *kmp;       /* [n] the stop strings */
+    struct stop *stop; /* [n] how far each of them is there */
     size_t n;
     ts_buf shown; /* of the last bytes of the whole text */
     const char *found; /* the stop string that ended it */
@@ -40,32 +39,10 @@ struct ts_answer {
 };
 enum { PRINTED = 1, CONTROL = 2 /* the first byte of a token */, CONTROL_REST = 3 };
 
-static size_t advance(const struct stop *p, size_t at, char c) {
-    while (at > 0 && (at == p->len || p->s[at] != c)) at = p->fail[at - 1];
-    return at + (p->s[at] == c);
-}
-
 static ts_status watch(ts_answer *a, ts_err *err) {
-    size_t bytes = 0, n = 0;
-    for (size_t i = 0; i < a->o.n_stop; i++) {
-        TS_NEED(a->o.stop && a->o.stop[i], err, "stop string %zu is NULL", i);
-        bytes += strlen(a->o.stop[i]);
-    }
-    if (bytes == 0) return TS_OK;
-    if (bytes > UINT32_MAX) return ts_fail(err, TS_E_LIMIT, "the stop strings are larger than 4 GiB");
-    a->stop = ts_alloc(1, a->o.n_stop * sizeof *a->stop + bytes * sizeof(uint32_t));
-    if (!a->stop) return ts_fail_nomem(err, "the stop strings", bytes);
-    uint32_t *table = (uint32_t *)(a->stop + a->o.n_stop);
-    for (size_t i = 0; i < a->o.n_stop; i++) {
-        struct stop p = {.s = a->o.stop[i], .len = strlen(a->o.stop[i]), .fail = table};
-        if (p.len == 0) continue;
-        table += p.len;
-        p.fail[0] = 0;
-        for (size_t k = 1; k < p.len; k++) p.fail[k] = (uint32_t)advance(&p, p.fail[k - 1], p.s[k]);
-        a->stop[n++] = p;
-    }
-    a->n = n;
-    return TS_OK;
+    TS_TRY(ts_kmp_new(&a->kmp, &a->n, a->o.stop, a->o.n_stop, err));
+    a->stop = a->n ? ts_calloc(a->n, sizeof *a->stop) : NULL;
+    return a->stop || a->n == 0 ? TS_OK : ts_fail_nomem(err, "the stop strings", a->n * sizeof *a->stop);
 }
 
 /* How many of the last n bytes of the whole text are printed. */
@@ -82,14 +59,15 @@ static bool complete(ts_answer *a, char c, bool show, bool whole, size_t *pos) {
     size_t end = *pos + show, first = end;
     bool found = false; /* of several that end here, the one that begins first */
     for (size_t i = 0; i < a->n; i++) {
+        const ts_kmp *k = &a->kmp[i];
         struct stop *p = &a->stop[i];
-        p->all = advance(p, p->all, c);
-        if (show) p->text = advance(p, p->text, c);
-        bool in_text = show && p->text == p->len;
-        bool in_all = whole && p->all == p->len && a->shown.data[a->shown.len - p->len] != CONTROL_REST;
+        p->all = ts_kmp_step(k, p->all, c);
+        if (show) p->text = ts_kmp_step(k, p->text, c);
+        bool in_text = show && p->text == k->len;
+        bool in_all = whole && p->all == k->len && a->shown.data[a->shown.len - k->len] != CONTROL_REST;
         if (!in_text && !in_all) continue;
-        const size_t begin = end - (in_text ? p->len : printed(a, p->len));
-        if (!found || begin < first) first = begin, a->found = p->s;
+        const size_t begin = end - (in_text ? k->len : printed(a, k->len));
+        if (!found || begin < first) first = begin, a->found = k->s;
         found = true;
     }
     if (found) *pos = first;
@@ -175,6 +153,7 @@ void ts_answer_free(ts_answer *a) {
     ts_buf_free(&a->held);
     ts_buf_free(&a->control);
     ts_buf_free(&a->shown);
+    ts_free(a->kmp);
     ts_free(a->stop);
     ts_free(a->allowed);
     ts_free(a->masked);

@@ -36,22 +36,6 @@ static bool ends_with(const ts_prompt *p, const char *mark) {
     return n >= k && memcmp(p->text + n - k, mark, k) == 0;
 }
 
-/* Is this text one control token? An answer shows those only where it is told to. */
-static bool is_control(const ts_engine *e, const char *text) {
-    ts_token *token;
-    size_t n, len;
-    char *shown;
-    if (ts_engine_tokenize(e, text, strlen(text), TS_TOKENIZE_SPECIAL | TS_TOKENIZE_NO_PREFIX, &token, &n, NULL))
-        return false;
-    bool is = n == 1 && ts_engine_detokenize(e, token, n, 0, &shown, &len, NULL) == TS_OK;
-    if (is) {
-        is = len == 0;
-        ts_text_release(shown);
-    }
-    ts_tokens_release(token);
-    return is;
-}
-
 /* Will there be thoughts, and does the answer begin within them? Not behind a block that the template has closed, as it
  * does for {"enable_thinking": false}, nor where an answer is gone on with. A constraint has to know, for it lets pass
  * anything in front of </think>. */
@@ -65,7 +49,7 @@ static void expect_thinking(srv_gen *g, const srv_chat *c, const ts_prompt *p) {
         const ts_span t = last->thinking;
         g->thinks_first = g->thinking && p->len >= t.len && memcmp(p->text + p->len - t.len, t.data, t.len) == 0;
     }
-    if (g->thinking && is_control(g->model->engine, "</think>")) g->opts.special = true;
+    if (g->thinking && srv_is_control(g->model->engine, "</think>")) g->opts.special = true;
 }
 
 bool srv_api_prompt(srv_gen *g, const srv_chat *c, srv_error *e) {

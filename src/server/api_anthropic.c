@@ -271,7 +271,7 @@ static void read_request(srv_gen *g, const srv_fields *f, srv_chat *c) {
     if (srv_fields_ok(f) && g->opts.max_tokens == 0) srv_refuse(f->error, 400, "max_tokens", "max_tokens is missing");
     srv_gen_sampling(g, f);
     g->stream = srv_bool(f, "stream", false);
-    g->opts.n_stop = srv_strings(f, "stop_sequences", g->stop, 16);
+    g->opts.n_stop = srv_strings(f, "stop_sequences", g->stop, SRV_STOPS);
     if (!srv_api_named(f) || !read_chat(c, f, g->model, &g->job->arena)) return;
     (void)(srv_api_prompt(g, c, f->error) && read_format(g, f) && use_tools(g, c, f));
 }
@@ -418,7 +418,7 @@ static bool stream_fail(srv_gen *g, const srv_error *e) {
 }
 
 static const srv_api api = {"text/event-stream", "event: ping\ndata: {\"type\":\"ping\"}\n\n", stream_start,
-                            stream_delta, stream_close, stream_finish, whole, stream_fail};
+                            stream_delta, stream_close, stream_finish, whole, stream_fail, "toolu_"};
 
 /* ---- handlers ---------------------------------------------------------------------------------------------------- */
 

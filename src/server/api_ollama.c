@@ -106,7 +106,7 @@ static void read_options(srv_gen *g, const srv_fields *f) {
     srv_gen_sampling(g, &o);
     const int64_t most = srv_int(&o, "num_predict", INT32_MIN, 1 << 24, -1); /* negative: until the context is full */
     g->opts.max_tokens = most > 0 ? (size_t)most : 0;
-    g->opts.n_stop = srv_strings(&o, "stop", g->stop, 16);
+    g->opts.n_stop = srv_strings(&o, "stop", g->stop, SRV_STOPS);
     const int64_t n_ctx = srv_int(&o, "num_ctx", 0, INT32_MAX, 0);
     if (n_ctx > g->model->n_ctx)
         srv_refuse(f->error, 400, "options.num_ctx",

@@ -340,7 +340,7 @@ static void read_common(srv_gen *g, const srv_fields *f) {
     const srv_fields in = {so, "stream_options.", f->error};
     g->include_usage = so && srv_bool(&in, "include_usage", false);
     g->n = (uint32_t)srv_int(f, "n", 1, 128, 1);
-    g->opts.n_stop = srv_strings(f, "stop", g->stop, 16);
+    g->opts.n_stop = srv_strings(f, "stop", g->stop, SRV_STOPS);
     g->no_cache = !srv_bool(f, "cache_prompt", true);
     if (srv_int(f, "best_of", 1, 128, 1) > 1) srv_refuse(f->error, 400, "best_of", "best_of: ask for several with n");
     srv_unsupported(f, "prediction", "predicted outputs do not exist here");

@@ -6,7 +6,7 @@
 #include "server/models.h"
 
 typedef struct srv_call {
-    char id[24];      /* "call_..." */
+    char id[32];      /* "call_..." */
     ts_buf name, arguments; /* owned; arguments: JSON text */
 } srv_call;
 

@@ -43,21 +43,9 @@ void srv_gen_close(srv_job *job, srv_gen *g, srv_error *e) {
     srv_job_fail(job, e);
 }
 
-static void choice_free(srv_choice *c) {
-    ts_answer_free(c->answer);
-    ts_sampler_free(c->sampler);
-    ts_session_free(c->session);
-    for (size_t i = 0; i < c->n_call; i++) ts_buf_free(&c->call[i].name), ts_buf_free(&c->call[i].arguments);
-    ts_free(c->call);
-    ts_free(c->logprob);
-    ts_buf_free(&c->text);
-    ts_buf_free(&c->thinking);
-    srv_parser_free(&c->parser);
-}
-
 void srv_gen_free(srv_gen *g) {
     if (!g) return;
-    for (uint32_t i = 0; i < g->n_choice; i++) choice_free(&g->choice[i]);
+    for (uint32_t i = 0; i < g->n_choice; i++) srv_choice_fini(&g->choice[i]);
     for (uint32_t i = 0; i < g->n_prompt; i++) ts_tokens_release(g->prompt[i]);
     ts_free(g->choice);
     ts_free(g->prompt);
@@ -65,6 +53,7 @@ void srv_gen_free(srv_gen *g) {
     srv_form_drop(&g->model->forms, g->form); /* no answer has it any more */
     srv_bill_free(g->bill);
     ts_free(g->bias);
+    ts_free(g->kmp);
     srv_model_drop(g->job->srv->models, g->model);
     srv_job_drop(g->job);
     ts_free(g);
@@ -164,6 +153,36 @@ void srv_gen_sampling(srv_gen *g, const srv_fields *f) {
     read_bias(g, f);
 }
 
+/* ---- stop strings ------------------------------------------------------------------------------------------------ */
+
+bool srv_is_control(const ts_engine *e, const char *text) {
+    ts_token *token;
+    size_t n, len;
+    char *shown;
+    if (ts_engine_tokenize(e, text, strlen(text), TS_TOKENIZE_SPECIAL | TS_TOKENIZE_NO_PREFIX, &token, &n, NULL))
+        return false;
+    bool is = n == 1 && ts_engine_detokenize(e, token, n, 0, &shown, &len, NULL) == TS_OK;
+    if (is) {
+        is = len == 0;
+        ts_text_release(shown);
+    }
+    ts_tokens_release(token);
+    return is;
+}
+
+/* Where calls and thoughts are told apart from the text, stop strings look at the text. The ones that are control
+ * tokens stay with ts_answer, which sees those that are not printed. */
+static ts_status split_stops(srv_gen *g, ts_err *err) {
+    const char *text[SRV_STOPS];
+    size_t n = 0, n_text = 0;
+    if (!g->tools && !g->thinking) return TS_OK;
+    for (size_t i = 0; i < g->opts.n_stop; i++)
+        if (srv_is_control(g->model->engine, g->stop[i])) g->stop[n++] = g->stop[i];
+        else text[n_text++] = g->stop[i];
+    g->opts.n_stop = n;
+    return ts_kmp_new(&g->kmp, &g->n_kmp, text, n_text, err);
+}
+
 /* ---- constraints ------------------------------------------------------------------------------------------------- */
 
 bool srv_gen_constrain(srv_gen *g, const ts_constraint_opts *o, const char *param, srv_error *e) {
@@ -257,6 +276,8 @@ bool srv_submit(srv_gen *g, srv_error *e) {
     g->choice = ts_calloc(n, sizeof *g->choice);
     if (!g->choice) return srv_refuse(e, 503, NULL, "out of memory");
     g->n_choice = n;
+    ts_err err;
+    if (split_stops(g, &err) != TS_OK) return srv_refuse_err(e, "stop", &err);
     for (uint32_t i = 0; i < g->n_choice; i++) {
         srv_choice *c = &g->choice[i];
         c->gen = g, c->index = i, c->prompt = i / g->n;

@@ -9,6 +9,7 @@
 #include "server/calls.h"
 #include "server/fields.h"
 #include "server/models.h"
+#include "server/stops.h"
 
 typedef struct srv_gen srv_gen;
 typedef struct srv_choice srv_choice;
@@ -43,6 +44,7 @@ struct srv_choice {
     ts_sampler *sampler;
     ts_answer *answer;
     srv_parser parser;
+    srv_stop stops;             /* in its text, where gen->kmp says so */
     uint64_t first_ns, last_ns; /* of the first and last token */
 };
 
@@ -64,6 +66,7 @@ typedef struct srv_api {
     bool (*finish)(srv_gen *g);
     bool (*whole)(srv_gen *g, ts_buf *out);
     bool (*fail)(srv_gen *g, const srv_error *e); /* in the middle of a stream */
+    const char *call_prefix; /* of the ids of calls; NULL: "call_" */
 } srv_api;
 
 struct srv_gen {
@@ -81,7 +84,9 @@ struct srv_gen {
     ts_sampler_opts sampling;
     ts_logit_bias *bias;  /* owned, sampling.bias */
     ts_generate_opts opts;
-    const char *stop[17];
+    const char *stop[SRV_STOPS + 1];
+    ts_kmp *kmp;          /* [n_kmp] owned: those of them that are looked for in the text alone */
+    size_t n_kmp;
     srv_form *form;       /* the constraint, held; NULL: none */
     bool tools, one_call; /* calls are looked for, and are what the constraint allows */
     bool thinking;        /* blocks that end with </think> are told apart */
@@ -116,11 +121,21 @@ bool srv_gen_fits(const srv_gen *g, srv_error *e);
 /* What all APIs call by the same names: temperature, top_p, top_k, min_p, typical_p, presence_penalty,
  * frequency_penalty, repeat_penalty, repeat_last_n, seed, logit_bias, ignore_eos. */
 void srv_gen_sampling(srv_gen *g, const srv_fields *f);
+/* Is this text one control token? An answer shows those only where it is told to. */
+bool srv_is_control(const ts_engine *e, const char *text);
 /* The constraint; `param` names it where it is refused. */
 bool srv_gen_constrain(srv_gen *g, const ts_constraint_opts *o, const char *param, srv_error *e);
 /* The tools of a request: `tools` an array in OpenAI's form; how: "auto", "none", "required", or with `named` a
  * name. */
 bool srv_gen_tools(srv_gen *g, ts_span tools, const char *how, bool named, bool one_call, srv_error *e);
+
+/* ---- a choice, by the engine thread (choice.c); false: no memory ---- */
+
+/* What a token of its answer has brought: c->ended, where it was the last one. */
+bool srv_choice_take(srv_choice *c, const ts_piece *p);
+/* More text, in which nothing is looked for. */
+bool srv_choice_say(srv_choice *c, const char *text, size_t len);
+void srv_choice_fini(srv_choice *c);
 
 /* Sums over all choices and prompts. */
 size_t srv_gen_prompt_tokens(const srv_gen *g);

@@ -7,7 +7,6 @@
 #include "base/clock.h"
 #include "server/server_int.h"
 
-#include <math.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -137,97 +136,16 @@ static bool finish(srv_gen *g) {
     return true;
 }
 
-/* ---- what comes out of a token ----------------------------------------------------------------------------------- */
-
-static bool tell(srv_choice *c, int kind, const char *text, size_t len) {
-    srv_gen *g = c->gen;
-    const srv_delta d = {.kind = kind, .text = text, .len = len};
-    if (!g->stream) return true;
-    const bool ok = g->api->delta(g, c, &d);
-    c->told_logprob = c->n_logprob;
-    return ok;
-}
-
-static bool new_call(srv_choice *c, const char *name, size_t len) {
-    if (!ts_grow((void **)&c->call, &c->cap_call, c->n_call + 1, sizeof *c->call)) return false;
-    srv_call *call = &c->call[c->n_call++];
-    *call = (srv_call){0};
-    srv_new_id(c->gen->job->srv, "", call->id, sizeof call->id);
-    memcpy(call->id, "call_", 5);
-    return ts_buf_append(&call->name, name, len) && ts_buf_reserve(&call->arguments, 1) &&
-           tell(c, SRV_CALL, NULL, 0);
-}
-
-static bool on_part(void *ud, srv_part part, const char *text, size_t len) {
-    srv_choice *c = ud;
-    switch (part) {
-    case SRV_PART_TEXT: return ts_buf_append(&c->text, text, len) && tell(c, SRV_TEXT, text, len);
-    case SRV_PART_THINKING: return ts_buf_append(&c->thinking, text, len) && tell(c, SRV_THINKING, text, len);
-    case SRV_PART_NAME: return new_call(c, text, len);
-    case SRV_PART_ARGUMENTS:
-        if (c->n_call == 0) return true;
-        return ts_buf_append(&c->call[c->n_call - 1].arguments, text, len) && tell(c, SRV_ARGUMENTS, text, len);
-    }
-    return true;
-}
-
-/* ln of the sum of exp of all logits: what a logit is compared with to become a log-probability. */
-static double log_sum(const float *logits, uint32_t n) {
-    double max = -HUGE_VAL, sum = 0;
-    for (uint32_t i = 0; i < n; i++)
-        if ((double)logits[i] > max) max = (double)logits[i];
-    for (uint32_t i = 0; i < n; i++) sum += exp((double)logits[i] - max);
-    return max + log(sum);
-}
-
-static bool add_logprob(srv_choice *c, const ts_piece *p) {
-    const uint32_t n_vocab = c->gen->model->info.n_vocab;
-    if (!ts_grow((void **)&c->logprob, &c->cap_logprob, c->n_logprob + 1, sizeof *c->logprob)) return false;
-    srv_logprob *l = &c->logprob[c->n_logprob++];
-    const double sum = log_sum(p->logits, n_vocab);
-    int n = 0;
-    for (uint32_t i = 0; i < n_vocab && c->gen->top; i++) { /* the likeliest, by insertion */
-        int at = n;
-        while (at > 0 && l->top[at - 1].logprob < p->logits[i]) at--;
-        if (at >= c->gen->top) continue;
-        if (n < c->gen->top) n++;
-        memmove(l->top + at + 1, l->top + at, (size_t)(n - 1 - at) * sizeof *l->top);
-        l->top[at] = (srv_prob){(ts_token)i, p->logits[i]};
-    }
-    for (int i = n; i < SRV_TOP; i++) l->top[i] = (srv_prob){-1, -INFINITY};
-    for (int i = 0; i < n; i++) l->top[i].logprob = (float)((double)l->top[i].logprob - sum);
-    l->drawn = (srv_prob){p->token, (float)((double)p->logits[p->token] - sum)};
-    return true;
-}
+/* ---- taking up --------------------------------------------------------------------------------------------------- */
 
 /* false: no memory. */
 static bool take_piece(srv_sched *s, srv_choice *c, const ts_piece *p) {
-    srv_gen *g = c->gen;
-    const size_t told = c->told_logprob;
     if (p->token >= 0) {
-        const uint64_t now = ts_now_ns();
-        if (!c->first_ns) c->first_ns = now;
-        c->last_ns = now;
-        c->n_tokens++;
         s->rate_drawn++;
         atomic_fetch_add(&s->srv->metrics.tokens, 1);
-        /* the end token is no part of the text, and of no list of its tokens */
-        const bool shown = !(p->last && p->reason == TS_STOP_END);
-        if (g->logprobs && p->logits && shown && !add_logprob(c, p)) return false;
     }
-    if (!srv_parser_feed(&c->parser, p->text, p->len, p->last, on_part, c)) return false;
-    if (g->stream && g->logprobs && c->n_logprob > told && c->told_logprob == told && !tell(c, SRV_TEXT, "", 0))
-        return false; /* a token that has no text yet has its probability all the same */
-    if (!p->last) return true;
-    c->ended = true;
-    c->reason = p->reason;
-    c->stop = p->reason == TS_STOP_STRING ? p->stop : NULL;
-    c->state = SRV_OVER;
-    g->n_ended++;
-    return !g->stream || g->api->close(g, c);
+    return srv_choice_take(c, p);
 }
-
-/* ---- taking up --------------------------------------------------------------------------------------------------- */
 
 static ts_status open_choice(srv_choice *c, ts_session *from, ts_err *err) {
     srv_gen *g = c->gen;
@@ -418,7 +336,7 @@ static bool say_echo(srv_choice *c) {
     if (!g->echo) return true;
     if (ts_engine_detokenize(g->model->engine, g->prompt[c->prompt], g->prompt_len[c->prompt], 0, &text, &len, &err))
         return false;
-    const bool ok = on_part(c, SRV_PART_TEXT, text, len);
+    const bool ok = srv_choice_say(c, text, len);
     ts_text_release(text);
     return ok;
 }
@@ -446,6 +364,33 @@ static bool part(srv_sched *s, srv_choice *first) {
     return draw(s, first, first->session);
 }
 
+/* For /slots, /metrics and the page. */
+static void show(srv_sched *s) {
+    const uint64_t now = ts_now_ns();
+    pthread_mutex_lock(&s->lock);
+    s->now.n_slot = s->srv->o.n_parallel;
+    s->now.busy = s->n_busy;
+    s->now.waiting = s->n_waiting;
+    if (now - s->rate_ns > 1000000000u) {
+        const double seconds = (double)(now - s->rate_ns) * 1e-9;
+        s->now.tok_s = (double)s->rate_drawn / seconds;
+        s->now.prompt_tok_s = (double)s->rate_read / seconds;
+        s->rate_ns = now, s->rate_drawn = s->rate_read = 0;
+    }
+    for (uint32_t i = 0; i < s->srv->o.n_parallel; i++) {
+        const srv_choice *c = s->place[i];
+        srv_slot *o = &s->now.slot[i];
+        o->busy = c != NULL;
+        if (!c) continue;
+        o->task = s->task[i];
+        o->n_prompt = (uint32_t)c->gen->prompt_len[c->prompt];
+        o->n_drawn = (uint32_t)c->n_tokens;
+        o->n_read = o->n_prompt - (c->session && c->state == SRV_READS ? (uint32_t)ts_session_pending(c->session) : 0);
+        snprintf(o->model, sizeof o->model, "%s", c->gen->model->name);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
 /* Ended choices leave their places; the last one ends the request. */
 static void settle(srv_sched *s, srv_gen *g) {
     ts_err err;
@@ -456,6 +401,7 @@ static void settle(srv_sched *s, srv_gen *g) {
         leave_place(s, c);
     }
     if (g->n_ended < g->n_choice) return;
+    show(s); /* who has the answer finds the place free */
     if (!finish(g)) {
         fail_nomem(s, g);
         return;
@@ -559,32 +505,6 @@ static void look_around(srv_sched *s) {
             else if (g->begun && g->api->ping && srv_job_silence(g->job) > (uint64_t)PING_MS * 1000000u)
                 (void)srv_job_write(g->job, g->api->ping, strlen(g->api->ping));
         }
-}
-
-static void show(srv_sched *s) {
-    const uint64_t now = ts_now_ns();
-    pthread_mutex_lock(&s->lock);
-    s->now.n_slot = s->srv->o.n_parallel;
-    s->now.busy = s->n_busy;
-    s->now.waiting = s->n_waiting;
-    if (now - s->rate_ns > 1000000000u) {
-        const double seconds = (double)(now - s->rate_ns) * 1e-9;
-        s->now.tok_s = (double)s->rate_drawn / seconds;
-        s->now.prompt_tok_s = (double)s->rate_read / seconds;
-        s->rate_ns = now, s->rate_drawn = s->rate_read = 0;
-    }
-    for (uint32_t i = 0; i < s->srv->o.n_parallel; i++) {
-        const srv_choice *c = s->place[i];
-        srv_slot *o = &s->now.slot[i];
-        o->busy = c != NULL;
-        if (!c) continue;
-        o->task = s->task[i];
-        o->n_prompt = (uint32_t)c->gen->prompt_len[c->prompt];
-        o->n_drawn = (uint32_t)c->n_tokens;
-        o->n_read = o->n_prompt - (c->session && c->state == SRV_READS ? (uint32_t)ts_session_pending(c->session) : 0);
-        snprintf(o->model, sizeof o->model, "%s", c->gen->model->name);
-    }
-    pthread_mutex_unlock(&s->lock);
 }
 
 static void sleep_until_woken(srv_sched *s) {
