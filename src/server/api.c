@@ -29,6 +29,54 @@ bool srv_api_tools(srv_chat *c, const srv_fields *f, srv_read_tool *read) {
     return true;
 }
 
+/* The name of a tool, in the form of chats or of Responses. */
+static const ts_jval *name_of_tool(const ts_jval *tool) {
+    const ts_jval *function = ts_jval_get(tool, "function"), *name = ts_jval_get(function ? function : tool, "name");
+    return name && name->type == TS_JSON_STRING ? name : NULL;
+}
+
+/* The tool of that list that has the same name. */
+static const ts_jval *find_tool(const ts_jval *list, const ts_jval *tool) {
+    const ts_jval *want = name_of_tool(tool);
+    for (const ts_jval *t = list->first; t && want; t = t->next) {
+        const ts_jval *name = name_of_tool(t);
+        if (name && name->text.len == want->text.len && !memcmp(name->text.data, want->text.data, want->text.len))
+            return t;
+    }
+    return NULL;
+}
+
+bool srv_api_allowed(const srv_chat *c, const srv_fields *in, ts_arena *arena, const char **how, ts_span *tools) {
+    static const char *const modes[] = {"auto", "required", NULL};
+    const ts_jval *named = srv_field_of(in, "tools", TS_JSON_ARRAY), *list;
+    const srv_where at = srv_at("%stools", in->prefix);
+    const ts_jlimits limits = {.depth = 300};
+    ts_err err;
+    *how = modes[srv_choice_of(in, "mode", modes, 0)];
+    if (!srv_fields_ok(in)) return false;
+    if (!named || named->n == 0)
+        return srv_refuse(in->error, 400, at.name, "%s names no tool: \"none\" allows none", at.name);
+    if (ts_jtree_parse(&list, arena, (const char *)c->tools.data, c->tools.len, &limits, &err) != TS_OK)
+        return srv_refuse_err(in->error, at.name, &err);
+    ts_buf out = {0};
+    bool ok = ts_buf_putc(&out, '[');
+    for (const ts_jval *t = named->first; t && ok; t = t->next) {
+        const ts_jval *tool = find_tool(list, t), *name = name_of_tool(t);
+        if (!tool) {
+            srv_refuse(in->error, 400, at.name, "%s: there is no tool called %.60s", at.name,
+                       name ? (const char *)name->text.data : "so");
+            ts_buf_free(&out);
+            return false;
+        }
+        ok = (t == named->first || ts_buf_putc(&out, ',')) && srv_put_source(&out, tool, "");
+    }
+    ok = ok && ts_buf_putc(&out, ']');
+    char *text = ok ? ts_arena_strndup(arena, out.data, out.len) : NULL;
+    *tools = (ts_span){(const uint8_t *)text, out.len};
+    ts_buf_free(&out);
+    return text || srv_refuse(in->error, 503, NULL, "out of memory");
+}
+
 static bool ends_with(const ts_prompt *p, const char *mark) {
     size_t n = p->len;
     const size_t k = strlen(mark);
@@ -40,19 +88,19 @@ static bool ends_with(const ts_prompt *p, const char *mark) {
  * does for {"enable_thinking": false}, nor where an answer is gone on with. A constraint has to know, for it lets pass
  * anything in front of </think>. */
 static void expect_thinking(srv_gen *g, const srv_chat *c, const ts_prompt *p) {
-    const srv_message *last = c->n && c->continue_last ? &c->message[c->n - 1] : NULL;
+    const srv_message *last = srv_chat_last(c);
     g->thinking = g->model->thinks && !ends_with(p, "</think>");
     g->thinks_first = g->thinking && ends_with(p, "<think>");
-    if (last && last->role == SRV_ASSISTANT && last->content.len) {
+    if (last && last->content.len) {
         g->thinking = g->thinks_first = false;
-    } else if (last && last->role == SRV_ASSISTANT && last->thinking.len) { /* thoughts that are gone on with */
+    } else if (last && last->thinking.len) { /* thoughts that are gone on with */
         const ts_span t = last->thinking;
         g->thinks_first = g->thinking && p->len >= t.len && memcmp(p->text + p->len - t.len, t.data, t.len) == 0;
     }
     if (g->thinking && srv_is_control(g->model->engine, "</think>")) g->opts.special = true;
 }
 
-bool srv_api_prompt(srv_gen *g, const srv_chat *c, srv_error *e) {
+bool srv_api_prompt(srv_gen *g, const srv_chat *c, const char *param, srv_error *e) {
     ts_prompt p = {0};
     if (!srv_chat_prompt(c, g->model, &p, e)) return false;
     expect_thinking(g, c, &p);
@@ -60,7 +108,7 @@ bool srv_api_prompt(srv_gen *g, const srv_chat *c, srv_error *e) {
     const size_t n = p.n;
     p.token = NULL;
     ts_prompt_release(&p);
-    return srv_gen_prompt(g, token, n, e) && srv_gen_fits(g, e);
+    return srv_gen_prompt(g, token, n, e) && srv_gen_fits(g, param, e);
 }
 
 bool srv_template_names(const srv_model *m, const char *variable) {
@@ -72,10 +120,38 @@ bool srv_template_names(const srv_model *m, const char *variable) {
     return false;
 }
 
-void srv_api_think(const srv_model *m, srv_chat *c, bool think) {
-    static const char yes[] = "{\"enable_thinking\":true}", no[] = "{\"enable_thinking\":false}";
-    if (!srv_template_names(m, "enable_thinking")) return;
-    c->vars = (ts_span){(const uint8_t *)(think ? yes : no), think ? sizeof yes - 1 : sizeof no - 1};
+/* One more variable of the template. Of two with the same name the later one counts. */
+static bool add_var(srv_chat *c, ts_span name, ts_span value, srv_error *e) {
+    ts_buf *b = &c->own_vars;
+    if (b->len) b->len--; /* its brace */
+    const bool ok = ts_buf_putc(b, b->len ? ',' : '{') && srv_put_text(b, (const char *)name.data, name.len) &&
+                    ts_buf_putc(b, ':') && ts_buf_append(b, value.data, value.len) && ts_buf_putc(b, '}');
+    c->vars = (ts_span){(const uint8_t *)b->data, b->len};
+    return ok || srv_refuse(e, 503, NULL, "out of memory");
+}
+
+static ts_span span_of(const char *s) {
+    return (ts_span){(const uint8_t *)s, strlen(s)};
+}
+
+static const char think_var[] = "enable_thinking";
+
+bool srv_api_think(const srv_model *m, srv_chat *c, bool think, const char *param, srv_error *e) {
+    if (srv_template_names(m, think_var)) return add_var(c, span_of(think_var), span_of(think ? "true" : "false"), e);
+    return think || !m->thinks ||
+           srv_refuse(e, 400, param, "%s: %s always thinks: its template cannot be told not to", param, m->name);
+}
+
+bool srv_api_vars(const srv_model *m, srv_chat *c, const srv_fields *f) {
+    const ts_jval *vars = srv_field_of(f, "chat_template_kwargs", TS_JSON_OBJECT);
+    for (const ts_jval *v = vars ? vars->first : NULL; v; v = v->next) {
+        const bool think = v->key.len == sizeof think_var - 1 && !memcmp(v->key.data, think_var, v->key.len);
+        /* who does not think, and has no such variable, does as it says */
+        const bool idle = think && v->type == TS_JSON_BOOL && !v->truth && !m->thinks;
+        if (idle && !srv_template_names(m, think_var)) continue;
+        if (!add_var(c, v->key, v->source, f->error)) return false;
+    }
+    return srv_fields_ok(f);
 }
 
 bool srv_api_schema(srv_gen *g, const ts_jval *schema, const char *param, srv_error *e) {

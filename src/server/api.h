@@ -9,17 +9,23 @@
 
 /* The field `model` is there; else it is refused. */
 bool srv_api_named(const srv_fields *f);
-/* The conversation as the prompt, if it fits; it says whether there will be thoughts (g->thinking). Constraints come
- * behind it. */
-bool srv_api_prompt(srv_gen *g, const srv_chat *c, srv_error *e);
+/* The conversation as the prompt, if it fits (else `param` is refused); it says whether there will be thoughts
+ * (g->thinking). Constraints come behind it. */
+bool srv_api_prompt(srv_gen *g, const srv_chat *c, const char *param, srv_error *e);
 /* The field `tools` of an API whose tools have another form than OpenAI's: `read` appends each of them to the list, in
  * OpenAI's (srv_put_tool), or refuses it; `where` names it. */
 typedef bool srv_read_tool(ts_buf *out, const ts_jval *tool, const char *where, srv_error *e);
 bool srv_api_tools(srv_chat *c, const srv_fields *f, srv_read_tool *read);
+/* A tool_choice of kind "allowed_tools", its `mode` and its `tools` in `in`: the same as *how, and those of c->tools
+ * that it names into *tools, in the arena. */
+bool srv_api_allowed(const srv_chat *c, const srv_fields *in, ts_arena *arena, const char **how, ts_span *tools);
 /* Does the model's template name this variable? */
 bool srv_template_names(const srv_model *m, const char *variable);
-/* Have it think or not, where its template can be told. */
-void srv_api_think(const srv_model *m, srv_chat *c, bool think);
+/* Have it think or not, where its template can be told; one that always thinks cannot be told not to: 400 of
+ * `param`. */
+bool srv_api_think(const srv_model *m, srv_chat *c, bool think, const char *param, srv_error *e);
+/* The field `chat_template_kwargs`: variables of the template. */
+bool srv_api_vars(const srv_model *m, srv_chat *c, const srv_fields *f);
 /* The answer has to be JSON of this schema (NULL: any object). */
 bool srv_api_schema(srv_gen *g, const ts_jval *schema, const char *param, srv_error *e);
 /* Can the arguments of a call be read? Those of one that was cut off cannot. */

@@ -222,6 +222,20 @@ static bool use_tools(srv_gen *g, const srv_chat *c, const srv_fields *f) {
 
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
 
+/* What it has elsewhere, and what other APIs of this server have under these names. */
+static const srv_unknown unknown_fields[] = {
+    {"mcp_servers", "this server calls no others"},
+    {"container", "there are no containers here"},
+    {"stop", "its name is stop_sequences here"},
+    {"n", "one message is made; ask /v1/chat/completions for several", .neutral = 1},
+    {"max_completion_tokens", "its name is max_tokens here"},
+    {"response_format", "say it in output_config.format"},
+    {"json_schema", "say it in output_config.format"},
+    {"grammar", "ask /v1/chat/completions, which takes grammars"},
+    {"logprobs", "ask /v1/chat/completions with logprobs"},
+    {"top_logprobs", "ask /v1/chat/completions with logprobs"},
+    {0}};
+
 /* What a message and a count of tokens have in common. */
 static bool read_chat(srv_chat *c, const srv_fields *f, const srv_model *model, ts_arena *arena) {
     const reading r = {c, arena, f->error};
@@ -233,10 +247,11 @@ static bool read_chat(srv_chat *c, const srv_fields *f, const srv_model *model, 
     for (const ts_jval *m = messages ? messages->first : NULL; m; m = m->next)
         if (!read_message(&r, m, srv_at("messages[%zu]", i++).name)) return false;
     const srv_fields thinking = {srv_field_of(f, "thinking", TS_JSON_OBJECT), "thinking.", f->error};
-    const char *type = srv_string(&thinking, "type"); /* "enabled", "adaptive", ...: ways of thinking */
-    if (type) srv_api_think(model, c, strcmp(type, "disabled") != 0);
-    srv_unsupported(f, "mcp_servers", "this server calls no others");
-    srv_unsupported(f, "container", "there are no containers here");
+    static const char *const ways[] = {"disabled", "enabled", "adaptive", "auto", NULL};
+    const int way = srv_choice_of(&thinking, "type", ways, -1);
+    if (way >= 0) (void)srv_api_think(model, c, way > 0, "thinking.type", f->error);
+    srv_unknown_fields(f, unknown_fields);
+    if (!srv_api_vars(model, c, f)) return false;
     c->continue_last = true; /* an assistant's last turn is the beginning of the answer */
     return srv_fields_ok(f) && srv_api_tools(c, f, read_tool);
 }
@@ -273,7 +288,7 @@ static void read_request(srv_gen *g, const srv_fields *f, srv_chat *c) {
     g->stream = srv_bool(f, "stream", false);
     g->opts.n_stop = srv_strings(f, "stop_sequences", g->stop, SRV_STOPS);
     if (!srv_api_named(f) || !read_chat(c, f, g->model, &g->job->arena)) return;
-    (void)(srv_api_prompt(g, c, f->error) && read_format(g, f) && use_tools(g, c, f));
+    (void)(srv_api_prompt(g, c, "messages", f->error) && read_format(g, f) && use_tools(g, c, f));
 }
 
 /* ---- answers ----------------------------------------------------------------------------------------------------- */

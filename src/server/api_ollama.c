@@ -4,6 +4,7 @@
 #include "server/server_int.h"
 #include "server/srv_embed.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -95,11 +96,28 @@ static bool read_think(const srv_model *m, srv_chat *c, const srv_fields *f) {
         return srv_refuse(f->error, 400, "think", "think has to be true or false, not %s", srv_kind(v));
     const bool think = v->type == TS_JSON_STRING || v->truth;
     if (think && !m->thinks) return srv_refuse(f->error, 400, "think", "%s does not support thinking", m->name);
-    if (!think && m->thinks && !srv_template_names(m, "enable_thinking"))
-        return srv_refuse(f->error, 400, "think", "%s always thinks: its template cannot be told not to", m->name);
-    if (m->thinks) srv_api_think(m, c, think);
-    return true;
+    return srv_api_think(m, c, think, "think", f->error);
 }
+
+static const srv_unknown unknown_options[] = {
+    {"num_keep", "a full context ends the answer, it is never shifted", .neutral = -1},
+    {0}};
+
+/* Beside what Ollama has: names that belong into options, and those of other APIs of this server. */
+static const char to_options[] = "put it into options";
+static const srv_unknown unknown_fields[] = {
+    {"template", "the template is the model's; with raw none is used"},
+    {"logprobs", "ask /v1/chat/completions with logprobs"},
+    {"top_logprobs", "ask /v1/chat/completions with logprobs"},
+    {"temperature", to_options, NAN}, {"top_p", to_options, NAN}, {"top_k", to_options, NAN},
+    {"min_p", to_options, NAN}, {"seed", to_options, NAN}, {"stop", to_options}, {"num_predict", to_options, NAN},
+    {"num_ctx", to_options},
+    {"max_tokens", "put num_predict into options"},
+    {"response_format", "say it in format"},
+    {"json_schema", "say it in format"},
+    {"grammar", "ask /v1/chat/completions, which takes grammars"},
+    {"tool_choice", "Ollama's API has none; ask /v1/chat/completions"},
+    {0}};
 
 static void read_options(srv_gen *g, const srv_fields *f) {
     const srv_fields o = {srv_field_of(f, "options", TS_JSON_OBJECT), "options.", f->error};
@@ -114,9 +132,8 @@ static void read_options(srv_gen *g, const srv_fields *f) {
                    "or start the server with a larger --ctx",
                    (long long)n_ctx, g->model->n_ctx);
     g->stream = srv_bool(f, "stream", true);
-    srv_unsupported(f, "template", "the template is the model's; with raw none is used");
-    srv_unsupported(f, "logprobs", "ask /v1/chat/completions with logprobs");
-    srv_unsupported(f, "top_logprobs", "ask /v1/chat/completions with logprobs");
+    srv_unknown_fields(&o, unknown_options);
+    srv_unknown_fields(f, unknown_fields);
 }
 
 static bool read_chat(srv_gen *g, const srv_fields *f, srv_chat *c) {
@@ -124,7 +141,7 @@ static bool read_chat(srv_gen *g, const srv_fields *f, srv_chat *c) {
     if (!srv_fields_ok(f) || !srv_chat_read(c, messages, &g->job->arena, f->error)) return false;
     c->continue_last = true; /* as Ollama does */
     if (tools && tools->n) c->tools = tools->source;
-    return read_think(g->model, c, f) && srv_api_prompt(g, c, f->error) && read_format(g, f) &&
+    return read_think(g->model, c, f) && srv_api_prompt(g, c, "messages", f->error) && read_format(g, f) &&
            (!c->tools.len || srv_gen_tools(g, c->tools, "auto", false, false, f->error));
 }
 
@@ -138,7 +155,7 @@ static bool read_raw(srv_gen *g, const srv_fields *f, const ts_jval *prompt) {
     if (ts_engine_tokenize(g->model->engine, (const char *)prompt->text.data, prompt->text.len,
                            TS_TOKENIZE_BOS | TS_TOKENIZE_SPECIAL, &token, &n, &err) != TS_OK)
         return srv_refuse_err(f->error, "prompt", &err);
-    return srv_gen_prompt(g, token, n, f->error) && srv_gen_fits(g, f->error);
+    return srv_gen_prompt(g, token, n, f->error) && srv_gen_fits(g, "prompt", f->error);
 }
 
 static bool read_generate(srv_gen *g, const srv_fields *f, srv_chat *c) {
@@ -157,7 +174,7 @@ static bool read_generate(srv_gen *g, const srv_fields *f, srv_chat *c) {
         return false;
     return srv_chat_add(c, SRV_USER, &m, f->error) &&
            srv_chat_text(m, prompt->text.data, prompt->text.len, f->error) && read_think(g->model, c, f) &&
-           srv_api_prompt(g, c, f->error) && read_format(g, f);
+           srv_api_prompt(g, c, "prompt", f->error) && read_format(g, f);
 }
 
 /* ---- answers ----------------------------------------------------------------------------------------------------- */

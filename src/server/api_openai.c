@@ -69,9 +69,6 @@ static bool put_chat_probs(const srv_choice *c, size_t from, size_t to, ts_buf *
 static bool put_old_probs(const srv_choice *c, size_t from, size_t to, ts_buf *out) {
     const srv_gen *g = c->gen;
     if (!g->logprobs) return ts_buf_puts(out, "\"logprobs\":null");
-    size_t offset = 0, len;
-    ts_err err;
-    char text[256];
     bool ok = ts_buf_puts(out, "\"logprobs\":{\"tokens\":[");
     for (size_t i = from; i < to && ok; i++)
         ok = (i == from || ts_buf_putc(out, ',')) && put_token(g, out, c->logprob[i].drawn.token, false);
@@ -87,11 +84,8 @@ static bool put_old_probs(const srv_choice *c, size_t from, size_t to, ts_buf *o
         ok = ok && ts_buf_putc(out, '}');
     }
     ok = ok && ts_buf_puts(out, "],\"text_offset\":[");
-    for (size_t i = 0; i < to && ok; i++) {
-        if (i >= from) ok = ts_buf_printf(out, "%s%zu", i == from ? "" : ",", offset);
-        if (ts_engine_token_text(g->model->engine, c->logprob[i].drawn.token, text, sizeof text, &len, &err) == TS_OK)
-            offset += len;
-    }
+    for (size_t i = from; i < to && ok; i++)
+        ok = ts_buf_printf(out, "%s%zu", i == from ? "" : ",", c->logprob[i].begin);
     return ok && ts_buf_puts(out, "]}");
 }
 
@@ -149,6 +143,8 @@ static bool send_event(const srv_gen *g, ts_buf *b, bool ok) {
 
 /* The end of every chunk but the one with the usage. */
 static bool put_tail(const srv_gen *g, ts_buf *out) {
+    const bool timings = g->all_timings && g->prompt_ns && g->n_ended < g->n_choice;
+    if (timings && !(ts_buf_putc(out, ',') && srv_put_timings(g, out))) return false;
     return ts_buf_puts(out, g->include_usage ? ",\"usage\":null}" : "}");
 }
 
@@ -222,8 +218,9 @@ static bool chat_finish(srv_gen *g) {
 
 static bool stream_fail(srv_gen *g, const srv_error *e) {
     ts_buf b = {0};
-    bool ok = ts_buf_puts(&b, "data: ") && srv_openai_error(&b, e);
-    return send_event(g, &b, ok);
+    /* who reads lines waits for the last one; those who raise an error have left by then */
+    return send_event(g, &b, ts_buf_puts(&b, "data: ") && srv_openai_error(&b, e) &&
+                                 ts_buf_puts(&b, "\n\ndata: [DONE]"));
 }
 
 static const srv_api chat_api = {"text/event-stream", ": ping\n\n", chat_start, chat_delta, chat_close,
@@ -312,25 +309,51 @@ static bool read_format(srv_gen *g, const srv_fields *f) {
                                                       .len = strlen(grammar)}, "grammar", f->error);
 }
 
-/* tool_choice: "none", "auto", "required", {"type": "function", "function": {"name": N}}, {"type": "allowed_tools"}. */
-static bool read_tool_choice(const srv_fields *f, const char **how, bool *named) {
+/* tool_choice: "none", "auto", "required", {"type": "function", "function": {"name": N}}, {"type": "allowed_tools",
+ * "allowed_tools": {"mode", "tools"}}. The tools that may be called into *tools. */
+static bool read_tool_choice(const srv_fields *f, const srv_chat *c, ts_arena *arena, const char **how, bool *named,
+                             ts_span *tools) {
     static const char *const hows[] = {"none", "auto", "required", NULL};
-    const ts_jval *v = srv_field(f, "tool_choice");
-    *how = "auto", *named = false;
-    if (!v) return srv_fields_ok(f);
-    if (v->type == TS_JSON_STRING) {
-        const int i = srv_choice_of(f, "tool_choice", hows, 1);
-        *how = hows[i];
-        return srv_fields_ok(f);
-    }
+    const ts_jval *v = srv_field(f, "tool_choice"), *type = ts_jval_get(v, "type");
+    *how = "auto", *named = false, *tools = c->tools;
+    if (v && v->type == TS_JSON_STRING) *how = hows[srv_choice_of(f, "tool_choice", hows, 1)];
+    if (!v || v->type == TS_JSON_STRING) return srv_fields_ok(f);
     const ts_jval *name = ts_jval_get(ts_jval_get(v, "function"), "name");
-    if (ts_jval_is(ts_jval_get(v, "type"), "function") && name && name->type == TS_JSON_STRING) {
+    if (ts_jval_is(type, "function") && name && name->type == TS_JSON_STRING) {
         *how = (const char *)name->text.data, *named = true;
         return true;
     }
-    return srv_refuse(f->error, 400, "tool_choice", "tool_choice has to be \"none\", \"auto\", \"required\" or "
-                      "{\"type\": \"function\", \"function\": {\"name\": ...}}");
+    const srv_fields in = {ts_jval_get(v, "allowed_tools"), "tool_choice.allowed_tools.", f->error};
+    if (ts_jval_is(type, "allowed_tools") && in.object && in.object->type == TS_JSON_OBJECT)
+        return c->tools.len ? srv_api_allowed(c, &in, arena, how, tools)
+                            : srv_refuse(f->error, 400, "tool_choice", "tool_choice allows tools, but there are none");
+    return srv_refuse(f->error, 400, "tool_choice", "tool_choice has to be \"none\", \"auto\", \"required\", "
+                      "{\"type\": \"function\", \"function\": {\"name\": ...}} or allowed_tools");
 }
+
+/* What OpenAI's servers, llama-server and vLLM have beside. */
+static const char never_shifted[] = "a full context ends the answer, it is never shifted",
+                  say_schema[] = "say it in response_format, or in grammar",
+                  no_place[] = "places are not chosen by requests";
+static const srv_unknown unknown_fields[] = {
+    {"audio", "this server makes text"},
+    {"web_search_options", "this server searches nothing"},
+    {"lora", "adapters do not exist here"},
+    {"id_slot", no_place, .neutral = -1}, {"slot_id", no_place, .neutral = -1},
+    {"n_discard", never_shifted}, {"n_keep", never_shifted, .neutral = -1},
+    {"image_data", "this model reads text alone"}, {"multimodal_data", "this model reads text alone"},
+    {"t_max_predict_ms", "an answer's length is bound by tokens, not by time", .neutral = -1},
+    {"post_sampling_probs", "told are the model's probabilities, in front of the samplers"},
+    {"response_fields", "answers are told whole"},
+    {"return_progress", "progress is not told in an answer; /slots has it"},
+    {"return_tokens", "texts are told; /tokenize gives their tokens"}, {"return_token_ids", "/tokenize gives tokens"},
+    {"n_cmpl", "its name is n", .neutral = 1},
+    {"guided_json", say_schema}, {"guided_regex", say_schema}, {"guided_choice", say_schema},
+    {"guided_grammar", "say it in grammar (GBNF)"}, {"structured_outputs", say_schema},
+    {"prompt_logprobs", "probabilities of a prompt are not told here"},
+    {"truncate_prompt_tokens", "nothing is cut off here; what does not fit is refused", .neutral = -1},
+    {"skip_special_tokens", "control tokens have no text here", .on = true},
+    {0}};
 
 /* What both have beside prompt and constraint. */
 static void read_common(srv_gen *g, const srv_fields *f) {
@@ -342,21 +365,16 @@ static void read_common(srv_gen *g, const srv_fields *f) {
     g->n = (uint32_t)srv_int(f, "n", 1, 128, 1);
     g->opts.n_stop = srv_strings(f, "stop", g->stop, SRV_STOPS);
     g->no_cache = !srv_bool(f, "cache_prompt", true);
+    g->all_timings = srv_bool(f, "timings_per_token", false);
     if (srv_int(f, "best_of", 1, 128, 1) > 1) srv_refuse(f->error, 400, "best_of", "best_of: ask for several with n");
-    srv_unsupported(f, "prediction", "predicted outputs do not exist here");
-    srv_unsupported(f, "audio", "this server makes text");
-    srv_unsupported(f, "web_search_options", "this server searches nothing");
-    srv_unsupported(f, "lora", "adapters do not exist here");
-    srv_unsupported(f, "slot_id", "places are not chosen by requests");
-    srv_unsupported(f, "n_discard", "a full context ends the answer, it is never shifted");
-    srv_unsupported(f, "n_keep", "a full context ends the answer, it is never shifted");
+    srv_unknown_fields(f, unknown_fields);
 }
 
 static int64_t read_max(const srv_fields *f, bool chat) {
     int64_t max = srv_int(f, "max_tokens", -1, 1 << 24, -1);
     if (chat) max = srv_int(f, "max_completion_tokens", -1, 1 << 24, max);
     max = srv_int(f, "n_predict", -1, 1 << 24, max); /* llama-server's; -1: until the context is full */
-    if (max == 0 && srv_fields_ok(f)) srv_refuse(f->error, 400, "max_tokens", "max_tokens has to be at least 1");
+    if (max == 0 && srv_fields_ok(f)) srv_refuse(f->error, 400, "n_predict", "n_predict has to be at least 1, or -1");
     return max < 0 ? 0 : max;
 }
 
@@ -373,31 +391,65 @@ static bool chat_modalities(const srv_fields *f) {
     return srv_fields_ok(f);
 }
 
+static const srv_unknown unknown_in_chats[] = {
+    {"functions", "use tools"},
+    {"function_call", "use tool_choice"},
+    {"echo", "the prompt is not repeated in a chat"},
+    {"prompt", "a chat has messages; ask /v1/completions"},
+    {"suffix", "text that comes behind is not looked at here"},
+    {"chat_template", "the template is the model's"},
+    {"n_probs", "its name is top_logprobs in a chat, with logprobs: true"},
+    {"documents", "give a template's documents in chat_template_kwargs"},
+    {"thinking_forced_open", "the template opens a block of thoughts, or the model"},
+    {"add_special_tokens", "the template says all that is in front"},
+    {"parse_tool_calls", "calls are told apart; tool_choice \"none\" forbids them", .on = true},
+    {0}};
+
+/* llama-server's reasoning_format: thoughts are told apart. OpenAI's reasoning_effort: a template knows no amounts, but
+ * perhaps how not to think. */
+static void read_thoughts(srv_gen *g, const srv_fields *f, srv_chat *chat) {
+    static const char *const formats[] = {"auto", "deepseek", NULL};
+    (void)srv_choice_of(f, "reasoning_format", formats, 0);
+    if (ts_jval_is(srv_field(f, "reasoning_effort"), "none") && srv_template_names(g->model, "enable_thinking"))
+        (void)srv_api_think(g->model, chat, false, "reasoning_effort", f->error);
+}
+
+/* Does the answer go on with the last message, where it is an assistant's? As llama-server does, unless it is told not
+ * to in vLLM's words; and does the template open a turn for it? */
+static void read_turn(const srv_fields *f, srv_chat *chat) {
+    chat->continue_last = srv_bool(f, "continue_final_message", true);
+    chat->no_opening = !srv_bool(f, "add_generation_prompt", true);
+}
+
 /* Fill g from a chat's body. */
 static bool read_chat(srv_gen *g, const srv_fields *f, srv_chat *chat) {
     const char *how;
     bool named;
+    ts_span may_call;
     read_common(g, f);
     refuse_negative(f);
     g->opts.max_tokens = (size_t)read_max(f, true);
     g->logprobs = srv_bool(f, "logprobs", false);
     g->top = (int)srv_int(f, "top_logprobs", 0, SRV_TOP, 0);
-    srv_unsupported(f, "functions", "use tools");
-    srv_unsupported(f, "function_call", "use tool_choice");
-    srv_unsupported(f, "echo", "the prompt is not repeated in a chat");
-    srv_unsupported(f, "chat_template", "the template is the model's");
-    const ts_jval *vars = srv_field_of(f, "chat_template_kwargs", TS_JSON_OBJECT);
-    if (vars) chat->vars = vars->source;
+    if (g->top && !g->logprobs && srv_fields_ok(f))
+        srv_refuse(f->error, 400, "top_logprobs", "top_logprobs needs logprobs: true");
+    srv_unknown_fields(f, unknown_in_chats);
+    read_thoughts(g, f, chat);
+    read_turn(f, chat);
+    if (!srv_api_vars(g->model, chat, f)) return false;
     const ts_jval *tools = srv_field_of(f, "tools", TS_JSON_ARRAY), *messages = srv_field(f, "messages");
-    if (!chat_modalities(f) || !read_tool_choice(f, &how, &named)) return false;
-    if (!messages) return srv_fields_ok(f) && srv_refuse(f->error, 400, "messages", "messages is missing");
     if (tools && tools->n) chat->tools = tools->source;
-    else if (named || !strcmp(how, "required"))
+    if (!chat_modalities(f) || !read_tool_choice(f, chat, &g->job->arena, &how, &named, &may_call)) return false;
+    if (!messages) return srv_fields_ok(f) && srv_refuse(f->error, 400, "messages", "messages is missing");
+    if (chat->tools.len == 0 && (named || !strcmp(how, "required")))
         return srv_refuse(f->error, 400, "tool_choice", "tool_choice asks for a call, but there are no tools");
     const bool one_call = !srv_bool(f, "parallel_tool_calls", true);
     if (!srv_fields_ok(f) || !srv_chat_read(chat, messages, &g->job->arena, f->error)) return false;
-    if (!srv_api_prompt(g, chat, f->error) || !read_format(g, f)) return false;
-    return !chat->tools.len || srv_gen_tools(g, chat->tools, how, named, one_call, f->error);
+    if (srv_bool(f, "continue_final_message", false) && !srv_chat_last(chat))
+        return srv_refuse(f->error, 400, "continue_final_message",
+                          "continue_final_message: the last message is not an assistant's");
+    if (!srv_api_prompt(g, chat, "messages", f->error) || !read_format(g, f)) return false;
+    return !chat->tools.len || srv_gen_tools(g, may_call, how, named, one_call, f->error);
 }
 
 static void handle_chat(srv_job *job) {
@@ -458,6 +510,17 @@ static bool read_prompts(srv_gen *g, const srv_fields *f) {
     return true;
 }
 
+static const char no_prompt_probs[] = "echo with probabilities: those of a prompt are not told here";
+static const char of_chats[] = "it belongs to a chat; ask /v1/chat/completions";
+static const srv_unknown unknown_in_texts[] = {
+    {"suffix", "text that comes behind is not looked at here"},
+    {"tools", of_chats}, {"tool_choice", of_chats}, {"messages", of_chats}, {"chat_template", of_chats},
+    {"chat_template_kwargs", of_chats}, {"continue_final_message", of_chats},
+    {"max_completion_tokens", "its name is max_tokens here"},
+    {"top_logprobs", "logprobs says how many"},
+    {"add_special_tokens", "a text begins as the model's texts do; give tokens to say all of it", .on = true},
+    {0}};
+
 static bool read_completion(srv_gen *g, const srv_fields *f) {
     read_common(g, f);
     refuse_negative(f);
@@ -466,10 +529,9 @@ static bool read_completion(srv_gen *g, const srv_fields *f) {
     if (lp && lp->type == TS_JSON_BOOL) g->logprobs = lp->truth;
     else if (lp) g->logprobs = true, g->top = (int)srv_int(f, "logprobs", 0, SRV_TOP, 0);
     g->echo = srv_bool(f, "echo", false);
-    if (g->echo && g->logprobs)
-        return srv_refuse(f->error, 400, "echo", "echo with logprobs: probabilities of a prompt are not told here");
-    srv_unsupported(f, "suffix", "text that comes behind is not looked at here");
-    return srv_fields_ok(f) && read_format(g, f) && read_prompts(g, f) && srv_gen_fits(g, f->error);
+    if (g->echo && g->logprobs) return srv_refuse(f->error, 400, "echo", "%s", no_prompt_probs);
+    srv_unknown_fields(f, unknown_in_texts);
+    return srv_fields_ok(f) && read_format(g, f) && read_prompts(g, f) && srv_gen_fits(g, "prompt", f->error);
 }
 
 static void handle_completions(srv_job *job) {
@@ -482,11 +544,33 @@ static void handle_completions(srv_job *job) {
 
 /* ---- llama-server's /completion ---------------------------------------------------------------------------------- */
 
+static bool put_llama_prob(const srv_gen *g, const srv_prob *p, ts_buf *out) {
+    return ts_buf_printf(out, "{\"id\":%d,\"token\":", p->token) && put_token(g, out, p->token, true) &&
+           ts_buf_puts(out, ",\"logprob\":") && put_prob(out, p->logprob);
+}
+
+/* The probabilities of the tokens [from, to). */
+static bool put_llama_probs(const srv_choice *c, size_t from, size_t to, ts_buf *out) {
+    const srv_gen *g = c->gen;
+    bool ok = ts_buf_puts(out, ",\"completion_probabilities\":[");
+    for (size_t i = from; i < to && ok; i++) {
+        const srv_logprob *l = &c->logprob[i];
+        ok = (i == from || ts_buf_putc(out, ',')) && put_llama_prob(g, &l->drawn, out) &&
+             ts_buf_puts(out, ",\"top_logprobs\":[");
+        for (int k = 0; k < g->top && l->top[k].token >= 0 && ok; k++)
+            ok = (!k || ts_buf_putc(out, ',')) && put_llama_prob(g, &l->top[k], out) && ts_buf_putc(out, '}');
+        ok = ok && ts_buf_puts(out, "]}");
+    }
+    return ok && ts_buf_putc(out, ']');
+}
+
 static bool put_llama(srv_gen *g, ts_buf *out, const char *text, size_t len, bool stop) {
     const srv_choice *c = g->choice;
     bool ok = ts_buf_puts(out, "{\"index\":0,\"content\":") && srv_put_text(out, text, len) &&
               ts_buf_printf(out, ",\"stop\":%s,\"tokens_predicted\":%zu,\"tokens_evaluated\":%zu",
                             stop ? "true" : "false", c->n_tokens, g->prompt_len[0]);
+    if (ok && g->logprobs && (!stop || !g->stream)) ok = put_llama_probs(c, c->told_logprob, c->n_logprob, out);
+    if (ok && !stop && g->all_timings) ok = ts_buf_putc(out, ',') && srv_put_timings(g, out);
     if (!ok || !stop) return ok && ts_buf_putc(out, '}');
     const char *type = c->reason == TS_STOP_END      ? "eos"
                        : c->reason == TS_STOP_STRING ? "word"
@@ -525,8 +609,11 @@ static void handle_llama(srv_job *job) {
     srv_error e;
     srv_fields f;
     srv_gen *g = srv_gen_open(job, &llama_api, "cmpl-", &f, &e);
-    if (g) srv_unsupported(&f, "n_probs", "ask /v1/completions with logprobs");
-    if (g && read_completion(g, &f) && (g->n > 1 || g->n_prompt > 1))
+    if (g) srv_unsupported(&f, "logprobs", "its name is n_probs here");
+    const bool ok = g && read_completion(g, &f);
+    if (g) g->top = (int)srv_int(&f, "n_probs", 0, SRV_TOP, 0), g->logprobs = g->top > 0;
+    if (ok && g->logprobs && g->echo) srv_refuse(&e, 400, "echo", "%s", no_prompt_probs);
+    if (ok && e.status == 0 && (g->n > 1 || g->n_prompt > 1))
         srv_refuse(&e, 400, "prompt", "/completion answers one prompt once; /v1/completions takes several");
     srv_gen_close(job, g, &e);
 }

@@ -2,7 +2,7 @@
  * tokenize, detokenize, apply-template. */
 #include "base/clock.h"
 #include "base/json_write.h"
-#include "server/srv_chat.h"
+#include "server/api.h"
 #include "server/server_int.h"
 
 #include <stdlib.h>
@@ -209,11 +209,11 @@ static void handle_template(srv_job *job) {
     srv_model *m = open_request(job, &f, &e);
     const ts_jval *messages = m ? srv_field(&f, "messages") : NULL;
     const ts_jval *tools = m ? srv_field_of(&f, "tools", TS_JSON_ARRAY) : NULL;
-    const ts_jval *vars = m ? srv_field_of(&f, "chat_template_kwargs", TS_JSON_OBJECT) : NULL;
+    if (m) srv_unsupported(&f, "chat_template", "the template is the model's");
+    chat.no_opening = m && !srv_bool(&f, "add_generation_prompt", true);
     if (m && e.status == 0 && !messages) srv_refuse(&e, 400, "messages", "messages is missing");
     if (tools && tools->n) chat.tools = tools->source;
-    if (vars) chat.vars = vars->source;
-    bool ok = e.status == 0 && srv_chat_read(&chat, messages, &job->arena, &e) &&
+    bool ok = e.status == 0 && srv_api_vars(m, &chat, &f) && srv_chat_read(&chat, messages, &job->arena, &e) &&
               srv_chat_prompt(&chat, m, &prompt, &e) &&
               ts_buf_puts(&out, "{\"prompt\":") && ts_json_put_string(&out, prompt.text, prompt.len) &&
               ts_buf_printf(&out, ",\"n_tokens\":%zu}", prompt.n);

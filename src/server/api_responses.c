@@ -132,17 +132,21 @@ static bool use_tools(srv_gen *g, const srv_chat *c, const srv_fields *f) {
     const bool one_call = !srv_bool(f, "parallel_tool_calls", true);
     bool named = false;
     const char *how = "auto";
-    if (choice && choice->type == TS_JSON_OBJECT) {
+    ts_span may_call = c->tools;
+    const srv_fields in = {choice, "tool_choice.", f->error};
+    if (ts_jval_is(ts_jval_get(choice, "type"), "allowed_tools") && c->tools.len) {
+        if (!srv_api_allowed(c, &in, &g->job->arena, &how, &may_call)) return false;
+    } else if (choice && choice->type == TS_JSON_OBJECT) {
         named = ts_jval_is(ts_jval_get(choice, "type"), "function") && name && name->type == TS_JSON_STRING;
         if (!named)
-            return srv_refuse(f->error, 400, "tool_choice", "tool_choice has to be \"auto\", \"none\", \"required\" or "
-                              "{\"type\": \"function\", \"name\": ...}");
+            return srv_refuse(f->error, 400, "tool_choice", "tool_choice has to be \"auto\", \"none\", \"required\", "
+                              "{\"type\": \"function\", \"name\": ...} or allowed_tools of the request's tools");
         how = (const char *)name->text.data;
     } else {
         how = hows[srv_choice_of(f, "tool_choice", hows, 0)];
     }
     if (!srv_fields_ok(f)) return false;
-    if (c->tools.len) return srv_gen_tools(g, c->tools, how, named, one_call, f->error);
+    if (c->tools.len) return srv_gen_tools(g, may_call, how, named, one_call, f->error);
     return (!named && strcmp(how, "required") != 0) ||
            srv_refuse(f->error, 400, "tool_choice", "tool_choice asks for a call, but there are no tools");
 }
@@ -181,6 +185,20 @@ static void refuse_memory(const srv_fields *f) {
     srv_unsupported(f, "background", "answers are streamed or waited for");
 }
 
+/* What other APIs of this server have under these names. */
+static const srv_unknown unknown_fields[] = {
+    {"stop", "the Responses API has no stop strings; ask /v1/chat/completions"},
+    {"n", "one response is made; ask /v1/chat/completions for several", .neutral = 1},
+    {"max_tokens", "its name is max_output_tokens here"},
+    {"max_completion_tokens", "its name is max_output_tokens here"},
+    {"messages", "send them as input"},
+    {"response_format", "say it in text.format"},
+    {"json_schema", "say it in text.format"},
+    {"grammar", "ask /v1/chat/completions, which takes grammars"},
+    {"logprobs", "ask /v1/chat/completions with logprobs"},
+    {"context_management", "nothing is left out of a conversation here; what does not fit is refused"},
+    {0}};
+
 static void read_request(srv_gen *g, const srv_fields *f, srv_chat *c) {
     static const char *const truncations[] = {"disabled", "auto", NULL};
     own *o = ts_arena_calloc(&g->job->arena, 1, sizeof *o);
@@ -202,9 +220,11 @@ static void read_request(srv_gen *g, const srv_fields *f, srv_chat *c) {
         if (ts_jval_is(v, "message.output_text.logprobs"))
             srv_refuse(f->error, 400, "include", "include: ask /v1/chat/completions with logprobs");
     const ts_jval *reasoning = srv_field_of(f, "reasoning", TS_JSON_OBJECT);
-    if (ts_jval_is(ts_jval_get(reasoning, "effort"), "none")) srv_api_think(g->model, c, false);
-    if (!srv_fields_ok(f) || !read_input(c, f, &g->job->arena) || !srv_api_tools(c, f, read_tool)) return;
-    (void)(srv_api_prompt(g, c, f->error) && read_format(g, f) && use_tools(g, c, f));
+    if (ts_jval_is(ts_jval_get(reasoning, "effort"), "none"))
+        (void)srv_api_think(g->model, c, false, "reasoning.effort", f->error);
+    srv_unknown_fields(f, unknown_fields);
+    (void)(srv_fields_ok(f) && srv_api_vars(g->model, c, f) && read_input(c, f, &g->job->arena) &&
+           srv_api_tools(c, f, read_tool) && srv_api_prompt(g, c, "input", f->error) && read_format(g, f) && use_tools(g, c, f));
 }
 
 /* ---- items of the output ----------------------------------------------------------------------------------------- */

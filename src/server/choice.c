@@ -55,6 +55,18 @@ static bool on_part(void *ud, srv_part part, const char *text, size_t len) {
     return true;
 }
 
+/* Characters of a token's text as it is shown, which is none of most control tokens. Of one that is spread over several
+ * tokens the first one counts. */
+static size_t characters(const srv_gen *g, ts_token id) {
+    const unsigned flags = TS_DETOKENIZE_NO_PREFIX | (g->opts.special ? TS_DETOKENIZE_SPECIAL : 0);
+    char *text;
+    size_t len, n = 0;
+    if (ts_engine_detokenize(g->model->engine, &id, 1, flags, &text, &len, NULL) != TS_OK) return 0;
+    for (size_t i = 0; i < len; i++) n += ((unsigned char)text[i] & 0xc0) != 0x80;
+    ts_text_release(text);
+    return n;
+}
+
 static bool add_logprob(srv_choice *c, const ts_piece *p) {
     const srv_gen *g = c->gen;
     ts_logprob top[SRV_TOP];
@@ -62,6 +74,8 @@ static bool add_logprob(srv_choice *c, const ts_piece *p) {
     srv_logprob *l = &c->logprob[c->n_logprob++];
     const double drawn = ts_logprobs(p->logits, g->model->info.n_vocab, p->token, top, (size_t)g->top);
     l->drawn = (srv_prob){p->token, (float)drawn};
+    l->begin = c->n_logprob > 1 ? l[-1].end : 0;
+    l->end = l->begin + characters(g, p->token);
     for (int i = 0; i < SRV_TOP; i++)
         l->top[i] = i < g->top ? (srv_prob){top[i].token, (float)top[i].logprob} : (srv_prob){-1, -INFINITY};
     return true;

@@ -203,15 +203,16 @@ size_t srv_strings(const srv_fields *f, const char *name, const char **out, size
     return n;
 }
 
-/* Does the value say no? */
-static bool nothing(const ts_jval *v) {
-    int64_t n;
+static bool says_nothing(const ts_jval *v, const srv_unknown *u) {
+    double n;
     switch (v->type) {
     case TS_JSON_OBJECT:
     case TS_JSON_ARRAY: return v->n == 0;
     case TS_JSON_STRING: return v->text.len == 0 || ts_jval_is(v, "none");
-    case TS_JSON_NUMBER: return srv_whole(v, &n) && n == 0;
-    case TS_JSON_BOOL: return !v->truth;
+    case TS_JSON_NUMBER:
+        n = strtod((const char *)v->text.data, NULL);
+        return n == u->neutral || (n == 0 && !isnan(u->neutral));
+    case TS_JSON_BOOL: return v->truth == u->on;
     case TS_JSON_NULL:
     case TS_JSON_BAD: break;
     }
@@ -219,8 +220,14 @@ static bool nothing(const ts_jval *v) {
 }
 
 void srv_unsupported(const srv_fields *f, const char *name, const char *why) {
-    const ts_jval *v = srv_field(f, name);
-    if (!v || nothing(v)) return;
-    const srv_where at = full_name(f, name);
-    srv_refuse(f->error, 400, at.name, "%s: %s", at.name, why);
+    srv_unknown_fields(f, (srv_unknown[]){{name, why}, {0}});
+}
+
+void srv_unknown_fields(const srv_fields *f, const srv_unknown *list) {
+    for (const srv_unknown *u = list; u->name; u++) {
+        const ts_jval *v = srv_field(f, u->name);
+        if (!v || says_nothing(v, u)) continue;
+        const srv_where at = full_name(f, u->name);
+        srv_refuse(f->error, 400, at.name, "%s: %s", at.name, u->why);
+    }
 }

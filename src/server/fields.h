@@ -42,5 +42,13 @@ int srv_choice_of(const srv_fields *f, const char *name, const char *const *name
 size_t srv_strings(const srv_fields *f, const char *name, const char **out, size_t cap);
 /* The field must not be there, unless it is null, false, 0, empty or "none": a 400 that says why. */
 void srv_unsupported(const srv_fields *f, const char *name, const char *why);
+/* A field that other servers know and this one does not; it may have the value that changes nothing. */
+typedef struct srv_unknown {
+    const char *name, *why;
+    double neutral; /* a number that says as little as those values; NAN: none does, not even 0 */
+    bool on;        /* true says nothing, false would */
+} srv_unknown;
+/* None of these (behind the last one a name of NULL) may be there otherwise. */
+void srv_unknown_fields(const srv_fields *f, const srv_unknown *list);
 
 #endif

@@ -71,10 +71,10 @@ bool srv_gen_prompt(srv_gen *g, ts_token *tokens, size_t n, srv_error *e) {
     return n > 0 || srv_refuse(e, 400, "prompt", "the prompt has no tokens: this model needs at least one");
 }
 
-bool srv_gen_fits(const srv_gen *g, srv_error *e) {
+bool srv_gen_fits(const srv_gen *g, const char *param, srv_error *e) {
     for (uint32_t i = 0; i < g->n_prompt; i++) {
         if (g->prompt_len[i] < g->model->n_ctx) continue;
-        srv_refuse(e, 400, "messages",
+        srv_refuse(e, 400, param,
                    "the prompt has %zu tokens, the context of a request is %u, which has to hold the answer too; "
                    "shorten it (or start the server with a larger --ctx, where memory allows)",
                    g->prompt_len[i], g->model->n_ctx);
@@ -130,6 +130,55 @@ static void read_bias(srv_gen *g, const srv_fields *f) {
     g->sampling.n_bias = n;
 }
 
+/* llama-server's list of samplers: those that are not in it are off. The order is ours, which is its own, too. */
+static void read_samplers(ts_sampler_opts *s, const srv_fields *f) {
+    static const char *const ours[] = {"penalties", "top_k", "typ_p", "top_p", "min_p", "temperature"};
+    enum { OURS = sizeof ours / sizeof *ours };
+    static const char *const others[] = {"dry", "top_n_sigma", "xtc"}; /* whose parameters are refused */
+    const ts_jval *list = srv_field_of(f, "samplers", TS_JSON_ARRAY);
+    bool on[OURS] = {0};
+    int last = -1;
+    if (!list || list->n == 0) return;
+    for (const ts_jval *v = list->first; v; v = v->next) {
+        int which = ts_jval_is(v, "typical_p") ? 2 : -1;
+        bool other = false;
+        for (int i = 0; i < OURS; i++)
+            if (ts_jval_is(v, ours[i])) which = i;
+        for (size_t i = 0; i < sizeof others / sizeof *others; i++) other |= ts_jval_is(v, others[i]);
+        if (other) continue;
+        if (which <= last) {
+            srv_refuse(f->error, 400, "samplers", "samplers: there are penalties, top_k, typ_p, top_p, min_p, "
+                                                  "temperature here, in this order");
+            return;
+        }
+        on[last = which] = true;
+    }
+    if (!on[0]) s->repeat_penalty = 1, s->presence_penalty = s->frequency_penalty = 0;
+    if (!on[1]) s->top_k = 0;
+    if (!on[2]) s->typical_p = 1;
+    if (!on[3]) s->top_p = 1;
+    if (!on[4]) s->min_p = 0;
+    if (!on[5]) s->temperature = 1;
+}
+
+static const char no_sampler[] = "this sampler does not exist here";
+static const srv_unknown unknown_sampling[] = {
+    {"mirostat", no_sampler}, {"dynatemp_range", no_sampler}, {"xtc_probability", no_sampler},
+    {"dry_multiplier", no_sampler}, {"top_n_sigma", no_sampler, .neutral = -1}, {"tfs_z", no_sampler, .neutral = 1},
+    {"top_a", no_sampler}, {"adaptive_target", no_sampler, .neutral = -1},
+    {"min_keep", "no sampler keeps a number of tokens whatever they are like"},
+    {"n_indent", "lines are not made longer here"},
+    {"repetition_penalty", "its name is repeat_penalty here, of the last repeat_last_n tokens", .neutral = 1},
+    {"length_penalty", "answers are drawn, not searched for", .neutral = 1},
+    {"use_beam_search", "answers are drawn, not searched for"},
+    {"min_tokens", "an answer ends where its end is drawn; ignore_eos draws none"},
+    {"stop_token_ids", "name them as texts, in stop"},
+    {"bad_words", "forbid tokens with logit_bias, -100"},
+    {"allowed_token_ids", "forbid the others with logit_bias, -100, or say a grammar"},
+    {"logits_processors", "this server runs no code of others"},
+    {"include_stop_str_in_output", "the answer ends in front of a stop string"},
+    {0}};
+
 void srv_gen_sampling(srv_gen *g, const srv_fields *f) {
     ts_sampler_opts *s = &g->sampling;
     s->temperature = (float)srv_real(f, "temperature", 0, 2, (double)s->temperature);
@@ -146,10 +195,8 @@ void srv_gen_sampling(srv_gen *g, const srv_fields *f) {
     const int64_t seed = srv_int(f, "seed", INT64_MIN, INT64_MAX, -1);
     s->seed = seed == -1 ? ts_now_ns() * 0x9e3779b97f4a7c15u : (uint64_t)seed;
     g->opts.ignore_end = srv_bool(f, "ignore_eos", false);
-    static const char *const none[] = {"mirostat", "dynatemp_range", "xtc_probability", "dry_multiplier", "n_indent",
-                                       "top_n_sigma"};
-    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
-        srv_unsupported(f, none[i], "this sampler does not exist here");
+    srv_unknown_fields(f, unknown_sampling);
+    read_samplers(s, f);
     read_bias(g, f);
 }
 
@@ -202,7 +249,13 @@ bool srv_gen_tools(srv_gen *g, ts_span tools, const char *how, bool named, bool 
                                   .tool_named = named, .one_call = one_call || named};
     const bool forced = named || !strcmp(how, "required");
     if (g->form && !forced && !strcmp(how, "none")) return true; /* a schema, and tools that are only told of */
-    if (!srv_gen_constrain(g, &o, "tools", e)) return false;
+    if (!srv_gen_constrain(g, &o, "tools", e)) {
+        static const char where[] = "refused at tool-choice: "; /* and not in the tools */
+        if (strncmp(e->message, where, sizeof where - 1)) return false;
+        memmove(e->message, e->message + sizeof where - 1, strlen(e->message) - (sizeof where - 2));
+        snprintf(e->param, sizeof e->param, "tool_choice");
+        return false;
+    }
     g->tools = named || strcmp(how, "none") != 0;
     if (forced) g->opts.n_stop = 0; /* there is no text that one could stop, and a call is promised */
     g->one_call = o.one_call;

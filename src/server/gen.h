@@ -21,6 +21,7 @@ typedef struct srv_prob {
 enum { SRV_TOP = 20 };
 typedef struct srv_logprob { /* of a token drawn */
     srv_prob drawn, top[SRV_TOP]; /* top: likeliest first */
+    size_t begin, end;            /* characters of the text in front of it, and with it */
 } srv_logprob;
 
 /* The whole of what a choice has said so far. */
@@ -95,6 +96,7 @@ struct srv_gen {
     int top;              /* alternatives, 0 to SRV_TOP */
     bool echo;            /* the prompt's text in front of the answer */
     bool no_cache;
+    bool all_timings;     /* in every piece of a stream */
 
     srv_choice *choice;   /* [n_choice] */
     uint32_t n_choice, n_ended;
@@ -116,8 +118,8 @@ srv_gen *srv_gen_new(srv_job *job, const srv_api *api, srv_model *model, const c
 void srv_gen_free(srv_gen *g);
 /* Another prompt, whose tokens it takes. */
 bool srv_gen_prompt(srv_gen *g, ts_token *tokens, size_t n, srv_error *e);
-/* Is there room for these prompts? Where not, 400 with both numbers. */
-bool srv_gen_fits(const srv_gen *g, srv_error *e);
+/* Is there room for these prompts? Where not, 400 of `param` with both numbers. */
+bool srv_gen_fits(const srv_gen *g, const char *param, srv_error *e);
 /* What all APIs call by the same names: temperature, top_p, top_k, min_p, typical_p, presence_penalty,
  * frequency_penalty, repeat_penalty, repeat_last_n, seed, logit_bias, ignore_eos. */
 void srv_gen_sampling(srv_gen *g, const srv_fields *f);

@@ -41,6 +41,7 @@ void srv_chat_free(srv_chat *c) {
     for (size_t i = 0; i < c->n; i++) ts_buf_free(&c->message[i].content);
     ts_free(c->message);
     ts_buf_free(&c->own_tools);
+    ts_buf_free(&c->own_vars);
     c->message = NULL;
     c->n = c->cap = 0;
 }
@@ -343,7 +344,8 @@ static bool put_context(ts_buf *out, const srv_chat *c, size_t n, bool tools, co
     bool ok = ts_buf_puts(out, "{\"messages\":[");
     for (size_t i = 0; i < n && ok; i++)
         ok = (i == 0 || ts_buf_putc(out, ',')) && put_message(out, &c->message[i], how, &n_call, &n_result);
-    ok = ok && ts_buf_puts(out, "],\"add_generation_prompt\":true");
+    /* an answer that is gone on with stands behind the opening of its turn */
+    ok = ok && ts_buf_printf(out, "],\"add_generation_prompt\":%s", c->no_opening ? "false" : "true");
     if (ok && tools) ok = ts_buf_puts(out, ",\"tools\":") && put_tools(out, c->tools);
     return ok && ts_buf_putc(out, '}');
 }
@@ -376,6 +378,11 @@ static ts_status render_native(const srv_model *m, const srv_chat *c, size_t n, 
     return render(m, c, n, vars, &how, out, NULL) == TS_OK ? TS_OK : s;
 }
 
+/* What a template does not support is a variable that it does not have. */
+static bool refuse_rendering(const srv_chat *c, srv_error *e, const ts_err *err) {
+    return srv_refuse_err(e, c->vars.len && err->code == TS_E_UNSUPP ? "chat_template_kwargs" : "messages", err);
+}
+
 /* By one that knows none. Where it refuses a system message that is ours, the user tells. */
 static bool render_generic(const srv_model *m, const srv_chat *c, size_t n, const char *vars, ts_prompt *out,
                            srv_error *e) {
@@ -390,9 +397,9 @@ static bool render_generic(const srv_model *m, const srv_chat *c, size_t n, cons
         if (ok) s = render(m, &flat, flat.n, vars, &how, out, in_user ? &again : &err);
         srv_chat_free(&flat);
         if (!ok || s == TS_OK) return ok;
-        if (s != TS_E_INVAL) return srv_refuse_err(e, "messages", in_user ? &again : &err);
+        if (s != TS_E_INVAL) return refuse_rendering(c, e, in_user ? &again : &err);
     }
-    return srv_refuse_err(e, "messages", &err);
+    return refuse_rendering(c, e, &err);
 }
 
 /* ---- an answer that is gone on with ------------------------------------------------------------------------------ */
@@ -442,11 +449,15 @@ static ts_status go_on_with(const srv_model *m, const srv_message *last, ts_prom
     return append(m, p, (ts_span){(const uint8_t *)last->content.data, last->content.len}, false, err);
 }
 
-bool srv_chat_prompt(const srv_chat *c, const srv_model *m, ts_prompt *out, srv_error *e) {
+const srv_message *srv_chat_last(const srv_chat *c) {
     const srv_message *last = c->n && c->continue_last ? &c->message[c->n - 1] : NULL;
+    return last && last->role == SRV_ASSISTANT ? last : NULL;
+}
+
+bool srv_chat_prompt(const srv_chat *c, const srv_model *m, ts_prompt *out, srv_error *e) {
+    const srv_message *last = srv_chat_last(c);
     ts_prompt p = {0};
     ts_err err;
-    if (last && last->role != SRV_ASSISTANT) last = NULL;
     if (last && last->n_call)
         return srv_refuse(e, 400, "messages", "the last message calls tools: their results have to follow");
     const size_t n = last ? c->n - 1 : c->n;
@@ -456,7 +467,7 @@ bool srv_chat_prompt(const srv_chat *c, const srv_model *m, ts_prompt *out, srv_
     if (m->generic_calls && (c->tools.len || has_calls(c))) {
         ok = render_generic(m, c, n, vars, &p, e);
     } else {
-        ok = render_native(m, c, n, vars, &p, &err) == TS_OK || srv_refuse_err(e, "messages", &err);
+        ok = render_native(m, c, n, vars, &p, &err) == TS_OK || refuse_rendering(c, e, &err);
     }
     ts_free(vars);
     if (ok && last) ok = go_on_with(m, last, &p, &err) == TS_OK || srv_refuse_err(e, "messages", &err);

@@ -26,7 +26,8 @@ typedef struct srv_chat {
     ts_span tools;       /* JSON array in OpenAI's form, as text; empty: none */
     ts_span vars;        /* JSON object: more variables of the template; empty: none */
     bool continue_last;  /* an assistant's last turn is gone on with */
-    ts_buf own_tools;    /* where `tools` is made here; owned */
+    bool no_opening;     /* the template does not open the assistant's turn (add_generation_prompt: false) */
+    ts_buf own_tools, own_vars; /* where `tools`, `vars` are made here; owned */
 } srv_chat;
 
 /* The messages in OpenAI's form: roles system, developer, user, assistant, tool; content text, parts of text, null. */
@@ -42,6 +43,8 @@ bool srv_chat_content(srv_message *m, const ts_jval *content, const char *where,
 bool srv_chat_call(srv_message *m, const srv_tool_call *call, ts_arena *arena, srv_error *e);
 void srv_chat_free(srv_chat *c);
 
+/* The turn that is gone on with; NULL: none. */
+const srv_message *srv_chat_last(const srv_chat *c);
 /* The prompt. Tools of a template that knows none are told in words, and called as TS_CALLS_HERMES does. */
 bool srv_chat_prompt(const srv_chat *c, const srv_model *m, ts_prompt *out, srv_error *e);
 

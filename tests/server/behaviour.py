@@ -406,6 +406,134 @@ def limits(tmp: pathlib.Path) -> None:
         same(chat(s).status, 200, "others are served")
 
 
+# ---- fields ----
+
+# What changes an answer and is not done here, by the API: refused by its name. What follows says nothing, and is no reason to refuse.
+UNKNOWN = {
+    "sampling": ({"mirostat": 2, "dynatemp_range": 0.5, "xtc_probability": 0.1, "dry_multiplier": 0.8, "top_n_sigma": 1, "tfs_z": 0.9, "top_a": 0.2,
+                  "adaptive_target": 0.5, "min_keep": 5, "n_indent": 4, "repetition_penalty": 1.1, "length_penalty": 2, "use_beam_search": True,
+                  "min_tokens": 4, "stop_token_ids": [1], "bad_words": ["no"], "allowed_token_ids": [1], "logits_processors": ["x"],
+                  "include_stop_str_in_output": True, "samplers": ["temperature", "top_k"]},
+                 {"mirostat": 0, "top_n_sigma": -1, "tfs_z": 1.0, "adaptive_target": -1.0, "repetition_penalty": 1, "length_penalty": 1.0,
+                  "use_beam_search": False, "min_tokens": 0, "stop_token_ids": [], "bad_words": None, "dry_multiplier": 0.0, "samplers": []}),
+    "openai": ({"audio": {"voice": "a"}, "web_search_options": {"a": 1}, "lora": [{"id": 0, "scale": 1}], "id_slot": 0.5, "slot_id": 1, "n_discard": 1,
+                "n_keep": 5, "image_data": [{"id": 1}], "multimodal_data": ["x"], "t_max_predict_ms": 10, "post_sampling_probs": True,
+                "response_fields": ["content"], "return_progress": True, "return_tokens": True, "return_token_ids": True, "n_cmpl": 2,
+                "guided_json": {"type": "object"}, "guided_regex": "a", "guided_choice": ["a"], "guided_grammar": "root ::= a",
+                "structured_outputs": {"json": {}}, "prompt_logprobs": 1, "truncate_prompt_tokens": 4, "skip_special_tokens": False, "best_of": 3},
+               {"id_slot": -1, "slot_id": -1, "n_keep": -1, "n_discard": 0, "image_data": [], "t_max_predict_ms": -1, "post_sampling_probs": False,
+                "response_fields": [], "n_cmpl": 1, "truncate_prompt_tokens": -1, "skip_special_tokens": True, "prediction": {"type": "content",
+                "content": "x"}, "best_of": 1, "user": "me", "metadata": {"a": "b"}, "nobody_knows": 1}),
+    "chat": ({"functions": [{}], "function_call": "auto", "echo": True, "prompt": "x", "suffix": "x", "chat_template": "x", "n_probs": 3,
+              "documents": [{"a": 1}], "thinking_forced_open": True, "add_special_tokens": True, "parse_tool_calls": False, "top_logprobs": 2,
+              "reasoning_format": "none", "chat_template_kwargs": {"enable_thinking": True}, "continue_final_message": True,
+              "tool_choice": "required"},
+             {"echo": False, "n_probs": 0, "parse_tool_calls": True, "top_logprobs": 0, "reasoning_format": "auto", "reasoning_effort": "none",
+              "chat_template_kwargs": {"enable_thinking": False}, "continue_final_message": False, "tool_choice": "auto"}),
+    "text": ({"suffix": "x", "tools": [{}], "tool_choice": "required", "messages": HELLO, "chat_template": "x", "chat_template_kwargs": {"a": 1},
+              "continue_final_message": True, "max_completion_tokens": 4, "add_special_tokens": False},
+             {"tools": [], "tool_choice": "none", "add_special_tokens": True}),
+    "llama": ({"logprobs": 1, "n_probs": 21}, {"n_probs": 0}),
+    "responses": ({"stop": ["x"], "n": 2, "max_tokens": 4, "max_completion_tokens": 4, "messages": HELLO, "response_format": {"type": "text"},
+                   "json_schema": {"a": 1}, "grammar": "x", "logprobs": True, "context_management": [{}], "chat_template_kwargs": {"a": 1}},
+                  {"n": 1, "chat_template_kwargs": {}, "stop": []}),
+    "anthropic": ({"mcp_servers": [{}], "container": "x", "stop": ["x"], "n": 2, "max_completion_tokens": 4, "response_format": {"type": "text"},
+                   "json_schema": {"a": 1}, "grammar": "x", "logprobs": True, "top_logprobs": 2, "thinking": {"type": "never"}},
+                  {"n": 1, "thinking": {"type": "disabled"}, "mcp_servers": []}),
+    "ollama": ({"template": "x", "logprobs": True, "top_logprobs": 1, "temperature": 0, "top_p": 0.5, "top_k": 4, "min_p": 0, "seed": 1, "stop": ["x"],
+                "num_predict": 4, "num_ctx": 64, "max_tokens": 4, "response_format": {"type": "text"}, "json_schema": {"a": 1}, "grammar": "x",
+                "tool_choice": "required", "think": True}, {"num_ctx": 0, "logprobs": False, "think": False}),
+    "options": ({"num_keep": 4}, {"num_keep": -1, "num_gpu": 99, "num_thread": 2}),
+}
+
+
+def fields(tmp: pathlib.Path) -> None:
+    messages, text = {"messages": HELLO, "max_tokens": 2}, {"prompt": "Hello", "max_tokens": 2}
+    apis = (("/v1/chat/completions", messages, "sampling openai chat"), ("/v1/completions", text, "sampling openai text"),
+            ("/completion", {"prompt": "Hello", "n_predict": 2}, "sampling openai text llama"),
+            ("/v1/responses", {"input": "Hello", "max_output_tokens": 16}, "sampling responses"),
+            ("/v1/messages", messages, "sampling anthropic"), ("/api/chat", {"messages": HELLO, "stream": False}, "ollama"),
+            ("/api/generate", {"prompt": "Hello", "stream": False}, "ollama"))
+    with serving.server(TESSERA, "-q") as s:
+        def check(path: str, body: dict, name: str, value, inside: str = "", say: bool = True) -> None:
+            more = {inside: {"num_predict": 2, name: value}} if inside else {name: value}
+            a = ask(s, path, {"model": NAME, **body, **more})
+            if not say:
+                same(a.status, 200, f"{path} with {name} {value}: {a.body[:200]}")
+                return
+            same(a.status, 400, f"{path} with {name} {value}")
+            must(f"{name}" in a.body.decode(), f"{path} with {name}: {a.body[:200]}")
+            error = a.json["error"]
+            if isinstance(error, dict) and "param" in error:
+                same(error["param"].split(".")[-1] if inside else error["param"], name, f"param of {path} with {name}")
+        for path, body, kinds in apis:
+            for kind in kinds.split():
+                for say, names in zip((True, False), UNKNOWN[kind]):
+                    for name, value in names.items():
+                        check(path, body, name, value, say=say)
+        for kind in "sampling", "options":
+            for say, names in zip((True, False), UNKNOWN[kind]):
+                for name, value in names.items():
+                    check("/api/chat", {"messages": HELLO, "stream": False}, name, value, "options", say)
+        # what is said in other words
+        draw = {"temperature": 0.7, "top_k": 5, "top_p": 0.8, "min_p": 0.1, "presence_penalty": 1, "seed": 4, "max_tokens": 24}
+        text_of = lambda **more: chat(s, **{**draw, **more}).json["choices"][0]["message"]["content"]  # noqa: E731
+        want = text_of()
+        same(text_of(samplers=["penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature"]), want, "all samplers")
+        same(text_of(samplers=["temperature"]), text_of(top_k=0, top_p=1, min_p=0, presence_penalty=0), "the temperature alone")
+        same(text_of(samplers=["top_k"], temperature=0.1), text_of(temperature=1, top_p=1, min_p=0, presence_penalty=0), "top_k alone")
+        a = ask(s, "/completion", {"prompt": "Hello", "n_predict": 4, "n_probs": 2, "temperature": 0, "ignore_eos": True}).json
+        b = ask(s, "/v1/completions", {"model": NAME, "prompt": "Hello", "max_tokens": 4, "logprobs": 2, "temperature": 0, "ignore_eos": True}).json
+        p = a["completion_probabilities"]
+        same([t["logprob"] for t in p], b["choices"][0]["logprobs"]["token_logprobs"], "n_probs")
+        same([[t["id"] for t in q["top_logprobs"]][0] for q in p], [q["id"] for q in p], "the likeliest is drawn")
+        streamed = [json.loads(line[6:]) for line in ask(s, "/completion", {"prompt": "Hello", "n_predict": 4, "n_probs": 2, "temperature": 0,
+                    "ignore_eos": True, "stream": True}).body.decode().split("\n") if line.startswith("data: {")]
+        same([t for c in streamed for t in c.get("completion_probabilities", [])], p, "n_probs in a stream")
+        # where a token stands in the text: control tokens have none
+        raw = ask(s, "/v1/completions", {"model": NAME, "prompt": "Hello", "max_tokens": 40, "logprobs": 0, "temperature": 1.5, "seed": 3,
+                                         "ignore_eos": True}).json["choices"][0]
+        tokens, at = raw["logprobs"]["tokens"], raw["logprobs"]["text_offset"]
+        must(any(t.startswith("<|") for t in tokens), f"no control token is among {tokens}")
+        same([raw["text"][i:i + len(t)] for t, i in zip(tokens, at) if not t.startswith("<|")],
+             [t for t in tokens if not t.startswith("<|")], "text_offset")
+        # an assistant's turn that is gone on with, or not
+        begun = HELLO + [{"role": "assistant", "content": "Hello! I"}]
+        rest = chat(s, messages=begun).json["choices"][0]["message"]["content"]
+        whole = chat(s).json["choices"][0]["message"]["content"]
+        must(whole.startswith("Hello! I" + rest[:8]), f"{rest!r} does not go on with {whole!r}")
+        new = chat(s, messages=begun, continue_final_message=False)
+        must(new.json["usage"]["prompt_tokens"] > chat(s, messages=begun).json["usage"]["prompt_tokens"], "a new turn has an opening")
+        prompts = [ask(s, "/apply-template", {"messages": HELLO, "add_generation_prompt": on}).json["prompt"] for on in (False, True)]
+        must(prompts[1].startswith(prompts[0]) and "assistant" not in prompts[0] and "assistant" in prompts[1], f"{prompts}")
+        same(chat(s, add_generation_prompt=False).json["usage"]["prompt_tokens"],
+             ask(s, "/apply-template", {"messages": HELLO, "add_generation_prompt": False}).json["n_tokens"], "no opening")
+        # some of the tools
+        tools = [{"type": "function", "function": {"name": n, "parameters": {"type": "object", "properties": {}}}} for n in "fg"]
+        some = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [{"type": "function", "function": {"name": "g"}}]}}
+        for seed in range(6):
+            a = chat(s, tools=tools, tool_choice=some, max_tokens=80, seed=seed, temperature=1.5, parallel_tool_calls=False).json["choices"][0]["message"]
+            same([c["function"]["name"] for c in a["tool_calls"]], ["g"], "the tool that is allowed")
+        flat = [{"type": "function", "name": n, "parameters": {"type": "object", "properties": {}}} for n in "fg"]
+        a = ask(s, "/v1/responses", {"model": NAME, "input": "x", "tools": flat, "max_output_tokens": 80, "temperature": 1.5, "parallel_tool_calls": False,
+                "tool_choice": {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "f"}]}}).json
+        same([o["name"] for o in a["output"] if o["type"] == "function_call"], ["f"], "the tool that is allowed, in Responses")
+        for choice, where in (({"type": "function", "function": {"name": "x"}}, "tool_choice"), ("sometimes", "tool_choice"),
+                              ({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}, "tool_choice.allowed_tools.tools"),
+                              ({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"function": {"name": "x"}}]}},
+                               "tool_choice.allowed_tools.tools")):
+            a = chat(s, tools=tools, tool_choice=choice)
+            same((a.status, a.json["error"]["param"]), (400, where), f"{choice}")
+        long = "word " * 4000
+        for path, body, where in (("/v1/chat/completions", {"messages": [{"role": "user", "content": long}]}, "messages"),
+                                  ("/v1/completions", {"prompt": long}, "prompt"), ("/v1/responses", {"input": long}, "input")):
+            e = ask(s, path, {"model": NAME, **body}).json["error"]
+            same((e["code"], e["param"]), ("context_length_exceeded", where), f"a prompt too long for {path}")
+        same(ask(s, "/completion", {"prompt": "x", "n_predict": 0}).json["error"]["param"], "n_predict", "no tokens at all")
+        timed = [json.loads(line[6:]) for line in chat(s, stream=True, timings_per_token=True).body.decode().split("\n") if line.startswith("data: {")]
+        must(all(c["timings"]["predicted_n"] > 0 for c in timed[1:]), "timings in every piece")
+
+
 def telling(tmp: pathlib.Path) -> None:
     with serving.server(TESSERA) as s:
         secret = "a secret about a friendly zebra"
@@ -432,7 +560,7 @@ def telling(tmp: pathlib.Path) -> None:
         must(float(numbers["tokens_predicted_total"]) == 8, f"tokens drawn: {numbers}")
 
 
-TESTS = {f.__name__: f for f in (addresses, keys, origins, models, devices, engines, restart, ends, limits, telling)}
+TESTS = {f.__name__: f for f in (addresses, keys, origins, models, devices, engines, restart, ends, limits, fields, telling)}
 
 
 def main() -> int:
