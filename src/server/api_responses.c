@@ -224,7 +224,8 @@ static void read_request(srv_gen *g, const srv_fields *f, srv_chat *c) {
         (void)srv_api_think(g->model, c, false, "reasoning.effort", f->error);
     srv_unknown_fields(f, unknown_fields);
     (void)(srv_fields_ok(f) && srv_api_vars(g->model, c, f) && read_input(c, f, &g->job->arena) &&
-           srv_api_tools(c, f, read_tool) && srv_api_prompt(g, c, "input", f->error) && read_format(g, f) && use_tools(g, c, f));
+           srv_api_tools(c, f, read_tool) && srv_api_prompt(g, c, "input", f->error) && read_format(g, f) &&
+           use_tools(g, c, f));
 }
 
 /* ---- items of the output ----------------------------------------------------------------------------------------- */
