@@ -1,5 +1,8 @@
 /* schema.c - from a schema to rules: the queue of sets of schemas, references, places of refusals. */
 #include "constrain/schema.h"
+
+#include "base/log.h"
+#include "base/printable.h"
 #include "constrain/chars.h"
 
 #include <stdarg.h>
@@ -258,6 +261,17 @@ static void compile(ts_schema *s) {
     }
 }
 
+/* The standard has them passed over, but who wrote one may wait for what it says. */
+static void note_unknown(const ts_schema *s) {
+    ts_buf where = {0};
+    char shown[200];
+    if (ts_buf_puts(&where, s->prefix) && put_way(&where, s->root, s->unknown)) {
+        ts_printable(shown, sizeof shown, where.data, where.len);
+        ts_log(TS_LOG_WARN, "schema: %s is no keyword that is known: it says nothing", shown);
+    }
+    ts_buf_free(&where);
+}
+
 ts_node ts_schema_build(ts_automaton *a, const ts_jval *root, const ts_jval *beside, const char *prefix) {
     ts_schema s = {.a = a, .work = &a->work, .rxs = &a->rxs, .root = root, .prefix = prefix};
     ts_schema_set set = {0};
@@ -270,6 +284,7 @@ ts_node ts_schema_build(ts_automaton *a, const ts_jval *root, const ts_jval *bes
         compile(&s);
     }
     if (a->work.bad && a->where.len == 0) ts_buf_puts(&a->where, prefix) ? (void)0 : (void)ts_work_nomem(&a->work);
+    if (s.unknown && a->work.bad == TS_OK) note_unknown(&s);
     if (s.impossible && a->impossible.len == 0 &&
         !(ts_buf_puts(&a->impossible, prefix) && put_way(&a->impossible, root, s.impossible)))
         ts_work_nomem(&a->work);

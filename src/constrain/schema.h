@@ -84,6 +84,7 @@ typedef struct ts_schema {
     const ts_jval *root;
     const char *prefix; /* of pointers: "#" */
     const ts_jval *impossible; /* the first part that nothing satisfies */
+    const ts_jval *unknown; /* the first keyword that nobody knows; those with _ or x- in front are somebody's own */
     struct ts_schema_rule *rule; /* sets that have a rule, in the order of the queue */
     size_t n_rules, rules_cap, done;
     uint32_t *slot; /* hash table of rules: number + 1 */

@@ -318,6 +318,8 @@ static const struct known *find(ts_schema *s, const ts_jval *v) {
             ts_schema_refuse(s, TS_E_FORMAT, v, "this is no keyword; %s is", known[i].name);
             return &unknown;
         }
+    const bool own = v->key.len > 1 && !memcmp(v->key.data, "x-", 2);
+    if (!own && v->key.len && !s->unknown) s->unknown = v;
     return &unknown;
 }
 
