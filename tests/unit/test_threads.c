@@ -180,6 +180,9 @@ struct client {
     unsigned seed;
     int syncs;
     char wrong[600]; /* what was, in words */
+    const float *logits; /* [n_vocab] of the clients that keep to constraints; what they have answered */
+    uint32_t n_vocab;
+    char text[2][200];
 };
 
 /* A session that goes back and forth on its timeline. */
@@ -355,9 +358,80 @@ static void test_listeners(void **state) {
     ts_engine_close(e);
 }
 
+/* ---- constraints ------------------------------------------------------------------------------------------------- */
+
+/* Answers under constraints of its own, of an engine whose tries nobody has made yet; each text is the same
+ * every time. */
+static void *keep_to(void *arg) {
+    struct client *c = arg;
+    static const char *const form[] = {"[a-f]{4}(x|y)+z", "{\"type\":\"object\",\"properties\":{\"n\":{\"type\":"
+                                       "\"integer\"}},\"required\":[\"n\"]}"};
+    ts_err err = {0};
+    ts_status st = TS_OK;
+    for (int i = 0; i < c->syncs && st == TS_OK && !c->wrong[0]; i++) {
+        const int which = (i + (int)c->seed) % 2;
+        const ts_constraint_opts o = {.kind = which ? TS_CONSTRAIN_SCHEMA : TS_CONSTRAIN_REGEX, .text = form[which],
+                                      .len = strlen(form[which])};
+        ts_constraint *k = NULL;
+        ts_answer *a = NULL;
+        ts_sampler *greedy = NULL;
+        const ts_piece *p = NULL;
+        char text[200] = "";
+        ts_sampler_opts so = ts_sampler_defaults();
+        so.temperature = 0;
+        st = ts_constraint_new(&k, c->e, &o, &err);
+        if (st == TS_OK) st = ts_sampler_new(&greedy, &so, c->n_vocab, &err);
+        const ts_generate_opts go = {.constraint = k, .max_tokens = 24};
+        if (st == TS_OK) st = ts_answer_new(&a, c->e, greedy, -1, &go, &err);
+        while (st == TS_OK && !(p && p->last)) {
+            st = ts_answer_next(a, c->logits, NULL, 0, &p, &err);
+            if (st == TS_OK) strncat(text, p->text, p->len < 50 ? p->len : 50);
+        }
+        if (st == TS_OK && !c->text[which][0]) snprintf(c->text[which], sizeof c->text[which], "%s", text);
+        if (st == TS_OK && strcmp(text, c->text[which]) != 0)
+            snprintf(c->wrong, sizeof c->wrong, "%.80s is not %.80s", text, c->text[which]);
+        ts_answer_free(a);
+        ts_sampler_free(greedy);
+        ts_constraint_free(k);
+    }
+    if (st != TS_OK) snprintf(c->wrong, sizeof c->wrong, "%s", err.msg);
+    return NULL;
+}
+
+static void test_constraints(void **state) {
+    (void)state;
+    enum { CLIENTS = 4 };
+    char path[512];
+    ts_engine *e;
+    ts_err err;
+    const char *source = getenv("TESSERA_SOURCE");
+    snprintf(path, sizeof path, "%s/models/tessera-tiny-q8_0.gguf", source ? source : ".");
+    assert_ok(ts_engine_open(&e, path, &(ts_engine_opts){.n_threads = 1}, &err));
+    ts_model_info info;
+    ts_engine_info(e, &info);
+    float *logits = calloc(info.n_vocab, sizeof *logits);
+    assert_non_null(logits);
+    for (uint32_t i = 0; i < info.n_vocab; i++) logits[i] = (float)(i * 2654435761u % 1000);
+    struct client c[CLIENTS];
+    alarm(PATIENCE_S);
+    for (int i = 0; i < CLIENTS; i++) {
+        c[i] = (struct client){.e = e, .seed = (unsigned)i, .syncs = 4 * TIMES, .logits = logits,
+                               .n_vocab = info.n_vocab};
+        assert_int_equal(pthread_create(&c[i].id, NULL, keep_to, &c[i]), 0);
+    }
+    for (int i = 0; i < CLIENTS; i++) pthread_join(c[i].id, NULL);
+    alarm(0);
+    for (int i = 0; i < CLIENTS; i++) {
+        if (c[i].wrong[0]) fail_msg("client %d: %s", i, c[i].wrong);
+        for (int which = 0; which < 2; which++) assert_string_equal(c[i].text[which], c[0].text[which]);
+    }
+    free(logits);
+    ts_engine_close(e);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_pool), cmocka_unit_test(test_gate),
                                        cmocka_unit_test(test_sessions), cmocka_unit_test(test_groups),
-                                       cmocka_unit_test(test_listeners)};
+                                       cmocka_unit_test(test_listeners), cmocka_unit_test(test_constraints)};
     return cmocka_run_group_tests_name("threads", tests, setup, teardown);
 }
