@@ -311,27 +311,6 @@ static void reply_loaded(srv_job *job, const own *o, bool unloaded) {
     srv_job_reply_json(job, ok, &out);
 }
 
-struct search {
-    int at, wanted;
-    const srv_model *found;
-    bool loaded;
-};
-
-static bool find_model(void *ud, const srv_model *m) {
-    struct search *s = ud;
-    if (s->at++ == s->wanted) s->found = m, s->loaded = srv_model_ready(m);
-    return true;
-}
-
-/* keep_alive 0 without a prompt: away with it, without loading it first. false: it is not there, or nobody can. */
-static bool unload(srv_job *job, const char *name) {
-    srv_models *l = job->srv->models;
-    struct search s = {.wanted = srv_models_find(l, name)};
-    if (s.wanted < 0 || !srv_models_each(l, find_model, &s) || !s.found || s.found->kept) return false;
-    if (s.loaded) srv_model_keep(l, (srv_model *)(uintptr_t)s.found, UNLOAD);
-    return true;
-}
-
 /* Is there something to answer? */
 static bool is_empty(const ts_jval *said, bool chat) {
     return !said || (said->type == TS_JSON_ARRAY && said->n == 0) ||
@@ -369,7 +348,8 @@ static void handle_said(srv_job *job, bool chat) {
     if (e.status == 0) keep = read_keep(&f);
     if (e.status == 0 && srv_api_named(&f)) o.name = srv_string(&f, "model");
     const bool empty = is_empty(srv_field(&f, chat ? "messages" : "prompt"), chat);
-    const bool unloaded = e.status == 0 && empty && keep == UNLOAD && unload(job, o.name);
+    /* keep_alive 0 without a prompt: away with it, without loading it first */
+    const bool unloaded = e.status == 0 && empty && keep == UNLOAD && srv_models_let_go(job->srv->models, o.name);
     if (e.status == 0 && !unloaded) m = open_model(job, &f, keep, &o.load_ns);
     if (e.status == 0 && !empty) {
         *kept = o;

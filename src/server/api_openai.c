@@ -715,22 +715,17 @@ static void handle_models(srv_job *job) {
     srv_job_reply_json(job, ok, &out);
 }
 
-struct search {
-    ts_buf *out;
-    int at, wanted;
-};
-
-static bool find_model(void *ud, const srv_model *m) {
-    struct search *s = ud;
-    return s->at++ != s->wanted || put_model(s->out, m);
+static bool show_model(void *ud, const srv_model *m) {
+    struct listing *l = ud;
+    return (l->n = put_model(l->out, m)); /* 0: no memory */
 }
 
 static void handle_model(srv_job *job) {
     ts_buf out = {0};
     srv_error e;
-    struct search s = {.out = &out, .wanted = srv_models_find(job->srv->models, job->name)};
-    if (s.wanted >= 0) {
-        srv_job_reply_json(job, srv_models_each(job->srv->models, find_model, &s), &out);
+    struct listing l = {.out = &out};
+    if (srv_models_find(job->srv->models, job->name, show_model, &l)) {
+        srv_job_reply_json(job, l.n, &out);
         return;
     }
     srv_refuse(&e, 404, "model", "there is no model %.200s here; /v1/models lists those that there are", job->name);

@@ -61,16 +61,24 @@ static void handle_metrics(srv_job *job) {
     srv_job_reply(job, ok ? 200 : 503, "text/plain; version=0.0.4; charset=utf-8", &out);
 }
 
+/* What a place has with all of the models that are loaded. */
+static bool least_ctx(void *ud, const srv_model *m) {
+    uint32_t *n = ud;
+    if (!*n || m->n_ctx < *n) *n = m->n_ctx;
+    return true;
+}
+
 static void handle_slots(srv_job *job) {
     srv_now now;
     ts_buf out = {0};
+    uint32_t n_ctx = job->srv->o.n_ctx; /* 0: not known before a model is loaded */
+    if (!n_ctx) srv_models_loaded(job->srv->models, least_ctx, &n_ctx);
     srv_sched_now(job->srv->sched, &now);
     bool ok = ts_buf_putc(&out, '[');
     for (uint32_t i = 0; i < now.n_slot && ok; i++) {
         const srv_slot *p = &now.slot[i];
-        ok = ts_buf_printf(&out, "%s{\"id\":%u,\"n_ctx\":%u,\"is_processing\":%s", i ? "," : "", i,
-                           job->srv->slot_ctx,
-                           p->busy ? "true" : "false");
+        ok = ts_buf_printf(&out, "%s{\"id\":%u,\"is_processing\":%s", i ? "," : "", i, p->busy ? "true" : "false") &&
+             (!n_ctx || ts_buf_printf(&out, ",\"n_ctx\":%u", n_ctx));
         if (ok && p->busy)
             ok = ts_buf_printf(&out, ",\"id_task\":%llu,\"n_prompt\":%u,\"n_prompt_done\":%u,\"n_decoded\":%u,"
                                      "\"model\":", (unsigned long long)p->task, p->n_prompt, p->n_read, p->n_drawn) &&

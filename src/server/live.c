@@ -40,7 +40,6 @@ struct pages {
 static bool add_pages(void *ud, const srv_model *m) {
     struct pages *p = ud;
     ts_prefix_stats st;
-    if (!m->prefix) return true;
     ts_prefix_get_stats(m->prefix, &st);
     p->bytes += st.bytes;
     p->disk = st.disk_bytes; /* one folder */
@@ -51,7 +50,7 @@ static bool put_figures(ts_server *s, ts_buf *out) {
     srv_now now;
     struct pages pages = {0};
     srv_sched_now(s->sched, &now);
-    (void)srv_models_each(s->models, add_pages, &pages);
+    srv_models_loaded(s->models, add_pages, &pages);
     return ts_buf_printf(out,
                          "data: {\"tok_s\":%.2f,\"prompt_tok_s\":%.2f,\"evidence\":\"measured\",\"processing\":%u,"
                          "\"waiting\":%u,\"slots\":%u,\"kv_bytes\":%llu,\"kv_disk_bytes\":%llu,\"watts\":null,"

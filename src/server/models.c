@@ -2,38 +2,44 @@
 #include "server/models.h"
 
 #include "base/clock.h"
+#include "server/folder.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 #include <time.h>
 
 const char *const srv_calls_name[] = {"hermes", "llama3", "mistral", "mistral-args", "deepseek-r1", "deepseek-v3"};
 
-enum { PATIENCE_S = 5 }; /* a worker that waits for another model's requests to end keeps others waiting, too */
+enum {
+    PATIENCE_S = 5, /* a worker that waits for another model's requests to end keeps others waiting, too */
+    TRIES = 3,      /* of loading a file that changes meanwhile */
+};
 
 struct srv_models {
     const ts_server_opts *o;
-    pthread_mutex_t lock;
-    pthread_cond_t changed; /* a model was loaded, or let go */
+    size_t dir_len;         /* of o->models_dir, without slashes at its end */
+    pthread_mutex_t look;   /* held by who looks at the folder, around `lock`: no older look comes behind */
+    pthread_mutex_t lock;   /* what follows */
+    pthread_cond_t changed; /* a model was loaded, let go, or is gone */
     srv_model **model;      /* [n] the first is the one that requests without a name get */
     size_t n, cap;
+    srv_model *gone;        /* out of the list; used, or waiting to be freed */
+    size_t n_freeing;       /* of these, loaded ones that somebody is about to free */
+    uint64_t n_loads;
 };
 
-/* ---- the list ---------------------------------------------------------------------------------------------------- */
+/* ---- a model ----------------------------------------------------------------------------------------------------- */
 
 /* What Ollama's clients take for the identity of a file: here of its name, size and time, not of its bytes, which would
  * have to be read. */
-static void set_digest(srv_model *m) {
-    uint64_t h = 0xcbf29ce484222325u ^ m->file_bytes;
+static void set_digest(srv_model *m, const srv_file *f) {
+    uint64_t h = 0xcbf29ce484222325u ^ f->bytes;
     char *at = m->digest;
     for (int part = 0; part < 4; part++) {
         for (const char *s = m->name; *s; s++) h = (h ^ (unsigned char)*s) * 0x100000001b3u;
-        h = (h ^ (uint64_t)m->modified) * 0x9e3779b97f4a7c15u;
+        h = (h ^ (uint64_t)f->modified_ns) * 0x9e3779b97f4a7c15u;
         h ^= h >> 29;
         at += sprintf(at, "%016llx", (unsigned long long)h);
     }
@@ -49,99 +55,180 @@ static void model_free(srv_model *m) {
     ts_free(m);
 }
 
-/* The file's name without folder and ".gguf". */
-static char *name_of(const char *path) {
-    const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-    size_t n = strlen(base);
-    if (n > 5 && !strcasecmp(base + n - 5, ".gguf")) n -= 5;
-    return ts_strndup(base, n);
+static const char *base_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
 }
 
-static ts_status add(srv_models *l, const char *path, const char *name, const char *device, bool kept, ts_err *err) {
-    struct stat st;
-    if (stat(path, &st) != 0) return ts_fail_os(err, TS_E_IO, errno, "%s", path);
-    srv_model *m = ts_calloc(1, sizeof *m);
-    if (m) {
-        m->path = ts_strdup(path);
-        m->name = name ? ts_strdup(name) : name_of(path);
+/* Of a file's name, without ".gguf". */
+static size_t name_len(const char *file) {
+    const size_t n = strlen(file);
+    return n > 5 && !strcasecmp(file + n - 5, ".gguf") ? n - 5 : n;
+}
+
+/* Takes `path`, if it is NULL for want of memory, too; `name` NULL: the file's. */
+static srv_model *model_new(const srv_models *l, char *path, const char *name, const srv_file *f) {
+    srv_model *m = path ? ts_calloc(1, sizeof *m) : NULL;
+    if (!m) {
+        ts_free(path);
+        return NULL;
     }
-    if (!m || !m->path || !m->name || !ts_grow((void **)&l->model, &l->cap, l->n + 1, sizeof *l->model)) {
+    m->path = path;
+    m->name = name ? ts_strdup(name) : ts_strndup(base_of(path), name_len(base_of(path)));
+    if (!m->name) {
+        model_free(m);
+        return NULL;
+    }
+    m->stamp = f->stamp;
+    m->modified = f->modified_ns / 1000000000;
+    m->file_bytes = f->bytes;
+    m->keep_s = l->o->idle_unload_s;
+    set_digest(m, f);
+    return m;
+}
+
+/* Parts of a split model have the folder's path and the beginning of the name in common. */
+void srv_model_hide_folder(const srv_model *m, char *text) {
+    const char *base = base_of(m->path);
+    const size_t dir = (size_t)(base - m->path);
+    size_t n = dir + name_len(base);
+    if (n > dir + 15 && !strncmp(m->path + n - 15, "-00001-of-", 10)) n -= 15;
+    for (char *at = text; dir > 0 && *at; at++)
+        if (!strncmp(at, m->path, n)) memmove(at, at + dir, strlen(at + dir) + 1);
+}
+
+/* ---- the list ---------------------------------------------------------------------------------------------------- */
+
+/* One whose name differs at most in capitals: files would be hard to tell apart by it. */
+static const srv_model *namesake(const srv_models *l, const char *name, size_t len) {
+    for (size_t i = 0; i < l->n; i++)
+        if (strlen(l->model[i]->name) == len && !strncasecmp(l->model[i]->name, name, len)) return l->model[i];
+    return NULL;
+}
+
+static ts_status fail_namesake(const srv_model *m, const char *path, ts_err *err) {
+    return ts_fail(err, TS_E_INVAL, "two models are called %s: %s and %s; give one another name, -m NAME=FILE", m->name,
+                   m->path, path);
+}
+
+/* Takes `m`, which may be NULL for want of memory. */
+static ts_status insert(srv_models *l, srv_model *m, ts_err *err) {
+    if (!m || !ts_grow((void **)&l->model, &l->cap, l->n + 1, sizeof *l->model)) {
         model_free(m);
         return ts_fail_nomem(err, "the list of models", sizeof *m);
     }
-    m->kept = kept;
-    m->device = device;
-    m->modified = st.st_mtime;
-    m->file_bytes = (uint64_t)st.st_size;
-    m->keep_s = l->o->idle_unload_s;
-    set_digest(m);
-    for (size_t i = 0; i < l->n; i++)
-        if (!strcasecmp(l->model[i]->name, m->name)) {
-            ts_status s = ts_fail(err, TS_E_INVAL, "two models are called %s: %s and %s; give one another name, "
-                                  "-m NAME=FILE", m->name, l->model[i]->path, path);
-            model_free(m);
-            return s;
-        }
-    l->model[l->n++] = m;
+    size_t at = l->n++;
+    for (; m->file && at > 0 && l->model[at - 1]->file && strcmp(l->model[at - 1]->name, m->name) > 0; at--)
+        l->model[at] = l->model[at - 1];
+    l->model[at] = m;
     return TS_OK;
 }
 
-/* "x-00002-of-00003.gguf" is no model of its own; the first part is. */
-static bool is_later_part(const char *name) {
-    const size_t n = strlen(name);
-    unsigned part, of;
-    return n > 20 && sscanf(name + n - 20, "-%5u-of-%5u", &part, &of) == 2 && part > 1;
+static ts_status add_given(srv_models *l, const ts_server_model *given, ts_err *err) {
+    srv_file f;
+    TS_TRY(srv_file_look(&f, given->path, err));
+    const char *name = given->name ? given->name : base_of(given->path);
+    const srv_model *other = namesake(l, name, given->name ? strlen(name) : name_len(name));
+    if (other) return fail_namesake(other, given->path, err);
+    srv_model *m = model_new(l, ts_strdup(given->path), given->name, &f);
+    if (m) m->kept = true, m->device = given->device;
+    return insert(l, m, err);
 }
 
-static int by_name(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static ts_status add_folder(srv_models *l, const char *dir, ts_err *err) {
-    DIR *d = opendir(dir);
-    if (!d) return ts_fail_os(err, TS_E_IO, errno, "the folder of models %s", dir);
-    char **name = NULL;
-    size_t n = 0, cap = 0;
-    ts_status s = TS_OK;
-    for (struct dirent *f; s == TS_OK && (f = readdir(d));) {
-        const size_t len = strlen(f->d_name);
-        if (f->d_name[0] == '.' || len < 6 || strcasecmp(f->d_name + len - 5, ".gguf") || is_later_part(f->d_name))
-            continue;
-        if (!ts_grow((void **)&name, &cap, n + 1, sizeof *name) || !(name[n] = ts_strdup(f->d_name)))
-            s = ts_fail_nomem(err, "the list of models", len);
-        else
-            n++;
-    }
-    closedir(d);
-    if (n) qsort(name, n, sizeof *name, by_name);
-    for (size_t i = 0; i < n; i++) {
-        ts_buf path = {0};
-        if (s == TS_OK && !ts_buf_printf(&path, "%s/%s", dir, name[i])) s = ts_fail_nomem(err, "a path", 0);
-        bool have = false; /* given with -m, too */
-        for (size_t k = 0; k < l->n && s == TS_OK; k++) have |= !strcmp(l->model[k]->path, path.data);
-        if (s == TS_OK && !have) s = add(l, path.data, NULL, NULL, false, err);
+/* A file of the folder that is not in the list: unless it was given by itself, too. Of two whose names differ only in
+ * capitals the list has one; at the beginning they are an error. */
+static ts_status add_file(srv_models *l, const srv_file *f, bool strict, ts_err *err) {
+    ts_buf path = {0};
+    if (!ts_buf_append(&path, l->o->models_dir, l->dir_len) || !ts_buf_printf(&path, "/%s", f->name)) {
         ts_buf_free(&path);
-        ts_free(name[i]);
+        return ts_fail_nomem(err, "a path", 0);
     }
-    ts_free(name);
-    return s;
+    const srv_model *other = namesake(l, f->name, name_len(f->name));
+    bool given = false;
+    for (size_t i = 0; i < l->n; i++) given |= !l->model[i]->file && !strcmp(l->model[i]->path, path.data);
+    if (given || other) {
+        const ts_status s = given || !strict ? TS_OK : fail_namesake(other, path.data, err);
+        ts_buf_free(&path);
+        return s;
+    }
+    srv_model *m = model_new(l, path.data, NULL, f);
+    if (m) m->file = base_of(m->path);
+    return insert(l, m, err);
 }
 
-int srv_models_find(srv_models *l, const char *name) {
-    if (!name || !*name) return l->n ? 0 : -1;
+static void retire(srv_models *l, size_t i) {
+    srv_model *m = l->model[i];
+    memmove(l->model + i, l->model + i + 1, (--l->n - i) * sizeof *l->model);
+    m->gone = true;
+    m->next = l->gone;
+    l->gone = m;
+    pthread_cond_broadcast(&l->changed);
+}
+
+/* The list as the folder is. */
+static ts_status follow(srv_models *l, srv_folder *f, bool strict, ts_err *err) {
+    for (size_t i = l->n; i-- > 0;) {
+        const srv_model *m = l->model[i];
+        srv_file *file = m->file ? srv_folder_find(f, m->file) : NULL;
+        if (file && file->stamp == m->stamp) file->known = true;
+        else if (m->file) retire(l, i);
+    }
+    for (size_t i = 0; i < f->n; i++)
+        if (!f->file[i].known) TS_TRY(add_file(l, &f->file[i], strict, err));
+    return TS_OK;
+}
+
+/* Where the system refuses for the moment (too many open files) the list stays as it was; a folder that is not there
+ * has no models. */
+static void look(srv_models *l) {
+    srv_folder f = {0};
+    ts_err err;
+    if (!l->o->models_dir) return;
+    pthread_mutex_lock(&l->look);
+    if (srv_folder_read(&f, l->o->models_dir, &err) == TS_OK || err.os_errno == ENOENT || err.os_errno == ENOTDIR) {
+        pthread_mutex_lock(&l->lock);
+        if (follow(l, &f, false, &err) != TS_OK) {} /* the rest is added by the next look */
+        pthread_mutex_unlock(&l->lock);
+    }
+    srv_folder_free(&f);
+    pthread_mutex_unlock(&l->look);
+}
+
+static srv_model *by_name(const srv_models *l, const char *name) {
+    if (!name || !*name) return l->n ? l->model[0] : NULL;
     size_t n = strlen(name);
     if (n > 7 && !strcmp(name + n - 7, ":latest")) n -= 7;
     for (size_t i = 0; i < l->n; i++)
-        if (strlen(l->model[i]->name) == n && !strncmp(l->model[i]->name, name, n)) return (int)i;
-    return -1;
+        if (strlen(l->model[i]->name) == n && !strncmp(l->model[i]->name, name, n)) return l->model[i];
+    return NULL;
+}
+
+bool srv_models_find(srv_models *l, const char *name, srv_model_see *see, void *ud) {
+    look(l);
+    pthread_mutex_lock(&l->lock);
+    const srv_model *m = by_name(l, name);
+    if (m) (void)see(ud, m);
+    pthread_mutex_unlock(&l->lock);
+    return m != NULL;
 }
 
 bool srv_models_each(srv_models *l, srv_model_see *see, void *ud) {
     bool ok = true;
+    look(l);
     pthread_mutex_lock(&l->lock);
     for (size_t i = 0; i < l->n && ok; i++) ok = see(ud, l->model[i]);
     pthread_mutex_unlock(&l->lock);
     return ok;
+}
+
+void srv_models_loaded(srv_models *l, srv_model_see *see, void *ud) {
+    bool ok = true;
+    pthread_mutex_lock(&l->lock);
+    for (size_t i = 0; i < l->n && ok; i++)
+        if (srv_model_ready(l->model[i])) ok = see(ud, l->model[i]);
+    for (const srv_model *m = l->gone; m && ok; m = m->next)
+        if (srv_model_ready(m)) ok = see(ud, m);
+    pthread_mutex_unlock(&l->lock);
 }
 
 /* ---- load and unload --------------------------------------------------------------------------------------------- */
@@ -209,32 +296,64 @@ static srv_model *idlest(srv_models *l) {
     srv_model *best = NULL;
     for (size_t i = 0; i < l->n; i++) {
         srv_model *m = l->model[i];
-        if (m->engine && !m->kept && !m->users && !m->loading && (!best || m->used_ns < best->used_ns)) best = m;
+        if (srv_model_ready(m) && !m->kept && !m->users && (!best || m->used_ns < best->used_ns)) best = m;
     }
     return best;
 }
 
-static size_t loaded(const srv_models *l) {
-    size_t n = 0;
-    for (size_t i = 0; i < l->n; i++) n += !l->model[i]->kept && (l->model[i]->engine || l->model[i]->loading);
+/* Those that are gone count until their memory is free. */
+static size_t n_loaded(const srv_models *l) {
+    size_t n = l->n_freeing;
+    for (size_t i = 0; i < l->n; i++) n += !l->model[i]->kept && (l->model[i]->loading || l->model[i]->engine);
+    for (const srv_model *m = l->gone; m; m = m->next) n += m->loading || m->engine;
     return n;
 }
 
-/* Under the lock, which loading lets go of meanwhile. */
+/* Free what is gone and not used any more. Under the lock, which it lets go of meanwhile: a large one takes its time,
+ * and the engine thread may want to hold another one. */
+static void free_gone(srv_models *l) {
+    for (srv_model **at = &l->gone; *at;) {
+        srv_model *m = *at;
+        if (m->users || m->loading) {
+            at = &m->next;
+            continue;
+        }
+        const bool counts = m->engine != NULL;
+        *at = m->next;
+        l->n_freeing += counts;
+        pthread_mutex_unlock(&l->lock);
+        model_free(m);
+        pthread_mutex_lock(&l->lock);
+        l->n_freeing -= counts;
+        pthread_cond_broadcast(&l->changed);
+        at = &l->gone; /* it may have changed */
+    }
+}
+
+/* The server's folders are not the client's matter, and a file that cannot be loaded not its fault. */
+static bool refuse_load(const srv_model *m, ts_err *err, srv_error *e) {
+    srv_model_hide_folder(m, err->msg);
+    return srv_refuse(e, err->code == TS_E_NOMEM ? 503 : 500, "model", "the model %.100s cannot be loaded: %s", m->name,
+                      err->msg);
+}
+
+/* Under the lock, which loading lets go of meanwhile. The caller is one of its users. */
 static bool load_locked(srv_models *l, srv_model *m, srv_error *e) {
     ts_err err;
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += PATIENCE_S;
-    while (!m->engine && loaded(l) >= l->o->max_loaded) { /* somebody has to go first */
-        srv_model *old = idlest(l);
+    for (free_gone(l); !m->loading && !m->engine && n_loaded(l) >= l->o->max_loaded; free_gone(l)) {
+        srv_model *old = idlest(l); /* somebody has to go first */
         if (old) unload(old);
         else if (pthread_cond_timedwait(&l->changed, &l->lock, &until) != 0)
-            return srv_refuse(e, 503, "model", "%s cannot be loaded: %u other models are in use (--max-loaded)",
+            return srv_refuse(e, 503, "model", "%.100s cannot be loaded: %u other models are in use (--max-loaded)",
                               m->name, l->o->max_loaded);
     }
-    if (m->engine || m->loading) return true; /* somebody else was quicker */
+    if (m->loading || m->engine) return true; /* somebody else was quicker */
     m->loading = true;
+    m->keep_s = l->o->idle_unload_s;
+    m->serial = ++l->n_loads;
     ts_status s;
     do {
         pthread_mutex_unlock(&l->lock);
@@ -248,28 +367,53 @@ static bool load_locked(srv_models *l, srv_model *m, srv_error *e) {
     } while (s == TS_E_NOMEM);
     m->loading = false;
     pthread_cond_broadcast(&l->changed);
-    return s == TS_OK || srv_refuse_err(e, "model", &err);
+    return s == TS_OK || refuse_load(m, &err, e);
+}
+
+static bool make_ready(srv_models *l, srv_model *m, srv_error *e) {
+    while (!srv_model_ready(m)) {
+        if (m->loading) pthread_cond_wait(&l->changed, &l->lock);
+        else if (!load_locked(l, m, e)) return false;
+    }
+    return true;
+}
+
+static void refuse_unknown(const char *name, srv_error *e) {
+    const bool named = name && *name;
+    srv_refuse(e, 404, "model", "there is no model%s%.200s here%s", named ? " " : "", named ? name : "",
+               named ? "; /v1/models lists those that there are" : "");
+    e->code = "model_not_found";
+}
+
+/* false: *e says why not; *again: perhaps not so the next time. */
+static bool try_get(srv_models *l, const char *name, srv_model **out, bool *again, srv_error *e) {
+    look(l);
+    pthread_mutex_lock(&l->lock);
+    srv_model *m = by_name(l, name);
+    if (!m && l->o->any_model) m = by_name(l, NULL);
+    if (m) m->users++; /* whatever becomes of the folder meanwhile */
+    const bool ok = m && make_ready(l, m, e);
+    pthread_mutex_unlock(&l->lock);
+    *out = m;
+    if (!m) refuse_unknown(name, e);
+    if (ok || !m) return ok;
+    look(l);
+    pthread_mutex_lock(&l->lock);
+    *again = m->gone;
+    pthread_mutex_unlock(&l->lock);
+    srv_model_drop(l, m);
+    return false;
 }
 
 srv_model *srv_models_get(srv_models *l, const char *name, srv_error *e) {
-    int at = srv_models_find(l, name);
-    if (at < 0 && l->o->any_model && l->n) at = 0;
-    if (at < 0) {
-        srv_refuse(e, 404, "model", "there is no model %.200s here; /v1/models lists those that there are",
-                   name ? name : "");
-        e->code = "model_not_found";
-        return NULL;
+    srv_model *m = NULL;
+    bool again = true;
+    for (int i = 0; i < TRIES && again; i++) {
+        again = false;
+        *e = (srv_error){0};
+        if (try_get(l, name, &m, &again, e)) return m;
     }
-    srv_model *m = l->model[at];
-    pthread_mutex_lock(&l->lock);
-    bool ok = true;
-    while (ok && (!m->engine || m->loading)) {
-        if (m->loading) pthread_cond_wait(&l->changed, &l->lock);
-        else ok = load_locked(l, m, e);
-    }
-    if (ok) m->users++;
-    pthread_mutex_unlock(&l->lock);
-    return ok ? m : NULL;
+    return NULL;
 }
 
 void srv_model_hold(srv_models *l, srv_model *m) {
@@ -293,12 +437,23 @@ void srv_model_keep(srv_models *l, srv_model *m, int64_t seconds) {
     pthread_mutex_unlock(&l->lock);
 }
 
+bool srv_models_let_go(srv_models *l, const char *name) {
+    look(l);
+    pthread_mutex_lock(&l->lock);
+    srv_model *m = by_name(l, name);
+    const bool can = m && !m->kept;
+    if (can && srv_model_ready(m)) m->keep_s = 0;
+    pthread_mutex_unlock(&l->lock);
+    return can;
+}
+
 void srv_models_tidy(srv_models *l) {
     const uint64_t now = ts_now_ns();
     pthread_mutex_lock(&l->lock);
+    free_gone(l);
     for (size_t i = 0; i < l->n; i++) {
         srv_model *m = l->model[i];
-        if (m->engine && !m->kept && !m->users && !m->loading && m->keep_s >= 0 &&
+        if (srv_model_ready(m) && !m->kept && !m->users && m->keep_s >= 0 &&
             (now - m->used_ns) / 1000000000u >= (uint64_t)m->keep_s)
             unload(m);
     }
@@ -307,18 +462,30 @@ void srv_models_tidy(srv_models *l) {
 
 /* ---- open and close ---------------------------------------------------------------------------------------------- */
 
+static ts_status add_folder(srv_models *l, ts_err *err) {
+    srv_folder f = {0};
+    l->dir_len = strlen(l->o->models_dir);
+    while (l->dir_len > 0 && l->o->models_dir[l->dir_len - 1] == '/') l->dir_len--;
+    TS_TRY(srv_folder_read(&f, l->o->models_dir, err));
+    const ts_status s = follow(l, &f, true, err);
+    srv_folder_free(&f);
+    return s;
+}
+
 ts_status srv_models_new(srv_models **out, const ts_server_opts *o, ts_err *err) {
     srv_models *l = ts_calloc(1, sizeof *l);
     if (!l) return ts_fail_nomem(err, "the list of models", sizeof *l);
     l->o = o;
+    pthread_mutex_init(&l->look, NULL);
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->changed, NULL);
     ts_status s = TS_OK;
     for (size_t i = 0; i < o->n_model && s == TS_OK; i++) {
-        s = add(l, o->model[i].path, o->model[i].name, o->model[i].device, true, err);
-        if (s == TS_OK) s = load(l, l->model[l->n - 1], err);
+        s = add_given(l, &o->model[i], err);
+        if (s == TS_OK) l->model[i]->serial = ++l->n_loads;
+        if (s == TS_OK) s = load(l, l->model[i], err);
     }
-    if (s == TS_OK && o->models_dir) s = add_folder(l, o->models_dir, err);
+    if (s == TS_OK && o->models_dir) s = add_folder(l, err);
     if (s == TS_OK && l->n == 0)
         s = ts_fail(err, TS_E_INVAL, "there is no model: give one with -m FILE, or a folder of *.gguf with --models");
     if (s != TS_OK) {
@@ -331,9 +498,14 @@ ts_status srv_models_new(srv_models **out, const ts_server_opts *o, ts_err *err)
 
 void srv_models_free(srv_models *l) {
     if (!l) return;
-    for (size_t i = 0; i < l->n; i++) model_free(l->model[i]);
+    while (l->n) retire(l, l->n - 1);
+    for (srv_model *m = l->gone, *next; m; m = next) {
+        next = m->next;
+        model_free(m);
+    }
     ts_free(l->model);
     pthread_cond_destroy(&l->changed);
     pthread_mutex_destroy(&l->lock);
+    pthread_mutex_destroy(&l->look);
     ts_free(l);
 }

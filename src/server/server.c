@@ -17,13 +17,6 @@ static ts_server_opts with_defaults(ts_server_opts o) {
     return o;
 }
 
-/* What all models have at most: /slots shows it. */
-static bool least_ctx(void *ud, const srv_model *m) {
-    ts_server *s = ud;
-    if (m->n_ctx && (!s->slot_ctx || m->n_ctx < s->slot_ctx)) s->slot_ctx = m->n_ctx;
-    return true;
-}
-
 ts_status ts_server_new(ts_server **out, const ts_server_opts *opts, ts_err *err) {
     TS_NEED(opts->n_parallel <= SRV_SLOTS, err, "%u requests at a time are more than %d", opts->n_parallel, SRV_SLOTS);
     ts_server *s = ts_calloc(1, sizeof *s);
@@ -36,8 +29,6 @@ ts_status ts_server_new(ts_server **out, const ts_server_opts *opts, ts_err *err
     s->books = srv_books_new();
     ts_status status = s->books ? srv_models_new(&s->models, &s->o, err)
                                 : ts_fail_nomem(err, "the server", 0);
-    s->slot_ctx = s->o.n_ctx;
-    if (status == TS_OK && !s->slot_ctx) (void)srv_models_each(s->models, least_ctx, s);
     if (status == TS_OK) status = srv_work_new(&s->work, s, err);
     if (status == TS_OK) status = srv_sched_new(&s->sched, s, err);
     if (status == TS_OK) status = srv_net_new(&s->net, s, err);

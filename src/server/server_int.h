@@ -32,7 +32,6 @@ struct ts_server {
     atomic_int stopping;         /* 1: take no more; 2: end what there is, too */
     atomic_uint_fast64_t next_id;
     uint64_t id_key;             /* so that ids of two servers differ */
-    uint32_t slot_ctx;           /* tokens that a place has at least, for /slots; 0: no model was loaded yet */
 
     pthread_mutex_t live_lock;
     srv_job *live[16];           /* held: those who listen to the figures */

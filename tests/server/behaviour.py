@@ -164,17 +164,32 @@ def models(tmp: pathlib.Path) -> None:
     for name in "a", "b":
         shutil.copy(serving.MODEL, folder / f"{name}.gguf")
     (folder / "broken.gguf").write_bytes(b"GGUF" + bytes(100))
+    (folder / "empty.gguf").write_bytes(b"")
+    (folder / "cut.gguf").write_bytes(serving.MODEL.read_bytes()[:300000])
     (folder / "notes.txt").write_text("no model")
+    (folder / "folder.gguf").mkdir()
+    (folder / "dangling.gguf").symlink_to("nowhere")
+    os.mkfifo(folder / "fifo.gguf")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(folder / "socket.gguf"))
     with serving.server(TESSERA, "-q", "--models", str(folder), "--max-loaded", "1", "--idle-unload", "1", model=False) as s:
         def loaded() -> set[str]:
             return {m["id"] for m in ask(s, "/v1/models").json["data"] if m["loaded"]}
-        same([m["id"] for m in ask(s, "/v1/models").json["data"]], ["a", "b", "broken"], "the folder's models")
+        same([m["id"] for m in ask(s, "/v1/models").json["data"]], ["a", "b", "broken", "cut", "empty"], "the folder's models")
         same(loaded(), set(), "none is loaded yet")
+        must(all("n_ctx" not in slot for slot in ask(s, "/slots").json), "a context that nobody knows yet")
         want = chat(s, "a").json["choices"][0]["message"]["content"]
         same(loaded(), {"a"}, "the one that was asked for")
+        must(all(slot["n_ctx"] > 0 for slot in ask(s, "/slots").json), "the context, once it is known")
         same(chat(s, "b:latest").json["choices"][0]["message"]["content"], want, "the same file")
         same(loaded(), {"b"}, "one at a time")
-        must(chat(s, "broken").status in (400, 500), "a broken file")
+        for name, words in ("broken", "GGUF version 0"), ("empty", "empty"), ("cut", "incomplete"):
+            a = chat(s, name)
+            same((a.status, a.json["error"]["type"]), (500, "server_error"), f"the {name} file")
+            said = a.json["error"]["message"]
+            must(f"{name}.gguf" in said and f"model {name}" in said and words in said and "/" not in said, f"the {name} file: {said}")
+        a = ask(s, "/api/generate", {"model": "cut", "prompt": "x"})
+        must(a.status == 500 and "/" not in a.json["error"], f"for Ollama's clients: {a.body}")
         same(chat(s, "a").status, 200, "and on it goes")
         for name in "c", "../a", "/etc/passwd", "a.gguf", "A", "a\x00", "x" * 5000:
             same((chat(s, name).status), 400 if "\x00" in name else 404, f"the model {name[:20]!r}")
@@ -186,12 +201,78 @@ def models(tmp: pathlib.Path) -> None:
         must(any(a.status == 200 for a in got), "nobody was answered")
         same(ask(s, "/api/generate", {"model": "a", "keep_alive": 0}).status, 200, "keep_alive 0")
         until("keep_alive 0 lets it go", lambda: "a" not in loaded())
+    folders(tmp)
     with serving.server(TESSERA, "-q", "-m", f"other={serving.MODEL}") as s:
         same([m["id"] for m in ask(s, "/v1/models").json["data"]], [NAME, "other"], "a name of one's own")
         same(chat(s, "other").status, 200, "by that name")
         same(chat(s, "gpt-4").status, 404, "no other name")
     with serving.server(TESSERA, "-q", "--any-model") as s:
         same(chat(s, "gpt-4").status, 200, "--any-model")
+
+
+def folders(tmp: pathlib.Path) -> None:
+    """Files that come, go and change while the server runs."""
+    folder, other = tmp / "changing", serving.SOURCE / "models/tessera-tiny-q4_0.gguf"
+    folder.mkdir()
+    shutil.copy(serving.MODEL, folder / "a.gguf")
+    shutil.copy(serving.MODEL, folder / "b.gguf")
+    with serving.server(TESSERA, "-q", "--models", str(folder), "--max-loaded", "2", model=False) as s:
+        def listed() -> dict[str, int]:
+            own = {m["id"]: m["meta"]["size"] for m in ask(s, "/v1/models").json["data"]}
+            same({m["name"].removesuffix(":latest"): m["size"] for m in ask(s, "/api/tags").json["models"]}, own, "the lists")
+            return own
+
+        def text(a: Answer) -> str:
+            same(a.status, 200, f"an answer: {a.body[:300]}")
+            return a.json["choices"][0]["message"]["content"]
+
+        def digest(name: str) -> str:
+            return next(m["digest"] for m in ask(s, "/api/tags").json["models"] if m["name"] == f"{name}:latest")
+        more = {"max_tokens": 60, "messages": [{"role": "user", "content": "Tell me a story about a cat."}]}
+        eight = text(chat(s, "a", **more))
+        with serving.server(TESSERA, "-q", "-m", f"a={other}", model=False) as alone:
+            four = text(chat(alone, "a", **more))
+        must(eight != four, "the two models say the same: they cannot be told apart here")
+        # added
+        same(chat(s, "c").status, 404, "not yet there")
+        shutil.copy(other, folder / "c.gguf")
+        same(text(chat(s, "c", **more)), four, "a file that was added, by its name")
+        shutil.copy(other, folder / "d.gguf")
+        same(list(listed()), ["a", "b", "c", "d"], "a file that was added, in the list")
+        same(ask(s, "/v1/models/d").json["meta"]["size"], other.stat().st_size, "and alone")
+        # replaced, by renaming and in its place, loaded and not
+        for name in "a", "b":
+            before = digest(name)
+            shutil.copy(other, folder / ".new")
+            (folder / ".new").rename(folder / f"{name}.gguf")
+            same(listed()[name], other.stat().st_size, f"the size of {name}, renamed over")
+            must(digest(name) != before, "its digest")
+            same(text(chat(s, name, **more)), four, f"the new {name}, renamed over")
+            (folder / f"{name}.gguf").write_bytes(serving.MODEL.read_bytes())
+            same(text(chat(s, name, **more)), eight, f"the new {name}, written over")
+            same(listed()[name], serving.MODEL.stat().st_size, f"the size of {name}, written over")
+        # the same size, another time
+        data = bytearray((folder / "a.gguf").read_bytes())
+        (folder / "a.gguf").write_bytes(data)
+        same(text(chat(s, "a", **more)), eight, "the same bytes again")
+        # removed while it answers
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            job = pool.submit(chat, s, "a", max_tokens=900, ignore_eos=True)
+            until("it answers", lambda: any(slot["is_processing"] for slot in ask(s, "/slots").json))
+            (folder / "a.gguf").unlink()
+            gone = chat(s, "a")
+            same((gone.status, gone.json["error"]["code"]), (404, "model_not_found"), "a file that was removed")
+            same(job.result().json["usage"]["completion_tokens"], 900, "the answer that was begun")
+        same(list(listed()), ["b", "c", "d"], "the rest")
+        same(ask(s, "/v1/models/a").status, 404, "and alone")
+        same(ask(s, "/api/generate", {"model": "a", "keep_alive": 0}).status, 404, "nothing to unload")
+        same(ask(s, "/v1/completions", {"prompt": "x", "max_tokens": 1}).json.get("model"), "b", "the first one now")
+        for name in "bcd":
+            (folder / f"{name}.gguf").unlink()
+        same(listed(), {}, "none is left")
+        same(ask(s, "/v1/completions", {"prompt": "x", "max_tokens": 1}).status, 404, "none is left to answer")
+        shutil.copy(other, folder / "a.gguf")
+        same(text(chat(s, "a", **more)), four, "and one again")
 
 
 def devices(tmp: pathlib.Path) -> None:

@@ -40,9 +40,9 @@ function models(list) {
 
 function lane(s) {
   const read = s.n_prompt_done ?? 0, wrote = s.n_decoded ?? 0, reading = s.is_processing && isNumber(s.n_prompt) && read < s.n_prompt;
-  const used = Math.min(1, (read + wrote) / (s.n_ctx || 1)), fill = h('span', { class: `fill ${reading ? 'reading' : 'cpu'}` });
+  const used = isNumber(s.n_ctx) && s.n_ctx > 0 ? Math.min(1, (read + wrote) / s.n_ctx) : 0, fill = h('span', { class: `fill ${reading ? 'reading' : 'cpu'}` });
   fill.style.width = `${s.is_processing ? Math.max(1, 100 * (reading ? read / s.n_prompt : used)) : 0}%`;
-  const words = reading ? `prompt ${count(read)} of ${count(s.n_prompt)}` : `${plural(wrote, 'token')}, context ${Math.round(100 * used)} %`;
+  const words = reading ? `prompt ${count(read)} of ${count(s.n_prompt)}` : `${plural(wrote, 'token')}${used ? `, context ${Math.round(100 * used)} %` : ''}`;
   return h('li', { 'data-busy': String(Boolean(s.is_processing)) },
     h('span', { class: 'op' }, `Slot ${s.id}`, s.model ? h('small', {}, ` ${s.model}`) : ''),
     h('span', { class: 'track', 'aria-hidden': 'true' }, fill), h('span', { class: 'took' }, s.is_processing ? words : 'free'));
