@@ -178,6 +178,21 @@ static ts_status follow(srv_models *l, srv_folder *f, bool strict, ts_err *err) 
     return TS_OK;
 }
 
+/* Does the folder lack a file of the list? Its own lock is enough to read the list: who changes it holds that, too. */
+static bool lacks(const srv_models *l, const srv_folder *f) {
+    for (size_t i = 0; i < l->n; i++)
+        if (l->model[i]->file && !srv_folder_find(f, l->model[i]->file)) return true;
+    return false;
+}
+
+/* Twice where a file is missing: one that is renamed while a folder is read may be seen under neither name. */
+static ts_status read_folder(const srv_models *l, srv_folder *f, ts_err *err) {
+    TS_TRY(srv_folder_read(f, l->o->models_dir, err));
+    if (!lacks(l, f)) return TS_OK;
+    srv_folder_free(f);
+    return srv_folder_read(f, l->o->models_dir, err);
+}
+
 /* Where the system refuses for the moment (too many open files) the list stays as it was; a folder that is not there
  * has no models. */
 static void look(srv_models *l) {
@@ -185,7 +200,7 @@ static void look(srv_models *l) {
     ts_err err;
     if (!l->o->models_dir) return;
     pthread_mutex_lock(&l->look);
-    if (srv_folder_read(&f, l->o->models_dir, &err) == TS_OK || err.os_errno == ENOENT || err.os_errno == ENOTDIR) {
+    if (read_folder(l, &f, &err) == TS_OK || err.os_errno == ENOENT || err.os_errno == ENOTDIR) {
         pthread_mutex_lock(&l->lock);
         if (follow(l, &f, false, &err) != TS_OK) {} /* the rest is added by the next look */
         pthread_mutex_unlock(&l->lock);

@@ -1,6 +1,6 @@
 /* The server from within: clients on many threads, each of whom gets the text that it gets alone; such that leave, or
- * do not read; a full queue; an orderly end. Plain sockets, so that what is sent is seen. (Without the failing
- * allocator of other tests, which one thread uses at a time.) */
+ * do not read; a full queue; a folder of models that changes; an orderly end. Plain sockets, so that what is sent is
+ * seen. (Without the failing allocator of other tests, which one thread uses at a time.) */
 #include "support/test.h"
 
 #include "base/clock.h"
@@ -33,6 +33,11 @@ static ts_server *start(uint32_t parallel, uint32_t queue) {
                                                   .n_queue = queue, .n_ctx = 512, .engine = {.n_threads = 2},
                                                   .drain_s = 20}, &err));
     return s;
+}
+
+static void *wait_for(void *ud) {
+    ts_server_wait(ud);
+    return NULL;
 }
 
 /* ---- a client ---------------------------------------------------------------------------------------------------- */
@@ -212,12 +217,116 @@ static void test_slow_reader(void **state) {
     ts_server_free(s);
 }
 
-/* ---- the end ----------------------------------------------------------------------------------------------------- */
+/* ---- files that change while they are asked for ------------------------------------------------------------------ */
 
-static void *wait_for(void *ud) {
-    ts_server_wait(ud);
+enum { CHANGES = 60 };
+static char folder[] = "/tmp/ts-server-XXXXXX", other_path[512];
+static char *says[2];
+static atomic_int answers, refusals;
+static atomic_bool over;
+
+static char *in_folder(char *to, const char *name) {
+    snprintf(to, 64, "%s/%s", folder, name);
+    return to;
+}
+
+/* Another file under this name, by renaming: there is always one. */
+static void replace(const char *name, bool other) {
+    char to[64], from[64];
+    assert_int_equal(symlink(other ? other_path : model_path, in_folder(from, ".new")), 0);
+    assert_int_equal(rename(from, in_folder(to, name)), 0);
+}
+
+static ts_buf ask_folder(const ts_server *s, const char *name) {
+    char body[256];
+    snprintf(body, sizeof body,
+             "{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Tell me a story about a cat.\"}],"
+             "\"max_tokens\":%d,\"temperature\":0,\"ignore_eos\":true}", name, ANSWER);
+    const int fd = dial(s);
+    ask(s, fd, "/v1/chat/completions", body);
+    return read_all(fd);
+}
+
+static void *ask_on(void *ud) {
+    static const char *const name[] = {"a", "b", "c", "a", "none"};
+    const struct client *c = ud;
+    for (int i = c->i; !atomic_load(&over); i++) {
+        ts_buf all = ask_folder(c->s, name[i % 5]), text = {0};
+        const int status = status_of(&all);
+        if (status == 200) text_of(&all, &text);
+        const bool right = status == 200 && text.data && (!strcmp(text.data, says[0]) || !strcmp(text.data, says[1])),
+                   none = (status == 404 && i % 5 != 0 && i % 5 != 3) || status == 503; /* a is always there */
+        if (!right && !none) fprintf(stderr, "%s: %s\n", name[i % 5], all.data ? all.data : "nothing");
+        atomic_fetch_add(right ? &answers : none ? &refusals : &wrong, 1);
+        ts_buf_free(&all), ts_buf_free(&text);
+    }
     return NULL;
 }
+
+static void *list_on(void *ud) {
+    static const char *const path[] = {"/v1/models", "/api/tags", "/slots", "/v1/models/b", "/api/ps"};
+    const struct client *c = ud;
+    for (int i = 0; !atomic_load(&over); i++) {
+        char text[128];
+        const int fd = dial(c->s), n = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: localhost:%u\r\n"
+                                                "Connection: close\r\n\r\n", path[i % 5], ts_server_port(c->s));
+        assert_int_equal(send(fd, text, (size_t)n, MSG_NOSIGNAL), n);
+        ts_buf all = read_all(fd);
+        const int status = status_of(&all);
+        if (status != 200 && !(status == 404 && i % 5 == 3)) atomic_fetch_add(&wrong, 1);
+        ts_buf_free(&all);
+    }
+    return NULL;
+}
+
+static void test_changing_folder(void **state) {
+    (void)state;
+    ts_server *s;
+    char path[64];
+    const struct timespec tick = {.tv_nsec = 15 * 1000 * 1000};
+    assert_non_null(mkdtemp(folder));
+    replace("a.gguf", false), replace("b.gguf", true);
+    assert_ok(ts_server_new(&s, &(ts_server_opts){.models_dir = folder, .max_loaded = 2, .n_parallel = 4, .n_ctx = 256,
+                                                  .engine = {.n_threads = 1}, .drain_s = 20}, &err));
+    for (int i = 0; i < 2; i++) {
+        ts_buf all = ask_folder(s, i ? "b" : "a"), text = {0};
+        assert_int_equal(status_of(&all), 200);
+        text_of(&all, &text);
+        ts_buf_free(&all);
+        says[i] = text.data;
+    }
+    assert_string_not_equal(says[0], says[1]);
+    pthread_t thread[5];
+    struct client c[5];
+    atomic_store(&wrong, 0);
+    for (int i = 0; i < 5; i++) {
+        c[i] = (struct client){s, i};
+        assert_int_equal(pthread_create(&thread[i], NULL, i < 4 ? ask_on : list_on, &c[i]), 0);
+    }
+    pthread_t waiter; /* who tidies up */
+    assert_int_equal(pthread_create(&waiter, NULL, wait_for, s), 0);
+    for (int i = 0; i < CHANGES; i++) {
+        nanosleep(&tick, NULL);
+        replace("a.gguf", i % 2);
+        if (i % 3 == 0) replace("b.gguf", i % 2);
+        else if (i % 3 == 1) (void)unlink(in_folder(path, "b.gguf"));
+        if (i % 4 == 2) replace("c.gguf", true);
+        else (void)unlink(in_folder(path, "c.gguf"));
+    }
+    atomic_store(&over, true);
+    for (int i = 0; i < 5; i++) pthread_join(thread[i], NULL);
+    ts_server_stop(s);
+    pthread_join(waiter, NULL);
+    ts_server_free(s);
+    if (atomic_load(&wrong) || !atomic_load(&answers) || !atomic_load(&refusals))
+        fail_msg("%d wrong, %d answers, %d refusals", atomic_load(&wrong), atomic_load(&answers),
+                 atomic_load(&refusals));
+    for (int i = 0; i < 2; i++) ts_free(says[i]);
+    for (int i = 0; i < 3; i++) (void)unlink(in_folder(path, i == 0 ? "a.gguf" : i == 1 ? "b.gguf" : "c.gguf"));
+    assert_int_equal(rmdir(folder), 0);
+}
+
+/* ---- the end ----------------------------------------------------------------------------------------------------- */
 
 static void test_drain(void **state) {
     (void)state;
@@ -258,9 +367,13 @@ static void test_refused_options(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_texts), cmocka_unit_test(test_full_queue),
                                        cmocka_unit_test(test_slow_reader), cmocka_unit_test(test_drain),
-                                       cmocka_unit_test(test_refused_options)};
+                                       cmocka_unit_test(test_changing_folder), cmocka_unit_test(test_refused_options)};
     const char *source = getenv("TESSERA_SOURCE");
-    snprintf(model_path, sizeof model_path, "%s/models/tessera-tiny-q4_0.gguf", source ? source : ".");
+    char *here = realpath(source ? source : ".", NULL);
+    if (!here) return 1;
+    snprintf(model_path, sizeof model_path, "%s/models/tessera-tiny-q4_0.gguf", here);
+    snprintf(other_path, sizeof other_path, "%s/models/tessera-tiny-q8_0.gguf", here);
+    free(here);
     signal(SIGALRM, hangs);
     signal(SIGPIPE, SIG_IGN);
     alarm(110);
