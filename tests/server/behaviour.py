@@ -256,9 +256,12 @@ def folders(tmp: pathlib.Path) -> None:
         (folder / "a.gguf").write_bytes(data)
         same(text(chat(s, "a", **more)), eight, "the same bytes again")
         # removed while it answers
+        def busy() -> bool:
+            return any(slot["is_processing"] for slot in ask(s, "/slots").json)
+        until("the last answer is over", lambda: not busy())
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             job = pool.submit(chat, s, "a", max_tokens=900, ignore_eos=True)
-            until("it answers", lambda: any(slot["is_processing"] for slot in ask(s, "/slots").json))
+            until("it answers", busy)
             (folder / "a.gguf").unlink()
             gone = chat(s, "a")
             same((gone.status, gone.json["error"]["code"]), (404, "model_not_found"), "a file that was removed")
