@@ -10,6 +10,7 @@ enum { ROWS = 64, KEPT = 64 };
 
 typedef struct bill_row {
     ts_ledger_row like; /* names, evidence; sums of checks */
+    bool shared;        /* with other requests, in a pass at least: what it took is divided, not measured */
     double calls, tokens, macs, weight_bytes, act_bytes, sum_bytes, device_ns, host_ns, bound_ns;
 } bill_row;
 
@@ -50,6 +51,7 @@ void srv_bill_add(srv_bill *b, const ts_ledger_row *now, size_t n_now, const ts_
         bill_row *r = &b->row[i];
         if (w->calls == o->calls) continue;
         r->like = *w;
+        r->shared |= tokens < all;
         if (i >= b->n) b->n = (uint32_t)i + 1;
 #define SHARE(FIELD) r->FIELD += share * (double)(w->FIELD - o->FIELD)
         r->calls += (double)(w->calls - o->calls); /* the request was in them, whoever else was */
@@ -85,12 +87,14 @@ void srv_books_put(srv_books *k, srv_bill *b) {
 
 static bool put_row(const bill_row *r, double all_ns, bool first, ts_buf *out) {
     const ts_ledger_row *l = &r->like;
+    const char *evidence = ts_evidence_name(l->evidence);
     return ts_buf_puts(out, first ? "{\"op\":" : ",{\"op\":") && ts_json_put_string(out, l->op, strlen(l->op)) &&
            ts_buf_printf(out,
-                         ",\"types\":\"%s\",\"device\":\"%s\",\"linear\":%s,\"evidence\":\"%s\",\"calls\":%.0f,"
-                         "\"tokens\":%.0f,\"macs\":%.0f,\"weight_bytes\":%.0f,\"act_bytes\":%.0f,\"sum_bytes\":%.0f,",
-                         l->types, l->device, l->linear ? "true" : "false", ts_evidence_name(l->evidence), r->calls,
-                         r->tokens, r->macs, r->weight_bytes, r->act_bytes, r->sum_bytes) &&
+                         ",\"types\":\"%s\",\"device\":\"%s\",\"linear\":%s,\"evidence\":\"%s\",\"times\":\"%s\","
+                         "\"calls\":%.0f,\"tokens\":%.0f,\"macs\":%.0f,\"weight_bytes\":%.0f,\"act_bytes\":%.0f,"
+                         "\"sum_bytes\":%.0f,",
+                         l->types, l->device, l->linear ? "true" : "false", evidence, r->shared ? "derived" : evidence,
+                         r->calls, r->tokens, r->macs, r->weight_bytes, r->act_bytes, r->sum_bytes) &&
            ts_buf_printf(out,
                          "\"device_ns\":%.0f,\"host_ns\":%.0f,\"bound_ns\":%.0f,\"share\":%.6f,\"checked\":%llu,"
                          "\"differ\":%llu,\"sum_device\":\"%016llx\",\"sum_cpu\":\"%016llx\"}",
@@ -114,8 +118,8 @@ static bool put_bill(const srv_bill *b, ts_buf *out) {
         first = false;
     }
     return ok && ts_buf_puts(out, "],\"note\":\"times and bytes are this request's share, by tokens, of the passes "
-                                  "that it took part in (derived from measured passes); checks and checksums are the "
-                                  "model's since it was loaded\"}");
+                                  "that it took part in (derived where others were in them, too); checks and "
+                                  "checksums are the model's since it was loaded\"}");
 }
 
 bool srv_books_find(srv_books *k, const char *id, ts_buf *out, bool *nomem) {

@@ -10,6 +10,14 @@ export function deviceClass(row) {
   if (row.evidence === 'simulated') return 'sim';
   return kinds.find(k => row.device?.toLowerCase().startsWith(k)) ?? 'other';
 }
+/* The server's word for a row, and that its time is a share of passes with other requests, which nobody has measured. */
+const shared = row => row.times === 'derived';
+const share = () => mark('derived', 'Its share, by tokens, of passes that other requests were in, too');
+function worth(rows) {
+  const by = marks[rows[0].evidence] ? rows[0].evidence : 'measured';
+  return rows.some(shared) ? (by === 'measured' ? share() : [mark(by), share()]) : mark(by);
+}
+const evidence = r => (!shared(r) ? r.evidence ?? '' : !r.evidence || r.evidence === 'measured' ? 'derived' : `${r.evidence}, derived`);
 const time = ns => duration(ns / 1e6).join(' ');
 const n = x => (isNumber(x) && x >= 0 ? x : 0);
 
@@ -38,23 +46,24 @@ function verdict(rows) {
 }
 
 function legend(rows) {
-  const share = sum(rows, r => r.share) > 0 ? r => n(r.share) : r => n(r.device_ns), all = sum(rows, share);
+  const part = sum(rows, r => r.share) > 0 ? r => n(r.share) : r => n(r.device_ns), all = sum(rows, part);
   const devices = new Map();
   for (const r of rows) {
-    const d = devices.get(r.device) ?? { ns: 0, share: 0, row: r };
+    const d = devices.get(r.device) ?? { ns: 0, share: 0, rows: [] };
     d.ns += n(r.device_ns);
-    d.share += share(r);
+    d.share += part(r);
+    d.rows.push(r);
     devices.set(r.device, d);
   }
   const swatch = row => h('span', { class: `swatch ${deviceClass(row)}`, 'aria-hidden': 'true' });
   const percent = d => (all ? [h('b', {}, `${Math.round(100 * d.share / all)} %`), mark('derived', 'Share of all operations\' time')] : '');
-  return h('ul', { class: 'legend' }, [...devices].map(([name, d]) => h('li', {}, swatch(d.row), h('span', {}, name), h('b', {}, time(d.ns)),
-    mark(marks[d.row.evidence] ? d.row.evidence : 'measured'), percent(d))),
+  return h('ul', { class: 'legend' }, [...devices].map(([name, d]) => h('li', {}, swatch(d.rows[0]), h('span', {}, name), h('b', {}, time(d.ns)),
+    worth(d.rows), percent(d))),
   rows.some(r => n(r.bound_ns)) ? h('li', { class: 'quiet' }, h('span', { class: 'bound', 'aria-hidden': 'true' }), 'the least it could take') : '');
 }
 
 const columns = [
-  ['Operation', r => `${r.op}${r.types ? ` ${r.types}` : ''}`], ['Device', r => r.device], ['Evidence', r => r.evidence ?? ''],
+  ['Operation', r => `${r.op}${r.types ? ` ${r.types}` : ''}`], ['Device', r => r.device], ['Evidence', evidence],
   ['Calls', r => count(n(r.calls))], ['Tokens', r => count(n(r.tokens))], ['Weights', r => (n(r.weight_bytes) ? bytes(r.weight_bytes) : '')],
   ['Activations', r => (n(r.act_bytes) ? bytes(r.act_bytes) : '')], ['Time', r => time(n(r.device_ns))],
   ['Host', r => (n(r.host_ns) ? time(r.host_ns) : '')], ['At the least', r => (n(r.bound_ns) ? time(r.bound_ns) : '')], ['Share', r => (isNumber(r.share) ? `${num(100 * r.share)} %` : '')],

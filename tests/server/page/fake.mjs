@@ -151,8 +151,9 @@ export async function startFake({ port = 0, key = null, evil = false, log = fals
     const ms = Math.max(1, performance.now() - t0 - first), simulated = model.device !== 'cpu', ledger_id = `l${task}`;
     ledgers.set(ledger_id, ledger(ledger_id, model.device));
     if (/wrong bits/.test(said)) ledgers.get(ledger_id).rows[1].differ = 3;
+    if (/in company/.test(said)) for (const r of ledgers.get(ledger_id).rows) r.times = 'derived';
     if (/wrong sums/.test(said)) ledgers.get(ledger_id).rows[2].sum_cpu = 'f00';
-    if (evil) for (const r of ledgers.get(ledger_id).rows) { r.op += nasty; r.types = nasty; r.device += nasty; r.evidence += nasty; }
+    if (evil) for (const r of ledgers.get(ledger_id).rows) { r.op += nasty; r.types = nasty; r.device += nasty; r.evidence += nasty; r.times = nasty; }
     const usage = { prompt_tokens: n_prompt, completion_tokens: n, total_tokens: n_prompt + n, prompt_tokens_details: { cached_tokens: body.cache_prompt === false ? 0 : Math.min(8, n_prompt - 1) } };
     const timings = { prompt_n: n_prompt, prompt_ms: first, prompt_per_second: 1000 * n_prompt / first, predicted_n: n, predicted_ms: ms, predicted_per_second: 1000 * n / ms, cache_n: 0 };
     const tessera = { device: model.device, evidence: simulated ? 'simulated' : 'measured', cpu_level: 'avx2', threads: 2, ttft_ms: first, ledger_id, joules: s.joules === null || simulated ? null : 14.2 * (first + ms) / 1000, watts_source: simulated ? null : 'RAPL package' + nasty };

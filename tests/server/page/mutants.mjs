@@ -39,6 +39,7 @@ const mutants = [ // file, what stands there, what stands there instead, the cas
   ['figures.js', "h('dt', {}, `${f.label} `, mark(f.by, f.title)),", "h('dt', {}, f.label),", 'figures.marks'],
   ['figures.js', 's.joules / n,', 's.joules / (n + 1),', 'figures.marks'],
   ['figures.js', "const by = marks[s.evidence] && s.evidence !== 'derived' ? s.evidence : 'measured';", "const by = 'measured';", 'figures.power'],
+  ['ledger.js', "row.times === 'derived'", 'false', 'figures.shared'],
   ['ledger.js', "if (differ) return", 'if (false) return', 'figures.wrong'],
   ['ledger.js', '!sumsEqual(r))) return', 'false)) return', 'figures.wrong'],
   ['server.js', "value: sample[3],", 'value: String(Number(sample[3]) + 1),', 'figures.metrics'],

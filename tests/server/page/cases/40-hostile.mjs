@@ -210,6 +210,20 @@ const cases = [
     await page.getByText('Where it ran').last().click();
     await page.getByText('has let this ledger go').waitFor();
   } },
+  { id: 'figures.shared', what: 'times that are a share of passes with other requests are not called measured', async run(k) {
+    const page = await k.open();
+    for (const [model, prompt, marks, column] of [[k.model, 'alone', ['measured'], 'measured'], [k.model, 'in company', ['derived'], 'derived'],
+      [k.twin, 'alone', ['simulated'], 'simulated'], [k.twin, 'in company', ['simulated', 'derived'], 'simulated, derived']]) {
+      await page.selectOption('#model', model);
+      await ask(page, prompt);
+      await page.getByText('Where it ran').last().click();
+      const ledger = page.locator('.answer').last().locator('.ledger');
+      await ledger.waitFor();
+      const row = ledger.locator('.legend li').first();
+      same((await row.locator('.mark').allInnerTexts()).slice(0, -1).join(), marks.join(), `${prompt}: marks of the time`); // the last one is the percentage's
+      check((await ledger.locator('tbody tr td:nth-child(3)').allTextContents()).includes(column), `${prompt}: no row of the table says ${column}`);
+    }
+  } },
   { id: 'compare.differ', what: 'the headline says where texts differ first, and both are marked from there; a peer that is down is named', async run(k) {
     const attic = 'http://127.0.0.1:9', far = await k.startFake({ twist: true }), near = await k.startFake({ key: 'sesame', peers: [{ name: 'bench', base: far.base }, { name: 'attic', base: attic }] });
     far.allow(near.base);
