@@ -17,7 +17,7 @@ enum { MODELS = 16, PING_MS = 10000 };
 
 /* What passes of a model have taken lately. */
 typedef struct cost {
-    const srv_model *model;
+    uint64_t serial, used; /* of the loading of its model, 0: none; the step that it was last used in */
     double draw_ns[SRV_SLOTS + 1]; /* of a pass that draws for so many and reads nothing; 0: not known yet */
     double row_ns;                 /* more for a token of a prompt */
     ts_ledger_row *ledger, *before; /* [cap] of its engine now, and in front of the last pass; owned */
@@ -42,6 +42,7 @@ struct srv_sched {
     srv_choice *place[SRV_SLOTS];
     uint64_t task[SRV_SLOTS], n_task;
     cost cost[MODELS];
+    uint64_t n_step;
     uint64_t rate_ns, rate_drawn, rate_read; /* of the last second: since when, and how many */
 };
 
@@ -100,7 +101,9 @@ static void fail_gen(srv_sched *s, srv_gen *g, const srv_error *e) {
 
 static void fail_with(srv_sched *s, srv_gen *g, const ts_err *err) {
     srv_error e;
-    srv_refuse_err(&e, NULL, err);
+    ts_err told = *err;
+    srv_model_hide_folder(g->model, told.msg);
+    srv_refuse_err(&e, NULL, &told);
     if (e.status == 400) e.status = 500, e.type = "server_error"; /* what a request can be blamed for was looked at */
     fail_gen(s, g, &e);
 }
@@ -217,38 +220,53 @@ static bool admit(srv_sched *s) {
 
 /* ---- a step ------------------------------------------------------------------------------------------------------ */
 
-static cost *cost_of(srv_sched *s, const srv_model *m) {
-    cost *free_one = NULL;
-    for (int i = 0; i < MODELS; i++) {
-        if (s->cost[i].model == m) return &s->cost[i];
-        if (!s->cost[i].model && !free_one) free_one = &s->cost[i];
-    }
-    if (!free_one) free_one = &s->cost[m->digest[0] % MODELS]; /* it is measured anew soon enough */
-    ts_free(free_one->ledger);
-    ts_free(free_one->before);
-    *free_one = (cost){.model = m};
-    return free_one;
-}
-
-/* Everybody who took part in the pass gets its share of what the ledger says of it. Without memory nobody does. */
-static void bill(cost *c, srv_choice *const *list, const uint32_t *took, uint32_t n, uint32_t rows) {
-    const ts_engine *e = c->model->engine;
+/* The ledger as it is now, into c->ledger. false: no memory. */
+static bool read_ledger(cost *c, const ts_engine *e) {
     size_t n_now = ts_engine_ledger(e, c->ledger, c->cap);
     if (n_now > c->cap) {
         size_t cap = c->cap;
         if (!ts_grow((void **)&c->before, &cap, n_now, sizeof *c->before) ||
             !ts_grow((void **)&c->ledger, &c->cap, n_now, sizeof *c->ledger))
-            return;
+            return false;
         if (c->cap > cap) c->cap = cap;
         n_now = ts_engine_ledger(e, c->ledger, c->cap);
         if (n_now > c->cap) n_now = c->cap;
     }
     c->n_ledger = n_now;
-    for (uint32_t i = 0; i < n; i++)
-        srv_bill_add(list[i]->gen->bill, c->ledger, c->n_ledger, c->before, c->n_before, took[i], rows);
+    return true;
+}
+
+static void keep_ledger(cost *c) {
     ts_ledger_row *const swap = c->before;
     c->before = c->ledger, c->n_before = c->n_ledger;
     c->ledger = swap;
+}
+
+/* A model that was loaded again begins anew: its address and its name say nothing. */
+static cost *cost_of(srv_sched *s, const srv_model *m) {
+    cost *c = &s->cost[0]; /* the one that has not been used for the longest time: it is measured anew soon enough */
+    for (int i = 0; i < MODELS; i++) {
+        if (s->cost[i].serial == m->serial) c = &s->cost[i];
+        if (c->serial == m->serial) break;
+        if (s->cost[i].used < c->used) c = &s->cost[i];
+    }
+    if (c->serial != m->serial) {
+        ts_free(c->ledger);
+        ts_free(c->before);
+        *c = (cost){.serial = m->serial};
+        if (read_ledger(c, m->engine)) keep_ledger(c); /* what was billed before, or an embedding's */
+    }
+    c->used = ++s->n_step;
+    return c;
+}
+
+/* Everybody who took part in the pass gets its share of what the ledger says of it. Without memory nobody does. */
+static void bill(cost *c, const ts_engine *e, srv_choice *const *list, const uint32_t *took, uint32_t n,
+                 uint32_t rows) {
+    if (!read_ledger(c, e)) return;
+    for (uint32_t i = 0; i < n; i++)
+        srv_bill_add(list[i]->gen->bill, c->ledger, c->n_ledger, c->before, c->n_before, took[i], rows);
+    keep_ledger(c);
 }
 
 /* Tokens of prompts that may go beside n_draw answers. */
@@ -434,7 +452,7 @@ static void step(srv_sched *s, const srv_model *m, srv_choice **list, uint32_t n
         took[i] -= (uint32_t)ts_session_pending(session[i]);
         rows += took[i];
     }
-    bill(c, list, took, n, (uint32_t)rows);
+    bill(c, m->engine, list, took, n, (uint32_t)rows);
     const size_t n_read = rows > n_draw ? rows - n_draw : 0;
     if (status == TS_OK) learn(c, n_draw, n_read, (double)ns);
     srv_metrics *k = &s->srv->metrics;

@@ -183,6 +183,13 @@ def models(tmp: pathlib.Path) -> None:
         must(all(slot["n_ctx"] > 0 for slot in ask(s, "/slots").json), "the context, once it is known")
         same(chat(s, "b:latest").json["choices"][0]["message"]["content"], want, "the same file")
         same(loaded(), {"b"}, "one at a time")
+        def bill() -> list[tuple]:
+            rows = ask(s, f"/tessera/ledger/{chat(s, 'a', cache_prompt=False).json['id']}").json["rows"]
+            return [(r["op"], r["calls"], r["tokens"]) for r in rows]
+        first = bill()
+        must(first, "a bill without rows")
+        same(chat(s, "b").status, 200, "the other one")
+        same(bill(), first, "the same bill of a model that was loaded again")
         for name, words in ("broken", "GGUF version 0"), ("empty", "empty"), ("cut", "incomplete"):
             a = chat(s, name)
             same((a.status, a.json["error"]["type"]), (500, "server_error"), f"the {name} file")
