@@ -82,6 +82,21 @@ bool srv_guard_host_is_ours(const srv_guard *g, const char *host) {
            !strcasecmp(name, g->o->host);
 }
 
+/* More digits than any body needs are none, either. */
+static bool is_length(const char *value, size_t len) {
+    bool digits = value && len > 0 && len <= 15;
+    for (size_t i = 0; digits && i < len; i++) digits = value[i] >= '0' && value[i] <= '9';
+    return digits;
+}
+
+bool srv_guard_length(struct MHD_Connection *conn) {
+    static const char name[] = "Content-Length";
+    const char *value;
+    size_t len;
+    return !MHD_lookup_connection_value_n(conn, MHD_HEADER_KIND, name, sizeof name - 1, &value, &len) ||
+           is_length(value, len);
+}
+
 struct counts {
     int host, length, encoding;
     bool bad;
@@ -91,14 +106,15 @@ static enum MHD_Result count(void *cls, enum MHD_ValueKind kind, const char *nam
                              size_t value_len) {
     struct counts *c = cls;
     (void)kind;
-    /* what others would read in another way: a blank in front of the colon, a NUL */
-    if (strpbrk(name, " \t") || strlen(name) != name_len || (value && strlen(value) != value_len)) c->bad = true;
+    /* what others would read in another way: no name, a blank in front of the colon, a NUL */
+    if (!*name || strpbrk(name, " \t") || strlen(name) != name_len) c->bad = true;
+    if (value && strlen(value) != value_len) c->bad = true;
     if (!strcasecmp(name, "Transfer-Encoding") && (!value || strcasecmp(value, "chunked"))) c->bad = true;
     c->host += !strcasecmp(name, "Host");
     c->encoding += !strcasecmp(name, "Transfer-Encoding");
     if (strcasecmp(name, "Content-Length")) return MHD_YES;
     c->length++;
-    if (!value || !*value || strlen(value) > 15 || strspn(value, "0123456789") != strlen(value)) c->bad = true;
+    if (!is_length(value, value_len)) c->bad = true;
     return MHD_YES;
 }
 

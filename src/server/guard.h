@@ -14,6 +14,8 @@ void srv_guard_free(srv_guard *g); /* NULL-safe */
 /* One Host, one length; and the Host is a name of ours: a foreign page whose name was bent to this address (DNS
  * rebinding) has another. */
 bool srv_guard_head(const srv_guard *g, struct MHD_Connection *conn, srv_error *e);
+/* A head of which more may come: its Content-Length, if it has one, is a number. */
+bool srv_guard_length(struct MHD_Connection *conn);
 /* No Origin, our own, or one that was allowed: *allowed is then to be answered with. A POST of a page is JSON. */
 bool srv_guard_origin(const srv_guard *g, struct MHD_Connection *conn, const char *method, const char **allowed,
                       srv_error *e);

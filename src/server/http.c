@@ -1,8 +1,8 @@
 /* http.c - libmicrohttpd on one side, jobs on the other: who may ask, how much, for how long; bodies in, bytes out.
  *
- * What is checked stands in the order in which it is checked: one Host and one length, the Host's name, the Origin, the
- * size, the path, the key. A request that is refused is told so once its body has gone by, so that the connection lives
- * on; only a body that is too large is cut off. */
+ * What is checked stands in the order in which it is checked: the first line, one Host and one length, the Host's name,
+ * the Origin, the size, the path, the key. A request that is refused is told so once its body has gone by, so that the
+ * connection lives on; only a body that is too large is cut off, and one whose end is not known. */
 #include "base/clock.h"
 #include "server/guard.h"
 #include "server/page.h"
@@ -30,6 +30,9 @@ enum {
 typedef struct peer {
     int fd;
     uint64_t since_ns; /* since when a request is waited for; 0: one is being answered */
+    struct MHD_Connection *head; /* of whose request the first line is here, but not all of its head; or NULL */
+    const srv_route *lost;       /* and in whose words it is refused */
+    bool broken_line;            /* there is a blank or a control character in what it asks for */
     struct peer *prev, *next;
 } peer;
 
@@ -41,8 +44,19 @@ struct srv_net {
     srv_guard *guard;
     pthread_mutex_t lock;
     peer *peers;
+    pthread_t thread; /* libmicrohttpd's, from the first request on */
     ts_buf csp; /* of the page: it loads and asks this server, and asks the peers that were named, nobody else */
 };
+
+/* Errors that nobody's route tells: in the form of the API that the path belongs to. */
+static const srv_route lost_openai = {.error = srv_openai_error}, lost_ollama = {.error = srv_ollama_error},
+                       lost_anthropic = {.error = srv_anthropic_error};
+
+static const srv_route *lost(const char *url) {
+    return !strncmp(url, "/api/", 5)           ? &lost_ollama
+           : !strncmp(url, "/v1/messages", 12) ? &lost_anthropic
+                                               : &lost_openai;
+}
 
 /* ---- connections ------------------------------------------------------------------------------------------------- */
 
@@ -83,6 +97,71 @@ static void peer_waits(srv_net *n, struct MHD_Connection *conn, bool waits) {
     if (!p) return;
     pthread_mutex_lock(&n->lock);
     p->since_ns = waits ? ts_now_ns() : 0;
+    p->head = NULL;
+    pthread_mutex_unlock(&n->lock);
+}
+
+/* The first line of a request: what it asks for, as it came. */
+static void *on_target(void *cls, const char *target, struct MHD_Connection *conn) {
+    srv_net *n = cls;
+    peer *p = peer_of(conn);
+    if (!p) return NULL;
+    pthread_mutex_lock(&n->lock);
+    n->thread = pthread_self();
+    p->head = conn;
+    p->lost = lost(target);
+    p->broken_line = false;
+    for (const unsigned char *c = (const unsigned char *)target; *c; c++) p->broken_line |= *c <= ' ' || *c == 127;
+    pthread_mutex_unlock(&n->lock);
+    return NULL; /* what on_request finds in *ctx */
+}
+
+/* The head is whole: is its first line one? */
+static bool line_is_fine(srv_net *n, struct MHD_Connection *conn, srv_error *e) {
+    peer *p = peer_of(conn);
+    if (!p) return true;
+    pthread_mutex_lock(&n->lock);
+    p->head = NULL;
+    const bool broken = p->broken_line;
+    pthread_mutex_unlock(&n->lock);
+    return !broken || srv_refuse(e, 400, NULL, "there is a blank or a control character in what is asked for");
+}
+
+/* The answer to a head that on_request is never shown; under the lock. */
+static void refuse_head(srv_net *n, peer *p) {
+    srv_error e;
+    ts_buf out = {0}, body = {0};
+    srv_refuse(&e, 400, NULL, "Content-Length is no number that can be read");
+    if (p->lost->error(&body, &e) &&
+        ts_buf_printf(&out, "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n"
+                            "X-Content-Type-Options: nosniff\r\nContent-Length: %zu\r\n\r\n", body.len) &&
+        ts_buf_append(&out, body.data, body.len))
+        (void)!send(p->fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ts_buf_free(&out), ts_buf_free(&body);
+    shutdown(p->fd, SHUT_RDWR);
+    p->head = NULL;
+    atomic_fetch_add(&n->srv->metrics.requests, 1);
+    atomic_fetch_add(&n->srv->metrics.refused, 1);
+}
+
+/* libmicrohttpd's messages are of clients' faults, and what matters is told by our own. But one of them is the only
+ * sign of a Content-Length that is no number: it answers that itself, with two heads one behind the other (0.9.75), and
+ * asks nobody. The message comes before its answer does, so ours is sent first, and then the way is closed.
+ *
+ * What else it refuses itself (a line without a colon, chunks that are none, a head of more than HEADER_BYTES, another
+ * version of HTTP) it does with one head, a page of its own and an end: there is no place to put ours. What has no
+ * method at all it hangs up on. */
+static void on_message(void *cls, const char *fmt, va_list ap) {
+    srv_net *n = cls;
+    (void)fmt, (void)ap;
+    pthread_mutex_lock(&n->lock);
+    /* on another thread heads would be seen while they change */
+    peer *p = n->peers && pthread_equal(n->thread, pthread_self()) ? n->peers : NULL;
+    for (; p; p = p->next) {
+        if (!p->head || p->fd < 0) continue;
+        if (MHD_get_connection_info(p->head, MHD_CONNECTION_INFO_HTTP_STATUS)) p->head = NULL; /* it is answered */
+        else if (!srv_guard_length(p->head)) refuse_head(n, p);
+    }
     pthread_mutex_unlock(&n->lock);
 }
 
@@ -217,16 +296,6 @@ static const srv_route *find_route(const char *method, const char *url, const sr
     return NULL;
 }
 
-/* Errors that nobody's route tells: in the form of the API that the path belongs to. */
-static const srv_route lost_openai = {.error = srv_openai_error}, lost_ollama = {.error = srv_ollama_error},
-                       lost_anthropic = {.error = srv_anthropic_error};
-
-static const srv_route *lost(const char *url) {
-    return !strncmp(url, "/api/", 5)           ? &lost_ollama
-           : !strncmp(url, "/v1/messages", 12) ? &lost_anthropic
-                                               : &lost_openai;
-}
-
 /* A body that is only somewhat too large is let go by, so that its sender can read why it was refused; many cannot
  * before all is sent. */
 static bool is_huge(const srv_net *n, struct MHD_Connection *conn) {
@@ -241,7 +310,7 @@ static void look_at_head(srv_net *n, srv_job *job, const char *url, const char *
     const srv_route *known;
     job->route = find_route(method, url, &known);
     const bool page = !job->route && !known && srv_page_find(url);
-    const bool framed = srv_guard_head(n->guard, job->conn, e);
+    const bool framed = line_is_fine(n, job->conn, e) && srv_guard_head(n->guard, job->conn, e);
     job->hang_up = !framed && e->status == 400; /* where this request ends is not known */
     if (!framed || !srv_guard_origin(n->guard, job->conn, method, &job->origin, e)) {
         if (!job->route) job->route = known ? known : lost(url);
@@ -401,8 +470,8 @@ static void log_job(ts_server *s, const srv_job *job, bool left) {
 static void on_completed(void *cls, struct MHD_Connection *conn, void **ctx, enum MHD_RequestTerminationCode why) {
     srv_net *n = cls;
     srv_job *job = *ctx;
-    if (!job) return;
     peer_waits(n, conn, true);
+    if (!job) return; /* its head was refused */
     const bool left = why != MHD_REQUEST_TERMINATED_COMPLETED_OK;
     pthread_mutex_lock(&job->lock);
     job->conn = NULL;
@@ -449,10 +518,6 @@ static ts_status listen_at(srv_net *n, const ts_server_opts *o, ts_err *err) {
     return TS_OK;
 }
 
-static void quiet(void *cls, const char *fmt, va_list ap) {
-    (void)cls, (void)fmt, (void)ap; /* its messages are of clients' faults; what matters is told by our own */
-}
-
 static bool make_csp(srv_net *n) {
     const ts_server_opts *o = &n->srv->o;
     bool ok = ts_buf_puts(&n->csp, "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "
@@ -466,10 +531,11 @@ static ts_status start(srv_net *n, ts_err *err) {
     if (!make_csp(n)) return ts_fail_nomem(err, "the HTTP server", 0);
     n->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, n,
-        MHD_OPTION_EXTERNAL_LOGGER, quiet, NULL, MHD_OPTION_LISTEN_SOCKET, n->listener, MHD_OPTION_CONNECTION_LIMIT,
+        MHD_OPTION_EXTERNAL_LOGGER, on_message, n, MHD_OPTION_LISTEN_SOCKET, n->listener, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)CONNECTIONS_OF_ONE,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)o->timeout_s, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+        (unsigned)o->timeout_s, MHD_OPTION_STRICT_FOR_CLIENT, 0, /* no Host, a blank in the path: ours to refuse */
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_URI_LOG_CALLBACK, on_target, n,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, n, MHD_OPTION_NOTIFY_CONNECTION, on_connection, n, MHD_OPTION_END);
     if (n->daemon) return TS_OK;
     return ts_fail_os(err, TS_E_IO, errno, "cannot start the HTTP server");

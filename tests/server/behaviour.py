@@ -51,6 +51,16 @@ def chat(s: serving.Server, model: str = NAME, messages=None, **more) -> Answer:
     return ask(s, "/v1/chat/completions", {"model": model, "messages": messages or HELLO, "temperature": 0, "max_tokens": 8, **more})
 
 
+def raw(s: serving.Server, text: str) -> bytes:
+    """What comes back, to the end of the connection, which is the server's to close."""
+    with socket.create_connection(("127.0.0.1", s.port), 10) as c:
+        c.sendall(text.encode("latin-1"))
+        parts = []
+        while part := c.recv(1 << 16):
+            parts.append(part)
+        return b"".join(parts)
+
+
 def must(kept: bool, what: str) -> None:
     if not kept:
         raise AssertionError(what)
@@ -481,6 +491,23 @@ def limits(tmp: pathlib.Path) -> None:
                 while part := c.recv(1 << 16):
                     got += part
             must(got.startswith(b"HTTP/1.1 400") and b"is_processing" not in got, f"{head!r}: {got[:300]}")
+        host, post = f"Host: localhost:{s.port}\r\n", "POST /v1/messages HTTP/1.1\r\n"
+        with socket.create_connection(("127.0.0.1", s.port), 20) as other:  # in the middle of its head all the while
+            other.sendall(f"POST /tokenize HTTP/1.1\r\n{host}Content-Length: 15\r\nX-A: b\r\nX-".encode())
+            for text in (f"{post}\r\n", *(f"{post}{host}Content-Length:{n}\r\n\r\nhello" for n in (" +5", " -5", "", " 0x5", " 5, 5", " " + "9" * 30)),
+                         f"{post}{host}Content-Length: +5\r\nExpect: 100-continue\r\n\r\n", f"{post}: x\r\n{host}\r\n",
+                         f"POST /v1/messages?a b HTTP/1.1\r\n{host}\r\n", f"POST /v1/messages /x HTTP/1.1\r\n{host}\r\n"):
+                got = raw(s, text)
+                head, _, body = got.partition(b"\r\n\r\n")
+                same((got.count(b"HTTP/1."), got[:13], b"connection: close" in head.lower()), (1, b"HTTP/1.1 400 ", True), f"{text!r}: {got[:300]}")
+                same(json.loads(body)["error"]["type"], "invalid_request_error", f"{text!r}")
+            for text, status in ((f"{post}{host}Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n", b"400"),
+                                 (f"{post}{host}no colon\r\n\r\n", b"400"), (f"GET / HTTP/2.0\r\n{host}\r\n", b"505"),
+                                 (f"GET / HTTP/1.1\r\n{host}X: {'x' * (65 << 10)}\r\n\r\n", b"431")):
+                got = raw(s, text)
+                same((got.count(b"HTTP/1."), got[9:12]), (1, status), f"{text[:200]!r}: {got[:300]}")
+            other.sendall(b'C: d\r\n\r\n{"content":"a"}')
+            must(other.recv(1 << 16).startswith(b"HTTP/1.1 200"), "a head beside bad ones")
         slow = socket.create_connection(("127.0.0.1", s.port), 60)
         slow.sendall(b"GET /health HTTP/1.1\r\nHost: local")
         begun = time.monotonic()
