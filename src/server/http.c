@@ -2,7 +2,8 @@
  *
  * What is checked stands in the order in which it is checked: the first line, one Host and one length, the Host's name,
  * the Origin, the size, the path, the key. A request that is refused is told so once its body has gone by, so that the
- * connection lives on; only a body that is too large is cut off, and one whose end is not known. */
+ * connection lives on; only a body that is too large is cut off, one whose end is not known, and one that its sender
+ * holds back (Expect: 100-continue). */
 #include "base/clock.h"
 #include "server/guard.h"
 #include "server/page.h"
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -420,15 +422,21 @@ static bool keep_body(srv_net *n, srv_job *job, const char *data, size_t len) {
     return false;
 }
 
+/* Does the client hold its body back until it is told to go on, or why not? */
+static bool holds_back(struct MHD_Connection *conn, const char *version) {
+    const char *expect = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Expect");
+    return expect && !strcasecmp(expect, "100-continue") && strcmp(version, "HTTP/1.0") != 0;
+}
+
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const char *url, const char *method,
                                   const char *version, const char *data, size_t *len, void **ctx) {
     srv_net *n = cls;
     srv_job *job = *ctx;
-    (void)version;
     if (!job) {
         *ctx = job = open_job(n, conn, url, method);
         if (!job) return MHD_NO;
-        if (job->hang_up || (job->refused.status == 413 && is_huge(n, conn))) { /* do not even wait for it */
+        if (job->hang_up || (job->refused.status == 413 && is_huge(n, conn)) ||
+            (job->refused.status >= 400 && holds_back(conn, version))) { /* do not even wait for it */
             job->arrived = true;
             srv_job_fail(job, &job->refused);
             return send_answer(job);

@@ -138,6 +138,8 @@ def keys(tmp: pathlib.Path) -> None:
         for path in "/health", "/":
             same(ask(s, path).status, 200, path)
         same(ask(s, "/v1/messages", {}, ).json["error"]["type"], "authentication_error", "Anthropic's word for it")
+        got = raw(s, f"POST /v1/messages HTTP/1.1\r\nHost: localhost:{s.port}\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        same((got.count(b"HTTP/1."), got[9:12]), (1, b"401"), f"a body that is held back: {got[:300]}")
         must("first-key" not in s.said and "second-key" not in s.said, "a key is in the log")
 
 
@@ -506,6 +508,17 @@ def limits(tmp: pathlib.Path) -> None:
                                  (f"GET / HTTP/1.1\r\n{host}X: {'x' * (65 << 10)}\r\n\r\n", b"431")):
                 got = raw(s, text)
                 same((got.count(b"HTTP/1."), got[9:12]), (1, status), f"{text[:200]!r}: {got[:300]}")
+            for path, more, status in (("/v1/messages", "Host: evil.example\r\n", b"403"), ("/v1/nothing", host, b"404"), ("/health", host, b"405"),
+                                       ("/v1/messages", f"{host}Origin: https://evil.example\r\n", b"403")):
+                got = raw(s, f"POST {path} HTTP/1.1\r\n{more}Content-Length: 15\r\nExpect: 100-Continue\r\n\r\n")
+                same((got.count(b"HTTP/1."), got[9:12]), (1, status), f"{path}, whose body is held back: {got[:300]}")
+            got = raw(s, f"{post}{host}Content-Length: {(1 << 20) + 1}\r\nExpect: 100-continue\r\n\r\n")
+            same((got.count(b"HTTP/1."), got[9:12]), (1, b"413"), f"a body that is too large, held back: {got[:300]}")
+            with socket.create_connection(("127.0.0.1", s.port), 20) as c:
+                c.sendall(f"POST /tokenize HTTP/1.1\r\n{host}Content-Length: 15\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n".encode())
+                same(c.recv(1 << 16), b"HTTP/1.1 100 Continue\r\n\r\n", "a body that is held back")
+                c.sendall(b'{"content":"a"}')
+                must(c.recv(1 << 16).startswith(b"HTTP/1.1 200"), "and comes then")
             other.sendall(b'C: d\r\n\r\n{"content":"a"}')
             must(other.recv(1 << 16).startswith(b"HTTP/1.1 200"), "a head beside bad ones")
         slow = socket.create_connection(("127.0.0.1", s.port), 60)
