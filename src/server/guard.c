@@ -82,6 +82,25 @@ bool srv_guard_host_is_ours(const srv_guard *g, const char *host) {
            !strcasecmp(name, g->o->host);
 }
 
+static const char scheme[] = "http://";
+enum { SCHEME = sizeof scheme - 1 };
+
+const char *srv_guard_path(const char *target) {
+    if (strncasecmp(target, scheme, SCHEME) != 0) return target;
+    const char *slash = strchr(target + SCHEME, '/');
+    return slash ? slash : "/";
+}
+
+static bool target_is_ours(const srv_guard *g, const char *target) {
+    char host[264];
+    if (strncasecmp(target, scheme, SCHEME) != 0) return true;
+    const size_t n = strcspn(target + SCHEME, "/");
+    if (n >= sizeof host) return false;
+    memcpy(host, target + SCHEME, n);
+    host[n] = 0;
+    return srv_guard_host_is_ours(g, host);
+}
+
 /* More digits than any body needs are none, either. */
 static bool is_length(const char *value, size_t len) {
     bool digits = value && len > 0 && len <= 15;
@@ -97,8 +116,12 @@ bool srv_guard_length(struct MHD_Connection *conn) {
            is_length(value, len);
 }
 
+/* Of these another who reads the request might take the other one. */
+static const char *const once[] = {"Origin", "Authorization", "x-api-key"};
+enum { ONCE = sizeof once / sizeof *once };
+
 struct counts {
-    int host, length, encoding;
+    int host, length, encoding, of[ONCE];
     bool bad;
 };
 
@@ -112,21 +135,24 @@ static enum MHD_Result count(void *cls, enum MHD_ValueKind kind, const char *nam
     if (!strcasecmp(name, "Transfer-Encoding") && (!value || strcasecmp(value, "chunked"))) c->bad = true;
     c->host += !strcasecmp(name, "Host");
     c->encoding += !strcasecmp(name, "Transfer-Encoding");
+    for (int i = 0; i < ONCE; i++) c->of[i] += !strcasecmp(name, once[i]);
     if (strcasecmp(name, "Content-Length")) return MHD_YES;
     c->length++;
     if (!is_length(value, value_len)) c->bad = true;
     return MHD_YES;
 }
 
-bool srv_guard_head(const srv_guard *g, struct MHD_Connection *conn, srv_error *e) {
+bool srv_guard_head(const srv_guard *g, struct MHD_Connection *conn, const char *target, srv_error *e) {
     struct counts c = {0};
     MHD_get_connection_values_n(conn, MHD_HEADER_KIND, count, &c);
     if (c.host != 1) return srv_refuse(e, 400, NULL, "one Host header is needed, there are %d", c.host);
     if (c.bad || c.length > 1 || c.encoding > 1 || (c.length && c.encoding))
         return srv_refuse(e, 400, NULL, "headers that can be read in two ways: the body's length is said twice or in a "
                                         "form that is not known, or there is a blank or a NUL too many");
+    for (int i = 0; i < ONCE; i++)
+        if (c.of[i] > 1) return srv_refuse(e, 400, NULL, "one %s header is the most, there are %d", once[i], c.of[i]);
     const char *host = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Host");
-    if (host && srv_guard_host_is_ours(g, host)) return true;
+    if (host && srv_guard_host_is_ours(g, host) && target_is_ours(g, target)) return true;
     return srv_refuse(e, 403, NULL,
                       "the request is for another host than this server is known as; name it with --allow-host");
 }
@@ -137,7 +163,7 @@ bool srv_guard_origin(const srv_guard *g, struct MHD_Connection *conn, const cha
                       srv_error *e) {
     const char *origin = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Origin");
     if (!origin) return true;
-    bool ok = !strncmp(origin, "http://", 7) && srv_guard_host_is_ours(g, origin + 7);
+    bool ok = !strncmp(origin, scheme, SCHEME) && srv_guard_host_is_ours(g, origin + SCHEME);
     for (size_t i = 0; i < g->o->n_allow_origin && !ok; i++)
         if (!strcmp(origin, g->o->allow_origin[i])) *allowed = g->o->allow_origin[i], ok = true;
     if (!ok)

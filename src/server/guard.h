@@ -11,9 +11,11 @@ typedef struct srv_guard srv_guard;
 TS_NODISCARD ts_status srv_guard_new(srv_guard **out, const ts_server_opts *o, uint16_t port, ts_err *err);
 void srv_guard_free(srv_guard *g); /* NULL-safe */
 
-/* One Host, one length; and the Host is a name of ours: a foreign page whose name was bent to this address (DNS
- * rebinding) has another. */
-bool srv_guard_head(const srv_guard *g, struct MHD_Connection *conn, srv_error *e);
+/* The path of what a request asks for, which may have "http://host" in front (RFC 9112, 3.2.2). Borrowed from it. */
+const char *srv_guard_path(const char *target);
+/* One Host, one length, one key; and the Host is a name of ours, as is the one in front of the path: a foreign page
+ * whose name was bent to this address (DNS rebinding) has another. */
+bool srv_guard_head(const srv_guard *g, struct MHD_Connection *conn, const char *target, srv_error *e);
 /* A head of which more may come: its Content-Length, if it has one, is a number. */
 bool srv_guard_length(struct MHD_Connection *conn);
 /* No Origin, our own, or one that was allowed: *allowed is then to be answered with. A POST of a page is JSON. */

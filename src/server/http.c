@@ -111,7 +111,7 @@ static void *on_target(void *cls, const char *target, struct MHD_Connection *con
     pthread_mutex_lock(&n->lock);
     n->thread = pthread_self();
     p->head = conn;
-    p->lost = lost(target);
+    p->lost = lost(srv_guard_path(target));
     p->broken_line = false;
     for (const unsigned char *c = (const unsigned char *)target; *c; c++) p->broken_line |= *c <= ' ' || *c == 127;
     pthread_mutex_unlock(&n->lock);
@@ -306,13 +306,14 @@ static bool is_huge(const srv_net *n, struct MHD_Connection *conn) {
 }
 
 /* Everything that its head can be refused for. */
-static void look_at_head(srv_net *n, srv_job *job, const char *url, const char *method) {
+static void look_at_head(srv_net *n, srv_job *job, const char *target, const char *method) {
+    const char *url = srv_guard_path(target);
     const ts_server_opts *o = &n->srv->o;
     srv_error *e = &job->refused;
     const srv_route *known;
     job->route = find_route(method, url, &known);
     const bool page = !job->route && !known && srv_page_find(url);
-    const bool framed = line_is_fine(n, job->conn, e) && srv_guard_head(n->guard, job->conn, e);
+    const bool framed = line_is_fine(n, job->conn, e) && srv_guard_head(n->guard, job->conn, target, e);
     job->hang_up = !framed && e->status == 400; /* where this request ends is not known */
     if (!framed || !srv_guard_origin(n->guard, job->conn, method, &job->origin, e)) {
         if (!job->route) job->route = known ? known : lost(url);
@@ -365,7 +366,8 @@ static enum MHD_Result send_page(srv_net *n, srv_job *job, const srv_page_file *
 }
 
 /* The head is here. NULL: no memory. */
-static srv_job *open_job(srv_net *n, struct MHD_Connection *conn, const char *url, const char *method) {
+static srv_job *open_job(srv_net *n, struct MHD_Connection *conn, const char *target, const char *method) {
+    const char *url = srv_guard_path(target);
     srv_job *job = srv_job_new(n->srv);
     if (!job) return NULL;
     const union MHD_ConnectionInfo *fd = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -373,7 +375,7 @@ static srv_job *open_job(srv_net *n, struct MHD_Connection *conn, const char *ur
     job->conn = conn;
     job->fd = fd ? fd->connect_fd : -1;
     job->accept_html = accept && strstr(accept, "text/html");
-    look_at_head(n, job, url, method);
+    look_at_head(n, job, target, method);
     const size_t prefix = job->route->path ? strlen(job->route->path) : 0;
     if (prefix > 1 && job->route->path[prefix - 1] == '/' && !job->refused.status) {
         char *name = ts_arena_alloc(&job->arena, strlen(url) + 1, 1);
@@ -428,12 +430,12 @@ static bool holds_back(struct MHD_Connection *conn, const char *version) {
     return expect && !strcasecmp(expect, "100-continue") && strcmp(version, "HTTP/1.0") != 0;
 }
 
-static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const char *url, const char *method,
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const char *target, const char *method,
                                   const char *version, const char *data, size_t *len, void **ctx) {
     srv_net *n = cls;
     srv_job *job = *ctx;
     if (!job) {
-        *ctx = job = open_job(n, conn, url, method);
+        *ctx = job = open_job(n, conn, target, method);
         if (!job) return MHD_NO;
         if (job->hang_up || (job->refused.status == 413 && is_huge(n, conn)) ||
             (job->refused.status >= 400 && holds_back(conn, version))) { /* do not even wait for it */
@@ -452,7 +454,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
         *len = 0;
         return MHD_YES;
     }
-    if (!job->arrived) return arrived(n, job, url);
+    if (!job->arrived) return arrived(n, job, srv_guard_path(target));
     return job->queued ? MHD_YES : send_answer(job);
 }
 

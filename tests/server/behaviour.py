@@ -164,6 +164,25 @@ def origins(tmp: pathlib.Path) -> None:
             must(ask(s, "/health", host=host).status in (400, 403), f"Host {host!r}")
 
 
+    with serving.server(TESSERA, "-q", "--allow-host", "box.example", env={"TESSERA_API_KEY": "the-right-one"}) as s:
+        here, end = f"localhost:{s.port}", "Connection: close\r\n\r\n"
+        for target in f"http://{here}/health", f"HTTP://127.0.0.1:{s.port}/health?a=http://b", "http://box.example/health", f"http://[::1]:{s.port}/":
+            must(raw(s, f"GET {target} HTTP/1.1\r\nHost: {here}\r\n{end}").startswith(b"HTTP/1.1 200"), target)
+        must(b"Ollama is running" in raw(s, f"GET http://{here} HTTP/1.1\r\nHost: {here}\r\n{end}"), "a name without a path")
+        for target in "http://evil.example/health", "http:///health", "http://evil.example", f"http://a@{here}/health", f"http://{here}.evil/health", "http://localhost/health", \
+                      f"http://{'x' * 300}/health":
+            got = raw(s, f"GET {target} HTTP/1.1\r\nHost: {here}\r\n{end}")
+            must(got.startswith(b"HTTP/1.1 403"), f"{target}: {got[:200]}")
+        must(raw(s, f"GET http://{here}/health HTTP/1.1\r\nHost: evil.example\r\n{end}").startswith(b"HTTP/1.1 403"), "a foreign Host beside our name")
+        must(raw(s, f"GET http://{here}/slots HTTP/1.1\r\nHost: {here}\r\n{end}").startswith(b"HTTP/1.1 401"), "without a key")
+        for twice in (f"Origin: http://{here}\r\nOrigin: http://{here}", "Authorization: Bearer the-right-one\r\nauthorization: Bearer x",
+                      "X-Api-Key: the-right-one\r\nx-api-key: the-right-one"):
+            got = raw(s, f"GET /v1/models HTTP/1.1\r\nHost: {here}\r\n{twice}\r\n{end}")
+            must(got.startswith(b"HTTP/1.1 400") and b"there are 2" in got, f"{twice!r}: {got[:300]}")
+        got = raw(s, f"GET /v1/models HTTP/1.1\r\nHost: {here}\r\nAuthorization: Bearer the-right-one\r\nX-Api-Key: other\r\n{end}")
+        must(got.startswith(b"HTTP/1.1 200"), f"one of each: {got[:300]}")
+
+
 def chat_text(s: serving.Server, kind: str, origin: str) -> int:
     return ask(s, "/v1/chat/completions", json.dumps({"model": NAME, "messages": HELLO}), content_type=kind, origin=origin).status
 
