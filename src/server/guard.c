@@ -173,6 +173,14 @@ bool srv_guard_origin(const srv_guard *g, struct MHD_Connection *conn, const cha
     return srv_refuse(e, 415, NULL, "a page has to send application/json");
 }
 
+const char *srv_guard_may_send(struct MHD_Connection *conn) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~, \t";
+    static const char usual[] = "authorization, content-type, x-api-key, anthropic-version, anthropic-beta";
+    const char *list = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Access-Control-Request-Headers");
+    const size_t n = list ? strlen(list) : 0;
+    return n > 0 && n <= 4096 && strspn(list, letters) == n ? list : usual;
+}
+
 /* ---- keys -------------------------------------------------------------------------------------------------------- */
 
 bool srv_guard_key_is_right(const srv_guard *g, const char *key, size_t len) {

@@ -21,6 +21,8 @@ bool srv_guard_length(struct MHD_Connection *conn);
 /* No Origin, our own, or one that was allowed: *allowed is then to be answered with. A POST of a page is JSON. */
 bool srv_guard_origin(const srv_guard *g, struct MHD_Connection *conn, const char *method, const char **allowed,
                       srv_error *e);
+/* Which headers an origin that may ask may send: those that it says it will, as clients have some of their own. */
+const char *srv_guard_may_send(struct MHD_Connection *conn);
 /* The key, where one is asked for, compared in constant time. */
 bool srv_guard_key(const srv_guard *g, struct MHD_Connection *conn, srv_error *e);
 

@@ -209,22 +209,20 @@ static ssize_t read_stream(void *cls, uint64_t pos, char *buf, size_t max) {
 static void add_headers(srv_job *job, struct MHD_Response *r) {
     MHD_add_response_header(r, "Content-Type", job->type);
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-    if (job->stream || job->status != 200 || !job->headers)
-        MHD_add_response_header(r, "Cache-Control", job->stream ? "no-cache" : "no-store");
+    MHD_add_response_header(r, "Cache-Control", job->stream ? "no-cache" : "no-store");
     if (job->stream) MHD_add_response_header(r, "X-Accel-Buffering", "no");
     if (job->hang_up) MHD_add_response_header(r, "Connection", "close");
     if (job->status == 429) MHD_add_response_header(r, "Retry-After", "1");
     if (job->status == 401) MHD_add_response_header(r, "WWW-Authenticate", "Bearer");
     if (job->origin) {
         MHD_add_response_header(r, "Access-Control-Allow-Origin", job->origin);
-        MHD_add_response_header(r, "Vary", "Origin");
+        MHD_add_response_header(r, "Access-Control-Expose-Headers", "Retry-After");
+        MHD_add_response_header(r, "Vary", job->may_send ? "Origin, Access-Control-Request-Headers" : "Origin");
     }
-    for (const char *h = job->headers; h && *h;) { /* "Name: value\n" */
-        char name[64], value[512];
-        int used = 0;
-        if (sscanf(h, "%63[^:]: %511[^\n]\n%n", name, value, &used) != 2 || used == 0) break;
-        MHD_add_response_header(r, name, value);
-        h += used;
+    if (job->may_send) {
+        MHD_add_response_header(r, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+        MHD_add_response_header(r, "Access-Control-Allow-Headers", job->may_send);
+        MHD_add_response_header(r, "Access-Control-Max-Age", "600");
     }
 }
 
@@ -390,13 +388,12 @@ static enum MHD_Result arrived(srv_net *n, srv_job *job, const char *url) {
     job->arrived = true;
     peer_waits(n, job->conn, false);
     if (job->refused.status) {
-        job->headers = job->refused.status == 204
-                           ? "Access-Control-Allow-Methods: GET, POST, OPTIONS\n"
-                             "Access-Control-Allow-Headers: authorization, content-type, x-api-key, anthropic-version, "
-                             "anthropic-beta\nAccess-Control-Max-Age: 600\n"
-                           : NULL;
-        if (job->refused.status == 204) srv_job_reply(job, 204, "text/plain", &(ts_buf){0});
-        else srv_job_fail(job, &job->refused);
+        if (job->refused.status == 204) {
+            job->may_send = srv_guard_may_send(job->conn);
+            srv_job_reply(job, 204, "text/plain", &(ts_buf){0});
+        } else {
+            srv_job_fail(job, &job->refused);
+        }
         return send_answer(job);
     }
     if (!job->route->handle) return send_page(n, job, srv_page_find(url));

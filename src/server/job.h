@@ -67,7 +67,7 @@ struct srv_job {
     pthread_mutex_t lock; /* what follows */
     int status;           /* 0: nothing is said yet */
     const char *type;     /* of the content; static storage */
-    const char *headers;  /* more of them, "Name: value\n" each; static storage; NULL: none */
+    const char *may_send; /* of a preflight: headers that the page may send; the connection's or static; else NULL */
     bool stream, ended, suspended;
     ts_buf out;
     size_t taken, written; /* of `out`, sent; of all, for the log */

@@ -150,11 +150,21 @@ def origins(tmp: pathlib.Path) -> None:
         same((a.status, a.headers["access-control-allow-origin"]), (200, app), "an origin that is allowed")
         a = ask(s, "/v1/chat/completions", method="OPTIONS", origin=app, access_control_request_method="POST")
         same((a.status, a.headers["access-control-allow-origin"]), (204, app), "its preflight")
-        must("authorization" in a.headers["access-control-allow-headers"], "headers of the preflight")
+        usual = a.headers["access-control-allow-headers"]
+        must("authorization" in usual and "*" not in usual, "headers of the preflight")
+        same(a.headers["access-control-allow-methods"], "GET, POST, OPTIONS", "methods of the preflight")
+        long = ",".join(f"x-stainless-{i}" for i in range(200))
+        for names, want in ((long, long), ("authorization, Anthropic-Dangerous-Direct-Browser-Access", None), ("x" * 5000, usual), ("x;y", usual),
+                            ("x\u00e9", usual), ("", usual)):
+            a = ask(s, "/v1/chat/completions", method="OPTIONS", origin=app, access_control_request_method="POST", access_control_request_headers=names)
+            same((a.status, a.headers["access-control-allow-headers"]), (204, want or names), "what a preflight asks for")
+        a = ask(s, "/v1/models", origin=app)
+        same((a.headers["access-control-expose-headers"], a.headers["access-control-allow-headers"]), ("Retry-After", None), "what a page may read")
         for origin in "https://app.example.evil", "http://app.example", "null", f"http://localhost:{s.port + 1}", "file://":
             a = ask(s, "/v1/models", origin=origin)
             same((a.status, a.headers["access-control-allow-origin"]), (403, None), origin)
-            same(ask(s, "/v1/chat/completions", method="OPTIONS", origin=origin).status, 403, f"preflight of {origin}")
+            a = ask(s, "/v1/chat/completions", method="OPTIONS", origin=origin, access_control_request_headers="x-a")
+            same((a.status, a.headers["access-control-allow-headers"]), (403, None), f"preflight of {origin}")
         a = ask(s, "/v1/models", origin=f"http://localhost:{s.port}")
         same((a.status, a.headers["access-control-allow-origin"]), (200, None), "its own page")
         same(chat_text(s, "text/plain", f"http://localhost:{s.port}"), 415, "its own page with a form")
