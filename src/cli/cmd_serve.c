@@ -38,15 +38,22 @@ static int read_keys(const cli_command *cmd, serve_args *a) {
     const char *env = getenv("TESSERA_API_KEY");
     ts_err err;
     if (!a->key_file) {
-        if (env && *env) a->key[a->n_key++] = env;
+        if (!env || !*env) return CLI_OK;
+        if (ts_server_key_fault(env)) return cli_usage_error(cmd, "TESSERA_API_KEY %s", ts_server_key_fault(env));
+        a->key[a->n_key++] = env;
         return CLI_OK;
     }
     if (ts_file_read(&a->keys, a->key_file, KEY_FILE_MAX, &err) != TS_OK) return cli_fail(&err);
     if (a->keys.len == 0) return cli_usage_error(cmd, "%s is empty: a key a line is wanted", a->key_file);
+    unsigned n = 1;
     for (char *line = a->keys.data, *end; line < a->keys.data + a->keys.len; line = end + 1) {
         end = line + strcspn(line, "\r\n");
+        const unsigned at = n;
+        n += *end == '\n';
         *end = 0;
         if (!*line || *line == '#') continue;
+        if (ts_server_key_fault(line))
+            return cli_usage_error(cmd, "%s, line %u: the key %s", a->key_file, at, ts_server_key_fault(line));
         if (a->n_key == KEYS) return cli_usage_error(cmd, "%s has more than %d keys", a->key_file, KEYS);
         a->key[a->n_key++] = line;
     }
@@ -91,6 +98,7 @@ static int read_models(const cli_command *cmd, serve_args *a) {
         char *name = NULL;
         m->path = one ? one : split(a->models.item[i], &name);
         m->name = name;
+        if (!*m->path) return cli_usage_error(cmd, "-m %s: there is no file behind the name", a->models.item[i]);
         ok = one || name || m->path == a->models.item[i];
         for (size_t k = 0; k < a->also_on.n && ok; k++) {
             ts_server_model *again = &a->list[a->n_list++];
@@ -221,6 +229,15 @@ static int serve(serve_args *a) {
     return status == TS_OK ? CLI_OK : cli_fail(&err);
 }
 
+/* A variable of the shell that is not set, most of the time. */
+static int check_texts(const cli_command *cmd, const serve_args *a) {
+    const char *const text[][3] = {{"--models", a->models_dir, "DIR"}, {"--key-file", a->key_file, "FILE"},
+                                   {"--host", a->host, "ADDRESS"}, {"--cache-dir", a->cache_dir, "DIR"}};
+    for (size_t i = 0; i < sizeof text / sizeof *text; i++)
+        if (text[i][1] && !*text[i][1]) return cli_usage_error(cmd, "%s needs a value: %s", text[i][0], text[i][2]);
+    return CLI_OK;
+}
+
 /* What cli_check_model does, where there is only a folder of models. */
 static int check_options(const cli_command *cmd, cli_model *m) {
     ts_kv_type kv;
@@ -291,6 +308,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     cli_list rest = {0};
     int code = cli_parse(cmd, opts, argc, argv, &rest);
     if (code == CLI_OK && rest.n) code = cli_usage_error(cmd, "what is \"%s\"? A model is given with -m", rest.item[0]);
+    if (code == CLI_OK) code = check_texts(cmd, &a);
     if (code == CLI_OK) code = read_keys(cmd, &a);
     if (code == CLI_OK) code = read_models(cmd, &a);
     if (code == CLI_OK) code = read_peers(cmd, &a);

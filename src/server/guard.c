@@ -13,23 +13,7 @@ struct srv_guard {
     uint16_t port;
 };
 
-/* Does only this machine reach the address? */
-static bool is_loopback(const char *host) {
-    struct in_addr a4;
-    struct in6_addr a6;
-    if (!strcasecmp(host, "localhost")) return true;
-    if (inet_pton(AF_INET, host, &a4) == 1) return ntohl(a4.s_addr) >> 24 == 127;
-    return inet_pton(AF_INET6, host, &a6) == 1 && IN6_IS_ADDR_LOOPBACK(&a6);
-}
-
 ts_status srv_guard_new(srv_guard **out, const ts_server_opts *o, uint16_t port, ts_err *err) {
-    if (!is_loopback(o->host) && o->n_key == 0 && !o->insecure)
-        return ts_fail(err, TS_E_INVAL,
-                       "at %s others can reach this server: give it a key (--key-file FILE), or let everybody in with "
-                       "--insecure", o->host);
-    for (size_t i = 0; i < o->n_key; i++)
-        if (strlen(o->key[i]) < 8 || strpbrk(o->key[i], " \t\r\n"))
-            return ts_fail(err, TS_E_INVAL, "key %zu has white space in it, or fewer than 8 characters", i + 1);
     srv_guard *g = ts_calloc(1, sizeof *g);
     if (!g) return ts_fail_nomem(err, "the server's rules", sizeof *g);
     *g = (srv_guard){o, port};
@@ -155,6 +139,61 @@ bool srv_guard_head(const srv_guard *g, struct MHD_Connection *conn, const char 
     if (host && srv_guard_host_is_ours(g, host) && target_is_ours(g, target)) return true;
     return srv_refuse(e, 403, NULL,
                       "the request is for another host than this server is known as; name it with --allow-host");
+}
+
+/* ---- what the rules are ------------------------------------------------------------------------------------------ */
+
+#define LOWER "abcdefghijklmnopqrstuvwxyz"
+#define DIGITS "0123456789"
+
+/* Does only this machine reach the address? */
+static bool is_loopback(const char *host) {
+    struct in_addr a4;
+    struct in6_addr a6;
+    if (!strcasecmp(host, "localhost")) return true;
+    if (inet_pton(AF_INET, host, &a4) == 1) return ntohl(a4.s_addr) >> 24 == 127;
+    return inet_pton(AF_INET6, host, &a6) == 1 && IN6_IS_ADDR_LOOPBACK(&a6);
+}
+
+/* "https://app.example": as a browser writes it, for it is compared with what that sends. */
+static bool is_origin(const char *text) {
+    const char *const sep = strstr(text, "://");
+    char name[256];
+    int port;
+    if (!sep || strspn(text, LOWER) == 0 || strspn(text, LOWER DIGITS "+-.") != (size_t)(sep - text)) return false;
+    const char *const host = sep + 3;
+    if (host[strspn(host, LOWER DIGITS "-._:[]")] || !split(host, name, sizeof name, &port)) return false;
+    const bool said = host[0] == '[' ? strstr(host, "]:") != NULL : strchr(host, ':') != NULL;
+    return !said || !((port == 80 && !strncmp(text, "http:", 5)) || (port == 443 && !strncmp(text, "https:", 6)));
+}
+
+static bool is_name(const char *text) {
+    return is_address(text) || (*text && !text[strspn(text, LOWER "ABCDEFGHIJKLMNOPQRSTUVWXYZ" DIGITS "-._")]);
+}
+
+const char *ts_server_key_fault(const char *key) {
+    if (strpbrk(key, " \t\r\n")) return "has white space in it";
+    return strlen(key) < 8 ? "has fewer than 8 characters" : NULL;
+}
+
+ts_status srv_guard_check(const ts_server_opts *o, ts_err *err) {
+    if (!is_loopback(o->host) && o->n_key == 0 && !o->insecure)
+        return ts_fail(err, TS_E_INVAL,
+                       "at %s others can reach this server: give it a key (--key-file FILE), or let everybody in with "
+                       "--insecure", o->host);
+    for (size_t i = 0; i < o->n_key; i++)
+        if (ts_server_key_fault(o->key[i]))
+            return ts_fail(err, TS_E_INVAL, "key %zu %s", i + 1, ts_server_key_fault(o->key[i]));
+    for (size_t i = 0; i < o->n_allow_host; i++)
+        if (!is_name(o->allow_host[i]))
+            return ts_fail(err, TS_E_INVAL, "--allow-host %s: a name or an address alone is wanted, without http://, "
+                                            "brackets, port or path: box.example", o->allow_host[i]);
+    for (size_t i = 0; i < o->n_allow_origin; i++)
+        if (!is_origin(o->allow_origin[i]))
+            return ts_fail(err, TS_E_INVAL, "--allow-origin %s: no page has that origin; name each as browsers do, in "
+                                            "small letters, without a path or a *: https://app.example, "
+                                            "http://localhost:3000", o->allow_origin[i]);
+    return TS_OK;
 }
 
 /* ---- Origin ------------------------------------------------------------------------------------------------------ */

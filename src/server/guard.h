@@ -7,7 +7,9 @@
 
 typedef struct srv_guard srv_guard;
 
-/* Errors: TS_E_INVAL: an address that others reach, without a key; a key that can be none; TS_E_NOMEM. */
+/* Errors: TS_E_INVAL: an address that others reach, without a key; a key, a name or an origin that no request has. */
+TS_NODISCARD ts_status srv_guard_check(const ts_server_opts *o, ts_err *err);
+/* `o` is borrowed. Errors: TS_E_NOMEM. */
 TS_NODISCARD ts_status srv_guard_new(srv_guard **out, const ts_server_opts *o, uint16_t port, ts_err *err);
 void srv_guard_free(srv_guard *g); /* NULL-safe */
 

@@ -1,5 +1,6 @@
 /* server.c - the parts of a server, put together and taken apart. */
 #include "base/clock.h"
+#include "server/guard.h"
 #include "server/server_int.h"
 
 #include <sys/random.h>
@@ -27,8 +28,8 @@ ts_status ts_server_new(ts_server **out, const ts_server_opts *opts, ts_err *err
     pthread_mutex_init(&s->jobs_lock, NULL);
     pthread_mutex_init(&s->live_lock, NULL);
     s->books = srv_books_new();
-    ts_status status = s->books ? srv_models_new(&s->models, &s->o, err)
-                                : ts_fail_nomem(err, "the server", 0);
+    ts_status status = s->books ? srv_guard_check(&s->o, err) : ts_fail_nomem(err, "the server", 0);
+    if (status == TS_OK) status = srv_models_new(&s->models, &s->o, err);
     if (status == TS_OK) status = srv_work_new(&s->work, s, err);
     if (status == TS_OK) status = srv_sched_new(&s->sched, s, err);
     if (status == TS_OK) status = srv_net_new(&s->net, s, err);

@@ -58,6 +58,9 @@ typedef struct ts_server_opts {
     void *log_ud;
 } ts_server_opts;
 
+/* What keeps it from being a key, "has fewer than 8 characters"; NULL: nothing. Static. */
+const char *ts_server_key_fault(const char *key);
+
 /* Load models, bind, begin to answer. `opts` is copied, what it points to is borrowed until ts_server_free. Errors:
  * TS_E_INVAL: options that do not go together; TS_E_IO: the address is taken or not ours; those of ts_engine_open. */
 TS_NODISCARD ts_status ts_server_new(ts_server **out, const ts_server_opts *opts, ts_err *err);

@@ -102,6 +102,21 @@ def addresses(tmp: pathlib.Path) -> None:
     with serving.server(TESSERA, "-q", "--peer", "next=http://127.0.0.1:1") as s:
         same(ask(s, "/tessera/peers").json, {"peers": [{"name": "next", "base": "http://127.0.0.1:1"}]}, "peers")
         must("connect-src 'self' http://127.0.0.1:1" in ask(s, "/", accept="text/html").headers["content-security-policy"], "CSP")
+    for origin in "*", "app.example", "https://app.example/", "https://app.example/x", "https://*.example", "null", "file://", "://a", "https://App.example", \
+                  "https://app.example:443", "http://[::1]:80", "https://a b", "https://app.example:x", "https://u@app.example", "https://app.example?x":
+        refused(*model, "--allow-origin", "https://a.example", "--allow-origin", origin, code=2, words=f"--allow-origin {origin}: no page has that origin")
+    for host in "http://x/", "name:8080", "[::1]", "*", "*.example", "x/", "a b", "::1:x":
+        refused(*model, "--allow-host", "a.example", "--allow-host", host, code=2, words=f"--allow-host {host}: a name or an address alone")
+    for option in "-m", "--models", "--key-file", "--cache-dir", "--host", "--allow-host", "--allow-origin", "--peer", "--also-on":
+        refused(*([] if option in ("-m", "--models") else model), option, "", code=2, words=f"{option} needs a value")
+    refused("-m", "name=", code=2, words="there is no file behind the name")
+    with serving.server(TESSERA, "-q", *(x for o in ("http://localhost:3000", "https://[::1]:8443", "app://obsidian.md", "http://a.example:443",
+                                                     "chrome-extension://abcdefgh") for x in ("--allow-origin", o)),
+                        *(x for o in ("box", "Box-2.example", "10.0.0.1", "fd00::5") for x in ("--allow-host", o))) as s:
+        for o in "https://[::1]:8443", "app://obsidian.md", "chrome-extension://abcdefgh":
+            same(ask(s, "/health", origin=o).headers["access-control-allow-origin"], o, "an origin that is allowed")
+        for o in "box", "box-2.example:1", "10.0.0.1", "[fd00::5]:99":
+            same(ask(s, "/health", host=o).status, 200, o)
     refused(*model, "--also-on", "toaster", code=2, words="toaster")
     refused(*model, "--parallel", "0", code=2, words="parallel")
     refused(*model, "what", code=2, words="what")
@@ -121,7 +136,10 @@ def keys(tmp: pathlib.Path) -> None:
     (tmp / "comment").write_text("# none\n")
     (tmp / "nothing").write_text("")
     model = ["-m", str(serving.MODEL), "--key-file"]
-    refused(*model, str(tmp / "short"), code=2, words="fewer than 8")
+    (tmp / "blank").write_text("# one\r\n\r\nlong-enough-1\r\nlong enough\r\n")
+    refused(*model, str(tmp / "short"), code=2, words="short, line 1: the key has fewer than 8")
+    refused(*model, str(tmp / "blank"), code=2, words="blank, line 4: the key has white space")
+    refused(*model[:2], code=2, words="TESSERA_API_KEY has fewer than 8", env={"TESSERA_API_KEY": "abc"})
     refused(*model, str(tmp / "comment"), code=2, words="no key")
     refused(*model, str(tmp / "nothing"), code=2, words="empty")
     refused(*model, str(tmp / "missing"), code=1, words="missing")

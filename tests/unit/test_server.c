@@ -361,6 +361,18 @@ static void test_refused_options(void **state) {
     assert_status(ts_server_new(&s, &(ts_server_opts){.model = twice, .n_model = 2}, &err), TS_E_INVAL);
     assert_non_null(strstr(err.msg, "two models are called"));
     assert_status(ts_server_new(&s, &(ts_server_opts){.models_dir = "/no/such/folder"}, &err), TS_E_IO);
+    static const char *const key[] = {"long-enough", "short"}, *const name[] = {"box:80"}, *const origin[] = {"*"};
+    assert_status(ts_server_new(&s, &(ts_server_opts){.model = &model, .n_model = 1, .key = key, .n_key = 2}, &err),
+                  TS_E_INVAL);
+    assert_string_equal(err.msg, "key 2 has fewer than 8 characters");
+    /* said before a model is loaded, which may take a while */
+    const ts_server_model none = {.path = "/no/such/file"};
+    assert_status(ts_server_new(&s, &(ts_server_opts){.model = &none, .n_model = 1, .allow_host = name,
+                                                      .n_allow_host = 1}, &err), TS_E_INVAL);
+    assert_non_null(strstr(err.msg, "--allow-host box:80"));
+    assert_status(ts_server_new(&s, &(ts_server_opts){.model = &none, .n_model = 1, .allow_origin = origin,
+                                                      .n_allow_origin = 1}, &err), TS_E_INVAL);
+    assert_non_null(strstr(err.msg, "--allow-origin *"));
     assert_null(s);
 }
 
