@@ -5,6 +5,7 @@
 #include "cli/common.h"
 #include "server/server.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -134,6 +135,7 @@ static int read_peers(const cli_command *cmd, serve_args *a) {
 struct signals {
     pthread_mutex_t lock;
     ts_server *server; /* NULL: it is still loading */
+    bool leaving;      /* it is being taken apart */
 };
 
 static void signals_of_ours(sigset_t *set) {
@@ -143,7 +145,8 @@ static void signals_of_ours(sigset_t *set) {
 }
 
 /* Waits for SIGINT and SIGTERM, which no other thread gets: the first stops the server when its requests have ended,
- * the second at once. */
+ * the second at once. What a worker is in the middle of, such as loading a model, goes on even so; one more ends the
+ * process. */
 static void *wait_for_signals(void *ud) {
     struct signals *w = ud;
     sigset_t set;
@@ -154,6 +157,10 @@ static void *wait_for_signals(void *ud) {
         pthread_mutex_lock(&w->lock);
         if (!w->server) {
             fputs("tessera: interrupted while loading\n", stderr);
+            _exit(CLI_FAIL);
+        }
+        if (w->leaving) {
+            fputs("tessera: ended in the middle of what could not be stopped\n", stderr);
             _exit(CLI_FAIL);
         }
         if (n++ == 0) fputs("tessera: stopping when what is computed has ended; again: now\n", stderr);
@@ -185,10 +192,19 @@ static void set_cache_dir(serve_args *a) {
     a->cache_dir = a->cache;
 }
 
+/* "0.0.0.0" and the like are where to listen, and nothing that a browser could be sent to. */
+static bool is_any(const char *host) {
+    struct in_addr a4;
+    struct in6_addr a6;
+    if (inet_pton(AF_INET, host, &a4) == 1) return a4.s_addr == htonl(INADDR_ANY);
+    return inet_pton(AF_INET6, host, &a6) == 1 && IN6_IS_ADDR_UNSPECIFIED(&a6);
+}
+
 static void say_where(const serve_args *a, const ts_server *s) {
-    const bool v6 = strchr(a->host, ':') != NULL;
-    fprintf(stderr, "tessera: http://%s%s%s:%u/ (page), /v1 (OpenAI, Anthropic), /api (Ollama)%s; Ctrl-C stops it\n",
-            v6 ? "[" : "", a->host, v6 ? "]" : "", ts_server_port(s), a->n_key ? ", with a key" : "");
+    const bool any = is_any(a->host), v6 = !any && strchr(a->host, ':');
+    fprintf(stderr, "tessera: http://%s%s%s:%u/ (page), /v1 (OpenAI, Anthropic), /api (Ollama)%s%s; Ctrl-C stops it\n",
+            v6 ? "[" : "", any ? "127.0.0.1" : a->host, v6 ? "]" : "", ts_server_port(s),
+            any ? ", at all addresses of this machine" : "", a->n_key ? ", with a key" : "");
 }
 
 static int serve(serve_args *a) {
@@ -222,9 +238,12 @@ static int serve(serve_args *a) {
         say_where(a, s);
         ts_server_wait(s);
     }
+    pthread_mutex_lock(&w.lock);
+    w.leaving = true;
+    pthread_mutex_unlock(&w.lock);
+    ts_server_free(s); /* waits for the workers */
     pthread_kill(waiter, SIGUSR2);
     pthread_join(waiter, NULL);
-    ts_server_free(s);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return status == TS_OK ? CLI_OK : cli_fail(&err);
 }

@@ -123,6 +123,7 @@ def addresses(tmp: pathlib.Path) -> None:
     with serving.server(TESSERA, "-q") as s:
         refused(*model, "--port", str(s.port), code=1, words="another program")
     with serving.server(TESSERA, "-q", "--host", "0.0.0.0", "--insecure") as s:
+        must(f"http://127.0.0.1:{s.port}/ (page)" in s.said and "at all addresses" in s.said, f"where it is: {s.said}")
         same(chat(s).status, 200, "everybody may")
         same(ask(s, "/health", host="elsewhere.example").status, 403, "a foreign name")
         same(ask(s, "/health", host=f"10.1.2.3:{s.port}").status, 200, "an address of it")
@@ -487,6 +488,17 @@ def ends(tmp: pathlib.Path) -> None:
         for c in streams:
             with contextlib.suppress(OSError):
                 rest(c)
+        s = serving.Server(TESSERA, "-q", "-t", "1")  # a worker is in the middle of something long, and nothing can stop that
+        body = json.dumps({"model": NAME, "input": ["Tell me a story about a dog. " * 60] * 2000})
+        with socket.create_connection(("127.0.0.1", s.port), 20) as c:
+            c.sendall(f"POST /v1/embeddings HTTP/1.1\r\nHost: localhost:{s.port}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+            time.sleep(0.5)
+            for _ in range(2):
+                s.process.send_signal(signal.SIGTERM)
+                time.sleep(0.5)
+            same(s.process.poll(), None, "the end of a server whose worker is at it")
+            s.process.send_signal(signal.SIGTERM)
+            same((until("the end by a third signal", lambda: s.process.poll() is not None, 5), s.process.poll()), (True, 1), "exit code")
         s = serving.Server(TESSERA, "-q", "--parallel", "64", "-t", "1", "--drain", "1")
         streams = [begin(s, 1000) for _ in range(60)]
         begun = time.monotonic()
