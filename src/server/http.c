@@ -4,6 +4,7 @@
  * the Origin, the size, the path, the key. A request that is refused is told so once its body has gone by, so that the
  * connection lives on; only a body that is too large is cut off, one whose end is not known, and one that its sender
  * holds back (Expect: 100-continue). */
+#define _GNU_SOURCE /* POLLRDHUP */
 #include "base/clock.h"
 #include "server/guard.h"
 #include "server/page.h"
@@ -13,6 +14,7 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,11 +169,18 @@ static void on_message(void *cls, const char *fmt, va_list ap) {
     pthread_mutex_unlock(&n->lock);
 }
 
+/* What comes together with the end of its connection is read, and the end is not seen (libmicrohttpd 0.9.75, which is
+ * told of each change only once): such a connection would take a place until its time is up. */
+static bool has_left(int fd) {
+    struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+    return poll(&p, 1, 0) > 0;
+}
+
 void srv_net_tidy(srv_net *n) {
     const uint64_t now = ts_now_ns(), most = (uint64_t)n->srv->o.timeout_s * 1000000000u;
     pthread_mutex_lock(&n->lock);
     for (peer *p = n->peers; p; p = p->next)
-        if (p->since_ns && now - p->since_ns > most && p->fd >= 0) {
+        if (p->since_ns && p->fd >= 0 && (now - p->since_ns > most || has_left(p->fd))) {
             shutdown(p->fd, SHUT_RDWR); /* libmicrohttpd sees its end, and closes it */
             p->since_ns = 0;
         }

@@ -538,6 +538,12 @@ def limits(tmp: pathlib.Path) -> None:
             got = list(pool.map(lambda i: chat(one, max_tokens=300, ignore_eos=True), range(16)))
             must({a.status for a in got} == {200, 429}, f"--queue 1: {[a.status for a in got]}")
             must(all(a.headers["retry-after"] for a in got if a.status == 429), "Retry-After")
+            files = lambda: len(os.listdir(f"/proc/{one.process.pid}/fd"))  # noqa: E731
+            before = files()
+            for part in [b"GET /he", f"POST /tokenize HTTP/1.1\r\nHost: localhost:{one.port}\r\nContent-Length: 9\r\n\r\n{{".encode()] * 50:
+                with socket.create_connection(("127.0.0.1", one.port), 20) as c:
+                    c.sendall(part)
+            until("connections that ended in the middle of a request are closed", lambda: files() <= before, 10)
         yes = {"grammar": 'root ::= "\\n" | "\\t"', "max_tokens": 3}
         tokens = [t for t in range(ask(s, "/v1/models").json["data"][0]["meta"]["n_vocab"])
                   if ask(s, "/detokenize", {"tokens": [t]}).json["content"] in ("\n", "\t")]
