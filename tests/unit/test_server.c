@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/json_tree.h"
+#include "server/guard.h"
 #include "server/server.h"
 
 #include <arpa/inet.h>
@@ -376,10 +377,35 @@ static void test_refused_options(void **state) {
     assert_null(s);
 }
 
+static void test_names(void **state) {
+    (void)state;
+    static const char *const name[] = {"box.example", "fd00::5"};
+    static const char *const ours[] = {"localhost:8080", "LOCALHOST:8080", "127.0.0.1:8080", "[::1]:8080",
+                                       "box.example", "Box.Example:443", "[fd00::5]", "[fd00::5]:1"};
+    static const char *const foreign[] = {
+        "", ":", ":8080", "localhost", "localhost:", "localhost:80801", "localhost:8080x", "localhost:+8080",
+        "localhost:8080:8080", "a@localhost:8080", "[::1", "[::1]x", "[]:8080", "::1:8080", "box.example.",
+        "xbox.example", "127.0.0.2:8080"};
+    static const char *const path[][2] = {{"/a", "/a"}, {"http://x/a/b", "/a/b"}, {"HTTP://x", "/"}, {"http://", "/"},
+                                          {"http:///a", "/a"}, {"http:/a", "http:/a"}, {"*", "*"}, {"", ""}};
+    const ts_server_opts o = {.host = "127.0.0.1", .allow_host = name, .n_allow_host = 2};
+    srv_guard *g;
+    assert_ok(srv_guard_check(&o, &err));
+    assert_ok(srv_guard_new(&g, &o, 8080, &err));
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        if (!srv_guard_host_is_ours(g, ours[i])) fail_msg("%s is foreign", ours[i]);
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
+        if (srv_guard_host_is_ours(g, foreign[i])) fail_msg("%s is ours", foreign[i]);
+    for (size_t i = 0; i < sizeof path / sizeof *path; i++)
+        assert_string_equal(srv_guard_path(path[i][0]), path[i][1]);
+    srv_guard_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_texts), cmocka_unit_test(test_full_queue),
                                        cmocka_unit_test(test_slow_reader), cmocka_unit_test(test_drain),
-                                       cmocka_unit_test(test_changing_folder), cmocka_unit_test(test_refused_options)};
+                                       cmocka_unit_test(test_changing_folder),
+                                       cmocka_unit_test(test_refused_options), cmocka_unit_test(test_names)};
     const char *source = getenv("TESSERA_SOURCE");
     char *here = realpath(source ? source : ".", NULL);
     if (!here) return 1;
