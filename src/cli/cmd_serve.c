@@ -5,7 +5,6 @@
 #include "cli/common.h"
 #include "server/server.h"
 
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -192,16 +191,8 @@ static void set_cache_dir(serve_args *a) {
     a->cache_dir = a->cache;
 }
 
-/* "0.0.0.0" and the like are where to listen, and nothing that a browser could be sent to. */
-static bool is_any(const char *host) {
-    struct in_addr a4;
-    struct in6_addr a6;
-    if (inet_pton(AF_INET, host, &a4) == 1) return a4.s_addr == htonl(INADDR_ANY);
-    return inet_pton(AF_INET6, host, &a6) == 1 && IN6_IS_ADDR_UNSPECIFIED(&a6);
-}
-
 static void say_where(const serve_args *a, const ts_server *s) {
-    const bool any = is_any(a->host), v6 = !any && strchr(a->host, ':');
+    const bool any = ts_server_is_any(a->host), v6 = !any && strchr(a->host, ':');
     fprintf(stderr, "tessera: http://%s%s%s:%u/ (page), /v1 (OpenAI, Anthropic), /api (Ollama)%s%s; Ctrl-C stops it\n",
             v6 ? "[" : "", any ? "127.0.0.1" : a->host, v6 ? "]" : "", ts_server_port(s),
             any ? ", at all addresses of this machine" : "", a->n_key ? ", with a key" : "");

@@ -30,8 +30,11 @@ static bool is_address(const char *name) {
     return inet_pton(AF_INET, name, &a) == 1 || inet_pton(AF_INET6, name, &a) == 1;
 }
 
-static bool is_wildcard(const char *host) {
-    return !strcmp(host, "0.0.0.0") || !strcmp(host, "::") || !strcmp(host, "*");
+bool ts_server_is_any(const char *host) {
+    struct in_addr a4;
+    struct in6_addr a6;
+    if (inet_pton(AF_INET, host, &a4) == 1) return a4.s_addr == htonl(INADDR_ANY);
+    return inet_pton(AF_INET6, host, &a6) == 1 && IN6_IS_ADDR_UNSPECIFIED(&a6);
 }
 
 /* ---- Host -------------------------------------------------------------------------------------------------------- */
@@ -61,7 +64,7 @@ bool srv_guard_host_is_ours(const srv_guard *g, const char *host) {
     for (size_t i = 0; i < g->o->n_allow_host; i++) /* behind a proxy: with any port */
         if (!strcasecmp(name, g->o->allow_host[i])) return true;
     if (port != g->port) return false;
-    if (is_wildcard(g->o->host) && is_address(name)) return true; /* which no foreign name can be bent to */
+    if (ts_server_is_any(g->o->host) && is_address(name)) return true; /* which no foreign name can be bent to */
     return !strcasecmp(name, "localhost") || !strcmp(name, "127.0.0.1") || !strcmp(name, "::1") ||
            !strcasecmp(name, g->o->host);
 }

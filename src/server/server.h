@@ -58,6 +58,8 @@ typedef struct ts_server_opts {
     void *log_ud;
 } ts_server_opts;
 
+/* Is it where to listen at all addresses ("0.0.0.0", "::"), and nothing that a browser could be sent to? */
+bool ts_server_is_any(const char *host);
 /* What keeps it from being a key, "has fewer than 8 characters"; NULL: nothing. Static. */
 const char *ts_server_key_fault(const char *key);
 

@@ -67,7 +67,6 @@ void srv_work_stop(srv_work *w); /* NULL-safe; ends after what there is */
 void srv_work_free(srv_work *w); /* NULL-safe */
 /* Have a worker handle the job. false: too many wait. */
 bool srv_work_put(srv_work *w, srv_job *job);
-uint32_t srv_work_waiting(srv_work *w);
 
 /* ---- scheduler.c ------------------------------------------------------------------------------------------------- */
 

@@ -86,10 +86,3 @@ bool srv_work_put(srv_work *w, srv_job *job) {
     pthread_mutex_unlock(&w->lock);
     return room;
 }
-
-uint32_t srv_work_waiting(srv_work *w) {
-    pthread_mutex_lock(&w->lock);
-    const uint32_t n = w->n;
-    pthread_mutex_unlock(&w->lock);
-    return n;
-}
