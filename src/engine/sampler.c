@@ -22,7 +22,10 @@ struct ts_sampler {
     ts_sampler_opts o;
     ts_rng rng;
     uint32_t n_vocab;
-    candidate *cand; /* [n_vocab] */
+    float *logit;    /* [n_vocab] with biases and penalties */
+    candidate *cand; /* [n_cand] as many as top-k keeps */
+    size_t n_cand;
+    uint64_t *order; /* [2][n_vocab] for sorting, where all are kept; else NULL */
     uint16_t *count; /* [n_vocab] occurrences in the penalty window; all zero between calls */
 };
 
@@ -72,11 +75,14 @@ ts_status ts_sampler_new_sized(ts_sampler **out, const ts_sampler_opts *given, s
     if (s) {
         s->o = *opts;
         s->n_vocab = n_vocab;
-        s->cand = ts_alloc(n_vocab, sizeof *s->cand);
+        s->n_cand = opts->top_k && (uint32_t)opts->top_k < n_vocab ? (uint32_t)opts->top_k : n_vocab;
+        s->logit = ts_alloc(n_vocab, sizeof *s->logit);
+        s->cand = ts_alloc(s->n_cand, sizeof *s->cand);
+        if (s->n_cand == n_vocab) s->order = ts_alloc(2 * (size_t)n_vocab, sizeof *s->order);
         s->count = ts_calloc(n_vocab, sizeof *s->count);
         s->rng = ts_rng_seed(opts->seed);
     }
-    if (!s || !s->cand || !s->count) {
+    if (!s || !s->logit || !s->cand || !s->count || (s->n_cand == n_vocab && !s->order)) {
         ts_sampler_free(s);
         return ts_fail_nomem(err, "the sampler", n_vocab * sizeof(candidate));
     }
@@ -86,7 +92,9 @@ ts_status ts_sampler_new_sized(ts_sampler **out, const ts_sampler_opts *given, s
 
 void ts_sampler_free(ts_sampler *s) {
     if (!s) return;
+    ts_free(s->logit);
     ts_free(s->cand);
+    ts_free(s->order);
     ts_free(s->count);
     ts_free(s);
 }
@@ -119,7 +127,7 @@ static void penalise(ts_sampler *s, const ts_token *history, size_t n) {
     for (size_t i = 0; i < window; i++) {
         ts_token id = first[i];
         if (!s->count[id]) continue; /* it has been dealt with */
-        float *l = &s->cand[id].logit;
+        float *l = &s->logit[id];
         *l = *l > 0 ? *l / o->repeat_penalty : *l * o->repeat_penalty;
         *l -= (float)s->count[id] * o->frequency_penalty + o->presence_penalty;
         s->count[id] = 0;
@@ -142,19 +150,79 @@ static void sift_down(candidate *c, size_t n, size_t i, order_fn *order) {
     }
 }
 
-/* The k best of n candidates to the front, best first. */
-static void keep_best(candidate *c, size_t n, size_t k, order_fn *order) {
-    for (size_t i = k / 2; i-- > 0;) sift_down(c, k, i, order);
-    for (size_t i = k; i < n; i++)
-        if (order(&c[i], &c[0]) < 0) {
-            c[0] = c[i];
-            sift_down(c, k, 0, order);
-        }
-    for (size_t left = k; left-- > 1;) {
+static void make_heap(candidate *c, size_t n, order_fn *order) {
+    for (size_t i = n / 2; i-- > 0;) sift_down(c, n, i, order);
+}
+
+/* A heap, best first. */
+static void sort_heap(candidate *c, size_t n, order_fn *order) {
+    for (size_t left = n; left-- > 1;) {
         candidate t = c[0];
         c[0] = c[left];
         c[left] = t;
         sift_down(c, left, 0, order);
+    }
+}
+
+static void sort(candidate *c, size_t n, order_fn *order) {
+    make_heap(c, n, order);
+    sort_heap(c, n, order);
+}
+
+/* Is one of these BLOCK logits, of tokens in the order of their numbers, better than the worst that is kept? Most
+ * blocks have none, so the loop is one for vectors. */
+enum { BLOCK = 32 };
+static bool any_better(const float *logit, float worst) {
+    int any = 0;
+    for (int i = 0; i < BLOCK; i++) any |= !(logit[i] <= worst);
+    return any;
+}
+
+/* The k best of n > 0 tokens, best first. */
+static void keep_best(candidate *c, size_t k, const float *logit, size_t n) {
+    for (size_t i = 0; i < k; i++) c[i] = (candidate){.logit = logit[i], .id = (ts_token)i};
+    make_heap(c, k, by_logit);
+    for (size_t i = k; i < n;) {
+        const size_t end = n - i < BLOCK ? n : i + BLOCK;
+        if (end - i == BLOCK && !any_better(logit + i, c[0].logit)) i = end;
+        for (; i < end; i++) {
+            const candidate one = {.logit = logit[i], .id = (ts_token)i};
+            if (by_logit(&one, &c[0]) > 0) continue;
+            c[0] = one;
+            sift_down(c, k, 0, by_logit);
+        }
+    }
+    sort_heap(c, k, by_logit);
+}
+
+/* Smaller for what comes first by by_logit, but for the id. */
+static uint32_t key_of(float logit) {
+    uint32_t u;
+    if (isnan(logit)) return UINT32_MAX;
+    logit += 0.0f; /* -0 is 0 */
+    memcpy(&u, &logit, sizeof u);
+    return u >> 31 ? u : ~u & 0x7fffffff;
+}
+
+/* All n tokens, best first: by their keys' bytes, the last one first, which leaves equals in the order of their ids. */
+static void sort_all(candidate *c, uint64_t *order, const float *logit, size_t n) {
+    uint64_t *from = order, *to = order + n;
+    for (size_t i = 0; i < n; i++) from[i] = (uint64_t)key_of(logit[i]) << 32 | i;
+    for (int shift = 32; shift < 64; shift += 8) {
+        size_t at[256] = {0}, sum = 0;
+        for (size_t i = 0; i < n; i++) at[from[i] >> shift & 255]++;
+        for (int b = 0; b < 256; b++) {
+            const size_t count = at[b];
+            at[b] = sum;
+            sum += count;
+        }
+        for (size_t i = 0; i < n; i++) to[at[from[i] >> shift & 255]++] = from[i];
+        uint64_t *const swap = from;
+        from = to, to = swap;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t id = (uint32_t)from[i];
+        c[i] = (candidate){.logit = logit[id], .id = (ts_token)id};
     }
 }
 
@@ -188,7 +256,7 @@ static size_t typical(candidate *c, size_t n, double mass) {
         double info = c[i].p > 1e-300 ? -ts_log2_d(c[i].p) * ln2 : 1e9;
         c[i].p = fabs(info - entropy); /* the probability is found again from the logit */
     }
-    keep_best(c, n, n, by_surprise);
+    sort(c, n, by_surprise);
     candidate best = c[0];
     for (size_t i = 1; i < n; i++)
         if (by_logit(&c[i], &best) < 0) best = c[i];
@@ -197,11 +265,11 @@ static size_t typical(candidate *c, size_t n, double mass) {
     size_t keep = 0;
     while (keep < n && seen < mass * sum) seen += weight(&c[keep++], best.logit, 1);
     if (keep == 0) keep = 1;
-    keep_best(c, keep, keep, by_logit);
+    sort(c, keep, by_logit);
     return keep;
 }
 
-/* Candidates in the order of their numbers, biases and penalties being applied. */
+/* The logits with biases and penalties. */
 static ts_status fill(ts_sampler *s, const float *logits, const ts_token *history, size_t n_history, ts_err *err) {
     TS_NEED(s && logits && (history || !n_history), err, "the sampler is given no logits, or no history");
     const ts_sampler_opts *o = &s->o;
@@ -209,30 +277,37 @@ static ts_status fill(ts_sampler *s, const float *logits, const ts_token *histor
         TS_NEED((uint32_t)history[i] < s->n_vocab, err,
                 "token %d at position %zu of the history is outside the sampler's vocabulary of %u", history[i], i,
                 s->n_vocab);
-    for (size_t i = 0; i < s->n_vocab; i++) {
+    int bad = 0;
+    for (size_t i = 0; i < s->n_vocab; i++) bad |= logits[i] != logits[i];
+    for (size_t i = 0; i < s->n_vocab && bad; i++)
         TS_NEED(logits[i] == logits[i], err, "the logit of token %zu is not a number", i);
-        s->cand[i] = (candidate){.logit = logits[i], .id = (ts_token)i};
-    }
-    for (size_t i = 0; i < o->n_bias; i++) s->cand[o->bias[i].token].logit += o->bias[i].bias;
+    memcpy(s->logit, logits, s->n_vocab * sizeof *logits);
+    for (size_t i = 0; i < o->n_bias; i++) s->logit[o->bias[i].token] += o->bias[i].bias;
     penalise(s, history, n_history);
     return TS_OK;
 }
 
-static ts_token greedy(const candidate *c, size_t n) {
-    size_t best = 0;
-    for (size_t i = 1; i < n; i++)
-        if (by_logit(&c[i], &c[best]) < 0) best = i;
-    return c[best].logit > -INFINITY ? c[best].id : -1;
+/* The first of the largest; -1: all are forbidden. */
+static ts_token greedy(const float *logit, size_t n) {
+    float best[BLOCK], most = -INFINITY;
+    size_t i = 0;
+    for (int k = 0; k < BLOCK; k++) best[k] = -INFINITY;
+    for (; i + BLOCK <= n; i += BLOCK)
+        for (int k = 0; k < BLOCK; k++) best[k] = logit[i + k] > best[k] ? logit[i + k] : best[k];
+    for (; i < n; i++) best[0] = logit[i] > best[0] ? logit[i] : best[0];
+    for (int k = 0; k < BLOCK; k++) most = best[k] > most ? best[k] : most;
+    for (i = 0; i < n && most > -INFINITY; i++)
+        if (logit[i] == most) return (ts_token)i;
+    return -1;
 }
 
 /* A token by the odds of the candidates; -1: all are forbidden. */
 static ts_token draw(ts_sampler *s) {
     const ts_sampler_opts *o = &s->o;
     candidate *c = s->cand;
-    size_t n = s->n_vocab;
-    size_t k = o->top_k && (size_t)o->top_k < n ? (size_t)o->top_k : n;
-    keep_best(c, n, k, by_logit);
-    n = k;
+    size_t n = s->n_cand;
+    if (s->order) sort_all(c, s->order, s->logit, n);
+    else keep_best(c, n, s->logit, s->n_vocab);
     if (!(c[0].logit > -INFINITY)) return -1;
     soft_max(c, n, 1);
     if (o->typical_p < 1) {
@@ -263,7 +338,7 @@ ts_status ts_sampler_next(ts_sampler *s, const float *logits, const ts_token *hi
                           ts_err *err) {
     TS_NEED(out, err, "the sampler has no room for a token");
     TS_TRY(fill(s, logits, history, n_history, err));
-    const ts_token id = s->o.temperature == 0 ? greedy(s->cand, s->n_vocab) : draw(s);
+    const ts_token id = s->o.temperature == 0 ? greedy(s->logit, s->n_vocab) : draw(s);
     TS_NEED(id >= 0, err, "no token is left to choose from: all are forbidden, by logit biases or a mask");
     *out = id;
     return TS_OK;

@@ -356,6 +356,50 @@ static void test_seeds(void **state) {
     ts_sampler_free(a), ts_sampler_free(b), ts_sampler_free(c);
 }
 
+/* Vocabularies of any size, whose logits are often equal: the first of the largest, by every way to it; and the ways to
+ * keep all and all but one, which is forbidden, draw the same. */
+static void test_sizes(void **state) {
+    (void)state;
+    ts_rng rng = ts_rng_seed(5);
+    static const float level[] = {-3, -1.5f, -0.0f, 0, 0.5f, 2, 2.25f};
+    for (uint32_t n = 2; n < 300; n += n < 70 ? 1 : 37) {
+        float logit[300];
+        ts_err err;
+        ts_token want = -1, forbidden = (ts_token)ts_rng_below(&rng, n), token;
+        for (uint32_t i = 0; i < n; i++) logit[i] = level[ts_rng_below(&rng, n < 40 ? 4 : 7)];
+        logit[forbidden] = -INFINITY;
+        for (uint32_t i = 0; i < n; i++)
+            if (logit[i] > (want < 0 ? -INFINITY : logit[want])) want = (ts_token)i;
+        ts_sampler_opts o = {.top_p = 1, .typical_p = 1, .repeat_penalty = 1};
+        const struct {
+            float temperature;
+            int32_t top_k;
+        } way[] = {{0, 0}, {1, 1}, {0, 7}};
+        for (size_t i = 0; i < sizeof way / sizeof *way; i++) {
+            ts_sampler *s;
+            o.temperature = way[i].temperature, o.top_k = way[i].top_k;
+            assert_ok(ts_sampler_new(&s, &o, n, &err));
+            assert_ok(ts_sampler_next(s, logit, NULL, 0, &token, &err));
+            assert_int_equal(token, want);
+            ts_sampler_free(s);
+        }
+        ts_sampler *all, *but_one;
+        o.temperature = 1, o.seed = n;
+        o.top_k = 0;
+        assert_ok(ts_sampler_new(&all, &o, n, &err));
+        o.top_k = (int32_t)n - 1;
+        assert_ok(ts_sampler_new(&but_one, &o, n, &err));
+        for (int i = 0; i < 30; i++) {
+            ts_token other;
+            assert_ok(ts_sampler_next(all, logit, NULL, 0, &token, &err));
+            assert_ok(ts_sampler_next(but_one, logit, NULL, 0, &other, &err));
+            assert_int_equal(token, other);
+        }
+        ts_sampler_free(all);
+        ts_sampler_free(but_one);
+    }
+}
+
 static void test_options(void **state) {
     (void)state;
     ts_err err;
@@ -416,7 +460,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_distributions), cmocka_unit_test(test_kept_sets), cmocka_unit_test(test_greedy),
         cmocka_unit_test(test_bad_logits),    cmocka_unit_test(test_seeds),     cmocka_unit_test(test_options),
-        cmocka_unit_test(test_alloc),
+        cmocka_unit_test(test_sizes),         cmocka_unit_test(test_alloc),
     };
     return cmocka_run_group_tests_name("sampler", tests, NULL, NULL);
 }
