@@ -2,8 +2,9 @@
  *
  * A step is one pass of a model: one token of every answer that is being drawn, and as much of the prompts that wait,
  * oldest first, as fits beside them. Beside answers a prompt's piece is so small that the step takes at most about
- * twice as long as without it (`beside`), so a long prompt delays others' tokens by no more than that. What a pass
- * costs is measured as it goes. By the numeric contract none of this changes a bit of anybody's answer. */
+ * twice as long as without it (`beside`), so a long prompt delays others' tokens by no more than that; each of several
+ * that wait may do so, or a crowd of them would wait for the answers of a few. What a pass costs is measured as it
+ * goes. By the numeric contract none of this changes a bit of anybody's answer. */
 #include "base/clock.h"
 #include "server/server_int.h"
 
@@ -13,7 +14,12 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { MODELS = 16, PING_MS = 10000 };
+enum {
+    MODELS = 16,
+    PING_MS = 10000,
+    GATHER_MS = 1, GATHER_MOST_MS = 5, /* so long the first request waits for others; and where there are such */
+    CROWD_MS = 200, /* so long after their answers those who were answered together are expected again */
+};
 
 /* What passes of a model have taken lately. */
 typedef struct cost {
@@ -39,6 +45,8 @@ struct srv_sched {
     /* the thread's own */
     srv_gen *waiting, *active; /* first come first; those with a choice in a place */
     uint32_t n_busy;           /* places taken */
+    uint32_t peak, crowd;      /* at most, since there was nothing to do; and in the time before that */
+    uint64_t idle_ns;          /* since when there is nothing to do */
     srv_choice *place[SRV_SLOTS];
     uint64_t task[SRV_SLOTS], n_task;
     cost cost[MODELS];
@@ -269,16 +277,16 @@ static void bill(cost *c, const ts_engine *e, srv_choice *const *list, const uin
     keep_ledger(c);
 }
 
-/* Tokens of prompts that may go beside n_draw answers. */
+/* Tokens of a prompt that may go beside n_draw answers: of several prompts each may delay them by one step. */
 static size_t beside(const cost *c, uint32_t n_draw) {
     double draw = c->draw_ns[n_draw];
     for (uint32_t d = 1; draw == 0 && d <= SRV_SLOTS; d++) { /* of the nearest number that is known */
         if (n_draw >= d) draw = c->draw_ns[n_draw - d];
         if (draw == 0 && n_draw + d <= SRV_SLOTS) draw = c->draw_ns[n_draw + d];
     }
-    if (draw == 0 || c->row_ns == 0) return 16;
+    if (draw == 0 || c->row_ns == 0) return 8;
     const double rows = 0.8 * draw / c->row_ns;
-    return rows < 8 ? 8 : rows > 256 ? 256 : (size_t)rows;
+    return rows < 4 ? 4 : rows > 256 ? 256 : (size_t)rows;
 }
 
 /* Averages, in which the last ones count most; one that a busy machine has made ten times as long counts as twice. */
@@ -444,7 +452,7 @@ static void step(srv_sched *s, const srv_model *m, srv_choice **list, uint32_t n
         session[i] = list[i]->session;
         took[i] = (uint32_t)ts_session_pending(session[i]);
     }
-    const size_t budget = n_draw ? n_draw + beside(c, n_draw) : 0;
+    const size_t budget = n_draw ? n_draw + (n - n_draw) * beside(c, n_draw) : 0;
     const uint64_t begin = ts_now_ns();
     const ts_status status = ts_sessions_step(session, n, budget, &err);
     const uint64_t ns = ts_now_ns() - begin;
@@ -525,13 +533,38 @@ static void look_around(srv_sched *s) {
         }
 }
 
-static void sleep_until_woken(srv_sched *s) {
+static uint32_t places_wanted(const srv_sched *s) {
+    uint32_t n = 0;
+    for (const srv_gen *g = s->waiting; g; g = g->next) n += g->n_choice;
+    return n;
+}
+
+/* Requests that come together are read in one pass, if the first one waits for the others a moment. Otherwise its
+ * prompt alone would keep them waiting, and theirs would then be read in the small pieces that go beside an answer, by
+ * which a busy server falls behind. Those that were answered together come again together. Milliseconds to wait; 0:
+ * begin. */
+static int gather_ms(srv_sched *s) {
+    const uint64_t now = ts_now_ns();
+    if (s->n_busy > 0) {
+        if (s->n_busy > s->peak) s->peak = s->n_busy;
+        return 0;
+    }
+    if (s->peak) s->crowd = s->peak, s->peak = 0, s->idle_ns = now;
+    if (!s->waiting) return 0;
+    const uint32_t wanted = places_wanted(s);
+    const bool expected = now - s->idle_ns < CROWD_MS * 1000000ull && wanted < s->crowd;
+    const uint64_t most = (expected || srv_work_coming(s->srv->work) > 0 ? GATHER_MOST_MS : GATHER_MS) * 1000000ull;
+    const uint64_t waited = now - s->waiting->submitted_ns;
+    return wanted < s->srv->o.n_parallel && waited < most ? 1 + (int)((most - waited) / 1000000) : 0;
+}
+
+static void sleep_until_woken(srv_sched *s, int most_ms) {
     pthread_mutex_lock(&s->srv->jobs_lock);
     const bool alone = s->srv->jobs == NULL;
     pthread_mutex_unlock(&s->srv->jobs_lock);
     struct pollfd fd = {.fd = s->wake, .events = POLLIN};
     uint64_t n;
-    if (poll(&fd, 1, alone ? 1000 : 50) > 0 && read(s->wake, &n, sizeof n) < 0) {}
+    if (poll(&fd, 1, most_ms ? most_ms : alone ? 1000 : 50) > 0 && read(s->wake, &n, sizeof n) < 0) {}
 }
 
 static void *run(void *ud) {
@@ -539,13 +572,14 @@ static void *run(void *ud) {
     for (;;) {
         take_in(s);
         look_around(s);
-        while (admit(s)) {}
+        const int gather = gather_ms(s);
+        while (!gather && admit(s)) {}
         show(s);
         pthread_mutex_lock(&s->lock);
         const bool over = s->stop && !s->in && !s->waiting && !s->active;
         pthread_mutex_unlock(&s->lock);
         if (over) return NULL;
-        if (!steps(s)) sleep_until_woken(s);
+        if (!steps(s)) sleep_until_woken(s, gather);
     }
 }
 

@@ -67,6 +67,8 @@ void srv_work_stop(srv_work *w); /* NULL-safe; ends after what there is */
 void srv_work_free(srv_work *w); /* NULL-safe */
 /* Have a worker handle the job. false: too many wait. */
 bool srv_work_put(srv_work *w, srv_job *job);
+/* How many wait, or are being handled? */
+uint32_t srv_work_coming(srv_work *w);
 
 /* ---- scheduler.c ------------------------------------------------------------------------------------------------- */
 

@@ -13,7 +13,7 @@ struct srv_work {
     pthread_mutex_t lock;
     pthread_cond_t more;
     srv_job **ring; /* [cap] */
-    uint32_t cap, first, n;
+    uint32_t cap, first, n, handling;
     bool stop;
 };
 
@@ -26,11 +26,13 @@ static void *work(void *ud) {
         srv_job *job = w->ring[w->first];
         w->first = (w->first + 1) % w->cap;
         w->n--;
+        w->handling++;
         pthread_mutex_unlock(&w->lock);
         if (!atomic_load(&job->gone)) job->route->handle(job);
         else srv_job_reply(job, 499, "text/plain", &(ts_buf){0});
         srv_job_drop(job);
         pthread_mutex_lock(&w->lock);
+        w->handling--;
     }
     pthread_mutex_unlock(&w->lock);
     return NULL;
@@ -85,4 +87,11 @@ bool srv_work_put(srv_work *w, srv_job *job) {
     }
     pthread_mutex_unlock(&w->lock);
     return room;
+}
+
+uint32_t srv_work_coming(srv_work *w) {
+    pthread_mutex_lock(&w->lock);
+    const uint32_t n = w->n + w->handling;
+    pthread_mutex_unlock(&w->lock);
+    return n;
 }
