@@ -136,10 +136,9 @@ static ts_span span_of(const char *s) {
 
 static const char think_var[] = "enable_thinking";
 
-bool srv_api_think(const srv_model *m, srv_chat *c, bool think, const char *param, srv_error *e) {
-    if (srv_template_names(m, think_var)) return add_var(c, span_of(think_var), span_of(think ? "true" : "false"), e);
-    return think || !m->thinks ||
-           srv_refuse(e, 400, param, "%s: %s always thinks: its template cannot be told not to", param, m->name);
+bool srv_api_think(const srv_model *m, srv_chat *c, bool think, srv_error *e) {
+    return !srv_template_names(m, think_var) ||
+           add_var(c, span_of(think_var), span_of(think ? "true" : "false"), e);
 }
 
 bool srv_api_vars(const srv_model *m, srv_chat *c, const srv_fields *f) {

@@ -21,9 +21,9 @@ bool srv_api_tools(srv_chat *c, const srv_fields *f, srv_read_tool *read);
 bool srv_api_allowed(const srv_chat *c, const srv_fields *in, ts_arena *arena, const char **how, ts_span *tools);
 /* Does the model's template name this variable? */
 bool srv_template_names(const srv_model *m, const char *variable);
-/* Have it think or not, where its template can be told; one that always thinks cannot be told not to: 400 of
- * `param`. */
-bool srv_api_think(const srv_model *m, srv_chat *c, bool think, const char *param, srv_error *e);
+/* Have it think or not, where its template can be told. One that always thinks does so, and its thoughts are told as
+ * such: clients that say no to every model (Home Assistant, Claude Code for titles) can use it. */
+bool srv_api_think(const srv_model *m, srv_chat *c, bool think, srv_error *e);
 /* The field `chat_template_kwargs`: variables of the template. */
 bool srv_api_vars(const srv_model *m, srv_chat *c, const srv_fields *f);
 /* The answer has to be JSON of this schema (NULL: any object). */

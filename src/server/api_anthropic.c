@@ -249,7 +249,7 @@ static bool read_chat(srv_chat *c, const srv_fields *f, const srv_model *model, 
     const srv_fields thinking = {srv_field_of(f, "thinking", TS_JSON_OBJECT), "thinking.", f->error};
     static const char *const ways[] = {"disabled", "enabled", "adaptive", "auto", NULL};
     const int way = srv_choice_of(&thinking, "type", ways, -1);
-    if (way >= 0) (void)srv_api_think(model, c, way > 0, "thinking.type", f->error);
+    if (way >= 0) (void)srv_api_think(model, c, way > 0, f->error);
     srv_unknown_fields(f, unknown_fields);
     if (!srv_api_vars(model, c, f)) return false;
     c->continue_last = true; /* an assistant's last turn is the beginning of the answer */

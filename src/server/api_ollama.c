@@ -96,7 +96,7 @@ static bool read_think(const srv_model *m, srv_chat *c, const srv_fields *f) {
         return srv_refuse(f->error, 400, "think", "think has to be true or false, not %s", srv_kind(v));
     const bool think = v->type == TS_JSON_STRING || v->truth;
     if (think && !m->thinks) return srv_refuse(f->error, 400, "think", "%s does not support thinking", m->name);
-    return srv_api_think(m, c, think, "think", f->error);
+    return srv_api_think(m, c, think, f->error);
 }
 
 static const srv_unknown unknown_options[] = {

@@ -410,8 +410,7 @@ static const srv_unknown unknown_in_chats[] = {
 static void read_thoughts(srv_gen *g, const srv_fields *f, srv_chat *chat) {
     static const char *const formats[] = {"auto", "deepseek", NULL};
     (void)srv_choice_of(f, "reasoning_format", formats, 0);
-    if (ts_jval_is(srv_field(f, "reasoning_effort"), "none") && srv_template_names(g->model, "enable_thinking"))
-        (void)srv_api_think(g->model, chat, false, "reasoning_effort", f->error);
+    if (ts_jval_is(srv_field(f, "reasoning_effort"), "none")) (void)srv_api_think(g->model, chat, false, f->error);
 }
 
 /* Does the answer go on with the last message, where it is an assistant's? As llama-server does, unless it is told not

@@ -221,7 +221,7 @@ static void read_request(srv_gen *g, const srv_fields *f, srv_chat *c) {
             srv_refuse(f->error, 400, "include", "include: ask /v1/chat/completions with logprobs");
     const ts_jval *reasoning = srv_field_of(f, "reasoning", TS_JSON_OBJECT);
     if (ts_jval_is(ts_jval_get(reasoning, "effort"), "none"))
-        (void)srv_api_think(g->model, c, false, "reasoning.effort", f->error);
+        (void)srv_api_think(g->model, c, false, f->error);
     srv_unknown_fields(f, unknown_fields);
     (void)(srv_fields_ok(f) && srv_api_vars(g->model, c, f) && read_input(c, f, &g->job->arena) &&
            srv_api_tools(c, f, read_tool) && srv_api_prompt(g, c, "input", f->error) && read_format(g, f) &&

@@ -134,7 +134,8 @@ static void read_bias(srv_gen *g, const srv_fields *f) {
 static void read_samplers(ts_sampler_opts *s, const srv_fields *f) {
     static const char *const ours[] = {"penalties", "top_k", "typ_p", "top_p", "min_p", "temperature"};
     enum { OURS = sizeof ours / sizeof *ours };
-    static const char *const others[] = {"dry", "top_n_sigma", "xtc"}; /* whose parameters are refused */
+    /* whose parameters are refused, unless they say nothing */
+    static const char *const others[] = {"dry", "top_n_sigma", "xtc", "tfs_z", "top_a", "adaptive_p"};
     const ts_jval *list = srv_field_of(f, "samplers", TS_JSON_ARRAY);
     bool on[OURS] = {0};
     int last = -1;
@@ -146,7 +147,7 @@ static void read_samplers(ts_sampler_opts *s, const srv_fields *f) {
             if (ts_jval_is(v, ours[i])) which = i;
         for (size_t i = 0; i < sizeof others / sizeof *others; i++) other |= ts_jval_is(v, others[i]);
         if (other) continue;
-        if (which <= last) {
+        if (which < last || which < 0) {
             srv_refuse(f->error, 400, "samplers", "samplers: there are penalties, top_k, typ_p, top_p, min_p, "
                                                   "temperature here, in this order");
             return;

@@ -676,6 +676,7 @@ def fields(tmp: pathlib.Path) -> None:
         text_of = lambda **more: chat(s, **{**draw, **more}).json["choices"][0]["message"]["content"]  # noqa: E731
         want = text_of()
         same(text_of(samplers=["penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature"]), want, "all samplers")
+        same(text_of(samplers=["penalties", "top_k", "typ_p", "tfs_z", "typical_p", "xtc", "top_p", "min_p", "adaptive_p", "temperature"]), want, "with old names")
         same(text_of(samplers=["temperature"]), text_of(top_k=0, top_p=1, min_p=0, presence_penalty=0), "the temperature alone")
         same(text_of(samplers=["top_k"], temperature=0.1), text_of(temperature=1, top_p=1, min_p=0, presence_penalty=0), "top_k alone")
         a = ask(s, "/completion", {"prompt": "Hello", "n_predict": 4, "n_probs": 2, "temperature": 0, "ignore_eos": True}).json
