@@ -99,10 +99,6 @@ static bool read_think(const srv_model *m, srv_chat *c, const srv_fields *f) {
     return srv_api_think(m, c, think, f->error);
 }
 
-static const srv_unknown unknown_options[] = {
-    {"num_keep", "a full context ends the answer, it is never shifted", .neutral = -1},
-    {0}};
-
 /* Beside what Ollama has: names that belong into options, and those of other APIs of this server. */
 static const char to_options[] = "put it into options";
 static const srv_unknown unknown_fields[] = {
@@ -132,7 +128,6 @@ static void read_options(srv_gen *g, const srv_fields *f) {
                    "or start the server with a larger --ctx",
                    (long long)n_ctx, g->model->n_ctx);
     g->stream = srv_bool(f, "stream", true);
-    srv_unknown_fields(&o, unknown_options);
     srv_unknown_fields(f, unknown_fields);
 }
 

@@ -1,4 +1,5 @@
 /* api_openai.c - OpenAI's chat/completions, completions, embeddings and models. Forms: docs/server.md. */
+#include "base/clock.h"
 #include "base/json_write.h"
 #include "server/api.h"
 #include "server/openai.h"
@@ -127,7 +128,7 @@ static bool chat_whole(srv_gen *g, ts_buf *out) {
              (c->n_call && c->text.len == 0 ? ts_buf_puts(out, "null")
                                             : srv_put_text(out, c->text.data, c->text.len)) &&
              ts_buf_puts(out, ",\"refusal\":null");
-        if (ok && c->thinking.len)
+        if (ok && c->thinking.len && !g->hides_thinking)
             ok = ts_buf_puts(out, ",\"reasoning_content\":") && srv_put_text(out, c->thinking.data, c->thinking.len);
         if (ok && c->n_call) ok = put_calls(c, out);
         ok = ok && ts_buf_puts(out, "},") && put_chat_probs(c, 0, c->n_logprob, out) &&
@@ -141,10 +142,20 @@ static bool send_event(const srv_gen *g, ts_buf *b, bool ok) {
     return srv_send(g->job, b, ok && ts_buf_puts(b, "\n\n"));
 }
 
+/* How far the prompt is, where that is told; as llama-server has it. */
+static bool put_progress(const srv_gen *g, ts_buf *out) {
+    const srv_choice *c = g->reads;
+    if (!c) return true;
+    const size_t all = g->prompt_len[c->prompt], left = ts_session_pending(c->session);
+    return ts_buf_printf(out, ",\"prompt_progress\":{\"total\":%zu,\"cache\":%zu,\"processed\":%zu,\"time_ms\":%.0f}",
+                         all, g->n_cached, all - left, (double)(ts_now_ns() - g->started_ns) * 1e-6);
+}
+
 /* The end of every chunk but the one with the usage. */
 static bool put_tail(const srv_gen *g, ts_buf *out) {
     const bool timings = g->all_timings && g->prompt_ns && g->n_ended < g->n_choice;
     if (timings && !(ts_buf_putc(out, ',') && srv_put_timings(g, out))) return false;
+    if (!put_progress(g, out)) return false;
     return ts_buf_puts(out, g->include_usage ? ",\"usage\":null}" : "}");
 }
 
@@ -173,10 +184,14 @@ static bool chat_start(srv_gen *g) {
 static bool chat_delta(srv_gen *g, srv_choice *c, const srv_delta *d) {
     ts_buf b = {0};
     const srv_call *call = c->n_call ? &c->call[c->n_call - 1] : NULL;
+    if (d->kind == SRV_THINKING && g->hides_thinking && !g->logprobs) return true;
     bool ok = put_chunk_head(c, &b);
     switch (d->kind) {
     case SRV_TEXT: ok = ok && ts_buf_puts(&b, "\"content\":") && srv_put_text(&b, d->text, d->len); break;
-    case SRV_THINKING: ok = ok && ts_buf_puts(&b, "\"reasoning_content\":") && srv_put_text(&b, d->text, d->len); break;
+    case SRV_THINKING:
+        if (g->hides_thinking) break; /* its probabilities are told all the same */
+        ok = ok && ts_buf_puts(&b, "\"reasoning_content\":") && srv_put_text(&b, d->text, d->len);
+        break;
     case SRV_CALL:
         ok = ok && ts_buf_printf(&b, "\"tool_calls\":[{\"index\":%zu,\"id\":\"%s\",\"type\":\"function\",\"function\":"
                                      "{\"name\":", c->n_call - 1, call->id) &&
@@ -332,21 +347,19 @@ static bool read_tool_choice(const srv_fields *f, const srv_chat *c, ts_arena *a
 }
 
 /* What OpenAI's servers, llama-server and vLLM have beside. */
-static const char never_shifted[] = "a full context ends the answer, it is never shifted",
-                  say_schema[] = "say it in response_format, or in grammar",
+static const char say_schema[] = "say it in response_format, or in grammar",
                   no_place[] = "places are not chosen by requests";
 static const srv_unknown unknown_fields[] = {
     {"audio", "this server makes text"},
     {"web_search_options", "this server searches nothing"},
     {"lora", "adapters do not exist here"},
     {"id_slot", no_place, .neutral = -1}, {"slot_id", no_place, .neutral = -1},
-    {"n_discard", never_shifted}, {"n_keep", never_shifted, .neutral = -1},
     {"image_data", "this model reads text alone"}, {"multimodal_data", "this model reads text alone"},
     {"t_max_predict_ms", "an answer's length is bound by tokens, not by time", .neutral = -1},
     {"post_sampling_probs", "told are the model's probabilities, in front of the samplers"},
     {"response_fields", "answers are told whole"},
-    {"return_progress", "progress is not told in an answer; /slots has it"},
     {"return_tokens", "texts are told; /tokenize gives their tokens"}, {"return_token_ids", "/tokenize gives tokens"},
+    {"return_tokens_as_token_ids", "/tokenize gives tokens"},
     {"n_cmpl", "its name is n", .neutral = 1},
     {"guided_json", say_schema}, {"guided_regex", say_schema}, {"guided_choice", say_schema},
     {"guided_grammar", "say it in grammar (GBNF)"}, {"structured_outputs", say_schema},
@@ -366,22 +379,20 @@ static void read_common(srv_gen *g, const srv_fields *f) {
     g->opts.n_stop = srv_strings(f, "stop", g->stop, SRV_STOPS);
     g->no_cache = !srv_bool(f, "cache_prompt", true);
     g->all_timings = srv_bool(f, "timings_per_token", false);
+    g->tells_progress = srv_bool(f, "return_progress", false);
     if (srv_int(f, "best_of", 1, 128, 1) > 1) srv_refuse(f->error, 400, "best_of", "best_of: ask for several with n");
     srv_unknown_fields(f, unknown_fields);
 }
 
 static int64_t read_max(const srv_fields *f, bool chat) {
-    int64_t max = srv_int(f, "max_tokens", -1, 1 << 24, -1);
-    if (chat) max = srv_int(f, "max_completion_tokens", -1, 1 << 24, max);
-    max = srv_int(f, "n_predict", -1, 1 << 24, max); /* llama-server's; -1: until the context is full */
-    if (max == 0 && srv_fields_ok(f)) srv_refuse(f->error, 400, "n_predict", "n_predict has to be at least 1, or -1");
+    static const char *const names[] = {"max_tokens", "n_predict", "max_completion_tokens"};
+    int64_t max = -1; /* until the context is full, which llama-server's page and LM Studio's examples say by -1 */
+    for (int i = 0; i < 2 + chat; i++) {
+        const int64_t n = srv_int(f, names[i], -1, 1 << 24, max);
+        if (n == 0 && srv_fields_ok(f)) srv_refuse(f->error, 400, names[i], "%s has to be at least 1, or -1", names[i]);
+        max = n;
+    }
     return max < 0 ? 0 : max;
-}
-
-/* max_tokens: -1 is llama-server's "no limit" under the name n_predict alone. */
-static void refuse_negative(const srv_fields *f) {
-    (void)srv_int(f, "max_tokens", 1, 1 << 24, 1);
-    (void)srv_int(f, "max_completion_tokens", 1, 1 << 24, 1);
 }
 
 static bool chat_modalities(const srv_fields *f) {
@@ -405,11 +416,12 @@ static const srv_unknown unknown_in_chats[] = {
     {"parse_tool_calls", "calls are told apart; tool_choice \"none\" forbids them", .on = true},
     {0}};
 
-/* llama-server's reasoning_format: thoughts are told apart. OpenAI's reasoning_effort: a template knows no amounts, but
- * perhaps how not to think. */
+/* llama-server's reasoning_format: thoughts are told apart. vLLM's include_reasoning: or not told. OpenAI's
+ * reasoning_effort: a template knows no amounts, but perhaps how not to think. */
 static void read_thoughts(srv_gen *g, const srv_fields *f, srv_chat *chat) {
     static const char *const formats[] = {"auto", "deepseek", NULL};
     (void)srv_choice_of(f, "reasoning_format", formats, 0);
+    g->hides_thinking = !srv_bool(f, "include_reasoning", true);
     if (ts_jval_is(srv_field(f, "reasoning_effort"), "none")) (void)srv_api_think(g->model, chat, false, f->error);
 }
 
@@ -426,7 +438,6 @@ static bool read_chat(srv_gen *g, const srv_fields *f, srv_chat *chat) {
     bool named;
     ts_span may_call;
     read_common(g, f);
-    refuse_negative(f);
     g->opts.max_tokens = (size_t)read_max(f, true);
     g->logprobs = srv_bool(f, "logprobs", false);
     g->top = (int)srv_int(f, "top_logprobs", 0, SRV_TOP, 0);
@@ -522,7 +533,6 @@ static const srv_unknown unknown_in_texts[] = {
 
 static bool read_completion(srv_gen *g, const srv_fields *f) {
     read_common(g, f);
-    refuse_negative(f);
     g->opts.max_tokens = (size_t)read_max(f, false);
     const ts_jval *lp = srv_field(f, "logprobs");
     if (lp && lp->type == TS_JSON_BOOL) g->logprobs = lp->truth;
@@ -569,6 +579,7 @@ static bool put_llama(srv_gen *g, ts_buf *out, const char *text, size_t len, boo
               ts_buf_printf(out, ",\"stop\":%s,\"tokens_predicted\":%zu,\"tokens_evaluated\":%zu",
                             stop ? "true" : "false", c->n_tokens, g->prompt_len[0]);
     if (ok && g->logprobs && (!stop || !g->stream)) ok = put_llama_probs(c, c->told_logprob, c->n_logprob, out);
+    if (ok && !stop) ok = put_progress(g, out);
     if (ok && !stop && g->all_timings) ok = ts_buf_putc(out, ',') && srv_put_timings(g, out);
     if (!ok || !stop) return ok && ts_buf_putc(out, '}');
     const char *type = c->reason == TS_STOP_END      ? "eos"
@@ -608,9 +619,8 @@ static void handle_llama(srv_job *job) {
     srv_error e;
     srv_fields f;
     srv_gen *g = srv_gen_open(job, &llama_api, "cmpl-", &f, &e);
-    if (g) srv_unsupported(&f, "logprobs", "its name is n_probs here");
     const bool ok = g && read_completion(g, &f);
-    if (g) g->top = (int)srv_int(&f, "n_probs", 0, SRV_TOP, 0), g->logprobs = g->top > 0;
+    if (g && srv_field(&f, "n_probs")) g->top = (int)srv_int(&f, "n_probs", 0, SRV_TOP, 0), g->logprobs = g->top > 0;
     if (ok && g->logprobs && g->echo) srv_refuse(&e, 400, "echo", "%s", no_prompt_probs);
     if (ok && e.status == 0 && (g->n > 1 || g->n_prompt > 1))
         srv_refuse(&e, 400, "prompt", "/completion answers one prompt once; /v1/completions takes several");

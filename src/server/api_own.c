@@ -219,6 +219,7 @@ static void handle_template(srv_job *job) {
     const ts_jval *tools = m ? srv_field_of(&f, "tools", TS_JSON_ARRAY) : NULL;
     if (m) srv_unsupported(&f, "chat_template", "the template is the model's");
     chat.no_opening = m && !srv_bool(&f, "add_generation_prompt", true);
+    chat.continue_last = m && srv_bool(&f, "continue_final_message", true); /* as /v1/chat/completions */
     if (m && e.status == 0 && !messages) srv_refuse(&e, 400, "messages", "messages is missing");
     if (tools && tools->n) chat.tools = tools->source;
     bool ok = e.status == 0 && srv_api_vars(m, &chat, &f) && srv_chat_read(&chat, messages, &job->arena, &e) &&

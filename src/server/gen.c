@@ -167,9 +167,8 @@ static const srv_unknown unknown_sampling[] = {
     {"mirostat", no_sampler}, {"dynatemp_range", no_sampler}, {"xtc_probability", no_sampler},
     {"dry_multiplier", no_sampler}, {"top_n_sigma", no_sampler, .neutral = -1}, {"tfs_z", no_sampler, .neutral = 1},
     {"top_a", no_sampler}, {"adaptive_target", no_sampler, .neutral = -1},
-    {"min_keep", "no sampler keeps a number of tokens whatever they are like"},
+    {"min_keep", "no sampler keeps a number of tokens whatever they are like", .neutral = 1},
     {"n_indent", "lines are not made longer here"},
-    {"repetition_penalty", "its name is repeat_penalty here, of the last repeat_last_n tokens", .neutral = 1},
     {"length_penalty", "answers are drawn, not searched for", .neutral = 1},
     {"use_beam_search", "answers are drawn, not searched for"},
     {"min_tokens", "an answer ends where its end is drawn; ignore_eos draws none"},
@@ -197,6 +196,10 @@ void srv_gen_sampling(srv_gen *g, const srv_fields *f) {
     s->seed = seed == -1 ? ts_now_ns() * 0x9e3779b97f4a7c15u : (uint64_t)seed;
     g->opts.ignore_end = srv_bool(f, "ignore_eos", false);
     srv_unknown_fields(f, unknown_sampling);
+    /* some send both; without the other it is vLLM's, which looks at all tokens */
+    if (!srv_field(f, "repeat_penalty"))
+        srv_unknown_fields(f, (srv_unknown[]){{"repetition_penalty", "its name is repeat_penalty here, of the last "
+                                               "repeat_last_n tokens", .neutral = 1}, {0}});
     read_samplers(s, f);
     read_bias(g, f);
 }

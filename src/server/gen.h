@@ -97,6 +97,9 @@ struct srv_gen {
     bool echo;            /* the prompt's text in front of the answer */
     bool no_cache;
     bool all_timings;     /* in every piece of a stream */
+    bool hides_thinking;  /* thoughts are told apart, and not told */
+    bool tells_progress;  /* of reading the prompt, in a stream */
+    const srv_choice *reads; /* whose prompt has been read further, while an API tells so */
 
     srv_choice *choice;   /* [n_choice] */
     uint32_t n_choice, n_ended;

@@ -488,8 +488,9 @@ static void on_completed(void *cls, struct MHD_Connection *conn, void **ctx, enu
     srv_job *job = *ctx;
     peer_waits(n, conn, true);
     if (!job) return; /* its head was refused */
-    const bool left = why != MHD_REQUEST_TERMINATED_COMPLETED_OK;
     pthread_mutex_lock(&job->lock);
+    /* an answer that says so is written into the void, where it may fit */
+    const bool left = why != MHD_REQUEST_TERMINATED_COMPLETED_OK || job->status == SRV_LEFT;
     job->conn = NULL;
     job->fd = -1;
     job->suspended = false;

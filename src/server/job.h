@@ -77,7 +77,10 @@ struct srv_job {
     uint32_t n_prompt, n_out; /* tokens, for the log */
 };
 
-enum { SRV_OUT_FULL = 64 << 10 };
+enum {
+    SRV_OUT_FULL = 64 << 10,
+    SRV_LEFT = 499, /* a status that nobody reads: the client has left */
+};
 
 void srv_job_hold(srv_job *job);
 void srv_job_drop(srv_job *job);

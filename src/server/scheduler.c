@@ -125,7 +125,7 @@ static void fail_nomem(srv_sched *s, srv_gen *g) {
 /* Its client has left: whatever it is at. */
 static void abandon(srv_sched *s, srv_gen *g) {
     srv_error e;
-    srv_refuse(&e, 499, NULL, "the client has left");
+    srv_refuse(&e, SRV_LEFT, NULL, "the client has left");
     if (g->begun) srv_job_end(g->job);
     else srv_job_fail(g->job, &e);
     remove_gen(s, g);
@@ -177,7 +177,7 @@ static void take_place(srv_sched *s, srv_choice *c) {
         if (!s->place[i]) {
             s->place[i] = c;
             s->task[i] = s->n_task;
-            s->n_busy++;
+            if (++s->n_busy > s->peak) s->peak = s->n_busy;
             return;
         }
 }
@@ -436,6 +436,17 @@ static void settle(srv_sched *s, srv_gen *g) {
     drop_gen(s, g);
 }
 
+/* A piece without text, to which an API adds how far the prompt is. */
+static bool tell_progress(srv_choice *c) {
+    srv_gen *g = c->gen;
+    const srv_delta nothing = {.kind = SRV_TEXT, .text = ""};
+    if (!g->stream || !g->tells_progress) return true;
+    g->reads = c;
+    const bool ok = g->api->delta(g, c, &nothing);
+    g->reads = NULL;
+    return ok;
+}
+
 static bool is_there(const srv_sched *s, const srv_choice *c) {
     for (int i = 0; i < SRV_SLOTS; i++)
         if (s->place[i] == c) return true;
@@ -476,8 +487,12 @@ static void step(srv_sched *s, const srv_model *m, srv_choice **list, uint32_t n
             fail_with(s, one->gen, &err);
             continue;
         }
-        if (ts_session_pending(one->session) > 0) continue;
         srv_gen *g = one->gen;
+        if (one->state == SRV_READS && !tell_progress(one)) {
+            fail_nomem(s, g);
+            continue;
+        }
+        if (ts_session_pending(one->session) > 0) continue;
         if (one->state == SRV_READS ? part(s, one) : draw(s, one, one->session)) settle(s, g);
     }
 }
@@ -545,10 +560,7 @@ static uint32_t places_wanted(const srv_sched *s) {
  * begin. */
 static int gather_ms(srv_sched *s) {
     const uint64_t now = ts_now_ns();
-    if (s->n_busy > 0) {
-        if (s->n_busy > s->peak) s->peak = s->n_busy;
-        return 0;
-    }
+    if (s->n_busy > 0) return 0;
     if (s->peak) s->crowd = s->peak, s->peak = 0, s->idle_ns = now;
     if (!s->waiting) return 0;
     const uint32_t wanted = places_wanted(s);

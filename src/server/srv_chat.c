@@ -239,6 +239,11 @@ static bool flatten(const srv_chat *c, bool in_user, srv_chat *flat, srv_error *
     return ok;
 }
 
+const srv_message *srv_chat_last(const srv_chat *c) {
+    const srv_message *last = c->n && c->continue_last ? &c->message[c->n - 1] : NULL;
+    return last && last->role == SRV_ASSISTANT ? last : NULL;
+}
+
 /* ---- what a template sees ---------------------------------------------------------------------------------------- */
 
 /* How calls are put: templates differ in what they can read. */
@@ -345,7 +350,8 @@ static bool put_context(ts_buf *out, const srv_chat *c, size_t n, bool tools, co
     for (size_t i = 0; i < n && ok; i++)
         ok = (i == 0 || ts_buf_putc(out, ',')) && put_message(out, &c->message[i], how, &n_call, &n_result);
     /* an answer that is gone on with stands behind the opening of its turn */
-    ok = ok && ts_buf_printf(out, "],\"add_generation_prompt\":%s", c->no_opening ? "false" : "true");
+    const bool opening = !c->no_opening || srv_chat_last(c);
+    ok = ok && ts_buf_printf(out, "],\"add_generation_prompt\":%s", opening ? "true" : "false");
     if (ok && tools) ok = ts_buf_puts(out, ",\"tools\":") && put_tools(out, c->tools);
     return ok && ts_buf_putc(out, '}');
 }
@@ -390,7 +396,7 @@ static bool render_generic(const srv_model *m, const srv_chat *c, size_t n, cons
     const bool own_system = c->tools.len && !(c->n && c->message[0].role == SRV_SYSTEM);
     ts_err err, again;
     for (int in_user = 0; in_user <= own_system; in_user++) {
-        srv_chat flat = {0}, part = *c;
+        srv_chat flat = {.no_opening = c->no_opening && !srv_chat_last(c)}, part = *c;
         part.n = n;
         ts_status s = TS_E_NOMEM;
         const bool ok = flatten(&part, in_user, &flat, e);
@@ -447,11 +453,6 @@ static ts_status go_on_with(const srv_model *m, const srv_message *last, ts_prom
             TS_TRY(append(m, p, (ts_span){(const uint8_t *)close, sizeof close - 1}, true, err));
     }
     return append(m, p, (ts_span){(const uint8_t *)last->content.data, last->content.len}, false, err);
-}
-
-const srv_message *srv_chat_last(const srv_chat *c) {
-    const srv_message *last = c->n && c->continue_last ? &c->message[c->n - 1] : NULL;
-    return last && last->role == SRV_ASSISTANT ? last : NULL;
 }
 
 bool srv_chat_prompt(const srv_chat *c, const srv_model *m, ts_prompt *out, srv_error *e) {

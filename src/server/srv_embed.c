@@ -103,7 +103,7 @@ static bool compute(srv_job *job, srv_model *m, const inputs *in, srv_vector_fn 
     }
     ts_session_free(s);
     ts_free(v);
-    if (status == TS_E_CANCELLED) return srv_refuse(e, 499, NULL, "the client has left");
+    if (status == TS_E_CANCELLED) return srv_refuse(e, SRV_LEFT, NULL, "the client has left");
     if (status != TS_OK) {
         srv_model_hide_folder(m, err.msg);
         return srv_refuse_err(e, "input", &err);

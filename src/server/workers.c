@@ -29,7 +29,7 @@ static void *work(void *ud) {
         w->handling++;
         pthread_mutex_unlock(&w->lock);
         if (!atomic_load(&job->gone)) job->route->handle(job);
-        else srv_job_reply(job, 499, "text/plain", &(ts_buf){0});
+        else srv_job_reply(job, SRV_LEFT, "text/plain", &(ts_buf){0});
         srv_job_drop(job);
         pthread_mutex_lock(&w->lock);
         w->handling--;

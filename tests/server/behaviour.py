@@ -610,26 +610,26 @@ UNKNOWN = {
                   "adaptive_target": 0.5, "min_keep": 5, "n_indent": 4, "repetition_penalty": 1.1, "length_penalty": 2, "use_beam_search": True,
                   "min_tokens": 4, "stop_token_ids": [1], "bad_words": ["no"], "allowed_token_ids": [1], "logits_processors": ["x"],
                   "include_stop_str_in_output": True, "samplers": ["temperature", "top_k"]},
-                 {"mirostat": 0, "top_n_sigma": -1, "tfs_z": 1.0, "adaptive_target": -1.0, "repetition_penalty": 1, "length_penalty": 1.0,
+                 {"mirostat": 0, "top_n_sigma": -0.5, "tfs_z": 1.0, "adaptive_target": -0.01, "repetition_penalty": 1, "length_penalty": 1.0, "min_keep": 1,
                   "use_beam_search": False, "min_tokens": 0, "stop_token_ids": [], "bad_words": None, "dry_multiplier": 0.0, "samplers": []}),
-    "openai": ({"audio": {"voice": "a"}, "web_search_options": {"a": 1}, "lora": [{"id": 0, "scale": 1}], "id_slot": 0.5, "slot_id": 1, "n_discard": 1,
-                "n_keep": 5, "image_data": [{"id": 1}], "multimodal_data": ["x"], "t_max_predict_ms": 10, "post_sampling_probs": True,
-                "response_fields": ["content"], "return_progress": True, "return_tokens": True, "return_token_ids": True, "n_cmpl": 2,
+    "openai": ({"audio": {"voice": "a"}, "web_search_options": {"a": 1}, "lora": [{"id": 0, "scale": 1}], "id_slot": 0.5, "slot_id": 1,
+                "image_data": [{"id": 1}], "multimodal_data": ["x"], "t_max_predict_ms": 10, "post_sampling_probs": True,
+                "response_fields": ["content"], "return_tokens": True, "return_token_ids": True, "return_tokens_as_token_ids": True, "n_cmpl": 2,
                 "guided_json": {"type": "object"}, "guided_regex": "a", "guided_choice": ["a"], "guided_grammar": "root ::= a",
                 "structured_outputs": {"json": {}}, "prompt_logprobs": 1, "truncate_prompt_tokens": 4, "skip_special_tokens": False, "best_of": 3},
-               {"id_slot": -1, "slot_id": -1, "n_keep": -1, "n_discard": 0, "image_data": [], "t_max_predict_ms": -1, "post_sampling_probs": False,
+               {"id_slot": -1, "slot_id": -1, "n_keep": 5, "n_discard": 1, "image_data": [], "t_max_predict_ms": -5, "max_tokens": -1, "stop": ["."], "return_progress": False, "post_sampling_probs": False,
                 "response_fields": [], "n_cmpl": 1, "truncate_prompt_tokens": -1, "skip_special_tokens": True, "prediction": {"type": "content",
                 "content": "x"}, "best_of": 1, "user": "me", "metadata": {"a": "b"}, "nobody_knows": 1}),
-    "chat": ({"functions": [{}], "function_call": "auto", "echo": True, "prompt": "x", "suffix": "x", "chat_template": "x", "n_probs": 3,
+    "chat": ({"functions": [{}], "function_call": {"name": "f"}, "echo": True, "prompt": "x", "suffix": "x", "chat_template": "x", "n_probs": 3,
               "documents": [{"a": 1}], "thinking_forced_open": True, "add_special_tokens": True, "parse_tool_calls": False, "top_logprobs": 2,
               "reasoning_format": "none", "chat_template_kwargs": {"enable_thinking": True}, "continue_final_message": True,
               "tool_choice": "required"},
-             {"echo": False, "n_probs": 0, "parse_tool_calls": True, "top_logprobs": 0, "reasoning_format": "auto", "reasoning_effort": "none",
+             {"echo": False, "n_probs": 0, "parse_tool_calls": True, "top_logprobs": 0, "reasoning_format": "auto", "reasoning_effort": "none", "function_call": "auto", "max_completion_tokens": 3, "include_reasoning": False,
               "chat_template_kwargs": {"enable_thinking": False}, "continue_final_message": False, "tool_choice": "auto"}),
     "text": ({"suffix": "x", "tools": [{}], "tool_choice": "required", "messages": HELLO, "chat_template": "x", "chat_template_kwargs": {"a": 1},
               "continue_final_message": True, "max_completion_tokens": 4, "add_special_tokens": False},
              {"tools": [], "tool_choice": "none", "add_special_tokens": True}),
-    "llama": ({"logprobs": 1, "n_probs": 21}, {"n_probs": 0}),
+    "llama": ({"logprobs": 21, "n_probs": 21}, {"n_probs": 0, "logprobs": 3}),
     "responses": ({"stop": ["x"], "n": 2, "max_tokens": 4, "max_completion_tokens": 4, "messages": HELLO, "response_format": {"type": "text"},
                    "json_schema": {"a": 1}, "grammar": "x", "logprobs": True, "context_management": [{}], "chat_template_kwargs": {"a": 1}},
                   {"n": 1, "chat_template_kwargs": {}, "stop": []}),
@@ -638,8 +638,8 @@ UNKNOWN = {
                   {"n": 1, "thinking": {"type": "disabled"}, "mcp_servers": []}),
     "ollama": ({"template": "x", "logprobs": True, "top_logprobs": 1, "temperature": 0, "top_p": 0.5, "top_k": 4, "min_p": 0, "seed": 1, "stop": ["x"],
                 "num_predict": 4, "num_ctx": 64, "max_tokens": 4, "response_format": {"type": "text"}, "json_schema": {"a": 1}, "grammar": "x",
-                "tool_choice": "required", "think": True}, {"num_ctx": 0, "logprobs": False, "think": False}),
-    "options": ({"num_keep": 4}, {"num_keep": -1, "num_gpu": 99, "num_thread": 2}),
+                "tool_choice": "required", "think": True}, {"num_ctx": 0, "logprobs": False, "think": False, "tool_choice": "auto"}),
+    "options": ({}, {"num_keep": 24, "num_gpu": 99, "num_thread": 2}),
 }
 
 
@@ -701,6 +701,10 @@ def fields(tmp: pathlib.Path) -> None:
         must(whole.startswith("Hello! I" + rest[:8]), f"{rest!r} does not go on with {whole!r}")
         new = chat(s, messages=begun, continue_final_message=False)
         must(new.json["usage"]["prompt_tokens"] > chat(s, messages=begun).json["usage"]["prompt_tokens"], "a new turn has an opening")
+        same(ask(s, "/apply-template", {"messages": begun}).json["n_tokens"], chat(s, messages=begun).json["usage"]["prompt_tokens"], "the template's text")
+        same(chat(s, messages=begun, continue_final_message=True, add_generation_prompt=False).json["choices"][0]["message"]["content"], rest,
+             "as vLLM's clients and llama-server's page ask for it")
+        same(chat(s, repetition_penalty=1.1, repeat_penalty=1.1).status, 200, "by both names")
         prompts = [ask(s, "/apply-template", {"messages": HELLO, "add_generation_prompt": on}).json["prompt"] for on in (False, True)]
         must(prompts[1].startswith(prompts[0]) and "assistant" not in prompts[0] and "assistant" in prompts[1], f"{prompts}")
         same(chat(s, add_generation_prompt=False).json["usage"]["prompt_tokens"],
@@ -729,6 +733,60 @@ def fields(tmp: pathlib.Path) -> None:
         same(ask(s, "/completion", {"prompt": "x", "n_predict": 0}).json["error"]["param"], "n_predict", "no tokens at all")
         timed = [json.loads(line[6:]) for line in chat(s, stream=True, timings_per_token=True).body.decode().split("\n") if line.startswith("data: {")]
         must(all(c["timings"]["predicted_n"] > 0 for c in timed[1:]), "timings in every piece")
+        for path, body in (("/v1/chat/completions", {"messages": LONG}), ("/v1/completions", {"prompt": LONG[0]["content"]}),
+                           ("/completion", {"prompt": LONG[0]["content"]})):
+            told = [json.loads(line[6:]) for line in ask(s, path, {"model": NAME, "max_tokens": 2, "stream": True, "return_progress": True,
+                    "cache_prompt": False, **body}).body.decode().split("\n") if line.startswith("data: {")]
+            steps = [c["prompt_progress"] for c in told if "prompt_progress" in c]
+            must(steps and steps[-1]["processed"] == steps[-1]["total"] > 300, f"progress of {path}: {steps}")
+            must([p["processed"] for p in steps] == sorted(p["processed"] for p in steps), "progress goes on")
+
+
+def thinks(tmp: pathlib.Path) -> None:
+    """A model whose template opens a block of thoughts, which this one never closes."""
+    data = serving.MODEL.read_bytes()
+    at = data.index(b"tokenizer.chat_template") + len(b"tokenizer.chat_template") + 12
+    size = int.from_bytes(data[at - 8:at], "little")
+    template = (b"{{ bos_token }}{% for m in messages %}{{ '<|start_header_id|>' + m.role + '<|end_header_id|>' + m.content + '<|eot_id|>' }}"
+                b"{% endfor %}{{ '<|start_header_id|>assistant<|end_header_id|><think>' }}{# </think>")
+    (tmp / "m.gguf").write_bytes(data[:at] + template.ljust(size - 2) + b"#}" + data[at + size:])
+    with serving.server(TESSERA, "-q", "-m", f"{NAME}={tmp / 'm.gguf'}", model=False) as s:
+        a = chat(s, max_tokens=30, ignore_eos=True).json["choices"][0]["message"]
+        must(a["content"] == "" and len(a["reasoning_content"]) > 20, f"thoughts: {a}")
+        word = a["reasoning_content"].split()[2]
+        for more in {"stop": [word]}, {"reasoning_effort": "none"}, {"reasoning_format": "deepseek"}:
+            same(chat(s, max_tokens=30, ignore_eos=True, **more).json["choices"][0]["message"], a, f"the same thoughts with {more}")
+        hidden = chat(s, max_tokens=30, ignore_eos=True, include_reasoning=False)
+        same(hidden.json["choices"][0]["message"], {"role": "assistant", "content": "", "refusal": None}, "thoughts that are not told")
+        same(hidden.json["usage"]["completion_tokens"], 30, "they count")
+        whole = chat(s, max_tokens=30, ignore_eos=True, stream=True).body.decode()
+        same("".join(re.findall(r'"reasoning_content":"([^"]*)"', whole)).replace("\\n", "\n"), a["reasoning_content"], "thoughts in a stream")
+        must("reasoning_content" not in chat(s, max_tokens=30, stream=True, include_reasoning=False).body.decode(), "hidden in a stream, too")
+        for path, body in (("/v1/messages", {"messages": HELLO, "max_tokens": 8, "thinking": {"type": "disabled"}}),
+                           ("/api/chat", {"messages": HELLO, "think": False, "stream": False, "options": {"num_predict": 8}}),
+                           ("/v1/responses", {"input": "Hello", "max_output_tokens": 16, "reasoning": {"effort": "none"}})):
+            same(ask(s, path, {"model": NAME, **body}).status, 200, f"{path}: who says no to every model")
+        a = chat(s, chat_template_kwargs={"enable_thinking": False})
+        same((a.status, a.json["error"]["param"]), (400, "chat_template_kwargs"), "a variable that the template does not have")
+
+
+def leaving(tmp: pathlib.Path) -> None:
+    """Those who leave are counted as such, however they do it."""
+    with serving.server(TESSERA, "-t", "1", "--parallel", "2") as s:
+        def counted(what: str) -> int:
+            return int(float(re.search(rf"^tessera_requests_{what}_total (\S+)$", ask(s, "/metrics").body.decode(), re.M).group(1)))
+        for i in range(10):
+            body = json.dumps({"model": NAME, "messages": HELLO, "max_tokens": 900, "ignore_eos": True})
+            with socket.create_connection(("127.0.0.1", s.port), 20) as c:
+                c.sendall(f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost:{s.port}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+                until("it is computed", lambda: any(p["is_processing"] for p in ask(s, "/slots").json))
+                if i % 2:
+                    c.shutdown(socket.SHUT_WR)
+                    until("its place is free", lambda: not any(p["is_processing"] for p in ask(s, "/slots").json))
+            until("its place is free", lambda: not any(p["is_processing"] for p in ask(s, "/slots").json))
+        until("all are counted", lambda: counted("abandoned") == 10)
+        same(counted("refused"), 0, "nobody was refused")
+        same(s.said.count("(the client has left)"), 10, "lines of the log")
 
 
 def telling(tmp: pathlib.Path) -> None:
@@ -757,7 +815,7 @@ def telling(tmp: pathlib.Path) -> None:
         must(float(numbers["tokens_predicted_total"]) == 8, f"tokens drawn: {numbers}")
 
 
-TESTS = {f.__name__: f for f in (addresses, keys, origins, models, devices, engines, restart, ends, limits, fields, telling)}
+TESTS = {f.__name__: f for f in (addresses, keys, origins, models, devices, engines, restart, ends, limits, fields, thinks, leaving, telling)}
 
 
 def main() -> int:
