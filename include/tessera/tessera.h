@@ -602,6 +602,10 @@ typedef struct ts_constraint_opts { /* zero-initialise; may grow */
     /* The answer may begin with a block "<think>...</think>", in which it is free; or it begins within one, which the
      * prompt has opened, and then has to end it first. */
     bool thinking, in_thinking;
+    /* tools, where none has to be called: JSON of this JSON Schema [answer_len] is what is said instead of a call, and
+     * nothing in front of one; NULL: any text. Refusals of it begin their pointer with "answer#". */
+    const char *answer;
+    size_t answer_len;
 } ts_constraint_opts;
 
 /* Errors: TS_E_FORMAT: the text is no schema, pattern, grammar or tools; TS_E_UNSUPP: no automaton can keep it, or

@@ -41,15 +41,20 @@ static ts_status check(ts_automaton *a, const char *path, bool json, bool *accep
     return s;
 }
 
-/* What the options say, its text in `text`. */
-static ts_status read_spec(const args *a, ts_buf *text, ts_constraint_opts *o, ts_err *err) {
-    const char *path = a->schema ? a->schema : a->regex_file ? a->regex_file : a->grammar ? a->grammar : a->tools;
+/* What the options say, its texts in `text` and `answer`. */
+static ts_status read_spec(const args *a, ts_buf *text, ts_buf *answer, ts_constraint_opts *o, ts_err *err) {
+    const char *path = a->tools ? a->tools : a->schema ? a->schema : a->regex_file ? a->regex_file : a->grammar;
     *o = (ts_constraint_opts){.tool_format = a->format, .tool_choice = a->choice, .one_call = a->one_call,
                               .exact = !a->narrow};
-    o->kind = a->schema    ? TS_CONSTRAIN_SCHEMA
+    o->kind = a->tools     ? TS_CONSTRAIN_TOOLS
+              : a->schema  ? TS_CONSTRAIN_SCHEMA
               : a->grammar ? TS_CONSTRAIN_GRAMMAR
-              : a->tools   ? TS_CONSTRAIN_TOOLS
                            : TS_CONSTRAIN_REGEX;
+    if (a->tools && a->schema) {
+        TS_TRY(ts_file_read(answer, a->schema, TEXT_MAX, err));
+        o->answer = answer->data ? answer->data : "";
+        o->answer_len = answer->len;
+    }
     if (!a->regex) TS_TRY(ts_file_read(text, path, TEXT_MAX, err));
     else if (!ts_buf_puts(text, a->regex)) return ts_fail_nomem(err, "the expression", strlen(a->regex));
     o->text = text->data ? text->data : "";
@@ -88,13 +93,14 @@ static ts_status check_all(const args *a, const ts_constraint_opts *o, bool *all
 
 static int work(const args *a) {
     ts_err err;
-    ts_buf text = {0};
+    ts_buf text = {0}, answer = {0};
     ts_constraint_opts o;
     bool all = true;
-    ts_status s = read_spec(a, &text, &o, &err);
+    ts_status s = read_spec(a, &text, &answer, &o, &err);
     if (s == TS_OK && a->vocab) s = constrain_vocab(a->vocab, &o, &a->check, a->json, &all, &err);
     else if (s == TS_OK) s = check_all(a, &o, &all, &err);
     ts_buf_free(&text);
+    ts_buf_free(&answer);
     if (s == TS_OK) return all ? CLI_OK : CLI_FAIL;
     (void)cli_fail(&err);
     return strncmp(err.msg, "refused at ", 11) == 0 ? CLI_USAGE : CLI_FAIL;
@@ -103,7 +109,8 @@ static int work(const args *a) {
 static int run(const cli_command *self, int argc, char **argv) {
     args a = {0};
     const cli_opt opts[] = {
-        {CLI_STR, 0, "schema", "FILE", &a.schema, 0, 0, "JSON of this JSON Schema", .values = "@file"},
+        {CLI_STR, 0, "schema", "FILE", &a.schema, 0, 0,
+         "JSON of this JSON Schema; with --tools: what is said instead of a call", .values = "@file"},
         {CLI_STR, 0, "regex", "TEXT", &a.regex, 0, 0, "what this regular expression (ECMA-262) matches whole"},
         {CLI_STR, 0, "regex-file", "FILE", &a.regex_file, 0, 0, "the same, from a file", .values = "@file"},
         {CLI_STR, 0, "grammar", "FILE", &a.grammar, 0, 0, "texts of this grammar (GBNF)", .values = "@file"},
@@ -130,7 +137,7 @@ static int run(const cli_command *self, int argc, char **argv) {
     };
     cli_list rest = {0};
     int code = cli_parse(self, opts, argc, argv, &rest);
-    const int given = !!a.schema + !!a.regex + !!a.regex_file + !!a.grammar + !!a.tools;
+    const int given = (a.schema || a.tools) + !!a.regex + !!a.regex_file + !!a.grammar;
     if (code == CLI_OK && given != 1)
         code = cli_usage_error(self, "give one of --schema, --regex, --regex-file, --grammar and --tools");
     if (code == CLI_OK && rest.n)

@@ -30,7 +30,7 @@ static ts_node front(ts_automaton *a, const ts_automaton_opts *o) {
     const ts_constraint_opts *c = &o->spec;
     if (c->kind == TS_CONSTRAIN_REGEX) a->whole = "byte 0";
     if (c->kind == TS_CONSTRAIN_GRAMMAR) a->whole = "line 1";
-    if (c->len > TEXT_MAX) {
+    if (c->len > TEXT_MAX || (c->answer && c->answer_len > TEXT_MAX)) {
         ts_work_fail(&a->work, TS_E_LIMIT, "it is larger than 1 MiB");
         return TS_NODE_NEVER;
     }
@@ -54,6 +54,11 @@ static void finish(ts_automaton *a, ts_node root) {
             ts_front_at(a, "#/%zu/function/parameters", i);
             return;
         }
+    if (!a->ir.node[a->answer].productive) {
+        ts_work_fail(&a->work, TS_E_UNSUPP, "nothing satisfies it");
+        ts_front_at(a, "answer#");
+        return;
+    }
     a->root = root;
     a->start = ts_machine_start(&a->machine, root);
     if (a->start != TS_PLACE_NONE) return;
@@ -77,6 +82,7 @@ ts_status ts_automaton_new(ts_automaton **out, const ts_automaton_opts *opts, ts
     if (!a) return ts_fail_nomem(err, "the constraint", sizeof *a);
     a->whole = "#";
     a->narrow = !opts->spec.exact;
+    a->answer = TS_NODE_EMPTY;
     a->work.fuel = BUILD_FUEL;
     if (ts_rxs_init(&a->rxs, &a->work) && ts_dfa_init(&a->dfa, &a->rxs) && ts_ir_init(&a->ir, &a->rxs, &a->dfa) &&
         ts_machine_init(&a->machine, &a->ir)) {

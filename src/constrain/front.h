@@ -24,6 +24,7 @@ struct ts_automaton {
     size_t rule_lines_cap;
     ts_node *tool_args;  /* [n_tools] of each tool */
     size_t n_tools, tool_args_cap;
+    ts_node answer;      /* what is said instead of a call; TS_NODE_EMPTY: it may be anything */
 };
 
 void ts_masks_free(struct ts_masks *k); /* NULL-safe */

@@ -147,9 +147,26 @@ static ts_rx free_text(building *b, const struct family *f) {
     return ts_rx_and(p, text, ts_rx_not(p, begins));
 }
 
+/* JSON instead of text. */
+static ts_node answer_schema(building *b) {
+    const ts_constraint_opts *o = &b->o->spec;
+    const ts_jlimits limits = {.depth = NESTING, .values = VALUES_MAX};
+    const ts_jval *root;
+    ts_err err;
+    const ts_status s = ts_jtree_parse(&root, &b->arena, o->answer, o->answer_len, &limits, &err);
+    if (s == TS_OK) return b->a->answer = ts_schema_build(b->a, root, NULL, "answer#");
+    ts_work_fail(&b->a->work, s, "%s", err.msg);
+    ts_front_at(b->a, "answer#");
+    return TS_NODE_NEVER;
+}
+
 static ts_node answer(building *b, const struct family *f) {
     ts_ir *ir = &b->a->ir;
     if (!b->free) return calls(b, f);
+    if (b->o->spec.answer) {
+        const ts_node said = answer_schema(b);
+        return b->call && b->n ? ts_ir_alt(ir, (ts_node[]){said, calls(b, f)}, 2) : said;
+    }
     const ts_node text = ts_ir_lex(ir, free_text(b, f));
     if (!b->call || b->n == 0) return text;
     const ts_node call = calls(b, f);

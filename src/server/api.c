@@ -157,7 +157,9 @@ bool srv_api_schema(srv_gen *g, const ts_jval *schema, const char *param, srv_er
     static const char any[] = "{\"type\":\"object\"}";
     const ts_constraint_opts o = {.kind = TS_CONSTRAIN_SCHEMA, .text = schema ? (const char *)schema->source.data : any,
                                   .len = schema ? schema->source.len : sizeof any - 1};
-    return srv_gen_constrain(g, &o, param, e);
+    if (!srv_gen_constrain(g, &o, param, e)) return false;
+    g->schema = (ts_span){(const uint8_t *)o.text, o.len};
+    return true;
 }
 
 bool srv_call_complete(const srv_call *call) {

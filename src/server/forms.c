@@ -39,7 +39,8 @@ static bool make_key(const ts_constraint_opts *o, ts_buf *key) {
     return ts_buf_printf(key, "%d %d%d%d%d%d ", o->kind, o->tool_named, o->one_call, o->exact, o->thinking,
                          o->in_thinking) &&
            put_part(key, o->tool_format, o->tool_format ? strlen(o->tool_format) : 0) &&
-           put_part(key, o->tool_choice, o->tool_choice ? strlen(o->tool_choice) : 0) && put_part(key, o->text, o->len);
+           put_part(key, o->tool_choice, o->tool_choice ? strlen(o->tool_choice) : 0) &&
+           put_part(key, o->answer, o->answer_len) && put_part(key, o->text, o->len);
 }
 
 /* The one of this key, moved to the front and held; NULL: there is none. Under the lock. */

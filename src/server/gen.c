@@ -239,7 +239,8 @@ static ts_status split_stops(srv_gen *g, ts_err *err) {
 bool srv_gen_constrain(srv_gen *g, const ts_constraint_opts *o, const char *param, srv_error *e) {
     ts_err err;
     if (g->form)
-        return srv_refuse(e, 400, param, "there is a constraint already: a schema, a grammar or tools, one of them");
+        return srv_refuse(e, 400, param, "there is a constraint already: a grammar goes with nothing else, a schema "
+                                         "with tools");
     ts_constraint_opts all = *o;
     all.thinking = g->thinking && !g->thinks_first;
     all.in_thinking = g->thinks_first;
@@ -250,9 +251,14 @@ bool srv_gen_constrain(srv_gen *g, const ts_constraint_opts *o, const char *para
 bool srv_gen_tools(srv_gen *g, ts_span tools, const char *how, bool named, bool one_call, srv_error *e) {
     const ts_constraint_opts o = {.kind = TS_CONSTRAIN_TOOLS, .text = (const char *)tools.data, .len = tools.len,
                                   .tool_format = srv_calls_name[g->model->calls], .tool_choice = how,
-                                  .tool_named = named, .one_call = one_call || named};
+                                  .tool_named = named, .one_call = one_call || named,
+                                  .answer = (const char *)g->schema.data, .answer_len = g->schema.len};
     const bool forced = named || !strcmp(how, "required");
     if (g->form && !forced && !strcmp(how, "none")) return true; /* a schema, and tools that are only told of */
+    if (g->schema.len) { /* it is part of this one */
+        srv_form_drop(&g->model->forms, g->form);
+        g->form = NULL;
+    }
     if (!srv_gen_constrain(g, &o, "tools", e)) {
         static const char where[] = "refused at tool-choice: "; /* and not in the tools */
         if (strncmp(e->message, where, sizeof where - 1)) return false;

@@ -89,6 +89,7 @@ struct srv_gen {
     ts_kmp *kmp;          /* [n_kmp] owned: those of them that are looked for in the text alone */
     size_t n_kmp;
     srv_form *form;       /* the constraint, held; NULL: none */
+    ts_span schema;       /* its text, where it is a schema's; the request's */
     bool tools, one_call; /* calls are looked for, and are what the constraint allows */
     bool thinking;        /* blocks that end with </think> are told apart */
     bool thinks_first;    /* the prompt ends within such a block */

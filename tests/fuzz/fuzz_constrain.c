@@ -78,6 +78,8 @@ static void walk(ts_automaton *a, ts_rng *rng) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const char *const format[] = {"hermes", "llama3", "mistral", "mistral-args", "deepseek-r1", "deepseek-v3"};
     static const char *const choice[] = {"auto", "required", "none", "f"};
+    static const char answer[] = "{\"anyOf\":[{\"enum\":[\"ab\",null]},{\"properties\":{\"name\":{\"type\":"
+                                 "\"string\"}}}]}";
     static ts_trie *trie;
     ts_automaton *a;
     ts_err err;
@@ -87,7 +89,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const ts_automaton_opts o = {.spec = {.kind = (ts_constraint_kind)(how & 3), .text = (const char *)data + 1,
                                           .len = size - 1, .tool_format = format[(how >> 2) % 6],
                                           .tool_choice = choice[(how >> 5) & 3], .exact = !(how >> 7),
-                                          .thinking = how == 255}};
+                                          .thinking = how == 255,
+                                          .answer = size % 2 ? answer : NULL, .answer_len = sizeof answer - 1}};
     const ts_status s = ts_automaton_new(&a, &o, &err);
     if (s != TS_OK) {
         need(s == TS_E_FORMAT || s == TS_E_UNSUPP || s == TS_E_LIMIT);

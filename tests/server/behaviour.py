@@ -719,6 +719,32 @@ def fields(tmp: pathlib.Path) -> None:
         a = ask(s, "/v1/responses", {"model": NAME, "input": "x", "tools": flat, "max_output_tokens": 80, "temperature": 1.5, "parallel_tool_calls": False,
                 "tool_choice": {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "f"}]}}).json
         same([o["name"] for o in a["output"] if o["type"] == "function_call"], ["f"], "the tool that is allowed, in Responses")
+        # a schema beside tools: its JSON is what is said instead of a call
+        schema = {"type": "object", "properties": {"n": {"type": "integer", "maximum": 9, "minimum": 0}}, "required": ["n"], "additionalProperties": False}
+        form = {"response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}}
+        seen = set()
+        for seed in range(12):
+            more = {"tools": tools, "seed": seed, "temperature": 1.5, "max_tokens": 200, "stop": ["f"], **form}
+            c = chat(s, **more).json["choices"][0]
+            m = c["message"]
+            seen.add(c["finish_reason"])
+            if c["finish_reason"] == "tool_calls":
+                must(not m["content"] and all(json.loads(t["function"]["arguments"]) == {} for t in m["tool_calls"]), f"a call: {m}")
+            else:
+                must(re.fullmatch(r'\{ ?"n": ?[0-9] ?\}', m["content"]), f"JSON of the schema: {c}")
+            same(chat(s, **more, tool_choice="required").json["choices"][0]["finish_reason"], "tool_calls", "a call that is promised")
+            must(json.loads(chat(s, **more, tool_choice="none").json["choices"][0]["message"]["content"])["n"] < 10, "no call")
+        must("stop" in seen, f"no answer is JSON: {seen}")
+        a = chat(s, tools=tools, grammar='root ::= "a"')
+        same((a.status, a.json["error"]["param"]), (400, "tools"), "a grammar beside tools")
+        a = chat(s, tools=tools, response_format={"type": "json_schema", "json_schema": {"schema": {"type": "array", "uniqueItems": True}}})
+        same((a.status, a.json["error"]["param"]), (400, "response_format.json_schema.schema"), "a schema that cannot be kept, beside tools")
+        for path, body in (("/v1/responses", {"input": "x", "tools": flat, "text": {"format": {"type": "json_schema", "name": "s", "schema": schema}}}),
+                           ("/v1/messages", {"messages": HELLO, "max_tokens": 100, "tools": [{"name": "f", "input_schema": {"type": "object"}}],
+                                             "output_config": {"format": {"type": "json_schema", "schema": schema}}}),
+                           ("/api/chat", {"messages": HELLO, "tools": tools, "format": schema, "stream": False})):
+            a = ask(s, path, {"model": NAME, **body})
+            same(a.status, 200, f"{path} with tools and a schema: {a.body[:200]}")
         for choice, where in (({"type": "function", "function": {"name": "x"}}, "tool_choice"), ("sometimes", "tool_choice"),
                               ({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}, "tool_choice.allowed_tools.tools"),
                               ({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"function": {"name": "x"}}]}},

@@ -437,6 +437,50 @@ static ts_token find_control(void *ud, const char *text, size_t len) {
     return len == 12 && memcmp(text, "[TOOL_CALLS]", 12) == 0 ? 7 : len == 6 && memcmp(text, "[ARGS]", 6) == 0 ? 8 : -1;
 }
 
+/* A schema instead of text: its JSON, or calls, and nothing beside them. */
+static void test_answer(void **state) {
+    (void)state;
+    static const char tools[] = "[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]",
+                      schema[] = "{\"type\":\"object\",\"properties\":{\"n\":{\"type\":\"integer\"}},"
+                                 "\"required\":[\"n\"]}";
+#define HERMES_CALL "<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>"
+    static const struct {
+        const char *format, *choice, *text;
+        long verdict;
+    } said[] = {
+        {"hermes", "auto", "{\"n\": 1}", ACCEPTED},       {"hermes", "auto", HERMES_CALL, ACCEPTED},
+        {"hermes", "auto", HERMES_CALL "\n" HERMES_CALL, ACCEPTED}, {"hermes", "auto", "{\"n\": ", INCOMPLETE},
+        {"hermes", "auto", "", INCOMPLETE},                {"hermes", "auto", "so ", 0},
+        {"hermes", "auto", "{\"n\": 1} ", 8},              {"hermes", "auto", "{\"n\": 1}" HERMES_CALL, 8},
+        {"hermes", "auto", "{\"m\": 1}", 2},               {"hermes", "none", "{\"n\": 1}", ACCEPTED},
+        {"hermes", "none", HERMES_CALL, 0},                {"hermes", "required", HERMES_CALL, ACCEPTED},
+        {"hermes", "required", "{\"n\": 1}", 0},           {"llama3", "auto", "{\"n\": 1}", ACCEPTED},
+        {"llama3", "auto", "{\"name\": \"f\", \"parameters\": {}}", ACCEPTED},
+        {"mistral", "auto", "{\"n\": 1}", ACCEPTED},
+        {"mistral", "auto", "[TOOL_CALLS][{\"name\": \"f\", \"arguments\": {}}]", ACCEPTED},
+    };
+    ts_automaton *a;
+    ts_automaton_opts o = {.spec = {.kind = TS_CONSTRAIN_TOOLS, .text = tools, .len = sizeof tools - 1,
+                                    .answer = schema, .answer_len = sizeof schema - 1}};
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+        o.spec.tool_format = said[i].format, o.spec.tool_choice = said[i].choice;
+        assert_ok(ts_automaton_new(&a, &o, &err));
+        const long got = verdict(a, said[i].text);
+        if (got != said[i].verdict) fail_msg("%s, %s: %s: %ld", said[i].format, said[i].choice, said[i].text, got);
+        ts_automaton_free(a);
+    }
+    o.spec.tool_choice = "auto";
+    static const char *const bad[][2] = {{"{\"type\":\"array\",\"uniqueItems\":true}",
+                                          "refused at answer#/uniqueItems: "},
+                                         {"{\"type\":\"integer\",\"enum\":[\"a\"]}", "refused at answer#"},
+                                         {"{", "refused at answer#: "}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        o.spec.answer = bad[i][0], o.spec.answer_len = strlen(bad[i][0]);
+        assert_true(ts_automaton_new(&a, &o, &err) != TS_OK);
+        if (strncmp(err.msg, bad[i][1], strlen(bad[i][1])) != 0) fail_msg("%s: %s", bad[i][0], err.msg);
+    }
+}
+
 static void test_control(void **state) {
     (void)state;
     static const char tools[] = "[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]";
@@ -549,7 +593,7 @@ static void test_out_of_memory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verdicts),    cmocka_unit_test(test_refusals), cmocka_unit_test(test_walks),
-        cmocka_unit_test(test_narrow),
+        cmocka_unit_test(test_narrow),      cmocka_unit_test(test_answer),
         cmocka_unit_test(test_masks),       cmocka_unit_test(test_control),  cmocka_unit_test(test_first_space),
         cmocka_unit_test(test_thinking),     cmocka_unit_test(test_out_of_memory),
     };
