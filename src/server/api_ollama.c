@@ -4,7 +4,6 @@
 #include "server/server_int.h"
 #include "server/srv_embed.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -105,9 +104,9 @@ static const srv_unknown unknown_fields[] = {
     {"template", "the template is the model's; with raw none is used"},
     {"logprobs", "ask /v1/chat/completions with logprobs"},
     {"top_logprobs", "ask /v1/chat/completions with logprobs"},
-    {"temperature", to_options, NAN}, {"top_p", to_options, NAN}, {"top_k", to_options, NAN},
-    {"min_p", to_options, NAN}, {"seed", to_options, NAN}, {"stop", to_options}, {"num_predict", to_options, NAN},
-    {"num_ctx", to_options},
+    {"temperature", to_options, .zero = true}, {"top_p", to_options, .zero = true}, {"top_k", to_options, .zero = true},
+    {"min_p", to_options, .zero = true}, {"seed", to_options, .zero = true}, {"stop", to_options},
+    {"num_predict", to_options, .zero = true}, {"num_ctx", to_options},
     {"max_tokens", "put num_predict into options"},
     {"response_format", "say it in format"},
     {"json_schema", "say it in format"},

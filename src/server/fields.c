@@ -211,7 +211,7 @@ static bool says_nothing(const ts_jval *v, const srv_unknown *u) {
     case TS_JSON_STRING: return v->text.len == 0 || ts_jval_is(v, "none") || ts_jval_is(v, "auto");
     case TS_JSON_NUMBER:
         n = strtod((const char *)v->text.data, NULL);
-        return n == u->neutral || (n == 0 && !isnan(u->neutral)) || (n < 0 && u->neutral < 0);
+        return n == 0 ? !u->zero : n == u->neutral || (n < 0 && u->neutral < 0);
     case TS_JSON_BOOL: return v->truth == u->on;
     case TS_JSON_NULL:
     case TS_JSON_BAD: break;

@@ -45,9 +45,9 @@ void srv_unsupported(const srv_fields *f, const char *name, const char *why);
 /* A field that other servers know and this one does not; it may have the value that changes nothing. */
 typedef struct srv_unknown {
     const char *name, *why;
-    /* a number that says as little as those values; below 0: all of them do; NAN: none does, not even 0 */
-    double neutral;
+    double neutral; /* a number that says as little as those values; below 0: all such do */
     bool on;        /* true says nothing, false would */
+    bool zero;      /* 0 says something */
 } srv_unknown;
 /* None of these (behind the last one a name of NULL) may be there otherwise. */
 void srv_unknown_fields(const srv_fields *f, const srv_unknown *list);
