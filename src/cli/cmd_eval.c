@@ -37,15 +37,6 @@ struct chunk {
     ts_err err;
 };
 
-/* -ln of the probability that the logits give to `id`. */
-static double nll_of(const float *logits, uint32_t n, ts_token id) {
-    double max = -HUGE_VAL, sum = 0;
-    for (uint32_t i = 0; i < n; i++)
-        if ((double)logits[i] > max) max = (double)logits[i];
-    for (uint32_t i = 0; i < n; i++) sum += exp((double)logits[i] - max);
-    return max + log(sum) - (double)logits[id];
-}
-
 static bool on_logits(void *ud, size_t pos, const float *logits) {
     struct chunk *c = ud;
     if (c->logits && pos >= c->repeated)
@@ -53,7 +44,7 @@ static bool on_logits(void *ud, size_t pos, const float *logits) {
     if (c->written != TS_OK) return false;
     ts_token next = pos + 1 < c->n ? c->token[pos + 1] : c->next;
     if (next >= 0) {
-        double v = nll_of(logits, c->n_vocab, next);
+        double v = -ts_logprobs(logits, c->n_vocab, next, NULL, 0);
         c->tally->nll += v;
         c->tally->nll_sq += v * v;
         c->tally->n++;

@@ -21,7 +21,7 @@ typedef struct serve_args {
     cli_list models, also_on, peers, allow_host, allow_origin;
     const char *host, *models_dir, *key_file, *cache_dir;
     long port, parallel, queue, max_body, timeout, drain, max_loaded, idle_unload, cache_memory, cache_disk;
-    bool insecure, any_model, json_log, no_cache;
+    bool insecure, any_model, no_cache;
     ts_buf keys;             /* text of the key file, its lines ended by NULs */
     const char *key[KEYS];
     size_t n_key;

@@ -24,7 +24,7 @@ bool srv_api_tools(srv_chat *c, const srv_fields *f, srv_read_tool *read) {
         if (i > 0) room = ts_buf_putc(out, ',');
         if (room && !read(out, t, srv_at("tools[%zu]", i++).name, f->error)) return false;
     }
-    if (!room || !ts_buf_putc(out, ']')) return srv_refuse(f->error, 503, NULL, "out of memory");
+    if (!room || !ts_buf_putc(out, ']')) return srv_refuse_nomem(f->error);
     c->tools = (ts_span){(const uint8_t *)out->data, out->len};
     return true;
 }
@@ -74,7 +74,7 @@ bool srv_api_allowed(const srv_chat *c, const srv_fields *in, ts_arena *arena, c
     char *text = ok ? ts_arena_strndup(arena, out.data, out.len) : NULL;
     *tools = (ts_span){(const uint8_t *)text, out.len};
     ts_buf_free(&out);
-    return text || srv_refuse(in->error, 503, NULL, "out of memory");
+    return text || srv_refuse_nomem(in->error);
 }
 
 static bool ends_with(const ts_prompt *p, const char *mark) {
@@ -111,6 +111,34 @@ bool srv_api_prompt(srv_gen *g, const srv_chat *c, const char *param, srv_error 
     return srv_gen_prompt(g, token, n, e) && srv_gen_fits(g, param, e);
 }
 
+bool srv_api_token_list(const srv_model *m, const ts_jval *list, const char *param, ts_token **out, srv_error *e) {
+    ts_token *token = ts_alloc(list->n ? list->n : 1, sizeof *token);
+    size_t n = 0;
+    if (!token) return srv_refuse_nomem(e);
+    for (const ts_jval *v = list->first; v; v = v->next) {
+        int64_t id;
+        if (srv_whole(v, &id) && id >= 0 && id < m->info.n_vocab) {
+            token[n++] = (ts_token)id;
+            continue;
+        }
+        ts_free(token);
+        return srv_refuse(e, 400, param, "%s: %s is no token of this model; they are numbers from 0 to %u", param,
+                          srv_kind(v), m->info.n_vocab - 1);
+    }
+    *out = token;
+    return true;
+}
+
+bool srv_api_text(srv_gen *g, const ts_jval *text, srv_error *e) {
+    ts_token *token;
+    size_t n;
+    ts_err err;
+    if (ts_engine_tokenize(g->model->engine, (const char *)text->text.data, text->text.len,
+                           TS_TOKENIZE_BOS | TS_TOKENIZE_SPECIAL, &token, &n, &err) != TS_OK)
+        return srv_refuse_err(e, "prompt", &err);
+    return srv_gen_prompt(g, token, n, e);
+}
+
 bool srv_template_names(const srv_model *m, const char *variable) {
     size_t len = 0;
     const size_t n = strlen(variable);
@@ -127,7 +155,7 @@ static bool add_var(srv_chat *c, ts_span name, ts_span value, srv_error *e) {
     const bool ok = ts_buf_putc(b, b->len ? ',' : '{') && srv_put_text(b, (const char *)name.data, name.len) &&
                     ts_buf_putc(b, ':') && ts_buf_append(b, value.data, value.len) && ts_buf_putc(b, '}');
     c->vars = (ts_span){(const uint8_t *)b->data, b->len};
-    return ok || srv_refuse(e, 503, NULL, "out of memory");
+    return ok || srv_refuse_nomem(e);
 }
 
 static ts_span span_of(const char *s) {

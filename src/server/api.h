@@ -19,6 +19,10 @@ bool srv_api_tools(srv_chat *c, const srv_fields *f, srv_read_tool *read);
 /* A tool_choice of kind "allowed_tools", its `mode` and its `tools` in `in`: the same as *how, and those of c->tools
  * that it names into *tools, in the arena. */
 bool srv_api_allowed(const srv_chat *c, const srv_fields *in, ts_arena *arena, const char **how, ts_span *tools);
+/* A list of the model's tokens, 0 for one without any; *out by ts_alloc. Where one is none, 400 of `param`. */
+bool srv_api_token_list(const srv_model *m, const ts_jval *list, const char *param, ts_token **out, srv_error *e);
+/* A text as a prompt of its own. It is what a template would have made: its control tokens are meant. */
+bool srv_api_text(srv_gen *g, const ts_jval *text, srv_error *e);
 /* Does the model's template name this variable? */
 bool srv_template_names(const srv_model *m, const char *variable);
 /* Have it think or not, where its template can be told. One that always thinks does so, and its thoughts are told as

@@ -6,19 +6,9 @@
 
 /* ---- errors ------------------------------------------------------------------------------------------------------ */
 
-static const char *error_type(int status) {
-    switch (status) {
-    case 401: return "authentication_error";
-    case 403: return "permission_error";
-    case 404: return "not_found_error";
-    case 413: return "request_too_large";
-    case 429: return "rate_limit_error";
-    default: return status >= 500 ? "api_error" : "invalid_request_error";
-    }
-}
-
 bool srv_anthropic_error(ts_buf *out, const srv_error *e) {
-    return ts_buf_printf(out, "{\"type\":\"error\",\"error\":{\"type\":\"%s\",\"message\":", error_type(e->status)) &&
+    const char *type = e->status >= 500 ? "api_error" : e->type;
+    return ts_buf_printf(out, "{\"type\":\"error\",\"error\":{\"type\":\"%s\",\"message\":", type) &&
            srv_put_string(out, e->message) && ts_buf_puts(out, "}}");
 }
 
@@ -29,10 +19,6 @@ typedef struct reading {
     ts_arena *arena;
     srv_error *e;
 } reading;
-
-static bool no_memory(srv_error *e) {
-    return srv_refuse(e, 503, NULL, "out of memory");
-}
 
 /* Blocks are texts of their own: they begin on lines of their own. */
 static bool add_text(srv_message *m, const ts_jval *text, const char *where, srv_error *e) {
@@ -105,7 +91,7 @@ static bool add_thinking(const reading *r, srv_message *m, const ts_jval *block)
     }
     const size_t a = m->thinking.len, b = t->text.len;
     char *both = ts_arena_alloc(r->arena, a + b + 1, 1);
-    if (!both) return no_memory(r->e);
+    if (!both) return srv_refuse_nomem(r->e);
     memcpy(both, m->thinking.data, a);
     both[a] = '\n';
     memcpy(both + a + 1, t->text.data, b);
@@ -202,7 +188,7 @@ static bool read_tool(ts_buf *out, const ts_jval *v, const char *where, srv_erro
         return srv_refuse(e, 400, where, "%s is of type %.60s: this server has no tools of its own", where, type);
     if (!name && srv_fields_ok(&f)) return srv_refuse(e, 400, where, "%s has no name", where);
     const ts_jval *schema = srv_field_of(&f, "input_schema", TS_JSON_OBJECT);
-    return srv_fields_ok(&f) && (srv_put_tool(out, name, text, schema) || no_memory(e));
+    return srv_fields_ok(&f) && (srv_put_tool(out, name, text, schema) || srv_refuse_nomem(e));
 }
 
 static bool use_tools(srv_gen *g, const srv_chat *c, const srv_fields *f) {
@@ -278,7 +264,7 @@ static void read_request(srv_gen *g, const srv_fields *f, srv_chat *c) {
     own *o = ts_arena_calloc(&g->job->arena, 1, sizeof *o);
     g->own = o;
     if (!o) {
-        no_memory(f->error);
+        srv_refuse_nomem(f->error);
         return;
     }
     o->open = -1;

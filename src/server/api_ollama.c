@@ -140,16 +140,8 @@ static bool read_chat(srv_gen *g, const srv_fields *f, srv_chat *c) {
 }
 
 static bool read_raw(srv_gen *g, const srv_fields *f, const ts_jval *prompt) {
-    ts_token *token;
-    size_t n;
-    ts_err err;
     srv_unsupported(f, "system", "with raw the prompt is all there is");
-    if (!read_format(g, f)) return false;
-    /* the text is what a template would have made, and its control tokens are meant */
-    if (ts_engine_tokenize(g->model->engine, (const char *)prompt->text.data, prompt->text.len,
-                           TS_TOKENIZE_BOS | TS_TOKENIZE_SPECIAL, &token, &n, &err) != TS_OK)
-        return srv_refuse_err(f->error, "prompt", &err);
-    return srv_gen_prompt(g, token, n, f->error) && srv_gen_fits(g, "prompt", f->error);
+    return read_format(g, f) && srv_api_text(g, prompt, f->error) && srv_gen_fits(g, "prompt", f->error);
 }
 
 static bool read_generate(srv_gen *g, const srv_fields *f, srv_chat *c) {
@@ -338,7 +330,7 @@ static void handle_said(srv_job *job, bool chat) {
     int64_t keep = UNSAID;
     srv_model *m = NULL;
     srv_gen *g = NULL;
-    if (f.object && !kept) srv_refuse(&e, 503, NULL, "out of memory");
+    if (f.object && !kept) srv_refuse_nomem(&e);
     if (e.status == 0) keep = read_keep(&f);
     if (e.status == 0 && srv_api_named(&f)) o.name = srv_string(&f, "model");
     const bool empty = is_empty(srv_field(&f, chat ? "messages" : "prompt"), chat);

@@ -8,7 +8,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- errors ------------------------------------------------------------------------------------------------------ */
@@ -474,32 +473,9 @@ static void handle_chat(srv_job *job) {
 
 /* ---- the prompts of completions ---------------------------------------------------------------------------------- */
 
-static bool add_text(srv_gen *g, const ts_jval *text, srv_error *e) {
-    ts_token *tokens;
-    size_t n;
-    ts_err err;
-    /* as llama-server does: a text is a template's output, its control tokens are meant */
-    if (ts_engine_tokenize(g->model->engine, (const char *)text->text.data, text->text.len,
-                           TS_TOKENIZE_BOS | TS_TOKENIZE_SPECIAL, &tokens, &n, &err) != TS_OK)
-        return srv_refuse_err(e, "prompt", &err);
-    return srv_gen_prompt(g, tokens, n, e);
-}
-
 static bool add_tokens(srv_gen *g, const ts_jval *list, srv_error *e) {
-    ts_token *tokens = ts_alloc(list->n, sizeof *tokens);
-    size_t n = 0;
-    if (!tokens) return srv_refuse(e, 503, NULL, "out of memory");
-    for (const ts_jval *v = list->first; v; v = v->next) {
-        char *end;
-        const long id = v->type == TS_JSON_NUMBER ? strtol((const char *)v->text.data, &end, 10) : -1;
-        if (id < 0 || id >= (long)g->model->info.n_vocab || end != (const char *)v->text.data + v->text.len) {
-            ts_free(tokens);
-            return srv_refuse(e, 400, "prompt", "prompt: tokens of 0 to %u are wanted, or texts",
-                              g->model->info.n_vocab - 1);
-        }
-        tokens[n++] = (ts_token)id;
-    }
-    return srv_gen_prompt(g, tokens, n, e);
+    ts_token *tokens;
+    return srv_api_token_list(g->model, list, "prompt", &tokens, e) && srv_gen_prompt(g, tokens, list->n, e);
 }
 
 /* Text, array of texts, array of tokens, array of arrays of tokens. */
@@ -507,7 +483,7 @@ static bool read_prompts(srv_gen *g, const srv_fields *f) {
     const ts_jval *p = srv_field(f, "prompt");
     srv_error *e = f->error;
     if (!p) return srv_fields_ok(f) && srv_refuse(e, 400, "prompt", "prompt is missing");
-    if (p->type == TS_JSON_STRING) return add_text(g, p, e);
+    if (p->type == TS_JSON_STRING) return srv_api_text(g, p, e);
     if (p->type != TS_JSON_ARRAY || p->n == 0)
         return srv_refuse(e, 400, "prompt", "prompt has to be a text, or an array of texts or tokens");
     if (p->first->type == TS_JSON_NUMBER) return add_tokens(g, p, e);
@@ -515,7 +491,7 @@ static bool read_prompts(srv_gen *g, const srv_fields *f) {
     for (const ts_jval *v = p->first; v; v = v->next) {
         if (v->type != TS_JSON_STRING && v->type != TS_JSON_ARRAY)
             return srv_refuse(e, 400, "prompt", "prompt has to be a text, or an array of texts or tokens");
-        if (!(v->type == TS_JSON_STRING ? add_text(g, v, e) : add_tokens(g, v, e))) return false;
+        if (!(v->type == TS_JSON_STRING ? srv_api_text(g, v, e) : add_tokens(g, v, e))) return false;
     }
     return true;
 }
@@ -737,8 +713,7 @@ static void handle_model(srv_job *job) {
         srv_job_reply_json(job, l.n, &out);
         return;
     }
-    srv_refuse(&e, 404, "model", "there is no model %.200s here; /v1/models lists those that there are", job->name);
-    e.code = "model_not_found";
+    (void)srv_refuse_model(&e, job->name);
     srv_job_fail(job, &e);
 }
 

@@ -5,7 +5,6 @@
 #include "server/api.h"
 #include "server/server_int.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static void handle_root(srv_job *job) { /* the page is the HTTP thread's; this is for programs */
@@ -184,22 +183,15 @@ static void handle_detokenize(srv_job *job) {
     srv_fields f;
     ts_buf out = {0};
     char *text = NULL;
-    size_t n = 0, len = 0;
+    size_t len = 0;
     ts_err err;
     srv_model *m = open_request(job, &f, &e);
     const ts_jval *list = m ? srv_field_of(&f, "tokens", TS_JSON_ARRAY) : NULL;
     if (m && e.status == 0 && !list) srv_refuse(&e, 400, "tokens", "tokens is missing");
-    ts_token *tokens = list ? ts_alloc(list->n, sizeof *tokens) : NULL;
-    if (list && !tokens) srv_refuse(&e, 503, NULL, "out of memory");
-    for (const ts_jval *v = tokens ? list->first : NULL; v && e.status == 0; v = v->next) {
-        char *end = NULL;
-        const long id = v->type == TS_JSON_NUMBER ? strtol((const char *)v->text.data, &end, 10) : -1;
-        if (id < 0 || id >= (long)m->info.n_vocab || end != (const char *)v->text.data + v->text.len)
-            srv_refuse(&e, 400, "tokens", "tokens: numbers of 0 to %u are wanted", m->info.n_vocab - 1);
-        else tokens[n++] = (ts_token)id;
-    }
-    if (e.status == 0 && ts_engine_detokenize(m->engine, tokens, n, TS_DETOKENIZE_SPECIAL | TS_DETOKENIZE_NO_PREFIX,
-                                              &text, &len, &err) != TS_OK)
+    ts_token *tokens = NULL;
+    if (list) (void)srv_api_token_list(m, list, "tokens", &tokens, &e);
+    const unsigned flags = TS_DETOKENIZE_SPECIAL | TS_DETOKENIZE_NO_PREFIX;
+    if (e.status == 0 && ts_engine_detokenize(m->engine, tokens, list->n, flags, &text, &len, &err) != TS_OK)
         srv_refuse_err(&e, "tokens", &err);
     bool ok = e.status || (ts_buf_puts(&out, "{\"content\":") && ts_json_put_string(&out, text, len) &&
                            ts_buf_putc(&out, '}'));

@@ -4,10 +4,6 @@
 
 #include <string.h>
 
-static bool no_memory(srv_error *e) {
-    return srv_refuse(e, 503, NULL, "out of memory");
-}
-
 /* ---- reading input ----------------------------------------------------------------------------------------------- */
 
 typedef struct reading {
@@ -123,7 +119,7 @@ static bool read_tool(ts_buf *out, const ts_jval *v, const char *where, srv_erro
         return srv_refuse(e, 400, where, "%s is of type %.60s: this server has no tools of its own, only functions of "
                           "the caller's", where, type ? type : "none");
     if (!name) return srv_refuse(e, 400, where, "%s.name is missing", where);
-    return srv_put_tool(out, name, text, parameters) || no_memory(e);
+    return srv_put_tool(out, name, text, parameters) || srv_refuse_nomem(e);
 }
 
 static bool use_tools(srv_gen *g, const srv_chat *c, const srv_fields *f) {
@@ -204,7 +200,7 @@ static void read_request(srv_gen *g, const srv_fields *f, srv_chat *c) {
     own *o = ts_arena_calloc(&g->job->arena, 1, sizeof *o);
     g->own = o;
     if (!o) {
-        no_memory(f->error);
+        srv_refuse_nomem(f->error);
         return;
     }
     *o = (own){.body = f->object, .open = -1};

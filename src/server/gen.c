@@ -13,7 +13,7 @@ enum { WARM = 256 }; /* tokens of a prompt that the store keeps on disk, at leas
 srv_gen *srv_gen_new(srv_job *job, const srv_api *api, srv_model *model, const char *id_prefix, srv_error *e) {
     srv_gen *g = ts_calloc(1, sizeof *g);
     if (!g) {
-        srv_refuse(e, 503, NULL, "out of memory");
+        srv_refuse_nomem(e);
         return NULL;
     }
     srv_job_hold(job);
@@ -64,7 +64,7 @@ bool srv_gen_prompt(srv_gen *g, ts_token *tokens, size_t n, srv_error *e) {
     if (!ts_grow((void **)&g->prompt, &cap, g->n_prompt + 1, sizeof *g->prompt) ||
         !ts_grow((void **)&g->prompt_len, &cap_len, g->n_prompt + 1, sizeof *g->prompt_len)) {
         ts_tokens_release(tokens);
-        return srv_refuse(e, 503, NULL, "out of memory");
+        return srv_refuse_nomem(e);
     }
     g->prompt[g->n_prompt] = tokens;
     g->prompt_len[g->n_prompt++] = n;
@@ -117,7 +117,7 @@ static void read_bias(srv_gen *g, const srv_fields *f) {
     }
     g->bias = ts_alloc(v->n, sizeof *g->bias);
     if (!g->bias) {
-        srv_refuse(f->error, 503, NULL, "out of memory");
+        srv_refuse_nomem(f->error);
         return;
     }
     for (const ts_jval *m = v->first; m && srv_fields_ok(f); m = m->next) {
@@ -337,7 +337,7 @@ bool srv_submit(srv_gen *g, srv_error *e) {
         return srv_refuse(e, 400, "n", "n is %u, this server computes %u answers at a time (--parallel)", g->n,
                           s->o.n_parallel);
     g->choice = ts_calloc(n, sizeof *g->choice);
-    if (!g->choice) return srv_refuse(e, 503, NULL, "out of memory");
+    if (!g->choice) return srv_refuse_nomem(e);
     g->n_choice = n;
     ts_err err;
     if (split_stops(g, &err) != TS_OK) return srv_refuse_err(e, "stop", &err);

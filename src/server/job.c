@@ -33,6 +33,10 @@ bool srv_refuse(srv_error *e, int status, const char *param, const char *fmt, ..
     return false;
 }
 
+bool srv_refuse_nomem(srv_error *e) {
+    return srv_refuse(e, 503, NULL, "out of memory");
+}
+
 bool srv_refuse_err(srv_error *e, const char *param, const ts_err *err) {
     const bool ours = err->code == TS_E_NOMEM || err->code == TS_E_IO || err->code == TS_E_DEVICE;
     return srv_refuse(e, err->code == TS_E_NOMEM ? 503 : ours ? 500 : 400, param, "%s", err->msg);
@@ -132,7 +136,7 @@ void srv_job_reply_json(srv_job *job, bool ok, ts_buf *body) {
         return;
     }
     ts_buf_free(body);
-    srv_refuse(&e, 503, NULL, "out of memory");
+    srv_refuse_nomem(&e);
     srv_job_fail(job, &e);
 }
 

@@ -26,6 +26,7 @@ typedef struct srv_error {
 } srv_error;
 /* Fill `e` and return false. `param` nullable. */
 TS_PRINTF(4, 5) bool srv_refuse(srv_error *e, int status, const char *param, const char *fmt, ...);
+bool srv_refuse_nomem(srv_error *e); /* 503 */
 /* The same from the status of the library: the caller's mistake is 400, ours 500. */
 bool srv_refuse_err(srv_error *e, const char *param, const ts_err *err);
 

@@ -393,11 +393,12 @@ static bool make_ready(srv_models *l, srv_model *m, srv_error *e) {
     return true;
 }
 
-static void refuse_unknown(const char *name, srv_error *e) {
+bool srv_refuse_model(srv_error *e, const char *name) {
     const bool named = name && *name;
     srv_refuse(e, 404, "model", "there is no model%s%.200s here%s", named ? " " : "", named ? name : "",
                named ? "; /v1/models lists those that there are" : "");
     e->code = "model_not_found";
+    return false;
 }
 
 /* false: *e says why not; *again: perhaps not so the next time. */
@@ -410,7 +411,7 @@ static bool try_get(srv_models *l, const char *name, srv_model **out, bool *agai
     const bool ok = m && make_ready(l, m, e);
     pthread_mutex_unlock(&l->lock);
     *out = m;
-    if (!m) refuse_unknown(name, e);
+    if (!m) (void)srv_refuse_model(e, name);
     if (ok || !m) return ok;
     look(l);
     pthread_mutex_lock(&l->lock);

@@ -76,6 +76,8 @@ typedef bool srv_model_see(void *ud, const srv_model *model);
 bool srv_models_each(srv_models *m, srv_model_see *see, void *ud);
 /* The one of that name, whatever `see` says. false: there is none. */
 bool srv_models_find(srv_models *m, const char *name, srv_model_see *see, void *ud);
+/* 404: there is none; `name` may be NULL. Returns false. */
+bool srv_refuse_model(srv_error *e, const char *name);
 /* Those that are loaded, also what is gone and still used, without a look at the folder. */
 void srv_models_loaded(srv_models *m, srv_model_see *see, void *ud);
 

@@ -118,7 +118,7 @@ static void fail_with(srv_sched *s, srv_gen *g, const ts_err *err) {
 
 static void fail_nomem(srv_sched *s, srv_gen *g) {
     srv_error e;
-    srv_refuse(&e, 503, NULL, "out of memory");
+    srv_refuse_nomem(&e);
     fail_gen(s, g, &e);
 }
 

@@ -5,10 +5,6 @@
 
 #include <string.h>
 
-static bool no_memory(srv_error *e) {
-    return srv_refuse(e, 503, NULL, "out of memory");
-}
-
 static ts_span span_of(const ts_jval *text) {
     return text ? text->text : (ts_span){0};
 }
@@ -16,20 +12,20 @@ static ts_span span_of(const ts_jval *text) {
 /* ---- messages ---------------------------------------------------------------------------------------------------- */
 
 bool srv_chat_add(srv_chat *c, int role, srv_message **out, srv_error *e) {
-    if (!ts_grow((void **)&c->message, &c->cap, c->n + 1, sizeof *c->message)) return no_memory(e);
+    if (!ts_grow((void **)&c->message, &c->cap, c->n + 1, sizeof *c->message)) return srv_refuse_nomem(e);
     *out = &c->message[c->n++];
     **out = (srv_message){.role = role};
     return true;
 }
 
 bool srv_chat_text(srv_message *m, const void *text, size_t len, srv_error *e) {
-    return len == 0 || ts_buf_append(&m->content, text, len) || no_memory(e);
+    return len == 0 || ts_buf_append(&m->content, text, len) || srv_refuse_nomem(e);
 }
 
 bool srv_chat_call(srv_message *m, const srv_tool_call *call, ts_arena *arena, srv_error *e) {
     if ((m->n_call & (m->n_call - 1)) == 0) { /* it is full at powers of two */
         srv_tool_call *more = ts_arena_alloc(arena, m->n_call ? 2 * m->n_call : 1, sizeof *more);
-        if (!more) return no_memory(e);
+        if (!more) return srv_refuse_nomem(e);
         if (m->n_call) memcpy(more, m->call, m->n_call * sizeof *more);
         m->call = more;
     }
@@ -179,7 +175,7 @@ static bool tell_tools(ts_buf *out, ts_span tools, srv_error *e) {
         ok = ts_buf_append(out, s.data, s.len) && ts_buf_putc(out, '\n');
     }
     ts_arena_free(&arena);
-    return (ok && ts_buf_puts(out, tools_after)) || no_memory(e);
+    return (ok && ts_buf_puts(out, tools_after)) || srv_refuse_nomem(e);
 }
 
 /* A call as the parser of answers knows it. */
@@ -207,7 +203,7 @@ static bool flatten_message(srv_chat *flat, const srv_message *m, bool *results,
          (!tool || ts_buf_puts(&to->content, "\n</tool_response>"));
     for (size_t i = 0; i < m->n_call && ok; i++) ok = tell_call(&to->content, &m->call[i]);
     *results |= tool;
-    return ok || no_memory(e);
+    return ok || srv_refuse_nomem(e);
 }
 
 /* The conversation with calls and results as text, and the tools told of: behind the system's message, before the
@@ -463,7 +459,7 @@ bool srv_chat_prompt(const srv_chat *c, const srv_model *m, ts_prompt *out, srv_
         return srv_refuse(e, 400, "messages", "the last message calls tools: their results have to follow");
     const size_t n = last ? c->n - 1 : c->n;
     char *vars = c->vars.len ? ts_strndup((const char *)c->vars.data, c->vars.len) : NULL;
-    if (c->vars.len && !vars) return no_memory(e);
+    if (c->vars.len && !vars) return srv_refuse_nomem(e);
     bool ok;
     if (m->generic_calls && (c->tools.len || has_calls(c))) {
         ok = render_generic(m, c, n, vars, &p, e);

@@ -1,6 +1,7 @@
 /* srv_embed.c - vectors of texts. */
 #include "server/srv_embed.h"
 
+#include "server/api.h"
 #include "server/server_int.h"
 
 enum { INPUTS_MOST = 2048 }; /* as many as OpenAI's API takes */
@@ -21,19 +22,8 @@ static bool refuse_form(srv_error *e) {
 }
 
 static bool add_tokens(inputs *in, const srv_model *m, const ts_jval *list, srv_error *e) {
-    ts_token *token = ts_alloc(list->n, sizeof *token);
-    size_t n = 0;
-    if (!token) return srv_refuse(e, 503, NULL, "out of memory");
-    in->token[in->n] = token;
+    if (!srv_api_token_list(m, list, "input", &in->token[in->n], e)) return false;
     in->len[in->n++] = list->n;
-    for (const ts_jval *v = list->first; v; v = v->next) {
-        int64_t id;
-        if (!srv_whole(v, &id)) return refuse_form(e);
-        if (id < 0 || id >= m->info.n_vocab)
-            return srv_refuse(e, 400, "input", "input: %lld is no token of this model; they go from 0 to %u",
-                              (long long)id, m->info.n_vocab - 1);
-        token[n++] = (ts_token)id;
-    }
     return true;
 }
 
@@ -60,7 +50,7 @@ static bool read_inputs(inputs *in, const srv_model *m, const ts_jval *input, sr
         return srv_refuse(e, 400, "input", "input: %zu texts are more than a request may have, %d", n, INPUTS_MOST);
     in->token = ts_calloc(n, sizeof *in->token);
     in->len = ts_calloc(n, sizeof *in->len);
-    if (!in->token || !in->len) return srv_refuse(e, 503, NULL, "out of memory");
+    if (!in->token || !in->len) return srv_refuse_nomem(e);
     if (tokens) return add_tokens(in, m, input, e);
     for (const ts_jval *v = list ? input->first : input; v; v = list ? v->next : NULL) {
         if (v->type != TS_JSON_STRING && !(v->type == TS_JSON_ARRAY && v->n > 0)) return refuse_form(e);
@@ -108,7 +98,7 @@ static bool compute(srv_job *job, srv_model *m, const inputs *in, srv_vector_fn 
         srv_model_hide_folder(m, err.msg);
         return srv_refuse_err(e, "input", &err);
     }
-    return room || srv_refuse(e, 503, NULL, "out of memory");
+    return room || srv_refuse_nomem(e);
 }
 
 bool srv_embed(srv_job *job, srv_model *model, const ts_jval *input, srv_vector_fn *fn, void *ud, size_t *n_tokens,

@@ -751,6 +751,14 @@ def fields(tmp: pathlib.Path) -> None:
                                "tool_choice.allowed_tools.tools")):
             a = chat(s, tools=tools, tool_choice=choice)
             same((a.status, a.json["error"]["param"]), (400, where), f"{choice}")
+        for bad in (-1, 10**6, 1.5, "1", None, 10**30):
+            for path, body, where in (("/v1/completions", {"prompt": [1, bad]}, "prompt"), ("/completion", {"prompt": [1, bad]}, "prompt"),
+                                      ("/detokenize", {"tokens": [1, bad]}, "tokens"), ("/v1/embeddings", {"input": [1, bad]}, "input")):
+                a = ask(s, path, {"model": NAME, **body})
+                same((a.status, a.json["error"]["param"]), (400, where), f"{path} with the token {bad!r}")
+        same(ask(s, "/detokenize", {"tokens": []}).json["content"], "", "no tokens")
+        a = ask(s, "/v1/models/nobody")
+        same((a.status, a.json["error"]["code"]), (404, "model_not_found"), "a model that there is not")
         long = "word " * 4000
         for path, body, where in (("/v1/chat/completions", {"messages": [{"role": "user", "content": long}]}, "messages"),
                                   ("/v1/completions", {"prompt": long}, "prompt"), ("/v1/responses", {"input": long}, "input")):
