@@ -823,6 +823,32 @@ def leaving(tmp: pathlib.Path) -> None:
         same(s.said.count("(the client has left)"), 10, "lines of the log")
 
 
+def pings(tmp: pathlib.Path) -> None:
+    """Who waits for a place hears at once that it is served, and something every ten seconds."""
+    def begin(s: serving.Server, path: str, **more) -> socket.socket:
+        c = socket.create_connection(("127.0.0.1", s.port), 60)
+        body = json.dumps({"model": NAME, "messages": HELLO, "max_tokens": 1000, "stream": True, **more})
+        c.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost:{s.port}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+        return c
+    with serving.server(TESSERA, "-q", "--device", "npu-sim", "--parallel", "1") as s:  # which takes longer than that
+        first = begin(s, "/v1/chat/completions", ignore_eos=True)
+        until("it is computed", lambda: any(p["is_processing"] for p in ask(s, "/slots").json))
+        wait = {c: (b"", word) for c, word in ((begin(s, "/v1/chat/completions"), b": ping\n\n"), (begin(s, "/v1/completions", prompt="x", messages=None), b": ping\n\n"),
+                (begin(s, "/v1/messages"), b'event: ping\ndata: {"type":"ping"}\n\n'), (begin(s, "/v1/responses", input="x", messages=None, max_tokens=None), b": ping\n\n"))}
+        begun = time.monotonic()
+        for c, (_, word) in wait.items():
+            got = c.recv(1 << 16)
+            must(got.startswith(b"HTTP/1.1 200") and word not in got and time.monotonic() - begun < 5, f"the head of a stream that waits: {got[:200]}")
+            wait[c] = got, word
+        for c, (got, word) in wait.items():
+            while word not in got and time.monotonic() - begun < 20:
+                got += c.recv(1 << 16)
+            must(word in got and time.monotonic() - begun > 8, f"no {word} within 20 s: {got[-200:]}")
+        for c in first, *wait:
+            c.close()
+        until("all places are free", lambda: not any(p["is_processing"] for p in ask(s, "/slots").json), 30)
+
+
 def telling(tmp: pathlib.Path) -> None:
     with serving.server(TESSERA) as s:
         secret = "a secret about a friendly zebra"
@@ -849,7 +875,7 @@ def telling(tmp: pathlib.Path) -> None:
         must(float(numbers["tokens_predicted_total"]) == 8, f"tokens drawn: {numbers}")
 
 
-TESTS = {f.__name__: f for f in (addresses, keys, origins, models, devices, engines, restart, ends, limits, fields, thinks, leaving, telling)}
+TESTS = {f.__name__: f for f in (addresses, keys, origins, models, devices, engines, restart, ends, limits, fields, thinks, leaving, pings, telling)}
 
 
 def main() -> int:
