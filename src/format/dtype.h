@@ -14,6 +14,7 @@ typedef enum ts_dtype {
     TS_BF16 = 30,
 #define WTYPE(NAME, number, ...) TS_##NAME = number, /* TS_Q4_0 = 2 and the other quantised types, from their table */
 #include "format/wtype.def"
+    TS_DTYPES_OWN = 60, /* types from here on are Tessera's own (U4G32, ...): no file has them */
     TS_DTYPES = 64, /* numbers from here on are no type at all */
 } ts_dtype;
 

@@ -458,7 +458,7 @@ static ts_status read_tensor(ts_gguf *g, part *p, ts_reader *r, uint64_t index, 
     t.offset = ts_read_u64(r);
     if (r->fail) return bad(p, err, TS_E_FORMAT, at, "the file ends in the entry of tensor \"%s\"", SHOW(t.name));
     const ts_dtype_info *type = ts_dtype_get(number);
-    if (!type->name)
+    if (!type->name || (number >= TS_DTYPES_OWN && !(g->flags & TS_GGUF_OWN_TYPES)))
         return bad(p, err, TS_E_UNSUPP, type_at, "tensor \"%s\" has the unknown type %" PRIu32, SHOW(t.name), number);
     if (!type->file_block || (!type->block && !(g->flags & TS_GGUF_ANY_TYPE)))
         return bad(p, err, TS_E_UNSUPP, type_at, "tensor \"%s\" is of type %s, which Tessera does not support",

@@ -117,6 +117,17 @@ static void dequant_q4_1(const uint8_t *p, float *out) {
     }
 }
 
+static void dequant_u4g(const uint8_t *p, float *out) {
+    ts_block_u4g b;
+    memcpy(&b, p, sizeof b);
+    const float d = ts_f16_to_f32(b.d);
+    const int z = b.z & 15;
+    for (int j = 0; j < 16; j++) {
+        out[j] = (float)((b.qs[j] & 15) - z) * d;
+        out[j + 16] = (float)((b.qs[j] >> 4) - z) * d;
+    }
+}
+
 /* The fifth bit of element i is bit i of the 32-bit number qh. */
 static int fifth_bit(const uint8_t qh[4], int i) { return (qh[i / 8] >> (i % 8) & 1) << 4; }
 
@@ -256,6 +267,7 @@ static void (*const dequant_block[TS_DTYPES])(const uint8_t *p, float *out) = {
     [TS_Q5_0] = dequant_q5_0,   [TS_Q5_1] = dequant_q5_1,     [TS_Q8_0] = dequant_q8_0,     [TS_Q2_K] = dequant_q2_k,
     [TS_Q3_K] = dequant_q3_k,   [TS_Q4_K] = dequant_q4_k,     [TS_Q5_K] = dequant_q5_k,     [TS_Q6_K] = dequant_q6_k,
     [TS_IQ4_NL] = dequant_iq4_nl, [TS_IQ4_XS] = dequant_iq4_xs, [TS_MXFP4] = dequant_mxfp4,
+    [TS_U4G32] = dequant_u4g,   [TS_U4G64] = dequant_u4g,   [TS_U4G128] = dequant_u4g,
 };
 
 void ts_dequant(ts_dtype type, const void *blocks, float *out, size_t n) {

@@ -22,6 +22,9 @@ typedef struct ts_block_q6_k { uint8_t ql[128], qh[64]; int8_t scales[16]; uint1
 typedef struct ts_block_iq4_nl { uint16_t d; uint8_t qs[16]; } ts_block_iq4_nl; /* d * ts_iq4_nl_values[nibble] */
 typedef struct ts_block_iq4_xs { uint16_t d, scales_h; uint8_t scales_l[4], qs[128]; } ts_block_iq4_xs;
 typedef struct ts_block_mxfp4 { uint8_t e, qs[16]; } ts_block_mxfp4; /* 2^(e-128) * ts_mxfp4_values[nibble] */
+/* d * (nibble - z), 0 <= z < 16 (the low half of the byte); d and z are the same in all blocks of a group. */
+typedef struct ts_block_u4g { uint16_t d; uint8_t z, qs[16]; } __attribute__((packed)) ts_block_u4g;
+static_assert(sizeof(ts_block_u4g) == 19, "block layout");
 static_assert(sizeof(ts_block_q4_0) == 18 && sizeof(ts_block_q4_1) == 20, "block layout");
 static_assert(sizeof(ts_block_q5_0) == 22 && sizeof(ts_block_q5_1) == 24, "block layout");
 static_assert(sizeof(ts_block_q8_0) == 34 && sizeof(ts_block_mxfp4) == 17, "block layout");

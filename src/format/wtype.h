@@ -4,8 +4,10 @@
  * One row a type, in wtype.def; packing, kernels, checks, devices, random models and tests ask the row. The value of an
  * element is
  *     d * sub-scale * (bits - 2^offset)       or d * sub-scale * values[bits],
- * plus the block's minimum (Q4_1, Q5_1) or minus dmin * the sub-block's minimum (Q2_K, Q4_K, Q5_K). The same in words
- * of C is src/format/quant.c, written apart from this table so that one can be held against the other. */
+ * plus the block's minimum (Q4_1, Q5_1) or minus dmin * the sub-block's minimum (Q2_K, Q4_K, Q5_K), or
+ *     d * (bits - z)                          (U4G).
+ * The same in words of C is src/format/quant.c, written apart from this table so that one can be held against the
+ * other. */
 #ifndef TS_FORMAT_WTYPE_H
 #define TS_FORMAT_WTYPE_H
 
@@ -23,6 +25,7 @@ typedef enum ts_wsecond {
     TS_SECOND_PLUS,  /* f16: the minimum, added to every element */
     TS_SECOND_MINUS, /* f16: dmin; dmin times the sub-block's minimum is taken off every element */
     TS_SECOND_BITS,  /* bits of the sub-scales */
+    TS_SECOND_ZERO,  /* not 16 bits but a byte, of which 4 count: the zero point z, taken off every element's bits */
 } ts_wsecond;
 
 /* How the sub-scales of a 256-element block are packed; theirs are the first words of the kernels' order. */
@@ -77,6 +80,7 @@ typedef struct ts_wfield {
 
 typedef struct ts_wtype {
     uint16_t block; /* elements: 32 or 256, also of an activation's block; 0: not a quantised type */
+    uint8_t share;  /* so many blocks, 2 or 4, have the same d and second field, and kernels have those once; 0: 1 */
     uint8_t d_at;   /* offset of d in the file's block */
     uint8_t second_at;
     ts_wscale scale;
@@ -131,6 +135,23 @@ static inline ts_wfield ts_wtype_field(const ts_wtype *t, int c, int g, int i) {
 
 /* Never NULL; block 0 for a type that is not quantised. */
 const ts_wtype *ts_wtype_of(ts_dtype type);
+
+/* Blocks with one d. */
+static inline int ts_wtype_share(const ts_wtype *t) {
+    return t->share ? t->share : 1;
+}
+
+/* Give block b of a row what it shares with the block before: `p` is where it lies, of `bytes` bytes. */
+static inline void ts_wtype_as_before(const ts_wtype *t, uint8_t *p, size_t b, size_t bytes) {
+    if (!t->share || b % t->share == 0) return;
+    p[t->d_at] = p[t->d_at - (ptrdiff_t)bytes], p[t->d_at + 1] = p[t->d_at + 1 - (ptrdiff_t)bytes];
+    p[t->second_at] = p[t->second_at - (ptrdiff_t)bytes];
+}
+
+/* Bytes of the second field. */
+static inline int ts_wtype_second_bytes(const ts_wtype *t) {
+    return t->second == TS_SECOND_NONE ? 0 : t->second == TS_SECOND_ZERO ? 1 : 2;
+}
 
 /* Is the second field a number, which a block's meaning depends on? */
 static inline bool ts_wtype_has_min(const ts_wtype *t) {

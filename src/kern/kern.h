@@ -34,13 +34,16 @@ typedef struct ts_sums {
     size_t step;           /* bytes */
     size_t min_at;         /* where msum[8] int32 is, from there; 0: the type has no minimum */
     bool pairs;            /* instead, blocks 2 i and 2 i + 1 at sum + i * step: isum[2][8] int16 */
-    const uint16_t *scale; /* f16 d[n][8], or {d[8], dmin[8]}[n] with a minimum */
+    const uint16_t *scale; /* f16 d[n][8], or {d[8], dmin[8]}[n] with a minimum, or f16 d[8], uint8_t z[8] */
+    uint32_t share;        /* so many blocks have one entry of `scale`; 0: 1 */
     const float *dx;       /* the activations' scale of block b at dx[b * dx_step] */
+    const int32_t *off8;   /* with zero points z: -8 times the sum of block b's activations at off8[b * dx_step] */
     uint32_t dx_step, n;
 } ts_sums;
 
 /* A slice's part in TS_GEMM_Q for those blocks, b ascending: part[r] = fma(f32(isum) * dx, d, part[r]), then with a
- * minimum part[r] = fma(-(f32(msum) * dx), dmin, part[r]). */
+ * minimum part[r] = fma(-(f32(msum) * dx), dmin, part[r]). With zero points isum is that of weights less 8, and
+ * (8 - z) * the sum of activations is added to it first. */
 #define TS_COMBINE(name) void name(const ts_sums *s, float part[8])
 
 /* Float linear layer: y[t * ld_y + r] = lanes over k of fma(w[r][k], x[t][k], lane), for rows [r0, r1), tokens [0,

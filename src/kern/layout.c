@@ -9,7 +9,8 @@ bool ts_qmat_init(ts_qmat *m, ts_dtype type, uint64_t n_rows, uint64_t n_cols) {
     if (!t->block || n_cols == 0 || n_cols % t->block || n_rows == 0 || n_rows > UINT32_MAX - 16 || n_cols > UINT32_MAX)
         return false;
     uint32_t n_block = (uint32_t)(n_cols / t->block);
-    size_t head = (n_block * (size_t)ts_wtype_head_bytes(t) + 63) & ~(size_t)63, total;
+    const uint32_t share = (uint32_t)ts_wtype_share(t);
+    size_t head = ((n_block + share - 1) / share * (size_t)ts_wtype_head_bytes(t) + 63) & ~(size_t)63, total;
     *m = (ts_qmat){
         .type = type,
         .n_rows = (uint32_t)n_rows,
@@ -136,22 +137,26 @@ void ts_qmat_pack_group(const ts_qmat *m, const void *rows, size_t row_bytes, ui
     const ts_wtype *t = ts_wtype_of(m->type);
     const size_t block_bytes = ts_dtype_get(m->type)->block_bytes, d_bytes = t->scale == TS_SCALE_F16 ? 2 : 1;
     const size_t head_bytes = (size_t)ts_wtype_head_bytes(t), main_bytes = 64 * (size_t)ts_wtype_main_words(t);
+    const size_t second_bytes = (size_t)ts_wtype_second_bytes(t), share = (size_t)ts_wtype_share(t);
     const uint32_t row0 = g * TS_GROUP_ROWS;
     const uint32_t n = m->n_rows - row0 < TS_GROUP_ROWS ? m->n_rows - row0 : TS_GROUP_ROWS;
     uint8_t *head = dst, *main = head + m->head_stride;
     uint8_t pieces[64 * 64] = {0};
     struct run run[MAX_RUNS];
     const int n_run = runs_of(t, run);
-    if (n < TS_GROUP_ROWS || m->head_stride > m->n_block * head_bytes) memset(dst, 0, m->group_bytes);
+    if (n < TS_GROUP_ROWS || m->head_stride > (m->n_block + share - 1) / share * head_bytes) memset(dst, 0, m->group_bytes);
     const uint8_t *src = (const uint8_t *)rows + (size_t)row0 * row_bytes;
     /* sixteen rows side by side are more streams than processors fetch ahead: fetched here in one */
     for (size_t i = 0; i < n * row_bytes; i += 64) __builtin_prefetch(src + i);
-    for (uint32_t b = 0; b < m->n_block; b++, src += block_bytes, head += head_bytes, main += main_bytes) {
-        for (uint32_t row = 0; row < n; row++) {
+    for (uint32_t b = 0; b < m->n_block; b++, src += block_bytes, main += main_bytes) {
+        for (uint32_t row = 0; row < n && b % share == 0; row++) {
             const uint8_t *s = src + row * row_bytes;
             memcpy(head + d_bytes * row, s + t->d_at, d_bytes);
-            if (t->second != TS_SECOND_NONE) memcpy(head + TS_GROUP_ROWS * d_bytes + 2 * row, s + t->second_at, 2);
+            uint8_t *second = head + TS_GROUP_ROWS * d_bytes + second_bytes * row;
+            if (second_bytes) memcpy(second, s + t->second_at, second_bytes);
+            if (t->second == TS_SECOND_ZERO) *second &= 15;
         }
+        if (b % share == share - 1) head += head_bytes;
         uint8_t *words = t->tight ? pieces : main;
         for (int i = 0; i < n_run; i++) {
             uint32_t row = 0;

@@ -6,13 +6,13 @@
  * for what the table says. Nothing is widened: a packed tensor is as large as the file's (rows are padded to a multiple
  * of 16).
  *
- *   group  = head[n_block][head_bytes] padded to 64, main[n_block][64 * main_words]
- *   head   = the 16 rows' d (f16, or exponent bytes), then the second 16-bit field (m, dmin or scales_h) where the type
- *            has one
+ *   group  = head[n_block / share][head_bytes] padded to 64, main[n_block][64 * main_words]
+ *   head   = the 16 rows' d (f16, or exponent bytes), then the second field (m, dmin or scales_h, 16 bits; z, a byte)
+ *            where the type has one; of types that share it, one for 2 or 4 blocks
  *   main   = word w of rows 0..15, for w = 0 .. main_words - 1
  *
  *   type            words of main, as format/wtype.def has it
- *   Q4_0 Q4_1       qs 4                         IQ4_NL MXFP4   qs 4
+ *   Q4_0 Q4_1 U4G   qs 4                         IQ4_NL MXFP4   qs 4
  *   Q5_0 Q5_1       1 chunk of 5                 Q8_0           qs 8, stored as q + 128
  *   Q2_K            scales 4, qs 16              Q3_K           scales 3, 8 chunks of 3
  *   Q4_K            scales 3, qs 32              Q5_K           scales 3, 8 chunks of 5
@@ -49,9 +49,9 @@ static inline bool ts_act_wide(ts_dtype type) {
     return ts_wtype_of(type)->offset == 7;
 }
 
-/* Per block of a group: bytes of the head. Words of main, 64 bytes each: ts_wtype_main_words. */
+/* Per block of a group, or as many as share it: bytes of the head. Words of main, 64 bytes each: ts_wtype_main_words. */
 static inline int ts_wtype_head_bytes(const ts_wtype *t) {
-    return (t->scale == TS_SCALE_F16 ? 32 : 16) + (t->second == TS_SECOND_NONE ? 0 : 32);
+    return TS_GROUP_ROWS * ((t->scale == TS_SCALE_F16 ? 2 : 1) + ts_wtype_second_bytes(t));
 }
 
 /* A packed weight matrix [n_rows, n_cols]; `data` is borrowed, 64-byte aligned. */

@@ -184,7 +184,7 @@ const char *ts_gemv_refusal(const ts_gemv_shape *shape, int n) {
     ts_gemv_mat mat[TS_GEMV_MATS];
     if (n < 1 || n > TS_GEMV_MATS) return "there are 1 to 4 matrices in an op";
     for (int m = 0; m < n; m++) {
-        if (!ts_gemv_type_of(shape[m].type)) return "the NPU's program takes Q4_0, Q8_0, Q4_K and Q6_K";
+        if (!ts_gemv_type_of(shape[m].type)) return "the NPU's program takes Q4_0, U4G, Q8_0, Q4_K and Q6_K";
         if (shape[m].K != shape[0].K) return "the matrices have inputs of different size";
         if (!ts_gemv_mat_init(&mat[m], shape[m].type, shape[m].n_rows, shape[m].K, 0)) return "the matrix is too large";
     }

@@ -327,7 +327,7 @@ static ts_status layer_run(climb *c, layer *l, const ts_kern *k, ts_dtype type, 
 }
 
 ts_status rung_gemv(climb *c, ts_err *err) {
-    static const ts_dtype types[] = {TS_Q4_0, TS_Q8_0, TS_Q4_K, TS_Q6_K};
+    static const ts_dtype types[] = {TS_Q4_0, TS_U4G128, TS_Q8_0, TS_Q4_K, TS_Q6_K};
     ts_gemv_dev *d = NULL;
     ts_pool *pool;
     ts_kern k;

@@ -6,6 +6,8 @@
 
 enum { ROWS = TS_GEMV_ROWS, OPERAND_K = 8, OPERAND_NIBBLES = 32 /* bytes of 8 K x 8 rows */ };
 
+/* The groups of U4G run as Q4_0; what their zero points change is the host's. */
+static const ts_gemv_type u4g = {TS_GEMV_Q4_0, 256, 64, 32, 3, 1};
 static const ts_gemv_type types[TS_GEMV_KERNELS] = {
     [TS_GEMV_Q4_K] = {TS_GEMV_Q4_K, 1120, 256, 256, 4, 2},
     [TS_GEMV_Q6_K] = {TS_GEMV_Q6_K, 1664, 256, 256, 2, 1},
@@ -19,6 +21,9 @@ const ts_gemv_type *ts_gemv_type_of(ts_dtype type) {
     case TS_Q6_K: return &types[TS_GEMV_Q6_K];
     case TS_Q8_0: return &types[TS_GEMV_Q8_0];
     case TS_Q4_0: return &types[TS_GEMV_Q4_0];
+    case TS_U4G32:
+    case TS_U4G64:
+    case TS_U4G128: return &u4g;
     default: return NULL;
     }
 }
@@ -82,8 +87,16 @@ uint32_t ts_gemv_buffers(const ts_gemv_mat *m, int stream) {
     return (uint32_t)((n + units_per_buffer(m) - 1) / units_per_buffer(m));
 }
 
+/* Blocks of a row that have one entry of scales, and how many 16-bit words of scales a row group has. */
+static uint32_t share_of(const ts_gemv_mat *m) {
+    return (uint32_t)ts_wtype_share(ts_wtype_of(m->type));
+}
+static uint32_t scale_words(const ts_gemv_mat *m) {
+    return ceil_div(m->n_block, share_of(m)) * ROWS * m->info->block_bytes / 2;
+}
+
 size_t ts_gemv_scale_bytes(const ts_gemv_mat *m) {
-    return (size_t)m->n_group * m->n_block * ROWS * m->info->block_bytes;
+    return (size_t)m->n_group * scale_words(m) * 2;
 }
 
 uint64_t ts_gemv_unit_bytes(const ts_gemv_mat *m) {
@@ -192,12 +205,12 @@ static void pack_q8_0(uint8_t *out, const ts_block_q8_0 *const b[ROWS]) {
         for (int r = 0; r < ROWS; r++) *out++ = (uint8_t)b[r]->qs[k];
 }
 
-/* One block of 32 K: half a unit. */
-static void pack_q4_0(uint8_t *out, const ts_block_q4_0 *const b[ROWS]) {
+/* One block of 32 K, half a unit: the rows' nibbles. */
+static void pack_q4_0(uint8_t *out, const uint8_t *const qs[ROWS]) {
     for (int op = 0; op < 4; op++, out += OPERAND_NIBBLES) {
         uint64_t v[ROWS];
         for (int r = 0; r < ROWS; r++) /* elements 0 to 15 are lower halves; n - 8 in two's complement is n ^ 8 */
-            v[r] = (load64(b[r]->qs + 8 * (op % 2)) >> 4 * (op / 2) & LOW) ^ LOW / 15 * 8;
+            v[r] = (load64(qs[r] + 8 * (op % 2)) >> 4 * (op / 2) & LOW) ^ LOW / 15 * 8;
         put_nibbles(out, v);
     }
 }
@@ -220,15 +233,19 @@ void ts_gemv_pack_rows(const ts_gemv_mat *m, const void *rows, size_t row_bytes,
         ts_block_q6_k q6_k;
         ts_block_q8_0 q8_0;
         ts_block_q4_0 q4_0;
+        ts_block_u4g u4g;
     } nothing;
     const ts_gemv_type *info = m->info;
     const size_t block_bytes = ts_dtype_get(m->type)->block_bytes;
     const int c = ts_gemv_stream_of(m, g);
     const uint32_t local_g = g - m->first[c], per_buffer = units_per_buffer(m);
     const uint32_t parts = info->unit_k / info->block_k; /* file blocks in a unit: 2 for Q4_0 */
-    uint16_t *scale = scales + (size_t)g * m->n_block * ROWS * (info->block_bytes / 2);
+    const bool zeros = info->block_bytes == 3;
+    const uint32_t share = share_of(m);
+    uint16_t *scale = scales + (size_t)g * scale_words(m);
     for (uint32_t blk = 0; blk < m->n_block; blk++) {
         const void *b[ROWS];
+        const uint8_t *qs[ROWS];
         for (uint32_t r = 0; r < ROWS; r++) {
             bool there = g * ROWS + r < m->n_rows;
             b[r] = there ? (const uint8_t *)rows + r * row_bytes + blk * block_bytes : (const void *)&nothing;
@@ -244,15 +261,19 @@ void ts_gemv_pack_rows(const ts_gemv_mat *m, const void *rows, size_t row_bytes,
                 break;
             case TS_GEMV_Q6_K: scale[r] = ((const ts_block_q6_k *)b[r])->d; break;
             case TS_GEMV_Q8_0: scale[r] = ((const ts_block_q8_0 *)b[r])->d; break;
-            default: scale[r] = ((const ts_block_q4_0 *)b[r])->d; break;
+            default:
+                if (blk % share == 0) memcpy(&scale[r], b[r], 2); /* both kinds begin with it */
+                if (zeros && blk % share == 0) ((uint8_t *)(scale + ROWS))[r] = ((const ts_block_u4g *)b[r])->z & 15;
+                qs[r] = zeros ? ((const ts_block_u4g *)b[r])->qs : ((const ts_block_q4_0 *)b[r])->qs;
+                break;
             }
         }
-        scale += ROWS * (info->block_bytes / 2);
+        if (blk % share == share - 1) scale += ROWS * info->block_bytes / 2;
         switch (info->kernel) {
         case TS_GEMV_Q4_K: pack_q4_k(out, (const ts_block_q4_k *const *)b); break;
         case TS_GEMV_Q6_K: pack_q6_k(out, (const ts_block_q6_k *const *)b); break;
         case TS_GEMV_Q8_0: pack_q8_0(out, (const ts_block_q8_0 *const *)b); break;
-        default: pack_q4_0(out + blk % parts * (info->unit_bytes / parts), (const ts_block_q4_0 *const *)b); break;
+        default: pack_q4_0(out + blk % parts * (info->unit_bytes / parts), qs); break;
         }
     }
 }
@@ -264,6 +285,7 @@ struct token {
     const int8_t *q; /* element k at q[(k / 4) * step * 4 + k % 4] */
     const uint32_t *sums;
     const float *d;
+    const int32_t *off8;
     uint32_t step, n_block;
 };
 
@@ -275,6 +297,7 @@ static struct token token_of(const ts_gemv_mat *m, const ts_qact *x, uint32_t al
     return (struct token){
         .q = (small ? x->q32 : x->q256) + (size_t)first * m->K + 4 * at,
         .d = (small ? x->d32 : x->d256) + (size_t)first * n + at,
+        .off8 = small ? x->off8 + (size_t)first * n + at : NULL,
         .sums = small ? NULL : x->sums256 + (size_t)first * n * 12 + at,
         .step = width,
         .n_block = n,
@@ -356,7 +379,8 @@ void ts_gemv_combine_group(const ts_gemv_mat *m, const uint16_t *scales, const v
                            float *y, size_t ld_y) {
     const ts_gemv_type *info = m->info;
     const int c = ts_gemv_stream_of(m, g);
-    const uint32_t out = unit_out(m, n_tok), parts = info->unit_k / info->block_k, step = info->block_bytes / 2 * ROWS;
+    const uint32_t out = unit_out(m, n_tok), parts = info->unit_k / info->block_k, words = ROWS * info->block_bytes / 2;
+    const uint32_t share = share_of(m);
     const uint32_t per_slice = m->units * parts; /* blocks */
     for (uint32_t t = 0; t < n_tok; t++) {
         struct token tok = token_of(m, x, all_tok, t0 + t);
@@ -368,7 +392,9 @@ void ts_gemv_combine_group(const ts_gemv_mat *m, const uint16_t *scales, const v
                                      .step = out,
                                      .min_at = info->out_rows == 2 ? 32 * (size_t)n_tok : 0,
                                      .pairs = parts == 2,
-                                     .scale = scales + ((size_t)g * m->n_block + b) * step,
+                                     .scale = scales + (size_t)g * scale_words(m) + b / share * words,
+                                     .share = share,
+                                     .off8 = info->block_bytes == 3 ? tok.off8 + (size_t)b * tok.step : NULL,
                                      .dx = tok.d + (size_t)b * tok.step,
                                      .dx_step = tok.step,
                                      .n = n},

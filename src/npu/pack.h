@@ -17,7 +17,7 @@ typedef struct ts_gemv_type {
     ts_gemv_kernel kernel;
     uint16_t unit_bytes, unit_k;
     uint16_t block_k;    /* K elements that share the scales, in weights and in activations: 32 or 256 */
-    uint8_t block_bytes; /* f16 scales of a block and row: 2, or 4 with a minimum's */
+    uint8_t block_bytes; /* f16 scales of a block and row: 2, or 4 with a minimum's, or 3 with a zero point */
     uint8_t out_rows;    /* rows of 32 bytes that a unit returns for a token */
 } ts_gemv_type;
 /* NULL for a type that the program does not take. */
@@ -57,7 +57,8 @@ static inline uint8_t *ts_gemv_buffer(const ts_gemv_stream *s, uint32_t n) {
 void ts_gemv_tag_buffers(const ts_gemv_stream *s, uint32_t n, uint32_t tag);
 
 /* Pack row group g: `rows` is the tensor's data, row r at rows + r * row_bytes. `stream`: of the core that has the
- * group, ts_gemv_buffers() of them, zeroed before. `scales`: of the matrix, [n_group][n_block][8 d, 8 dmin] f16.
+ * group, ts_gemv_buffers() of them, zeroed before. `scales`: of the matrix, [n_group][n_block][8 d, 8 dmin] f16; or
+ * [n_group][blocks that share one][8 d f16, 8 z bytes].
  * Rows past the end are zeros. Any thread, any order. */
 void ts_gemv_pack_group(const ts_gemv_mat *m, const void *rows, size_t row_bytes, uint32_t g,
                         const ts_gemv_stream *stream, uint16_t *scales);

@@ -74,6 +74,7 @@ static void random_blocks(ts_random_tensor *m, uint8_t *p, size_t n_block) {
         uint16_t h = ts_f32_to_f16(d), min = ts_f32_to_f16(d * t->mean);
         memcpy(p + t->d_at, &h, 2);
         if (ts_wtype_has_min(t)) memcpy(p + t->second_at, &min, 2);
+        ts_wtype_as_before(t, p, b, bytes);
     }
 }
 

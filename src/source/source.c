@@ -11,6 +11,6 @@ ts_status ts_source_open(ts_source **out, const char *path, ts_err *err) {
 
 ts_status ts_source_open_mem(ts_source **out, ts_span bytes, ts_err *err) {
     ts_gguf *g;
-    TS_TRY(ts_gguf_open_mem(&g, bytes, "(memory)", 0, err));
+    TS_TRY(ts_gguf_open_mem(&g, bytes, "(memory)", TS_GGUF_OWN_TYPES, err));
     return ts_gguf_source_take(out, g, err);
 }

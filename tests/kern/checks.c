@@ -185,6 +185,7 @@ static void fill_row(ts_dtype type, uint8_t *p, size_t n_block) {
         if (t->scale == TS_SCALE_E8) p[t->d_at] = pick_e8(kind);
         else memcpy(p + t->d_at, &d, 2);
         if (ts_wtype_has_min(t)) memcpy(p + t->second_at, &m, 2);
+        ts_wtype_as_before(t, p, b, bytes);
     }
 }
 
@@ -341,12 +342,14 @@ static void check_gemm_q(const ts_kern *ref, const ts_kern *lev, const char *lev
 static void check_combine(const ts_kern *ref, const ts_kern *lev, const char *level) {
     if (left_out("combine")) return;
     for (int round = 0; round < rounds(300); round++) {
-        const bool min = round % 3 == 1, pairs = round % 3 == 2;
+        const bool min = round % 4 == 1, zeros = round % 4 == 3,
+                   pairs = round % 4 == 2 || (zeros && round % 8 == 3);
+        const uint32_t share = zeros ? 1u << ts_rng_below(&rng, 3) : 1;
         const uint32_t n = 1 + (uint32_t)ts_rng_below(&rng, 40);
         const uint32_t dx_step = (uint32_t[]){1, 4, 16}[ts_rng_below(&rng, 3)];
         const size_t min_at = min ? 32 * (1 + ts_rng_below(&rng, 4)) : 0,
                      step = (min ? min_at + 32 : 32) + 32 * ts_rng_below(&rng, 4), rows = pairs ? (n + 1) / 2 : n,
-                     n_sum = (rows - 1) * step + min_at + 32, n_scale = (size_t)n * (min ? 16 : 8), at = round % 2;
+                     n_sum = (rows - 1) * step + min_at + 32, n_scale = zeros ? (size_t)((n + share - 1) / share) * 12 : (size_t)n * (min ? 16 : 8), at = round % 2;
         uint8_t *sum = guarded(n_sum + at);
         uint16_t *scale = guarded(n_scale * 2);
         float *dx = guarded(((n - 1) * dx_step + 1) * sizeof *dx), want[8], got[8];
@@ -358,13 +361,19 @@ static void check_combine(const ts_kern *ref, const ts_kern *lev, const char *le
         }
         for (size_t i = 0; i < n_scale; i++)
             scale[i] = round % 7 ? ts_f32_to_f16((float)ts_rng_gauss(&rng)) : (uint16_t)ts_rng_u32(&rng);
+        for (size_t i = 0; i < n_scale && zeros; i += 12)
+            for (int r = 0; r < 8; r++) ((uint8_t *)(scale + i + 8))[r] &= 15;
+        int32_t *off8 = guarded(((n - 1) * dx_step + 1) * sizeof *off8);
+        for (size_t i = 0; i < (n - 1) * dx_step + 1; i++) off8[i] = -8 * ((int)ts_rng_below(&rng, 8129) - 4064);
         fill_floats(dx, (n - 1) * dx_step + 1, round % 5);
         fill_floats(want, 8, 0), memcpy(got, want, sizeof got);
-        const ts_sums s = {sum + at, step, min_at, pairs, scale, dx, dx_step, n};
+        const ts_sums s = {.sum = sum + at, .step = step, .min_at = min_at, .pairs = pairs, .scale = scale,
+                           .share = share, .off8 = zeros ? off8 : NULL, .dx = dx, .dx_step = dx_step, .n = n};
         ref->combine(&s, want), lev->combine(&s, got);
         compare("combine", level, want, got, 8);
         guarded_free(sum, n_sum + at), guarded_free(scale, n_scale * 2);
         guarded_free(dx, ((n - 1) * dx_step + 1) * sizeof *dx);
+        guarded_free(off8, ((n - 1) * dx_step + 1) * sizeof *off8);
     }
 }
 

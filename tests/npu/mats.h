@@ -10,7 +10,7 @@
 #include "kern/kern.h"
 #include "npu/pack.h"
 
-static const ts_dtype all_types[] = {TS_Q4_K, TS_Q6_K, TS_Q8_0, TS_Q4_0};
+static const ts_dtype all_types[] = {TS_Q4_K, TS_Q6_K, TS_Q8_0, TS_Q4_0, TS_U4G32, TS_U4G64, TS_U4G128};
 
 typedef enum fill { RANDOM, LARGEST, SMALLEST, MIXED, FILLS } fill;
 

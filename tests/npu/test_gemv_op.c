@@ -403,7 +403,7 @@ static void test_refusals(void **state) {
         int n;
         const char *says;
     } cases[] = {
-        {{{TS_F16, 64, 64}}, 1, "takes Q4_0, Q8_0, Q4_K and Q6_K"},
+        {{{TS_F16, 64, 64}}, 1, "takes Q4_0, U4G, Q8_0, Q4_K and Q6_K"},
         {{{TS_Q8_0, 64, 64}, {TS_Q8_0, 64, 96}}, 2, "inputs of different size"},
         {{{TS_Q4_K, 64, 96}}, 1, "too large"},
         {{{TS_Q8_0, 64, 65536}}, 1, "too long"},

@@ -46,6 +46,7 @@ INL vqi vq_sub(vqi a, vqi b) { return vsubq_s32(a, b); }
 INL vqi vq_sub8(vqi a, vqi b) { return vreinterpretq_s32_u8(vsubq_u8(vq_u8_(a), vq_u8_(b))); }
 INL vqi vq_weigh(vqi acc, vqi a, vqi b) { return vmlaq_s32(acc, a, b); }
 INL vqi vq_shl(vqi x, int n) { return vshlq_s32(x, vdupq_n_s32(n)); }
+INL vqi vq_sar(vqi x, int n) { return vshlq_s32(x, vdupq_n_s32(-n)); }
 INL vqi vq_or_and(vqi a, vqi b, vqi mask) { return vorrq_s32(a, vandq_s32(b, mask)); }
 INL vqi vq_pick_below(vqi x, int limit, vqi a, vqi b) { return vbslq_s32(vcltq_s32(x, vdupq_n_s32(limit)), a, b); }
 INL vqi vq_shift(vqi x, int n) { return vreinterpretq_s32_u8(vshlq_u8(vq_u8_(x), vdupq_n_s8((int8_t)-n))); }

@@ -26,6 +26,11 @@ static uint16_t second(const struct lane *p) {
     return (uint16_t)(h[0] | h[1] << 8);
 }
 
+/* The zero point, where there is one. */
+static int zero_of(const struct lane *p) {
+    return p->type->second == TS_SECOND_ZERO ? p->head[32 + p->row] & 15 : 0;
+}
+
 /* The integer that stands for element k of the block, before any scale: the value is d * this (+ or - a minimum). */
 static int weight(const struct lane *p, uint32_t k) {
     const ts_wtype *t = p->type;
@@ -36,7 +41,7 @@ static int weight(const struct lane *p, uint32_t k) {
         const int byte = byte_of(p, f.word, k % 4);
         v |= (f.shift >= 0 ? byte >> f.shift : byte << -f.shift) & f.mask;
     }
-    return t->values ? t->values[v] : v - (t->offset ? 1 << t->offset : 0);
+    return t->values ? t->values[v] : v - (t->offset ? 1 << t->offset : 0) - zero_of(p);
 }
 
 /* Scale and minimum of sub-block j of a 256-element block. */
@@ -84,7 +89,7 @@ static float dot_row(const ts_qmat *w, uint32_t row, const ts_qact *x, uint32_t 
     float acc = 0, part = 0;
     for (uint32_t b = 0; b < w->n_block; b++) {
         struct lane p = {.type = t,
-                         .head = group + b * head_bytes,
+                         .head = group + b / (uint32_t)ts_wtype_share(t) * head_bytes,
                          .main = group + w->head_stride + b * main_bytes,
                          .row = row % TS_GROUP_ROWS};
         float dxb = dx[(size_t)b * width + col];

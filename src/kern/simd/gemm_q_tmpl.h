@@ -32,7 +32,7 @@
  *   vq_pin             computes x here: no product is kept for later, no sum made a tree
  *   vq_zero  vq_set1 (32-bit)  vq_bytes (one byte everywhere)  vq_bcast (a word from memory)
  *   vq_load (words of the rows)  vq_load_u8  vq_load_u16 (one a row, widened)  vq_prefetch (stays where it is)
- *   vq_and  vq_sub  vq_shl    32-bit lanes;   vq_sub8   bytes
+ *   vq_and  vq_sub  vq_shl  vq_sar (>> n, signed)    32-bit lanes;   vq_sub8   bytes
  *   vq_or_and (a | (b & mask))   vq_pick_below(x, limit, a, b): a where x < limit, else b
  *   vq_shift(x, n)     every byte >> n (n < 0: << -n, |n| < 8); what comes in from its neighbours the caller masks
  *   vq_scale(x, i)     byte i of each 32-bit lane, signed, as vq_weigh wants it
@@ -127,6 +127,19 @@ INL vqi start_of(const ts_wtype *t, q_form form, const int32_t *off) {
     if (!has_offset(t, form)) return vq_zero();
     if (t->offset == 3 || t->offset == 4 || t->offset == 7) return vq_bcast(off);
     return vq_shl(vq_bcast(off), t->offset - 3);
+}
+
+/* The zero points of the rows whose heads begin at `head`, and what a block's sum begins with then: -z * sum(x), of
+ * x->off8, which is -8 * sum(x) and has room in 16 bits. */
+INL vqi zero_points(const uint8_t *head, int row) {
+    return vq_load_u8(head + 2 * TS_GROUP_ROWS + row);
+}
+INL vqi start_of_zeros(vqi z, const int32_t *off8) {
+    return vq_sar(vq_dot2(vq_zero(), z, vq_bcast(off8)), 3);
+}
+/* Do blocks b and b + 1 have different heads? */
+INL bool ends_head(const ts_wtype *t, size_t b) {
+    return (b + 1) % (size_t)ts_wtype_share(t) == 0;
 }
 
 /* What a run over a sub-block of 16 begins with, the same in pairs of 16 bits: `at` points at one of x->pairs256, -32
@@ -226,7 +239,7 @@ typedef struct q_panel {
     vqi w[PANEL_K / 4][PANEL];
     vqi odd[PANEL_K / 4][PANEL];      /* of WIDE: elements 1 and 3 of the words, 0 and 2 in w */
     vqi scale[16][PANEL];             /* of the sub-blocks */
-    vqi off[8][PANEL], min[8][PANEL]; /* the same and the minimums, for weigh_pairs */
+    vqi off[8][PANEL], min[8][PANEL]; /* the same and the minimums, for weigh_pairs; or zero points of blocks of 32 */
     vqf d[8][PANEL], m[8][PANEL];
 } q_panel;
 
@@ -256,17 +269,21 @@ INL void put_word(const ts_wtype *t, q_panel *p, int i, int at, vqi w) {
     if (wide) p->odd[i][at] = wide_odd(t, w, scale);
 }
 
-/* Vector `at` of a panel: n blocks of 32 or one of 256, whose heads and words begin here. */
-INL void fill(const ts_wtype *t, int n, const uint8_t *head, const uint8_t *words, int at, q_panel *p) {
+/* Vector `at` of a panel, of the rows from `row` on in their group: n blocks of 32 or one of 256, whose heads and words
+ * begin here, the group's heads. */
+INL void fill(const ts_wtype *t, int n, const uint8_t *heads, int row, const uint8_t *words, int at, q_panel *p) {
+    const uint8_t *head = heads + row * (t->scale == TS_SCALE_F16 ? 2 : 1);
     const int head_bytes = ts_wtype_head_bytes(t), main_words = ts_wtype_main_words(t);
     const q_form form = form_of_many(t);
     const vqi table = table_of(t, form);
     if (t->block == 32) {
-        NO_UNROLL for (int b = 0; b < n; b++, head += head_bytes, words += 64 * main_words) {
+        NO_UNROLL for (int b = 0; b < n; b++, words += 64 * main_words) {
             UNROLL for (int i = 0; i < main_words; i++) vq_prefetch(words + VQ_AHEAD + 64 * i);
             UNROLL for (int g = 0; g < 8; g++) put_word(t, p, 8 * b + g, at, weights(t, form, words, 0, g, table));
             p->d[b][at] = scale_of(t, head);
             if (t->second == TS_SECOND_PLUS) p->m[b][at] = vqf_load_f16(head + 32);
+            if (t->second == TS_SECOND_ZERO) p->off[b][at] = zero_points(heads, row);
+            if (ends_head(t, (size_t)b)) head += head_bytes, heads += head_bytes;
         }
         return;
     }
@@ -374,7 +391,8 @@ INL void tile32(const ts_wtype *t, int n, int width, int n_blocks, const q_panel
         vqi sum[MAX_TILE][PANEL];
         UNROLL for (int i = 0; i < n; i++) {
             const vqi start = start_of(t, form_of_many(t), off + i);
-            UNROLL for (int v = 0; v < PANEL; v++) sum[i][v] = start;
+            UNROLL for (int v = 0; v < PANEL; v++)
+                sum[i][v] = t->second == TS_SECOND_ZERO ? start_of_zeros(p->off[k][v], off + i) : start;
         }
         dots(n, &(q_dots){.t = t, .p = p, .word = 8 * k, .words = 8, .q = q,
                           .wide = wide ? wide + k * 16 * width : NULL, .width = width}, sum);
@@ -447,8 +465,8 @@ INL void tiles(const ts_wtype *t, int n_blocks, const q_panel *p, const ts_qact 
  * most PANEL_TOKS. */
 INL void many(const ts_wtype *t, const ts_qmat *w, const ts_qact *x, uint32_t n_tok, uint32_t t0, uint32_t t1,
               uint32_t g, uint32_t g1, size_t b, size_t b1, float *y, size_t ld_y) {
-    const int row_bytes = t->scale == TS_SCALE_F16 ? 2 : 1, head_bytes = ts_wtype_head_bytes(t);
-    const size_t main_bytes = 64 * (size_t)ts_wtype_main_words(t), step = PANEL_K / t->block;
+    const size_t head_bytes = (size_t)ts_wtype_head_bytes(t), main_bytes = 64 * (size_t)ts_wtype_main_words(t),
+                 step = PANEL_K / t->block;
     const uint32_t n = t1 - t0;
     q_panel panel;
     vqf part[PANEL_TOKS][PANEL];
@@ -460,7 +478,7 @@ INL void many(const ts_wtype *t, const ts_qmat *w, const ts_qact *x, uint32_t n_
             /* where a second group is missing, the first one stands in */
             const uint32_t own = g + (uint32_t)(v / GROUP) < g1 ? g + (uint32_t)(v / GROUP) : g;
             const uint8_t *head = w->data + own * w->group_bytes, *words = head + w->head_stride;
-            fill(t, blocks, head + c * (size_t)head_bytes + v % GROUP * VQ_ROWS * row_bytes,
+            fill(t, blocks, head + c / (size_t)ts_wtype_share(t) * head_bytes, v % GROUP * VQ_ROWS,
                  words + c * main_bytes + v % GROUP * VQ_ROWS * 4, v, &panel);
         }
         tiles(t, blocks, &panel, x, w->n_cols, n_tok, t0, t1, c, part);
@@ -477,6 +495,11 @@ INL size_t few_at(int n, size_t all, int i, size_t k) {
     return n == 4 ? 4 * k + (size_t)i : (size_t)i * all + k;
 }
 
+/* Small blocks have heads of about a line, which are asked for too, unless several blocks share one. */
+INL int heads_ahead(const ts_wtype *t) {
+    return t->block == 32 && ts_wtype_share(t) == 1;
+}
+
 /* Chunk c of block b of one group and n tokens: sum += the products of its words with q, by the scales of the
  * sub-blocks; q, pairs: those of the tokens, which have `blocks`; scale: the block's. The lines ahead are asked for one
  * by one, a block's share for each chunk. */
@@ -485,7 +508,7 @@ INL void few_chunk(const ts_wtype *t, int n, const uint8_t *words, const uint8_t
     const q_form form = form_of_few(t);
     const bool small = t->block == 32;
     const int sub = small ? 8 : t->sub_block / 4, run = run_of(t, form, sub);
-    const int all = ts_wtype_main_words(t), lines = small ? all + 1 : (all + 7) / 8; /* + 1: the head */
+    const int all = ts_wtype_main_words(t), lines = small ? all + heads_ahead(t) : (all + 7) / 8;
     const size_t whole = t->block / 4;
     vqi s[4][GROUP];
     READ_AGAIN(); /* activations that others have read */
@@ -534,12 +557,12 @@ INL void few_blocks(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_
     const q_form form = form_of_few(t);
     const vqi table = table_of(t, form);
     const uint8_t *head[VQ_STREAMS], *words[VQ_STREAMS], *ahead[VQ_STREAMS];
-    /* Small blocks have long heads: what is ahead is all of a group, heads and words, from its first byte on. */
-    const size_t step = small ? head_bytes + main_bytes : main_bytes;
+    /* Where heads are long, what is ahead is all of a group, heads and words, from its first byte on. */
+    const size_t step = heads_ahead(t) ? head_bytes + main_bytes : main_bytes;
     UNROLL for (int s = 0; s < S; s++) {
-        head[s] = group + (size_t)s * apart + b * head_bytes;
+        head[s] = group + (size_t)s * apart + b / (size_t)ts_wtype_share(t) * head_bytes;
         words[s] = group + (size_t)s * apart + w->head_stride + b * main_bytes;
-        ahead[s] = (small ? group + (size_t)s * apart + b * step : words[s]) + VQ_AHEAD;
+        ahead[s] = (heads_ahead(t) ? group + (size_t)s * apart + b * step : words[s]) + VQ_AHEAD;
     }
     NO_UNROLL for (; b < b1; b++) {
         vqi sum[VQ_STREAMS][4][GROUP], min[VQ_STREAMS][4][GROUP];
@@ -550,6 +573,8 @@ INL void few_blocks(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_
                 UNROLL for (int j = 0; j < n_sub; j++) scale[s][j][v] = vq_scale(sc.s[j / 4], j % 4);
                 UNROLL for (int i = 0; i < n; i++) {
                     sum[s][i][v] = small ? start_of(t, form, off + few_at(n, blocks, i, b)) : vq_zero();
+                    if (t->second == TS_SECOND_ZERO)
+                        sum[s][i][v] = start_of_zeros(zero_points(head[s], VQ_ROWS * v), off + few_at(n, blocks, i, b));
                     if (small) continue;
                     const uint32_t *sum_x = sums + few_at(n, 12 * blocks, i, 12 * b + (fine ? 4 : 0));
                     const int width = n == 4 ? 4 : 1;
@@ -574,7 +599,8 @@ INL void few_blocks(const ts_wtype *t, int S, int n, const ts_qmat *w, const ts_
                     acc[s][i][v] = a;
                 }
             }
-            head[s] += head_bytes, words[s] += main_bytes, ahead[s] += step;
+            if (ends_head(t, b)) head[s] += head_bytes;
+            words[s] += main_bytes, ahead[s] += step;
         }
     }
 }

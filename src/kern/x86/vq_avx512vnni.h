@@ -37,6 +37,7 @@ INL vqi vq_sub(vqi a, vqi b) { return _mm512_sub_epi32(a, b); }
 INL vqi vq_sub8(vqi a, vqi b) { return _mm512_sub_epi8(a, b); }
 INL vqi vq_weigh(vqi acc, vqi a, vqi b) { return _mm512_add_epi32(acc, _mm512_mullo_epi32(a, b)); }
 INL vqi vq_shl(vqi x, int n) { return _mm512_slli_epi32(x, (unsigned)n); }
+INL vqi vq_sar(vqi x, int n) { return _mm512_srai_epi32(x, (unsigned)n); }
 INL vqi vq_or_and(vqi a, vqi b, vqi mask) { return _mm512_ternarylogic_epi32(a, b, mask, 0xf8); }
 INL vqi vq_pick_below(vqi x, int limit, vqi a, vqi b) {
     return _mm512_mask_mov_epi32(b, _mm512_cmplt_epu32_mask(x, _mm512_set1_epi32(limit)), a);

@@ -31,6 +31,7 @@ INL vqi vq_and(vqi a, vqi b) { return _mm256_and_si256(a, b); }
 INL vqi vq_sub(vqi a, vqi b) { return _mm256_sub_epi32(a, b); }
 INL vqi vq_sub8(vqi a, vqi b) { return _mm256_sub_epi8(a, b); }
 INL vqi vq_shl(vqi x, int n) { return _mm256_slli_epi32(x, n); }
+INL vqi vq_sar(vqi x, int n) { return _mm256_srai_epi32(x, n); }
 INL vqi vq_or_and(vqi a, vqi b, vqi mask) { return _mm256_or_si256(a, _mm256_and_si256(b, mask)); }
 INL vqi vq_pick_below(vqi x, int limit, vqi a, vqi b) {
     return _mm256_blendv_epi8(b, a, _mm256_cmpgt_epi32(_mm256_set1_epi32(limit), x));
