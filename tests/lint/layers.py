@@ -15,6 +15,7 @@ BELOW = {
     "format": ["base"],
     "text": ["base", "format"],
     "source": ["base", "format", "text"],
+    "ckpt": ["base", "format"],
     "kern": ["base", "format"],
     "aie2": ["base"],
     "xdna": ["base", "aie2"],
