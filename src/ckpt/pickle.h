@@ -9,7 +9,7 @@
 
 #include "base/arena.h"
 #include "base/span.h"
-#include "ckpt/array.h"
+#include "ckpt/ndarray.h"
 
 typedef enum ts_pkind {
     TS_PK_NONE,

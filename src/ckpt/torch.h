@@ -12,7 +12,7 @@
 #define TS_CKPT_TORCH_H
 
 #include "base/span.h"
-#include "ckpt/array.h"
+#include "ckpt/ndarray.h"
 
 typedef struct ts_torch ts_torch;
 

@@ -25,10 +25,12 @@ enum { TEXT_LIMIT = 1 << 30, PATIENCE_MS = 2000 };
 static const struct {
     const char *end, *what;
 } formats[] = {
-    {".safetensors", "safetensors"}, {".bin", "PyTorch"}, {".pt", "PyTorch"}, {".pth", "PyTorch"},
     {".ckpt", "PyTorch"}, {".onnx", "ONNX"}, {".ggml", "old GGML"}, {".tflite", "TensorFlow"}, {".h5", "TensorFlow"},
     {".npz", "NumPy"}, {".mlmodel", "Core ML"}, {".mlpackage", "Core ML"}, {".pte", "ExecuTorch"}, {".exl2", "EXL2"},
 };
+
+/* Weights of Hugging Face folders, which are read. */
+static const char *const weights[] = {".safetensors", ".bin", ".pt", ".pth"};
 
 static bool ends_in(const char *s, const char *end) {
     size_t n = strlen(s), k = strlen(end);
@@ -75,6 +77,8 @@ static bool has_host(const char *s) {
 bool cli_looks_like_model(const char *arg) {
     if (!*arg) return false;
     if (ts_file_exists(arg) || ends_in(arg, ".gguf")) return true;
+    for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
+        if (ends_in(arg, weights[i])) return true;
     return !has_blank(arg) && (strchr(arg, '/') || format_of_name(arg));
 }
 
@@ -116,15 +120,11 @@ static int refuse_folder(const char *path) {
     struct folder f = {0};
     if (!look_into(path, &f)) return CLI_OK; /* opening tells why */
     const char *slash = path[strlen(path) - 1] == '/' ? "" : "/";
+    if (f.hugging_face) return CLI_OK;
     if (f.n_gguf == 1) return refuse("%s is a folder; the model in it is %s%s%s", path, path, slash, f.first);
     if (f.n_gguf)
         return refuse("%s is a folder with %d GGUF files; give one of them, for example %s%s%s", path, f.n_gguf, path,
                       slash, f.first);
-    if (f.hugging_face)
-        return refuse("%s is a folder with a model as Hugging Face keeps it: make a GGUF file of it (llama.cpp's "
-                      "convert_hf_to_gguf.py) or fetch "
-                      "one that is made already",
-                      path);
     return CLI_OK;
 }
 

@@ -524,7 +524,7 @@ static ts_status parse_part(ts_gguf *g, part *p, ts_err *err) {
     p->alignment = (uint32_t)alignment;
     for (uint64_t i = 0; i < n_tensors; i++) TS_TRY(read_tensor(g, p, &r, i, err));
     p->data_offset = (r.pos + alignment - 1) / alignment * alignment;
-    return place_tensors(p, err);
+    return g->flags & TS_GGUF_NO_DATA ? TS_OK : place_tensors(p, err);
 }
 
 /* ---- parts ------------------------------------------------------------------------------------------------------- */

@@ -44,7 +44,8 @@ TS_NODISCARD ts_status ts_gguf_open(ts_gguf **out, const char *path, ts_err *err
 /* Also accept tensors of types that Tessera can name and measure but not compute with: ts_dtype_get(type)->block is 0
  * for them. For programs that only describe or copy a file. */
 /* And of the types that are Tessera's own (TS_DTYPES_OWN), which no file has: for models that are made in memory. */
-enum { TS_GGUF_ANY_TYPE = 1, TS_GGUF_OWN_TYPES = 2 };
+/* And a header alone: there are no data behind it, and the tensors' `data` is NULL. */
+enum { TS_GGUF_ANY_TYPE = 1, TS_GGUF_OWN_TYPES = 2, TS_GGUF_NO_DATA = 4 };
 TS_NODISCARD ts_status ts_gguf_open_as(ts_gguf **out, const char *path, unsigned flags, ts_err *err);
 /* From memory, which stays the caller's and must live and stay unchanged until close. One part only. `name` stands for
  * the path in messages. For aligned tensors the memory itself must be aligned (64 bytes will do). */

@@ -306,6 +306,10 @@ static ts_status put_all(const ts_gguf_writer *w, const target *to, ts_err *err)
 
 ts_status ts_gguf_save(const ts_gguf_writer *w, const char *path, ts_err *err) {
     TS_TRY(check(w, err));
+    for (size_t i = 0; i < w->n_tensors; i++)
+        if (w->tensor[i].type >= TS_DTYPES_OWN)
+            return ts_fail(err, TS_E_INVAL, "tensor \"%s\" is of type %s, which no file has", w->tensor[i].name,
+                           ts_dtype_get(w->tensor[i].type)->name);
     ts_outfile f;
     TS_TRY(ts_outfile_open(&f, path, err));
     ts_status s = put_all(w, &(target){.file = &f}, err);
@@ -323,4 +327,10 @@ ts_status ts_gguf_save_mem(const ts_gguf_writer *w, ts_buf *out, ts_err *err) {
         if (out->data) out->data[len] = 0;
     }
     return s;
+}
+
+ts_status ts_gguf_save_header(const ts_gguf_writer *w, ts_buf *out, ts_err *err) {
+    size_t bytes;
+    TS_TRY(check(w, err));
+    return put_header(w, &(target){.buf = out}, &bytes, err);
 }

@@ -46,4 +46,7 @@ TS_NODISCARD ts_status ts_gguf_save(const ts_gguf_writer *w, const char *path, t
 /* The same, appended to a buffer. */
 TS_NODISCARD ts_status ts_gguf_save_mem(const ts_gguf_writer *w, ts_buf *out, ts_err *err);
 
+/* The same without data: for ts_gguf_open_mem with TS_GGUF_NO_DATA. */
+TS_NODISCARD ts_status ts_gguf_save_header(const ts_gguf_writer *w, ts_buf *out, ts_err *err);
+
 #endif

@@ -144,7 +144,8 @@ void ts_qmat_pack_group(const ts_qmat *m, const void *rows, size_t row_bytes, ui
     uint8_t pieces[64 * 64] = {0};
     struct run run[MAX_RUNS];
     const int n_run = runs_of(t, run);
-    if (n < TS_GROUP_ROWS || m->head_stride > (m->n_block + share - 1) / share * head_bytes) memset(dst, 0, m->group_bytes);
+    const bool gap = m->head_stride > (m->n_block + share - 1) / share * head_bytes;
+    if (n < TS_GROUP_ROWS || gap) memset(dst, 0, m->group_bytes);
     const uint8_t *src = (const uint8_t *)rows + (size_t)row0 * row_bytes;
     /* sixteen rows side by side are more streams than processors fetch ahead: fetched here in one */
     for (size_t i = 0; i < n * row_bytes; i += 64) __builtin_prefetch(src + i);

@@ -49,7 +49,8 @@ static inline bool ts_act_wide(ts_dtype type) {
     return ts_wtype_of(type)->offset == 7;
 }
 
-/* Per block of a group, or as many as share it: bytes of the head. Words of main, 64 bytes each: ts_wtype_main_words. */
+/* Per block of a group, or as many as share it: bytes of the head. Words of main, 64 bytes each:
+ * ts_wtype_main_words. */
 static inline int ts_wtype_head_bytes(const ts_wtype *t) {
     return TS_GROUP_ROWS * ((t->scale == TS_SCALE_F16 ? 2 : 1) + ts_wtype_second_bytes(t));
 }

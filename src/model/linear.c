@@ -13,6 +13,7 @@ ts_status ts_linear_init(ts_linear *l, const ts_source *src, const ts_tensor *t,
     const ts_dtype_info *info = ts_dtype_get(t->type);
     const char *path = src->name;
     *l = (ts_linear){.name = t->name, .type = t->type, .src = src, .tensor = t, .raw = t->data};
+    if (src->op->order) l->order = src->op->order(src, t);
     if (t->n_dims > 2 || t->dim[0] > UINT32_MAX || t->dim[1] > UINT32_MAX - TS_GROUP_ROWS)
         return ts_fail(err, TS_E_FORMAT, "%s: tensor %s is not a matrix", path, t->name);
     l->n_in = (uint32_t)t->dim[0];
@@ -39,7 +40,7 @@ ts_linear ts_linear_part(const ts_linear *l, uint32_t row0, uint32_t n_rows) {
     ts_linear p = *l;
     assert(row0 >= l->cpu_row0 && from % TS_GROUP_ROWS == 0 && n_rows <= l->cpu_rows - from);
     p.n_out = p.cpu_rows = n_rows, p.cpu_row0 = 0, p.home = NULL;
-    p.raw = (const char *)l->raw + row0 * l->row_bytes;
+    if (l->raw) p.raw = (const char *)l->raw + row0 * l->row_bytes;
     if (l->bias) p.bias = l->bias + row0;
     if (!l->q.data) return p;
     p.q.n_rows = n_rows;
@@ -54,7 +55,8 @@ size_t ts_linear_token_bytes(const ts_linear *l) {
 }
 
 size_t ts_linear_packed_bytes(const ts_linear *l) {
-    return l->q.n_group ? ts_qmat_bytes(&l->q) : 0;
+    if (l->q.n_group) return ts_qmat_bytes(&l->q);
+    return !l->q.n_cols && !l->tensor->data && ts_act_block(l->type) == 0 ? l->row_bytes * l->cpu_rows : 0;
 }
 
 /* ---- packing ----------------------------------------------------------------------------------------------------- */
@@ -65,34 +67,44 @@ struct each_rows {
     void *ud;
     uint32_t row0, end;       /* of the layer */
     uint32_t first;           /* row of task 0, counted from row0 */
+    uint32_t at_a_time;       /* rows of a task: a group, or as many as are made together */
+    uint8_t *scratch;         /* for those, of each thread; NULL: they lie in the file */
     atomic_size_t not_finite; /* the first element of the layer that is not */
 };
 
 static void rows_task(void *arg, size_t task, int thread) {
     struct each_rows *p = arg;
-    (void)thread;
     const ts_linear *l = p->l;
-    const uint32_t from = p->first + (uint32_t)task * TS_GROUP_ROWS, left = p->end - p->row0 - from,
-                   rows = left < TS_GROUP_ROWS ? left : TS_GROUP_ROWS;
-    const char *data = (const char *)l->raw + (size_t)(p->row0 + from) * l->row_bytes;
+    const uint32_t from = p->first + (uint32_t)task * p->at_a_time, left = p->end - p->row0 - from,
+                   rows = left < p->at_a_time ? left : p->at_a_time;
+    const char *data = ts_source_rows(l->src, l->tensor, p->row0 + from, rows,
+                                      p->scratch ? p->scratch + (size_t)thread * p->at_a_time * l->row_bytes : NULL);
     const size_t n = (size_t)rows * l->n_in, begin = (size_t)(p->row0 + from) * l->n_in;
     size_t bad = ts_find_not_finite(l->type, data, n), first = atomic_load(&p->not_finite);
     while (bad < n && begin + bad < first && !atomic_compare_exchange_weak(&p->not_finite, &first, begin + bad))
         continue;
-    p->take(p->ud, data, l->row_bytes, from, rows);
+    for (uint32_t r = 0; r < rows; r += TS_GROUP_ROWS)
+        p->take(p->ud, data + r * l->row_bytes, l->row_bytes, from + r,
+                rows - r < TS_GROUP_ROWS ? rows - r : TS_GROUP_ROWS);
 }
 
 /* In steps of 8 MiB of the file, whose pages are then let go. */
 ts_status ts_linear_each_rows(const ts_linear *l, uint32_t row0, uint32_t n_rows, ts_take_rows *take, void *ud,
                               ts_pool *pool, ts_err *err) {
-    struct each_rows p = {.l = l, .take = take, .ud = ud, .row0 = row0, .end = row0 + n_rows};
+    struct each_rows p = {.l = l, .take = take, .ud = ud, .row0 = row0, .end = row0 + n_rows,
+                          .at_a_time = l->tensor->data ? TS_GROUP_ROWS : TS_ROWS_AT_A_TIME};
     atomic_init(&p.not_finite, SIZE_MAX);
-    const uint32_t step = ((uint32_t)((8u << 20) / (TS_GROUP_ROWS * l->row_bytes)) + 1) * TS_GROUP_ROWS;
+    if (!l->tensor->data) {
+        const size_t n = (size_t)ts_pool_threads(pool) * p.at_a_time;
+        if (!(p.scratch = ts_alloc(n, l->row_bytes))) return ts_fail_nomem(err, l->name, n * l->row_bytes);
+    }
+    const uint32_t step = ((uint32_t)((8u << 20) / (p.at_a_time * l->row_bytes)) + 1) * p.at_a_time;
     for (; p.first < n_rows; p.first += step) {
         const uint32_t n = n_rows - p.first < step ? n_rows - p.first : step;
-        ts_pool_run(pool, (n + TS_GROUP_ROWS - 1) / TS_GROUP_ROWS, rows_task, &p);
+        ts_pool_run(pool, (n + p.at_a_time - 1) / p.at_a_time, rows_task, &p);
         l->src->op->release(l->src, l->tensor, (size_t)(row0 + p.first) * l->row_bytes, (size_t)n * l->row_bytes);
     }
+    ts_free(p.scratch);
     const size_t bad = atomic_load(&p.not_finite);
     return bad == SIZE_MAX ? TS_OK : ts_fail_not_finite(l->src, l->tensor, bad, err);
 }
@@ -109,7 +121,18 @@ static void take_group(void *ud, const void *rows, size_t row_bytes, uint32_t ro
     ts_qmat_pack_group(&q, rows, row_bytes, 0, p->dst + row0 / TS_GROUP_ROWS * q.group_bytes);
 }
 
+static void take_copy(void *ud, const void *rows, size_t row_bytes, uint32_t row0, uint32_t n) {
+    memcpy((char *)ud + (size_t)row0 * row_bytes, rows, (size_t)n * row_bytes);
+}
+
 ts_status ts_linear_pack(ts_linear *l, void *dst, ts_pool *pool, ts_err *err) {
+    if (!l->q.n_cols) { /* made rows: the CPU has all, as no device takes them */
+        assert(l->cpu_row0 == 0);
+        TS_TRY(ts_linear_each_rows(l, 0, l->cpu_rows, take_copy, dst, pool, err));
+        ts_clear_small(l->type, dst, (size_t)l->cpu_rows * l->n_in); /* docs/numerics.md, rule 4 */
+        l->raw = dst;
+        return TS_OK;
+    }
     struct pack p = {.q = &l->q, .dst = dst};
     TS_TRY(ts_linear_each_rows(l, l->cpu_row0, l->cpu_rows, take_group, &p, pool, err));
     l->q.data = dst;

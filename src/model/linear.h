@@ -7,7 +7,7 @@
 #include "source/source.h"
 
 /* y = W x (+ bias), W [n_out, n_in]. Quantised types are packed (q.data set by ts_linear_pack); float types stay in the
- * file's mapping. */
+ * file's mapping, or are copied where the source makes them. */
 typedef struct ts_linear {
     const char *name;  /* of the tensor, borrowed from the source */
     ts_dtype type;
@@ -15,7 +15,8 @@ typedef struct ts_linear {
     ts_qmat q;         /* quantised types */
     const ts_source *src; /* borrowed */
     const ts_tensor *tensor;
-    const void *raw;   /* the file's rows */
+    const void *raw;   /* the file's rows; NULL: they are made, and once packed, those of a float type */
+    const uint32_t *order; /* [n_in] column i belongs to input order[i]; NULL: to input i. Of quantised types alone */
     size_t row_bytes;
     const float *bias; /* [n_out], NULL: none */
     uint32_t cpu_row0, cpu_rows; /* the rows that the CPU has (`q`), all at first; a device has the others */
@@ -31,9 +32,9 @@ void ts_linear_keep(ts_linear *l, uint32_t row0, uint32_t n_rows);
 ts_linear ts_linear_part(const ts_linear *l, uint32_t row0, uint32_t n_rows);
 /* Bytes that one token reads of the whole layer. */
 size_t ts_linear_token_bytes(const ts_linear *l);
-/* Bytes of packed weights of the rows that the CPU has; 0 for float types. */
+/* Bytes of packed weights of the rows that the CPU has; 0 for float types that stay where they are. */
 size_t ts_linear_packed_bytes(const ts_linear *l);
-/* Pack them into `dst` (64-byte aligned, ts_linear_packed_bytes); as ts_linear_each_rows. */
+/* Pack them into `dst` (64-byte aligned, ts_linear_packed_bytes), or copy them; as ts_linear_each_rows. */
 TS_NODISCARD ts_status ts_linear_pack(ts_linear *l, void *dst, ts_pool *pool, ts_err *err);
 
 /* Takes rows [row0, row0 + n) of a matrix into some packed form: row0 is a multiple of TS_GROUP_ROWS. Any thread, any

@@ -47,10 +47,12 @@ static ts_status as_floats(ts_model *m, const ts_tensor *t, const float **out, t
     if (!ts_dtype_row_bytes(t->type, t->dim[0]))
         return ts_fail(err, TS_E_FORMAT, "%s: tensor %s is not whole blocks", path, t->name);
     float *values = ts_arena_alloc(&m->arena, n, sizeof *values);
-    if (!values) return ts_fail_nomem(err, t->name, n * sizeof *values);
-    ts_dequant(t->type, t->data, values, n);
+    void *scratch = t->data ? NULL : ts_arena_alloc(&m->arena, 1, t->bytes);
+    if (!values || (!t->data && !scratch)) return ts_fail_nomem(err, t->name, n * sizeof *values);
+    const void *data = ts_source_rows(m->src, t, 0, 1, scratch);
+    ts_dequant(t->type, data, values, n);
     ts_clear_small(TS_F32, values, n); /* docs/numerics.md, rule 4 */
-    const size_t bad = ts_find_not_finite(t->type, t->data, n);
+    const size_t bad = ts_find_not_finite(t->type, data, n);
     m->src->op->release(m->src, t, 0, t->bytes);
     if (bad < n) return ts_fail_not_finite(m->src, t, bad, err);
     *out = values;
@@ -180,12 +182,21 @@ static size_t packed_size(const ts_linear *l) {
     return (ts_linear_packed_bytes(l) + 63) & ~(size_t)63;
 }
 
+/* Of an embedding that has to be made; the head's rows may serve for both. */
+static bool makes_embed(const ts_model *m) {
+    return !m->embed->data && !(m->head->tensor == m->embed && !ts_act_block(m->head->type));
+}
+static size_t embed_size(const ts_model *m) {
+    return makes_embed(m) ? (m->embed->bytes + 63) & ~(size_t)63 : 0;
+}
+
 static ts_status sum_work(const ts_model *m, struct work *w, ts_err *err) {
     for (size_t i = 0; i < m->n_linear; i++) {
         w->read += m->linear[i].row_bytes * m->linear[i].cpu_rows; /* bytes of files: no overflow */
         if (!ts_size_add(w->packed, packed_size(&m->linear[i]), &w->packed))
             return ts_fail_nomem(err, "packed weights", SIZE_MAX);
     }
+    if (!ts_size_add(w->packed, embed_size(m), &w->packed)) return ts_fail_nomem(err, "packed weights", SIZE_MAX);
     return TS_OK;
 }
 
@@ -220,6 +231,7 @@ static ts_status step_on(struct packing *p, size_t bytes, ts_err *err) {
 /* Pack a layer, which also checks it; what the CPU takes as it stands in the file is only checked, and what it has not
  * is a device's to pack. */
 static ts_status pack_one(struct packing *p, ts_linear *l, ts_err *err) {
+    if (p->m->src->op->check) TS_TRY(p->m->src->op->check(p->m->src, l->tensor, err));
     if (!l->cpu_rows) return TS_OK;
     if (packed_size(l)) {
         TS_TRY(ts_linear_pack(l, (char *)p->m->packed.ptr + p->used, p->pool, err));
@@ -303,6 +315,21 @@ ts_status ts_model_describe(ts_model **out, ts_source *src, ts_err *err) {
     return TS_OK;
 }
 
+/* The embedding's rows, where they are not in a file as they are read. */
+static ts_status make_embed(struct packing *p, ts_err *err) {
+    ts_model *m = p->m;
+    m->embed_rows = m->embed->data ? m->embed->data : m->head->raw;
+    if (!makes_embed(m)) return TS_OK;
+    ts_linear rows = {0}; /* in the file's form: a layer that is copied */
+    void *to = (char *)m->packed.ptr + p->used;
+    TS_TRY(ts_linear_init(&rows, m->src, m->embed, err));
+    rows.q = (ts_qmat){0};
+    TS_TRY(ts_linear_pack(&rows, to, p->pool, err));
+    p->used += embed_size(m);
+    m->embed_rows = to;
+    return TS_OK;
+}
+
 ts_status ts_model_pack(ts_model *m, ts_pool *pool, ts_load_progress progress, ts_err *err) {
     struct work w = {0};
     size_t there = ts_mem_available();
@@ -318,9 +345,11 @@ ts_status ts_model_pack(ts_model *m, ts_pool *pool, ts_load_progress progress, t
         fetch_ahead(&p);
         TS_TRY(pack_one(&p, &m->linear[i], err));
     }
+    if (m->src->op->check) TS_TRY(m->src->op->check(m->src, m->embed, err));
+    TS_TRY(make_embed(&p, err));
     if (tied) return TS_OK;
     m->src->op->fetch(m->src, m->embed, 0, m->embed->bytes);
-    TS_TRY(ts_tensor_check_finite(m->src, m->embed, pool, true, NULL, err));
+    if (m->embed->data) TS_TRY(ts_tensor_check_finite(m->src, m->embed, pool, true, NULL, err));
     return step_on(&p, m->embed->bytes, err);
 }
 

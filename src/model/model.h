@@ -37,7 +37,8 @@ struct ts_model {
     const ts_arch *arch;
     ts_model_config c;
     ts_rope rope;
-    const ts_tensor *embed; /* [n_vocab] rows of d_model, read from the source */
+    const ts_tensor *embed; /* [n_vocab] rows of d_model */
+    const void *embed_rows; /* they: in the source, or made; set by ts_model_pack */
     const float *out_norm;  /* [d_model] */
     ts_linear *head;        /* d_model -> n_vocab; the embedding again where the source has no output tensor */
     ts_layer *layer;        /* [n_layer] */

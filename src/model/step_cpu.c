@@ -24,8 +24,10 @@ typedef struct memory {
     float *att;    /* [n_tok, n_head, head_pad] */
     float *gate, *up; /* [n_tok, d_ff] */
     float *angles; /* [n_tok, n_rot] */
+    float *sorted; /* [n_threads, widest input] one token's, for layers whose columns have another order */
     ts_qact act;
     void *att_mem;
+    size_t sorted_size;
     int n_threads;
     ts_big mem;
 } memory;
@@ -68,6 +70,8 @@ static void carve_all(struct carve *cv, memory *s, const ts_model_config *c) {
     s->gate = take(cv, T, c->d_ff);
     s->up = take(cv, T, c->d_ff);
     s->angles = take(cv, T, c->n_rot);
+    s->sorted_size = widest > c->d_ff ? widest : c->d_ff;
+    s->sorted = take(cv, (size_t)s->n_threads, s->sorted_size);
     s->att_mem = take(cv, ts_att_scratch_bytes(c, s->n_threads) / sizeof(float), 1);
 }
 
@@ -160,6 +164,7 @@ static void linear(ts_pass *p, const ts_layer *l, ts_mat_group g, const float *x
 
 struct wants {
     bool block32, block256, wide;
+    const uint32_t *order; /* of the layers' columns; NULL: as inputs come */
 };
 
 static struct wants wants_of(const ts_linear *const *consumer, int n) {
@@ -168,6 +173,7 @@ static struct wants wants_of(const ts_linear *const *consumer, int n) {
         w.block32 |= ts_linear_wants32(consumer[i]);
         w.block256 |= ts_linear_wants256(consumer[i]);
         w.wide |= ts_linear_wants_wide(consumer[i]);
+        if (consumer[i]->order) w.order = consumer[i]->order; /* those of one input have the same */
     }
     return w;
 }
@@ -178,8 +184,14 @@ static struct wants wants_of_group(const ts_layer *l, ts_mat_group g) {
     return wants_of(mat, n);
 }
 
-static void quantise(const ts_pass *p, struct wants w, const float *x, uint32_t K, uint32_t n_tok, uint32_t t) {
+static void quantise(const ts_pass *p, struct wants w, const float *x, uint32_t K, uint32_t n_tok, uint32_t t,
+                     int thread) {
     ts_qact act = of(p)->act;
+    if (w.order) {
+        float *sorted = of(p)->sorted + (size_t)thread * of(p)->sorted_size;
+        for (uint32_t i = 0; i < K; i++) sorted[i] = x[w.order[i]];
+        x = sorted;
+    }
     if (!w.wide || !p->ex.kern->wide) act.wide32 = act.wide256 = NULL;
     if (w.block32) p->ex.kern->quant32(x, K, n_tok, t, &act);
     if (w.block256) p->ex.kern->quant256(x, K, n_tok, t, &act);
@@ -196,14 +208,13 @@ struct norm_args {
 
 static void norm_task(void *arg, size_t t, int thread) {
     const struct norm_args *a = arg;
-    (void)thread;
     const ts_model_config *c = &a->p->m->c;
     memory *s = of(a->p);
     float *x = s->x + (a->row ? a->row[t] : t) * c->d_model, *norm = a->to + t * c->d_model;
     if (a->add) a->p->ex.kern->add(x, s->y + t * c->d_model, c->d_model);
     if (squares_overflow(x, c->d_model)) ts_pass_fault(a->p, TS_FAULT_NORM, t);
     a->p->ex.kern->rmsnorm(x, a->weight, norm, c->d_model, c->norm_eps);
-    quantise(a->p, a->w, norm, c->d_model, a->p->n_tok, (uint32_t)t);
+    quantise(a->p, a->w, norm, c->d_model, a->p->n_tok, (uint32_t)t, thread);
 }
 
 static void norm(ts_pass *p, bool add, ts_role weight, const ts_layer *l, ts_mat_group consumer) {
@@ -280,14 +291,13 @@ struct quant_args {
 /* Attention's output without the padding of heads, in s->norm, and quantised. */
 static void attention_out_task(void *arg, size_t t, int thread) {
     const struct quant_args *a = arg;
-    (void)thread;
     const ts_model_config *c = &a->p->m->c;
     memory *s = of(a->p);
     const uint32_t hd = c->head_dim, pad = ts_head_pad(c), K = c->n_head * hd;
     float *out = s->norm + t * K;
     for (uint32_t h = 0; h < c->n_head; h++) memcpy(out + h * hd, s->att + (t * c->n_head + h) * pad, hd * sizeof *out);
     if (ts_beyond(out, K, FLT_MAX)) ts_pass_fault(a->p, TS_FAULT_ATTENTION, t);
-    quantise(a->p, a->w, out, K, a->p->n_tok, (uint32_t)t);
+    quantise(a->p, a->w, out, K, a->p->n_tok, (uint32_t)t, thread);
 }
 
 static void attention(ts_pass *p, const ts_layer *l) {
@@ -308,12 +318,11 @@ static void attention(ts_pass *p, const ts_layer *l) {
 
 static void silu_task(void *arg, size_t t, int thread) {
     const struct quant_args *a = arg;
-    (void)thread;
     const uint32_t n = a->p->m->c.d_ff;
     float *gate = of(a->p)->gate + t * n;
     a->p->ex.kern->silu_mul(gate, of(a->p)->up + t * n, gate, n);
     if (ts_beyond(gate, n, FLT_MAX)) ts_pass_fault(a->p, TS_FAULT_FFN, t);
-    quantise(a->p, a->w, gate, n, a->p->n_tok, (uint32_t)t);
+    quantise(a->p, a->w, gate, n, a->p->n_tok, (uint32_t)t, thread);
 }
 
 static void ffn(ts_pass *p, const ts_layer *l) {
@@ -333,7 +342,7 @@ static void embed_task(void *arg, size_t t, int thread) {
     const ts_model *m = p->m;
     const uint32_t d = m->c.d_model;
     const size_t row = ts_dtype_row_bytes(m->embed->type, d);
-    ts_dequant(m->embed->type, (const char *)m->embed->data + (size_t)p->batch->id[t] * row, of(p)->x + t * d, d);
+    ts_dequant(m->embed->type, (const char *)m->embed_rows + (size_t)p->batch->id[t] * row, of(p)->x + t * d, d);
     ts_clear_small(TS_F32, of(p)->x + t * d, d);
     const ts_att_span *span = ts_span_of(p->batch, t);
     ts_rope_angles(&m->rope, span->pos0 + (uint32_t)t - span->first, of(p)->angles + t * m->c.n_rot);
@@ -364,9 +373,8 @@ struct hidden_args {
 
 static void hidden_task(void *arg, size_t t, int thread) {
     const struct hidden_args *a = arg;
-    (void)thread;
     const uint32_t d = a->p->m->c.d_model;
-    quantise(a->p, a->w, a->x + t * d, d, a->p->n_tok, (uint32_t)t);
+    quantise(a->p, a->w, a->x + t * d, d, a->p->n_tok, (uint32_t)t, thread);
 }
 
 static void head(ts_pass *p, const float *hidden, float *out) {

@@ -1,10 +1,12 @@
 #include "source/source.h"
 #include "source/gguf_source.h"
+#include "source/hf_source.h"
 
-/* GGUF is the only format. Another one is told by its first bytes here, and gets what is not its own from GGUF's
- * reader, whose messages about other formats are good. */
+/* A folder is Hugging Face's, and so are files with the endings of its formats. All else is for GGUF's reader, whose
+ * messages about other formats are good. */
 ts_status ts_source_open(ts_source **out, const char *path, ts_err *err) {
     ts_gguf *g;
+    if (ts_hf_is_model(path)) return ts_hf_source_open(out, path, err);
     TS_TRY(ts_gguf_open(&g, path, err));
     return ts_gguf_source_take(out, g, err);
 }

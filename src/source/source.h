@@ -1,7 +1,8 @@
 /* source.h - where a model comes from: its configuration, its tensors by role, its tokenizer.
  *
  * What a file calls its tensors and keys, how it is mapped and what of it changes results without being followed, are
- * known to the source alone; the model sees roles. A file format is one implementation of ts_source_ops. */
+ * known to the source alone; the model sees roles. A file format is one implementation of ts_source_ops; where a format
+ * keeps numbers otherwise than kernels read them, its tensors have no data but rows that are made. */
 #ifndef TS_SOURCE_SOURCE_H
 #define TS_SOURCE_SOURCE_H
 
@@ -42,6 +43,15 @@ typedef struct ts_source_ops {
     void (*release)(const ts_source *s, const ts_tensor *t, size_t first, size_t len);
     /* They will be read soon: from a file, reading may begin. */
     void (*fetch)(const ts_source *s, const ts_tensor *t, size_t first, size_t len);
+    /* Of tensors whose `data` is NULL, which are made: rows [first, first + n), one behind the other, in the tensor's
+     * type. Any thread. NULL: there are no such tensors. */
+    void (*rows)(const ts_source *s, const ts_tensor *t, uint64_t first, uint64_t n, void *out);
+    /* The order in which the tensor's columns stand: column i belongs to input order[i]. NULL, or a NULL function: to
+     * input i. Lives until close. */
+    const uint32_t *(*order)(const ts_source *s, const ts_tensor *t);
+    /* What is to be known of a tensor before its rows are taken for good: sums over the file's bytes, numbers that the
+     * rows no longer show. TS_E_FORMAT. One thread at a time. NULL: nothing is. */
+    ts_status (*check)(ts_source *s, const ts_tensor *t, ts_err *err);
     /* TS_E_IO where a file is not as it was when it was opened. */
     ts_status (*check_unchanged)(const ts_source *s, ts_err *err);
     /* The name of the part that ts_tensor.file counts. */
@@ -56,10 +66,19 @@ struct ts_source { /* the implementation's object begins with it */
     uint64_t file_bytes;
 };
 
-/* A model file; which format it has tells its content. Errors: those of the format. */
+/* A model file or a Hugging Face folder (hf_model.h); which it is tells its content. Errors: those of the format. */
 TS_NODISCARD ts_status ts_source_open(ts_source **out, const char *path, ts_err *err);
 /* From memory, which stays the caller's until close. */
 TS_NODISCARD ts_status ts_source_open_mem(ts_source **out, ts_span bytes, ts_err *err);
+
+/* Rows [first, first + n) of a tensor, where they lie or made in `scratch`, which has room for them. */
+static inline const void *ts_source_rows(const ts_source *s, const ts_tensor *t, uint64_t first, uint64_t n,
+                                         void *scratch) {
+    if (t->data) return (const char *)t->data + first * ts_dtype_row_bytes(t->type, t->dim[0]);
+    s->op->rows(s, t, first, n, scratch);
+    return scratch;
+}
+enum { TS_ROWS_AT_A_TIME = 128 }; /* that are made best together, a multiple of 16 */
 
 static inline void ts_source_close(ts_source *s) { /* NULL-safe */
     if (s) s->op->close(s);

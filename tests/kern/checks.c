@@ -349,7 +349,8 @@ static void check_combine(const ts_kern *ref, const ts_kern *lev, const char *le
         const uint32_t dx_step = (uint32_t[]){1, 4, 16}[ts_rng_below(&rng, 3)];
         const size_t min_at = min ? 32 * (1 + ts_rng_below(&rng, 4)) : 0,
                      step = (min ? min_at + 32 : 32) + 32 * ts_rng_below(&rng, 4), rows = pairs ? (n + 1) / 2 : n,
-                     n_sum = (rows - 1) * step + min_at + 32, n_scale = zeros ? (size_t)((n + share - 1) / share) * 12 : (size_t)n * (min ? 16 : 8), at = round % 2;
+                     n_sum = (rows - 1) * step + min_at + 32, n_head = (n + share - 1) / share,
+                     n_scale = zeros ? n_head * 12 : n_head * (min ? 16 : 8), at = round % 2;
         uint8_t *sum = guarded(n_sum + at);
         uint16_t *scale = guarded(n_scale * 2);
         float *dx = guarded(((n - 1) * dx_step + 1) * sizeof *dx), want[8], got[8];

@@ -1,9 +1,9 @@
-/* array.h - an n-dimensional array of a checkpoint: as the files of PyTorch and Hugging Face have it.
+/* ndarray.h - an n-dimensional array of a checkpoint: as the files of PyTorch and Hugging Face have it.
  *
  * Unlike ts_tensor: dimensions come outermost first and may be 0, elements may be integers, data may stand at any
  * address, and rows may be views of a larger array (strides). */
-#ifndef TS_CKPT_ARRAY_H
-#define TS_CKPT_ARRAY_H
+#ifndef TS_CKPT_NDARRAY_H
+#define TS_CKPT_NDARRAY_H
 
 #include "base/mem.h"
 
