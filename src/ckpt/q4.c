@@ -318,6 +318,13 @@ bool ts_q4_exact(const ts_q4 *q) {
     return true;
 }
 
+bool ts_q4_symmetric(const ts_q4 *q) {
+    for (uint32_t o = 0; o < q->n_out && q->zeros; o++)
+        for (uint32_t g = 0; g < q->n_groups; g++)
+            if (ts_q4_zero(q, g, o) != 8) return false;
+    return true;
+}
+
 ts_dtype ts_q4_type(const ts_q4 *q) {
     if (q->n_in % 32 || q->group % 32 || !ts_q4_exact(q)) return TS_F32;
     return q->group % 128 == 0 ? TS_U4G128 : q->group % 64 == 0 ? TS_U4G64 : TS_U4G32;

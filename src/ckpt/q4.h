@@ -76,6 +76,8 @@ void ts_q4_fini(ts_q4 *q);
 TS_NODISCARD ts_status ts_q4_check(const ts_q4 *q, ts_err *err);
 /* Are all scales numbers of binary16, so that U4G holds them exactly? */
 bool ts_q4_exact(const ts_q4 *q);
+/* Are all zero points 8, so that Q4_0 holds the same numbers? */
+bool ts_q4_symmetric(const ts_q4 *q);
 /* The U4G type of its groups; for groups that are no multiple of 32, or inputs that are not: TS_F32. */
 ts_dtype ts_q4_type(const ts_q4 *q);
 

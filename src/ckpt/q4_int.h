@@ -8,6 +8,7 @@
 static inline const uint8_t *ts_q4_at(const ts_array *a, size_t i, size_t k, size_t size) {
     return a->data + (i * a->stride[0] + k * a->stride[1]) * size;
 }
+uint8_t ts_q4_zero(const ts_q4 *q, uint32_t g, uint32_t o);
 float ts_q4_scale(const ts_q4 *q, uint32_t g, uint32_t o);
 
 #endif

@@ -34,7 +34,7 @@ float ts_q4_scale(const ts_q4 *q, uint32_t g, uint32_t o) {
     return q->scale_rows ? number(q->scales, o, g) : number(q->scales, g, o);
 }
 
-static uint8_t zero_of(const ts_q4 *q, uint32_t g, uint32_t o) {
+uint8_t ts_q4_zero(const ts_q4 *q, uint32_t g, uint32_t o) {
     switch (q->zero_form) {
     case TS_Q4_ZERO_COLUMNS: {
         const uint32_t w = (word(q->zeros, g, o / 8) ^ q->flip) + q->zero_plus;
@@ -64,7 +64,7 @@ static void put_groups(const ts_q4 *q, uint32_t o, ts_block_u4g *out) {
     const uint32_t n_block = q->n_in / 32, per = q->group / 32;
     for (uint32_t b = 0, g = 0; b < n_block; g++) {
         const uint16_t d = ts_f32_to_f16(ts_q4_scale(q, g, o));
-        const uint8_t z = zero_of(q, g, o);
+        const uint8_t z = ts_q4_zero(q, g, o);
         for (const uint32_t end = n_block - b < per ? n_block : b + per; b < end; b++) out[b].d = d, out[b].z = z;
     }
 }
@@ -174,6 +174,6 @@ void ts_q4_rows(const ts_q4 *q, const uint32_t *row, uint32_t n, ts_block_u4g *o
 void ts_q4_floats(const ts_q4 *q, uint32_t row, float *out) {
     for (uint32_t k = 0; k < q->n_in; k++) {
         const uint32_t i = q->order ? q->order[k] : k, g = k / q->group;
-        out[i] = (float)((int)weight(q, i, row) - zero_of(q, g, row)) * ts_q4_scale(q, g, row);
+        out[i] = (float)((int)weight(q, i, row) - ts_q4_zero(q, g, row)) * ts_q4_scale(q, g, row);
     }
 }

@@ -34,4 +34,6 @@ bool ts_dtype_find(const char *name, ts_dtype *out);
 /* Bytes of a row of n elements; 0 when n is not a multiple of the block or the product overflows. */
 size_t ts_dtype_row_bytes(ts_dtype type, uint64_t n);
 
+static inline bool ts_dtype_is_u4g(ts_dtype t) { return t >= TS_DTYPES_OWN && t < TS_DTYPES; }
+
 #endif

@@ -339,3 +339,39 @@ size_t ts_find_not_finite(ts_dtype type, const void *blocks, size_t n) {
         if (t->scale == TS_SCALE_E8 ? e8_is_bad(type, p + d, p) : f16_is_bad(p + d) || f16_is_bad(p + m)) return i;
     return n;
 }
+
+/* ---- 4-bit groups in other clothes --------------------------------------------------------------------------------- */
+
+void ts_u4g_carry(ts_dtype to, const void *u4g, void *blocks, size_t n) {
+    const ts_block_u4g *in = u4g;
+    ts_block_q4_0 *q0 = blocks;
+    ts_block_q4_1 *q1 = blocks;
+    for (size_t i = 0; i < n / 32; i++) {
+        if (to == TS_Q4_0) {
+            q0[i].d = in[i].d;
+            memcpy(q0[i].qs, in[i].qs, 16);
+            continue;
+        }
+        q1[i].d = in[i].d;
+        q1[i].m = ts_f32_to_f16(-ts_f16_to_f32(in[i].d) * (float)(in[i].z & 15));
+        memcpy(q1[i].qs, in[i].qs, 16);
+    }
+}
+
+bool ts_u4g_recover(const void *q4_1, void *u4g, size_t n, uint32_t group, size_t *bad) {
+    const ts_block_q4_1 *in = q4_1;
+    ts_block_u4g *out = u4g;
+    for (size_t i = 0; i < n / 32; i++) {
+        const float d = ts_f16_to_f32(in[i].d), m = ts_f16_to_f32(in[i].m), z = d != 0 ? rintf(-m / d) : 0;
+        const bool is = z >= 0 && z <= 15 && ts_f32_to_f16(-d * z) == in[i].m;
+        ts_block_u4g b = {.d = in[i].d, .z = is ? (uint8_t)z : 0};
+        const bool same = i % (group / 32) == 0 || (out[i - 1].d == b.d && out[i - 1].z == b.z);
+        if (!is || !same) {
+            if (bad) *bad = 32 * i;
+            return false;
+        }
+        memcpy(b.qs, in[i].qs, 16);
+        out[i] = b;
+    }
+    return true;
+}

@@ -12,6 +12,8 @@ typedef struct hf_source {
     ts_hf_model *m;
     ts_buf header; /* of the GGUF file that it would be, without data */
     ts_gguf *g;
+    ts_buf whole; /* with the tokenizer's metadata, once they are asked for */
+    ts_gguf *metadata;
     ts_tensor *tensor; /* [m->n] as ts_hf_model has them */
     bool *used;
     char *name;
@@ -26,6 +28,8 @@ static const ts_hf_tensor *made_of(const ts_source *s, const ts_tensor *t) {
 
 static void close_it(ts_source *s) {
     hf_source *q = (hf_source *)(void *)s;
+    ts_gguf_close(q->metadata);
+    ts_buf_free(&q->whole);
     ts_gguf_close(q->g);
     ts_buf_free(&q->header);
     ts_hf_model_close(q->m);
@@ -145,6 +149,26 @@ static const char *part(const ts_source *s, int file) {
     return ts_hf_folder_file(of(s)->m->folder, file);
 }
 
+static ts_dtype carrier(const ts_source *s, const ts_tensor *t) {
+    if (!ts_dtype_is_u4g(t->type)) return t->type;
+    return ts_q4_symmetric(&made_of(s, t)->q4) ? TS_Q4_0 : TS_Q4_1;
+}
+
+static ts_status make_header(hf_source *q, const ts_tokenizer *tok, ts_buf *text, ts_gguf **out, ts_err *err);
+
+static ts_status metadata(ts_source *s, const ts_gguf **out, ts_err *err) {
+    hf_source *q = (hf_source *)(void *)s;
+    ts_tokenizer *tok;
+    if (!q->metadata) {
+        TS_TRY(tokenizer(s, NULL, &tok, err));
+        const ts_status st = make_header(q, tok, &q->whole, &q->metadata, err);
+        ts_tokenizer_free(tok);
+        if (st != TS_OK) return st;
+    }
+    *out = q->metadata;
+    return TS_OK;
+}
+
 static const ts_source_ops ops = {
     .close = close_it,
     .family = family,
@@ -162,6 +186,8 @@ static const ts_source_ops ops = {
     .rows = rows,
     .order = order,
     .check = check,
+    .carrier = carrier,
+    .metadata = metadata,
     .check_unchanged = check_unchanged,
     .part = part,
 };
@@ -172,25 +198,26 @@ static ts_status no_rows(void *ud, uint64_t first, uint64_t n, void *out, ts_err
     return ts_fail(err, TS_E_INVAL, "a header has no rows");
 }
 
-static ts_status make_header(hf_source *q, ts_err *err) {
+static ts_status make_header(hf_source *q, const ts_tokenizer *tok, ts_buf *text, ts_gguf **out, ts_err *err) {
     ts_gguf_writer *w;
     TS_TRY(ts_gguf_writer_new(&w, 0, err));
     ts_hf_model_put(q->m, w);
+    ts_status st = tok ? ts_tokenizer_put(tok, q->m->c.n_vocab, w, err) : TS_OK;
     for (size_t i = 0; i < q->m->n; i++) {
         const ts_hf_tensor *t = &q->m->tensor[i];
         ts_gguf_add_tensor_fn(w, t->name, t->type, t->n_dims, t->dim, no_rows, NULL);
     }
-    const ts_status st = ts_gguf_save_header(w, &q->header, err);
+    if (st == TS_OK) st = ts_gguf_save_header(w, text, err);
     ts_gguf_writer_free(w);
     if (st != TS_OK) return st;
-    return ts_gguf_open_mem(&q->g, (ts_span){(const uint8_t *)q->header.data, q->header.len}, q->name,
+    return ts_gguf_open_mem(out, (ts_span){(const uint8_t *)text->data, text->len}, q->name,
                             TS_GGUF_OWN_TYPES | TS_GGUF_NO_DATA, err);
 }
 
 static ts_status fill(hf_source *q, const char *path, ts_err *err) {
     if (!(q->name = ts_strdup(path))) return ts_fail_nomem(err, "a path", strlen(path));
     TS_TRY(ts_hf_model_open(&q->m, path, err));
-    TS_TRY(make_header(q, err));
+    TS_TRY(make_header(q, NULL, &q->header, &q->g, err));
     const size_t n = q->m->n;
     q->tensor = ts_calloc(n, sizeof *q->tensor);
     q->used = ts_calloc(n, sizeof *q->used);

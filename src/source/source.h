@@ -52,6 +52,12 @@ typedef struct ts_source_ops {
     /* What is to be known of a tensor before its rows are taken for good: sums over the file's bytes, numbers that the
      * rows no longer show. TS_E_FORMAT. One thread at a time. NULL: nothing is. */
     ts_status (*check)(ts_source *s, const ts_tensor *t, ts_err *err);
+    /* The type in which a GGUF file holds such a tensor, where that is another: TS_Q4_1 or TS_Q4_0 for U4G
+     * (ts_u4g_carry). NULL: its own, always. */
+    ts_dtype (*carrier)(const ts_source *s, const ts_tensor *t);
+    /* All metadata, the tokenizer's too, as a GGUF file has them; tensors are not this one's. Borrowed until close.
+     * Errors: those of the tokenizer. */
+    ts_status (*metadata)(ts_source *s, const ts_gguf **out, ts_err *err);
     /* TS_E_IO where a file is not as it was when it was opened. */
     ts_status (*check_unchanged)(const ts_source *s, ts_err *err);
     /* The name of the part that ts_tensor.file counts. */

@@ -34,7 +34,7 @@ BELOW = {
 NO_KERNELS = ["xdna/io_drm.c"]  # cache lines are flushed there
 # What GGUF calls things is known where it is read and where it is shown or written; everything else asks a ts_source.
 GGUF = {"format/gguf.h", "format/gguf_write.h", "source/gguf_source.h", "source/gguf_names.h", "source/leftover.h"}
-KNOWS_GGUF = {"format/", "source/", "text/tok_gguf.c", "text/tok_open.c", "report/shape_gguf.c", "cli/cmd_inspect.c"}
+KNOWS_GGUF = {"format/", "source/", "text/tok_gguf.c", "text/tok_open.c", "text/tok_put.c", "report/shape_gguf.c", "cli/cmd_inspect.c"}
 # Commands stand on tessera.h and base; these are about what lies below (ledger: the device's bandwidth) or beside them.
 CLI_BELOW = re.compile(r"(cmd_inspect|cmd_bench|cmd_constrain(_\w+)?|cmd_serve|(cmd_)?npu(_\w+)?|sim_speed|ledger)\.[ch]")
 
