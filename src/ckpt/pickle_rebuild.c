@@ -172,7 +172,7 @@ static ts_status shape(const ts_pvm *vm, ts_ptensor *t, const ts_pval *size, con
                            " on, the last one %" PRIu64 " behind it)",
                            has, t->offset, last);
     if (t->n > has && !repeats) return malformed(vm, "sizes and strides that use elements of the storage twice");
-    if (t->n / TS_PICKLE_REPEATS > has)
+    if (t->n && (t->n - 1) / TS_PICKLE_REPEATS >= has)
         return ts_pvm_fail(vm, TS_E_LIMIT, "a stride of 0 makes %" PRIu64 " elements of a storage of %" PRIu64,
                            t->n, has);
     return TS_OK;
