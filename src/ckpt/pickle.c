@@ -92,6 +92,8 @@ static ts_status need(const ts_pvm *vm, size_t n) {
 
 static ts_status push(ts_pvm *vm, ts_pval *v) {
     void *stack = vm->stack;
+    if (vm->n == TS_PVM_STACK)
+        return ts_pvm_fail(vm, TS_E_LIMIT, "the pickle has %d values on its stack at once", TS_PVM_STACK);
     if (!ts_grow(&stack, &vm->cap, vm->n + 1, sizeof *vm->stack)) return ts_pvm_nomem(vm);
     vm->stack = stack;
     vm->stack[vm->n++] = v;
@@ -107,6 +109,8 @@ static ts_status pop_mark(ts_pvm *vm, size_t *first) {
 
 static ts_status push_mark(ts_pvm *vm) {
     void *mark = vm->mark;
+    if (vm->n_mark == TS_PVM_MARKS)
+        return ts_pvm_fail(vm, TS_E_LIMIT, "the pickle has %d marks on its stack at once", TS_PVM_MARKS);
     if (!ts_grow(&mark, &vm->cap_mark, vm->n_mark + 1, sizeof *vm->mark)) return ts_pvm_nomem(vm);
     vm->mark = mark;
     vm->mark[vm->n_mark++] = vm->n;

@@ -20,7 +20,11 @@ typedef struct ts_pvm {
     ts_err *err;
 } ts_pvm;
 
-enum { TS_PVM_BYTES = 1 << 30 }; /* of values, at most */
+enum {
+    TS_PVM_BYTES = 512 << 20,  /* of values, at most: those of half a million tensors */
+    TS_PVM_STACK = 4 << 20,    /* values; Python writes what a dict or list has in pieces of a thousand */
+    TS_PVM_MARKS = 4 * TS_PICKLE_DEPTH, /* one at most for what is nested once more */
+};
 
 /* "offset N: ...", TS_E_FORMAT or another code. */
 TS_PRINTF(3, 4) ts_status ts_pvm_fail(const ts_pvm *vm, ts_status code, const char *fmt, ...);
