@@ -77,7 +77,7 @@ bool ts_pval_is_key(const ts_pval *v) {
 }
 
 const char *ts_pglobal_name(const ts_pglobal *g, char *buf, size_t cap) {
-    char module[96], name[96];
+    char module[64], name[64];
     ts_printable(module, sizeof module, g->module.data, g->module.len);
     ts_printable(name, sizeof name, g->name.data, g->name.len);
     snprintf(buf, cap, "%s.%s", module, name);
@@ -281,7 +281,6 @@ ts_status ts_pvm_call(ts_pvm *vm, const ts_pval *function, ts_pval *args, ts_pva
     }
     char name[200];
     return ts_pvm_fail(vm, TS_E_UNSUPP,
-                       "the file calls %s, which no tensor needs, so it is refused (nothing was called); a file of "
-                       "weights alone, as safetensors or a state dict, has no such calls",
+                       "the file calls %s, which no tensor needs: refused, and nothing was called",
                        ts_pglobal_name(function->global, name, sizeof name));
 }

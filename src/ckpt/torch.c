@@ -37,6 +37,14 @@ ts_status ts_torch_bad_storage(const ts_pstorage *s, const char *what, ts_err *e
     return ts_fail(err, TS_E_FORMAT, "storage \"%s\" (offset %zu of data.pkl): %s", key, s->at, what);
 }
 
+/* What helps where the pickle, or what it says, is refused. */
+static ts_status advise(ts_status s, ts_err *err) {
+    if (s == TS_E_FORMAT || s == TS_E_UNSUPP || s == TS_E_LIMIT)
+        ts_err_add(err, "; %ssave its weights anew, as safetensors or a state dict",
+                   s == TS_E_FORMAT ? "download the file again, or " : "");
+    return s;
+}
+
 /* A key is the last part of a member's name, and nothing that could lead elsewhere. */
 static bool plain_key(ts_span key) {
     if (key.len == 0 || key.len > 255 || key.data[0] == '.') return false;
@@ -81,7 +89,7 @@ static ts_status read_zip(ts_torch *t, ts_pickle *p, ts_err *err) {
     TS_TRY(check_kind(&t->zip, folder, err));
     TS_TRY(ts_zip_check(&t->zip, m, err));
     ts_status s = ts_pickle_run(p, (ts_span){t->file.data + m->offset, (size_t)m->size}, err);
-    if (s != TS_OK) return ts_err_prefix(err, s, "data.pkl");
+    if (s != TS_OK) return advise(ts_err_prefix(err, s, "data.pkl"), err);
     ts_buf data = {0};
     if (!ts_buf_append(&data, folder.data, folder.len) || !ts_buf_puts(&data, "data/")) {
         ts_buf_free(&data);
@@ -89,7 +97,7 @@ static ts_status read_zip(ts_torch *t, ts_pickle *p, ts_err *err) {
     }
     s = find_storages(t, p, (ts_span){(const uint8_t *)data.data, data.len}, err);
     ts_buf_free(&data);
-    if (s != TS_OK) return s;
+    if (s != TS_OK) return advise(s, err);
     t->member = ts_calloc(t->zip.n, sizeof *t->member);
     return t->member ? TS_OK : ts_fail_nomem(err, "the zip's members", t->zip.n * sizeof *t->member);
 }
@@ -113,9 +121,9 @@ static ts_status read_file(ts_torch *t, ts_err *err) {
     ts_pickle p = {0};
     ts_status s;
     if (ts_zip_looks(t->file)) s = read_zip(t, &p, err);
-    else if (begins(t->file, "\x80")) s = ts_torch_read_legacy(t, &p, err);
+    else if (begins(t->file, "\x80")) s = advise(ts_torch_read_legacy(t, &p, err), err);
     else s = not_torch(t->file, err);
-    if (s == TS_OK) s = ts_torch_walk(t, &p, err);
+    if (s == TS_OK) s = advise(ts_torch_walk(t, &p, err), err);
     ts_pickle_free(&p);
     return s;
 }

@@ -43,19 +43,19 @@ static ts_status read_head(const ts_torch *t, size_t *at, ts_err *err) {
     const bool ours = p.root->kind == TS_PK_BIG && p.root->text.len == sizeof magic &&
                       memcmp(p.root->text.data, magic, sizeof magic) == 0;
     ts_pickle_free(&p);
-    if (!ours) return ts_fail(err, TS_E_FORMAT, "a pickle, but no file of torch.save: save it with torch.save");
+    if (!ours) return ts_fail(err, TS_E_FORMAT, "a pickle, but no file of torch.save");
     TS_TRY(next_pickle(t, at, &p, "the version", err));
     const bool known = p.root->kind == TS_PK_INT && p.root->i == 1001;
     ts_pickle_free(&p);
     if (!known)
-        return ts_fail(err, TS_E_UNSUPP, "a version of the old format that is not known: save it with a newer PyTorch");
+        return ts_fail(err, TS_E_UNSUPP, "a version of the old format that is not known");
     TS_TRY(next_pickle(t, at, &p, "the system", err));
     bool big = false;
     if (p.root->kind == TS_PK_DICT)
         for (const ts_pitem *it = p.root->first; it; it = it->next)
             big = big || (ts_pval_is(it->key, "little_endian") && it->value->kind == TS_PK_BOOL && !it->value->i);
     ts_pickle_free(&p);
-    return big ? ts_fail(err, TS_E_UNSUPP, "the byte order is big-endian: save it on a little-endian machine") : TS_OK;
+    return big ? ts_fail(err, TS_E_UNSUPP, "the byte order is big-endian") : TS_OK;
 }
 
 /* Where the storages of the list lie. They are sorted by key before and after. */
@@ -73,8 +73,7 @@ static ts_status place_storages(const ts_torch *t, size_t at, stored *all, size_
         ts_read_bytes(&r, bytes);
         if (r.fail)
             return ts_fail(err, TS_E_FORMAT,
-                           "byte %zu: storage %zu of %zu reaches beyond the end of the file: download it again", begin,
-                           i + 1, n);
+                           "byte %zu: storage %zu of %zu reaches beyond the end of the file", begin, i + 1, n);
     }
     qsort(all, n, sizeof *all, by_key);
     return TS_OK;

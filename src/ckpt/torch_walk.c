@@ -237,10 +237,9 @@ static ts_pval *model_of(ts_pval *root) {
     return model ? model : root;
 }
 
-static ts_status walk_root(walker *w, ts_pval *root) {
+static ts_status walk_dict(walker *w, const ts_pval *v) {
     const name none = {0};
-    ts_pval *top = model_of(root);
-    for (const ts_pitem *it = items_of(top); it; it = it->next) {
+    for (const ts_pitem *it = items_of(v); it; it = it->next) {
         if (!it->key || it->key->kind != TS_PK_STR) continue;
         if (it->value->kind == TS_PK_TENSOR) {
             TS_TRY(add_tensor(w, none, it->key->text, it->value->tensor));
@@ -251,16 +250,25 @@ static ts_status walk_root(walker *w, ts_pval *root) {
             TS_TRY(walk_modules(w));
         }
     }
-    if (top->kind != TS_PK_OBJECT) return TS_OK;
-    TS_TRY(enter(w, top, none));
+    return TS_OK;
+}
+
+/* A whole model, and what its configuration says in integers. */
+static ts_status walk_model(walker *w, ts_pval *v) {
+    TS_TRY(enter(w, v, (name){0}));
     TS_TRY(walk_modules(w));
     for (unsigned k = 0; k < 2; k++) {
-        const ts_pval *a = attributes(top->object, k);
+        const ts_pval *a = attributes(v->object, k);
         for (const ts_pitem *it = a ? a->first : NULL; it; it = it->next)
             if (ts_pval_is(it->key, "config") && it->value->kind == TS_PK_OBJECT)
                 TS_TRY(plain_attributes(w, (name){"config", 6}, attributes(it->value->object, 0), false));
     }
     return TS_OK;
+}
+
+static ts_status walk_root(walker *w, ts_pval *v) {
+    TS_TRY(walk_dict(w, v));
+    return v->kind == TS_PK_OBJECT ? walk_model(w, v) : TS_OK;
 }
 
 static int array_by_name(const void *a, const void *b) {
@@ -288,12 +296,14 @@ static ts_status refuse_twins(const ts_torch *t, ts_err *err) {
 }
 
 static ts_status no_tensors(const ts_pval *root, ts_err *err) {
-    if (root->kind == TS_PK_OBJECT) {
+    const ts_pval *object = root;
+    for (const ts_pitem *it = items_of(root); it && object->kind != TS_PK_OBJECT; it = it->next) object = it->value;
+    if (object->kind == TS_PK_OBJECT) {
         char text[200];
-        return ts_fail(err, TS_E_FORMAT, "data.pkl: an object of the class %s, without tensors: nothing to read",
-                       ts_pglobal_name(root->object->type, text, sizeof text));
+        return ts_fail(err, TS_E_FORMAT, "data.pkl: an object of the class %s, and no tensors",
+                       ts_pglobal_name(object->object->type, text, sizeof text));
     }
-    return ts_fail(err, TS_E_FORMAT, "data.pkl: %s: save a state dict",
+    return ts_fail(err, TS_E_FORMAT, "data.pkl: %s",
                    root->kind == TS_PK_DICT     ? "a dict without tensors"
                    : root->kind == TS_PK_TENSOR ? "a tensor without a name"
                                                 : "neither a dict of tensors nor a model");
@@ -302,7 +312,9 @@ static ts_status no_tensors(const ts_pval *root, ts_err *err) {
 ts_status ts_torch_walk(ts_torch *t, const ts_pickle *p, ts_err *err) {
     walker w = {.t = t, .level = ts_alloc(TS_PICKLE_DEPTH, sizeof *w.level), .err = err};
     if (!w.level) return ts_fail_nomem(err, "the path through a model", TS_PICKLE_DEPTH * sizeof *w.level);
-    ts_status s = walk_root(&w, p->root);
+    ts_pval *model = model_of(p->root);
+    ts_status s = walk_root(&w, model);
+    if (s == TS_OK && !t->n && model != p->root) s = walk_root(&w, p->root); /* its "model" was something else */
     ts_free(w.level);
     if (s == TS_OK && !t->n) s = no_tensors(p->root, err);
     if (s == TS_OK) s = refuse_twins(t, err);

@@ -164,7 +164,8 @@ static ts_status read_local(ts_zip_member *m, ts_span file, uint64_t end, ts_err
         return fail_member(err, TS_E_FORMAT, m, m->header, "its local header has another name than the directory");
     if (flags & 1) return fail_member(err, TS_E_UNSUPP, m, m->header, "encrypted; save it without a password");
     if (method != 0) return fail_member(err, TS_E_UNSUPP, m, m->header, "compressed, which PyTorch's files never are");
-    if (!(flags & FLAG_DESCRIPTOR) && ((size != IN_ZIP64 && (size != m->size || packed != m->size)) || crc != m->crc))
+    const bool later = flags & FLAG_DESCRIPTOR || (crc | packed | size) == 0;
+    if (!later && ((size != IN_ZIP64 && (size != m->size || packed != m->size)) || crc != m->crc))
         return fail_member(err, TS_E_FORMAT, m, m->header, "its local header has another size or CRC");
     m->offset = r.pos;
     if (m->size > end - m->offset)

@@ -1,5 +1,5 @@
-/* Any bytes as a pickle: what it leaves is looked at, all of it; then the same as the pickle of a file of old, whose one
- * storage, "0", has six elements. */
+/* Any bytes as a pickle: what it leaves is looked at, all of it; then the same as the pickle of a file of old, whose
+ * one storage, "0", has six elements. */
 #include "ckpt/pickle.h"
 #include "torch_arrays.h"
 

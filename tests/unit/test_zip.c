@@ -49,6 +49,18 @@ static void test_forms(void **state) {
     }
 }
 
+/* Zeros in a local header, without a word about a descriptor: the directory counts. */
+static void test_zeros(void **state) {
+    (void)state;
+    zip_file z = {0};
+    ts_zip zip;
+    sample(&z);
+    memset(z.file.data + 14, 0, 12);
+    assert_ok(ts_zip_open(&zip, buf_bytes(&z.file), &err));
+    ts_zip_close(&zip);
+    zip_free(&z);
+}
+
 static void test_comment(void **state) {
     (void)state;
     zip_file z = {0};
@@ -246,8 +258,9 @@ static void test_alloc(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forms),   cmocka_unit_test(test_comment), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_overlap), cmocka_unit_test(test_damage),  cmocka_unit_test(test_alloc),
+        cmocka_unit_test(test_forms),   cmocka_unit_test(test_zeros),   cmocka_unit_test(test_comment),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_overlap), cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_alloc),
     };
     return cmocka_run_group_tests_name("zip", tests, NULL, NULL);
 }
