@@ -185,9 +185,8 @@ static ts_status plain_attributes(const walker *w, name path, const ts_pval *a, 
     return TS_OK;
 }
 
-/* Tensors of a module; its submodules come next. Any other object is passed over. */
-static ts_status enter(walker *w, ts_pval *v, name path) {
-    if (!first_visit(v)) return TS_OK;
+/* Tensors of a module; its submodules come next. Any other object is passed over, and one that was met before. */
+static ts_status enter(walker *w, const ts_pval *v, name path) {
     const ts_pobject *o = v->object;
     const parts p = parts_of(o);
     if (p.not_kept && p.not_kept->n > NON_PERSISTENT)

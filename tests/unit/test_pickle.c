@@ -356,6 +356,7 @@ static void test_bounds(void **state) {
         const ts_status s = ts_pickle_run(&p, buf_bytes(&b), &err);
         const double seconds = (double)(clock() - begin) / CLOCKS_PER_SEC;
         if (s != want) fail_msg("%s: %s: %s", names[k], ts_status_name(s), s == TS_OK ? "" : err.msg);
+        if (k == 3) assert_non_null(strstr(err.msg, "over and over"));
         if (seconds > 10) fail_msg("%s: %g seconds", names[k], seconds);
         if (s == TS_OK) {
             assert_true(p.arena.total < 65536 + 100 * b.len);

@@ -113,6 +113,8 @@ static const struct {
     {MODULE("x.Net", "X:~modules } ( X:a " MODULE("x.A", "X:~parameters } X:w T:ByteStorage,A,1,0,1,1 q:9 s")
                      " q:8 X:b h:8 X:c " MODULE("x.A", "X:~parameters } X:w h:9 s") " u") " .", "A:1",
      "a.w:uint8[1]AA c.w:uint8[1]AA"},
+    {MODULE("x.Net", "X:~modules } ( X:a c:q.WQLinear ) x:81 } q:7 X:w T:ByteStorage,A,1,0,1,1 s b X:b c:q.WQLinear ) "
+                     "x:81 h:7 b u") " .", "A:1", "a.w:uint8[1]AA"},
     {"c:x.Net ) x:81 q:1 } X:~modules } X:a " MODULE("x.A", "X:~parameters } X:w T:ByteStorage,A,1,0,1,1 s X:~modules "
      "} X:up h:1 s") " s s b .", "A:1", "a.w:uint8[1]AA"},
 };

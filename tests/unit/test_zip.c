@@ -203,6 +203,15 @@ static void test_overlap(void **state) {
     zip_free(&inner);
     zip_free(&z);
 
+    /* the last one reaches into the directory, and both headers say so */
+    z = (zip_file){0};
+    zip_add(&z, "a", "xyz", 3);
+    zip_finish(&z);
+    z.file.data[18] = z.file.data[22] = z.file.data[34 + 20] = z.file.data[34 + 24] = 4;
+    assert_status(ts_zip_open(&zip, buf_bytes(&z.file), &err), TS_E_FORMAT);
+    assert_non_null(strstr(err.msg, "byte 31: member \"a\": its data reach beyond"));
+    zip_free(&z);
+
     z = (zip_file){0};
     zip_add(&z, "a\nb", "xyz", 3);
     zip_add(&z, "a\nb", "xyz", 3);
