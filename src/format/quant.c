@@ -340,7 +340,23 @@ size_t ts_find_not_finite(ts_dtype type, const void *blocks, size_t n) {
     return n;
 }
 
-/* ---- 4-bit groups in other clothes --------------------------------------------------------------------------------- */
+/* ---- 4-bit groups in other clothes ------------------------------------------------------------------------------- */
+
+uint32_t ts_u4g_group(ts_dtype type) {
+    return 32 * (uint32_t)ts_wtype_share(ts_wtype_of(type));
+}
+
+bool ts_u4g_of_group(uint32_t group, ts_dtype *type) {
+    for (int t = TS_DTYPES_OWN; t < TS_DTYPES; t++)
+        if (ts_wtype_of((ts_dtype)t)->block && ts_u4g_group((ts_dtype)t) == group) {
+            *type = (ts_dtype)t;
+            return true;
+        }
+    return false;
+}
+
+ts_dtype ts_u4g_carrier(bool symmetric) { return symmetric ? TS_Q4_0 : TS_Q4_1; }
+bool ts_u4g_may_be(ts_dtype type) { return type == TS_Q4_1; }
 
 void ts_u4g_carry(ts_dtype to, const void *u4g, void *blocks, size_t n) {
     const ts_block_u4g *in = u4g;

@@ -67,8 +67,14 @@ size_t ts_find_not_finite(ts_dtype type, const void *blocks, size_t n);
  * the K-quants and others by a plain search (see quantize.c). `n` a multiple of the block. */
 void ts_quantize(ts_dtype type, const float *in, void *blocks, size_t n);
 
-/* 4-bit groups in the types that GGUF has for them, n elements: TS_Q4_1 with the minimum -d * z, rounded to binary16, or
- * TS_Q4_0, which is the same number where every z is 8. */
+/* The group size of a U4G type, and the type for a group size: false where there is none. */
+uint32_t ts_u4g_group(ts_dtype type);
+bool ts_u4g_of_group(uint32_t group, ts_dtype *type);
+/* The type that carries 4-bit groups in a GGUF file: Q4_1, or where every z is 8 (`symmetric`) Q4_0, which is the same
+ * number; and may this type be such a carrier with zero points? */
+ts_dtype ts_u4g_carrier(bool symmetric);
+bool ts_u4g_may_be(ts_dtype type);
+/* n elements of them: as Q4_1 with the minimum -d * z, rounded to binary16, or as Q4_0. */
 void ts_u4g_carry(ts_dtype to, const void *u4g, void *blocks, size_t n);
 /* The way back from Q4_1: z is the whole number nearest to -m / d, which is exact while d * z is finite in binary16.
  * false: a block is no such (z out of 0..15, or another minimum), or blocks of `group` elements differ in d or z; *bad

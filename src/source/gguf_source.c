@@ -119,17 +119,13 @@ static void fetch(const ts_source *s, const ts_tensor *t, size_t first, size_t l
 
 /* ---- 4-bit groups ------------------------------------------------------------------------------------------------ */
 
-static uint32_t group_of(ts_dtype type) {
-    return type == TS_U4G128 ? 128 : type == TS_U4G64 ? 64 : 32;
-}
-
 /* Rows [first, first + n): what is not a group, `check` has found before. */
 static void rows(const ts_source *s, const ts_tensor *t, uint64_t first, uint64_t n, void *out) {
     const ts_tensor *f = in_file(s, t);
     const size_t from = ts_dtype_row_bytes(f->type, f->dim[0]), to = ts_dtype_row_bytes(t->type, t->dim[0]);
     for (uint64_t r = 0; r < n; r++)
         (void)ts_u4g_recover((const char *)f->data + (first + r) * from, (char *)out + r * to, (size_t)t->dim[0],
-                             group_of(t->type), NULL);
+                             ts_u4g_group(t->type), NULL);
 }
 
 static ts_status check(ts_source *s, const ts_tensor *t, ts_err *err) {
@@ -141,10 +137,10 @@ static ts_status check(ts_source *s, const ts_tensor *t, ts_err *err) {
     ts_status st = TS_OK;
     for (uint64_t r = 0; r < t->dim[1] && st == TS_OK; r++) {
         size_t bad;
-        if (!ts_u4g_recover((const char *)f->data + r * from, row, (size_t)t->dim[0], group_of(t->type), &bad))
+        if (!ts_u4g_recover((const char *)f->data + r * from, row, (size_t)t->dim[0], ts_u4g_group(t->type), &bad))
             st = ts_fail(err, TS_E_FORMAT,
                          "%s: tensor %s: row %llu, element %zu: no 4-bit group of %u, though %s says so", s->name,
-                         t->name, (unsigned long long)r, bad, group_of(t->type), TS_KEY_IMPORT_ZEROS);
+                         t->name, (unsigned long long)r, bad, ts_u4g_group(t->type), TS_KEY_IMPORT_ZEROS);
     }
     ts_free(row);
     return st;
@@ -160,24 +156,20 @@ static ts_status metadata(ts_source *s, const ts_gguf **out, ts_err *err) {
     return TS_OK;
 }
 
-static ts_dtype type_of_group(uint32_t n) {
-    return n == 128 ? TS_U4G128 : n == 64 ? TS_U4G64 : n == 32 ? TS_U4G32 : TS_Q4_1;
-}
-
-/* The group size that the file says this tensor has; Q4_1: none that is known. */
-static ts_dtype group_type(const ts_gguf *g, const ts_tensor *t, uint32_t otherwise) {
+/* The group size that the file says this tensor has. */
+static uint32_t group_size(const ts_gguf *g, const ts_tensor *t, uint32_t otherwise) {
     const ts_gguf_kv *kv = ts_gguf_find(g, TS_KEY_IMPORT_GROUPS);
     const size_t len = strlen(t->name);
-    if (!kv || kv->elem != TS_GGUF_STRING || kv->type != TS_GGUF_ARRAY) return type_of_group(otherwise);
+    if (!kv || kv->elem != TS_GGUF_STRING || kv->type != TS_GGUF_ARRAY) return otherwise;
     ts_reader r = ts_reader_of(kv->raw.data, kv->raw.len);
     for (uint64_t i = 0; i < kv->n; i++) {
         const ts_span s = ts_gguf_next_string(&r);
         uint32_t n = 0;
         if (s.len <= len + 1 || memcmp(s.data, t->name, len) != 0 || s.data[len] != '=') continue;
         for (size_t k = len + 1; k < s.len && n < 1000; k++) n = n * 10 + (uint32_t)(s.data[k] - '0');
-        return type_of_group(n);
+        return n;
     }
-    return type_of_group(otherwise);
+    return otherwise;
 }
 
 /* Where the file says so, Q4_1 tensors become the groups that they have been made of (hf_model.h). */
@@ -188,8 +180,8 @@ static ts_status take_groups(gguf_source *q, ts_err *err) {
     TS_TRY(ts_gguf_u32(q->g, TS_KEY_IMPORT_GROUP, false, &group, err));
     for (size_t i = 0; i < q->base.n_tensors && is; i++) {
         ts_tensor *t = &q->tensor[i];
-        const ts_dtype type = t->type == TS_Q4_1 && t->n_dims == 2 ? group_type(q->g, t, group) : TS_Q4_1;
-        if (type == TS_Q4_1) continue;
+        ts_dtype type;
+        if (!ts_u4g_may_be(t->type) || t->n_dims != 2 || !ts_u4g_of_group(group_size(q->g, t, group), &type)) continue;
         t->type = type;
         t->bytes = ts_dtype_row_bytes(type, t->dim[0]) * (size_t)t->dim[1];
         t->data = NULL;

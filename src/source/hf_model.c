@@ -232,10 +232,6 @@ static void model_name(const char *dir, char *out, size_t len) {
     snprintf(out, len, "%.*s", (int)n, begin);
 }
 
-static uint32_t group_of(ts_dtype type) {
-    return type == TS_U4G128 ? 128 : type == TS_U4G64 ? 64 : 32;
-}
-
 /* How 4-bit groups come back from Q4_1: the size that most matrices have, and those that have another. */
 static void put_groups(const ts_hf_model *m, ts_gguf_writer *w) {
     size_t n[3] = {0}, n_other = 0;
@@ -244,7 +240,7 @@ static void put_groups(const ts_hf_model *m, ts_gguf_writer *w) {
     const ts_dtype most = n[2] >= n[1] && n[2] >= n[0] ? TS_U4G128 : n[1] >= n[0] ? TS_U4G64 : TS_U4G32;
     if (!n[0] && !n[1] && !n[2]) return;
     ts_gguf_put_bool(w, TS_KEY_IMPORT_ZEROS, true);
-    ts_gguf_put_u32(w, TS_KEY_IMPORT_GROUP, group_of(most));
+    ts_gguf_put_u32(w, TS_KEY_IMPORT_GROUP, ts_u4g_group(most));
     ts_buf text = {0};
     ts_span *other = ts_alloc(m->n, sizeof *other);
     bool ok = other && ts_buf_reserve(&text, m->n * 80); /* so that it stays where it is */
@@ -252,7 +248,7 @@ static void put_groups(const ts_hf_model *m, ts_gguf_writer *w) {
         const ts_hf_tensor *t = &m->tensor[i];
         const size_t at = text.len;
         if (!ts_dtype_is_u4g(t->type) || t->type == most) continue;
-        ok = ts_buf_printf(&text, "%s=%u", t->name, group_of(t->type));
+        ok = ts_buf_printf(&text, "%s=%u", t->name, ts_u4g_group(t->type));
         other[n_other++] = (ts_span){(const uint8_t *)text.data + at, text.len - at};
     }
     if (n_other) ts_gguf_put_strings(w, TS_KEY_IMPORT_GROUPS, other, n_other);

@@ -151,7 +151,7 @@ static const char *part(const ts_source *s, int file) {
 
 static ts_dtype carrier(const ts_source *s, const ts_tensor *t) {
     if (!ts_dtype_is_u4g(t->type)) return t->type;
-    return ts_q4_symmetric(&made_of(s, t)->q4) ? TS_Q4_0 : TS_Q4_1;
+    return ts_u4g_carrier(ts_q4_symmetric(&made_of(s, t)->q4));
 }
 
 static ts_status make_header(hf_source *q, const ts_tokenizer *tok, ts_buf *text, ts_gguf **out, ts_err *err);
