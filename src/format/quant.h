@@ -63,9 +63,15 @@ void ts_dequant(ts_dtype type, const void *blocks, float *out, size_t n);
  * minimum is, or MXFP4's exponent 255, count from their first element on. `blocks` needs no alignment. */
 size_t ts_find_not_finite(ts_dtype type, const void *blocks, size_t n);
 
-/* The inverse, round to nearest as the reference quantisers do it: F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, and
- * the K-quants and others by a plain search (see quantize.c). `n` a multiple of the block. */
+/* The inverse: F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL and MXFP4 rounded as the reference quantisers do
+ * it, Q2_K to Q6_K and IQ4_XS by a search for the least squared error (see quantize.c). `n` a multiple of the block. */
 void ts_quantize(ts_dtype type, const float *in, void *blocks, size_t n);
+/* The same for n elements of rows of n_per_row, whose columns count differently: weights[n_per_row], none negative or
+ * infinite, are what the square of an error in the column costs (of an importance matrix: the mean of the input's
+ * square). The weighted squared error is what the search makes small, also for Q4_0, Q4_1, Q5_0, Q5_1 and IQ4_NL; the
+ * other types are as without weights. A block whose weights are all 0 is taken as if they were alike. */
+void ts_quantize_weighted(ts_dtype type, const float *in, const float *weights, size_t n_per_row, void *blocks,
+                          size_t n);
 
 /* The group size of a U4G type, and the type for a group size: false where there is none. */
 uint32_t ts_u4g_group(ts_dtype type);

@@ -10,6 +10,7 @@
 #define TS_KERN_KERN_H
 
 #include "base/cpu.h"
+#include "format/search.h"
 #include "kern/layout.h"
 
 /* Positions in a tile of the KV cache; tiles begin at multiples of it. */
@@ -158,6 +159,7 @@ typedef struct ts_kern {
     ts_att_join_fn *att_join;
     ts_att_values_fn *att_values;
     ts_att_merge_fn *att_merge;
+    ts_search_fn *search; /* for ts_quantize_with */
     ts_probe_macs_fn *probe_int8, *probe_narrow;
     ts_probe_read_fn *probe_read;
 } ts_kern;
@@ -171,6 +173,7 @@ void ts_kern_init(ts_kern *k, ts_cpu_level level);
     void ts_kern_init_##name(ts_kern *k);           \
     void ts_kern_init_##name##_q(ts_kern *k);       \
     void ts_kern_init_##name##_combine(ts_kern *k); \
+    void ts_kern_init_##name##_search(ts_kern *k);  \
     void ts_kern_init_##name##_probe(ts_kern *k);
 #include "base/cpu_levels.def"
 

@@ -165,6 +165,13 @@ static void bench_rows(const ts_kern *lev, int n) {
     const ts_sums s = {.sum = (const uint8_t *)x, .step = 32, .scale = h, .dx = w, .dx_step = 1, .n = 128};
     float part[8] = {0};
     BENCH("combine", "combine", "128 blocks", 128 * (32 + 16 + 4), 0, k->combine(&s, part))
+    static const ts_dtype searched[] = {TS_Q4_K, TS_Q6_K};
+    fill_floats(y, N, 0);
+    for (int type = 0; type < 2; type++) {
+        char of[32];
+        snprintf(of, sizeof of, "8192 to %s", ts_dtype_get(searched[type])->name);
+        BENCH("search", "search", of, 5 * N, 0, k->search(searched[type], y, NULL, N, q, N))
+    }
     ts_qact_fini(&a);
     guarded_free(x, N * 4), guarded_free(w, N * 4), guarded_free(y, N * 4), guarded_free(h, N * 2), guarded_free(q, N);
 }

@@ -55,6 +55,7 @@ static const struct {
     {"quant", "quant32,quant256"},
     {"gemm_q", ""},
     {"combine", ""},
+    {"search", ""},
     {"gemm_f", "gemm_f f32,gemm_f f16,gemm_f bf16"},
     {"rows", "rmsnorm,silu_mul,add,rope,f16_row,q8_rows,to_f16"},
     {"attention", "att_scores,att_softmax,att_join,att_values,att_merge"},
@@ -378,6 +379,34 @@ static void check_combine(const ts_kern *ref, const ts_kern *lev, const char *le
     }
 }
 
+/* Floats to blocks, by every type's search, with weights and without. */
+static void check_search(const ts_kern *ref, const ts_kern *lev, const char *level) {
+    if (left_out("search")) return;
+    for (int type = 0; type < TS_DTYPES; type++)
+        for (int round = 0; round < rounds(12) && ts_search_takes((ts_dtype)type, true); round++) {
+            const ts_dtype_info *t = ts_dtype_get((ts_dtype)type);
+            const bool weighted = round % 2 || !ts_search_takes((ts_dtype)type, false);
+            const size_t per_row = (size_t)t->block * (1 + ts_rng_below(&rng, 3)), rows = 1 + ts_rng_below(&rng, 7),
+                         n = per_row * rows, bytes = n / t->block * t->block_bytes;
+            float *x = guarded(n * sizeof *x), *w = guarded(per_row * sizeof *w);
+            uint8_t *want = guarded(bytes), *got = guarded(bytes);
+            fill_floats(x, n, round % FILL_KINDS);
+            for (size_t i = 0; i < per_row; i++) /* a mean of squares; some columns are dead */
+                w[i] = ts_rng_below(&rng, 9) ? expf(2 * (float)ts_rng_gauss(&rng)) : 0;
+            ref->search((ts_dtype)type, x, weighted ? w : NULL, per_row, want, n);
+            lev->search((ts_dtype)type, x, weighted ? w : NULL, per_row, got, n);
+            if (checking.break_it && ts_rng_below(&rng, 50) == 0) got[bytes / 2] ^= 1;
+            checking.checks++;
+            for (size_t i = 0; i < bytes; i++)
+                if (want[i] != got[i]) {
+                    fail(t->name, level, i, want[i], got[i]);
+                    break;
+                }
+            guarded_free(x, n * sizeof *x), guarded_free(w, per_row * sizeof *w);
+            guarded_free(want, bytes), guarded_free(got, bytes);
+        }
+}
+
 static void check_quant(const ts_kern *ref, const ts_kern *lev, const char *level) {
     if (left_out("quant")) return;
     for (int round = 0; round < 200; round++) { /* all of them: cheap, and what a few do not show */
@@ -594,6 +623,7 @@ void check_all(const ts_kern *ref, const ts_kern *lev, const char *level) {
     check_quant(ref, lev, level);
     check_gemm_q(ref, lev, level);
     check_combine(ref, lev, level);
+    check_search(ref, lev, level);
     check_gemm_f(ref, lev, level);
     check_rows(ref, lev, level);
     check_attention(ref, lev, level);

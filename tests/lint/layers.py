@@ -54,7 +54,7 @@ def too_wide(root: pathlib.Path) -> int:
 
 # Where a weight type or a level may be named; everybody else asks its row (CONTRIBUTING.md).
 ROWS = [(re.compile(r"\bTS_(Q\d_[01K]|IQ\d_\w+|MXFP4)\b"),
-         ["format/quant.c", "format/quantize.c",  # what its blocks mean
+         ["format/quant.c", "format/quantize.c", "format/search",  # what its blocks mean
           "npu/pack.c", "npu/ladder_work.c", "cli/sim_speed.c",  # those that the NPU's program takes
           "model/attention.c", "model/config.c", "model/kv.c",  # keys of a Q8_0 cache lie as Q8_0 weights do
           "report/shape.c"]),  # mixes of types

@@ -151,6 +151,7 @@ void ts_kern_init_ref(ts_kern *k) {
     ts_kern_init_ref_q(k);
     ts_kern_init_ref_combine(k);
     ts_kern_init_ref_probe(k);
+    k->search = ts_search_plain;
     k->gemm_f[TS_F32] = gemm_f32;
     k->gemm_f[TS_F16] = gemm_f16;
     k->gemm_f[TS_BF16] = gemm_bf16;

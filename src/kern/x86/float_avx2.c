@@ -7,5 +7,6 @@ void ts_kern_init_avx2(ts_kern *k) {
     init_float(k);
     ts_kern_init_avx2_q(k);
     ts_kern_init_avx2_combine(k);
+    ts_kern_init_avx2_search(k);
     ts_kern_init_avx2_probe(k);
 }

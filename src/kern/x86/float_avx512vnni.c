@@ -6,5 +6,6 @@
 void ts_kern_init_avx512vnni(ts_kern *k) {
     init_float(k);
     ts_kern_init_avx512vnni_q(k);
+    ts_kern_init_avx512vnni_search(k);
     ts_kern_init_avx512vnni_probe(k);
 }

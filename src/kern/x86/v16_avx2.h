@@ -21,6 +21,7 @@ V16_EACH2(v16_sub, _mm256_sub_ps)
 V16_EACH2(v16_mul, _mm256_mul_ps)
 V16_EACH2(v16_div, _mm256_div_ps)
 V16_EACH2(v16_max, _mm256_max_ps) /* (x, acc): acc where x is NaN */
+V16_EACH2(v16_min, _mm256_min_ps)
 #undef V16_EACH2
 INL v16 v16_fma(v16 a, v16 b, v16 c) {
     return (v16){_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
@@ -93,6 +94,16 @@ INL __m256 v8_or_inf_(__m256 v, __m256 x, float limit) {
 INL v16 v16_or_inf(v16 v, v16 x, float limit) {
     return (v16){v8_or_inf_(v.lo, x.lo, limit), v8_or_inf_(v.hi, x.hi, limit)};
 }
+INL v16 v16_if_less(v16 a, v16 b, v16 x, v16 y) { /* a < b ? x : y */
+    return (v16){_mm256_blendv_ps(y.lo, x.lo, _mm256_cmp_ps(a.lo, b.lo, _CMP_LT_OQ)),
+                 _mm256_blendv_ps(y.hi, x.hi, _mm256_cmp_ps(a.hi, b.hi, _CMP_LT_OQ))};
+}
+/* To nearest even, |x| below 2^22. The sum with 1.5 * 2^23, which has units of 1, rounds; and of -0.3 it makes +0. */
+INL __m256 v8_nearest_(__m256 x) {
+    const __m256 to_int = _mm256_set1_ps(0x1.8p23f);
+    return _mm256_sub_ps(_mm256_add_ps(x, to_int), to_int);
+}
+INL v16 v16_nearest(v16 x) { return (v16){v8_nearest_(x.lo), v8_nearest_(x.hi)}; }
 INL v16 v16_nan_to_zero(v16 v) {
     return (v16){_mm256_and_ps(v.lo, _mm256_cmp_ps(v.lo, v.lo, _CMP_ORD_Q)),
                  _mm256_and_ps(v.hi, _mm256_cmp_ps(v.hi, v.hi, _CMP_ORD_Q))};

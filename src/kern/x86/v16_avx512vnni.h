@@ -28,6 +28,12 @@ INL v16 v16_z(v16 x) { /* ts_z */
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(_mm512_abs_ps(x), v16_set1(TS_Z_MIN), _CMP_NLT_UQ), x);
 }
 INL v16 v16_max(v16 x, v16 acc) { return _mm512_max_ps(x, acc); } /* acc where x is NaN */
+INL v16 v16_min(v16 x, v16 acc) { return _mm512_min_ps(x, acc); }
+INL v16 v16_if_less(v16 a, v16 b, v16 x, v16 y) { /* a < b ? x : y */
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
+}
+/* To nearest even, |x| below 2^22. The sum with 1.5 * 2^23, which has units of 1, rounds; and of -0.3 it makes +0. */
+INL v16 v16_nearest(v16 x) { return _mm512_sub_ps(_mm512_add_ps(x, v16_set1(0x1.8p23f)), v16_set1(0x1.8p23f)); }
 INL v16 v16_abs(v16 x) { return _mm512_abs_ps(x); }
 /* v, but `limit` with the sign of x where x is infinite */
 INL v16 v16_or_inf(v16 v, v16 x, float limit) {
