@@ -1,6 +1,7 @@
 /* search.c - the search for scales on any processor, and how what it finds is packed into blocks. */
 #include "format/v16_plain.h"
 #include "format/search_tmpl.h"
+#include "format/wtype.h"
 
 TS_SEARCH(ts_search_plain) { search_blocks(type, in, weights, n_per_row, blocks, n); }
 
@@ -137,4 +138,52 @@ void ts_search_pack(ts_dtype type, const ts_searched *r, void *block) {
         [TS_Q5_1] = pack_q5_1,     [TS_IQ4_NL] = pack_iq4_nl, [TS_IQ4_XS] = pack_iq4_xs,
     };
     pack[type](r, block);
+}
+
+/* Sub-scales and minimums as they stand in a block of 256. */
+static void unpack_scales(ts_dtype type, const uint8_t *p, ts_searched *r) {
+    const ts_wtype *t = ts_wtype_of(type);
+    ts_block_q2_k q2;
+    ts_block_q3_k q3;
+    ts_block_q4_k q4; /* of Q5_K the same bytes */
+    ts_block_q6_k q6;
+    ts_block_iq4_xs xs;
+    int8_t s[16] = {0};
+    for (int j = 0; j < 256 / t->sub_block; j++) {
+        uint8_t scale, min;
+        r->min[j] = 0;
+        switch (t->sub) {
+        case TS_SUB_NIBBLES:
+            memcpy(&q2, p, sizeof q2);
+            r->scale[j] = q2.scales[j] & 15, r->min[j] = q2.scales[j] >> 4;
+            break;
+        case TS_SUB_Q3:
+            memcpy(&q3, p, sizeof q3);
+            ts_q3k_scales(q3.scales, s);
+            r->scale[j] = s[j];
+            break;
+        case TS_SUB_K4:
+            memcpy(&q4, p, sizeof q4);
+            ts_q4k_scale_min(q4.scales, j, &scale, &min);
+            r->scale[j] = scale, r->min[j] = min;
+            break;
+        case TS_SUB_INT8:
+            memcpy(&q6, p, sizeof q6);
+            r->scale[j] = q6.scales[j];
+            break;
+        default:
+            memcpy(&xs, p, sizeof xs);
+            r->scale[j] = (int16_t)ts_iq4xs_scale(&xs, j);
+            break;
+        }
+    }
+}
+
+void ts_search_unpack(ts_dtype type, const void *block, ts_searched *r) {
+    const ts_wtype *t = ts_wtype_of(type);
+    const uint8_t *p = block;
+    r->m = 0;
+    memcpy(&r->d, p + t->d_at, 2);
+    if (ts_wtype_has_min(t)) memcpy(&r->m, p + t->second_at, 2);
+    if (t->block == 256) unpack_scales(type, p, r);
 }

@@ -17,6 +17,8 @@ typedef struct ts_searched {
     int8_t q[256]; /* levels: of IQ4 types ts_iq4_nl_values */
 } ts_searched;
 void ts_search_pack(ts_dtype type, const ts_searched *r, void *block);
+/* The scales of a block; not its levels. */
+void ts_search_unpack(ts_dtype type, const void *block, ts_searched *r);
 
 /* Is the type searched for, with weights or without? */
 bool ts_search_takes(ts_dtype type, bool weighted);

@@ -23,6 +23,7 @@ BELOW = {
     "npu": ["base", "format", "kern", "aie2", "xdna"],
     "power": ["base"],
     "model": ["base", "format", "source", "kern"],
+    "quant": ["base", "format", "text", "source", "kern", "model"],
     "device": ["base", "format", "source", "kern", "xdna", "sim", "npu", "model"],
     "engine": ["base", "constrain", "format", "source", "text", "kern", "model", "device", "power"],
     "report": ["base", "format", "source", "kern", "power", "engine"],
