@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,12 +27,16 @@ static char *resolve(const char *path, bool *beside, int *mode) {
     return copy;
 }
 
-static ts_status open_out(ts_outfile *f, const char *path, bool private, ts_err *err) {
+typedef enum manner { USUAL, PRIVATE, KEPT } manner;
+
+static ts_status open_out(ts_outfile *f, const char *path, manner how, ts_err *err) {
     ts_buf tmp = {0};
     bool beside = true;
     int mode = -1;
+    const bool private = how == PRIVATE;
     char *name = private ? ts_strdup(path) : resolve(path, &beside, &mode);
-    if (!name || (beside && !ts_buf_printf(&tmp, "%s.%ld.tmp", name, (long)getpid()))) {
+    if (!name || (beside && how == KEPT && !ts_buf_printf(&tmp, "%s.partial", name)) ||
+        (beside && how != KEPT && !ts_buf_printf(&tmp, "%s.%ld.tmp", name, (long)getpid()))) {
         ts_free(name);
         ts_buf_free(&tmp);
         return ts_fail_nomem(err, path, strlen(path) + 32);
@@ -39,9 +44,9 @@ static ts_status open_out(ts_outfile *f, const char *path, bool private, ts_err 
     /* no name, or a folder: open says what is wrong with it */
     if (!*path || path[strlen(path) - 1] == '/') beside = false;
     /* not waiting for somebody to read a pipe: without a reader that is an error */
+    const int create = beside ? O_CREAT | (how == KEPT ? 0 : O_TRUNC) : O_TRUNC;
     int fd = open(beside ? tmp.data : name,
-                  O_WRONLY | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (beside ? O_CREAT : 0) |
-                      (private ? O_EXCL | O_NOFOLLOW : 0),
+                  O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | create | (private ? O_EXCL | O_NOFOLLOW : 0),
                   private ? 0600 : 0666);
     if (fd >= 0) (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
     if (fd < 0) {
@@ -60,11 +65,39 @@ static ts_status open_out(ts_outfile *f, const char *path, bool private, ts_err 
 }
 
 ts_status ts_outfile_open(ts_outfile *f, const char *path, ts_err *err) {
-    return open_out(f, path, false, err);
+    return open_out(f, path, USUAL, err);
 }
 
 ts_status ts_outfile_open_private(ts_outfile *f, const char *path, ts_err *err) {
-    return open_out(f, path, true, err);
+    return open_out(f, path, PRIVATE, err);
+}
+
+ts_status ts_outfile_open_kept(ts_outfile *f, const char *path, uint64_t *had, ts_err *err) {
+    TS_TRY(open_out(f, path, KEPT, err));
+    struct stat st;
+    *had = 0;
+    if (!f->tmp) return TS_OK;
+    ts_status s = TS_OK;
+    if (flock(f->fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+        s = ts_fail(err, TS_E_IO, "another process is writing %s", f->tmp);
+    else if (fstat(f->fd, &st) < 0 || !S_ISREG(st.st_mode))
+        s = ts_fail(err, TS_E_IO, "%s is no file that can be written", f->tmp);
+    else *had = (uint64_t)st.st_size;
+    if (s != TS_OK) ts_outfile_leave(f);
+    return s;
+}
+
+ts_status ts_outfile_cut(ts_outfile *f, uint64_t n, ts_err *err) {
+    if (f->tmp && (ftruncate(f->fd, (off_t)n) < 0 || lseek(f->fd, (off_t)n, SEEK_SET) < 0))
+        return ts_fail_os(err, TS_E_IO, errno, "cannot write %s", f->tmp);
+    f->written = n;
+    return TS_OK;
+}
+
+ts_status ts_outfile_sync(ts_outfile *f, ts_err *err) {
+    if (fdatasync(f->fd) < 0 && errno != EINVAL && errno != EROFS)
+        return ts_fail_os(err, TS_E_IO, errno, "cannot write %s", f->path);
+    return TS_OK;
 }
 
 ts_status ts_outfile_write(ts_outfile *f, const void *data, size_t len, ts_err *err) {
@@ -100,5 +133,11 @@ void ts_outfile_discard(ts_outfile *f) {
     if (!f || !f->path) return;
     close(f->fd);
     if (f->tmp) unlink(f->tmp);
+    forget(f);
+}
+
+void ts_outfile_leave(ts_outfile *f) {
+    if (!f->path) return;
+    close(f->fd);
     forget(f);
 }

@@ -23,6 +23,16 @@ TS_NODISCARD ts_status ts_outfile_open(ts_outfile *f, const char *path, ts_err *
  * also where the file beside it is there already. */
 TS_NODISCARD ts_status ts_outfile_open_private(ts_outfile *f, const char *path, ts_err *err);
 TS_NODISCARD ts_status ts_outfile_write(ts_outfile *f, const void *data, size_t len, ts_err *err);
+/* For work that may be taken up again: the pieces go to PATH.partial, which stays when the program dies. What an
+ * earlier run left there is kept: *had bytes, which ts_outfile_cut shortens. Errors as above, and TS_E_IO where another
+ * process is writing it. Where the target cannot be replaced, nothing is kept. */
+TS_NODISCARD ts_status ts_outfile_open_kept(ts_outfile *f, const char *path, uint64_t *had, ts_err *err);
+/* Keep the first n bytes, at most as many as there are, and write behind them. */
+TS_NODISCARD ts_status ts_outfile_cut(ts_outfile *f, uint64_t n, ts_err *err);
+/* All that was written is on the disk when this returns. */
+TS_NODISCARD ts_status ts_outfile_sync(ts_outfile *f, ts_err *err);
+/* Close it and let PATH.partial stay. */
+void ts_outfile_leave(ts_outfile *f);
 /* Sync, close and rename; the file is discarded when that fails. */
 TS_NODISCARD ts_status ts_outfile_commit(ts_outfile *f, ts_err *err);
 /* Give up: the target keeps what it had. NULL-safe; nothing after a commit. */

@@ -10,6 +10,7 @@ const cli_command *const cli_commands[] = {
 #endif
     &cmd_eval,
     &cmd_bench,
+    &cmd_quantize,
     &cmd_tokenize,
     &cmd_template,
     &cmd_constrain,

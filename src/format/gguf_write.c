@@ -291,11 +291,15 @@ static ts_status put_rows(const pending *t, const target *to, ts_err *err) {
     return s;
 }
 
-static ts_status put_all(const ts_gguf_writer *w, const target *to, ts_err *err) {
+static ts_status put_front(const ts_gguf_writer *w, const target *to, ts_err *err) {
     size_t at = 0;
     TS_TRY(put_header(w, to, &at, err));
     /* without tensors there is no data, and nothing to align */
-    if (w->n_tensors) TS_TRY(put_padding(to, align_up(at, w->alignment) - at, err));
+    return w->n_tensors ? put_padding(to, align_up(at, w->alignment) - at, err) : TS_OK;
+}
+
+static ts_status put_all(const ts_gguf_writer *w, const target *to, ts_err *err) {
+    TS_TRY(put_front(w, to, err));
     for (size_t i = 0; i < w->n_tensors; i++) {
         const pending *t = &w->tensor[i];
         TS_TRY(t->data ? put(to, t->data, t->bytes, err) : put_rows(t, to, err));
@@ -318,10 +322,10 @@ ts_status ts_gguf_save(const ts_gguf_writer *w, const char *path, ts_err *err) {
     return s;
 }
 
-ts_status ts_gguf_save_mem(const ts_gguf_writer *w, ts_buf *out, ts_err *err) {
+static ts_status save_to(const ts_gguf_writer *w, ts_buf *out, bool front_only, ts_err *err) {
     TS_TRY(check(w, err));
     size_t len = out->len;
-    ts_status s = put_all(w, &(target){.buf = out}, err);
+    ts_status s = (front_only ? put_front : put_all)(w, &(target){.buf = out}, err);
     if (s != TS_OK) {
         out->len = len;
         if (out->data) out->data[len] = 0;
@@ -330,7 +334,9 @@ ts_status ts_gguf_save_mem(const ts_gguf_writer *w, ts_buf *out, ts_err *err) {
 }
 
 ts_status ts_gguf_save_header(const ts_gguf_writer *w, ts_buf *out, ts_err *err) {
-    size_t bytes;
-    TS_TRY(check(w, err));
-    return put_header(w, &(target){.buf = out}, &bytes, err);
+    return save_to(w, out, true, err);
+}
+
+ts_status ts_gguf_save_mem(const ts_gguf_writer *w, ts_buf *out, ts_err *err) {
+    return save_to(w, out, false, err);
 }

@@ -43,10 +43,11 @@ void ts_gguf_add_tensor_fn(ts_gguf_writer *w, const char *name, ts_dtype type, u
  * Errors: TS_E_INVAL for what was collected (a name twice, too long or with rows that are no multiple of the block),
  * TS_E_IO, TS_E_NOMEM, and whatever a rows function returned. */
 TS_NODISCARD ts_status ts_gguf_save(const ts_gguf_writer *w, const char *path, ts_err *err);
-/* The same, appended to a buffer. */
-TS_NODISCARD ts_status ts_gguf_save_mem(const ts_gguf_writer *w, ts_buf *out, ts_err *err);
-
-/* The same without data: for ts_gguf_open_mem with TS_GGUF_NO_DATA. */
+/* What stands before the tensors' data, padding included, appended to a buffer: for whoever writes the data on his own,
+ * each tensor at a multiple of the alignment behind the end of the one before. Tensors need neither data nor function
+ * then. */
 TS_NODISCARD ts_status ts_gguf_save_header(const ts_gguf_writer *w, ts_buf *out, ts_err *err);
+/* The same as ts_gguf_save, appended to a buffer. */
+TS_NODISCARD ts_status ts_gguf_save_mem(const ts_gguf_writer *w, ts_buf *out, ts_err *err);
 
 #endif

@@ -127,8 +127,8 @@ static ts_status read_tensor(ts_imatrix *m, const ts_gguf *g, const ts_tensor *t
     size_t n_mat = 0;
     if (t->type != TS_F32 || c->type != TS_F32 || !ts_size_mul(t->dim[1], t->dim[2] * t->dim[3], &n_mat) ||
         t->dim[2] * t->dim[3] != 1 || c->dim[0] * c->dim[2] * c->dim[3] != 1 || c->dim[1] != n_mat)
-        return ts_fail(err, TS_E_FORMAT, "%s: \"%s\" and its counts are not F32 of [columns, matrices] and [1, matrices]",
-                       file, shown);
+        return ts_fail(err, TS_E_FORMAT,
+                       "%s: \"%s\" and its counts are not F32 of [columns, matrices] and [1, matrices]", file, shown);
     double all = 0;
     for (size_t k = 0; k < n_mat; k++) {
         float count;
@@ -175,13 +175,15 @@ static ts_status read_gguf(ts_imatrix *m, const ts_gguf *g, ts_err *err) {
 /* ---- the older format -------------------------------------------------------------------------------------------- */
 
 static ts_status damaged(const char *file, const ts_reader *r, const char *what, ts_err *err) {
-    return ts_fail(err, TS_E_FORMAT, "%s: not an importance matrix, or damaged: %s before byte %zu", file, what, r->pos);
+    return ts_fail(err, TS_E_FORMAT, "%s: not an importance matrix, or damaged: %s before byte %zu", file, what,
+                   r->pos);
 }
 
 static ts_status read_dat(ts_imatrix *m, ts_span in, const char *file, ts_err *err) {
     ts_reader r = ts_reader_of(in.data, in.len);
     const uint32_t n = ts_read_u32(&r);
-    if (r.fail || !n || n > in.len / 16) return damaged(file, &r, "a number of entries that does not fit the file", err);
+    if (r.fail || !n || n > in.len / 16)
+        return damaged(file, &r, "a number of entries that does not fit the file", err);
     for (uint32_t k = 0; k < n; k++) {
         const uint32_t len = ts_read_u32(&r);
         if (!len || len > MAX_NAME) return damaged(file, &r, "a name's length", err);
@@ -266,11 +268,21 @@ ts_status ts_imatrix_save(const ts_imatrix *m, const char *path, ts_err *err) {
     return s;
 }
 
-size_t ts_imatrix_n(const ts_imatrix *m) { return m->n; }
-const ts_imatrix_entry *ts_imatrix_at(const ts_imatrix *m, size_t i) { return &m->entry[i]; }
-const char *ts_imatrix_dataset(const ts_imatrix *m) { return m->dataset; }
-uint32_t ts_imatrix_chunks(const ts_imatrix *m) { return m->n_chunks; }
-uint32_t ts_imatrix_chunk_size(const ts_imatrix *m) { return m->chunk_size; }
+size_t ts_imatrix_n(const ts_imatrix *m) {
+    return m->n;
+}
+const ts_imatrix_entry *ts_imatrix_at(const ts_imatrix *m, size_t i) {
+    return &m->entry[i];
+}
+const char *ts_imatrix_dataset(const ts_imatrix *m) {
+    return m->dataset;
+}
+uint32_t ts_imatrix_chunks(const ts_imatrix *m) {
+    return m->n_chunks;
+}
+uint32_t ts_imatrix_chunk_size(const ts_imatrix *m) {
+    return m->chunk_size;
+}
 
 const ts_imatrix_entry *ts_imatrix_find(const ts_imatrix *m, const char *name) {
     const size_t at = place_of(m, name);

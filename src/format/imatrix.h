@@ -11,7 +11,7 @@ typedef struct ts_imatrix ts_imatrix;
 typedef struct ts_imatrix_entry {
     const char *name;   /* of the tensor, as in a GGUF model file */
     size_t n_in, n_mat; /* columns; matrices that each have their own (experts), otherwise 1 */
-    const float *mean;  /* [n_mat][n_in], finite, none negative: the mean of the input's square; 1 where none was seen */
+    const float *mean;  /* [n_mat][n_in], finite, none negative: the mean input's square; 1 where none was seen */
     double count;       /* of inputs, over all matrices; 0 where the file does not tell */
 } ts_imatrix_entry;
 
@@ -35,8 +35,8 @@ TS_NODISCARD ts_status ts_imatrix_save(const ts_imatrix *m, const char *path, ts
 size_t ts_imatrix_n(const ts_imatrix *m);
 const ts_imatrix_entry *ts_imatrix_at(const ts_imatrix *m, size_t i);
 const ts_imatrix_entry *ts_imatrix_find(const ts_imatrix *m, const char *name); /* NULL: absent */
-const char *ts_imatrix_dataset(const ts_imatrix *m); /* the first one; "": not told */
-uint32_t ts_imatrix_chunks(const ts_imatrix *m);     /* of text; 0: not told */
-uint32_t ts_imatrix_chunk_size(const ts_imatrix *m); /* tokens of each; 0: not told */
+const char *ts_imatrix_dataset(const ts_imatrix *m);                            /* the first one; "": not told */
+uint32_t ts_imatrix_chunks(const ts_imatrix *m);                                /* of text; 0: not told */
+uint32_t ts_imatrix_chunk_size(const ts_imatrix *m);                            /* tokens of each; 0: not told */
 
 #endif

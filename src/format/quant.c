@@ -278,6 +278,15 @@ void ts_dequant(ts_dtype type, const void *blocks, float *out, size_t n) {
         return;
     }
     const uint8_t *p = blocks;
+    switch (type) { /* not by a call for each element */
+    case TS_F16:
+        for (size_t i = 0; i < n; i++) dequant_f16(p + 2 * i, out + i);
+        return;
+    case TS_BF16:
+        for (size_t i = 0; i < n; i++) dequant_bf16(p + 2 * i, out + i);
+        return;
+    default: break;
+    }
     for (size_t i = 0; i < n; i += t->block, p += t->block_bytes) dequant_block[type](p, out + i);
 }
 

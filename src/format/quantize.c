@@ -201,6 +201,10 @@ void ts_quantize_with(ts_search_fn *search, ts_dtype type, const float *in, cons
         if (n) memcpy(blocks, in, n * sizeof *in);
     } else if (ts_search_takes(type, weights)) {
         search(type, in, weights, n_per_row, blocks, n);
+    } else if (type == TS_F16 || type == TS_BF16) { /* not by a call for each element */
+        uint8_t *p = blocks;
+        for (size_t i = 0; i < n && type == TS_F16; i++) quant_f16(in + i, p + 2 * i);
+        for (size_t i = 0; i < n && type == TS_BF16; i++) quant_bf16(in + i, p + 2 * i);
     } else {
         uint8_t *p = blocks;
         for (size_t i = 0; i < n; i += t->block, p += t->block_bytes) quant_block[type](in + i, p);

@@ -1,7 +1,7 @@
-/* search_tmpl.h - floats to blocks by a search for the scales, weighted by the importance of columns, by means of v16:
- * sixteen lanes of f32. No header of its own: included once by search.c with v16_plain.h, and by each level's
- * search_<level>.c in src/kern with its vectors. What a lane computes depends on its own block alone and every operation
- * has one rounding, so all levels give the same bytes.
+/* search_tmpl.h - floats to blocks by a search for the scales, weighted by the importance of columns, by means of v16,
+ * sixteen lanes of f32. Not a header of its own: included once by search.c with v16_plain.h, and by each level's
+ * search_<level>.c in src/kern with its vectors. What a lane computes depends on its own block alone, and every
+ * operation has one rounding, so all levels give the same bytes.
  *
  * A lane is a sub-block of 16 or 32 elements (or a whole block of 32), and sixteen are fitted at a time: each by
  * weighted least squares from several starting steps. Where sub-blocks share a scale (or two) as integer codes, the

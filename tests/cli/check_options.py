@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import struct
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,8 @@ SIM = ["run", "-m", "{tiny}", "--raw", "-p", "x", "-n", "2", "--temp", "0", "--s
 CHAT = ["chat", "-m", "{tiny}", "-n", "8", "--seed", "1", "--no-history"]
 EVAL = ["eval", "-m", "{tiny}", "-p", "Once upon a time there was a small model.", "--json"]
 BENCH = ["bench", "--shape", "tiny", "-p", "2", "-n", "0", "-r", "1", "--json"]
+QUANTIZE = ["quantize", "{odd}", "out", "--quiet"]
+MATRIX = {"matrix": struct.pack("<ii19sii256f", 1, 19, b"blk.0.attn_q.weight", 1, 256, *range(1, 257))}
 TOK = ["tokenize", "-m", "{tiny}", "-p", "Hello <|end|>", "--ids"]
 ASM = {"a.s": "start: movxm r0, #5\nlda r1, [p0], #4 ; add r2, r0, r0\ndone\n"}
 HAZARD = {"a.s": "lda r1, [p0], #4\nadd r2, r1, r0\ndone\n"}
@@ -156,6 +159,18 @@ EFFECTS: dict[str, dict[str, Effect]] = {
         "logits-out": (EVAL, ["+", "--logits-out", "logits"]),
         "no-bos": (EVAL, ["+", "--no-bos"]),
         "json": (EVAL[:-1], ["+", "--json"]),
+    },
+    "quantize": {
+        "type": (QUANTIZE, ["+", "--type", "q6_k"]),
+        "imatrix": (QUANTIZE, ["+", "--imatrix", "matrix"], MATRIX),
+        "tensor-type": (QUANTIZE, ["+", "--tensor-type", "attn_v=q8_0"]),
+        "head": (QUANTIZE, ["+", "--head", "q8_0"]),
+        "embedding": (QUANTIZE, ["+", "--embedding", "q8_0"]),
+        "allow-requantize": (["quantize", "{tiny}", "out", "--quiet"], ["+", "--allow-requantize"]),
+        "dry-run": (QUANTIZE, ["+", "--dry-run"]),
+        "threads": (["quantize", "{odd}", "out"], ["+", "--threads", "64"]),  # a warning: the bytes are the same
+        "quiet": (["quantize", "{odd}", "out", "-t", "64"], ["+", "--quiet"]),
+        "json": (QUANTIZE, ["+", "--json"]),
     },
     "bench": {
         **{name: (BENCH, ["+", f"--{name}", "f32"]) for name in ("cache-type-k", "cache-type-v")},

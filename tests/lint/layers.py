@@ -23,21 +23,21 @@ BELOW = {
     "npu": ["base", "format", "kern", "aie2", "xdna"],
     "power": ["base"],
     "model": ["base", "format", "source", "kern"],
-    "quant": ["base", "format", "text", "source", "kern", "model"],
     "device": ["base", "format", "source", "kern", "xdna", "sim", "npu", "model"],
     "engine": ["base", "constrain", "format", "source", "text", "kern", "model", "device", "power"],
     "report": ["base", "format", "source", "kern", "power", "engine"],
+    "quant": ["base", "format", "text", "source", "kern", "model", "engine"],
     "server": ["base", "format", "source", "text", "engine", "report"],
     "cli": ["base", "constrain", "format", "source", "text", "kern", "aie2", "sim", "xdna", "npu", "power", "model", "device",
-            "engine", "report", "server"],
+            "engine", "report", "quant", "server"],
 }
 
 NO_KERNELS = ["xdna/io_drm.c"]  # cache lines are flushed there
 # What GGUF calls things is known where it is read and where it is shown or written; everything else asks a ts_source.
 GGUF = {"format/gguf.h", "format/gguf_write.h", "source/gguf_source.h", "source/gguf_names.h", "source/leftover.h"}
-KNOWS_GGUF = {"format/", "source/", "text/tok_gguf.c", "text/tok_open.c", "text/tok_put.c", "report/shape_gguf.c", "cli/cmd_inspect.c"}
+KNOWS_GGUF = {"format/", "source/", "text/tok_gguf.c", "text/tok_open.c", "text/tok_put.c", "report/shape_gguf.c", "quant/", "cli/cmd_inspect.c"}
 # Commands stand on tessera.h and base; these are about what lies below (ledger: the device's bandwidth) or beside them.
-CLI_BELOW = re.compile(r"(cmd_inspect|cmd_bench|cmd_constrain(_\w+)?|cmd_serve|(cmd_)?npu(_\w+)?|sim_speed|ledger)\.[ch]")
+CLI_BELOW = re.compile(r"(cmd_inspect|cmd_bench|cmd_quantize|cmd_imatrix|cmd_constrain(_\w+)?|cmd_serve|(cmd_)?npu(_\w+)?|sim_speed|ledger)\.[ch]")
 
 COLUMNS = 120
 
@@ -58,7 +58,7 @@ ROWS = [(re.compile(r"\bTS_(Q\d_[01K]|IQ\d_\w+|MXFP4)\b"),
          ["format/quant.c", "format/quantize.c", "format/search",  # what its blocks mean
           "npu/pack.c", "npu/ladder_work.c", "cli/sim_speed.c",  # those that the NPU's program takes
           "model/attention.c", "model/config.c", "model/kv.c",  # keys of a Q8_0 cache lie as Q8_0 weights do
-          "report/shape.c"]),  # mixes of types
+          "report/shape.c", "quant/recipe.c"]),  # mixes of types
         (re.compile(r"(?i)avx"), ["kern/x86/"]),
         (re.compile(r"(?i)dotprod|i8mm"), ["kern/arm/"])]
 

@@ -418,6 +418,43 @@ static void test_private(void **state) {
     assert_int_equal(rmdir(dir), 0);
 }
 
+/* What is left of a run that died is there for the next one, which has it for itself. */
+static void test_kept(void **state) {
+    (void)state;
+    ts_err err;
+    ts_outfile f, again;
+    uint64_t had;
+    char dir[] = "/tmp/tessera-test-XXXXXX", path[64], partial[80];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/a", dir);
+    snprintf(partial, sizeof partial, "%s.partial", path);
+    assert_ok(ts_outfile_open_kept(&f, path, &had, &err));
+    assert_int_equal(had, 0);
+    assert_ok(ts_outfile_write(&f, "hello world", 11, &err));
+    assert_status(ts_outfile_open_kept(&again, path, &had, &err), TS_E_IO);
+    assert_non_null(strstr(err.msg, "another process is writing"));
+    assert_ok(ts_outfile_sync(&f, &err));
+    ts_outfile_leave(&f);
+    assert_true(ts_file_exists(partial) && !ts_file_exists(path));
+    assert_ok(ts_outfile_open_kept(&f, path, &had, &err));
+    assert_int_equal(had, 11);
+    assert_ok(ts_outfile_cut(&f, 6, &err));
+    assert_ok(ts_outfile_write(&f, "again", 5, &err));
+    assert_int_equal(f.written, 11);
+    assert_ok(ts_outfile_commit(&f, &err));
+    ts_buf b = {0};
+    assert_ok(ts_file_read(&b, path, 100, &err));
+    assert_string_equal(b.data, "hello again");
+    ts_buf_free(&b);
+    assert_false(ts_file_exists(partial));
+    assert_status(ts_outfile_open_kept(&f, "/no/such/file", &had, &err), TS_E_IO);
+    assert_ok(ts_outfile_open_kept(&f, "/dev/null", &had, &err)); /* nothing to keep */
+    assert_ok(ts_outfile_cut(&f, 0, &err));
+    assert_ok(ts_outfile_commit(&f, &err));
+    unlink(path);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 static void test_cpu(void **state) {
     (void)state;
     ts_err err;
@@ -583,7 +620,7 @@ int main(void) {
         cmocka_unit_test(test_pool),       cmocka_unit_test(test_alloc),    cmocka_unit_test(test_no_file),
         cmocka_unit_test(test_map_check),  cmocka_unit_test(test_willneed), cmocka_unit_test(test_pool_sleeps),
         cmocka_unit_test(test_hypervisor), cmocka_unit_test(test_cgroup),   cmocka_unit_test(test_big),
-        cmocka_unit_test(test_private),
+        cmocka_unit_test(test_private), cmocka_unit_test(test_kept),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }

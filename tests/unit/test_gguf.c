@@ -205,6 +205,10 @@ static void test_round_trip(void **state) {
         assert_ok(ts_gguf_save_mem(w, &mem, &err));
         assert_int_equal(mem.len, ts_gguf_file(g, 0)->len);
         assert_memory_equal(mem.data, ts_gguf_file(g, 0)->data, mem.len);
+        assert_ok(ts_gguf_save_header(w, &copy, &err)); /* all but the tensors */
+        assert_int_equal(copy.len, ts_gguf_data_offset(g, 0));
+        assert_memory_equal(copy.data, mem.data, copy.len);
+        ts_buf_clear(&copy);
         ts_gguf_writer_free(w);
         assert_ok(ts_gguf_writer_new(&w, alignments[k], &err));
         for (size_t i = 0; i < ts_gguf_n_kv(g); i++) ts_gguf_put_kv(w, ts_gguf_kv_at(g, i));

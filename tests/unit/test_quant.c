@@ -371,7 +371,8 @@ static void test_weights(void **state) {
             ts_dequant(searched[t], blocks[0], plain, N);
             ts_quantize_weighted(searched[t], in, w, PER_ROW, blocks[1], N);
             ts_dequant(searched[t], blocks[1], aware, N);
-            const double with = weighted_error(in, aware, w, PER_ROW, N), without = weighted_error(in, plain, w, PER_ROW, N);
+            const double with = weighted_error(in, aware, w, PER_ROW, N),
+                         without = weighted_error(in, plain, w, PER_ROW, N);
             if (!(with < without * 0.97)) fail_msg("%s: %g with weights, %g without", name, with, without);
             /* what all columns have in common does not matter */
             ts_quantize_weighted(searched[t], in, flat, PER_ROW, blocks[1], N);
@@ -468,7 +469,8 @@ static void test_brute_force(void **state) {
             ts_dequant(type[t], block, y, 32);
             const double mine = weighted_error(x, y, w, 32, 32), least = best_of_all_scales(type[t], x, w);
             assert_true(mine >= least * 0.9999);
-            if (!(mine <= least * 1.15)) fail_msg("%s: %g, where %g is possible", ts_dtype_get(type[t])->name, mine, least);
+            if (!(mine <= least * 1.15))
+                fail_msg("%s: %g, where %g is possible", ts_dtype_get(type[t])->name, mine, least);
             got += mine, best += least;
         }
         if (!(got <= best * 1.03)) fail_msg("%s: %g, where %g is possible", ts_dtype_get(type[t])->name, got, best);

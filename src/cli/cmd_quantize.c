@@ -1,0 +1,276 @@
+/* cmd_quantize.c - tessera quantize: a model file with smaller weights. */
+#include "cli/arguments.h"
+#include "cli/commands.h"
+#include "cli/common.h"
+#include "cli/table.h"
+
+#include "base/json_write.h"
+#include "base/printable.h"
+#include "quant/stream.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct quantize_args {
+    const char *from, *to, *type, *imatrix, *head, *embedding;
+    cli_list rules;
+    long threads;
+    bool dry_run, allow_requantize, json, quiet;
+} quantize_args;
+
+static const double MIB = 1024 * 1024;
+
+/* ---- what comes of it -------------------------------------------------------------------------------------------- */
+
+/* Tensors of a kind and a type together. */
+typedef struct sum {
+    char kind[64];
+    ts_dtype type;
+    uint64_t tensors, bytes, n_el;
+    double error, norm;
+} sum;
+
+static void add_to(sum *s, const ts_quant_item *it) {
+    s->tensors++;
+    s->bytes += it->bytes;
+    s->n_el += it->n_el;
+    s->error += it->error;
+    s->norm += it->norm;
+}
+
+static void add_row(cli_table *t, const char *kind, const char *type, const sum *s, bool with_error) {
+    cli_table_add(t, "%s", kind);
+    cli_table_add(t, "%s", type);
+    cli_table_add(t, "%" PRIu64, s->tensors);
+    cli_table_add(t, "%.2f", (double)s->bytes * 8 / (double)s->n_el);
+    cli_table_add(t, "%.1f", (double)s->bytes / MIB);
+    if (!with_error) return;
+    if (s->norm > 0) cli_table_add(t, "%.3f %%", 100 * sqrt(s->error / s->norm));
+    else cli_table_skip(t, 1);
+}
+
+static ts_status print_table(const ts_quant_plan *p, bool with_error, ts_err *err) {
+    static const cli_column columns[] = {
+        {"tensors", .left = true}, {"type", .left = true}, {"number"}, {"bits/weight"}, {"MiB"}, {"r.m.s. error"}};
+    cli_table t = {.column = columns, .n_columns = with_error ? 6 : 5};
+    sum *kind = ts_calloc(p->n, sizeof *kind), all = {0};
+    if (!kind) return ts_fail_nomem(err, "a table", p->n * sizeof *kind);
+    size_t n = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        char name[64];
+        ts_quant_kind(p->item[i].from->name, name);
+        size_t k = 0;
+        while (k < n && (strcmp(kind[k].kind, name) != 0 || kind[k].type != p->item[i].type)) k++;
+        if (k == n) {
+            memcpy(kind[n].kind, name, sizeof name);
+            kind[n++].type = p->item[i].type;
+        }
+        add_to(&kind[k], &p->item[i]);
+        add_to(&all, &p->item[i]);
+    }
+    for (size_t k = 0; k < n; k++) add_row(&t, kind[k].kind, ts_dtype_get(kind[k].type)->name, &kind[k], with_error);
+    add_row(&t, "all", "", &all, with_error);
+    ts_free(kind);
+    ts_buf out = {0};
+    const bool ok = cli_table_text(&t, 0, &out);
+    if (ok) fwrite(out.data, 1, out.len, stdout);
+    cli_table_free(&t);
+    ts_buf_free(&out);
+    return ok ? TS_OK : ts_fail_nomem(err, "a table", 0);
+}
+
+static bool put_string(ts_buf *out, const char *s) {
+    return ts_json_put_string(out, s, strlen(s));
+}
+
+static ts_status print_json(const quantize_args *a, const ts_recipe *r, const ts_quant_plan *p, size_t kept,
+                            ts_err *err) {
+    ts_buf out = {0};
+    bool ok = ts_buf_puts(&out, "{\"file\":") && (a->to ? put_string(&out, a->to) : ts_buf_puts(&out, "null")) &&
+              ts_buf_printf(&out, ",\"type\":\"%s\",\"file_type\":%" PRIu32 ",\"bytes\":%" PRIu64 ",\"kept\":%zu",
+                            r->name, r->file_type, p->file_bytes, kept) &&
+              ts_buf_puts(&out, ",\"bits_per_weight\":") &&
+              ts_json_put_real(&out, (double)p->data_bytes * 8 / (double)p->n_el, 4) &&
+              ts_buf_puts(&out, ",\"tensors\":[");
+    for (size_t i = 0; i < p->n && ok; i++) {
+        const ts_quant_item *it = &p->item[i];
+        ok = ts_buf_puts(&out, i ? ",\n{\"name\":" : "\n{\"name\":") && put_string(&out, it->from->name) &&
+             ts_buf_printf(&out,
+                           ",\"from\":\"%s\",\"type\":\"%s\",\"bytes\":%" PRIu64 ",\"fallback\":%s,\"weighted\":%s",
+                           ts_dtype_get(it->from->type)->name, ts_dtype_get(it->type)->name, it->bytes,
+                           it->fallback ? "true" : "false", it->weights ? "true" : "false");
+        if (!a->dry_run && it->norm > 0)
+            ok = ok && ts_buf_puts(&out, ",\"error\":") && ts_json_put_real(&out, sqrt(it->error / it->norm), 7);
+        ok = ok && ts_buf_putc(&out, '}');
+    }
+    ok = ok && ts_buf_puts(&out, "\n]}\n");
+    if (ok) fwrite(out.data, 1, out.len, stdout); /* main tells of a failed write */
+    ts_buf_free(&out);
+    return ok ? TS_OK : ts_fail_nomem(err, "the result", out.len);
+}
+
+static void notices(const quantize_args *a, const ts_quant_plan *p) {
+    if (p->n_requantized) ts_log(TS_LOG_WARN, "%zu tensors are quantised already: the errors add up", p->n_requantized);
+    if (p->n_fallback)
+        ts_log(TS_LOG_WARN, "%zu tensors have rows that are no whole blocks of their type: they get a larger one",
+               p->n_fallback);
+    if (p->n_unweighted)
+        ts_log(TS_LOG_WARN, "%s says nothing about %zu tensors: their columns count alike", a->imatrix,
+               p->n_unweighted);
+}
+
+/* ---- the work ---------------------------------------------------------------------------------------------------- */
+
+static int run_plan(const quantize_args *a, const ts_quant_in *in, const ts_recipe *recipe, ts_quant_plan *p) {
+    ts_err err;
+    ts_quant_done done = {0};
+    ts_status s = TS_OK;
+    if (!a->quiet) notices(a, p);
+    if (!a->dry_run) {
+        cli_progress progress = {.what = "quantising"};
+        ts_quant_run_opts o = {.threads = (int)a->threads, .progress = cli_progress_step, .progress_ud = &progress};
+        s = ts_cpu_choose(&o.level, getenv("TESSERA_CPU"), &err);
+        if (s == TS_OK) s = ts_quant_run(p, in, a->to, &o, &done, &err);
+        cli_progress_end(&progress);
+        if (s == TS_OK && done.n_kept && !a->quiet)
+            ts_log(TS_LOG_INFO, "%zu of %zu tensors were there already, from a run that was stopped", done.n_kept,
+                   p->n);
+        if (s == TS_OK && done.began_anew && !a->quiet)
+            ts_log(TS_LOG_INFO, "%s.partial was of another source or other options: begun anew", a->to);
+        if (s != TS_OK && done.kept_partial) {
+            char why[sizeof err.msg];
+            memcpy(why, err.msg, sizeof why);
+            s = ts_fail(&err, s,
+                        "%.300s; what is done stays in %.100s.partial, and the same command goes on from there", why,
+                        a->to);
+        }
+    }
+    if (s == TS_OK) s = a->json ? print_json(a, recipe, p, done.n_kept, &err) : print_table(p, !a->dry_run, &err);
+    if (s == TS_OK && !a->json && !a->dry_run) printf("%s: %.1f MiB\n", a->to, (double)p->file_bytes / MIB);
+    return s == TS_OK ? CLI_OK : cli_fail(&err);
+}
+
+static int type_named(const cli_command *cmd, const char *option, const char *name, ts_dtype *out) {
+    if (ts_dtype_find(name, out)) return CLI_OK;
+    char list[400] = "";
+    size_t n = 0;
+    for (int i = 0; i < TS_DTYPES; i++)
+        if (ts_dtype_get((ts_dtype)i)->block)
+            n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", n ? ", " : "", ts_dtype_get((ts_dtype)i)->name);
+    return cli_usage_error(cmd, "%s: unknown type \"%s\": there are %s", option, name, list);
+}
+
+/* PATTERN=TYPE; the pattern is cut off in a copy that the caller frees. */
+static int parse_rules(const cli_command *cmd, const cli_list *list, ts_quant_rule *rule) {
+    for (size_t i = 0; i < list->n; i++) {
+        const char *equals = strrchr(list->item[i], '=');
+        if (!equals || equals == list->item[i])
+            return cli_usage_error(cmd, "--tensor-type %s: expected PATTERN=TYPE, as in attn_v=q6_k", list->item[i]);
+        const int code = type_named(cmd, "--tensor-type", equals + 1, &rule[i].type);
+        if (code) return code;
+        rule[i].pattern = ts_strndup(list->item[i], (size_t)(equals - list->item[i]));
+        if (rule[i].pattern) continue;
+        ts_err err;
+        (void)ts_fail_nomem(&err, "a pattern", strlen(list->item[i]));
+        return cli_fail(&err);
+    }
+    return CLI_OK;
+}
+
+static int quantize(const cli_command *cmd, quantize_args *a, ts_quant_rule *rule) {
+    ts_err err;
+    ts_quant_opts o = {.imatrix_name = a->imatrix,
+                       .rule = rule,
+                       .n_rules = a->rules.n,
+                       .has_head = a->head != NULL,
+                       .has_embedding = a->embedding != NULL,
+                       .allow_requantize = a->allow_requantize};
+    if (ts_recipe_find(&o.recipe, a->type, &err) != TS_OK) return cli_usage_error(cmd, "%s", err.msg);
+    int code = parse_rules(cmd, &a->rules, rule);
+    if (code == CLI_OK && a->head) code = type_named(cmd, "--head", a->head, &o.head);
+    if (code == CLI_OK && a->embedding) code = type_named(cmd, "--embedding", a->embedding, &o.embedding);
+    if (code) return code;
+    ts_imatrix *matrix = NULL;
+    if (a->imatrix && ts_imatrix_open(&matrix, a->imatrix, &err) != TS_OK) return cli_fail(&err);
+    o.imatrix = matrix;
+    ts_quant_in in;
+    ts_quant_plan p = {0};
+    ts_status s = ts_quant_in_open(&in, a->from, &err);
+    if (s == TS_OK) s = ts_quant_plan_make(&p, &in, &o, &err);
+    code = s == TS_OK ? run_plan(a, &in, o.recipe, &p) : cli_fail(&err);
+    ts_quant_plan_free(&p);
+    ts_quant_in_close(&in);
+    ts_imatrix_free(matrix);
+    return code;
+}
+
+static int run(const cli_command *cmd, int argc, char **argv) {
+    quantize_args a = {0};
+    const cli_opt opts[] = {
+        {CLI_STR, 'q', "type", "TYPE", &a.type, 0, 0,
+         "of the result: q4_k_m (default), q4_k_s, q4_0, q5_k_m, q6_k, q8_0, iq4_xs, ...",
+         .values = "q4_k_m q4_k_s q4_0 q4_1 q5_k_m q5_k_s q5_0 q5_1 q6_k q8_0 iq4_nl iq4_xs q3_k_l q3_k_m q3_k_s q2_k "
+                   "f16 bf16 f32 ..."},
+        {CLI_STR, 0, "imatrix", "FILE", &a.imatrix, 0, 0,
+         "how much each column of a matrix matters: a file of tessera imatrix or llama-imatrix", .values = "@file"},
+        {CLI_LIST, 0, "tensor-type", "PATTERN=TYPE", &a.rules, 0, 0,
+         "another type for some tensors: attn_v=q6_k, blk.?.ffn_down=q5_k, with * and ?; repeatable, a later one "
+         "counts"},
+        {CLI_STR, 0, "head", "TYPE", &a.head, 0, 0,
+         "type of the head (output.weight, or the embedding where it is both)", .also = "--output-tensor-type"},
+        {CLI_STR, 0, "embedding", "TYPE", &a.embedding, 0, 0, "type of token_embd.weight",
+         .also = "--token-embedding-type"},
+        {CLI_FLAG, 0, "allow-requantize", NULL, &a.allow_requantize, 0, 0,
+         "take a source that is quantised already: the errors add up"},
+        {CLI_FLAG, 0, "dry-run", NULL, &a.dry_run, 0, 0, "only show what would become of each tensor, and the size"},
+        {CLI_INT, 't', "threads", "N", &a.threads, 1, 1024, "threads (default: all processors)"},
+        {CLI_FLAG, 0, "quiet", NULL, &a.quiet, 0, 0, "no notices"},
+        {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "one JSON object, with an entry for each tensor"},
+        {0},
+    };
+    cli_list rest = {0};
+    int code = cli_parse(cmd, opts, argc, argv, &rest);
+    if (code == CLI_OK && (rest.n < 1 || rest.n > 3 || (rest.n == 3 && a.type)))
+        code = cli_usage_error(cmd, "give the source and the result: SRC.gguf DST.gguf");
+    if (code == CLI_OK) {
+        a.from = rest.item[0];
+        if (rest.n > 1) a.to = rest.item[1];
+        if (rest.n > 2) a.type = rest.item[2]; /* as llama-quantize has it */
+        if (!a.type) a.type = "q4_k_m";
+        code = cli_check_model_path(a.from, false);
+        if (code == CLI_OK && !a.to && !a.dry_run)
+            code = cli_usage_error(cmd, "where to? Give the result's name behind %s", a.from);
+    }
+    ts_quant_rule *rule = ts_calloc(a.rules.n, sizeof *rule);
+    if (code == CLI_OK && !rule) {
+        ts_err err;
+        (void)ts_fail_nomem(&err, "rules", a.rules.n * sizeof *rule);
+        code = cli_fail(&err);
+    }
+    if (code == CLI_OK && a.threads && !a.quiet) cli_warn_threads(a.threads);
+    cli_catch_interrupt();
+    if (code == CLI_OK) code = quantize(cmd, &a, rule);
+    for (size_t i = 0; rule && i < a.rules.n; i++) ts_free((char *)rule[i].pattern);
+    ts_free(rule);
+    ts_free(a.rules.item);
+    ts_free(rest.item);
+    return code == -1 ? CLI_OK : code;
+}
+
+const cli_command cmd_quantize = {
+    .name = "quantize",
+    .args = "SRC.gguf DST.gguf",
+    .files = "@model",
+    .summary = "make a smaller model file of one in F32, F16 or BF16",
+    .text = "The types are the mixes that llama.cpp has under these names. Scales are found by a search, which an "
+            "importance matrix makes better.\n"
+            "\n"
+            "The result appears under its name when it is whole; until then it is DST.gguf.partial, beside a small "
+            "DST.gguf.state. Whatever stops the program, Ctrl-C or a power cut, the same command goes on from there. "
+            "At the end a table tells what became of the tensors: bits of a weight with its scales, and the root mean "
+            "square of the error beside that of the weights.",
+    .run = run,
+};

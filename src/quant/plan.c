@@ -1,0 +1,210 @@
+#include "quant/plan.h"
+
+#include "base/printable.h"
+#include "format/gguf_write.h"
+#include "format/search.h"
+#include "source/gguf_source.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- the source -------------------------------------------------------------------------------------------------- */
+
+static ts_status model_of(ts_quant_in *in, ts_err *err) {
+    ts_span arch = {0};
+    char key[160];
+    TS_TRY(ts_gguf_str(in->gguf, "general.architecture", true, &arch, err));
+    const int n = arch.len < 60 ? (int)arch.len : 60;
+    ts_recipe_model *m = &in->model;
+    snprintf(key, sizeof key, "%.*s.block_count", n, (const char *)arch.data);
+    TS_TRY(ts_gguf_u32(in->gguf, key, true, &m->n_layer, err));
+    /* families that have none, or one for each layer, do without the rules that ask for it */
+    snprintf(key, sizeof key, "%.*s.attention.head_count", n, (const char *)arch.data);
+    if (ts_gguf_u32(in->gguf, key, true, &m->n_head, NULL) != TS_OK) m->n_head = 1;
+    m->n_kv_head = m->n_head;
+    snprintf(key, sizeof key, "%.*s.attention.head_count_kv", n, (const char *)arch.data);
+    if (ts_gguf_u32(in->gguf, key, false, &m->n_kv_head, NULL) != TS_OK) m->n_kv_head = m->n_head;
+    m->tied = !ts_gguf_tensor(in->gguf, "output.weight");
+    return TS_OK;
+}
+
+ts_status ts_quant_in_open(ts_quant_in *in, const char *path, ts_err *err) {
+    *in = (ts_quant_in){0};
+    TS_TRY(ts_gguf_open_as(&in->gguf, path, TS_GGUF_ANY_TYPE, err));
+    TS_TRY(ts_gguf_source_new(&in->source, in->gguf, err));
+    TS_TRY(model_of(in, err));
+    if (in->source->n_tensors) return TS_OK;
+    return ts_fail(err, TS_E_FORMAT, "%s: there are no tensors to be quantised", path);
+}
+
+void ts_quant_in_close(ts_quant_in *in) {
+    ts_source_close(in->source);
+    ts_gguf_close(in->gguf);
+    *in = (ts_quant_in){0};
+}
+
+/* ---- patterns ---------------------------------------------------------------------------------------------------- */
+
+/* Does all of s[0..n) fit? * is any text, ? any character. Backs up to the last star only, which is enough. */
+static bool glob(const char *p, const char *s, size_t n) {
+    const char *star = NULL;
+    size_t i = 0, after = 0;
+    while (i < n) {
+        if (*p == '*') star = p++, after = i;
+        else if (*p && (*p == '?' || *p == s[i])) p++, i++;
+        else if (star) p = star + 1, i = ++after;
+        else return false;
+    }
+    while (*p == '*') p++;
+    return !*p;
+}
+
+static bool fits(const char *pattern, const char *name) {
+    for (const char *from = name;; from++) {
+        for (const char *to = from;; to++) {
+            to += strcspn(to, ".");
+            if (glob(pattern, from, (size_t)(to - from))) return true;
+            if (!*to) break;
+        }
+        from += strcspn(from, ".");
+        if (!*from) return false;
+    }
+}
+
+/* ---- types ------------------------------------------------------------------------------------------------------- */
+
+static ts_dtype wanted(const ts_quant_opts *o, const ts_recipe_model *m, const char *name, bool *used) {
+    ts_dtype type = ts_recipe_type(o->recipe, m, name);
+    const bool head = ts_recipe_is_head(m, name);
+    if (head && o->has_head) type = o->head;
+    if (!head && o->has_embedding && !strcmp(name, "token_embd.weight")) type = o->embedding;
+    for (size_t i = 0; i < o->n_rules; i++)
+        if (fits(o->rule[i].pattern, name)) {
+            type = o->rule[i].type;
+            used[i] = true;
+        }
+    return type;
+}
+
+static ts_status weights_of(const ts_quant_opts *o, const ts_tensor *t, const ts_imatrix_entry **out, ts_err *err) {
+    const ts_imatrix_entry *e = o->imatrix ? ts_imatrix_find(o->imatrix, t->name) : NULL;
+    if (e && (e->n_in != t->dim[0] || (e->n_mat != 1 && e->n_mat != t->dim[2] * t->dim[3])))
+        return ts_fail(err, TS_E_INVAL,
+                       "%s: \"%.60s\" has %zu columns of %zu matrices, the model's %" PRIu64 " of %" PRIu64
+                       ": it is another model's",
+                       o->imatrix_name, t->name, e->n_in, e->n_mat, t->dim[0], t->dim[2] * t->dim[3]);
+    *out = e;
+    return TS_OK;
+}
+
+static ts_status choose(ts_quant_plan *p, const ts_quant_in *in, const ts_quant_opts *o, const ts_recipe_model *m,
+                        ts_quant_item *it, bool *used, ts_err *err) {
+    const ts_tensor *t = it->from;
+    const ts_dtype_info *from = ts_dtype_get(t->type);
+    it->type = t->type;
+    if (ts_recipe_quantises(t)) {
+        const ts_dtype asked = wanted(o, m, t->name, used);
+        it->type = ts_recipe_fitting(asked, t->dim[0], ts_recipe_is_head(m, t->name));
+        it->fallback = it->type != asked;
+    }
+    p->n_fallback += it->fallback;
+    if (it->type != t->type) {
+        char name[80];
+        ts_printable(name, sizeof name, t->name, strlen(t->name));
+        if (!from->block)
+            return ts_fail(err, TS_E_UNSUPP, "%s: tensor %s is of type %s, which cannot be read", in->source->name,
+                           name, from->name);
+        if (from->block > 1) {
+            p->n_requantized++;
+            if (!o->allow_requantize)
+                return ts_fail(err, TS_E_INVAL,
+                               "%s: tensor %s is %s already, and quantising twice adds the errors: take a file in F16, "
+                               "BF16 or F32, or say --allow-requantize",
+                               in->source->name, name, from->name);
+        }
+        if (ts_dtype_get(it->type)->block > 1) TS_TRY(weights_of(o, t, &it->weights, err));
+        if (o->imatrix && !it->weights && ts_search_takes(it->type, true) && strcmp(t->name, "token_embd.weight") &&
+            strcmp(t->name, "output.weight"))
+            p->n_unweighted++;
+    }
+    return TS_OK;
+}
+
+/* ---- the file ---------------------------------------------------------------------------------------------------- */
+
+static bool is_ours(const char *key) {
+    return !strcmp(key, "general.file_type") || !strcmp(key, "general.quantization_version") ||
+           !strcmp(key, "general.alignment") || !strncmp(key, "quantize.imatrix.", 17) || !strncmp(key, "split.", 6);
+}
+
+static void put_metadata(ts_gguf_writer *w, const ts_quant_in *in, const ts_quant_opts *o) {
+    for (size_t i = 0; i < ts_gguf_n_kv(in->gguf); i++) {
+        const ts_gguf_kv *kv = ts_gguf_kv_at(in->gguf, i);
+        if (!is_ours(kv->key)) ts_gguf_put_kv(w, kv);
+    }
+    ts_gguf_put_u32(w, "general.file_type", o->recipe->file_type);
+    if (ts_dtype_get(o->recipe->base)->block > 1) ts_gguf_put_u32(w, "general.quantization_version", 2);
+    if (!o->imatrix) return;
+    ts_gguf_put_str(w, "quantize.imatrix.file", o->imatrix_name);
+    if (*ts_imatrix_dataset(o->imatrix)) ts_gguf_put_str(w, "quantize.imatrix.dataset", ts_imatrix_dataset(o->imatrix));
+    ts_gguf_put_u32(w, "quantize.imatrix.entries_count", (uint32_t)ts_imatrix_n(o->imatrix));
+    if (ts_imatrix_chunks(o->imatrix))
+        ts_gguf_put_u32(w, "quantize.imatrix.chunks_count", ts_imatrix_chunks(o->imatrix));
+}
+
+static ts_status lay_out(ts_quant_plan *p, const ts_quant_in *in, const ts_quant_opts *o, ts_err *err) {
+    enum { ALIGNMENT = 32 };
+    ts_gguf_writer *w = NULL;
+    TS_TRY(ts_gguf_writer_new(&w, ALIGNMENT, err));
+    put_metadata(w, in, o);
+    uint64_t at = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        ts_quant_item *it = &p->item[i];
+        const ts_tensor *t = it->from;
+        ts_gguf_add_tensor_fn(w, t->name, it->type, t->n_dims, t->dim, NULL, NULL);
+        it->n_el = t->dim[0] * t->dim[1] * t->dim[2] * t->dim[3];
+        it->bytes = it->type == t->type ? t->bytes : ts_dtype_row_bytes(it->type, t->dim[0]) * (it->n_el / t->dim[0]);
+        it->offset = at;
+        at += (it->bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        p->n_el += it->n_el;
+        p->data_bytes += it->bytes;
+    }
+    const ts_status s = ts_gguf_save_header(w, &p->header, err);
+    ts_gguf_writer_free(w);
+    for (size_t i = 0; i < p->n; i++) p->item[i].offset += p->header.len;
+    p->file_bytes = p->header.len + at;
+    return s;
+}
+
+ts_status ts_quant_plan_make(ts_quant_plan *p, const ts_quant_in *in, const ts_quant_opts *o, ts_err *err) {
+    *p = (ts_quant_plan){.n = in->source->n_tensors};
+    p->item = ts_calloc(p->n, sizeof *p->item);
+    bool *used = ts_calloc(o->n_rules, sizeof *used);
+    ts_status s = p->item && used ? TS_OK : ts_fail_nomem(err, "the list of tensors", p->n * sizeof *p->item);
+    ts_recipe_model m = in->model;
+    m.imatrix = o->imatrix != NULL;
+    for (size_t i = 0; i < p->n && s == TS_OK; i++) {
+        p->item[i].from = in->source->op->tensor_at(in->source, i);
+        s = choose(p, in, o, &m, &p->item[i], used, err);
+    }
+    for (size_t i = 0; i < o->n_rules && s == TS_OK; i++)
+        if (!used[i])
+            s = ts_fail(err, TS_E_INVAL, "%s: no matrix is called \"%.60s\"", in->source->name, o->rule[i].pattern);
+    ts_free(used);
+    return s == TS_OK ? lay_out(p, in, o, err) : s;
+}
+
+void ts_quant_plan_free(ts_quant_plan *p) {
+    ts_free(p->item);
+    ts_buf_free(&p->header);
+    *p = (ts_quant_plan){0};
+}
+
+void ts_quant_kind(const char *name, char out[64]) {
+    unsigned layer;
+    int skip = 0;
+    if (sscanf(name, "blk.%u.%n", &layer, &skip) < 1 || !skip) skip = 0;
+    const size_t n = strlen(name + skip), end = n > 7 && !strcmp(name + skip + n - 7, ".weight") ? n - 7 : n;
+    ts_printable(out, 64, name + skip, end);
+}

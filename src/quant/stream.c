@@ -1,0 +1,335 @@
+#include "quant/stream.h"
+
+#include "base/clock.h"
+#include "base/outfile.h"
+#include "base/pool.h"
+#include "base/printable.h"
+#include "format/gguf.h"
+#include "format/search.h"
+#include "kern/kern.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+enum {
+    TASK = 1 << 15,    /* elements of a task, or one row: what is summed up together does not depend on threads */
+    BATCH_TASKS = 256, /* between two writes */
+    AHEAD = 64 << 20,  /* bytes of the source asked for beforehand */
+    STATE_EVERY_MS = 2000,
+    COST_SEARCH = 12,
+    COST_ROUND = 2,
+    COST_COPY = 1, /* of an element, in the progress */
+};
+
+/* ---- a tensor ---------------------------------------------------------------------------------------------------- */
+
+typedef struct task_result {
+    double error, norm;
+    uint64_t not_finite; /* the first such element of the task, n of it: none */
+} task_result;
+
+typedef struct work {
+    const ts_quant_item *it;
+    ts_search_fn *search;
+    uint64_t rows, task_rows, first; /* of the tensor, a task, this batch */
+    uint64_t n_rows;                 /* of this batch */
+    size_t from_bytes, to_bytes;     /* a row */
+    uint8_t *out;
+    float *scratch; /* [thread][2][task_rows * dim[0]] */
+    task_result result[BATCH_TASKS];
+} work;
+
+/* Sums of squares: sixteen at a time, so that the compiler can, and in one order. */
+static void add_squares(const float *x, const float *y, size_t n, double *error, double *norm) {
+    for (size_t at = 0; at < n; at += 1024) {
+        const size_t end = at + 1024 < n ? at + 1024 : n;
+        float e[16] = {0}, s[16] = {0};
+        size_t i = at;
+        for (; i + 16 <= end; i += 16)
+            for (int l = 0; l < 16; l++) {
+                const float d = y[i + (size_t)l] - x[i + (size_t)l];
+                e[l] += d * d;
+                s[l] += x[i + (size_t)l] * x[i + (size_t)l];
+            }
+        for (int l = 0; i < end; i++, l++) {
+            const float d = y[i] - x[i];
+            e[l] += d * d;
+            s[l] += x[i] * x[i];
+        }
+        for (int l = 0; l < 16; l++) *error += (double)e[l], *norm += (double)s[l];
+    }
+}
+
+static void do_task(void *arg, size_t task, int thread) {
+    work *w = arg;
+    const ts_quant_item *it = w->it;
+    const ts_tensor *t = it->from;
+    const uint64_t row = t->dim[0], a = w->first + task * w->task_rows, end = w->first + w->n_rows,
+                   b = a + w->task_rows < end ? a + w->task_rows : end, per_mat = t->dim[1];
+    const size_t n = (size_t)((b - a) * row);
+    float *x = w->scratch + (size_t)thread * 2 * w->task_rows * row, *y = x + w->task_rows * row;
+    const uint8_t *from = (const uint8_t *)t->data + a * w->from_bytes;
+    uint8_t *to = w->out + (a - w->first) * w->to_bytes;
+    task_result *r = &w->result[task];
+    *r = (task_result){.not_finite = ts_find_not_finite(t->type, from, n)};
+    if (r->not_finite < n) return;
+    r->not_finite = UINT64_MAX;
+    ts_dequant(t->type, from, x, n);
+    for (uint64_t k = a; k < b;) { /* rows of one matrix */
+        const uint64_t mat = k / per_mat, stop = (mat + 1) * per_mat < b ? (mat + 1) * per_mat : b;
+        const float *weights = it->weights ? it->weights->mean + (it->weights->n_mat > 1 ? mat * row : 0) : NULL;
+        ts_quantize_with(w->search, it->type, x + (k - a) * row, weights, (size_t)row, to + (k - a) * w->to_bytes,
+                         (size_t)((stop - k) * row));
+        k = stop;
+    }
+    ts_dequant(it->type, to, y, n);
+    add_squares(x, y, n, &r->error, &r->norm);
+}
+
+typedef struct run {
+    ts_quant_plan *p;
+    const ts_quant_in *in;
+    const ts_quant_run_opts *o;
+    ts_pool *pool;
+    ts_kern kern;
+    ts_outfile file;
+    char *state_path;
+    uint64_t key;
+    uint64_t cost_done, cost_all;
+    uint64_t saved_ns;
+} run;
+
+static uint64_t cost_of(const ts_quant_item *it) {
+    if (it->type == it->from->type) return it->n_el * COST_COPY;
+    return it->n_el * (ts_search_takes(it->type, it->weights) ? COST_SEARCH : COST_ROUND);
+}
+
+static ts_status step(run *r, uint64_t cost, ts_err *err) {
+    r->cost_done += cost;
+    if (!r->o->progress || r->o->progress(r->o->progress_ud, r->cost_done, r->cost_all)) return TS_OK;
+    return ts_fail(err, TS_E_CANCELLED, "stopped");
+}
+
+static ts_status copy_tensor(run *r, const ts_quant_item *it, ts_err *err) {
+    const ts_source *s = r->in->source;
+    for (size_t at = 0; at < it->bytes;) {
+        const size_t n = it->bytes - at < (4u << 20) ? (size_t)it->bytes - at : 4u << 20;
+        TS_TRY(ts_outfile_write(&r->file, (const uint8_t *)it->from->data + at, n, err));
+        s->op->release(s, it->from, at, n);
+        at += n;
+        TS_TRY(step(r, (uint64_t)((double)it->n_el * (double)n / (double)it->bytes) * COST_COPY, err));
+    }
+    return TS_OK;
+}
+
+static ts_status quantise_tensor(run *r, ts_quant_item *it, ts_err *err) {
+    const ts_tensor *t = it->from;
+    const ts_source *s = r->in->source;
+    const uint64_t row = t->dim[0], cost = cost_of(it) / (it->n_el / row);
+    work *w = ts_calloc(1, sizeof *w);
+    if (!w) return ts_fail_nomem(err, t->name, sizeof *w);
+    w->it = it;
+    w->search = r->kern.search;
+    w->rows = it->n_el / row;
+    w->task_rows = row < TASK ? TASK / row : 1;
+    if (w->task_rows > w->rows) w->task_rows = w->rows;
+    w->from_bytes = ts_dtype_row_bytes(t->type, row);
+    w->to_bytes = ts_dtype_row_bytes(it->type, row);
+    const uint64_t most = w->task_rows * BATCH_TASKS < w->rows ? w->task_rows * BATCH_TASKS : w->rows;
+    size_t n = 0;
+    const bool fits = ts_size_mul((size_t)(w->task_rows * row), 2 * (size_t)ts_pool_threads(r->pool), &n);
+    w->out = ts_alloc((size_t)most, w->to_bytes);
+    w->scratch = fits ? ts_alloc(n, sizeof *w->scratch) : NULL;
+    ts_status st = w->out && w->scratch ? TS_OK : ts_fail_nomem(err, t->name, (size_t)most * w->to_bytes + n * 4);
+    it->error = it->norm = 0;
+    for (; w->first < w->rows && st == TS_OK; w->first += w->n_rows) {
+        w->n_rows = w->rows - w->first < most ? w->rows - w->first : most;
+        const size_t tasks = (size_t)((w->n_rows + w->task_rows - 1) / w->task_rows), at = w->first * w->from_bytes,
+                     bytes = w->n_rows * w->from_bytes;
+        if (at + bytes < t->bytes) {
+            const size_t left = t->bytes - at - bytes;
+            s->op->fetch(s, t, at + bytes, left < AHEAD ? left : AHEAD);
+        }
+        ts_pool_run(r->pool, tasks, do_task, w);
+        for (size_t k = 0; k < tasks && st == TS_OK; k++) {
+            it->error += w->result[k].error, it->norm += w->result[k].norm;
+            if (w->result[k].not_finite == UINT64_MAX) continue;
+            char name[80];
+            ts_printable(name, sizeof name, t->name, strlen(t->name));
+            st = ts_fail(err, TS_E_FORMAT, "%s: tensor %s: element %" PRIu64 " is not a finite number", s->name, name,
+                         (w->first + k * w->task_rows) * row + w->result[k].not_finite);
+        }
+        if (st == TS_OK) st = ts_outfile_write(&r->file, w->out, (size_t)w->n_rows * w->to_bytes, err);
+        s->op->release(s, t, at, bytes);
+        if (st == TS_OK) st = step(r, cost * w->n_rows, err);
+    }
+    ts_free(w->out);
+    ts_free(w->scratch);
+    ts_free(w);
+    return st;
+}
+
+/* ---- what was done already --------------------------------------------------------------------------------------- */
+
+static uint64_t hash(uint64_t h, const void *data, size_t len) { /* FNV-1a */
+    for (size_t i = 0; i < len; i++) h = (h ^ ((const uint8_t *)data)[i]) * 0x100000001b3u;
+    return h;
+}
+
+/* Of all that decides what is written: the header has names, types and metadata. */
+static uint64_t key_of(const run *r) {
+    uint64_t h = hash(0xcbf29ce484222325u, r->p->header.data, r->p->header.len);
+    h = hash(h, TESSERA_VERSION, sizeof TESSERA_VERSION);
+    for (int i = 0; i < ts_gguf_n_files(r->in->gguf); i++) {
+        const ts_map *m = ts_gguf_file(r->in->gguf, i);
+        const uint64_t id[] = {m->dev, m->ino, (uint64_t)m->mtime_ns, m->len};
+        h = hash(h, id, sizeof id);
+    }
+    for (size_t i = 0; i < r->p->n; i++) {
+        const ts_imatrix_entry *e = r->p->item[i].weights;
+        h = hash(h, &i, sizeof i);
+        if (e) h = hash(h, e->mean, e->n_in * e->n_mat * sizeof *e->mean);
+    }
+    return h;
+}
+
+#define STATE_HEAD "tessera quantize, version 1\n"
+
+static ts_status save_state(run *r, size_t n, ts_err *err) {
+    TS_TRY(ts_outfile_sync(&r->file, err));
+    ts_buf b = {0};
+    bool ok = ts_buf_printf(&b, STATE_HEAD "%016" PRIx64 " %zu\n", r->key, n);
+    for (size_t i = 0; i < n; i++) ok = ok && ts_buf_printf(&b, "%a %a\n", r->p->item[i].error, r->p->item[i].norm);
+    const ts_status s =
+        ok ? ts_file_write(r->state_path, b.data, b.len, err) : ts_fail_nomem(err, r->state_path, b.len);
+    ts_buf_free(&b);
+    r->saved_ns = ts_now_ns();
+    return s;
+}
+
+static bool parse_state(run *r, const char *text, size_t *n) {
+    if (strncmp(text, STATE_HEAD, strlen(STATE_HEAD)) != 0) return false;
+    uint64_t key;
+    int used = 0;
+    text += strlen(STATE_HEAD);
+    if (sscanf(text, "%16" SCNx64 " %zu\n%n", &key, n, &used) != 2 || !used || key != r->key || *n > r->p->n)
+        return false;
+    text += used;
+    for (size_t i = 0; i < *n; i++) {
+        char *end;
+        ts_quant_item *it = &r->p->item[i];
+        it->error = strtod(text, &end);
+        if (end == text) return false;
+        text = end;
+        it->norm = strtod(text, &end);
+        if (end == text || !(it->error >= 0) || !(it->norm >= 0)) return false;
+        text = end + (*end == '\n');
+    }
+    return !*text;
+}
+
+/* How many tensors of a file of `had` bytes are done. */
+static size_t tensors_done(run *r, uint64_t had) {
+    ts_buf b = {0};
+    ts_err none;
+    size_t n = 0;
+    bool ok = ts_file_exists(r->state_path) && ts_file_read(&b, r->state_path, 64 << 20, &none) == TS_OK && b.data &&
+              parse_state(r, b.data, &n);
+    ts_buf_free(&b);
+    if (ok && n) ok = r->p->item[n - 1].offset + r->p->item[n - 1].bytes <= had;
+    return ok ? n : 0;
+}
+
+/* ---- all --------------------------------------------------------------------------------------------------------- */
+
+static ts_status check_target(const run *r, const char *path, ts_err *err) {
+    struct stat to;
+    if (stat(path, &to) == 0)
+        for (int i = 0; i < ts_gguf_n_files(r->in->gguf); i++) {
+            const ts_map *m = ts_gguf_file(r->in->gguf, i);
+            if (m->dev == (uint64_t)to.st_dev && m->ino == (uint64_t)to.st_ino)
+                return ts_fail(err, TS_E_INVAL, "%s is the source: give the result another name", path);
+        }
+    return TS_OK;
+}
+
+static ts_status check_room(const run *r, uint64_t had, ts_err *err) {
+    struct statvfs v;
+    if (!r->file.tmp || fstatvfs(r->file.fd, &v) < 0) return TS_OK;
+    const double room = (double)v.f_bavail * (double)v.f_frsize + (double)had, mib = 1024 * 1024;
+    if (room >= (double)r->p->file_bytes) return TS_OK;
+    return ts_fail(err, TS_E_IO, "%s: %.0f MiB are needed, %.0f MiB are left on the disk", r->file.path,
+                   (double)r->p->file_bytes / mib, room / mib);
+}
+
+static ts_status pad(run *r, uint64_t to, ts_err *err) {
+    static const uint8_t zeros[64];
+    while (r->file.written < to) {
+        const uint64_t n = to - r->file.written;
+        TS_TRY(ts_outfile_write(&r->file, zeros, n < sizeof zeros ? (size_t)n : sizeof zeros, err));
+    }
+    return TS_OK;
+}
+
+static ts_status write_from(run *r, size_t first, size_t *n_done, ts_err *err) {
+    *n_done = first;
+    for (size_t i = 0; i < first; i++) r->cost_done += cost_of(&r->p->item[i]);
+    if (!first) TS_TRY(ts_outfile_write(&r->file, r->p->header.data, r->p->header.len, err));
+    for (size_t i = first; i < r->p->n; i++) {
+        ts_quant_item *it = &r->p->item[i];
+        TS_TRY(pad(r, it->offset, err));
+        TS_TRY(it->type == it->from->type ? copy_tensor(r, it, err) : quantise_tensor(r, it, err));
+        *n_done = i + 1;
+        if (r->file.tmp && ts_now_ns() - r->saved_ns > STATE_EVERY_MS * (uint64_t)1000000)
+            TS_TRY(save_state(r, *n_done, err));
+    }
+    TS_TRY(pad(r, r->p->file_bytes, err));
+    return r->in->source->op->check_unchanged(r->in->source, err);
+}
+
+static ts_status write_file(run *r, const char *path, ts_quant_done *done, ts_err *err) {
+    TS_TRY(check_target(r, path, err));
+    uint64_t had;
+    TS_TRY(ts_outfile_open_kept(&r->file, path, &had, err));
+    ts_buf name = {0};
+    ts_status s = ts_buf_printf(&name, "%s.state", r->file.path) ? TS_OK : ts_fail_nomem(err, path, strlen(path));
+    r->state_path = name.data;
+    r->saved_ns = ts_now_ns();
+    if (s == TS_OK) s = check_room(r, had, err);
+    size_t n_done = 0;
+    if (s == TS_OK) {
+        const size_t first = tensors_done(r, had);
+        *done = (ts_quant_done){.n_kept = first, .began_anew = had && !first};
+        s = ts_outfile_cut(&r->file, first ? r->p->item[first - 1].offset + r->p->item[first - 1].bytes : 0, err);
+        if (s == TS_OK) s = write_from(r, first, &n_done, err);
+        ts_err none;
+        done->kept_partial =
+            s != TS_OK && s != TS_E_FORMAT && n_done && r->file.tmp && save_state(r, n_done, &none) == TS_OK;
+    }
+    if (s == TS_OK) s = ts_outfile_commit(&r->file, err);
+    else if (done->kept_partial) ts_outfile_leave(&r->file);
+    else ts_outfile_discard(&r->file);
+    if (r->state_path && !done->kept_partial) unlink(r->state_path);
+    ts_buf_free(&name);
+    return s;
+}
+
+ts_status ts_quant_run(ts_quant_plan *p, const ts_quant_in *in, const char *path, const ts_quant_run_opts *o,
+                       ts_quant_done *done, ts_err *err) {
+    run r = {.p = p, .in = in, .o = o};
+    *done = (ts_quant_done){0};
+    ts_kern_init(&r.kern, o->level);
+    r.key = key_of(&r);
+    for (size_t i = 0; i < p->n; i++) r.cost_all += cost_of(&p->item[i]);
+    TS_TRY(ts_pool_new(&r.pool, o->threads ? o->threads : ts_cpu_count(), err));
+    const ts_status s = write_file(&r, path, done, err);
+    ts_pool_free(r.pool);
+    return s;
+}
