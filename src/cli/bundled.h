@@ -1,4 +1,4 @@
-/* bundled.h - the model that is used where -m is not given. */
+/* bundled.h - the model that is used where -m is not given, and other files that come along. */
 #ifndef TS_CLI_BUNDLED_H
 #define TS_CLI_BUNDLED_H
 
@@ -9,5 +9,7 @@
  * folder that the program was built in. NULL: there is none. *bundled (nullable) says whether it is Tessera's own.
  * The string stays valid until the next call; not for several threads. */
 const char *cli_default_model(bool *bundled);
+/* Another file that comes with Tessera, sought in the same places. NULL: it is in none. Valid until the next call. */
+const char *cli_bundled_file(const char *name);
 
 #endif

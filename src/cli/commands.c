@@ -11,6 +11,7 @@ const cli_command *const cli_commands[] = {
     &cmd_eval,
     &cmd_bench,
     &cmd_quantize,
+    &cmd_imatrix,
     &cmd_tokenize,
     &cmd_template,
     &cmd_constrain,

@@ -25,6 +25,7 @@ CHAT = ["chat", "-m", "{tiny}", "-n", "8", "--seed", "1", "--no-history"]
 EVAL = ["eval", "-m", "{tiny}", "-p", "Once upon a time there was a small model.", "--json"]
 BENCH = ["bench", "--shape", "tiny", "-p", "2", "-n", "0", "-r", "1", "--json"]
 QUANTIZE = ["quantize", "{odd}", "out", "--quiet"]
+IMATRIX = ["imatrix", "{tiny}", "--chunks", "2"]
 MATRIX = {"matrix": struct.pack("<ii19sii256f", 1, 19, b"blk.0.attn_q.weight", 1, 256, *range(1, 257))}
 TOK = ["tokenize", "-m", "{tiny}", "-p", "Hello <|end|>", "--ids"]
 ASM = {"a.s": "start: movxm r0, #5\nlda r1, [p0], #4 ; add r2, r0, r0\ndone\n"}
@@ -171,6 +172,17 @@ EFFECTS: dict[str, dict[str, Effect]] = {
         "threads": (["quantize", "{odd}", "out"], ["+", "--threads", "64"]),  # a warning: the bytes are the same
         "quiet": (["quantize", "{odd}", "out", "-t", "64"], ["+", "--quiet"]),
         "json": (QUANTIZE, ["+", "--json"]),
+    },
+    "imatrix": {
+        "text": (IMATRIX, ["+", "--text", "text"], TEXT),
+        "output": (IMATRIX, ["+", "--output", "other"]),
+        "chunks": (IMATRIX, ["+", "--chunks", "1"]),
+        "chunk-size": (IMATRIX, ["+", "--chunk-size", "100"]),
+        "head": (IMATRIX, ["+", "--head"]),
+        "quiet": (IMATRIX + ["-t", "64"], ["+", "--quiet"]),
+        "model": (["imatrix", "--chunks", "2"], ["+", "--model", "{odd}"]),
+        "threads": (IMATRIX, ["+", "--threads", "64"]),  # a warning: the sums are the same
+        "pre": (["imatrix", "{nopre}", "--chunks", "2"], ["+", "--pre", "gpt-2"]),
     },
     "bench": {
         **{name: (BENCH, ["+", f"--{name}", "f32"]) for name in ("cache-type-k", "cache-type-v")},

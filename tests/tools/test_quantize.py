@@ -248,6 +248,34 @@ def test_files(tmp: pathlib.Path) -> None:
             run("eval", "-m", theirs, "-p", "some text")
 
 
+def test_imatrix(tmp: pathlib.Path) -> None:
+    """The same text through both programs: the same means, but for activations of 8 bits; each quantises with the other's file."""
+    if not have_llama():
+        return print(NO_LLAMA)
+    with Inside() as inside:
+        src, text, ours, theirs, old = (inside / n for n in ("src.gguf", "text", "ours.gguf", "theirs.gguf", "theirs.dat"))
+        make_model(src, 3, 256, 8, 2, 512)
+        text.write_text("".join(random.Random(3).choice("etaoin shrdlu\n") for _ in range(127 * 6)))  # bytes are tokens
+        run("imatrix", src, "--text", text, "--chunk-size", "128", "-o", ours)
+        for out, form in ((theirs, "gguf"), (old, "dat")):
+            out.unlink(missing_ok=True)
+            llama("llama-imatrix", "-m", seen(src), "-f", seen(text), "-c", "128", "-o", seen(out), "--output-format", form)
+        results = {}
+        for name, matrix in (("none", None), ("ours", ours), ("theirs", theirs), ("old", old)):
+            out = inside / "out.gguf"
+            results[name] = json.loads(run("quantize", src, out, "q4_k_s", "--json", *(("--imatrix", matrix) if matrix else ())).stdout)
+            results[name]["bytes"] = out.read_bytes()
+        weighted = [t["name"] for t in results["ours"]["tensors"] if t["weighted"]]
+        assert len(weighted) == 3 * 7 and weighted == [t["name"] for t in results["theirs"]["tensors"] if t["weighted"]]
+        a, b, c, d = (results[n]["bytes"][-20000:] for n in ("none", "ours", "theirs", "old"))
+        alike = lambda p, q: sum(x == y for x, y in zip(p, q)) / len(p)
+        assert alike(c, d) > 0.99 and alike(b, c) > alike(a, c) + 0.1, (alike(a, c), alike(b, c), alike(c, d))
+        llama("llama-quantize", "--imatrix", seen(ours), seen(src), seen(inside / "o.gguf"), "Q4_K_S")
+        said = json.loads(run("inspect", "--json", inside / "o.gguf").stdout)["metadata"]
+        for key, value in (("entries_count", 21), ("chunks_count", 6), ("dataset", "text")):
+            assert said["quantize.imatrix." + key]["value"] == value, (key, said["quantize.imatrix." + key])
+
+
 TESTS = {n.removeprefix("test_"): f for n, f in list(globals().items()) if n.startswith("test_")}
 
 

@@ -5,6 +5,9 @@
 #include "base/file.h"
 #include "format/gguf.h"
 #include "format/quant.h"
+#include "engine/engine.h"
+#include "model/actstats.h"
+#include "quant/calibrate.h"
 #include "quant/stream.h"
 #include "report/shape.h"
 
@@ -285,10 +288,120 @@ static void test_no_memory(void **state) {
     assert_int_equal(access(result, F_OK), 0);
 }
 
+/* ---- importance matrices ----------------------------------------------------------------------------------------- */
+
+static ts_engine *open_tiny(int threads) {
+    ts_engine *e;
+    assert_ok(ts_engine_open(&e, source, &(ts_engine_opts){.n_threads = threads}, &err));
+    return e;
+}
+
+/* The sums are those of the statistics over the same pieces, whoever computes them with how many threads. */
+static void test_calibrate(void **state) {
+    (void)state;
+    static const char text[] = "This text is short, but it has more than three pieces of 20 tokens each: bytes, here.";
+    ts_engine *e = open_tiny(1);
+    ts_token *token;
+    size_t n, n_bos;
+    assert_ok(ts_engine_tokenize(e, "", 0, TS_TOKENIZE_BOS, &token, &n_bos, &err));
+    ts_tokens_release(token);
+    assert_ok(ts_engine_tokenize(e, text, sizeof text - 1, TS_TOKENIZE_BOS, &token, &n, &err));
+    enum { CHUNK = 20 };
+    const size_t each = CHUNK - n_bos, whole = (n - n_bos) / each, rest = (n - n_bos) % each;
+    assert_true(n_bos <= 1 && whole >= 3);
+    const size_t pieces = whole + (rest + n_bos >= 16), inputs = whole * CHUNK + (pieces > whole ? rest + n_bos : 0);
+    ts_act_stats *stats;
+    assert_ok(ts_act_stats_new(&stats, &err));
+    ts_engine_listen(e, ts_act_stats_listener(stats));
+    for (size_t k = 0; k < pieces; k++) {
+        ts_session *s;
+        ts_token piece[CHUNK];
+        size_t m = 0;
+        if (n_bos) piece[m++] = token[0];
+        for (size_t i = n_bos + k * each; i < n && m < CHUNK; i++) piece[m++] = token[i];
+        assert_ok(ts_session_new(&s, e, NULL, &err));
+        assert_ok(ts_session_sync(s, piece, m, &err));
+        ts_session_free(s);
+    }
+    ts_engine_unlisten(e, ts_act_stats_listener(stats));
+    ts_tokens_release(token);
+    for (int threads = 1; threads <= 3; threads += 2) {
+        ts_engine *other = open_tiny(threads);
+        ts_imatrix *m;
+        for (int head = 0; head < 2; head++) {
+            const ts_calibrate_opts o = {.chunk = CHUNK, .head = head, .dataset = "t"};
+            assert_ok(ts_calibrate(other, text, sizeof text - 1, &o, &m, &err));
+            assert_int_equal(ts_imatrix_n(m), 2 * 7 + head);
+            assert_true(ts_imatrix_chunks(m) == pieces && ts_imatrix_chunk_size(m) == CHUNK);
+            if (head) assert_true(ts_imatrix_find(m, "output.weight")->count == (double)inputs);
+            for (size_t i = 0; i < 2 * 7; i++) {
+                const ts_act_stat want = ts_act_stats_at(stats, i < 7 ? i : i + (ts_act_stats_n(stats) > 15));
+                const ts_imatrix_entry *got = ts_imatrix_find(m, want.name);
+                if (!strcmp(want.name, "output.weight")) continue;
+                assert_true(got && got->n_in == want.n_in && got->count == (double)inputs && want.count == inputs);
+                for (size_t c = 0; c < got->n_in; c++)
+                    assert_true(got->mean[c] == (float)(want.sum_square[c] / (double)inputs));
+            }
+            ts_imatrix_free(m);
+        }
+        assert_ok(ts_calibrate(other, text, sizeof text - 1, &(ts_calibrate_opts){.chunk = CHUNK, .max_chunks = 2}, &m,
+                               &err));
+        assert_int_equal(ts_imatrix_chunks(m), 2);
+        ts_imatrix_free(m);
+        assert_ok(ts_calibrate(other, "ab", 2, &(ts_calibrate_opts){0}, &m, &err)); /* short, but all there is */
+        assert_int_equal(ts_imatrix_chunks(m), 1);
+        ts_imatrix_free(m);
+        assert_status(ts_calibrate(other, "", 0, &(ts_calibrate_opts){0}, &m, &err), TS_E_INVAL);
+        assert_string_equal(err.msg, "the text has no tokens");
+        assert_status(ts_calibrate(other, "ab", 2, &(ts_calibrate_opts){.chunk = 1}, &m, &err), TS_E_INVAL);
+        ts_engine_close(other);
+    }
+    ts_act_stats_free(stats);
+    ts_engine_close(e);
+}
+
+static bool stop_at_40(void *ud, uint64_t done, uint64_t all) {
+    *(uint64_t *)ud = all;
+    return done < 40;
+}
+
+static void test_calibrate_stopped(void **state) {
+    (void)state;
+    char text[200];
+    memset(text, 'a', sizeof text);
+    ts_engine *e = open_tiny(1);
+    uint64_t all = 0;
+    ts_imatrix *m;
+    const ts_calibrate_opts o = {.chunk = 20, .progress = stop_at_40, .progress_ud = &all};
+    assert_status(ts_calibrate(e, text, sizeof text, &o, &m, &err), TS_E_CANCELLED);
+    assert_true(all >= 200);
+    ts_engine_close(e);
+}
+
+static bool calibrate(void *ud) {
+    ts_imatrix *m;
+    if (ts_calibrate(ud, "some text", 9, &(ts_calibrate_opts){.dataset = "t"}, &m, &err) != TS_OK) {
+        assert_int_equal(err.code, TS_E_NOMEM);
+        return false;
+    }
+    ts_imatrix_free(m);
+    return true;
+}
+
+static void test_calibrate_no_memory(void **state) {
+    (void)state;
+    ts_engine *e = open_tiny(1);
+    assert_true(calibrate(e)); /* what the engine takes once */
+    alloc_fail_loop(calibrate, e, false);
+    ts_engine_close(e);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_recipes),  cmocka_unit_test(test_types),     cmocka_unit_test(test_patterns),
         cmocka_unit_test(test_written),  cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_calibrate), cmocka_unit_test(test_calibrate_stopped),
+        cmocka_unit_test(test_calibrate_no_memory),
     };
     return cmocka_run_group_tests_name("quantize", tests, make_source, clean);
 }
