@@ -236,6 +236,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     bench_args a = {0};
     const cli_opt opts[] = {
         {CLI_STR, 'm', "model", "FILE", &a.model.path, 0, 0, CLI_MODEL_HELP, .values = "@model"},
+        CLI_HF_OPTS(a.model),
         {CLI_STR, 0, "shape", "NAME", &a.shape, 0, 0,
          "random weights in memory instead: llama-3-8b, llama-3.2-1b, llama-3.2-3b, tinyllama, qwen2.5-0.5b, "
          "qwen3-0.6b, tiny",
@@ -263,6 +264,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     ts_engine *e = NULL;
     ts_kv_type kv;
     int code = cli_parse(cmd, opts, argc, argv, &rest);
+    if (code == CLI_OK) code = cli_take_hf(cmd, &a.model);
     if (code == CLI_OK) code = cli_take_plain(cmd, CLI_PLAIN_MODEL, &rest, &a.model.path, NULL, NULL);
     if (code == CLI_OK && a.model.path && a.shape)
         code = cli_usage_error(cmd, "give -m FILE or --shape NAME, not both");

@@ -235,6 +235,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     cli_list rest = {0};
     ts_err err;
     int code = cli_parse(cmd, opts, argc, argv, &rest);
+    if (code == CLI_OK) code = cli_take_hf(cmd, &c.model);
     if (code == CLI_OK) code = cli_take_plain(cmd, CLI_PLAIN_MODEL, &rest, &c.model.path, NULL, NULL);
     if (code == CLI_OK) code = cli_template_read(cmd, &c.template);
     cli_catch_interrupt();

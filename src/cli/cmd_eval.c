@@ -254,6 +254,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     cli_list rest = {0};
     int code = cli_parse(cmd, opts, argc, argv, &rest);
     const int given = !!a.ids + !!a.prompt + !!a.file;
+    if (code == CLI_OK) code = cli_take_hf(cmd, &a.model);
     if (code == CLI_OK) code = cli_take_plain(cmd, CLI_PLAIN_MODEL, &rest, &a.model.path, NULL, NULL);
     if (code == CLI_OK && given > 1) code = cli_usage_error(cmd, "give one of -f FILE, -p TEXT and --ids LIST");
     ts_engine *e = NULL;

@@ -258,6 +258,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     const char *given = a.ids ? "--ids" : a.file ? "-f" : a.prompt ? "-p" : NULL;
     if (code == CLI_OK && a.ids && (a.prompt || a.file)) code = cli_usage_error(cmd, "give --ids or a text, not both");
     if (code == CLI_OK && a.prompt && a.file) code = cli_usage_error(cmd, "give -p or -f, not both");
+    if (code == CLI_OK) code = cli_take_hf(cmd, &a.model);
     if (code == CLI_OK) code = cli_take_plain(cmd, CLI_PLAIN_TEXT, &rest, &a.model.path, given, &text);
     if (text) a.prompt = text;
     if (code == CLI_OK && a.raw && a.system)

@@ -3,6 +3,7 @@
 #include "cli/bundled.h"
 #include "cli/commands.h"
 #include "cli/common.h"
+#include "cli/store.h"
 #include "server/server.h"
 
 #include <pthread.h>
@@ -18,7 +19,7 @@ enum { KEY_FILE_MAX = 64 << 10, KEYS = 256 };
 
 typedef struct serve_args {
     cli_model model;
-    cli_list models, also_on, peers, allow_host, allow_origin;
+    cli_list models, hf, also_on, peers, allow_host, allow_origin;
     const char *host, *models_dir, *key_file, *cache_dir;
     long port, parallel, queue, max_body, timeout, drain, max_loaded, idle_unload, cache_memory, cache_disk;
     bool insecure, any_model, no_cache;
@@ -83,23 +84,35 @@ static char *name_on(const ts_server_model *m, const char *device) {
     return ts_buf_printf(&b, "%.*s@%s", (int)n, base, device) ? b.data : NULL;
 }
 
-/* The models to keep: each of -m, or the default one, and again on every device of --also-on. */
+/* The i-th model of -m, then of -hf: "NAME=" in front is its name, and a name of the hub becomes a path. */
+static int read_model(const cli_command *cmd, serve_args *a, size_t i, ts_server_model *m) {
+    const bool fetch = i >= a->models.n;
+    const char *text = fetch ? a->hf.item[i - a->models.n] : a->models.item[i];
+    char *name = NULL;
+    ts_err err;
+    m->path = split(text, &name);
+    m->name = name;
+    if (!*m->path) return cli_usage_error(cmd, "%s %s: there is no file behind the name", fetch ? "-hf" : "-m", text);
+    if (!name && m->path != text) return ts_fail_nomem(&err, "the list of models", 0), cli_fail(&err);
+    const bool npu = cli_is_npu(a->model.device);
+    return fetch ? cli_fetch_model(cmd, m->path, npu, a->model.offline, false, &m->path) : cli_find_model(&m->path, npu);
+}
+
+/* The models to keep: each of -m and -hf, or the default one, and again on every device of --also-on. */
 static int read_models(const cli_command *cmd, serve_args *a) {
     bool bundled = false;
-    const char *one = a->models.n || a->models_dir ? NULL : cli_default_model(&bundled);
+    const char *one = a->models.n || a->hf.n || a->models_dir ? NULL : cli_default_model(&bundled);
     ts_err err;
-    if (!a->models.n && !a->models_dir && !one)
+    if (!a->models.n && !a->hf.n && !a->models_dir && !one)
         return cli_usage_error(cmd, "which model? Give one with -m FILE, or a folder with --models DIR");
-    const size_t n = one ? 1 : a->models.n;
+    const size_t n = one ? 1 : a->models.n + a->hf.n;
     a->list = ts_calloc(n * (1 + a->also_on.n) + 1, sizeof *a->list);
     bool ok = a->list != NULL;
     for (size_t i = 0; i < n && ok; i++) {
         ts_server_model *m = &a->list[a->n_list++];
-        char *name = NULL;
-        m->path = one ? one : split(a->models.item[i], &name);
-        m->name = name;
-        if (!*m->path) return cli_usage_error(cmd, "-m %s: there is no file behind the name", a->models.item[i]);
-        ok = one || name || m->path == a->models.item[i];
+        m->path = one;
+        const int code = one ? cli_find_model(&m->path, cli_is_npu(a->model.device)) : read_model(cmd, a, i, m);
+        if (code) return code;
         for (size_t k = 0; k < a->also_on.n && ok; k++) {
             ts_server_model *again = &a->list[a->n_list++];
             *again = (ts_server_model){m->path, name_on(m, a->also_on.item[k]), a->also_on.item[k]};
@@ -263,6 +276,9 @@ static int run(const cli_command *cmd, int argc, char **argv) {
         {CLI_LIST, 'm', "model", "[NAME=]FILE", &a.models, 0, 0,
          "a model to keep loaded, repeatable; requests call it NAME (default: its file's name without .gguf)",
          .values = "@model"},
+        {CLI_LIST, 0, "hf-repo", "[NAME=]ORG/NAME[:QUANT]", &a.hf, 0, 0,
+         "the same for a model of the hub, which is fetched where it is not in the store; repeatable", .also = "-hf -hfr"},
+        {CLI_FLAG, 0, "offline", NULL, &a.model.offline, 0, 0, "with -hf: ask nobody, it must be in the store"},
         {CLI_STR, 0, "models", "DIR", &a.models_dir, 0, 0,
          "a folder whose *.gguf are loaded when a request names them", .values = "@dir", .also = "--models-dir"},
         {CLI_INT, 0, "max-loaded", "N", &a.max_loaded, 1, 64,
@@ -332,7 +348,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     ts_free(a.list), ts_free(a.peer);
     ts_free(a.cache);
     ts_buf_free(&a.keys);
-    const cli_list *const lists[] = {&a.models, &a.also_on, &a.peers, &a.allow_host, &a.allow_origin, &rest};
+    const cli_list *const lists[] = {&a.models, &a.hf, &a.also_on, &a.peers, &a.allow_host, &a.allow_origin, &rest};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) free(lists[i]->item);
     return code < 0 ? CLI_OK : code;
 }

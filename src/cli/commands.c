@@ -16,6 +16,11 @@ const cli_command *const cli_commands[] = {
     &cmd_template,
     &cmd_constrain,
     &cmd_inspect,
+#ifdef TS_HAVE_HUB
+    &cmd_pull,
+    &cmd_list,
+    &cmd_rm,
+#endif
     &cmd_npu,
     &cmd_completion,
     NULL,

@@ -8,6 +8,7 @@
 #include "cli/ledger.h"
 #include "cli/nearest.h"
 #include "cli/sim_speed.h"
+#include "cli/store.h"
 #include "cli/term.h"
 
 #include <ctype.h>
@@ -98,12 +99,27 @@ static void warn_idle(const cli_model *m) {
                 "tessera: --sim-seed is about the simulated NPU: without --device npu-sim it changes nothing\n");
 }
 
+int cli_take_hf(const cli_command *cmd, cli_model *m) {
+    if (!m->hf) return CLI_OK;
+    if (m->path) return cli_usage_error(cmd, "give -m or -hf, not both");
+    m->path = m->hf;
+    return CLI_OK;
+}
+
+bool cli_is_npu(const char *device) {
+    return device && !strncmp(device, "npu", 3);
+}
+
 int cli_check_model(const cli_command *cmd, cli_model *m) {
     ts_kv_type kv;
     int code = cli_device(cmd, m);
     if (code) return code;
     if (!m->path) m->path = cli_default_model(&m->bundled);
     if (!m->path) return cli_usage_error(cmd, "which model? Give one with -m FILE");
+    if (m->hf) code = cli_fetch_model(cmd, m->hf, cli_is_npu(m->device), m->offline, m->quiet, &m->path);
+    else if (!m->bundled) code = cli_find_model(&m->path, cli_is_npu(m->device));
+    if (code) return code;
+    m->hf = NULL; /* the path is the model's now */
     code = m->bundled ? CLI_OK : cli_check_model_path(m->path, false);
     return code ? code : cli_kv_type(cmd, m, &kv);
 }

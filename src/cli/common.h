@@ -8,16 +8,26 @@
 
 typedef struct cli_model {
     char device_text[200]; /* --device with what other options say about it: see cli_device */
+    const char *hf; /* -hf: a name of the hub; cli_take_hf makes it the path, until cli_check_model fetches it */
     const char *path, *device, *kv, *kv_keys, *kv_values, *pre;
     bool quiet;   /* no notices */
     bool bundled; /* path is the model that comes with Tessera, since none was given */
     long threads, ctx, sim_seed;
-    bool allow_cpu_ops, ledger, ledger_check, no_prefetch;
+    bool allow_cpu_ops, ledger, ledger_check, no_prefetch, offline;
     const char *prefetch;
     cli_progress loading, prompt;
 } cli_model;
 
-#define CLI_MODEL_HELP "the model, a GGUF file (default: $TESSERA_MODEL, or the tiny one that comes with Tessera)"
+#define CLI_MODEL_HELP                                                                                                 \
+    "the model, a GGUF file or the name of one in the store (tessera list); default: $TESSERA_MODEL, or the tiny one " \
+    "that comes with Tessera"
+/* Behind -m. */
+#define CLI_HF_OPTS(m)                                                                                                 \
+    {CLI_STR, 0, "hf-repo", "ORG/NAME[:QUANT]", &(m).hf, 0, 0,                                                         \
+     "a model of the hub: it is fetched where it is not in the store, as tessera pull does", .also = "-hf -hfr"},      \
+    {                                                                                                                  \
+        CLI_FLAG, 0, "offline", NULL, &(m).offline, 0, 0, "with -hf: ask nobody, it must be in the store"              \
+    }
 /* Entries for an option table. */
 #define CLI_KV_OPTS(m)                                                                                                 \
     {CLI_STR, 0, "kv", "TYPE", &(m).kv, 0, 0, "element type of the KV cache: f16 (default), f32, q8_0",                \
@@ -49,6 +59,7 @@ typedef struct cli_model {
 #define CLI_MODEL_OPTS(m)                                                                                              \
     {CLI_GROUP, 0, NULL, NULL, NULL, 0, 0, "Model"},                                                                   \
         {CLI_STR, 'm', "model", "FILE", &(m).path, 0, 0, CLI_MODEL_HELP, .values = "@model"},                          \
+        CLI_HF_OPTS(m),                                                                                                \
         CLI_DEVICE_OPTS(m),                                                                                            \
         {CLI_INT, 't', "threads", "N", &(m).threads, 1, 1024, "threads (default: all processors)"},                    \
         CLI_PRE_OPT(m),                                                                                                \
@@ -62,8 +73,12 @@ typedef struct cli_model {
      "how text is split, for files that do not say: llama-bpe, qwen2, gpt-2, smollm or tekken",                        \
      .values = "llama-bpe qwen2 gpt-2 smollm tekken ..."}
 
+/* -hf takes the place of -m, before plain arguments are dealt out. CLI_OK, or an exit code where there are both. */
+int cli_take_hf(const cli_command *cmd, cli_model *m);
+/* Does the device text begin with the NPU? */
+bool cli_is_npu(const char *device);
 /* Is there a model to open, with options that can be right? To be asked before input is read. Without -m, fills in
- * the default model (bundled.h). */
+ * the default model (bundled.h); a name becomes the path of the model in the store, which -hf fetches first. */
 int cli_check_model(const cli_command *cmd, cli_model *m);
 /* One line to standard error where there are fewer processors than n. */
 void cli_warn_threads(long n);

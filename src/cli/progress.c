@@ -30,6 +30,12 @@ void cli_catch_interrupt(void) {
     sigaction(SIGINT, &a, NULL);
 }
 
+void cli_catch_terminate(struct sigaction *old) {
+    struct sigaction a = {.sa_handler = on_interrupt};
+    sigemptyset(&a.sa_mask);
+    sigaction(SIGTERM, &a, old);
+}
+
 bool cli_interrupted(void) {
     return interrupts > 0;
 }
@@ -70,7 +76,11 @@ void cli_progress_text(const cli_progress *p, uint64_t now_ns, char *out, size_t
     else snprintf(out, cap, "%s: %.0f %%", p->what, 100.0 * (double)done / (double)all);
     const double so_far = (double)(now_ns - p->begin_ns), at_step = (double)(p->step_ns - p->begin_ns);
     double left = -late_ns;
-    if (done && all && at_step >= basis_ns) left = at_step * (double)all / (double)done - so_far;
+    const double made = done > p->start ? (double)(done - p->start) : 0;
+    const size_t used = strlen(out);
+    if (p->rate && made > 0 && at_step >= basis_ns)
+        snprintf(out + used, cap - used, ", %.1f %s/s", made / (double)per / (at_step * 1e-9), p->unit ? p->unit : "");
+    if (made > 0 && all && at_step >= basis_ns) left = at_step * (double)(all - p->start) / made - so_far;
     else if (p->guess_ns) left = (double)p->guess_ns - so_far;
     if (left > -late_ns) add_time(out, cap, left > 1e9 ? left : 1e9, "left");
     else add_time(out, cap, so_far, "so far");

@@ -17,6 +17,8 @@ typedef struct cli_progress {
     const char *what;       /* "loading", "prompt", ... */
     const char *unit;       /* "MiB", "tokens"; NULL: per cent only */
     uint64_t per_unit;      /* divides done and all for display; 0: 1 */
+    uint64_t start; /* of `done`, what was there when the work began: no time was needed for it */
+    bool rate;      /* say how much a second, too */
     uint64_t before, whole; /* where the work is a part of something larger: what was done before it, and all of it */
     /* how long all of it should take, where that is known beforehand; until the first step tells more */
     uint64_t guess_ns;
@@ -41,6 +43,9 @@ void cli_progress_log(void *ud, ts_log_level level, const char *line);
 /* Count Ctrl-C instead of dying of it, from now on. The third that nobody has asked for (cli_interrupt_clear) ends the
  * program as usual. */
 void cli_catch_interrupt(void);
+/* The same for SIGTERM; *old is what it was, for sigaction. */
+struct sigaction;
+void cli_catch_terminate(struct sigaction *old);
 bool cli_interrupted(void);       /* has there been one since cli_interrupt_clear? */
 bool cli_interrupt_stop(void *ud); /* the same as a ts_stop_fn; ud is not used */
 void cli_interrupt_clear(void);

@@ -22,6 +22,7 @@ BELOW = {
     "sim": ["base", "aie2", "xdna"],
     "npu": ["base", "format", "kern", "aie2", "xdna"],
     "power": ["base"],
+    "hub": ["base"],
     "model": ["base", "format", "source", "kern"],
     "device": ["base", "format", "source", "kern", "xdna", "sim", "npu", "model"],
     "engine": ["base", "constrain", "format", "source", "text", "kern", "model", "device", "power"],
@@ -29,7 +30,7 @@ BELOW = {
     "quant": ["base", "format", "text", "source", "kern", "model", "engine"],
     "server": ["base", "format", "source", "text", "engine", "report"],
     "cli": ["base", "constrain", "format", "source", "text", "kern", "aie2", "sim", "xdna", "npu", "power", "model", "device",
-            "engine", "report", "quant", "server"],
+            "engine", "report", "quant", "server", "hub"],
 }
 
 NO_KERNELS = ["xdna/io_drm.c"]  # cache lines are flushed there
@@ -37,7 +38,7 @@ NO_KERNELS = ["xdna/io_drm.c"]  # cache lines are flushed there
 GGUF = {"format/gguf.h", "format/gguf_write.h", "source/gguf_source.h", "source/gguf_names.h", "source/leftover.h"}
 KNOWS_GGUF = {"format/", "source/", "text/tok_gguf.c", "text/tok_open.c", "text/tok_put.c", "report/shape_gguf.c", "quant/", "cli/cmd_inspect.c"}
 # Commands stand on tessera.h and base; these are about what lies below (ledger: the device's bandwidth) or beside them.
-CLI_BELOW = re.compile(r"(cmd_inspect|cmd_bench|cmd_quantize|cmd_imatrix|cmd_constrain(_\w+)?|cmd_serve|(cmd_)?npu(_\w+)?|sim_speed|ledger)\.[ch]")
+CLI_BELOW = re.compile(r"(cmd_inspect|cmd_bench|cmd_quantize|cmd_imatrix|cmd_constrain(_\w+)?|cmd_serve|cmd_(pull|list|rm)|store|(cmd_)?npu(_\w+)?|sim_speed|ledger)\.[ch]")
 
 COLUMNS = 120
 

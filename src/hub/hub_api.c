@@ -1,0 +1,163 @@
+#define _GNU_SOURCE /* strcasestr */
+#include "hub/hub_api.h"
+
+#include "base/json_pull.h"
+#include "base/printable.h"
+
+#include <stdio.h>
+#include <strings.h>
+
+enum { DOCUMENT_MAX = 64 << 20, PAGES_MAX = 1000, PATIENCE_S = 120 };
+
+/* ---- trying again ------------------------------------------------------------------------------------------------ */
+
+bool ts_hub_may_pass(long status) {
+    return status == 408 || status == 425 || status == 429 || (status >= 500 && status != 501 && status != 505);
+}
+
+ts_status ts_hub_again(const ts_hub_net *net, ts_hub_tries *t, const ts_hub_answer *a, ts_status failed, ts_err *err) {
+    const bool busy = a && (a->status == 429 || a->status == 503) && a->retry_after_s >= 0;
+    if (t->failed + 1 >= TS_HUB_TRIES) {
+        ts_err_add(err, "; tried %d times", TS_HUB_TRIES);
+        return failed;
+    }
+    if (busy && a->retry_after_s > PATIENCE_S) {
+        ts_err_add(err, "; %s asks to wait for %.0f s: try again then", a->host, a->retry_after_s);
+        return failed;
+    }
+    double wait = net->retry_wait_s * (double)(1 << (t->failed < 3 ? t->failed : 3));
+    t->failed++;
+    if (busy) {
+        wait = a->retry_after_s + 1 > wait ? a->retry_after_s + 1 : wait;
+        char line[400];
+        snprintf(line, sizeof line, "%s is busy and asks to wait: going on in %.0f s", a->host, wait);
+        if (net->note) net->note(net->ud, line);
+    }
+    ts_err quiet;
+    ts_status s = ts_hub_sleep(net, wait, &quiet);
+    if (s != TS_OK) *err = quiet;
+    return s;
+}
+
+/* ---- refusals ---------------------------------------------------------------------------------------------------- */
+
+/* X-Error-Message, or the member "error" of a JSON text. */
+static void message_of(const ts_hub_answer *a, char out[301]) {
+    snprintf(out, 301, "%s", a->error_message);
+    ts_json j;
+    ts_span key, s;
+    ts_json_init(&j, a->body.data ? a->body.data : "", a->body.len);
+    const bool object = !*out && ts_json_peek(&j) == TS_JSON_OBJECT && ts_json_object(&j);
+    while (object && ts_json_key(&j, &key)) {
+        if (!ts_span_is(key, "error") || ts_json_peek(&j) != TS_JSON_STRING) ts_json_skip(&j);
+        else if (ts_json_string(&j, &s)) ts_printable(out, 301, s.data, s.len);
+    }
+    ts_json_fini(&j);
+}
+
+ts_status ts_hub_refusal(const ts_hub_net *net, const ts_hub_answer *a, const char *repo, const char *what, ts_err *err) {
+    char said[301];
+    message_of(a, said);
+    const bool gated = !strcasecmp(a->error_code, "GatedRepo"), no_repo = !strcasecmp(a->error_code, "RepoNotFound");
+    const bool bad_token = strcasestr(said, "invalid credentials") || strcasestr(said, "token");
+    const long st = a->status;
+    if (!a->own)
+        return ts_fail(err, TS_E_IO, "%s answers %ld%s%s", a->host, st, *said ? ": " : "", said);
+    if (gated && st == 401)
+        return ts_fail(err, TS_E_IO, "%s is gated: accept its terms at %s/%s, then set HF_TOKEN to a token of your account",
+                       repo, net->endpoint, repo);
+    if (gated)
+        return ts_fail(err, TS_E_IO, "%s is gated, and the account of your token has no access yet: ask for it at %s/%s",
+                       repo, net->endpoint, repo);
+    if (st == 401 && net->token && bad_token && !no_repo)
+        return ts_fail(err, TS_E_IO, "the hub does not know your token: it is wrong, or has expired (HF_TOKEN, or the file "
+                                     "that a login left)");
+    if (st == 401 && !net->token)
+        return ts_fail(err, TS_E_IO, "%s was not found, or is private: for a private one set HF_TOKEN to a token", repo);
+    if (no_repo || (st == 401 && net->token))
+        return ts_fail(err, TS_E_IO, "%s was not found, also with your token: there is no such repository, or your account "
+                                     "may not see it", repo);
+    if (!strcasecmp(a->error_code, "RevisionNotFound"))
+        return ts_fail(err, TS_E_IO, "%s has no revision %s", repo, what);
+    if (!strcasecmp(a->error_code, "EntryNotFound"))
+        return ts_fail(err, TS_E_IO, "%s has no file %s", repo, what);
+    if (st == 404) return ts_fail(err, TS_E_IO, "%s was not found at %s", repo, net->endpoint);
+    if (st == 403)
+        return ts_fail(err, TS_E_IO, "no access to %s%s%s", repo, *said ? ": " : "", said);
+    if (st == 429) return ts_fail(err, TS_E_IO, "too many requests: %s counts them per address and account", a->host);
+    return ts_fail(err, TS_E_IO, "%s: %s answers %ld%s%s", repo, a->host, st, *said ? ": " : "", said);
+}
+
+/* ---- documents --------------------------------------------------------------------------------------------------- */
+
+/* The document at url, after as many tries as are worth it. *a is the answer (200). */
+static ts_status ask(ts_hub_conn *c, const ts_hub_net *net, const char *url, size_t max, const char *repo, const char *what,
+                     ts_hub_answer *a, ts_err *err) {
+    const ts_hub_request q = {.url = url, .from = -1, .body_max = max};
+    ts_hub_tries t = {0};
+    for (;;) {
+        ts_status s = ts_hub_get(c, &q, a, err);
+        const bool again = s == TS_OK ? ts_hub_may_pass(a->status) : a->fault == TS_HUB_AGAIN;
+        if (s == TS_OK && a->status == 200) return TS_OK;
+        if (s == TS_OK) s = ts_hub_refusal(net, a, repo, what, err);
+        if (!again) return s;
+        TS_TRY(ts_hub_again(net, &t, a, s, err));
+    }
+}
+
+ts_status ts_hub_ask_info(ts_hub_conn *c, const ts_hub_net *net, const char *repo, const char *rev, ts_hub_info *out,
+                          ts_err *err) {
+    ts_hub_answer a = {0};
+    ts_buf url = {0};
+    const bool ok = ts_buf_printf(&url, "%s/api/models/%s/revision/", net->endpoint, repo) &&
+                    ts_hub_put_encoded(&url, rev, strlen(rev), false);
+    ts_status s = ok ? ask(c, net, url.data, DOCUMENT_MAX, repo, rev, &a, err) : ts_fail_nomem(err, "an address", 0);
+    if (s == TS_OK) s = ts_hub_info_parse(out, a.body.data ? a.body.data : "", a.body.len, err);
+    if (s == TS_OK && out->disabled) s = ts_fail(err, TS_E_IO, "access to %s has been disabled by the hub", repo);
+    if (s == TS_OK && ts_hub_is_commit(rev, strlen(rev)) && strcmp(rev, out->commit) != 0)
+        s = ts_fail(err, TS_E_FORMAT, "%s: commit %s was asked for, and the hub answers with %s", repo, rev, out->commit);
+    ts_buf_free(&url);
+    ts_hub_answer_free(&a);
+    return s;
+}
+
+/* The addresses of pages that have been read, by a hash of 64 bits (FNV-1a): one twice would never end. */
+static uint64_t mark_of(const char *s) {
+    uint64_t h = 0xcbf29ce484222325u;
+    for (; *s; s++) h = (h ^ (unsigned char)*s) * 0x100000001b3u;
+    return h;
+}
+
+ts_status ts_hub_ask_files(ts_hub_conn *c, const ts_hub_net *net, const char *repo, const char *shown, const char *commit,
+                           ts_hub_files *out, ts_err *err) {
+    ts_hub_answer a = {0};
+    ts_buf url = {0};
+    uint64_t *seen = ts_alloc(PAGES_MAX, sizeof *seen);
+    size_t left = DOCUMENT_MAX;
+    ts_status s = seen && ts_buf_printf(&url, "%s/api/models/%s/tree/%s?recursive=true", net->endpoint, repo, commit)
+                      ? TS_OK
+                      : ts_fail_nomem(err, "the list of files", 0);
+    for (size_t n = 0; s == TS_OK; n++) {
+        ts_span next;
+        if (n == PAGES_MAX) {
+            s = ts_fail(err, TS_E_LIMIT, "the list of files of %s has more than %d pages", shown, PAGES_MAX);
+            break;
+        }
+        seen[n] = mark_of(url.data);
+        for (size_t i = 0; i < n && s == TS_OK; i++)
+            if (seen[i] == seen[n]) s = ts_fail(err, TS_E_FORMAT, "the pages of the list of files of %s go in a circle", shown);
+        if (s == TS_OK) s = ask(c, net, url.data, left, shown, commit, &a, err);
+        if (s == TS_OK) s = ts_hub_files_page(out, a.body.data ? a.body.data : "", a.body.len, err);
+        if (s != TS_OK) break;
+        left -= a.body.len;
+        if (!a.link.len || !ts_hub_link_next(a.link.data, &next)) break;
+        char *to = ts_strndup((const char *)next.data, next.len);
+        s = to ? ts_hub_redirect(&url, net->endpoint, a.url.data, to, err) : ts_fail_nomem(err, "an address", next.len);
+        ts_free(to);
+    }
+    if (s == TS_OK) ts_hub_files_end(out);
+    ts_buf_free(&url);
+    ts_free(seen);
+    ts_hub_answer_free(&a);
+    return s;
+}

@@ -1,0 +1,333 @@
+#include "hub/hub_fetch.h"
+
+#include "base/file.h"
+#include "hub/hub_api.h"
+#include "hub/hub_lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <strings.h>
+#include <unistd.h>
+
+enum { TRIES_MAX = 2000, MUCH = 1 << 20 };
+
+/* ---- the part ---------------------------------------------------------------------------------------------------- */
+
+struct part {
+    const ts_hub_fetch *f;
+    ts_hub_item *item;
+    ts_hub_lock lock;
+    char *path;  /* the part's name, which a next pull looks for */
+    char *own;   /* a name that only this process has, where locks are not certain; NULL: it has the one above */
+    char *blob;
+    int fd;
+    bool told; /* that another process is waited for */
+    uint64_t size, len; /* of the file; of what is there */
+};
+
+uint64_t ts_hub_part_size(const ts_hub_place *p, const char *hash) {
+    ts_buf name = {0};
+    struct stat st;
+    const bool there = ts_buf_printf(&name, "%s/blobs/%s" TS_HUB_PART, p->dir, hash) && stat(name.data, &st) == 0;
+    ts_buf_free(&name);
+    return there ? (uint64_t)st.st_size : 0;
+}
+
+static bool wait_for(void *ud, long pid) {
+    struct part *p = ud;
+    const ts_hub_net *net = p->f->net;
+    const uint64_t there = ts_hub_part_size(p->f->place, p->item->hash);
+    p->item->done = there < p->size ? there : p->size;
+    char line[200], who[40] = "another program";
+    if (pid) snprintf(who, sizeof who, "process %ld", pid);
+    snprintf(line, sizeof line, "waiting for %s, which is fetching the same file (%.0f %% so far)", who,
+             p->size ? 100.0 * (double)there / (double)p->size : 100.0);
+    if (!p->told && net->note) net->note(net->ud, line);
+    p->told = true;
+    return !(net->stop && net->stop(net->ud));
+}
+
+/* Where two processes could both believe that they hold the lock, each works on a file of its own name, and takes over
+ * what an earlier one has left: a rename succeeds for one of them. */
+static ts_status open_part(struct part *p, ts_err *err) {
+    const char *name = p->path;
+    if (!p->lock.certain) {
+        ts_buf b = {0};
+        char host[64] = "";
+        (void)gethostname(host, sizeof host - 1);
+        host[strcspn(host, "/")] = 0;
+        if (!ts_buf_printf(&b, "%s.%s.%ld", p->path, host, (long)getpid())) return ts_fail_nomem(err, p->path, 0);
+        p->own = b.data;
+        name = p->own;
+        (void)!rename(p->path, p->own);
+    }
+    p->fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    struct stat st;
+    if (p->fd < 0 || fstat(p->fd, &st) != 0) return ts_fail_os(err, TS_E_IO, errno, "cannot write %s", name);
+    p->len = (uint64_t)st.st_size;
+    return TS_OK;
+}
+
+static ts_status cut_part(struct part *p, uint64_t len, ts_err *err) {
+    if (ftruncate(p->fd, (off_t)len) != 0) return ts_fail_os(err, TS_E_IO, errno, "cannot write %s", p->path);
+    p->len = len;
+    p->item->done = len;
+    return TS_OK;
+}
+
+static bool tick(void *ud, uint64_t bytes) {
+    const ts_hub_net *net = ((struct part *)ud)->f->net;
+    (void)bytes;
+    return !(net->stop && net->stop(net->ud));
+}
+
+/* All bytes are there: do they have the hash? Then the blob gets its name. *right: they had. */
+static ts_status finish(struct part *p, bool *right, char is[65], ts_err *err) {
+    const char *name = p->own ? p->own : p->path;
+    TS_TRY(ts_hub_digest(is, p->fd, p->item->hash, name, tick, p, err));
+    *right = !strcmp(is, p->item->hash);
+    if (!*right) return TS_OK;
+    if (fsync(p->fd) != 0) return ts_fail_os(err, TS_E_IO, errno, "cannot write %s", name);
+    if (rename(name, p->blob) != 0) return ts_fail_os(err, TS_E_IO, errno, "cannot rename to %s", p->blob);
+    struct stat st;
+    if (fstat(p->fd, &st) == 0) ts_hub_remember(p->f->state, p->item->hash, &st, true);
+    return TS_OK;
+}
+
+/* ---- what comes -------------------------------------------------------------------------------------------------- */
+
+enum trouble { NONE, WRONG_RANGE, OTHER_BYTES, WEB_PAGE, OTHER_HASH };
+
+struct sink {
+    struct part *p;
+    int64_t from;     /* what was asked for */
+    bool replace;     /* an answer with everything takes the place of what is there, without a look at it */
+    uint64_t pos, end; /* where the next byte belongs; where the answer should end by its own words (0: it has none) */
+    enum trouble trouble;
+    int disk_errno;
+    bool overlong;
+    char better[65];
+};
+
+static bool on_begin(void *ud, const ts_hub_answer *a) {
+    struct sink *k = ud;
+    struct part *p = k->p;
+    const uint64_t from = k->from < 0 ? 0 : (uint64_t)k->from;
+    const char *path = p->item->file->path, *dot = strrchr(path, '.');
+    if (strlen(p->item->hash) == 40 && strlen(a->linked_hash) == 64) { /* the listing has told the pointer's */
+        strcpy(k->better, a->linked_hash);
+        k->trouble = OTHER_HASH;
+    } else if (a->html && !(dot && !strncasecmp(dot, ".htm", 4))) {
+        k->trouble = WEB_PAGE;
+    } else if (a->status == 206 && (a->range_begin != (int64_t)from ||
+                                    (a->range_total >= 0 && (uint64_t)a->range_total != p->size))) {
+        k->trouble = WRONG_RANGE;
+    } else {
+        k->pos = a->status == 206 ? from : 0;
+        k->end = a->length >= 0 ? k->pos + (uint64_t)a->length : 0;
+        if (a->status == 200 && k->replace && p->len) {
+            ts_err err;
+            if (cut_part(p, 0, &err) != TS_OK) k->disk_errno = EIO;
+        }
+    }
+    return k->trouble == NONE && !k->disk_errno;
+}
+
+/* A server without ranges sends the beginning again: it must be what is there. */
+static size_t compare(struct sink *k, const char *data, size_t len) {
+    char there[16 << 10];
+    struct part *p = k->p;
+    size_t n = p->len - k->pos < len ? (size_t)(p->len - k->pos) : len;
+    for (size_t done = 0; done < n;) {
+        const size_t want = n - done < sizeof there ? n - done : sizeof there;
+        const ssize_t got = pread(p->fd, there, want, (off_t)(k->pos + done));
+        if (got <= 0 || memcmp(there, data + done, (size_t)got) != 0) {
+            k->trouble = OTHER_BYTES;
+            break;
+        }
+        done += (size_t)got;
+    }
+    k->pos += n;
+    return n;
+}
+
+static bool on_take(void *ud, const char *data, size_t len) {
+    struct sink *k = ud;
+    struct part *p = k->p;
+    p->item->fetched += len;
+    if (len > p->size - k->pos) {
+        len = (size_t)(p->size - k->pos);
+        k->overlong = true;
+    }
+    if (k->pos < p->len) {
+        const size_t n = compare(k, data, len);
+        data += n, len -= n;
+        if (k->trouble) return false;
+    }
+    while (len) {
+        const ssize_t n = pwrite(p->fd, data, len, (off_t)k->pos);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) {
+            k->disk_errno = n < 0 ? errno : ENOSPC;
+            return false;
+        }
+        data += n, len -= (size_t)n;
+        p->len = k->pos += (uint64_t)n;
+        p->item->done = p->len;
+    }
+    /* with all bytes there the rest of an answer is of no use, unless it ends here by itself */
+    return !k->overlong && (k->pos < p->size || k->end == p->size);
+}
+
+/* ---- tries ------------------------------------------------------------------------------------------------------- */
+
+struct course { /* of one file */
+    ts_hub_tries tries;
+    uint64_t highest; /* the most that was there: only a byte beyond it is a step forward */
+    bool no_ranges;   /* a whole copy was wrong: perhaps the ranges were */
+    bool replace;     /* the next answer with everything takes the place of what is there */
+    int n_wrong, n_all;
+};
+
+static ts_status disk_trouble(const struct part *p, int why, ts_err *err) {
+    if (why != ENOSPC && why != EDQUOT) return ts_fail_os(err, TS_E_IO, why, "cannot write %s", p->path);
+    return ts_fail(err, TS_E_LIMIT, "no space is left on the disk: %s lacks %.1f MB of its %.1f MB; what is there is kept",
+                   p->item->file->path, (double)(p->size - p->len) / 1e6, (double)p->size / 1e6);
+}
+
+/* What the end of a try means. TS_OK: another one; *failed is its fault, in *err. TS_E_*: the end. */
+static ts_status judge(const struct part *p, struct course *r, const struct sink *k, const ts_hub_answer *a, ts_status s,
+                       ts_status *failed, ts_err *err) {
+    const char *path = p->item->file->path;
+    const bool good = s == TS_OK && (a->status == 200 || a->status == 206);
+    if (k->disk_errno) return disk_trouble(p, k->disk_errno, err);
+    if (s != TS_OK && a->fault != TS_HUB_AGAIN) return s;
+    *failed = s;
+    if (s == TS_OK && a->status == 416) {
+        r->replace = true;
+        *failed = ts_fail(err, TS_E_IO, "%s: %s has no bytes beyond %llu", path, a->host, (unsigned long long)p->len);
+    } else if (s == TS_OK && !good) {
+        *failed = ts_hub_refusal(p->f->net, a, p->f->repo, path, err);
+        /* a signed address that has expired: the next try asks for a new one */
+        if (!ts_hub_may_pass(a->status) && !(a->status == 403 && !a->own)) return *failed;
+    } else if (k->trouble == WEB_PAGE) {
+        *failed = ts_fail(err, TS_E_FORMAT, "%s: %s sends a web page instead: does this network want a login?", path, a->host);
+    } else if (k->trouble == WRONG_RANGE) {
+        r->replace = true;
+        *failed = ts_fail(err, TS_E_FORMAT, "%s: %s sends another part of the file than was asked for", path, a->host);
+    } else if (k->trouble == OTHER_BYTES) {
+        r->replace = true;
+        *failed = ts_fail(err, TS_E_FORMAT, "%s: %s sends other bytes than before", path, a->host);
+    } else if (good) {
+        *failed = ts_fail(err, TS_E_IO, "%s: the transfer from %s ended after %llu of %llu bytes", path, a->host,
+                          (unsigned long long)p->len, (unsigned long long)p->size);
+    }
+    return TS_OK;
+}
+
+static ts_status try_once(struct part *p, struct course *r, ts_hub_conn *c, const char *url, char better[65], ts_err *err) {
+    ts_hub_answer a = {0};
+    const uint64_t before = p->len;
+    const bool ranged = p->len && !r->no_ranges && !r->replace;
+    struct sink k = {.p = p, .from = ranged ? (int64_t)p->len : -1, .replace = r->replace};
+    const ts_hub_request q = {.url = url, .from = k.from, .begin = on_begin, .take = on_take, .ud = &k};
+    ts_status s = ts_hub_get(c, &q, &a, err), failed = TS_OK;
+    if (k.replace && k.trouble == NONE && s != TS_E_CANCELLED && a.status == 200) r->replace = false;
+    strcpy(better, k.better);
+    const bool further = p->len > r->highest;
+    if (further) {
+        r->highest = p->len;
+        r->tries.failed = 0;
+    }
+    if (s != TS_E_CANCELLED && p->len < p->size && k.trouble != OTHER_HASH) {
+        s = judge(p, r, &k, &a, s, &failed, err);
+        if (s == TS_OK && ++r->n_all > TRIES_MAX) s = failed, ts_err_add(err, "; tried %d times", TRIES_MAX);
+        if (s == TS_OK && !(further && p->len - before >= MUCH)) s = ts_hub_again(p->f->net, &r->tries, &a, failed, err);
+    } else if (s != TS_E_CANCELLED) {
+        s = TS_OK; /* how the connection ended matters no more */
+    }
+    ts_hub_answer_free(&a);
+    return s;
+}
+
+/* A copy is complete. Right: TS_OK, *right. Wrong: once more, and then never. */
+static ts_status check_copy(struct part *p, struct course *r, bool *right, ts_err *err) {
+    char is[65] = "";
+    TS_TRY(finish(p, right, is, err));
+    if (*right) return TS_OK;
+    r->no_ranges = true;
+    r->highest = 0;
+    TS_TRY(cut_part(p, 0, err));
+    if (++r->n_wrong < 2 && p->size) return TS_OK;
+    (void)unlink(p->own ? p->own : p->path);
+    const char *kind = strlen(p->item->hash) == 64 ? "SHA-256" : "git's SHA-1";
+    return ts_fail(err, TS_E_FORMAT, "%s: wrong bytes, twice: the hub says that the %s hash is %s, and what comes has %s",
+                   p->item->file->path, kind, p->item->hash, is);
+}
+
+static ts_status fetch_into(struct part *p, ts_hub_conn *c, char better[65], ts_err *err) {
+    struct course r = {0};
+    ts_buf url = {0};
+    const ts_hub_fetch *f = p->f;
+    const char *path = p->item->file->path;
+    if (!ts_buf_printf(&url, "%s/%s/resolve/%s/", f->net->endpoint, f->repo, f->commit) ||
+        !ts_hub_put_encoded(&url, path, strlen(path), true)) {
+        ts_buf_free(&url);
+        return ts_fail_nomem(err, path, 0);
+    }
+    ts_status s = open_part(p, err);
+    if (s == TS_OK && p->len > p->size) s = cut_part(p, 0, err);
+    r.highest = p->len;
+    p->item->done = p->len;
+    for (bool right = false; s == TS_OK && !right && !*better;)
+        s = p->len == p->size ? check_copy(p, &r, &right, err) : try_once(p, &r, c, url.data, better, err);
+    ts_buf_free(&url);
+    return s;
+}
+
+ts_status ts_hub_has_blob(const ts_hub_fetch *f, const char *hash, uint64_t size, bool *has, ts_err *err) {
+    char *blob = ts_hub_join(f->place->dir, "blobs", hash, NULL);
+    struct part p = {.f = f};
+    struct stat st;
+    ts_err why;
+    if (!blob) return ts_fail_nomem(err, hash, 0);
+    *has = stat(blob, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == size;
+    ts_status s = *has ? ts_hub_check(f->state, blob, hash, tick, &p, &why) : TS_OK;
+    ts_free(blob);
+    *has = *has && s == TS_OK;
+    if (s != TS_E_CANCELLED && s != TS_E_NOMEM) return TS_OK;
+    *err = why;
+    return s;
+}
+
+/* With the hash that the item has now. */
+static ts_status fetch(const ts_hub_fetch *f, ts_hub_conn *c, ts_hub_item *item, char better[65], ts_err *err) {
+    struct part p = {.f = f, .item = item, .lock.fd = -1, .fd = -1, .size = item->file->size};
+    ts_buf lock = {0}, part = {0};
+    bool has = false;
+    p.blob = ts_hub_join(f->place->dir, "blobs", item->hash, NULL);
+    const bool ok = p.blob && ts_buf_printf(&lock, "%s/%s.lock", f->place->locks, item->hash) &&
+                    ts_buf_printf(&part, "%s" TS_HUB_PART, p.blob);
+    p.path = part.data;
+    ts_status s = ok ? ts_hub_lock_take(&p.lock, lock.data, false, wait_for, &p, err) : ts_fail_nomem(err, item->hash, 0);
+    if (s == TS_E_LIMIT) s = ts_fail(err, TS_E_CANCELLED, "interrupted");
+    if (s == TS_OK) s = ts_hub_has_blob(f, item->hash, p.size, &has, err); /* another process has fetched it meanwhile */
+    if (s == TS_OK && !has) s = fetch_into(&p, c, better, err);
+    if (s == TS_OK && !*better) item->done = p.size;
+    if (p.fd >= 0) close(p.fd);
+    if (p.own && ts_file_exists(p.own)) (void)!rename(p.own, p.path); /* for the next */
+    if (*better) (void)unlink(p.path);
+    ts_hub_lock_leave(&p.lock);
+    ts_buf_free(&lock), ts_buf_free(&part);
+    ts_free(p.own), ts_free(p.blob);
+    return s;
+}
+
+ts_status ts_hub_fetch_file(const ts_hub_fetch *f, ts_hub_conn *c, ts_hub_item *item, ts_err *err) {
+    char better[65] = "", none[65] = "";
+    TS_TRY(fetch(f, c, item, better, err));
+    if (!*better) return TS_OK;
+    strcpy(item->hash, better);
+    return fetch(f, c, item, none, err);
+}
