@@ -152,8 +152,8 @@ int cli_check_model_path(const char *path, bool tokenizer) {
         return refuse("%s: not a GGUF file but, by its name, one of %s; convert it to GGUF first", path, format);
     }
     if (is_address(path) || has_host(path))
-        return refuse("%s is an address: one of the hub is fetched by tessera pull, or with -hf in the place of -m; a file "
-                      "of another host fetch yourself (curl -LO ...) and give its name",
+        return refuse("%s is an address: one of the hub is fetched by tessera pull, or with -hf in the place of -m; a "
+                      "file of another host fetch yourself (curl -LO ...) and give its name",
                       path);
     if (format) return refuse("cannot open %s: there is no such file, and Tessera reads GGUF, not %s", path, format);
     if (!*path || ends_in(path, ".gguf") || strchr("/.~", *path) || folder_exists(path) ||
@@ -161,8 +161,8 @@ int cli_check_model_path(const char *path, bool tokenizer) {
         return CLI_OK; /* opening tells what is missing */
     if (is_plain_name(path)) return refuse(NO_FILE, path);
     if (strchr(path, '/') && !has_blank(path))
-        return refuse("there is no file %s, and no model of this name in the store; one of the hub is fetched by tessera "
-                      "pull, or with -hf in the place of -m",
+        return refuse("there is no file %s, and no model of this name in the store; one of the hub is fetched by "
+                      "tessera pull, or with -hf in the place of -m",
                       path);
     return CLI_OK;
 }

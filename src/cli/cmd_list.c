@@ -19,7 +19,10 @@ static bool put_json(ts_buf *b, const ts_hub_model *list, size_t n) {
         const ts_hub_model *m = &list[i];
         ok = ts_buf_puts(b, i ? ",\n{" : "{") && put(b, "name", m->name) && put(b, "repository", m->repo) &&
              put(b, "commit", m->commit) && put(b, "quant", m->quant) && (!m->path || put(b, "path", m->path)) &&
-             put(b, "kind", m->unfinished ? "unfinished" : m->kind == TS_HUB_FOLDER ? "folder" : "gguf") &&
+             put(b, "kind",
+                 m->unfinished              ? "unfinished"
+                 : m->kind == TS_HUB_FOLDER ? "folder"
+                                            : "gguf") &&
              ts_buf_printf(b, "\"bytes\":%llu,\"files\":%zu,\"ours\":%s}", (unsigned long long)m->bytes, m->n_files,
                            m->ours ? "true" : "false");
     }
@@ -76,7 +79,8 @@ const cli_command cmd_list = {
     .name = "list",
     .args = "",
     .summary = "list the models in the store",
-    .text = "By the names that -m, -hf and tessera rm take. Models that other programs have fetched into the same folder are "
+    .text = "By the names that -m, -hf and tessera rm take. Models that other programs have fetched into the same "
+            "folder are "
             "listed too, and marked; they are hashed when they are first used.",
     .run = run,
 };

@@ -96,8 +96,9 @@ static void report(const ts_hub_pulled *p, bool quiet) {
     if (m->kind == TS_HUB_FOLDER) printf("  taken: a folder of %zu files\n", m->n_files);
     else if (*m->quant) printf("  taken: %s (%s%s)\n", m->quant, file, m->n_files > 1 ? " and its other parts" : "");
     else printf("  taken: %s\n", file);
-    if (m->n_alike) printf("  %zu other file%s would fit the name too: ORG/NAME/FILE takes a certain one\n", m->n_alike,
-                           m->n_alike == 1 ? "" : "s");
+    if (m->n_alike)
+        printf("  %zu other file%s would fit the name too: ORG/NAME/FILE takes a certain one\n", m->n_alike,
+               m->n_alike == 1 ? "" : "s");
     if (*p->renamed_to) printf("  the repository is called %s now\n", p->renamed_to);
     if (*p->license) printf("  licence: %s\n", p->license);
     if (m->kind != TS_HUB_FILE) printf("  to run it: tessera chat -m '%s'\n", m->name);
@@ -171,14 +172,18 @@ const cli_command cmd_pull = {
     .args = "[ORG/NAME[:QUANT|/FILE][@REV]]",
     .summary = "fetch a model of the hub (Hugging Face, or a mirror) into the store",
     .text =
-        "Without a name: a short list of models to begin with. With one, the model's GGUF file comes (all parts of a split "
-        "one; where there is none, the folder with its safetensors), every byte is hashed, and it is then called by its name: "
+        "Without a name: a short list of models to begin with. With one, the model's GGUF file comes (all parts of a "
+        "split "
+        "one; where there is none, the folder with its safetensors), every byte is hashed, and it is then called by "
+        "its name: "
         "tessera chat -m ORG/NAME:QUANT. Which quant is taken where none is named is said; Q4_K_M is the first choice. "
         "Addresses of the hub's pages are names too.\n"
         "\n"
-        "What breaks is taken up where it broke, in this run or, after Ctrl-C, by the same command. The store is the folder "
+        "What breaks is taken up where it broke, in this run or, after Ctrl-C, by the same command. The store is the "
+        "folder "
         "that other programs use ($HF_HUB_CACHE, ~/.cache/huggingface/hub): what they have fetched is not fetched "
-        "again. For gated models set HF_TOKEN. HF_ENDPOINT names a mirror, HF_HUB_OFFLINE=1 is --offline, https_proxy and "
+        "again. For gated models set HF_TOKEN. HF_ENDPOINT names a mirror, HF_HUB_OFFLINE=1 is --offline, https_proxy "
+        "and "
         "SSL_CERT_FILE mean what they mean elsewhere.\n"
         "Exit code: 0 it is there, 1 failed, 2 wrong usage, 130 after Ctrl-C.",
     .run = run,

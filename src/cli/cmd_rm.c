@@ -37,7 +37,8 @@ const cli_command cmd_rm = {
     .name = "rm",
     .args = "NAME...",
     .summary = "remove models from the store",
-    .text = "The names are those of tessera list. What another model or another commit of the repository still needs stays. "
+    .text = "The names are those of tessera list. What another model or another commit of the repository still needs "
+            "stays. "
             "Parts that an unfinished pull has left go with the name of the repository, ORG/NAME.\n"
             "Exit code: 0 removed, 1 not there or not possible, 2 wrong usage.",
     .run = run,

@@ -95,7 +95,8 @@ static int read_model(const cli_command *cmd, serve_args *a, size_t i, ts_server
     if (!*m->path) return cli_usage_error(cmd, "%s %s: there is no file behind the name", fetch ? "-hf" : "-m", text);
     if (!name && m->path != text) return ts_fail_nomem(&err, "the list of models", 0), cli_fail(&err);
     const bool npu = cli_is_npu(a->model.device);
-    return fetch ? cli_fetch_model(cmd, m->path, npu, a->model.offline, false, &m->path) : cli_find_model(&m->path, npu);
+    return fetch ? cli_fetch_model(cmd, m->path, npu, a->model.offline, false, &m->path)
+                 : cli_find_model(&m->path, npu);
 }
 
 /* The models to keep: each of -m and -hf, or the default one, and again on every device of --also-on. */
@@ -277,7 +278,8 @@ static int run(const cli_command *cmd, int argc, char **argv) {
          "a model to keep loaded, repeatable; requests call it NAME (default: its file's name without .gguf)",
          .values = "@model"},
         {CLI_LIST, 0, "hf-repo", "[NAME=]ORG/NAME[:QUANT]", &a.hf, 0, 0,
-         "the same for a model of the hub, which is fetched where it is not in the store; repeatable", .also = "-hf -hfr"},
+         "the same for a model of the hub, which is fetched where it is not in the store; repeatable",
+         .also = "-hf -hfr"},
         {CLI_FLAG, 0, "offline", NULL, &a.model.offline, 0, 0, "with -hf: ask nobody, it must be in the store"},
         {CLI_STR, 0, "models", "DIR", &a.models_dir, 0, 0,
          "a folder whose *.gguf are loaded when a request names them", .values = "@dir", .also = "--models-dir"},

@@ -10,7 +10,7 @@ typedef struct foreign {
 } foreign;
 
 #define NO_GPU      "there is no GPU code yet: layers run on the CPU, or on the NPU with --device npu"
-#define NO_DOWNLOAD "nothing is downloaded: fetch a GGUF file yourself (curl -LO URL) and give it with -m FILE.gguf"
+#define PULL        "a model of the hub is fetched by tessera pull ORG/NAME:QUANT, or at once with -hf ORG/NAME:QUANT"
 #define SERVER      "the server is a command of its own: tessera serve -m FILE.gguf (tessera serve --help)"
 #define NO_SAMPLER  "this sampler is not there; --help lists those that are, under Sampling"
 #define FROM_FILE   "this is read from the model file and cannot be changed"
@@ -27,7 +27,9 @@ static const foreign options[] = {
     {"b batch-size ub ubatch-size num-batch",
      "the prompt goes through up to 256 tokens at a time, which gives the same bits as any other batch: leave it out"},
     {"tb threads-batch", "prompt and answer use the same threads: -t N"},
-    {"mu model-url hf hfr hf-repo hff hf-file hft hf-token dr docker-repo hfd hfrd offline insecure", NO_DOWNLOAD},
+    {"mu model-url hf hfr hf-repo dr docker-repo insecure", PULL "; another host's file fetch yourself (curl -LO URL)"},
+    {"hff hf-file", "the file stands behind the name: -hf ORG/NAME/FILE"},
+    {"hft hf-token token", "the token comes from $HF_TOKEN: a command line can be read by others"},
     {"mmap mmp no-mmap mlock dio direct-io no-direct-io use-mmap use-mlock",
      "weights are packed into memory of their own while the file is mapped, so there is nothing to choose: leave it "
      "out"},
@@ -82,7 +84,7 @@ static const foreign options[] = {
     {"mm mmproj mmproj-url image audio no-mmproj mmproj-offload no-mmproj-offload mv vocoder",
      "only text models run here"},
     {"md model-draft draft draft-n draft-max draft-min draft-n-min draft-p-min ngld gpu-layers-draft devd device-draft "
-     "cd ctx-size-draft "
+     "cd ctx-size-draft hfd hfrd hf-repo-draft "
      "speculative",
      "there is no speculative decoding yet"},
     {"rope-scaling rope-scale rope-freq-base rope-freq-scale yarn-orig-ctx yarn-ext-factor yarn-attn-factor "
@@ -116,16 +118,18 @@ static const foreign options[] = {
 /* ---- commands ---------------------------------------------------------------------------------------------------- */
 
 static const foreign commands[] = {
-    {"list ls models",
-     "there is no store of models: ls *.gguf shows the files, and tessera inspect FILE.gguf what is in one"},
+    {"ls models", "the models of the store are listed by tessera list"},
     {"ps stop kill load unload status log top",
      "nothing runs in the background: a model is loaded by tessera run, chat or serve and leaves with it"},
-    {"pull get download push fetch search", NO_DOWNLOAD},
-    {"import add", "there is no store of models: every command takes the file itself, -m FILE.gguf"},
+    {"get download fetch", PULL},
+    {"push upload", "nothing is sent to anybody"},
+    {"search find", "the hub's own pages search; tessera pull without a name has a short list of models"},
+    {"import add", "a file need not be in the store: every command takes it itself, -m FILE.gguf"},
     {"server start daemon api launch", SERVER},
     {"show info", "show is called inspect: tessera inspect FILE.gguf"},
     {"gguf-dump gguf dump metadata hash gguf-hash", "what a file holds is told by tessera inspect FILE.gguf"},
-    {"rm remove delete cp copy mv rename", "there is no store of models: they are files, rm and cp work on them"},
+    {"remove delete", "removing is called rm: tessera rm NAME, of those in tessera list"},
+    {"cp copy mv rename", "the store has the hub's names; a copy of one's own is a file, -m FILE.gguf"},
     {"create convert",
      "models are used as they are: other programs make GGUF files, for example llama.cpp's convert_hf_to_gguf.py"},
     {"export-lora merge split gguf-split",
@@ -141,7 +145,7 @@ static const foreign commands[] = {
     {"benchmark batched-bench speed", "measuring speed is called bench: tessera bench -m FILE.gguf"},
     {"detokenize detokenise decode", "tokens become text with tessera tokenize -m FILE.gguf --decode 1,2,3"},
     {"encode", "text becomes tokens with tessera tokenize -m FILE.gguf -p TEXT"},
-    {"login logout signin signout", "there is no account and no network here"},
+    {"login logout signin signout", "there is no account here; a token of the hub is taken from $HF_TOKEN, or from the file that hf auth login leaves"},
     {"update upgrade install uninstall", "Tessera comes from its source: git pull, then ninja -C build install"},
     {"config set env", "there is no configuration file: options stand on the command line, TESSERA_MODEL names a model "
                        "to use without -m"},

@@ -199,7 +199,8 @@ int cli_find_model(const char **path, bool for_npu) {
     ts_hub_model m = {0};
     bool found = false;
     ts_err err;
-    if (!*path || ts_file_exists(*path) || ts_hub_name_parse(&name, *path, env("HF_ENDPOINT"), &err) != TS_OK) return CLI_OK;
+    if (!*path || ts_file_exists(*path) || ts_hub_name_parse(&name, *path, env("HF_ENDPOINT"), &err) != TS_OK)
+        return CLI_OK;
     int code = CLI_OK;
     if (find_folders(&s)) {
         s.opts.for_npu = for_npu;
@@ -218,12 +219,14 @@ int cli_find_model(const char **path, bool for_npu) {
     return code;
 }
 
-int cli_fetch_model(const cli_command *cmd, const char *text, bool for_npu, bool offline, bool quiet, const char **path) {
+int cli_fetch_model(const cli_command *cmd, const char *text, bool for_npu, bool offline, bool quiet,
+                    const char **path) {
     ts_hub_name name;
     cli_store s;
     ts_hub_pulled p = {0};
     ts_err err;
-    if (ts_hub_name_parse(&name, text, env("HF_ENDPOINT"), &err) != TS_OK) return cli_usage_error(cmd, "-hf %s", err.msg);
+    if (ts_hub_name_parse(&name, text, env("HF_ENDPOINT"), &err) != TS_OK)
+        return cli_usage_error(cmd, "-hf %s", err.msg);
     const char *there = text;
     int code = cli_find_model(&there, for_npu);
     if (code || there != text) {
@@ -258,7 +261,8 @@ int cli_find_model(const char **path, bool for_npu) {
     return CLI_OK;
 }
 
-int cli_fetch_model(const cli_command *cmd, const char *name, bool for_npu, bool offline, bool quiet, const char **path) {
+int cli_fetch_model(const cli_command *cmd, const char *name, bool for_npu, bool offline, bool quiet,
+                    const char **path) {
     (void)for_npu, (void)offline, (void)quiet, (void)path;
     return cli_usage_error(cmd, "-hf %s: this build has no libcurl, so nothing can be fetched", name);
 }

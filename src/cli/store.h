@@ -12,7 +12,8 @@ enum { CLI_INTERRUPTED = 130 }; /* exit code of a pull after Ctrl-C: what is the
  * after one line: it is there, and damaged. */
 int cli_find_model(const char **path, bool for_npu);
 /* -hf: the store, then the network. *path as above. */
-int cli_fetch_model(const cli_command *cmd, const char *name, bool for_npu, bool offline, bool quiet, const char **path);
+int cli_fetch_model(const cli_command *cmd, const char *name, bool for_npu, bool offline, bool quiet,
+                    const char **path);
 
 #ifdef TS_HAVE_HUB
 #    include "cli/progress.h"

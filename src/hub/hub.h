@@ -10,21 +10,21 @@
 #include "hub/hub_name.h"
 #include "hub/hub_select.h"
 
-typedef struct ts_hub_opts { /* strings are borrowed */
-    const char *endpoint;      /* as ts_hub_endpoint makes it */
-    const char *token;         /* as ts_hub_token makes it; NULL: none */
+typedef struct ts_hub_opts {      /* strings are borrowed */
+    const char *endpoint;         /* as ts_hub_endpoint makes it */
+    const char *token;            /* as ts_hub_token makes it; NULL: none */
     const char *ca_file, *ca_dir; /* nullable */
-    const char *cache;         /* the folder that programs share */
-    const char *own_cache;     /* where that may not be written to; nullable */
-    const char *state;         /* our own notes on what has been checked; NULL: all is checked each time */
-    bool offline;              /* ask nobody */
-    bool for_npu;              /* where no quant is asked for: Q4_0 first */
-    bool no_links;             /* as if the file system had no symbolic links: for tests */
+    const char *cache;            /* the folder that programs share */
+    const char *own_cache;        /* where that may not be written to; nullable */
+    const char *state;            /* our own notes on what has been checked; NULL: all is checked each time */
+    bool offline;                 /* ask nobody */
+    bool for_npu;                 /* where no quant is asked for: Q4_0 first */
+    bool no_links;                /* as if the file system had no symbolic links: for tests */
     double stall_s, retry_wait_s; /* 0: 30 s, 1 s */
-    int n_connections;         /* files at a time; 0: 3 */
+    int n_connections;            /* files at a time; 0: 3 */
     /* All nullable. progress comes from the caller's thread, stop and note from any. */
     bool (*progress)(void *ud, uint64_t done, uint64_t all, uint64_t before); /* bytes; false: leave off. before: what
-                                                                                 * was there when it began */
+                                                                               * was there when it began */
     bool (*stop)(void *ud);
     void (*note)(void *ud, const char *line);
     void *ud;
@@ -33,9 +33,9 @@ typedef struct ts_hub_opts { /* strings are borrowed */
 
 /* A model in the store, or one that a pull has brought there. Free with ts_hub_model_free. */
 typedef struct ts_hub_model {
-    char *name;    /* "ORG/NAME:Q4_K_M", with @REV where it is not the newest: what all commands take */
-    char *path;    /* to open: the (first) file, or the folder */
-    char *cache;   /* in which it lies */
+    char *name;  /* "ORG/NAME:Q4_K_M", with @REV where it is not the newest: what all commands take */
+    char *path;  /* to open: the (first) file, or the folder */
+    char *cache; /* in which it lies */
     char repo[2 * TS_HUB_ID_MAX + 2], commit[TS_HUB_COMMIT + 1];
     ts_hub_kind kind;
     char quant[TS_HUB_QUANT_MAX];
@@ -46,9 +46,10 @@ typedef struct ts_hub_model {
 } ts_hub_model;
 void ts_hub_model_free(ts_hub_model *m);
 
-/* Is `name` in the store? TS_OK and *found; a model that is found has been checked (which takes a second for 1.5 GB, once).
- * Errors: TS_E_FORMAT: one is there and damaged; TS_E_CANCELLED, TS_E_NOMEM. */
-TS_NODISCARD ts_status ts_hub_find(ts_hub_model *out, bool *found, const ts_hub_name *name, const ts_hub_opts *o, ts_err *err);
+/* Is `name` in the store? TS_OK and *found; a model that is found has been checked (which takes a second for 1.5 GB,
+ * once). Errors: TS_E_FORMAT: one is there and damaged; TS_E_CANCELLED, TS_E_NOMEM. */
+TS_NODISCARD ts_status ts_hub_find(ts_hub_model *out, bool *found, const ts_hub_name *name, const ts_hub_opts *o,
+                                   ts_err *err);
 
 typedef struct ts_hub_pulled {
     ts_hub_model model;
@@ -68,6 +69,7 @@ void ts_hub_list_free(ts_hub_model *list, size_t n);
 
 /* Remove the model: its names in all snapshots (or that of @REV), and what nothing else needs. Without a quant or file
  * where there are several: TS_E_INVAL, unless `all`. *bytes: what that has freed. TS_E_IO: it is not there. */
-TS_NODISCARD ts_status ts_hub_remove(const ts_hub_name *name, bool all, const ts_hub_opts *o, uint64_t *bytes, ts_err *err);
+TS_NODISCARD ts_status ts_hub_remove(const ts_hub_name *name, bool all, const ts_hub_opts *o, uint64_t *bytes,
+                                     ts_err *err);
 
 #endif

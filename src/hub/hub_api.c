@@ -55,35 +55,39 @@ static void message_of(const ts_hub_answer *a, char out[301]) {
     ts_json_fini(&j);
 }
 
-ts_status ts_hub_refusal(const ts_hub_net *net, const ts_hub_answer *a, const char *repo, const char *what, ts_err *err) {
+ts_status ts_hub_refusal(const ts_hub_net *net, const ts_hub_answer *a, const char *repo, const char *what,
+                         ts_err *err) {
     char said[301];
     message_of(a, said);
     const bool gated = !strcasecmp(a->error_code, "GatedRepo"), no_repo = !strcasecmp(a->error_code, "RepoNotFound");
     const bool bad_token = strcasestr(said, "invalid credentials") || strcasestr(said, "token");
     const long st = a->status;
-    if (!a->own)
-        return ts_fail(err, TS_E_IO, "%s answers %ld%s%s", a->host, st, *said ? ": " : "", said);
+    if (!a->own) return ts_fail(err, TS_E_IO, "%s answers %ld%s%s", a->host, st, *said ? ": " : "", said);
     if (gated && st == 401)
-        return ts_fail(err, TS_E_IO, "%s is gated: accept its terms at %s/%s, then set HF_TOKEN to a token of your account",
-                       repo, net->endpoint, repo);
+        return ts_fail(err, TS_E_IO,
+                       "%s is gated: accept its terms at %s/%s, then set HF_TOKEN to a token of your account", repo,
+                       net->endpoint, repo);
     if (gated)
-        return ts_fail(err, TS_E_IO, "%s is gated, and the account of your token has no access yet: ask for it at %s/%s",
-                       repo, net->endpoint, repo);
+        return ts_fail(err, TS_E_IO,
+                       "%s is gated, and the account of your token has no access yet: ask for it at %s/%s", repo,
+                       net->endpoint, repo);
     if (st == 401 && net->token && bad_token && !no_repo)
-        return ts_fail(err, TS_E_IO, "the hub does not know your token: it is wrong, or has expired (HF_TOKEN, or the file "
-                                     "that a login left)");
+        return ts_fail(err, TS_E_IO,
+                       "the hub does not know your token: it is wrong, or has expired (HF_TOKEN, or the file "
+                       "that a login left)");
     if (st == 401 && !net->token)
-        return ts_fail(err, TS_E_IO, "%s was not found, or is private: for a private one set HF_TOKEN to a token", repo);
+        return ts_fail(err, TS_E_IO, "%s was not found, or is private: for a private one set HF_TOKEN to a token",
+                       repo);
     if (no_repo || (st == 401 && net->token))
-        return ts_fail(err, TS_E_IO, "%s was not found, also with your token: there is no such repository, or your account "
-                                     "may not see it", repo);
+        return ts_fail(err, TS_E_IO,
+                       "%s was not found, also with your token: there is no such repository, or your account "
+                       "may not see it",
+                       repo);
     if (!strcasecmp(a->error_code, "RevisionNotFound"))
         return ts_fail(err, TS_E_IO, "%s has no revision %s", repo, what);
-    if (!strcasecmp(a->error_code, "EntryNotFound"))
-        return ts_fail(err, TS_E_IO, "%s has no file %s", repo, what);
+    if (!strcasecmp(a->error_code, "EntryNotFound")) return ts_fail(err, TS_E_IO, "%s has no file %s", repo, what);
     if (st == 404) return ts_fail(err, TS_E_IO, "%s was not found at %s", repo, net->endpoint);
-    if (st == 403)
-        return ts_fail(err, TS_E_IO, "no access to %s%s%s", repo, *said ? ": " : "", said);
+    if (st == 403) return ts_fail(err, TS_E_IO, "no access to %s%s%s", repo, *said ? ": " : "", said);
     if (st == 429) return ts_fail(err, TS_E_IO, "too many requests: %s counts them per address and account", a->host);
     return ts_fail(err, TS_E_IO, "%s: %s answers %ld%s%s", repo, a->host, st, *said ? ": " : "", said);
 }
@@ -91,8 +95,8 @@ ts_status ts_hub_refusal(const ts_hub_net *net, const ts_hub_answer *a, const ch
 /* ---- documents --------------------------------------------------------------------------------------------------- */
 
 /* The document at url, after as many tries as are worth it. *a is the answer (200). */
-static ts_status ask(ts_hub_conn *c, const ts_hub_net *net, const char *url, size_t max, const char *repo, const char *what,
-                     ts_hub_answer *a, ts_err *err) {
+static ts_status ask(ts_hub_conn *c, const ts_hub_net *net, const char *url, size_t max, const char *repo,
+                     const char *what, ts_hub_answer *a, ts_err *err) {
     const ts_hub_request q = {.url = url, .from = -1, .body_max = max};
     ts_hub_tries t = {0};
     for (;;) {
@@ -115,7 +119,8 @@ ts_status ts_hub_ask_info(ts_hub_conn *c, const ts_hub_net *net, const char *rep
     if (s == TS_OK) s = ts_hub_info_parse(out, a.body.data ? a.body.data : "", a.body.len, err);
     if (s == TS_OK && out->disabled) s = ts_fail(err, TS_E_IO, "access to %s has been disabled by the hub", repo);
     if (s == TS_OK && ts_hub_is_commit(rev, strlen(rev)) && strcmp(rev, out->commit) != 0)
-        s = ts_fail(err, TS_E_FORMAT, "%s: commit %s was asked for, and the hub answers with %s", repo, rev, out->commit);
+        s = ts_fail(err, TS_E_FORMAT, "%s: commit %s was asked for, and the hub answers with %s", repo, rev,
+                    out->commit);
     ts_buf_free(&url);
     ts_hub_answer_free(&a);
     return s;
@@ -128,8 +133,8 @@ static uint64_t mark_of(const char *s) {
     return h;
 }
 
-ts_status ts_hub_ask_files(ts_hub_conn *c, const ts_hub_net *net, const char *repo, const char *shown, const char *commit,
-                           ts_hub_files *out, ts_err *err) {
+ts_status ts_hub_ask_files(ts_hub_conn *c, const ts_hub_net *net, const char *repo, const char *shown,
+                           const char *commit, ts_hub_files *out, ts_err *err) {
     ts_hub_answer a = {0};
     ts_buf url = {0};
     uint64_t *seen = ts_alloc(PAGES_MAX, sizeof *seen);
@@ -145,7 +150,8 @@ ts_status ts_hub_ask_files(ts_hub_conn *c, const ts_hub_net *net, const char *re
         }
         seen[n] = mark_of(url.data);
         for (size_t i = 0; i < n && s == TS_OK; i++)
-            if (seen[i] == seen[n]) s = ts_fail(err, TS_E_FORMAT, "the pages of the list of files of %s go in a circle", shown);
+            if (seen[i] == seen[n])
+                s = ts_fail(err, TS_E_FORMAT, "the pages of the list of files of %s go in a circle", shown);
         if (s == TS_OK) s = ask(c, net, url.data, left, shown, commit, &a, err);
         if (s == TS_OK) s = ts_hub_files_page(out, a.body.data ? a.body.data : "", a.body.len, err);
         if (s != TS_OK) break;

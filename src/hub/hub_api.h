@@ -18,7 +18,8 @@ bool ts_hub_may_pass(long status); /* is it a status that another time may not h
 TS_NODISCARD ts_status ts_hub_again(const ts_hub_net *net, ts_hub_tries *t, const ts_hub_answer *a, ts_status failed,
                                     ts_err *err);
 /* What an answer that refuses means, for a person: always an error. `what`: the file or revision that was asked for. */
-ts_status ts_hub_refusal(const ts_hub_net *net, const ts_hub_answer *a, const char *repo, const char *what, ts_err *err);
+ts_status ts_hub_refusal(const ts_hub_net *net, const ts_hub_answer *a, const char *repo, const char *what,
+                         ts_err *err);
 
 TS_NODISCARD ts_status ts_hub_ask_info(ts_hub_conn *c, const ts_hub_net *net, const char *repo, const char *rev,
                                        ts_hub_info *out, ts_err *err);

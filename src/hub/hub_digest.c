@@ -11,7 +11,8 @@
 
 enum { PIECE = 1 << 20 };
 
-static ts_status read_all(EVP_MD_CTX *ctx, char *piece, int fd, const char *path, ts_hub_tick *tick, void *ud, ts_err *err) {
+static ts_status read_all(EVP_MD_CTX *ctx, char *piece, int fd, const char *path, ts_hub_tick *tick, void *ud,
+                          ts_err *err) {
     for (uint64_t at = 0;;) {
         const ssize_t n = pread(fd, piece, PIECE, (off_t)at);
         if (n < 0 && errno == EINTR) continue;
@@ -23,7 +24,8 @@ static ts_status read_all(EVP_MD_CTX *ctx, char *piece, int fd, const char *path
     }
 }
 
-ts_status ts_hub_digest(char out[65], int fd, const char *like, const char *path, ts_hub_tick *tick, void *ud, ts_err *err) {
+ts_status ts_hub_digest(char out[65], int fd, const char *like, const char *path, ts_hub_tick *tick, void *ud,
+                        ts_err *err) {
     const bool git = strlen(like) == 40;
     struct stat st;
     if (fstat(fd, &st) != 0) return ts_fail_os(err, TS_E_IO, errno, "cannot read %s", path);

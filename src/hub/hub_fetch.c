@@ -18,11 +18,11 @@ struct part {
     const ts_hub_fetch *f;
     ts_hub_item *item;
     ts_hub_lock lock;
-    char *path;  /* the part's name, which a next pull looks for */
-    char *own;   /* a name that only this process has, where locks are not certain; NULL: it has the one above */
+    char *path; /* the part's name, which a next pull looks for */
+    char *own;  /* a name that only this process has, where locks are not certain; NULL: it has the one above */
     char *blob;
     int fd;
-    bool told; /* that another process is waited for */
+    bool told;          /* that another process is waited for */
     uint64_t size, len; /* of the file; of what is there */
 };
 
@@ -101,8 +101,8 @@ enum trouble { NONE, WRONG_RANGE, OTHER_BYTES, WEB_PAGE, OTHER_HASH };
 
 struct sink {
     struct part *p;
-    int64_t from;     /* what was asked for */
-    bool replace;     /* an answer with everything takes the place of what is there, without a look at it */
+    int64_t from;      /* what was asked for */
+    bool replace;      /* an answer with everything takes the place of what is there, without a look at it */
     uint64_t pos, end; /* where the next byte belongs; where the answer should end by its own words (0: it has none) */
     enum trouble trouble;
     int disk_errno;
@@ -120,8 +120,8 @@ static bool on_begin(void *ud, const ts_hub_answer *a) {
         k->trouble = OTHER_HASH;
     } else if (a->html && !(dot && !strncasecmp(dot, ".htm", 4))) {
         k->trouble = WEB_PAGE;
-    } else if (a->status == 206 && (a->range_begin != (int64_t)from ||
-                                    (a->range_total >= 0 && (uint64_t)a->range_total != p->size))) {
+    } else if (a->status == 206 &&
+               (a->range_begin != (int64_t)from || (a->range_total >= 0 && (uint64_t)a->range_total != p->size))) {
         k->trouble = WRONG_RANGE;
     } else {
         k->pos = a->status == 206 ? from : 0;
@@ -192,13 +192,14 @@ struct course { /* of one file */
 
 static ts_status disk_trouble(const struct part *p, int why, ts_err *err) {
     if (why != ENOSPC && why != EDQUOT) return ts_fail_os(err, TS_E_IO, why, "cannot write %s", p->path);
-    return ts_fail(err, TS_E_LIMIT, "no space is left on the disk: %s lacks %.1f MB of its %.1f MB; what is there is kept",
+    return ts_fail(err, TS_E_LIMIT,
+                   "no space is left on the disk: %s lacks %.1f MB of its %.1f MB; what is there is kept",
                    p->item->file->path, (double)(p->size - p->len) / 1e6, (double)p->size / 1e6);
 }
 
 /* What the end of a try means. TS_OK: another one; *failed is its fault, in *err. TS_E_*: the end. */
-static ts_status judge(const struct part *p, struct course *r, const struct sink *k, const ts_hub_answer *a, ts_status s,
-                       ts_status *failed, ts_err *err) {
+static ts_status judge(const struct part *p, struct course *r, const struct sink *k, const ts_hub_answer *a,
+                       ts_status s, ts_status *failed, ts_err *err) {
     const char *path = p->item->file->path;
     const bool good = s == TS_OK && (a->status == 200 || a->status == 206);
     if (k->disk_errno) return disk_trouble(p, k->disk_errno, err);
@@ -212,7 +213,8 @@ static ts_status judge(const struct part *p, struct course *r, const struct sink
         /* a signed address that has expired: the next try asks for a new one */
         if (!ts_hub_may_pass(a->status) && !(a->status == 403 && !a->own)) return *failed;
     } else if (k->trouble == WEB_PAGE) {
-        *failed = ts_fail(err, TS_E_FORMAT, "%s: %s sends a web page instead: does this network want a login?", path, a->host);
+        *failed = ts_fail(err, TS_E_FORMAT, "%s: %s sends a web page instead: does this network want a login?", path,
+                          a->host);
     } else if (k->trouble == WRONG_RANGE) {
         r->replace = true;
         *failed = ts_fail(err, TS_E_FORMAT, "%s: %s sends another part of the file than was asked for", path, a->host);
@@ -226,7 +228,8 @@ static ts_status judge(const struct part *p, struct course *r, const struct sink
     return TS_OK;
 }
 
-static ts_status try_once(struct part *p, struct course *r, ts_hub_conn *c, const char *url, char better[65], ts_err *err) {
+static ts_status try_once(struct part *p, struct course *r, ts_hub_conn *c, const char *url, char better[65],
+                          ts_err *err) {
     ts_hub_answer a = {0};
     const uint64_t before = p->len;
     const bool ranged = p->len && !r->no_ranges && !r->replace;
@@ -243,7 +246,8 @@ static ts_status try_once(struct part *p, struct course *r, ts_hub_conn *c, cons
     if (s != TS_E_CANCELLED && p->len < p->size && k.trouble != OTHER_HASH) {
         s = judge(p, r, &k, &a, s, &failed, err);
         if (s == TS_OK && ++r->n_all > TRIES_MAX) s = failed, ts_err_add(err, "; tried %d times", TRIES_MAX);
-        if (s == TS_OK && !(further && p->len - before >= MUCH)) s = ts_hub_again(p->f->net, &r->tries, &a, failed, err);
+        if (s == TS_OK && !(further && p->len - before >= MUCH))
+            s = ts_hub_again(p->f->net, &r->tries, &a, failed, err);
     } else if (s != TS_E_CANCELLED) {
         s = TS_OK; /* how the connection ended matters no more */
     }
@@ -262,7 +266,8 @@ static ts_status check_copy(struct part *p, struct course *r, bool *right, ts_er
     if (++r->n_wrong < 2 && p->size) return TS_OK;
     (void)unlink(p->own ? p->own : p->path);
     const char *kind = strlen(p->item->hash) == 64 ? "SHA-256" : "git's SHA-1";
-    return ts_fail(err, TS_E_FORMAT, "%s: wrong bytes, twice: the hub says that the %s hash is %s, and what comes has %s",
+    return ts_fail(err, TS_E_FORMAT,
+                   "%s: wrong bytes, twice: the hub says that the %s hash is %s, and what comes has %s",
                    p->item->file->path, kind, p->item->hash, is);
 }
 
@@ -310,9 +315,11 @@ static ts_status fetch(const ts_hub_fetch *f, ts_hub_conn *c, ts_hub_item *item,
     const bool ok = p.blob && ts_buf_printf(&lock, "%s/%s.lock", f->place->locks, item->hash) &&
                     ts_buf_printf(&part, "%s" TS_HUB_PART, p.blob);
     p.path = part.data;
-    ts_status s = ok ? ts_hub_lock_take(&p.lock, lock.data, false, wait_for, &p, err) : ts_fail_nomem(err, item->hash, 0);
+    ts_status s =
+        ok ? ts_hub_lock_take(&p.lock, lock.data, false, wait_for, &p, err) : ts_fail_nomem(err, item->hash, 0);
     if (s == TS_E_LIMIT) s = ts_fail(err, TS_E_CANCELLED, "interrupted");
-    if (s == TS_OK) s = ts_hub_has_blob(f, item->hash, p.size, &has, err); /* another process has fetched it meanwhile */
+    if (s == TS_OK)
+        s = ts_hub_has_blob(f, item->hash, p.size, &has, err); /* another process has fetched it meanwhile */
     if (s == TS_OK && !has) s = fetch_into(&p, c, better, err);
     if (s == TS_OK && !*better) item->done = p.size;
     if (p.fd >= 0) close(p.fd);

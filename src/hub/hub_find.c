@@ -41,10 +41,11 @@ ts_status ts_hub_model_of(ts_hub_model *out, const ts_hub_opts *o, const char *c
                           const ts_hub_choice *c, ts_err *err) {
     ts_hub_model m = {.kind = c->kind, .n_files = c->n, .n_alike = c->n_alike, .ours = true};
     ts_buf name = {0}, tag = {0};
-    const bool ok = ts_hub_choice_name(&tag, c, files) && ts_buf_puts(&name, repo) &&
-                    (!*rev || c->kind == TS_HUB_FILE || (tag.len && tag.data[0] == '/') || ts_buf_printf(&name, "@%s", rev)) &&
-                    ts_buf_puts(&name, tag.len ? tag.data : "") &&
-                    (!*rev || strchr(name.data, '@') || ts_buf_printf(&name, "@%s", rev));
+    const bool ok =
+        ts_hub_choice_name(&tag, c, files) && ts_buf_puts(&name, repo) &&
+        (!*rev || c->kind == TS_HUB_FILE || (tag.len && tag.data[0] == '/') || ts_buf_printf(&name, "@%s", rev)) &&
+        ts_buf_puts(&name, tag.len ? tag.data : "") &&
+        (!*rev || strchr(name.data, '@') || ts_buf_printf(&name, "@%s", rev));
     ts_buf_free(&tag);
     m.name = name.data;
     m.cache = ts_strdup(cache);
@@ -61,7 +62,8 @@ ts_status ts_hub_model_of(ts_hub_model *out, const ts_hub_opts *o, const char *c
         bool ours = false;
         char *path = ts_hub_join(p->dir, "snapshots", commit, c->file[i]->path, NULL);
         m.bytes += c->file[i]->size;
-        m.ours = m.ours && path && stat(path, &st) == 0 && ts_hub_is_known(o->state, c->file[i]->hash, &st, &ours) && ours;
+        m.ours =
+            m.ours && path && stat(path, &st) == 0 && ts_hub_is_known(o->state, c->file[i]->hash, &st, &ours) && ours;
         ts_free(path);
     }
     *out = m;
@@ -81,13 +83,15 @@ static bool tick(void *ud, uint64_t bytes) {
     return !c->o->progress || c->o->progress(c->o->ud, c->before + bytes, c->all, 0);
 }
 
-static ts_status check_all(const ts_hub_opts *o, const ts_hub_place *p, const char *commit, const ts_hub_choice *c, ts_err *err) {
+static ts_status check_all(const ts_hub_opts *o, const ts_hub_place *p, const char *commit, const ts_hub_choice *c,
+                           ts_err *err) {
     struct checking k = {.o = o};
     for (size_t i = 0; i < c->n; i++) k.all += c->file[i]->size;
     for (size_t i = 0; i < c->n; i++) {
         if (!*c->file[i]->hash) continue; /* no link: nothing says what it should be */
         char *path = ts_hub_join(p->dir, "snapshots", commit, c->file[i]->path, NULL);
-        ts_status s = path ? ts_hub_check(o->state, path, c->file[i]->hash, tick, &k, err) : ts_fail_nomem(err, commit, 0);
+        ts_status s =
+            path ? ts_hub_check(o->state, path, c->file[i]->hash, tick, &k, err) : ts_fail_nomem(err, commit, 0);
         ts_free(path);
         if (s != TS_OK) return s;
         k.before += c->file[i]->size;
@@ -96,10 +100,10 @@ static ts_status check_all(const ts_hub_opts *o, const ts_hub_place *p, const ch
 }
 
 /* In one of the caches. TS_OK and *found, or an error of a model that is there. */
-static ts_status find_in(ts_hub_model *out, bool *found, const ts_hub_name *name, const ts_hub_opts *o, const char *cache,
-                         ts_err *err) {
+static ts_status find_in(ts_hub_model *out, bool *found, const ts_hub_name *name, const ts_hub_opts *o,
+                         const char *cache, ts_err *err) {
     ts_hub_place p;
-    char (*commit)[TS_HUB_COMMIT + 1] = NULL;
+    char(*commit)[TS_HUB_COMMIT + 1] = NULL;
     size_t n = 0;
     TS_TRY(ts_hub_place_of(&p, cache, name->repo, err));
     ts_status s = ts_hub_snapshots(&p, name->rev, &commit, &n, err);
@@ -108,8 +112,8 @@ static ts_status find_in(ts_hub_model *out, bool *found, const ts_hub_name *name
         ts_hub_choice c = {0};
         ts_err why;
         s = ts_hub_snapshot_files(&p, commit[i], &files, err);
-        if (s == TS_OK && ts_hub_choose_stored(&c, &p, commit[i], &files, name->repo, name->tag, name->is_file, o->for_npu,
-                                               &why) == TS_OK) {
+        if (s == TS_OK && ts_hub_choose_stored(&c, &p, commit[i], &files, name->repo, name->tag, name->is_file,
+                                               o->for_npu, &why) == TS_OK) {
             s = check_all(o, &p, commit[i], &c, err);
             if (s == TS_OK) s = ts_hub_model_of(out, o, cache, &p, name->repo, name->rev, commit[i], &files, &c, err);
             *found = s == TS_OK;

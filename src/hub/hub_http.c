@@ -5,7 +5,6 @@
 #include "hub/hub_name.h"
 
 #include <curl/curl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -38,7 +37,8 @@ static bool origin_of(struct origin *o, const char *url) {
     CURLU *u = curl_url();
     const bool ok = u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
                     part(u, CURLUPART_SCHEME, o->scheme, sizeof o->scheme) &&
-                    part(u, CURLUPART_HOST, o->host, sizeof o->host) && part(u, CURLUPART_PORT, o->port, sizeof o->port);
+                    part(u, CURLUPART_HOST, o->host, sizeof o->host) &&
+                    part(u, CURLUPART_PORT, o->port, sizeof o->port);
     curl_url_cleanup(u);
     return ok;
 }
@@ -66,10 +66,11 @@ ts_status ts_hub_redirect(ts_buf *out, const char *endpoint, const char *from, c
         return ts_fail_nomem(err, "an address", strlen(to));
     }
     char *url = NULL;
-    const bool whole = *to && curl_url_set(u, CURLUPART_URL, from, 0) == CURLUE_OK &&
-                       curl_url_set(u, CURLUPART_URL, target.data, CURLU_URLENCODE | CURLU_DISALLOW_USER) == CURLUE_OK &&
-                       curl_url_set(u, CURLUPART_FRAGMENT, NULL, 0) == CURLUE_OK &&
-                       curl_url_get(u, CURLUPART_URL, &url, 0) == CURLUE_OK && origin_of(&a, from) && origin_of(&b, url);
+    const bool whole =
+        *to && curl_url_set(u, CURLUPART_URL, from, 0) == CURLUE_OK &&
+        curl_url_set(u, CURLUPART_URL, target.data, CURLU_URLENCODE | CURLU_DISALLOW_USER) == CURLUE_OK &&
+        curl_url_set(u, CURLUPART_FRAGMENT, NULL, 0) == CURLUE_OK &&
+        curl_url_get(u, CURLUPART_URL, &url, 0) == CURLUE_OK && origin_of(&a, from) && origin_of(&b, url);
     ts_status s = TS_OK;
     if (!whole || (strcasecmp(b.scheme, "http") != 0 && strcasecmp(b.scheme, "https") != 0))
         s = ts_fail(err, TS_E_FORMAT, "a redirect leads to \"%s\", which is no address of a file", shown);
@@ -81,57 +82,6 @@ ts_status ts_hub_redirect(ts_buf *out, const char *endpoint, const char *from, c
     curl_url_cleanup(u);
     ts_buf_free(&target);
     return s;
-}
-
-/* ---- the log ----------------------------------------------------------------------------------------------------- */
-
-enum { LOG_MAX = 10000 };
-
-struct ts_hub_log {
-    pthread_mutex_t lock;
-    ts_hub_logged *item;
-    size_t n, cap;
-    uint64_t begin_ns;
-};
-
-ts_hub_log *ts_hub_log_new(void) {
-    ts_hub_log *l = ts_calloc(1, sizeof *l);
-    if (!l) return NULL;
-    pthread_mutex_init(&l->lock, NULL);
-    l->begin_ns = ts_now_ns();
-    return l;
-}
-
-void ts_hub_log_free(ts_hub_log *l) {
-    if (!l) return;
-    for (size_t i = 0; i < l->n; i++) ts_free(l->item[i].url);
-    ts_free(l->item);
-    pthread_mutex_destroy(&l->lock);
-    ts_free(l);
-}
-
-size_t ts_hub_log_count(ts_hub_log *l) {
-    pthread_mutex_lock(&l->lock);
-    const size_t n = l->n;
-    pthread_mutex_unlock(&l->lock);
-    return n;
-}
-
-const ts_hub_logged *ts_hub_log_at(ts_hub_log *l, size_t i) {
-    return &l->item[i];
-}
-
-/* What does not fit into memory, or is beyond any use, is left out. */
-static void write_log(ts_hub_log *l, const char *url, uint64_t begin_ns, ts_hub_logged entry) {
-    if (!l) return;
-    entry.url = ts_strndup(url, strcspn(url, "?"));
-    entry.at_ms = (begin_ns - l->begin_ns) / 1000000;
-    entry.ms = (ts_now_ns() - begin_ns) / 1000000;
-    pthread_mutex_lock(&l->lock);
-    if (entry.url && l->n < LOG_MAX && ts_grow((void **)&l->item, &l->cap, l->n + 1, sizeof *l->item))
-        l->item[l->n++] = entry, entry.url = NULL;
-    pthread_mutex_unlock(&l->lock);
-    ts_free(entry.url);
 }
 
 /* ---- connections ------------------------------------------------------------------------------------------------- */
@@ -227,7 +177,7 @@ static void retry_after(ts_hub_answer *a, const char *s) {
 
 /* RateLimit: "api";r=0;t=55: so many seconds until the count begins again. */
 static void rate_limit(ts_hub_answer *a, const char *s) {
-    for (; (s = strchr(s, ';')); ) {
+    for (; (s = strchr(s, ';'));) {
         s += 1 + strspn(s + 1, " \t");
         const char *end;
         const int64_t v = s[0] == 't' && s[1] == '=' ? number(s + 2, &end) : -1;
@@ -394,25 +344,33 @@ static bool is_lasting(CURLcode c) {
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_CIPHER:
-    case CURLE_OUT_OF_MEMORY: return true;
-    default: return false;
+    case CURLE_OUT_OF_MEMORY:
+        return true;
+    default:
+        return false;
     }
 }
 
 static ts_status say(ts_err *err, ts_hub_answer *a, CURLcode c) {
     a->fault = is_lasting(c) ? TS_HUB_NEVER : TS_HUB_AGAIN;
     switch (c) {
-    case CURLE_OUT_OF_MEMORY: return ts_fail_nomem(err, "a connection", 0);
+    case CURLE_OUT_OF_MEMORY:
+        return ts_fail_nomem(err, "a connection", 0);
     case CURLE_COULDNT_RESOLVE_HOST:
         return ts_fail(err, TS_E_IO, "there is no network, or no host %s (the name is not known)", a->host);
-    case CURLE_COULDNT_RESOLVE_PROXY: return ts_fail(err, TS_E_IO, "the proxy's name is not known (https_proxy)");
-    case CURLE_COULDNT_CONNECT: return ts_fail(err, TS_E_IO, "no connection to %s, or to the proxy before it", a->host);
+    case CURLE_COULDNT_RESOLVE_PROXY:
+        return ts_fail(err, TS_E_IO, "the proxy's name is not known (https_proxy)");
+    case CURLE_COULDNT_CONNECT:
+        return ts_fail(err, TS_E_IO, "no connection to %s, or to the proxy before it", a->host);
     case CURLE_PEER_FAILED_VERIFICATION:
-        return ts_fail(err, TS_E_IO, "the certificate of %s is not trusted; where a proxy of the network is in between, "
-                                     "name its authority's file in SSL_CERT_FILE", a->host);
+        return ts_fail(err, TS_E_IO,
+                       "the certificate of %s is not trusted; where a proxy of the network is in between, "
+                       "name its authority's file in SSL_CERT_FILE",
+                       a->host);
     case CURLE_SSL_CACERT_BADFILE:
         return ts_fail(err, TS_E_IO, "the file of trusted certificates cannot be read (SSL_CERT_FILE, CURL_CA_BUNDLE)");
-    default: return ts_fail(err, TS_E_IO, "the connection to %s broke: %s", a->host, curl_easy_strerror(c));
+    default:
+        return ts_fail(err, TS_E_IO, "the connection to %s broke: %s", a->host, curl_easy_strerror(c));
     }
 }
 
@@ -444,17 +402,24 @@ static ts_status exchange(ts_hub_conn *c, const ts_hub_request *q, ts_hub_answer
     else if (x.too_much && good)
         s = ts_fail(err, TS_E_LIMIT, "the answer of %s is larger than %zu bytes", a->host, q->body_max);
     else if (good && a->encoded)
-        s = ts_fail(err, TS_E_FORMAT, "%s sends compressed bytes where plain ones were asked for", a->host), a->fault = TS_HUB_AGAIN;
+        s = ts_fail(err, TS_E_FORMAT, "%s sends compressed bytes where plain ones were asked for", a->host),
+        a->fault = TS_HUB_AGAIN;
     else if (stalled && !usable)
-        s = ts_fail(err, TS_E_IO, "the connection to %s is dead: no byte for %g s", a->host, c->net->stall_s), a->fault = TS_HUB_AGAIN;
+        s = ts_fail(err, TS_E_IO, "the connection to %s is dead: no byte for %g s", a->host, c->net->stall_s),
+        a->fault = TS_HUB_AGAIN;
     else if (!usable) s = say(err, a, code);
-    else if (a->status < 200) s = ts_fail(err, TS_E_IO, "the connection to %s closed without an answer", a->host), a->fault = TS_HUB_AGAIN;
+    else if (a->status < 200)
+        s = ts_fail(err, TS_E_IO, "the connection to %s closed without an answer", a->host), a->fault = TS_HUB_AGAIN;
     if (s == TS_OK) a->fault = TS_HUB_FINE;
-    ts_hub_logged entry = {.from = q->from, .status = a->status, .bytes = x.body_bytes,
-                           .with_token = a->own && c->net->token};
-    const char *fault = stopped ? "interrupted" : stalled ? "stalled" : x.enough ? "" : code != CURLE_OK ? curl_easy_strerror(code) : "";
+    ts_hub_logged entry = {
+        .from = q->from, .status = a->status, .bytes = x.body_bytes, .with_token = a->own && c->net->token};
+    const char *fault = stopped            ? "interrupted"
+                        : stalled          ? "stalled"
+                        : x.enough         ? ""
+                        : code != CURLE_OK ? curl_easy_strerror(code)
+                                           : "";
     snprintf(entry.fault, sizeof entry.fault, "%s", fault);
-    write_log(c->net->log, a->url.data, begin_ns, entry);
+    ts_hub_log_write(c->net->log, a->url.data, begin_ns, entry);
     return s;
 }
 

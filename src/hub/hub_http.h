@@ -7,39 +7,22 @@
 #define TS_HUB_HUB_HTTP_H
 
 #include "base/mem.h"
+#include "hub/hub_log.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A request that was made, for the log. */
-typedef struct ts_hub_logged {
-    char *url;        /* owned; without what stands behind ?, which can be a signature */
-    int64_t from;     /* of its range; -1: none was asked for */
-    long status;      /* 0: there was no answer */
-    uint64_t bytes;   /* of the answer's body */
-    uint64_t at_ms, ms; /* since the log began; how long it took */
-    bool with_token;
-    char fault[80];   /* "": none */
-} ts_hub_logged;
-
-typedef struct ts_hub_log ts_hub_log; /* for any thread */
-TS_NODISCARD ts_hub_log *ts_hub_log_new(void); /* NULL: no memory */
-void ts_hub_log_free(ts_hub_log *l);
-size_t ts_hub_log_count(ts_hub_log *l);
-/* Valid until the next request ends. */
-const ts_hub_logged *ts_hub_log_at(ts_hub_log *l, size_t i);
-
 /* What all requests share. Strings are borrowed. */
 typedef struct ts_hub_net {
-    const char *endpoint;         /* as ts_hub_endpoint makes it */
-    const char *token;            /* NULL: none */
-    const char *ca_file, *ca_dir; /* NULL: the system's */
-    double stall_s;               /* so long without a byte: the connection is given up */
-    double retry_wait_s;          /* before the second try; then twice as long, and so on */
-    bool (*stop)(void *ud);       /* true: leave off; from any thread */
+    const char *endpoint;                     /* as ts_hub_endpoint makes it */
+    const char *token;                        /* NULL: none */
+    const char *ca_file, *ca_dir;             /* NULL: the system's */
+    double stall_s;                           /* so long without a byte: the connection is given up */
+    double retry_wait_s;                      /* before the second try; then twice as long, and so on */
+    bool (*stop)(void *ud);                   /* true: leave off; from any thread */
     void (*note)(void *ud, const char *line); /* something that a person waits for; from any thread */
-    void *ud;                     /* of stop and note */
-    ts_hub_log *log;              /* nullable */
+    void *ud;                                 /* of stop and note */
+    ts_hub_log *log;                          /* nullable */
 } ts_hub_net;
 
 typedef struct ts_hub_conn ts_hub_conn; /* for one thread; keeps connections open between requests */
@@ -51,20 +34,20 @@ void ts_hub_conn_free(ts_hub_conn *c);
 /* May the same request go better next time? */
 typedef enum ts_hub_fault { TS_HUB_FINE, TS_HUB_AGAIN, TS_HUB_NEVER } ts_hub_fault;
 
-typedef struct ts_hub_answer { /* zero-initialise; free with ts_hub_answer_free */
-    ts_hub_fault fault;     /* of a request without a whole answer */
-    long status;            /* of the last one, behind all redirects */
-    bool own;               /* it came from the hub's own origin */
-    ts_buf url;             /* where it came from */
-    ts_buf body;            /* the document, or the text of a refusal */
-    ts_buf link, location;  /* headers; empty: not there */
-    char host[256];         /* of url */
+typedef struct ts_hub_answer {               /* zero-initialise; free with ts_hub_answer_free */
+    ts_hub_fault fault;                      /* of a request without a whole answer */
+    long status;                             /* of the last one, behind all redirects */
+    bool own;                                /* it came from the hub's own origin */
+    ts_buf url;                              /* where it came from */
+    ts_buf body;                             /* the document, or the text of a refusal */
+    ts_buf link, location;                   /* headers; empty: not there */
+    char host[256];                          /* of url */
     char error_code[64], error_message[301]; /* X-Error-Code, X-Error-Message, fit for a message */
-    int64_t length;         /* Content-Length; -1: not said */
-    int64_t range_begin, range_total; /* Content-Range; -1: not said */
-    double retry_after_s;   /* -1: not said */
-    bool encoded, html;     /* compressed, though it was not asked for; a web page */
-    char linked_hash[65];   /* X-Linked-Etag of a redirect of the hub's own; "": none */
+    int64_t length;                          /* Content-Length; -1: not said */
+    int64_t range_begin, range_total;        /* Content-Range; -1: not said */
+    double retry_after_s;                    /* -1: not said */
+    bool encoded, html;                      /* compressed, though it was not asked for; a web page */
+    char linked_hash[65];                    /* X-Linked-Etag of a redirect of the hub's own; "": none */
 } ts_hub_answer;
 void ts_hub_answer_free(ts_hub_answer *a);
 
@@ -92,6 +75,7 @@ void ts_hub_answer_header(ts_hub_answer *a, const char *line, size_t len);
 bool ts_hub_same_origin(const char *a, const char *b);
 /* Where an answer of `from` sends: `to` may be relative. Errors: TS_E_FORMAT: none, not http(s), with a name or
  * password, or from https to http. */
-TS_NODISCARD ts_status ts_hub_redirect(ts_buf *out, const char *endpoint, const char *from, const char *to, ts_err *err);
+TS_NODISCARD ts_status ts_hub_redirect(ts_buf *out, const char *endpoint, const char *from, const char *to,
+                                       ts_err *err);
 
 #endif

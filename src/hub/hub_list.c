@@ -45,7 +45,8 @@ static bool is_listed(const struct walk *w, const ts_hub_model *m, const ts_hub_
         if (other->kind != m->kind || other->n_files != m->n_files || other->bytes != m->bytes) continue;
         char *x = ts_hub_join(w->p->dir, "snapshots", m->commit, c->file[0]->path, NULL),
              *y = ts_hub_join(w->p->dir, "snapshots", other->commit, c->file[0]->path, NULL);
-        const bool same = x && y && stat(x, &a) == 0 && stat(y, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+        const bool same =
+            x && y && stat(x, &a) == 0 && stat(y, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
         ts_free(x), ts_free(y);
         if (same) return true;
     }
@@ -109,7 +110,7 @@ static ts_status add_parts(struct walk *w, ts_err *err) {
 
 static ts_status add_repo(list *l, const ts_hub_opts *o, const char *cache, const char *repo, ts_err *err) {
     ts_hub_place p;
-    char (*commit)[TS_HUB_COMMIT + 1] = NULL;
+    char(*commit)[TS_HUB_COMMIT + 1] = NULL;
     size_t n = 0;
     TS_TRY(ts_hub_place_of(&p, cache, repo, err));
     struct walk w = {.o = o, .cache = cache, .repo = repo, .p = &p, .l = l, .first = l->n};

@@ -12,7 +12,8 @@ void ts_hub_files_free(ts_hub_files *f) {
     *f = (ts_hub_files){0};
 }
 
-ts_status ts_hub_files_add(ts_hub_files *f, const char *path, size_t len, uint64_t size, const char *hash, ts_err *err) {
+ts_status ts_hub_files_add(ts_hub_files *f, const char *path, size_t len, uint64_t size, const char *hash,
+                           ts_err *err) {
     const char *fault = ts_hub_path_fault(path, len);
     if (f->n + f->n_refused >= TS_HUB_FILES_MAX)
         return ts_fail(err, TS_E_LIMIT, "the repository has more than %d files", TS_HUB_FILES_MAX);
@@ -42,8 +43,10 @@ static ts_status not_json(const ts_json *j, const char *what, const char *json, 
     size_t i = 0;
     while (i < len && strchr(" \t\r\n", json[i])) i++;
     if (i < len && json[i] == '<')
-        return ts_fail(err, s, "%s is a web page and not JSON: does this network want a login, or is a proxy in "
-                               "between?", what);
+        return ts_fail(err, s,
+                       "%s is a web page and not JSON: does this network want a login, or is a proxy in "
+                       "between?",
+                       what);
     return ts_err_prefix(err, s, "%s is not what it should be", what);
 }
 
@@ -93,7 +96,8 @@ static bool read_entry(ts_json *j, struct entry *e) {
     ts_json_object(j);
     while (ts_json_key(j, &key))
         if (ts_span_is(key, "path")) {
-            if (ts_json_string(j, &s)) ts_buf_clear(&e->path), e->has_path = ok = ok && ts_buf_append(&e->path, s.data, s.len);
+            if (ts_json_string(j, &s))
+                ts_buf_clear(&e->path), e->has_path = ok = ok && ts_buf_append(&e->path, s.data, s.len);
         } else if (ts_span_is(key, "type")) {
             if (ts_json_string(j, &s)) e->is_file = ts_span_is(s, "file");
         } else if (ts_span_is(key, "size")) {
@@ -122,7 +126,10 @@ ts_status ts_hub_files_page(ts_hub_files *f, const char *json, size_t len, ts_er
         /* where both sizes are there they are one; a listing that contradicts itself gives no hash to go by */
         const bool torn = e.has_lfs && e.lfs_size != e.size;
         s = ts_hub_files_add(f, e.path.data ? e.path.data : "", e.path.len, e.size,
-                             torn ? "" : e.has_lfs ? e.lfs_oid : e.oid, err);
+                             torn        ? ""
+                             : e.has_lfs ? e.lfs_oid
+                                         : e.oid,
+                             err);
     }
     if (s == TS_OK) ts_json_end(&j);
     if (s == TS_OK && j.bad) s = not_json(&j, "the hub's list of files", json, len, err);
@@ -149,9 +156,14 @@ static void read_license(ts_json *j, ts_hub_info *out) {
 /* false, null, or a word that says how. */
 static bool read_yes(ts_json *j) {
     switch (ts_json_peek(j)) {
-    case TS_JSON_BOOL: return ts_json_bool(j);
-    case TS_JSON_STRING: ts_json_skip(j); return true;
-    default: ts_json_skip(j); return false;
+    case TS_JSON_BOOL:
+        return ts_json_bool(j);
+    case TS_JSON_STRING:
+        ts_json_skip(j);
+        return true;
+    default:
+        ts_json_skip(j);
+        return false;
     }
 }
 
@@ -163,7 +175,8 @@ ts_status ts_hub_info_parse(ts_hub_info *out, const char *json, size_t len, ts_e
     ts_json_object(&j);
     while (ts_json_key(&j, &key))
         if (ts_span_is(key, "sha")) {
-            if (ts_json_string(&j, &s) && ts_hub_is_commit((const char *)s.data, s.len)) memcpy(out->commit, s.data, s.len);
+            if (ts_json_string(&j, &s) && ts_hub_is_commit((const char *)s.data, s.len))
+                memcpy(out->commit, s.data, s.len);
         } else if (ts_span_is(key, "id") && ts_json_peek(&j) == TS_JSON_STRING) {
             if (ts_json_string(&j, &s) && ts_hub_is_repo((const char *)s.data, s.len)) memcpy(out->id, s.data, s.len);
         } else if (ts_span_is(key, "gated")) {
@@ -184,7 +197,8 @@ ts_status ts_hub_info_parse(ts_hub_info *out, const char *json, size_t len, ts_e
     return st;
 }
 
-ts_status ts_hub_index_parse(ts_arena *arena, const char ***path, size_t *n, const char *json, size_t len, ts_err *err) {
+ts_status ts_hub_index_parse(ts_arena *arena, const char ***path, size_t *n, const char *json, size_t len,
+                             ts_err *err) {
     ts_json j;
     ts_span key, s;
     const char **list = NULL;
@@ -205,7 +219,8 @@ ts_status ts_hub_index_parse(ts_arena *arena, const char ***path, size_t *n, con
             const char *name = (const char *)s.data, *fault = ts_hub_path_fault(name, s.len);
             bool known = false;
             /* tensors of a file stand together, mostly */
-            for (size_t i = count; i-- > 0 && !known;) known = strlen(list[i]) == s.len && !memcmp(list[i], name, s.len);
+            for (size_t i = count; i-- > 0 && !known;)
+                known = strlen(list[i]) == s.len && !memcmp(list[i], name, s.len);
             if (known) continue;
             char shown[100];
             ts_printable(shown, sizeof shown, name, s.len);

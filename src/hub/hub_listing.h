@@ -22,9 +22,9 @@ typedef struct ts_hub_files { /* zero-initialise */
     ts_arena arena;
     ts_hub_file *item;
     size_t n, cap;
-    size_t n_refused;    /* entries with a name that was refused; */
-    char refused[100];   /* the first of them, fit for a message, and */
-    const char *fault;   /* what is wrong with it */
+    size_t n_refused;  /* entries with a name that was refused; */
+    char refused[100]; /* the first of them, fit for a message, and */
+    const char *fault; /* what is wrong with it */
 } ts_hub_files;
 
 void ts_hub_files_free(ts_hub_files *f);
@@ -43,8 +43,8 @@ const ts_hub_file *ts_hub_files_find(const ts_hub_files *f, const char *path); /
 typedef struct ts_hub_info {
     char id[2 * TS_HUB_ID_MAX + 2]; /* today's name; "": not said */
     char commit[TS_HUB_COMMIT + 1];
-    char license[64];               /* "": not said */
-    bool gated, closed, disabled;   /* closed: private */
+    char license[64];             /* "": not said */
+    bool gated, closed, disabled; /* closed: private */
 } ts_hub_info;
 TS_NODISCARD ts_status ts_hub_info_parse(ts_hub_info *out, const char *json, size_t len, ts_err *err);
 

@@ -13,10 +13,18 @@
 
 /* File systems of one machine alone; of all others nothing is certain. */
 static bool is_local(int fd) {
-    static const unsigned long known[] = {0xEF53 /* ext */,       0x58465342 /* xfs */,   0x9123683E /* btrfs */,
-                                          0x01021994 /* tmpfs */, 0x2FC12FC1 /* zfs */,   0xF2F52010 /* f2fs */,
-                                          0x794C7630 /* overlay */, 0x4D44 /* fat */,     0x2011BAB0 /* exfat */,
-                                          0x7366746E /* ntfs3 */, 0xCA451A4E /* bcachefs */, 0x3153464A /* jfs */,
+    static const unsigned long known[] = {0xEF53 /* ext */,
+                                          0x58465342 /* xfs */,
+                                          0x9123683E /* btrfs */,
+                                          0x01021994 /* tmpfs */,
+                                          0x2FC12FC1 /* zfs */,
+                                          0xF2F52010 /* f2fs */,
+                                          0x794C7630 /* overlay */,
+                                          0x4D44 /* fat */,
+                                          0x2011BAB0 /* exfat */,
+                                          0x7366746E /* ntfs3 */,
+                                          0xCA451A4E /* bcachefs */,
+                                          0x3153464A /* jfs */,
                                           0x52654973 /* reiserfs */};
     struct statfs fs;
     if (fstatfs(fd, &fs) != 0) return false;

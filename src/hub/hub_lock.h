@@ -8,8 +8,8 @@
 
 typedef struct ts_hub_lock {
     int fd;       /* -1: not held */
-    bool certain; /* the file system is one on which a lock keeps others out: not Lustre, NFS and their like, where flock
-                   * can succeed for everybody */
+    bool certain; /* the file system is one on which a lock keeps others out: not Lustre, NFS and their like, where
+                   * flock can succeed for everybody */
 } ts_hub_lock;
 
 /* Asked while another holds it, ten times a second: its process (0: not known); false: do not wait. */

@@ -83,7 +83,10 @@ bool ts_hub_put_encoded(ts_buf *out, const char *s, size_t len, bool slashes) {
 }
 
 static int hex(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 /* s[0..len) without its percent signs to out[cap]; false: it is no such text, or too long. */
@@ -110,9 +113,14 @@ static const char *behind(const char *text, const char *prefix) {
 
 /* What stands behind the hub's name in front of `text`. *address: there was one. NULL: another host's address. */
 static const char *without_host(const char *text, const char *endpoint, bool *address) {
-    static const char *const hosts[] = {"https://huggingface.co/", "http://huggingface.co/", "https://www.huggingface.co/",
-                                        "https://hf.co/",          "http://hf.co/",          "www.huggingface.co/",
-                                        "huggingface.co/",         "hf.co/"};
+    static const char *const hosts[] = {"https://huggingface.co/",
+                                        "http://huggingface.co/",
+                                        "https://www.huggingface.co/",
+                                        "https://hf.co/",
+                                        "http://hf.co/",
+                                        "www.huggingface.co/",
+                                        "huggingface.co/",
+                                        "hf.co/"};
     const char *rest;
     *address = true;
     if (endpoint && (rest = behind(text, endpoint)) && *rest == '/') return rest + 1;
@@ -209,8 +217,10 @@ ts_status ts_hub_endpoint(char **out, const char *text, const char *what, ts_err
         return ts_fail(err, TS_E_INVAL, "%s is \"%s\": an address like https://huggingface.co is wanted", what, text);
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)text[i] <= ' ' || (unsigned char)text[i] >= 0x7f || strchr("\"<>\\^`{|}?#@", text[i]))
-            return ts_fail(err, TS_E_INVAL, "%s is no plain address: one like https://huggingface.co is wanted, without "
-                                            "a name, a password, ? or #", what);
+            return ts_fail(err, TS_E_INVAL,
+                           "%s is no plain address: one like https://huggingface.co is wanted, without "
+                           "a name, a password, ? or #",
+                           what);
     *out = ts_strndup(text, n);
     return *out ? TS_OK : ts_fail_nomem(err, what, n);
 }
@@ -222,8 +232,10 @@ ts_status ts_hub_token(char **out, const char *text, size_t len, const char *wha
     if (!len) return TS_OK;
     for (size_t i = 0; i < len; i++)
         if (text[i] <= ' ' || text[i] >= 0x7f)
-            return ts_fail(err, TS_E_INVAL, "%s: byte %zu of the token is a blank, a control character or not ASCII; it "
-                                            "is not used", what, i + 1);
+            return ts_fail(err, TS_E_INVAL,
+                           "%s: byte %zu of the token is a blank, a control character or not ASCII; it "
+                           "is not used",
+                           what, i + 1);
     if (len > 4096) return ts_fail(err, TS_E_INVAL, "%s: a token of %zu bytes cannot be one", what, len);
     *out = ts_strndup(text, len);
     return *out ? TS_OK : ts_fail_nomem(err, what, len);

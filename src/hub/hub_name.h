@@ -6,7 +6,7 @@
 #include "base/span.h"
 
 enum {
-    TS_HUB_ID_MAX = 96,     /* bytes of ORG and of NAME */
+    TS_HUB_ID_MAX = 96, /* bytes of ORG and of NAME */
     TS_HUB_REV_MAX = 255,
     TS_HUB_PATH_MAX = 1024, /* of a file's path in its repository */
     TS_HUB_COMMIT = 40,     /* hexadecimal digits */
@@ -21,7 +21,8 @@ typedef struct ts_hub_name {
 } ts_hub_name;
 
 /* Prefixes that people paste are understood: hf:, hf.co/, and addresses of the hub or of `endpoint` (nullable), also of
- * a file (/resolve/REV/FILE, /blob/REV/FILE). Errors: TS_E_INVAL, whatever is wrong: nothing has been asked of anybody. */
+ * a file (/resolve/REV/FILE, /blob/REV/FILE). Errors: TS_E_INVAL, whatever is wrong: nothing has been asked of anybody.
+ */
 TS_NODISCARD ts_status ts_hub_name_parse(ts_hub_name *out, const char *text, const char *endpoint, ts_err *err);
 
 bool ts_hub_is_repo(const char *s, size_t len);   /* "ORG/NAME" as the hub allows it */

@@ -93,8 +93,10 @@ static ts_status make_items(pull *p, ts_err *err) {
     for (size_t i = p->n_item; i < p->choice.n; i++, p->n_item++) {
         const ts_hub_file *file = p->choice.file[i];
         if (!*file->hash)
-            return ts_fail(err, TS_E_FORMAT, "the hub's list of files has no hash for %s that can be one, so its bytes could "
-                                             "not be checked", file->path);
+            return ts_fail(err, TS_E_FORMAT,
+                           "the hub's list of files has no hash for %s that can be one, so its bytes could "
+                           "not be checked",
+                           file->path);
         ts_hub_item *item = &p->item[i];
         *item = (ts_hub_item){.file = file};
         strcpy(item->hash, file->hash);
@@ -137,8 +139,9 @@ static ts_status check_space(const pull *p, ts_err *err) {
     if (!need || statvfs(p->place.dir, &fs) != 0 || !fs.f_blocks) return TS_OK;
     const uint64_t is_free = (uint64_t)fs.f_bavail * fs.f_frsize;
     if (need <= is_free) return TS_OK;
-    return ts_fail(err, TS_E_LIMIT, "not enough space: %.2f GB are to be fetched, and %s has %.2f GB free; nothing has been "
-                                    "fetched (another place: HF_HUB_CACHE)",
+    return ts_fail(err, TS_E_LIMIT,
+                   "not enough space: %.2f GB are to be fetched, and %s has %.2f GB free; nothing has been "
+                   "fetched (another place: HF_HUB_CACHE)",
                    (double)need / 1e9, p->cache, (double)is_free / 1e9);
 }
 
@@ -214,7 +217,8 @@ static ts_status name_all(pull *p, ts_err *err) {
         ts_hub_item *item = &p->item[i];
         struct stat st;
         for (size_t j = i + 1; item->again && j < p->n_item; j++) /* which may have been told a better hash */
-            if (!strcmp(item->file->hash, p->item[j].file->hash)) memcpy(item->hash, p->item[j].hash, sizeof item->hash);
+            if (!strcmp(item->file->hash, p->item[j].file->hash))
+                memcpy(item->hash, p->item[j].hash, sizeof item->hash);
         char *blob = ts_hub_join(p->place.dir, "blobs", item->hash, NULL);
         const bool there = blob && stat(blob, &st) == 0;
         ts_free(blob);
@@ -230,7 +234,8 @@ static ts_status name_all(pull *p, ts_err *err) {
 static ts_status ask(pull *p, ts_hub_conn *c, ts_err *err) {
     TS_TRY(ts_hub_ask_info(c, &p->net, p->name->repo, p->rev, &p->info, err));
     TS_TRY(ts_hub_ask_files(c, &p->net, today(p), p->name->repo, p->info.commit, &p->files, err));
-    ts_status s = ts_hub_choose(&p->choice, &p->files, p->name->repo, p->name->tag, p->name->is_file, p->o->for_npu, err);
+    ts_status s =
+        ts_hub_choose(&p->choice, &p->files, p->name->repo, p->name->tag, p->name->is_file, p->o->for_npu, err);
     if (s != TS_OK && p->files.n_refused)
         ts_err_add(err, "; of the hub's list %zu names were refused, \"%s\" for one: %s", p->files.n_refused,
                    p->files.refused, p->files.fault);
@@ -247,8 +252,9 @@ static ts_status fetch_index(pull *p, ts_hub_conn *c, ts_err *err) {
     char *blob = ts_hub_join(p->place.dir, "blobs", item->hash, NULL),
          *plain = ts_hub_join(p->place.dir, "snapshots", p->info.commit, item->file->path, NULL);
     const size_t before = p->n_item;
-    ts_status s = blob && plain ? ts_hub_choose_by_index(&p->choice, &p->files, ts_file_exists(blob) ? blob : plain, err)
-                                : ts_fail_nomem(err, p->cache, 0);
+    ts_status s = blob && plain
+                      ? ts_hub_choose_by_index(&p->choice, &p->files, ts_file_exists(blob) ? blob : plain, err)
+                      : ts_fail_nomem(err, p->cache, 0);
     ts_free(blob), ts_free(plain);
     item->had = true;
     if (s == TS_OK) s = make_items(p, err);
@@ -275,8 +281,8 @@ static ts_status get(pull *p, ts_hub_conn *c, ts_hub_pulled *out, ts_err *err) {
         if (stop(p)) return ts_fail(err, TS_E_CANCELLED, "interrupted");
     }
     TS_TRY(take_lock(p, err));
-    p->fetch = (ts_hub_fetch){.net = &p->net, .place = &p->place, .state = p->o->state, .repo = today(p),
-                              .commit = p->info.commit};
+    p->fetch = (ts_hub_fetch){
+        .net = &p->net, .place = &p->place, .state = p->o->state, .repo = today(p), .commit = p->info.commit};
     TS_TRY(make_items(p, err));
     TS_TRY(look(p, 0, err));
     bool had_index = true;
@@ -292,27 +298,37 @@ static ts_status get(pull *p, ts_hub_conn *c, ts_hub_pulled *out, ts_err *err) {
     }
     out->n_fetched += !had_index;
     const char *rev = *p->name->rev ? p->name->rev : "";
-    return ts_hub_model_of(&out->model, p->o, p->cache, &p->place, p->name->repo, rev, p->info.commit, &p->files, &p->choice,
-                           err);
+    return ts_hub_model_of(&out->model, p->o, p->cache, &p->place, p->name->repo, rev, p->info.commit, &p->files,
+                           &p->choice, err);
 }
 
 static ts_status find_offline(ts_hub_pulled *out, const ts_hub_name *name, const ts_hub_opts *o, ts_err *err) {
     bool found;
     TS_TRY(ts_hub_find(&out->model, &found, name, o, err));
     if (found) return TS_OK;
-    return ts_fail(err, TS_E_IO, "%s%s%s is not in the store (%s), and nothing is asked of the hub: offline", name->repo,
-                   *name->tag ? name->is_file ? "/" : ":" : "", name->tag, o->cache);
+    return ts_fail(err, TS_E_IO, "%s%s%s is not in the store (%s), and nothing is asked of the hub: offline",
+                   name->repo, *name->tag ? name->is_file ? "/" : ":" : "", name->tag, o->cache);
 }
 
 ts_status ts_hub_pull(ts_hub_pulled *out, const ts_hub_name *name, const ts_hub_opts *o, ts_err *err) {
     ts_hub_pulled made = {0};
     ts_hub_conn *c = NULL;
     if (o->offline) return find_offline(out, name, o, err);
-    pull p = {.o = o, .name = name, .rev = *name->rev ? name->rev : "main", .lock.fd = -1,
+    pull p = {.o = o,
+              .name = name,
+              .rev = *name->rev ? name->rev : "main",
+              .lock.fd = -1,
               .lock_err = PTHREAD_MUTEX_INITIALIZER};
-    p.net = (ts_hub_net){.endpoint = o->endpoint, .token = o->token, .ca_file = o->ca_file, .ca_dir = o->ca_dir,
-                         .stall_s = o->stall_s > 0 ? o->stall_s : 30, .retry_wait_s = o->retry_wait_s > 0 ? o->retry_wait_s : 1,
-                         .stop = stop, .note = note, .ud = &p, .log = o->log};
+    p.net = (ts_hub_net){.endpoint = o->endpoint,
+                         .token = o->token,
+                         .ca_file = o->ca_file,
+                         .ca_dir = o->ca_dir,
+                         .stall_s = o->stall_s > 0 ? o->stall_s : 30,
+                         .retry_wait_s = o->retry_wait_s > 0 ? o->retry_wait_s : 1,
+                         .stop = stop,
+                         .note = note,
+                         .ud = &p,
+                         .log = o->log};
     TS_TRY(ts_hub_http_init(err));
     TS_TRY(ts_hub_conn_new(&c, &p.net, err));
     ts_status s = ask(&p, c, err);

@@ -6,9 +6,10 @@
 #include <strings.h>
 
 /* Four bits for most, then finer, then coarser: what runs well in little memory first. */
-const char *const ts_hub_preferred[] = {"Q4_K_M", "UD-Q4_K_XL", "Q4_K_S", "Q4_0",   "IQ4_XS", "Q5_K_M", "Q5_K_S", "Q6_K",
-                                        "Q8_0",   "Q3_K_M",     "IQ4_NL", "Q4_K_L", "Q4_1",   "Q5_0",   "Q5_1",   "MXFP4",
-                                        "Q3_K_L", "Q3_K_S",     "Q2_K",   "BF16",   "F16",    "F32",    NULL};
+const char *const ts_hub_preferred[] = {"Q4_K_M", "UD-Q4_K_XL", "Q4_K_S", "Q4_0",   "IQ4_XS", "Q5_K_M",
+                                        "Q5_K_S", "Q6_K",       "Q8_0",   "Q3_K_M", "IQ4_NL", "Q4_K_L",
+                                        "Q4_1",   "Q5_0",       "Q5_1",   "MXFP4",  "Q3_K_L", "Q3_K_S",
+                                        "Q2_K",   "BF16",       "F16",    "F32",    NULL};
 
 static bool is_word(char c) {
     return isalnum((unsigned char)c) != 0;
@@ -21,9 +22,11 @@ static size_t fits(const char *s, const char *word) {
 
 /* Bytes of the quant that begins at s; 0: none does. What follows is no letter or digit. */
 static size_t quant_at(const char *s) {
-    static const char *const whole[] = {"MXFP4_MOE", "MXFP4", "MXFP8", "NVFP4", "BF16", "FP16", "FP32", "FP8", "F16", "F32", "F64"},
-                             *const group[] = {"0", "1", "2", "4", "8", "16", "K", "S", "M", "L", "XL", "XXL", "XS", "XXS", "NL",
-                                               "KS", "KSS", "KL", "KT", "KV", "R4", "R8", "P"};
+    static const char *const whole[] = {"MXFP4_MOE", "MXFP4", "MXFP8", "NVFP4", "BF16", "FP16",
+                                        "FP32",      "FP8",   "F16",   "F32",   "F64"},
+                             *const group[] = {"0",   "1",  "2",  "4",   "8",  "16",  "K",  "S",
+                                               "M",   "L",  "XL", "XXL", "XS", "XXS", "NL", "KS",
+                                               "KSS", "KL", "KT", "KV",  "R4", "R8",  "P"};
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
         if (fits(s, whole[i])) return strlen(whole[i]);
     size_t n = strchr("iItT", *s) && *s ? 1 : 0, groups = 0;

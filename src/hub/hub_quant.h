@@ -1,4 +1,5 @@
-/* hub_quant.h - what the names of model files say: which quantisation, which part of a split file, and what is no model. */
+/* hub_quant.h - what the names of model files say: which quantisation, which part of a split file, and what is no
+ * model. */
 #ifndef TS_HUB_HUB_QUANT_H
 #define TS_HUB_HUB_QUANT_H
 
@@ -21,7 +22,8 @@ bool ts_hub_is_gguf(const char *path);
 /* A GGUF file that is no language model of its own: a projector, an importance matrix, a draft head. */
 bool ts_hub_is_aside(const char *path);
 
-/* A part of a split file, "PREFIX-00002-of-00003.gguf" or with another ending; bytes of PREFIX, the number (from 1) and the count. */
+/* A part of a split file, "PREFIX-00002-of-00003.gguf" or with another ending; bytes of PREFIX, the number (from 1) and
+ * the count. */
 bool ts_hub_split(const char *path, size_t *prefix, unsigned *index, unsigned *count);
 
 /* Which quant is taken where none is asked for, best first, ended by NULL. */

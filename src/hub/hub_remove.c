@@ -65,8 +65,8 @@ static ts_status drop_model(removal *r, const char *commit, ts_err *err) {
     ts_err why;
     ts_status s = ts_hub_snapshot_files(&r->place, commit, &files, err);
     if (s == TS_OK) {
-        (void)!ts_hub_choose_stored(&c, &r->place, commit, &files, r->name->repo, r->name->tag, r->name->is_file, r->o->for_npu,
-                                    &why);
+        (void)!ts_hub_choose_stored(&c, &r->place, commit, &files, r->name->repo, r->name->tag, r->name->is_file,
+                                    r->o->for_npu, &why);
         for (size_t i = 0; i < c.n && s == TS_OK; i++) s = drop_name(r, commit, c.file[i], err);
     }
     ts_hub_choice_free(&c);
@@ -101,7 +101,8 @@ static void drop_file(const char *dir, const char *name, const char *end) {
 }
 
 static ts_status drop_blobs(removal *r, ts_err *err) {
-    char *blobs = ts_hub_join(r->place.dir, "blobs", NULL), *state = r->o->state ? ts_hub_join(r->o->state, "verified", NULL) : NULL;
+    char *blobs = ts_hub_join(r->place.dir, "blobs", NULL),
+         *state = r->o->state ? ts_hub_join(r->o->state, "verified", NULL) : NULL;
     ts_status s = blobs ? TS_OK : ts_fail_nomem(err, r->name->repo, 0);
     for (size_t i = 0; i < r->n_hash && s == TS_OK; i++) {
         if (!*r->hash[i]) continue;
@@ -197,12 +198,13 @@ static ts_status remove_names(removal *r, bool all, ts_err *err) {
 }
 
 static ts_status remove_from(removal *r, bool all, ts_err *err) {
-    char (*left)[TS_HUB_COMMIT + 1] = NULL, known[600];
+    char(*left)[TS_HUB_COMMIT + 1] = NULL, known[600];
     size_t n_left = 0, n_models = 0;
     TS_TRY(ts_hub_snapshots(&r->place, r->name->rev, &r->commit, &r->n_commit, err));
     if (!*r->name->tag && !all && r->n_commit) TS_TRY(count_models(r, &n_models, known, sizeof known, err));
     if (n_models > 1)
-        return ts_fail(err, TS_E_INVAL, "which model of %s? Name one of %s, or all of them with --all", r->name->repo, known);
+        return ts_fail(err, TS_E_INVAL, "which model of %s? Name one of %s, or all of them with --all", r->name->repo,
+                       known);
     TS_TRY(remove_names(r, all, err));
     TS_TRY(ts_hub_snapshots(&r->place, "", &left, &n_left, err));
     ts_status s = TS_OK;
@@ -230,7 +232,8 @@ ts_status ts_hub_remove(const ts_hub_name *name, bool all, const ts_hub_opts *o,
             char *path = ts_hub_join(r.place.locks, "tessera.lock", NULL);
             s = path ? ts_hub_make_parents(path, err) : ts_fail_nomem(err, name->repo, 0);
             if (s == TS_OK) s = ts_hub_lock_take(&lock, path, false, NULL, NULL, err);
-            if (s == TS_E_LIMIT) s = ts_fail(err, TS_E_IO, "%s is being fetched just now: nothing of it is removed", name->repo);
+            if (s == TS_E_LIMIT)
+                s = ts_fail(err, TS_E_IO, "%s is being fetched just now: nothing of it is removed", name->repo);
             ts_free(path);
             if (s == TS_OK) s = remove_from(&r, all, err);
             removed |= r.n_names > 0;

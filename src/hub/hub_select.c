@@ -116,7 +116,8 @@ static void list_quants(const ts_hub_files *f, char *out, size_t cap) {
         const char *at = strstr(out, shown);
         const size_t n = strlen(shown);
         bool there = false;
-        for (; at && !there; at = strstr(at + 1, shown)) there = (at == out || at[-1] == ' ') && (!at[n] || at[n] == ',');
+        for (; at && !there; at = strstr(at + 1, shown))
+            there = (at == out || at[-1] == ' ') && (!at[n] || at[n] == ',');
         if (!there) used += (size_t)snprintf(out + used, cap - used, "%s%s", used ? ", " : "", shown);
     }
 }
@@ -145,8 +146,10 @@ static ts_status choose_gguf(ts_hub_choice *c, const ts_hub_files *f, const char
     list_quants(f, list, sizeof list);
     if (!best) return ts_fail(err, TS_E_IO, "%s has no %s; there are: %s", repo, tag, list);
     if (!*tag && best_rank == 1000 && n_models > 1)
-        return ts_fail(err, TS_E_IO, "%s has several models and none of the usual quants; say which, as in %s:QUANT or "
-                                     "%s/FILE: %s", repo, repo, repo, list);
+        return ts_fail(err, TS_E_IO,
+                       "%s has several models and none of the usual quants; say which, as in %s:QUANT or "
+                       "%s/FILE: %s",
+                       repo, repo, repo, list);
     ts_hub_quant_of(best->path, c->quant);
     c->kind = TS_HUB_GGUF;
     TS_TRY(add_parts(c, f, best, err));
@@ -175,16 +178,17 @@ static bool ends(const char *s, const char *end) {
 
 static bool is_of_folder(const char *path) {
     static const char *const names[] = {
-        "config.json",         "generation_config.json",  "tokenizer.json",    "tokenizer.model", "tokenizer_config.json",
-        "added_tokens.json",   "special_tokens_map.json", "vocab.json",        "merges.txt",      "chat_template.jinja",
-        "chat_template.json",  "quantize_config.json",    "quant_config.json"};
+        "config.json",        "generation_config.json",  "tokenizer.json",   "tokenizer.model", "tokenizer_config.json",
+        "added_tokens.json",  "special_tokens_map.json", "vocab.json",       "merges.txt",      "chat_template.jinja",
+        "chat_template.json", "quantize_config.json",    "quant_config.json"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(path, names[i])) return true;
     return begins(path, "LICENSE") || begins(path, "LICENCE") || begins(path, "NOTICE");
 }
 
 /* What holds the tensors where no index says it: files of the folder itself that end so. */
-static ts_status add_tensors(ts_hub_choice *c, const ts_hub_files *f, const char *prefix, const char *end, ts_err *err) {
+static ts_status add_tensors(ts_hub_choice *c, const ts_hub_files *f, const char *prefix, const char *end,
+                             ts_err *err) {
     bool model = false;
     for (size_t i = 0; i < f->n; i++) model |= begins(f->item[i].path, "model") && ends(f->item[i].path, end);
     for (size_t i = 0; i < f->n; i++) {
@@ -216,11 +220,13 @@ static ts_status choose_folder(ts_hub_choice *c, const ts_hub_files *f, const ch
     }
     if (c->index) TS_TRY(add(c, c->index, err));
     if (c->n == before || !ts_hub_files_find(f, "config.json"))
-        return ts_fail(err, TS_E_IO, "there is no model in %s: neither a GGUF file, nor config.json with safetensors", repo);
+        return ts_fail(err, TS_E_IO, "there is no model in %s: neither a GGUF file, nor config.json with safetensors",
+                       repo);
     return TS_OK;
 }
 
-ts_status ts_hub_choose_indexed(ts_hub_choice *c, const ts_hub_files *f, const char *const *path, size_t n, ts_err *err) {
+ts_status ts_hub_choose_indexed(ts_hub_choice *c, const ts_hub_files *f, const char *const *path, size_t n,
+                                ts_err *err) {
     for (size_t i = 0; i < n; i++) {
         const ts_hub_file *e = ts_hub_files_find(f, path[i]);
         if (!e) return ts_fail(err, TS_E_FORMAT, "%s names %s, which is not there", c->index->path, path[i]);

@@ -25,8 +25,9 @@ typedef struct ts_hub_choice { /* free with ts_hub_choice_free */
 } ts_hub_choice;
 
 void ts_hub_choice_free(ts_hub_choice *c);
-/* `tag` and `is_file` as in ts_hub_name; for_npu: Q4_0 before others where no quant is asked for. `repo` is for messages.
- * Errors: TS_E_IO: there is none such, and what there is; TS_E_FORMAT: a part is missing, or a name is in doubt. */
+/* `tag` and `is_file` as in ts_hub_name; for_npu: Q4_0 before others where no quant is asked for. `repo` is for
+ * messages. Errors: TS_E_IO: there is none such, and what there is; TS_E_FORMAT: a part is missing, or a name is in
+ * doubt. */
 TS_NODISCARD ts_status ts_hub_choose(ts_hub_choice *out, const ts_hub_files *f, const char *repo, const char *tag,
                                      bool is_file, bool for_npu, ts_err *err);
 /* Add the files that the index names. TS_E_FORMAT where one is not in the list. */

@@ -139,7 +139,8 @@ void ts_hub_remember(const char *state, const char *hash, const struct stat *st,
     ts_free(path);
 }
 
-ts_status ts_hub_check(const char *state, const char *path, const char *hash, ts_hub_tick *tick, void *ud, ts_err *err) {
+ts_status ts_hub_check(const char *state, const char *path, const char *hash, ts_hub_tick *tick, void *ud,
+                       ts_err *err) {
     struct stat st, after;
     char is[65];
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -166,8 +167,9 @@ ts_status ts_hub_check(const char *state, const char *path, const char *hash, ts
 static ts_status copy_file(const char *from, const char *to, ts_err *err) {
     char *piece = ts_alloc(1 << 20, 1);
     const int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    ts_status s = !piece ? ts_fail_nomem(err, from, 1 << 20)
-                         : in < 0 || out < 0 ? ts_fail_os(err, TS_E_IO, errno, "cannot copy to %s", to) : TS_OK;
+    ts_status s = !piece              ? ts_fail_nomem(err, from, 1 << 20)
+                  : in < 0 || out < 0 ? ts_fail_os(err, TS_E_IO, errno, "cannot copy to %s", to)
+                                      : TS_OK;
     while (s == TS_OK) {
         const ssize_t n = read(in, piece, 1 << 20);
         if (n < 0 && errno == EINTR) continue;
@@ -192,8 +194,8 @@ ts_status ts_hub_link(const ts_hub_place *p, const char *commit, const char *pat
     ts_buf target = {0}, tmp = {0}, there = {0};
     bool ok = name && blob && ts_buf_puts(&target, "../../");
     for (const char *s = path; ok && (s = strchr(s, '/')); s++) ok = ts_buf_puts(&target, "../");
-    ok = ok && ts_buf_printf(&target, "blobs/%s", hash) && ts_buf_printf(&tmp, "%s.tessera-%ld", name, (long)getpid()) &&
-         ts_buf_reserve(&there, PATH_MAX);
+    ok = ok && ts_buf_printf(&target, "blobs/%s", hash) &&
+         ts_buf_printf(&tmp, "%s.tessera-%ld", name, (long)getpid()) && ts_buf_reserve(&there, PATH_MAX);
     ts_status s = ok ? ts_hub_make_parents(name, err) : ts_fail_nomem(err, p->dir, 0);
     struct stat st;
     const bool linked = s == TS_OK && lstat(name, &st) == 0 && S_ISLNK(st.st_mode);
@@ -255,7 +257,8 @@ static int likelier(const void *a, const void *b) {
     return strcmp(x->commit, y->commit);
 }
 
-ts_status ts_hub_snapshots(const ts_hub_place *p, const char *rev, char (**out)[TS_HUB_COMMIT + 1], size_t *n, ts_err *err) {
+ts_status ts_hub_snapshots(const ts_hub_place *p, const char *rev, char (**out)[TS_HUB_COMMIT + 1], size_t *n,
+                           ts_err *err) {
     char *top = ts_hub_join(p->dir, "snapshots", NULL), named[TS_HUB_COMMIT + 1];
     struct snapshot *list = NULL;
     size_t count = 0, cap = 0;
@@ -266,7 +269,8 @@ ts_status ts_hub_snapshots(const ts_hub_place *p, const char *rev, char (**out)[
     for (struct dirent *e; d && s == TS_OK && (e = readdir(d));) {
         struct stat st;
         const size_t len = strlen(e->d_name);
-        if (!ts_hub_is_commit(e->d_name, len) || fstatat(dirfd(d), e->d_name, &st, 0) != 0 || !S_ISDIR(st.st_mode)) continue;
+        if (!ts_hub_is_commit(e->d_name, len) || fstatat(dirfd(d), e->d_name, &st, 0) != 0 || !S_ISDIR(st.st_mode))
+            continue;
         const bool is_named = known && !strcmp(e->d_name, named);
         /* a revision is a name that refs knows, or the beginning of a commit */
         if (*rev && !is_named && (known || strlen(rev) < 7 || strncmp(e->d_name, rev, strlen(rev)) != 0)) continue;
@@ -278,7 +282,7 @@ ts_status ts_hub_snapshots(const ts_hub_place *p, const char *rev, char (**out)[
         memcpy(list[count++].commit, e->d_name, len + 1);
     }
     if (d) closedir(d);
-    char (*commits)[TS_HUB_COMMIT + 1] = s == TS_OK ? ts_alloc(count + 1, sizeof *commits) : NULL;
+    char(*commits)[TS_HUB_COMMIT + 1] = s == TS_OK ? ts_alloc(count + 1, sizeof *commits) : NULL;
     if (s == TS_OK && !commits) s = ts_fail_nomem(err, "the list of snapshots", count * sizeof *commits);
     if (s == TS_OK && count) qsort(list, count, sizeof *list, likelier);
     for (size_t i = 0; s == TS_OK && i < count; i++) memcpy(commits[i], list[i].commit, sizeof *commits);
@@ -308,7 +312,8 @@ static ts_status walk(const char *dir, ts_buf *path, int depth, ts_hub_files *ou
         if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
         if (fstatat(dirfd(d), e->d_name, &st, 0) != 0) continue; /* a link that leads nowhere */
         const size_t before = path->len;
-        if ((before && !ts_buf_putc(path, '/')) || !ts_buf_puts(path, e->d_name)) s = ts_fail_nomem(err, dir, path->len);
+        if ((before && !ts_buf_putc(path, '/')) || !ts_buf_puts(path, e->d_name))
+            s = ts_fail_nomem(err, dir, path->len);
         else if (S_ISREG(st.st_mode) && !strstr(e->d_name, ".tessera-")) {
             linked_hash(dirfd(d), e->d_name, hash);
             s = ts_hub_files_add(out, path->data, path->len, (uint64_t)st.st_size, hash, err);
