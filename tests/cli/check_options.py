@@ -277,7 +277,10 @@ EFFECTS: dict[str, dict[str, Effect]] = {
     },
 }
 # What shows only at a terminal or in what is measured, and the test that watches it there.
-ELSEWHERE = {("chat", "no-history"): "chat_pty.py"}
+HUB = "../hub/own_hub.py"
+ELSEWHERE = {("chat", "no-history"): "chat_pty.py", ("list", "json"): HUB, ("rm", "all"): HUB} | {
+    (command, option): HUB for command in ("run", "chat", "eval", "bench", "serve") for option in ("hf-repo", "offline")} | {
+    ("pull", option): HUB for option in ("offline", "device", "json", "quiet", "connections", "stall-timeout", "retry-wait")}
 SERVED = "../server/behaviour.py"  # a server has to be asked
 
 TIMED = {"bench", "selftest"}  # what they print is measured, all but their JSON
@@ -317,7 +320,7 @@ def main() -> int:
             entry = table.pop(long, None)
             if long == "help" or args.only not in f"{name} --{long}":
                 continue
-            elsewhere = SERVED if name == "serve" else ELSEWHERE.get((name, long))
+            elsewhere = ELSEWHERE.get((name, long)) or (SERVED if name == "serve" else None)
             if elsewhere:
                 watcher = pathlib.Path(__file__).parent / elsewhere
                 if f'"--{long}"' not in watcher.read_text():
