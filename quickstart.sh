@@ -42,7 +42,7 @@ cd "$(dirname "$0")"
 compiler=gcc
 case ${CC:-} in *clang*) compiler=clang ;; esac
 packages="$compiler ninja-build meson pkg-config python3 libpcre2-dev libutf8proc-dev libjansson-dev libedit-dev libmicrohttpd-dev
-    libcmocka-dev"
+    libcurl4-openssl-dev libssl-dev libcmocka-dev"
 check_packages="gcc clang libclang-rt-14-dev shellcheck codespell git zsh fish groff-base python3-jinja2 xilinx-bootgen
     gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user nodejs npm chromium"
 tessera=./build/src/cli/tessera
@@ -72,6 +72,7 @@ missing() {
         qemu-user) command -v qemu-aarch64 >/dev/null ;;
         nodejs) command -v node >/dev/null ;;
         libpcre2-dev) pkg-config --exists libpcre2-8 ;;
+        libcurl4-openssl-dev) pkg-config --exists libcurl ;;
         lib*-dev) p2=${p%-dev} && { pkg-config --exists "${p2#lib}" || pkg-config --exists "$p2" || [ "$p2" = libclang-rt-14 ]; } ;;
         *) command -v "$p" >/dev/null ;;
         esac || printf '%s ' "$p"

@@ -170,7 +170,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
 const cli_command cmd_pull = {
     .name = "pull",
     .args = "[ORG/NAME[:QUANT|/FILE][@REV]]",
-    .summary = "fetch a model of the hub (Hugging Face, or a mirror) into the store",
+    .summary = "fetch a model of the hub (Hugging Face) into the store",
     .text =
         "Without a name: a short list of models to begin with. With one, the model's GGUF file comes (all parts of a "
         "split "

@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 PAGES = ["README.md", "docs/guide.md", "docs/README.md", "docs/npu/silicon.md", "docs/npu/qemu.md",
-         "docs/testing.md", "docs/speed.md", "models/README.md", "CONTRIBUTING.md", "docs/library.md", "docs/architecture.md",
+         "docs/testing.md", "docs/speed.md", "models/README.md", "CONTRIBUTING.md", "docs/library.md", "docs/architecture.md", "docs/models/pull.md",
          "examples/README.md"]
 GUEST = ["tests/qemu/guest.py", "tests/qemu/fetch.py", "tests/qemu/record.py", "tests/qemu/server.c", "check.sh"]  # options of qemu.md
 GRAMMAR = ["self.txt", "usage.txt", "concepts.txt"]
