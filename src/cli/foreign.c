@@ -145,7 +145,7 @@ static const foreign commands[] = {
     {"benchmark batched-bench speed", "measuring speed is called bench: tessera bench -m FILE.gguf"},
     {"detokenize detokenise decode", "tokens become text with tessera tokenize -m FILE.gguf --decode 1,2,3"},
     {"encode", "text becomes tokens with tessera tokenize -m FILE.gguf -p TEXT"},
-    {"login logout signin signout", 
+    {"login logout signin signout",
      "there is no account here; a token of the hub comes from $HF_TOKEN, or from the file that hf auth login leaves"},
     {"update upgrade install uninstall", "Tessera comes from its source: git pull, then ninja -C build install"},
     {"config set env", "there is no configuration file: options stand on the command line, TESSERA_MODEL names a model "
