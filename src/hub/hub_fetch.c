@@ -1,6 +1,5 @@
 #include "hub/hub_fetch.h"
 
-#include "base/file.h"
 #include "hub/hub_api.h"
 #include "hub/hub_lock.h"
 
@@ -12,32 +11,21 @@
 
 enum { TRIES_MAX = 2000, MUCH = 1 << 20 };
 
-/* ---- the part ---------------------------------------------------------------------------------------------------- */
+/* ---- one file ---------------------------------------------------------------------------------------------------- */
 
-struct part {
+struct one {
     const ts_hub_fetch *f;
     ts_hub_item *item;
-    ts_hub_lock lock;
-    char *path; /* the part's name, which a next pull looks for */
-    char *own;  /* a name that only this process has, where locks are not certain; NULL: it has the one above */
-    char *blob;
-    int fd;
-    bool told;          /* that another process is waited for */
-    uint64_t size, len; /* of the file; of what is there */
+    ts_hub_part part;
+    char *blob; /* its path when it is complete */
+    uint64_t size;
+    bool told; /* that another process is waited for */
 };
 
-uint64_t ts_hub_part_size(const ts_hub_place *p, const char *hash) {
-    ts_buf name = {0};
-    struct stat st;
-    const bool there = ts_buf_printf(&name, "%s/blobs/%s" TS_HUB_PART, p->dir, hash) && stat(name.data, &st) == 0;
-    ts_buf_free(&name);
-    return there ? (uint64_t)st.st_size : 0;
-}
-
 static bool wait_for(void *ud, long pid) {
-    struct part *p = ud;
+    struct one *p = ud;
     const ts_hub_net *net = p->f->net;
-    const uint64_t there = ts_hub_part_size(p->f->place, p->item->hash);
+    const uint64_t there = ts_hub_part_size(p->blob);
     p->item->done = there < p->size ? there : p->size;
     char line[200], who[40] = "another program";
     if (pid) snprintf(who, sizeof who, "process %ld", pid);
@@ -48,50 +36,26 @@ static bool wait_for(void *ud, long pid) {
     return !(net->stop && net->stop(net->ud));
 }
 
-/* Where two processes could both believe that they hold the lock, each works on a file of its own name, and takes over
- * what an earlier one has left: a rename succeeds for one of them. */
-static ts_status open_part(struct part *p, ts_err *err) {
-    const char *name = p->path;
-    if (!p->lock.certain) {
-        ts_buf b = {0};
-        char host[64] = "";
-        (void)gethostname(host, sizeof host - 1);
-        host[strcspn(host, "/")] = 0;
-        if (!ts_buf_printf(&b, "%s.%s.%ld", p->path, host, (long)getpid())) return ts_fail_nomem(err, p->path, 0);
-        p->own = b.data;
-        name = p->own;
-        (void)!rename(p->path, p->own);
-    }
-    p->fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-    struct stat st;
-    if (p->fd < 0 || fstat(p->fd, &st) != 0) return ts_fail_os(err, TS_E_IO, errno, "cannot write %s", name);
-    p->len = (uint64_t)st.st_size;
-    return TS_OK;
-}
-
-static ts_status cut_part(struct part *p, uint64_t len, ts_err *err) {
-    if (ftruncate(p->fd, (off_t)len) != 0) return ts_fail_os(err, TS_E_IO, errno, "cannot write %s", p->path);
-    p->len = len;
-    p->item->done = len;
-    return TS_OK;
-}
-
 static bool tick(void *ud, uint64_t bytes) {
-    const ts_hub_net *net = ((struct part *)ud)->f->net;
+    const ts_hub_net *net = ud;
     (void)bytes;
     return !(net->stop && net->stop(net->ud));
 }
 
+static ts_status cut(struct one *p, uint64_t len, ts_err *err) {
+    TS_TRY(ts_hub_part_cut(&p->part, len, err));
+    p->item->done = len;
+    return TS_OK;
+}
+
 /* All bytes are there: do they have the hash? Then the blob gets its name. *right: they had. */
-static ts_status finish(struct part *p, bool *right, char is[65], ts_err *err) {
-    const char *name = p->own ? p->own : p->path;
-    TS_TRY(ts_hub_digest(is, p->fd, p->item->hash, name, tick, p, err));
+static ts_status finish(struct one *p, bool *right, char is[65], ts_err *err) {
+    struct stat st;
+    TS_TRY(ts_hub_digest(is, p->part.fd, p->item->hash, p->part.name, tick, (void *)(uintptr_t)p->f->net, err));
     *right = !strcmp(is, p->item->hash);
     if (!*right) return TS_OK;
-    if (fsync(p->fd) != 0) return ts_fail_os(err, TS_E_IO, errno, "cannot write %s", name);
-    if (rename(name, p->blob) != 0) return ts_fail_os(err, TS_E_IO, errno, "cannot rename to %s", p->blob);
-    struct stat st;
-    if (fstat(p->fd, &st) == 0) ts_hub_remember(p->f->state, p->item->hash, &st, true);
+    TS_TRY(ts_hub_part_install(&p->part, p->blob, err));
+    if (fstat(p->part.fd, &st) == 0) ts_hub_remember(p->f->state, p->item->hash, &st, true);
     return TS_OK;
 }
 
@@ -100,7 +64,7 @@ static ts_status finish(struct part *p, bool *right, char is[65], ts_err *err) {
 enum trouble { NONE, WRONG_RANGE, OTHER_BYTES, WEB_PAGE, OTHER_HASH };
 
 struct sink {
-    struct part *p;
+    struct one *p;
     int64_t from;      /* what was asked for */
     bool replace;      /* an answer with everything takes the place of what is there, without a look at it */
     uint64_t pos, end; /* where the next byte belongs; where the answer should end by its own words (0: it has none) */
@@ -112,7 +76,7 @@ struct sink {
 
 static bool on_begin(void *ud, const ts_hub_answer *a) {
     struct sink *k = ud;
-    struct part *p = k->p;
+    struct one *p = k->p;
     const uint64_t from = k->from < 0 ? 0 : (uint64_t)k->from;
     const char *path = p->item->file->path, *dot = strrchr(path, '.');
     if (strlen(p->item->hash) == 40 && strlen(a->linked_hash) == 64) { /* the listing has told the pointer's */
@@ -123,12 +87,14 @@ static bool on_begin(void *ud, const ts_hub_answer *a) {
     } else if (a->status == 206 &&
                (a->range_begin != (int64_t)from || (a->range_total >= 0 && (uint64_t)a->range_total != p->size))) {
         k->trouble = WRONG_RANGE;
+    } else if (a->status == 200 && a->length >= 0 && (uint64_t)a->length < p->part.len) {
+        k->trouble = OTHER_BYTES; /* less than what is there is not the file: a page with 200, for example */
     } else {
         k->pos = a->status == 206 ? from : 0;
         k->end = a->length >= 0 ? k->pos + (uint64_t)a->length : 0;
-        if (a->status == 200 && k->replace && p->len) {
+        if (a->status == 200 && k->replace && p->part.len) {
             ts_err err;
-            if (cut_part(p, 0, &err) != TS_OK) k->disk_errno = EIO;
+            if (cut(p, 0, &err) != TS_OK) k->disk_errno = EIO;
         }
     }
     return k->trouble == NONE && !k->disk_errno;
@@ -137,11 +103,11 @@ static bool on_begin(void *ud, const ts_hub_answer *a) {
 /* A server without ranges sends the beginning again: it must be what is there. */
 static size_t compare(struct sink *k, const char *data, size_t len) {
     char there[16 << 10];
-    struct part *p = k->p;
-    size_t n = p->len - k->pos < len ? (size_t)(p->len - k->pos) : len;
+    struct one *p = k->p;
+    size_t n = p->part.len - k->pos < len ? (size_t)(p->part.len - k->pos) : len;
     for (size_t done = 0; done < n;) {
         const size_t want = n - done < sizeof there ? n - done : sizeof there;
-        const ssize_t got = pread(p->fd, there, want, (off_t)(k->pos + done));
+        const ssize_t got = pread(p->part.fd, there, want, (off_t)(k->pos + done));
         if (got <= 0 || memcmp(there, data + done, (size_t)got) != 0) {
             k->trouble = OTHER_BYTES;
             break;
@@ -154,27 +120,27 @@ static size_t compare(struct sink *k, const char *data, size_t len) {
 
 static bool on_take(void *ud, const char *data, size_t len) {
     struct sink *k = ud;
-    struct part *p = k->p;
+    struct one *p = k->p;
     p->item->fetched += len;
     if (len > p->size - k->pos) {
         len = (size_t)(p->size - k->pos);
         k->overlong = true;
     }
-    if (k->pos < p->len) {
+    if (k->pos < p->part.len) {
         const size_t n = compare(k, data, len);
         data += n, len -= n;
         if (k->trouble) return false;
     }
     while (len) {
-        const ssize_t n = pwrite(p->fd, data, len, (off_t)k->pos);
+        const ssize_t n = pwrite(p->part.fd, data, len, (off_t)k->pos);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) {
             k->disk_errno = n < 0 ? errno : ENOSPC;
             return false;
         }
         data += n, len -= (size_t)n;
-        p->len = k->pos += (uint64_t)n;
-        p->item->done = p->len;
+        p->part.len = k->pos += (uint64_t)n;
+        p->item->done = p->part.len;
     }
     /* with all bytes there the rest of an answer is of no use, unless it ends here by itself */
     return !k->overlong && (k->pos < p->size || k->end == p->size);
@@ -190,16 +156,16 @@ struct course { /* of one file */
     int n_wrong, n_all;
 };
 
-static ts_status disk_trouble(const struct part *p, int why, ts_err *err) {
-    if (why != ENOSPC && why != EDQUOT) return ts_fail_os(err, TS_E_IO, why, "cannot write %s", p->path);
+static ts_status disk_trouble(const struct one *p, int why, ts_err *err) {
+    if (why != ENOSPC && why != EDQUOT) return ts_fail_os(err, TS_E_IO, why, "cannot write %s", p->part.path);
     return ts_fail(err, TS_E_LIMIT,
                    "no space is left on the disk: %s lacks %.1f MB of its %.1f MB; what is there is kept",
-                   p->item->file->path, (double)(p->size - p->len) / 1e6, (double)p->size / 1e6);
+                   p->item->file->path, (double)(p->size - p->part.len) / 1e6, (double)p->size / 1e6);
 }
 
 /* What the end of a try means. TS_OK: another one; *failed is its fault, in *err. TS_E_*: the end. */
-static ts_status judge(const struct part *p, struct course *r, const struct sink *k, const ts_hub_answer *a,
-                       ts_status s, ts_status *failed, ts_err *err) {
+static ts_status judge(const struct one *p, struct course *r, const struct sink *k, const ts_hub_answer *a, ts_status s,
+                       ts_status *failed, ts_err *err) {
     const char *path = p->item->file->path;
     const bool good = s == TS_OK && (a->status == 200 || a->status == 206);
     if (k->disk_errno) return disk_trouble(p, k->disk_errno, err);
@@ -207,7 +173,8 @@ static ts_status judge(const struct part *p, struct course *r, const struct sink
     *failed = s;
     if (s == TS_OK && a->status == 416) {
         r->replace = true;
-        *failed = ts_fail(err, TS_E_IO, "%s: %s has no bytes beyond %llu", path, a->host, (unsigned long long)p->len);
+        *failed =
+            ts_fail(err, TS_E_IO, "%s: %s has no bytes beyond %llu", path, a->host, (unsigned long long)p->part.len);
     } else if (s == TS_OK && !good) {
         *failed = ts_hub_refusal(p->f->net, a, p->f->repo, path, err);
         /* a signed address that has expired: the next try asks for a new one */
@@ -223,30 +190,30 @@ static ts_status judge(const struct part *p, struct course *r, const struct sink
         *failed = ts_fail(err, TS_E_FORMAT, "%s: %s sends other bytes than before", path, a->host);
     } else if (good) {
         *failed = ts_fail(err, TS_E_IO, "%s: the transfer from %s ended after %llu of %llu bytes", path, a->host,
-                          (unsigned long long)p->len, (unsigned long long)p->size);
+                          (unsigned long long)p->part.len, (unsigned long long)p->size);
     }
     return TS_OK;
 }
 
-static ts_status try_once(struct part *p, struct course *r, ts_hub_conn *c, const char *url, char better[65],
+static ts_status try_once(struct one *p, struct course *r, ts_hub_conn *c, const char *url, char better[65],
                           ts_err *err) {
     ts_hub_answer a = {0};
-    const uint64_t before = p->len;
-    const bool ranged = p->len && !r->no_ranges && !r->replace;
-    struct sink k = {.p = p, .from = ranged ? (int64_t)p->len : -1, .replace = r->replace};
+    const uint64_t before = p->part.len;
+    const bool ranged = p->part.len && !r->no_ranges && !r->replace;
+    struct sink k = {.p = p, .from = ranged ? (int64_t)p->part.len : -1, .replace = r->replace};
     const ts_hub_request q = {.url = url, .from = k.from, .begin = on_begin, .take = on_take, .ud = &k};
     ts_status s = ts_hub_get(c, &q, &a, err), failed = TS_OK;
     if (k.replace && k.trouble == NONE && s != TS_E_CANCELLED && a.status == 200) r->replace = false;
     strcpy(better, k.better);
-    const bool further = p->len > r->highest;
+    const bool further = p->part.len > r->highest;
     if (further) {
-        r->highest = p->len;
+        r->highest = p->part.len;
         r->tries.failed = 0;
     }
-    if (s != TS_E_CANCELLED && p->len < p->size && k.trouble != OTHER_HASH) {
+    if (s != TS_E_CANCELLED && p->part.len < p->size && k.trouble != OTHER_HASH) {
         s = judge(p, r, &k, &a, s, &failed, err);
         if (s == TS_OK && ++r->n_all > TRIES_MAX) s = failed, ts_err_add(err, "; tried %d times", TRIES_MAX);
-        if (s == TS_OK && !(further && p->len - before >= MUCH))
+        if (s == TS_OK && !(further && p->part.len - before >= MUCH))
             s = ts_hub_again(p->f->net, &r->tries, &a, failed, err);
     } else if (s != TS_E_CANCELLED) {
         s = TS_OK; /* how the connection ended matters no more */
@@ -256,22 +223,22 @@ static ts_status try_once(struct part *p, struct course *r, ts_hub_conn *c, cons
 }
 
 /* A copy is complete. Right: TS_OK, *right. Wrong: once more, and then never. */
-static ts_status check_copy(struct part *p, struct course *r, bool *right, ts_err *err) {
+static ts_status check_copy(struct one *p, struct course *r, bool *right, ts_err *err) {
     char is[65] = "";
     TS_TRY(finish(p, right, is, err));
     if (*right) return TS_OK;
     r->no_ranges = true;
     r->highest = 0;
-    TS_TRY(cut_part(p, 0, err));
+    TS_TRY(cut(p, 0, err));
     if (++r->n_wrong < 2 && p->size) return TS_OK;
-    (void)unlink(p->own ? p->own : p->path);
+    ts_hub_part_remove(&p->part);
     const char *kind = strlen(p->item->hash) == 64 ? "SHA-256" : "git's SHA-1";
     return ts_fail(err, TS_E_FORMAT,
                    "%s: wrong bytes, twice: the hub says that the %s hash is %s, and what comes has %s",
                    p->item->file->path, kind, p->item->hash, is);
 }
 
-static ts_status fetch_into(struct part *p, ts_hub_conn *c, char better[65], ts_err *err) {
+static ts_status fetch_into(struct one *p, ts_hub_conn *c, bool alone, char better[65], ts_err *err) {
     struct course r = {0};
     ts_buf url = {0};
     const ts_hub_fetch *f = p->f;
@@ -281,24 +248,23 @@ static ts_status fetch_into(struct part *p, ts_hub_conn *c, char better[65], ts_
         ts_buf_free(&url);
         return ts_fail_nomem(err, path, 0);
     }
-    ts_status s = open_part(p, err);
-    if (s == TS_OK && p->len > p->size) s = cut_part(p, 0, err);
-    r.highest = p->len;
-    p->item->done = p->len;
+    ts_status s = ts_hub_part_open(&p->part, p->blob, alone, err);
+    if (s == TS_OK && p->part.len > p->size) s = cut(p, 0, err);
+    r.highest = p->part.len;
+    p->item->done = p->part.len;
     for (bool right = false; s == TS_OK && !right && !*better;)
-        s = p->len == p->size ? check_copy(p, &r, &right, err) : try_once(p, &r, c, url.data, better, err);
+        s = p->part.len == p->size ? check_copy(p, &r, &right, err) : try_once(p, &r, c, url.data, better, err);
     ts_buf_free(&url);
     return s;
 }
 
 ts_status ts_hub_has_blob(const ts_hub_fetch *f, const char *hash, uint64_t size, bool *has, ts_err *err) {
     char *blob = ts_hub_join(f->place->dir, "blobs", hash, NULL);
-    struct part p = {.f = f};
     struct stat st;
     ts_err why;
     if (!blob) return ts_fail_nomem(err, hash, 0);
     *has = stat(blob, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == size;
-    ts_status s = *has ? ts_hub_check(f->state, blob, hash, tick, &p, &why) : TS_OK;
+    ts_status s = *has ? ts_hub_check(f->state, blob, hash, tick, (void *)(uintptr_t)f->net, &why) : TS_OK;
     ts_free(blob);
     *has = *has && s == TS_OK;
     if (s != TS_E_CANCELLED && s != TS_E_NOMEM) return TS_OK;
@@ -308,26 +274,23 @@ ts_status ts_hub_has_blob(const ts_hub_fetch *f, const char *hash, uint64_t size
 
 /* With the hash that the item has now. */
 static ts_status fetch(const ts_hub_fetch *f, ts_hub_conn *c, ts_hub_item *item, char better[65], ts_err *err) {
-    struct part p = {.f = f, .item = item, .lock.fd = -1, .fd = -1, .size = item->file->size};
-    ts_buf lock = {0}, part = {0};
+    struct one p = {.f = f, .item = item, .part.fd = -1, .size = item->file->size};
+    ts_hub_lock lock = {.fd = -1};
+    ts_buf path = {0};
     bool has = false;
     p.blob = ts_hub_join(f->place->dir, "blobs", item->hash, NULL);
-    const bool ok = p.blob && ts_buf_printf(&lock, "%s/%s.lock", f->place->locks, item->hash) &&
-                    ts_buf_printf(&part, "%s" TS_HUB_PART, p.blob);
-    p.path = part.data;
-    ts_status s =
-        ok ? ts_hub_lock_take(&p.lock, lock.data, false, wait_for, &p, err) : ts_fail_nomem(err, item->hash, 0);
+    const bool ok = p.blob && ts_buf_printf(&path, "%s/%s.lock", f->place->locks, item->hash);
+    ts_status s = ok ? ts_hub_lock_take(&lock, path.data, false, wait_for, &p, err) : ts_fail_nomem(err, item->hash, 0);
     if (s == TS_E_LIMIT) s = ts_fail(err, TS_E_CANCELLED, "interrupted");
-    if (s == TS_OK)
-        s = ts_hub_has_blob(f, item->hash, p.size, &has, err); /* another process has fetched it meanwhile */
-    if (s == TS_OK && !has) s = fetch_into(&p, c, better, err);
+    /* another process may have fetched it meanwhile */
+    if (s == TS_OK) s = ts_hub_has_blob(f, item->hash, p.size, &has, err);
+    if (s == TS_OK && !has) s = fetch_into(&p, c, lock.certain, better, err);
     if (s == TS_OK && !*better) item->done = p.size;
-    if (p.fd >= 0) close(p.fd);
-    if (p.own && ts_file_exists(p.own)) (void)!rename(p.own, p.path); /* for the next */
-    if (*better) (void)unlink(p.path);
-    ts_hub_lock_leave(&p.lock);
-    ts_buf_free(&lock), ts_buf_free(&part);
-    ts_free(p.own), ts_free(p.blob);
+    if (*better) ts_hub_part_remove(&p.part);
+    ts_hub_part_close(&p.part);
+    ts_hub_lock_leave(&lock);
+    ts_buf_free(&path);
+    ts_free(p.blob);
     return s;
 }
 

@@ -1,17 +1,14 @@
 /* hub_fetch.h - one file of the hub into the store: whatever breaks, what has come is kept, and no name points at
- * bytes that have not been hashed.
- *
- * The part lies beside the blobs as HASH.tessera-part: a file that changes at the hub is another part. */
+ * bytes that have not been hashed. */
 #ifndef TS_HUB_HUB_FETCH_H
 #define TS_HUB_HUB_FETCH_H
 
 #include "hub/hub_http.h"
 #include "hub/hub_listing.h"
+#include "hub/hub_part.h"
 #include "hub/hub_store.h"
 
 #include <stdatomic.h>
-
-#define TS_HUB_PART ".tessera-part"
 
 typedef struct ts_hub_item {
     const ts_hub_file *file;
@@ -31,8 +28,6 @@ typedef struct ts_hub_fetch { /* what all files of a pull share; borrowed */
 
 /* Is blobs/HASH there, and what its name says? One that is not is no error: it will be replaced. */
 TS_NODISCARD ts_status ts_hub_has_blob(const ts_hub_fetch *f, const char *hash, uint64_t size, bool *has, ts_err *err);
-/* Bytes of the part that is there. */
-uint64_t ts_hub_part_size(const ts_hub_place *p, const char *hash);
 /* Errors: TS_E_IO: network, refusals, the disk; TS_E_FORMAT: the hub's or the server's fault, wrong bytes too;
  * TS_E_LIMIT: no space; TS_E_CANCELLED. */
 TS_NODISCARD ts_status ts_hub_fetch_file(const ts_hub_fetch *f, ts_hub_conn *c, ts_hub_item *item, ts_err *err);

@@ -128,12 +128,19 @@ static ts_status look(pull *p, size_t from, ts_err *err) {
     return TS_OK;
 }
 
+static uint64_t part_size(const pull *p, const ts_hub_item *item) {
+    char *blob = ts_hub_join(p->place.dir, "blobs", item->hash, NULL);
+    const uint64_t size = blob ? ts_hub_part_size(blob) : 0;
+    ts_free(blob);
+    return size;
+}
+
 static ts_status check_space(const pull *p, ts_err *err) {
     struct statvfs fs;
     uint64_t need = 0;
     for (size_t i = 0; i < p->n_item; i++) {
         if (p->item[i].had || p->item[i].again) continue;
-        const uint64_t size = p->item[i].file->size, part = ts_hub_part_size(&p->place, p->item[i].hash);
+        const uint64_t size = p->item[i].file->size, part = part_size(p, &p->item[i]);
         need += part <= size ? size - part : size;
     }
     if (!need || statvfs(p->place.dir, &fs) != 0 || !fs.f_blocks) return TS_OK;
@@ -188,7 +195,7 @@ static ts_status fetch_all(pull *p, ts_err *err) {
     for (size_t i = 0; i < p->n_item; i++) {
         if (p->item[i].again) continue;
         missing += !p->item[i].had;
-        before += p->item[i].had ? p->item[i].file->size : ts_hub_part_size(&p->place, p->item[i].hash);
+        before += p->item[i].had ? p->item[i].file->size : part_size(p, &p->item[i]);
     }
     if (!missing) return TS_OK;
     p->next = 0;

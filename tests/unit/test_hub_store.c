@@ -5,6 +5,7 @@
 #include "hub/hub.h"
 #include "hub/hub_digest.h"
 #include "hub/hub_lock.h"
+#include "hub/hub_part.h"
 #include "hub/hub_store.h"
 
 #include <fcntl.h>
@@ -300,6 +301,86 @@ static void test_memory(void **s) {
     alloc_fail_loop(use_once, NULL, true); /* what cannot be remembered is checked again */
 }
 
+/* ---- parts ------------------------------------------------------------------------------------------------------- */
+
+static void leave(const char *path, size_t n, long age_s) {
+    char text[100];
+    memset(text, 'x', sizeof text);
+    text[n] = 0;
+    put(path, text);
+    const struct timespec times[2] = {{.tv_sec = time(NULL) - age_s}, {.tv_sec = time(NULL) - age_s}};
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+/* Opened under a lock that is not certain: bytes that are taken over, and what the common name has at the end. */
+static void take_over(const char *blob, size_t want) {
+    ts_hub_part p;
+    ts_err err;
+    assert_ok(ts_hub_part_open(&p, blob, false, &err));
+    assert_int_equal(p.len, want);
+    assert_string_not_equal(p.name, p.path);
+    ts_hub_part_close(&p);
+    assert_int_equal(ts_hub_part_size(blob), want);
+}
+
+static void test_parts(void **s) {
+    (void)s;
+    char blob[120], name[250], host[65] = "";
+    ts_hub_part p;
+    ts_err err;
+    struct stat st;
+    snprintf(blob, sizeof blob, "%s/%s", folder, one);
+    assert_ok(ts_hub_part_open(&p, blob, true, &err));
+    assert_string_equal(p.name, p.path);
+    assert_int_equal(pwrite(p.fd, "abcdef", 6, 0), 6);
+    ts_hub_part_close(&p);
+    assert_int_equal(ts_hub_part_size(blob), 6);
+    take_over(blob, 6);
+    /* of a process that is no more; of one that is; of another machine, just now and long ago */
+    (void)gethostname(host, sizeof host - 1);
+    for (char *h = host; *h; h++)
+        if (*h == '.') *h = '-';
+    snprintf(name, sizeof name, "%s.tessera-part.%s.999999999", blob, host);
+    leave(name, 20, 0);
+    take_over(blob, 20);
+    snprintf(name, sizeof name, "%s.tessera-part.%s.1", blob, host);
+    leave(name, 30, 10000);
+    take_over(blob, 20);
+    assert_int_equal(unlink(name), 0);
+    snprintf(name, sizeof name, "%s.tessera-part.other.1", blob);
+    leave(name, 40, 0);
+    take_over(blob, 20);
+    leave(name, 40, 10000);
+    take_over(blob, 40);
+    assert_ok(ts_hub_part_open(&p, blob, false, &err));
+    assert_ok(ts_hub_part_cut(&p, 3, &err));
+    assert_ok(ts_hub_part_install(&p, blob, &err));
+    ts_hub_part_close(&p);
+    assert_true(stat(blob, &st) == 0 && st.st_size == 3 && ts_hub_part_size(blob) == 0);
+    assert_ok(ts_hub_part_open(&p, blob, true, &err));
+    ts_hub_part_remove(&p);
+    ts_hub_part_close(&p), ts_hub_part_close(&p);
+    assert_int_equal(unlink(blob), 0);
+    assert_status(ts_hub_part_open(&p, "/no/such/folder/x", false, &err), TS_E_IO);
+    ts_hub_part_close(&p);
+}
+
+static bool part_once(void *ud) {
+    ts_hub_part p;
+    ts_err err;
+    const bool ok = ts_hub_part_open(&p, ud, false, &err) == TS_OK;
+    ts_hub_part_remove(&p);
+    ts_hub_part_close(&p);
+    return ok;
+}
+
+static void test_part_memory(void **s) {
+    (void)s;
+    char blob[120];
+    snprintf(blob, sizeof blob, "%s/%s", folder, two);
+    alloc_fail_loop(part_once, blob, true); /* then nothing is taken over */
+}
+
 /* ---- locks ------------------------------------------------------------------------------------------------------- */
 
 struct waiter {
@@ -344,9 +425,10 @@ static void test_lock(void **s) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_digest), cmocka_unit_test(test_check), cmocka_unit_test(test_dirs),
-        cmocka_unit_test(test_links),  cmocka_unit_test(test_find),  cmocka_unit_test(test_remove),
-        cmocka_unit_test(test_memory), cmocka_unit_test(test_lock),
+        cmocka_unit_test(test_digest),      cmocka_unit_test(test_check), cmocka_unit_test(test_dirs),
+        cmocka_unit_test(test_links),       cmocka_unit_test(test_find),  cmocka_unit_test(test_remove),
+        cmocka_unit_test(test_memory),      cmocka_unit_test(test_lock),  cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_part_memory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
