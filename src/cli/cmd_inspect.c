@@ -715,7 +715,7 @@ static int run(const cli_command *self, int argc, char **argv) {
     if (code == CLI_OK) code = cli_take_plain(self, CLI_PLAIN_MODEL, &rest, &model, NULL, NULL);
     if (code == CLI_OK && !model && !(model = cli_default_model(NULL)))
         code = cli_usage_error(self, "which model? Give a GGUF file");
-    if (code == CLI_OK) code = cli_find_model(&model, false);
+    if (code == CLI_OK) code = cli_find_model(&model, false, true);
     if (code == CLI_OK) code = cli_check_model_path(model, false);
     if (code == CLI_OK) {
         ts_gguf *g = NULL;

@@ -96,7 +96,7 @@ static int read_model(const cli_command *cmd, serve_args *a, size_t i, ts_server
     if (!name && m->path != text) return ts_fail_nomem(&err, "the list of models", 0), cli_fail(&err);
     const bool npu = cli_is_npu(a->model.device);
     return fetch ? cli_fetch_model(cmd, m->path, npu, a->model.offline, false, &m->path)
-                 : cli_find_model(&m->path, npu);
+                 : cli_find_model(&m->path, npu, false);
 }
 
 /* The models to keep: each of -m and -hf, or the default one, and again on every device of --also-on. */
@@ -112,7 +112,7 @@ static int read_models(const cli_command *cmd, serve_args *a) {
     for (size_t i = 0; i < n && ok; i++) {
         ts_server_model *m = &a->list[a->n_list++];
         m->path = one;
-        const int code = one ? cli_find_model(&m->path, cli_is_npu(a->model.device)) : read_model(cmd, a, i, m);
+        const int code = one ? cli_find_model(&m->path, cli_is_npu(a->model.device), false) : read_model(cmd, a, i, m);
         if (code) return code;
         for (size_t k = 0; k < a->also_on.n && ok; k++) {
             ts_server_model *again = &a->list[a->n_list++];

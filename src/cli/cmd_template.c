@@ -134,7 +134,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     ts_err err;
     int code = cli_parse(cmd, opts, argc, argv, &rest);
     if (code == CLI_OK) code = cli_take_plain(cmd, CLI_PLAIN_MODEL, &rest, &a.model, NULL, NULL);
-    if (code == CLI_OK && a.model) code = cli_find_model(&a.model, false);
+    if (code == CLI_OK && a.model) code = cli_find_model(&a.model, false, true);
     if (code == CLI_OK && a.model) code = cli_check_model_path(a.model, true);
     if (code == CLI_OK && !a.context) code = cli_usage_error(cmd, "what conversation? Give it with --context FILE");
     if (code == CLI_OK && a.template.name && a.template.file)

@@ -112,7 +112,7 @@ static int run(const cli_command *self, int argc, char **argv) {
     if (code == CLI_OK) code = cli_take_plain(self, CLI_PLAIN_TEXT, &rest, &a.model, given, &a.text);
     if (code == CLI_OK && !a.model && !(a.model = cli_default_model(NULL)))
         code = cli_usage_error(self, "-m PATH is missing: whose tokenizer?");
-    if (code == CLI_OK) code = cli_find_model(&a.model, false);
+    if (code == CLI_OK) code = cli_find_model(&a.model, false, true);
     if (code == CLI_OK) code = cli_check_model_path(a.model, true);
     if (a.text) a.len = strlen(a.text);
     else if (code == CLI_OK && !given) code = cli_read_stdin(self, CLI_STDIN_EXACT, &a.text, &a.len);

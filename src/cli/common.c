@@ -117,7 +117,7 @@ int cli_check_model(const cli_command *cmd, cli_model *m) {
     if (!m->path) m->path = cli_default_model(&m->bundled);
     if (!m->path) return cli_usage_error(cmd, "which model? Give one with -m FILE");
     if (m->hf) code = cli_fetch_model(cmd, m->hf, cli_is_npu(m->device), m->offline, m->quiet, &m->path);
-    else if (!m->bundled) code = cli_find_model(&m->path, cli_is_npu(m->device));
+    else if (!m->bundled) code = cli_find_model(&m->path, cli_is_npu(m->device), m->quiet);
     if (code) return code;
     m->hf = NULL; /* the path is the model's now */
     code = m->bundled ? CLI_OK : cli_check_model_path(m->path, false);

@@ -145,7 +145,7 @@ void cli_store_size(char out[32], uint64_t bytes) {
 
 static bool show(void *ud, uint64_t done, uint64_t all, uint64_t before) {
     cli_store *s = ud;
-    s->progress.start = before;
+    if (!s->progress.begin_ns) s->progress.start = before; /* then its thread reads it */
     return s->quiet ? !cli_interrupted() : cli_progress_step(&s->progress, done, all);
 }
 
@@ -193,7 +193,7 @@ static int keep(char *text, const char **path) {
     return cli_fail(&err);
 }
 
-int cli_find_model(const char **path, bool for_npu) {
+int cli_find_model(const char **path, bool for_npu, bool quiet) {
     ts_hub_name name;
     cli_store s;
     ts_hub_model m = {0};
@@ -211,6 +211,7 @@ int cli_find_model(const char **path, bool for_npu) {
         if (st != TS_OK) code = cli_fail(&err);
     }
     if (code == CLI_OK && found) {
+        if (!quiet && !*name.tag) fprintf(stderr, "tessera: %s is taken, from the store\n", m.name);
         code = keep(m.path, path);
         m.path = NULL;
     }
@@ -228,7 +229,7 @@ int cli_fetch_model(const cli_command *cmd, const char *text, bool for_npu, bool
     if (ts_hub_name_parse(&name, text, env("HF_ENDPOINT"), &err) != TS_OK)
         return cli_usage_error(cmd, "-hf %s", err.msg);
     const char *there = text;
-    int code = cli_find_model(&there, for_npu);
+    int code = cli_find_model(&there, for_npu, quiet);
     if (code || there != text) {
         *path = there;
         return code;
@@ -256,8 +257,8 @@ int cli_fetch_model(const cli_command *cmd, const char *text, bool for_npu, bool
 
 #else
 
-int cli_find_model(const char **path, bool for_npu) {
-    (void)path, (void)for_npu;
+int cli_find_model(const char **path, bool for_npu, bool quiet) {
+    (void)path, (void)for_npu, (void)quiet;
     return CLI_OK;
 }
 

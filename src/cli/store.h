@@ -9,8 +9,8 @@ enum { CLI_INTERRUPTED = 130 }; /* exit code of a pull after Ctrl-C: what is the
 
 /* Where *path is no file but the name of a model in the store: the model's path instead, which lives as long as the
  * program. Nothing is asked of the network, and what is no name or not there stays as it is. CLI_OK, or an exit code
- * after one line: it is there, and damaged. */
-int cli_find_model(const char **path, bool for_npu);
+ * after one line: it is there, and damaged. Unless `quiet`, a line says which model a name without a quant has got. */
+int cli_find_model(const char **path, bool for_npu, bool quiet);
 /* -hf: the store, then the network. *path as above. */
 int cli_fetch_model(const cli_command *cmd, const char *name, bool for_npu, bool offline, bool quiet,
                     const char **path);

@@ -257,10 +257,11 @@ def everywhere(p: Place) -> None:
     """-hf and -m NAME, in commands that open a model."""
     end = ["-p", "x", "-n", "1", "--json"]
     assert "not in the store" in p.run("run", "--hf-repo", "org/runs", *end, "--offline", code=1) and not p.hub.asked
-    p.run("run", "-hf", "org/runs", *end)
+    assert "org/runs:Q4_0" in p.run("run", "-hf", "org/runs", *end)
     assert p.found(p.tiny)
     p.forget()
-    p.run("run", "--hf-repo", "org/runs", *end, "--offline"), p.run("run", "-m", "org/runs", *end), p.run("run", "org/runs", *end)
+    assert "org/runs:Q4_0 is taken" in p.run("run", "--hf-repo", "org/runs", *end, "--offline")
+    p.run("run", "-m", "org/runs", *end), p.run("run", "org/runs", *end)
     p.run("chat", "-hf", "org/runs", "--offline", "-n", "1"), p.run("bench", "-hf", "org/runs", "--offline", "-p", "1", "-n", "0", "-r", "1", "--json")
     p.run("eval", "-hf", "org/runs", "--offline", "-p", "some text", "--json"), p.run("inspect", "org/runs:Q4_0")
     p.run("tokenize", "-m", "hf:org/runs", "-p", "x"), p.run("run", *end, TESSERA_MODEL="org/runs:Q4_0")
