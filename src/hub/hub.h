@@ -57,7 +57,6 @@ typedef struct ts_hub_pulled {
     char license[64];                       /* "": not said */
     uint64_t fetched;                       /* bytes that came */
     size_t n_fetched;                       /* files that were not there */
-    size_t n_refused;                       /* names of the listing that were refused */
 } ts_hub_pulled;
 /* Make the model be there, with every byte hashed. With o->offline: is it there?
  * Errors: TS_E_IO, TS_E_FORMAT, TS_E_LIMIT (no space), TS_E_CANCELLED, TS_E_NOMEM; one line, with what to do. */

@@ -111,7 +111,7 @@ static ts_status find_in(ts_hub_model *out, bool *found, const ts_hub_name *name
         ts_hub_files files = {0};
         ts_hub_choice c = {0};
         ts_err why;
-        s = ts_hub_snapshot_files(&p, commit[i], &files, err);
+        s = ts_hub_snapshot_files(&p, commit[i], false, &files, err);
         if (s == TS_OK && ts_hub_choose_stored(&c, &p, commit[i], &files, name->repo, name->tag, name->is_file,
                                                o->for_npu, &why) == TS_OK) {
             s = check_all(o, &p, commit[i], &c, err);

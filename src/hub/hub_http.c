@@ -405,7 +405,7 @@ static ts_status exchange(ts_hub_conn *c, const ts_hub_request *q, ts_hub_answer
         s = ts_fail(err, TS_E_FORMAT, "%s sends compressed bytes where plain ones were asked for", a->host),
         a->fault = TS_HUB_AGAIN;
     else if (stalled && !usable)
-        s = ts_fail(err, TS_E_IO, "the connection to %s is dead: no byte for %g s", a->host, c->net->stall_s),
+        s = ts_fail(err, TS_E_IO, "the connection to %s has stalled: no byte for %g s", a->host, c->net->stall_s),
         a->fault = TS_HUB_AGAIN;
     else if (!usable) s = say(err, a, code);
     else if (a->status < 200)

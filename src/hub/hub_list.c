@@ -73,7 +73,7 @@ static ts_status add_snapshot(struct walk *w, const char *commit, bool newest, t
     ts_hub_files files = {0};
     char rev[9] = "";
     if (!newest) snprintf(rev, sizeof rev, "%.8s", commit);
-    ts_status s = ts_hub_snapshot_files(w->p, commit, &files, err);
+    ts_status s = ts_hub_snapshot_files(w->p, commit, false, &files, err);
     for (size_t i = 0; i < files.n && s == TS_OK; i++) {
         size_t prefix;
         unsigned index = 1, count;

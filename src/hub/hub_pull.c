@@ -241,6 +241,12 @@ static ts_status name_all(pull *p, ts_err *err) {
 static ts_status ask(pull *p, ts_hub_conn *c, ts_err *err) {
     TS_TRY(ts_hub_ask_info(c, &p->net, p->name->repo, p->rev, &p->info, err));
     TS_TRY(ts_hub_ask_files(c, &p->net, today(p), p->name->repo, p->info.commit, &p->files, err));
+    if (p->files.n_refused) {
+        char line[400];
+        snprintf(line, sizeof line, "%zu names of the hub's list are refused, \"%s\" for one: %s", p->files.n_refused,
+                 p->files.refused, p->files.fault);
+        note(p, line);
+    }
     ts_status s =
         ts_hub_choose(&p->choice, &p->files, p->name->repo, p->name->tag, p->name->is_file, p->o->for_npu, err);
     if (s != TS_OK && p->files.n_refused)
@@ -343,7 +349,6 @@ ts_status ts_hub_pull(ts_hub_pulled *out, const ts_hub_name *name, const ts_hub_
     if (s == TS_OK) {
         if (*p.info.id && strcmp(p.info.id, name->repo) != 0) strcpy(made.renamed_to, p.info.id);
         strcpy(made.license, p.info.license);
-        made.n_refused = p.files.n_refused;
         *out = made;
     }
     ts_hub_conn_free(c);

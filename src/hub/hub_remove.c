@@ -63,7 +63,7 @@ static ts_status drop_model(removal *r, const char *commit, ts_err *err) {
     ts_hub_files files = {0};
     ts_hub_choice c = {0};
     ts_err why;
-    ts_status s = ts_hub_snapshot_files(&r->place, commit, &files, err);
+    ts_status s = ts_hub_snapshot_files(&r->place, commit, true, &files, err);
     if (s == TS_OK) {
         (void)!ts_hub_choose_stored(&c, &r->place, commit, &files, r->name->repo, r->name->tag, r->name->is_file,
                                     r->o->for_npu, &why);
@@ -77,7 +77,7 @@ static ts_status drop_model(removal *r, const char *commit, ts_err *err) {
 /* Everything that is a model's in one snapshot. */
 static ts_status drop_all(removal *r, const char *commit, ts_err *err) {
     ts_hub_files files = {0};
-    ts_status s = ts_hub_snapshot_files(&r->place, commit, &files, err);
+    ts_status s = ts_hub_snapshot_files(&r->place, commit, true, &files, err);
     for (size_t i = 0; i < files.n && s == TS_OK; i++) s = drop_name(r, commit, &files.item[i], err);
     ts_hub_files_free(&files);
     return s;
@@ -86,7 +86,7 @@ static ts_status drop_all(removal *r, const char *commit, ts_err *err) {
 /* Mark what a snapshot still links: its hash becomes "". */
 static ts_status spare(removal *r, const char *commit, ts_err *err) {
     ts_hub_files files = {0};
-    ts_status s = ts_hub_snapshot_files(&r->place, commit, &files, err);
+    ts_status s = ts_hub_snapshot_files(&r->place, commit, true, &files, err);
     for (size_t i = 0; i < files.n && s == TS_OK; i++)
         for (size_t k = 0; k < r->n_hash; k++)
             if (*files.item[i].hash && !strcmp(r->hash[k], files.item[i].hash)) *r->hash[k] = 0;
@@ -146,13 +146,15 @@ static void drop_refs(const removal *r, const char *below) {
     ts_free(dir);
 }
 
-/* Parts of files, where no model is left. */
-static void drop_parts(removal *r) {
+/* Parts of files, where no model is left; with `all` blobs that never got a name, too. */
+static void drop_parts(removal *r, bool all) {
     char *blobs = ts_hub_join(r->place.dir, "blobs", NULL);
     DIR *d = blobs ? opendir(blobs) : NULL;
     for (struct dirent *e; d && (e = readdir(d));) {
         struct stat st;
-        if (!strstr(e->d_name, TS_HUB_PART) || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) continue;
+        const bool blob = all && ts_hub_is_hash(e->d_name, strlen(e->d_name));
+        if ((!blob && !strstr(e->d_name, TS_HUB_PART)) || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+            continue;
         if (unlinkat(dirfd(d), e->d_name, 0) != 0) continue;
         r->bytes += (uint64_t)st.st_size;
         r->n_names++;
@@ -212,7 +214,7 @@ static ts_status remove_from(removal *r, bool all, ts_err *err) {
     ts_free(left);
     if (s == TS_OK) s = drop_blobs(r, err);
     if (s != TS_OK) return s;
-    if (!n_left && !*r->name->tag) drop_parts(r);
+    if (!n_left && !*r->name->tag) drop_parts(r, all);
     drop_refs(r, "");
     if (!n_left) drop_empty(r);
     return TS_OK;

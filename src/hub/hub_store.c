@@ -303,23 +303,24 @@ static void linked_hash(int dir, const char *name, char out[65]) {
     if (ts_hub_is_hash(last, strlen(last))) strcpy(out, last);
 }
 
-static ts_status walk(const char *dir, ts_buf *path, int depth, ts_hub_files *out, ts_err *err) {
+static ts_status walk(const char *dir, ts_buf *path, int depth, bool broken, ts_hub_files *out, ts_err *err) {
     ts_status s = TS_OK;
     DIR *d = depth < DEPTH_MAX ? opendir(dir) : NULL;
     for (struct dirent *e; d && s == TS_OK && (e = readdir(d));) {
         struct stat st;
         char hash[65];
         if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
-        if (fstatat(dirfd(d), e->d_name, &st, 0) != 0) continue; /* a link that leads nowhere */
+        const bool nowhere = fstatat(dirfd(d), e->d_name, &st, 0) != 0;
+        if (nowhere && !(broken && fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)) continue;
         const size_t before = path->len;
         if ((before && !ts_buf_putc(path, '/')) || !ts_buf_puts(path, e->d_name))
             s = ts_fail_nomem(err, dir, path->len);
-        else if (S_ISREG(st.st_mode) && !strstr(e->d_name, ".tessera-")) {
+        else if (nowhere || (S_ISREG(st.st_mode) && (broken || !strstr(e->d_name, ".tessera-")))) {
             linked_hash(dirfd(d), e->d_name, hash);
-            s = ts_hub_files_add(out, path->data, path->len, (uint64_t)st.st_size, hash, err);
+            s = ts_hub_files_add(out, path->data, path->len, nowhere ? 0 : (uint64_t)st.st_size, hash, err);
         } else if (S_ISDIR(st.st_mode)) {
             char *below = ts_hub_join(dir, e->d_name, NULL);
-            s = below ? walk(below, path, depth + 1, out, err) : ts_fail_nomem(err, dir, 0);
+            s = below ? walk(below, path, depth + 1, broken, out, err) : ts_fail_nomem(err, dir, 0);
             ts_free(below);
         }
         path->len = before;
@@ -329,10 +330,11 @@ static ts_status walk(const char *dir, ts_buf *path, int depth, ts_hub_files *ou
     return s;
 }
 
-ts_status ts_hub_snapshot_files(const ts_hub_place *p, const char *commit, ts_hub_files *out, ts_err *err) {
+ts_status ts_hub_snapshot_files(const ts_hub_place *p, const char *commit, bool broken, ts_hub_files *out,
+                                ts_err *err) {
     char *top = ts_hub_join(p->dir, "snapshots", commit, NULL);
     ts_buf path = {0};
-    ts_status s = top ? walk(top, &path, 0, out, err) : ts_fail_nomem(err, p->dir, 0);
+    ts_status s = top ? walk(top, &path, 0, broken, out, err) : ts_fail_nomem(err, p->dir, 0);
     if (s == TS_OK) ts_hub_files_end(out);
     ts_buf_free(&path);
     ts_free(top);

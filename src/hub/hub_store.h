@@ -51,7 +51,9 @@ bool ts_hub_get_ref(const ts_hub_place *p, const char *rev, char commit[TS_HUB_C
 /* Commits with a snapshot that `rev` can mean ("": any), the likeliest first. *out: owned (ts_free), [n][41]. */
 TS_NODISCARD ts_status ts_hub_snapshots(const ts_hub_place *p, const char *rev, char (**out)[TS_HUB_COMMIT + 1],
                                         size_t *n, ts_err *err);
-/* The files of a snapshot that are there, with what their links say of their hashes. */
-TS_NODISCARD ts_status ts_hub_snapshot_files(const ts_hub_place *p, const char *commit, ts_hub_files *out, ts_err *err);
+/* The files of a snapshot that are there, with what their links say of their hashes; with `broken` also links that lead
+ * nowhere (of no size), and what a link was called before it got its name. */
+TS_NODISCARD ts_status ts_hub_snapshot_files(const ts_hub_place *p, const char *commit, bool broken, ts_hub_files *out,
+                                             ts_err *err);
 
 #endif

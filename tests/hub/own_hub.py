@@ -179,7 +179,7 @@ def token(p: Place) -> None:
 def hostile_names(p: Place) -> None:
     p.hub.extra = [{"type": "file", "path": path, "size": 5000, "oid": "0" * 40, "lfs": {"oid": "0" * 64, "size": 5000}} for path in (
         "../x-Q4_K_M.gguf", "/x-Q4_K_M.gguf", "a/../../x-Q4_K_M.gguf", "..\\x-Q4_K_M.gguf", "", "a//x-Q4_K_M.gguf", "C:x-Q4_K_M.gguf", "x\n-Q4_K_M.gguf")]
-    p.run("pull", "org/tiny")
+    assert "8 names of the hub's list are refused" in p.run("pull", "org/tiny")
     assert p.found(Q4) and not list(p.home.rglob("x*")) and not list(pathlib.Path(p.tmp).glob("x*"))
     p.hub.extra = [{"type": "file", "path": "TINY-Q8_0.gguf", "size": 5000, "oid": "0" * 40, "lfs": {"oid": "0" * 64, "size": 5000}}]
     assert "capitals" in p.run("pull", "org/tiny:Q8_0", code=1)

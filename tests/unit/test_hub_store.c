@@ -274,6 +274,28 @@ static void test_remove(void **s) {
     ts_hub_place_free(&p);
 }
 
+/* What others or a kill have left: links to nowhere, a link without its name, blobs without one. */
+static void test_remove_rest(void **s) {
+    (void)s;
+    ts_hub_place p;
+    uint64_t bytes;
+    char hash[65];
+    make(&p, "a/rest");
+    name(&p, one, "x-Q4_0.gguf", "rest");
+    char *blob = ts_hub_join(p.dir, "blobs", put_blob(&p, "rest", hash), NULL);
+    char *temporary = ts_hub_join(p.dir, "snapshots", one, "y.gguf.tessera-123", NULL);
+    assert_int_equal(unlink(blob), 0);
+    put(temporary, "");
+    put_blob(&p, "nameless", hash);
+    find("a/rest", NULL);
+    assert_status(drop("a/rest:Q4_0", false, &bytes), TS_OK);
+    assert_status(drop("a/rest", true, &bytes), TS_OK);
+    assert_int_equal(bytes, strlen("nameless"));
+    assert_int_equal(access(p.dir, F_OK), -1);
+    ts_free(blob), ts_free(temporary);
+    ts_hub_place_free(&p);
+}
+
 static bool use_once(void *ud) {
     ts_hub_name n;
     ts_hub_model m = {0}, *list = NULL;
@@ -425,10 +447,10 @@ static void test_lock(void **s) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_digest),      cmocka_unit_test(test_check), cmocka_unit_test(test_dirs),
-        cmocka_unit_test(test_links),       cmocka_unit_test(test_find),  cmocka_unit_test(test_remove),
-        cmocka_unit_test(test_memory),      cmocka_unit_test(test_lock),  cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_part_memory),
+        cmocka_unit_test(test_digest),      cmocka_unit_test(test_check),       cmocka_unit_test(test_dirs),
+        cmocka_unit_test(test_links),       cmocka_unit_test(test_find),        cmocka_unit_test(test_remove),
+        cmocka_unit_test(test_memory),      cmocka_unit_test(test_lock),        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_part_memory), cmocka_unit_test(test_remove_rest),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -50,6 +50,14 @@ static void test_text(void **state) {
     char text[100];
     cli_progress_text(&small, begin + 2 * second, text, sizeof text);
     assert_string_equal(text, "work: 25 %, 2 s so far"); /* not 0 of 0 MiB */
+    /* what was there when it began took no time: 400 of the 1000 came in 10 s */
+    cli_progress on = {.what = "work", .unit = "B", .rate = true, .begin_ns = begin, .step_ns = begin + 10 * second,
+                       .start = 500, .done = 900, .all = 1000};
+    cli_progress_text(&on, begin + 10 * second, text, sizeof text);
+    assert_string_equal(text, "work: 900 of 1000 B, 40.0 B/s, 2 s left");
+    on.done = 500; /* nothing has come: no rate, and no forecast */
+    cli_progress_text(&on, begin + 10 * second, text, sizeof text);
+    assert_string_equal(text, "work: 500 of 1000 B, 10 s so far");
 }
 
 /* Steps come from one thread while another shows them; one is at work at a time, and an end is an end. */
