@@ -27,7 +27,7 @@ static const foreign options[] = {
     {"b batch-size ub ubatch-size num-batch",
      "the prompt goes through up to 256 tokens at a time, which gives the same bits as any other batch: leave it out"},
     {"tb threads-batch", "prompt and answer use the same threads: -t N"},
-    {"mu model-url hf hfr hf-repo dr docker-repo insecure", PULL "; another host's file fetch yourself (curl -LO URL)"},
+    {"mu model-url dr docker-repo insecure", PULL "; another host's file fetch yourself (curl -LO URL)"},
     {"hff hf-file", "the file stands behind the name: -hf ORG/NAME/FILE"},
     {"hft hf-token token", "the token comes from $HF_TOKEN: a command line can be read by others"},
     {"mmap mmp no-mmap mlock dio direct-io no-direct-io use-mmap use-mlock",

@@ -240,7 +240,7 @@ static void test_foreign(void **state) {
     assert_null(cli_foreign_option("ng", 2));
     assert_null(cli_foreign_option("", 0));
     assert_null(cli_foreign_option("ngl gpu-layers", 14));
-    assert_non_null(cli_foreign_command("pull"));
+    assert_non_null(cli_foreign_command("download"));
     assert_null(cli_foreign_command("run"));
     assert_non_null(cli_foreign_value("device", "CUDA"));
     assert_null(cli_foreign_value("device", "npu"));
