@@ -351,7 +351,12 @@ static bool is_lasting(CURLcode c) {
     }
 }
 
-static ts_status say(ts_err *err, ts_hub_answer *a, CURLcode c) {
+static ts_status say(ts_err *err, ts_hub_answer *a, CURLcode c, long proxy_status) {
+    if (proxy_status >= 400) {
+        a->fault = proxy_status >= 500 ? TS_HUB_AGAIN : TS_HUB_NEVER;
+        return ts_fail(err, TS_E_IO, "the proxy refuses the way to %s: %ld%s", a->host, proxy_status,
+                       proxy_status == 407 ? ", it wants a name and a password (http://NAME:PASSWORD@HOST)" : "");
+    }
     a->fault = is_lasting(c) ? TS_HUB_NEVER : TS_HUB_AGAIN;
     switch (c) {
     case CURLE_OUT_OF_MEMORY:
@@ -389,6 +394,8 @@ static ts_status exchange(ts_hub_conn *c, const ts_hub_request *q, ts_hub_answer
     const uint64_t begin_ns = ts_now_ns();
     prepare(&x, a->own);
     const CURLcode code = perform(&x, &stalled, &stopped);
+    long proxy_status = 0;
+    curl_easy_getinfo(c->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
     const bool good = a->status == 200 || a->status == 206;
     /* of what is no file, and of a file that is not wanted, the beginning was enough */
     const bool whole = !stalled && !stopped && !x.too_much && !x.nomem && (code == CURLE_OK || x.enough);
@@ -407,7 +414,7 @@ static ts_status exchange(ts_hub_conn *c, const ts_hub_request *q, ts_hub_answer
     else if (stalled && !usable)
         s = ts_fail(err, TS_E_IO, "the connection to %s has stalled: no byte for %g s", a->host, c->net->stall_s),
         a->fault = TS_HUB_AGAIN;
-    else if (!usable) s = say(err, a, code);
+    else if (!usable) s = say(err, a, code, proxy_status);
     else if (a->status < 200)
         s = ts_fail(err, TS_E_IO, "the connection to %s closed without an answer", a->host), a->fault = TS_HUB_AGAIN;
     if (s == TS_OK) a->fault = TS_HUB_FINE;
