@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 
 /* ---- Ctrl-C ------------------------------------------------------------------------------------------------------ */
 
-static volatile sig_atomic_t interrupts;
+static atomic_int interrupts; /* read by any thread, too */
 
 static void on_interrupt(int sig) {
     if (++interrupts >= 3) { /* nobody is listening */
