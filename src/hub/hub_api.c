@@ -111,45 +111,20 @@ static ts_status ask(ts_hub_conn *c, const ts_hub_net *net, const char *url, siz
     }
 }
 
-/* The same, read; once more where it cannot be read: half an answer can look whole. */
-static ts_status ask_for(ts_hub_conn *c, const ts_hub_net *net, const char *url, size_t max, const char *repo,
-                         const char *what, ts_status (*read)(void *out, const ts_hub_answer *a, ts_err *err), void *out,
-                         ts_hub_answer *a, ts_err *err) {
-    ts_status s = TS_OK;
-    for (int n = 0; n < 2; n++) {
-        TS_TRY(ask(c, net, url, max, repo, what, a, err));
-        s = read(out, a, err);
-        if (s != TS_E_FORMAT) break;
-    }
-    return s;
-}
-
-static ts_status read_info(void *out, const ts_hub_answer *a, ts_err *err) {
-    return ts_hub_info_parse(out, a->body.data ? a->body.data : "", a->body.len, err);
-}
-
 ts_status ts_hub_ask_info(ts_hub_conn *c, const ts_hub_net *net, const char *repo, const char *rev, ts_hub_info *out,
                           ts_err *err) {
     ts_hub_answer a = {0};
     ts_buf url = {0};
     const bool ok = ts_buf_printf(&url, "%s/api/models/%s/revision/", net->endpoint, repo) &&
                     ts_hub_put_encoded(&url, rev, strlen(rev), false);
-    ts_status s = ok ? ask_for(c, net, url.data, DOCUMENT_MAX, repo, rev, read_info, out, &a, err)
-                     : ts_fail_nomem(err, "an address", 0);
+    ts_status s = ok ? ask(c, net, url.data, DOCUMENT_MAX, repo, rev, &a, err) : ts_fail_nomem(err, "an address", 0);
+    if (s == TS_OK) s = ts_hub_info_parse(out, a.body.data ? a.body.data : "", a.body.len, err);
     if (s == TS_OK && out->disabled) s = ts_fail(err, TS_E_IO, "access to %s has been disabled by the hub", repo);
     if (s == TS_OK && ts_hub_is_commit(rev, strlen(rev)) && strcmp(rev, out->commit) != 0)
         s = ts_fail(err, TS_E_FORMAT, "%s: commit %s was asked for, and the hub answers with %s", repo, rev,
                     out->commit);
     ts_buf_free(&url);
     ts_hub_answer_free(&a);
-    return s;
-}
-
-static ts_status read_page(void *out, const ts_hub_answer *a, ts_err *err) {
-    ts_hub_files *f = out;
-    const size_t n = f->n;
-    ts_status s = ts_hub_files_page(f, a->body.data ? a->body.data : "", a->body.len, err);
-    if (s != TS_OK) f->n = n; /* it may be read again */
     return s;
 }
 
@@ -179,7 +154,8 @@ ts_status ts_hub_ask_files(ts_hub_conn *c, const ts_hub_net *net, const char *re
         for (size_t i = 0; i < n && s == TS_OK; i++)
             if (seen[i] == seen[n])
                 s = ts_fail(err, TS_E_FORMAT, "the pages of the list of files of %s go in a circle", shown);
-        if (s == TS_OK) s = ask_for(c, net, url.data, left, shown, commit, read_page, out, &a, err);
+        if (s == TS_OK) s = ask(c, net, url.data, left, shown, commit, &a, err);
+        if (s == TS_OK) s = ts_hub_files_page(out, a.body.data ? a.body.data : "", a.body.len, err);
         if (s != TS_OK) break;
         left -= a.body.len;
         if (!a.link.len || !ts_hub_link_next(a.link.data, &next)) break;
