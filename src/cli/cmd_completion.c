@@ -123,7 +123,8 @@ static void bash(void) {
         "        COMPREPLY=($(IFS=' '; compgen -W \"$words\" -- \"$cur\"))\n"
         "    else\n"
         "        case $kind in\n"
-        "        model) COMPREPLY=($(compgen -f -X '!*.[gG][gG][uU][fF]' -- \"$cur\"; compgen -d -- \"$cur\")) ;;\n"
+        "        model) COMPREPLY=($(compgen -f -X '!*.[gG][gG][uU][fF]' -- \"$cur\"; compgen -d -- \"$cur\"\n"
+        "                            compgen -W \"$(\"${COMP_WORDS[0]}\" list --quiet 2>/dev/null)\" -- \"$cur\")) ;;\n"
         "        file) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n"
         "        dir) COMPREPLY=($(compgen -d -- \"$cur\")) ;;\n"
         "        esac\n"
@@ -137,7 +138,7 @@ static void bash(void) {
 
 static void zsh_values(const char *values) {
     if (!values) return;
-    if (!strcmp(values, "@model")) printf("_files -g \"*.(gguf|GGUF)\"");
+    if (!strcmp(values, "@model")) printf("_tessera_models");
     else if (!strcmp(values, "@dir")) printf("_files -/");
     else if (*values == '@') printf("_files");
     else printf("("), put_values(values), printf(")");
@@ -190,7 +191,13 @@ static void zsh_list(const char *function, const cli_command *const *list) {
 }
 
 static void zsh(void) {
-    printf("#compdef tessera\n# Completion of tessera for zsh, made by tessera completion zsh.\n\n");
+    printf("#compdef tessera\n# Completion of tessera for zsh, made by tessera completion zsh.\n\n"
+           "# files, and names of the store\n"
+           "_tessera_models() {\n"
+           "    local -a names=(${(f)\"$(tessera list --quiet 2>/dev/null)\"})\n"
+           "    compadd -a names\n"
+           "    _files -g \"*.(gguf|GGUF)\"\n"
+           "}\n\n");
     for (const cli_command *const *c = cli_commands; *c; c++) {
         char function[40];
         snprintf(function, sizeof function, "_tessera_%s", (*c)->name);
@@ -203,9 +210,11 @@ static void zsh(void) {
 
 /* ---- fish -------------------------------------------------------------------------------------------------------- */
 
+#define FISH_MODELS "(__fish_complete_suffix .gguf; tessera list --quiet 2>/dev/null)"
+
 static void fish_values(const char *values) {
     if (!values) printf(" -x");
-    else if (!strcmp(values, "@model")) printf(" -x -k -a '(__fish_complete_suffix .gguf)'");
+    else if (!strcmp(values, "@model")) printf(" -x -k -a '" FISH_MODELS "'");
     else if (!strcmp(values, "@dir")) printf(" -x -a '(__fish_complete_directories)'");
     else if (*values == '@') printf(" -r -F");
     else printf(" -x -a '"), put_values(values), printf("'");
@@ -235,7 +244,7 @@ static void fish_command(void *ud, const cli_command *c, const cli_opt *opts) {
     fish_option(c, &HELP);
     if (!c->files) return;
     fish_condition(c);
-    if (!strcmp(c->files, "@model")) printf(" -k -a '(__fish_complete_suffix .gguf)'\n");
+    if (!strcmp(c->files, "@model")) printf(" -k -a '" FISH_MODELS "'\n");
     else if (*c->files == '@') printf(" -F\n");
     else printf(" -a '"), put_values(c->files), printf("'\n");
 }
@@ -311,7 +320,8 @@ const cli_command cmd_completion = {
             "  source <(tessera completion zsh)          in ~/.zshrc, after compinit\n"
             "  tessera completion fish | source          in ~/.config/fish/config.fish\n"
             "\n"
-            "Completes commands, options, values that are known by name, and files: *.gguf where a model is wanted.",
+            "Completes commands, options, values that are known by name, and files: *.gguf and the names of tessera list "
+            "where a model is wanted.",
     .run = run,
     .files = "bash zsh fish",
 };

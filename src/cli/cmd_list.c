@@ -29,6 +29,14 @@ static bool put_json(ts_buf *b, const ts_hub_model *list, size_t n) {
     return ok && ts_buf_puts(b, "]\n");
 }
 
+/* What can be run, by name alone. */
+static bool put_names(ts_buf *b, const ts_hub_model *list, size_t n) {
+    bool ok = true;
+    for (size_t i = 0; i < n && ok; i++)
+        if (!list[i].unfinished) ok = ts_buf_printf(b, "%s\n", list[i].name);
+    return ok;
+}
+
 static bool put_table(ts_buf *b, const ts_hub_model *list, size_t n) {
     static const cli_column columns[] = {{"name", true, 0}, {"size", false, 0}, {"commit", true, 1}, {"", true, 2}};
     cli_table t = {.column = columns, .n_columns = 4};
@@ -51,8 +59,10 @@ static bool put_table(ts_buf *b, const ts_hub_model *list, size_t n) {
 }
 
 static int run(const cli_command *cmd, int argc, char **argv) {
-    bool json = false;
-    const cli_opt opts[] = {{CLI_FLAG, 0, "json", NULL, &json, 0, 0, "a JSON list of objects"}, {0}};
+    bool json = false, quiet = false;
+    const cli_opt opts[] = {{CLI_FLAG, 0, "json", NULL, &json, 0, 0, "a JSON list of objects"},
+                            {CLI_FLAG, 'q', "quiet", NULL, &quiet, 0, 0, "the names alone, of what can be run"},
+                            {0}};
     cli_list rest = {0};
     cli_store s = {0};
     ts_hub_model *list = NULL;
@@ -63,9 +73,11 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     if (code == CLI_OK && rest.n) code = cli_usage_error(cmd, "unexpected argument \"%s\"", rest.item[0]);
     if (code == CLI_OK) code = cli_store_open(&s, false);
     if (code == CLI_OK && ts_hub_list(&list, &n, &s.opts, &err) != TS_OK) code = cli_fail(&err);
-    if (code == CLI_OK && !n && !json)
+    if (code == CLI_OK && !n && !json && !quiet)
         fprintf(stderr, "tessera: there is no model in %s; tessera pull names some\n", s.opts.cache);
-    else if (code == CLI_OK && !(json ? put_json(&out, list, n) : put_table(&out, list, n)))
+    else if (code == CLI_OK && !(json    ? put_json(&out, list, n)
+                                 : quiet ? put_names(&out, list, n)
+                                         : put_table(&out, list, n)))
         ts_fail_nomem(&err, "the list", out.len), code = cli_fail(&err);
     if (code == CLI_OK && out.len) fwrite(out.data, 1, out.len, stdout);
     ts_buf_free(&out);

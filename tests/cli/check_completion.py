@@ -16,7 +16,8 @@ import time
 from check_man import OPTION, commands, output
 
 FILES = ["a.gguf", "B.GGUF", "my model.gguf", "b.txt", "c.s"]
-MODELS = {"a.gguf", "B.GGUF", "my model.gguf", "sub"}
+STORED = "org/tiny:Q8_0"
+MODELS = {"a.gguf", "B.GGUF", "my model.gguf", "sub", STORED}
 # words typed, the last one being completed, and all that must come
 CASES: list[tuple[list[str], set[str]]] = [
     (["ru"], {"run"}),
@@ -35,6 +36,7 @@ CASES: list[tuple[list[str], set[str]]] = [
     (["completion", ""], {"bash", "zsh", "fish"}),
     (["help", "insp"], {"inspect"}),
     (["run", "-m", "a"], {"a.gguf"}),
+    (["run", "-m", "org"], {STORED}),
     (["run", "-p", "x", "--model", "my"], {"my model.gguf"}),
     (["npu", "asm", "c"], {"c.s"}),
 ]
@@ -96,7 +98,7 @@ class Zsh(Shell):
         self.pid, self.fd = pty.fork()
         if not self.pid:
             os.chdir(cwd)
-            os.execvpe("zsh", ["zsh", "-f", "-i"], {"HOME": cwd, "PATH": os.environ["PATH"], "TERM": "dumb", "ZDOTDIR": cwd})
+            os.execvpe("zsh", ["zsh", "-f", "-i"], {"HOME": cwd, "PATH": os.environ["PATH"], "TESSERA_CACHE": os.environ["TESSERA_CACHE"], "TERM": "dumb", "ZDOTDIR": cwd})
         os.write(self.fd, ("PS1=; stty -echo; autoload -Uz compinit; compinit -u -D; source " + script + "; compdef _tessera tessera; "
                            "compadd() { builtin compadd -O got \"$@\" 2>/dev/null; all+=($got); builtin compadd \"$@\"; }; "
                            "_say() { typeset -ga all=() got=(); _main_complete; print -rl -- '<<<' $all '>>>'; "
@@ -137,6 +139,11 @@ def main() -> int:
         for name in FILES:
             pathlib.Path(tmp, name).write_text("")
         os.mkdir(os.path.join(tmp, "sub"))
+        os.environ["PATH"] = os.path.dirname(program) + ":" + os.environ["PATH"]
+        os.environ["TESSERA_CACHE"] = os.path.join(base, "store")
+        snapshot = pathlib.Path(base, "store/models--org--tiny/snapshots", "1" * 40)
+        snapshot.mkdir(parents=True)
+        (snapshot / "tiny-Q8_0.gguf").write_text("")
         said = subprocess.run([shell, "-n", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if said.returncode or said.stdout:
             bad.append(f"{shell} -n: {said.stdout}")

@@ -278,7 +278,7 @@ EFFECTS: dict[str, dict[str, Effect]] = {
 }
 # What shows only at a terminal or in what is measured, and the test that watches it there.
 HUB = "../hub/own_hub.py"
-ELSEWHERE = {("chat", "no-history"): "chat_pty.py", ("list", "json"): HUB, ("rm", "all"): HUB} | {
+ELSEWHERE = {("chat", "no-history"): "chat_pty.py", ("list", "json"): HUB, ("list", "quiet"): HUB, ("rm", "all"): HUB} | {
     (command, option): HUB for command in ("run", "chat", "eval", "bench", "serve") for option in ("hf-repo", "offline")} | {
     ("pull", option): HUB for option in ("offline", "device", "json", "quiet", "connections", "stall-timeout", "retry-wait")}
 SERVED = "../server/behaviour.py"  # a server has to be asked

@@ -113,6 +113,7 @@ def list_and_rm(p: Place) -> None:
     assert all(name in said for name in ("org/tiny:Q4_K_M", "org/tiny:Q8_0", "org/folder")) and "another" not in said, said
     found = json.loads(p.run("list", "--json"))
     assert [m["kind"] for m in found] == ["folder", "gguf", "gguf"] and all(m["ours"] for m in found), found
+    assert p.run("list", "--quiet") == "org/folder\norg/tiny:Q4_K_M\norg/tiny:Q8_0\n"
     assert "Q4_K_M" in p.run("rm", "org/tiny", code=2)
     p.run("rm", "org/tiny:Q4_K_M")
     assert not p.found(Q4) and p.found(Q8)
