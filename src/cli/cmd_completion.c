@@ -320,8 +320,8 @@ const cli_command cmd_completion = {
             "  source <(tessera completion zsh)          in ~/.zshrc, after compinit\n"
             "  tessera completion fish | source          in ~/.config/fish/config.fish\n"
             "\n"
-            "Completes commands, options, values that are known by name, and files: *.gguf and the names of tessera list "
-            "where a model is wanted.",
+            "Completes commands, options, values that are known by name, and files: *.gguf and the names of tessera "
+            "list where a model is wanted.",
     .run = run,
     .files = "bash zsh fish",
 };

@@ -84,15 +84,16 @@ static int report_json(const ts_hub_pulled *p, ts_hub_log *log, const ts_err *er
 
 static void report(const ts_hub_pulled *p, bool quiet) {
     const ts_hub_model *m = &p->model;
-    char size[32], file[300];
+    char size[32], file[300], shown[700];
+    ts_printable(shown, sizeof shown, m->name, strlen(m->name));
     cli_store_size(size, m->bytes);
     const char *slash = strrchr(m->path, '/'), *name = slash ? slash + 1 : m->path;
     ts_printable(file, sizeof file, name, strlen(name));
     if (quiet) {
-        printf("%s\n", m->name);
+        printf("%s\n", shown);
         return;
     }
-    printf("%s  %s  %s\n", m->name, size, p->n_fetched ? "fetched, and its hash is right" : "was there already");
+    printf("%s  %s  %s\n", shown, size, p->n_fetched ? "fetched, and its hash is right" : "was there already");
     if (m->kind == TS_HUB_FOLDER) printf("  taken: a folder of %zu files\n", m->n_files);
     else if (*m->quant) printf("  taken: %s (%s%s)\n", m->quant, file, m->n_files > 1 ? " and its other parts" : "");
     else printf("  taken: %s\n", file);
@@ -101,8 +102,11 @@ static void report(const ts_hub_pulled *p, bool quiet) {
                m->n_alike == 1 ? "" : "s");
     if (*p->renamed_to) printf("  the repository is called %s now\n", p->renamed_to);
     if (*p->license) printf("  licence: %s\n", p->license);
-    if (m->kind != TS_HUB_FILE) printf("  to run it: tessera chat -m '%s'\n", m->name);
-    else printf("  it lies at %s\n", m->path);
+    if (m->kind != TS_HUB_FILE) printf("  to run it: tessera chat -m '%s'\n", shown);
+    else {
+        ts_printable(shown, sizeof shown, m->path, strlen(m->path));
+        printf("  it lies at %s\n", shown);
+    }
 }
 
 /* ---- the command ------------------------------------------------------------------------------------------------- */

@@ -193,6 +193,13 @@ static int keep(char *text, const char **path) {
     return cli_fail(&err);
 }
 
+static void tell(const char *what, const char *model, uint64_t bytes) {
+    char size[32], shown[700];
+    cli_store_size(size, bytes);
+    ts_printable(shown, sizeof shown, model, strlen(model));
+    fprintf(stderr, "tessera: %s, %s, %s\n", shown, size, what);
+}
+
 int cli_find_model(const char **path, bool for_npu, bool quiet) {
     ts_hub_name name;
     cli_store s;
@@ -211,7 +218,7 @@ int cli_find_model(const char **path, bool for_npu, bool quiet) {
         if (st != TS_OK) code = cli_fail(&err);
     }
     if (code == CLI_OK && found) {
-        if (!quiet && !*name.tag) fprintf(stderr, "tessera: %s is taken, from the store\n", m.name);
+        if (!quiet && !*name.tag) tell("is taken, from the store", m.name, m.bytes);
         code = keep(m.path, path);
         m.path = NULL;
     }
@@ -244,9 +251,7 @@ int cli_fetch_model(const cli_command *cmd, const char *text, bool for_npu, bool
         if (st == TS_E_CANCELLED) code = CLI_INTERRUPTED;
     }
     if (code == CLI_OK) {
-        char size[32];
-        cli_store_size(size, p.model.bytes);
-        if (!quiet) fprintf(stderr, "tessera: %s, %s, is in the store now\n", p.model.name, size);
+        if (!quiet) tell("is in the store now", p.model.name, p.model.bytes);
         code = keep(p.model.path, path);
         p.model.path = NULL;
     }

@@ -295,6 +295,7 @@ static void prepare(struct exchange *x, bool own) {
     curl_easy_setopt(e, CURLOPT_USERAGENT, "tessera/" TESSERA_VERSION);
     curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(e, CURLOPT_BUFFERSIZE, 256L << 10); /* a write each */
 #if LIBCURL_VERSION_NUM >= 0x075500
     curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
 #else

@@ -261,7 +261,7 @@ def everywhere(p: Place) -> None:
     assert "org/runs:Q4_0" in p.run("run", "-hf", "org/runs", *end)
     assert p.found(p.tiny)
     p.forget()
-    assert "org/runs:Q4_0 is taken" in p.run("run", "--hf-repo", "org/runs", *end, "--offline")
+    assert "is taken, from the store" in p.run("run", "--hf-repo", "org/runs", *end, "--offline")
     p.run("run", "-m", "org/runs", *end), p.run("run", "org/runs", *end)
     p.run("chat", "-hf", "org/runs", "--offline", "-n", "1"), p.run("bench", "-hf", "org/runs", "--offline", "-p", "1", "-n", "0", "-r", "1", "--json")
     p.run("eval", "-hf", "org/runs", "--offline", "-p", "some text", "--json"), p.run("inspect", "org/runs:Q4_0")

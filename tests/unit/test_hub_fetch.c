@@ -3,6 +3,7 @@
 #include "support/alloc_fail.h"
 #include "support/test.h"
 
+#include "hub/hub.h"
 #include "hub/hub_api.h"
 #include "hub/hub_fetch.h"
 
@@ -141,6 +142,51 @@ static void test_memory(void **s) {
     alloc_fail_loop(pull_once, NULL, true); /* what cannot be remembered or logged is no reason to fail */
 }
 
+/* The whole, on a file system that has no links, or as if. */
+static void test_no_links(void **s) {
+    (void)s;
+    ts_hub_name name;
+    ts_err err;
+    struct stat st;
+    char place[100];
+    snprintf(place, sizeof place, "%s/plain", folder);
+    assert_ok(ts_hub_name_parse(&name, "a/b", NULL, &err));
+    const ts_hub_opts o = {
+        .endpoint = endpoint, .cache = place, .state = state, .no_links = true, .retry_wait_s = 0.001};
+    for (int i = 0; i < 2; i++) {
+        ts_hub_pulled p = {0};
+        assert_ok(ts_hub_pull(&p, &name, &o, &err));
+        assert_true(lstat(p.model.path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == sizeof text - 1);
+        assert_int_equal(p.fetched, i ? 0 : sizeof text - 1);
+        assert_int_equal(p.n_fetched, !i);
+        assert_string_equal(p.model.name, "a/b");
+        ts_hub_model_free(&p.model);
+    }
+    ts_hub_model m = {0};
+    bool found = false;
+    uint64_t bytes = 0;
+    assert_ok(ts_hub_find(&m, &found, &name, &o, &err));
+    assert_true(found);
+    ts_hub_model_free(&m);
+    assert_ok(ts_hub_remove(&name, false, &o, &bytes, &err));
+    assert_int_equal(bytes, sizeof text - 1);
+}
+
+static bool stop_now(void *ud) {
+    (void)ud;
+    return true;
+}
+
+static void test_stopped(void **s) {
+    (void)s;
+    ts_hub_name name;
+    ts_hub_pulled p = {0};
+    ts_err err;
+    assert_ok(ts_hub_name_parse(&name, "a/b", NULL, &err));
+    const ts_hub_opts o = {.endpoint = endpoint, .cache = cache, .state = state, .stop = stop_now};
+    assert_status(ts_hub_pull(&p, &name, &o, &err), TS_E_CANCELLED);
+}
+
 static void test_refusals(void **s) {
     (void)s;
     ts_hub_info info;
@@ -204,7 +250,8 @@ static void test_patience(void **s) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pull), cmocka_unit_test(test_memory),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pull),     cmocka_unit_test(test_memory),
+                                       cmocka_unit_test(test_no_links), cmocka_unit_test(test_stopped),
                                        cmocka_unit_test(test_refusals), cmocka_unit_test(test_patience)};
     return cmocka_run_group_tests(tests, start, end);
 }
