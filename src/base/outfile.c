@@ -94,6 +94,12 @@ ts_status ts_outfile_cut(ts_outfile *f, uint64_t n, ts_err *err) {
     return TS_OK;
 }
 
+ts_status ts_outfile_seek(ts_outfile *f, uint64_t n, ts_err *err) {
+    if (lseek(f->fd, (off_t)n, SEEK_SET) < 0) return ts_fail_os(err, TS_E_IO, errno, "cannot write %s", f->path);
+    f->written = n;
+    return TS_OK;
+}
+
 ts_status ts_outfile_sync(ts_outfile *f, ts_err *err) {
     if (fdatasync(f->fd) < 0 && errno != EINVAL && errno != EROFS)
         return ts_fail_os(err, TS_E_IO, errno, "cannot write %s", f->path);

@@ -29,6 +29,8 @@ TS_NODISCARD ts_status ts_outfile_write(ts_outfile *f, const void *data, size_t 
 TS_NODISCARD ts_status ts_outfile_open_kept(ts_outfile *f, const char *path, uint64_t *had, ts_err *err);
 /* Keep the first n bytes, at most as many as there are, and write behind them. */
 TS_NODISCARD ts_status ts_outfile_cut(ts_outfile *f, uint64_t n, ts_err *err);
+/* Go on writing at byte n of the file, which may be behind its end. Not where the target is written to as it stands. */
+TS_NODISCARD ts_status ts_outfile_seek(ts_outfile *f, uint64_t n, ts_err *err);
 /* All that was written is on the disk when this returns. */
 TS_NODISCARD ts_status ts_outfile_sync(ts_outfile *f, ts_err *err);
 /* Close it and let PATH.partial stay. */

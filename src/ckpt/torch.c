@@ -213,6 +213,8 @@ void ts_torch_release(const ts_torch *t, size_t i, uint64_t first, uint64_t len)
     if (first <= t->file.len - at) ts_map_dontneed(&t->map, (size_t)(at + first), (size_t)len);
 }
 
+const ts_map *ts_torch_map(const ts_torch *t) { return &t->map; }
+
 ts_status ts_torch_unchanged(const ts_torch *t, ts_err *err) {
     return ts_map_check(&t->map, t->path, err);
 }

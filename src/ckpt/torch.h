@@ -11,6 +11,7 @@
 #ifndef TS_CKPT_TORCH_H
 #define TS_CKPT_TORCH_H
 
+#include "base/file.h"
 #include "base/span.h"
 #include "ckpt/ndarray.h"
 
@@ -44,6 +45,7 @@ TS_NODISCARD ts_status ts_torch_check(ts_torch *t, size_t i, ts_err *err);
 /* The bytes [first, first + len) behind array i's data will not be read again soon: their pages leave our resident
  * memory (they come back when touched). Nothing happens for a file opened from memory. */
 void ts_torch_release(const ts_torch *t, size_t i, uint64_t first, uint64_t len);
+const ts_map *ts_torch_map(const ts_torch *t);
 /* TS_E_IO where the file has been written to since it was opened. */
 TS_NODISCARD ts_status ts_torch_unchanged(const ts_torch *t, ts_err *err);
 

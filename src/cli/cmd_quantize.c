@@ -1,12 +1,18 @@
-/* cmd_quantize.c - tessera quantize: a model file with smaller weights. */
+/* cmd_quantize.c - tessera quantize: a model file with smaller weights; tessera convert: the same numbers as a GGUF
+ * file. */
 #include "cli/arguments.h"
+#include "cli/bundled.h"
 #include "cli/commands.h"
 #include "cli/common.h"
 #include "cli/table.h"
 
+#include "base/file.h"
 #include "base/json_write.h"
 #include "base/printable.h"
+#include "quant/calib.h"
+#include "quant/method.h"
 #include "quant/stream.h"
+#include "text/tokenizer.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -15,9 +21,10 @@
 #include <string.h>
 
 typedef struct quantize_args {
-    const char *from, *to, *type, *imatrix, *head, *embedding;
+    const char *from, *to, *type, *imatrix, *head, *embedding, *method, *calibration;
     cli_list rules;
-    long threads;
+    long threads, tokens;
+    bool convert;
     bool dry_run, allow_requantize, json, quiet;
 } quantize_args;
 
@@ -124,14 +131,19 @@ static void notices(const quantize_args *a, const ts_quant_plan *p) {
 
 /* ---- the work ---------------------------------------------------------------------------------------------------- */
 
-static int run_plan(const quantize_args *a, const ts_quant_in *in, const ts_recipe *recipe, ts_quant_plan *p) {
+static int run_plan(const quantize_args *a, const ts_quant_in *in, const ts_recipe *recipe, ts_quant_plan *p,
+                    const ts_tokens *calibration) {
     ts_err err;
     ts_quant_done done = {0};
     ts_status s = TS_OK;
     if (!a->quiet) notices(a, p);
     if (!a->dry_run) {
-        cli_progress progress = {.what = "quantising"};
-        ts_quant_run_opts o = {.threads = (int)a->threads, .progress = cli_progress_step, .progress_ud = &progress};
+        cli_progress progress = {.what = a->convert ? "converting" : "quantising"};
+        ts_quant_run_opts o = {.token = calibration->id,
+                               .n_token = calibration->n,
+                               .threads = (int)a->threads,
+                               .progress = cli_progress_step,
+                               .progress_ud = &progress};
         s = ts_cpu_choose(&o.level, getenv("TESSERA_CPU"), &err);
         if (s == TS_OK) s = ts_quant_run(p, in, a->to, &o, &done, &err);
         cli_progress_end(&progress);
@@ -151,6 +163,31 @@ static int run_plan(const quantize_args *a, const ts_quant_in *in, const ts_reci
     if (s == TS_OK) s = a->json ? print_json(a, recipe, p, done.n_kept, &err) : print_table(p, !a->dry_run, &err);
     if (s == TS_OK && !a->json && !a->dry_run) printf("%s: %.1f MiB\n", a->to, (double)p->file_bytes / MIB);
     return s == TS_OK ? CLI_OK : cli_fail(&err);
+}
+
+/* The calibration's tokens: chunks of the text, each with the begin token in front where the model has one. */
+static ts_status read_calibration(const quantize_args *a, const ts_quant_in *in, const char *file, ts_tokens *out,
+                                  ts_err *err) {
+    enum { LARGEST = 1 << 30 };
+    ts_tokenizer *tok;
+    ts_buf text = {0};
+    ts_tokens all = {0};
+    TS_TRY(in->source->op->tokenizer(in->source, NULL, &tok, err));
+    ts_status s = ts_file_read(&text, file, LARGEST, err);
+    if (s == TS_OK) s = ts_tokenize(tok, text.len ? text.data : "", text.len, 0, &all, err);
+    const ts_token bos = ts_tokenizer_adds_bos(tok) ? ts_tokenizer_bos(tok) : -1;
+    const size_t most = (size_t)a->tokens;
+    out->id = s == TS_OK ? ts_alloc(most, sizeof *out->id) : NULL;
+    if (s == TS_OK && !out->id) s = ts_fail_nomem(err, "the calibration", most * sizeof *out->id);
+    for (size_t i = 0; s == TS_OK && i < all.n && out->n < most; out->n++)
+        out->id[out->n] = bos >= 0 && out->n % TS_CALIB_CHUNK == 0 ? bos : all.id[i++];
+    if (s == TS_OK && out->n < TS_CALIB_CHUNK)
+        s = ts_fail(err, TS_E_INVAL, "%s: %zu tokens are too few for a calibration (%d at least)", file, out->n,
+                    (int)TS_CALIB_CHUNK);
+    ts_tokens_free(&all);
+    ts_buf_free(&text);
+    ts_tokenizer_free(tok);
+    return s;
 }
 
 static int type_named(const cli_command *cmd, const char *option, const char *name, ts_dtype *out) {
@@ -188,11 +225,21 @@ static int quantize(const cli_command *cmd, quantize_args *a, ts_quant_rule *rul
                        .has_head = a->head != NULL,
                        .has_embedding = a->embedding != NULL,
                        .allow_requantize = a->allow_requantize};
-    if (ts_recipe_find(&o.recipe, a->type, &err) != TS_OK) return cli_usage_error(cmd, "%s", err.msg);
+    if (!a->type) o.recipe = &ts_recipe_keep;
+    else if (ts_recipe_find(&o.recipe, a->type, &err) != TS_OK) return cli_usage_error(cmd, "%s", err.msg);
     int code = parse_rules(cmd, &a->rules, rule);
     if (code == CLI_OK && a->head) code = type_named(cmd, "--head", a->head, &o.head);
     if (code == CLI_OK && a->embedding) code = type_named(cmd, "--embedding", a->embedding, &o.embedding);
     if (code) return code;
+    const char *file = a->calibration ? a->calibration : cli_bundled_file("calibration.txt");
+    if (a->method && !ts_quant_method_find(a->method, &o.method))
+        return cli_usage_error(cmd, "--method %s: there are plain, awq, gptq and awq+gptq", a->method);
+    if (a->calibration && !a->method) return cli_usage_error(cmd, "--calibration is for --method awq, gptq, awq+gptq");
+    if (o.method && a->imatrix)
+        return cli_usage_error(cmd, "--method %s measures the inputs itself: leave out --imatrix", a->method);
+    if (o.method && !file) return cli_usage_error(cmd, "what text? Tessera's own is not installed: --calibration FILE");
+    if (o.method) o.calibration = strrchr(file, '/') ? strrchr(file, '/') + 1 : file;
+    ts_tokens calibration = {0};
     ts_imatrix *matrix = NULL;
     if (a->imatrix && ts_imatrix_open(&matrix, a->imatrix, &err) != TS_OK) return cli_fail(&err);
     o.imatrix = matrix;
@@ -200,7 +247,9 @@ static int quantize(const cli_command *cmd, quantize_args *a, ts_quant_rule *rul
     ts_quant_plan p = {0};
     ts_status s = ts_quant_in_open(&in, a->from, &err);
     if (s == TS_OK) s = ts_quant_plan_make(&p, &in, &o, &err);
-    code = s == TS_OK ? run_plan(a, &in, o.recipe, &p) : cli_fail(&err);
+    if (s == TS_OK && o.method && !a->dry_run) s = read_calibration(a, &in, file, &calibration, &err);
+    code = s == TS_OK ? run_plan(a, &in, o.recipe, &p, &calibration) : cli_fail(&err);
+    ts_tokens_free(&calibration);
     ts_quant_plan_free(&p);
     ts_quant_in_close(&in);
     ts_imatrix_free(matrix);
@@ -208,12 +257,20 @@ static int quantize(const cli_command *cmd, quantize_args *a, ts_quant_rule *rul
 }
 
 static int run(const cli_command *cmd, int argc, char **argv) {
-    quantize_args a = {0};
+    quantize_args a = {.tokens = 16384};
     const cli_opt opts[] = {
         {CLI_STR, 'q', "type", "TYPE", &a.type, 0, 0,
-         "of the result: q4_k_m (default), q4_k_s, q4_0, q5_k_m, q6_k, q8_0, iq4_xs, ...",
+         "of the result: q4_k_m (default), q4_k_s, q4_0, q5_k_m, q6_k, q8_0, iq4_xs, ...; for the NPU npu4",
          .values = "q4_k_m q4_k_s q4_0 q4_1 q5_k_m q5_k_s q5_0 q5_1 q6_k q8_0 iq4_nl iq4_xs q3_k_l q3_k_m q3_k_s q2_k "
-                   "f16 bf16 f32 ..."},
+                   "u4g32 u4g64 u4g128 npu4 f16 bf16 f32 ..."},
+        {CLI_STR, 0, "method", "NAME", &a.method, 0, 0,
+         "plain (default), or by what a text shows: awq scales columns, gptq makes up for errors, awq+gptq; slower, "
+         "and "
+         "nearer to the source",
+         .values = "plain awq gptq awq+gptq"},
+        {CLI_STR, 0, "calibration", "FILE", &a.calibration, 0, 0,
+         "the text (default: one that comes with Tessera): some of what the model will be used for", .values = "@file"},
+        {CLI_INT, 0, "tokens", "N", &a.tokens, 512, 1 << 24, "of it, at most (default 16384)"},
         {CLI_STR, 0, "imatrix", "FILE", &a.imatrix, 0, 0,
          "how much each column of a matrix matters: a file of tessera imatrix or llama-imatrix", .values = "@file"},
         {CLI_LIST, 0, "tensor-type", "PATTERN=TYPE", &a.rules, 0, 0,
@@ -234,7 +291,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     cli_list rest = {0};
     int code = cli_parse(cmd, opts, argc, argv, &rest);
     if (code == CLI_OK && (rest.n < 1 || rest.n > 3 || (rest.n == 3 && a.type)))
-        code = cli_usage_error(cmd, "give the source and the result: SRC.gguf DST.gguf");
+        code = cli_usage_error(cmd, "give the source and the result: SRC DST.gguf");
     if (code == CLI_OK) {
         a.from = rest.item[0];
         if (rest.n > 1) a.to = rest.item[1];
@@ -260,13 +317,60 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     return code == -1 ? CLI_OK : code;
 }
 
+static int run_convert(const cli_command *cmd, int argc, char **argv) {
+    quantize_args a = {.convert = true, .allow_requantize = true};
+    const cli_opt opts[] = {
+        {CLI_STR, 'q', "type", "TYPE", &a.type, 0, 0, "f32, f16 or bf16 for all matrices (default: each keeps its own)",
+         .values = "f32 f16 bf16"},
+        {CLI_FLAG, 0, "dry-run", NULL, &a.dry_run, 0, 0, "only show what would become of each tensor, and the size"},
+        {CLI_INT, 't', "threads", "N", &a.threads, 1, 1024, "threads (default: all processors)"},
+        {CLI_FLAG, 0, "quiet", NULL, &a.quiet, 0, 0, "no notices"},
+        {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "one JSON object, with an entry for each tensor"},
+        {0},
+    };
+    cli_list rest = {0};
+    int code = cli_parse(cmd, opts, argc, argv, &rest);
+    if (code == CLI_OK && (rest.n < 1 || rest.n > 2))
+        code = cli_usage_error(cmd, "give the source and the result: SRC DST.gguf");
+    if (code == CLI_OK) {
+        a.from = rest.item[0];
+        if (rest.n > 1) a.to = rest.item[1];
+        code = cli_check_model_path(a.from, false);
+        if (code == CLI_OK && !a.to && !a.dry_run)
+            code = cli_usage_error(cmd, "where to? Give the result's name behind %s", a.from);
+    }
+    if (code == CLI_OK && a.threads && !a.quiet) cli_warn_threads(a.threads);
+    cli_catch_interrupt();
+    if (code == CLI_OK) code = quantize(cmd, &a, NULL);
+    ts_free(rest.item);
+    return code == -1 ? CLI_OK : code;
+}
+
+const cli_command cmd_convert = {
+    .name = "convert",
+    .args = "SRC DST.gguf",
+    .files = "@model",
+    .summary = "make a GGUF file of a Hugging Face folder, with the same numbers",
+    .text =
+        "Safetensors and PyTorch files become the GGUF file that they are run as: tessera run gives the same bits for "
+        "both. 4-bit folders (AWQ, GPTQ, compressed-tensors, Quark) become Q4_0 or Q4_1, with a note that brings back "
+        "their zero points; folders with act-order cannot be told in GGUF.\n"
+        "\n"
+        "A GGUF file may be the source too: split parts become one, --type turns weights into floats. As with tessera "
+        "quantize, what is stopped goes on with the same command.",
+    .run = run_convert,
+};
+
 const cli_command cmd_quantize = {
     .name = "quantize",
-    .args = "SRC.gguf DST.gguf",
+    .args = "SRC DST.gguf",
     .files = "@model",
     .summary = "make a smaller model file of one in F32, F16 or BF16",
-    .text = "The types are the mixes that llama.cpp has under these names. Scales are found by a search, which an "
-            "importance matrix makes better.\n"
+    .text = "The source is a GGUF file, a Hugging Face folder, or a file of weights in one. The types are the mixes "
+            "that llama.cpp has under these names. Scales are found by a search, which an "
+            "importance matrix makes better. npu4 is what the XDNA1 takes with the fewest bytes: 4-bit groups of 128, "
+            "which GGUF "
+            "holds as Q4_1.\n"
             "\n"
             "The result appears under its name when it is whole; until then it is DST.gguf.partial, beside a small "
             "DST.gguf.state. Whatever stops the program, Ctrl-C or a power cut, the same command goes on from there. "

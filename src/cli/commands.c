@@ -10,6 +10,7 @@ const cli_command *const cli_commands[] = {
 #endif
     &cmd_eval,
     &cmd_bench,
+    &cmd_convert,
     &cmd_quantize,
     &cmd_imatrix,
     &cmd_tokenize,

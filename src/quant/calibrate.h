@@ -6,10 +6,10 @@
 #include "tessera/tessera.h"
 
 typedef struct ts_calibrate_opts {
-    uint32_t chunk;       /* tokens of a piece, BOS included; 0: 512, or what the model was trained with, if less */
-    uint32_t max_chunks;  /* 0: all of the text */
-    bool head;            /* the head's input, too */
-    const char *dataset;  /* what the text is called in the file */
+    uint32_t chunk;           /* tokens of a piece, BOS included; 0: 512, or what the model was trained with, if less */
+    uint32_t max_chunks;      /* 0: all of the text */
+    bool head;                /* the head's input, too */
+    const char *dataset;      /* what the text is called in the file */
     ts_progress_fn *progress; /* in tokens; false stops. NULL: nobody */
     void *progress_ud;
 } ts_calibrate_opts;

@@ -13,8 +13,13 @@ enum {
     ROWS = 32,
 };
 
+static const char *const names[] = {"plain", "awq", "gptq", "awq+gptq"};
+
+const char *ts_quant_method_name(unsigned method) {
+    return names[method];
+}
+
 bool ts_quant_method_find(const char *name, unsigned *out) {
-    static const char *const names[] = {"plain", "awq", "gptq", "awq+gptq"};
     for (unsigned i = 0; i < 4; i++)
         if (!strcmp(name, names[i])) {
             *out = i;

@@ -12,6 +12,7 @@ typedef enum ts_quant_method { TS_METHOD_PLAIN = 0, TS_METHOD_AWQ = 1, TS_METHOD
 
 /* "plain", "awq", "gptq", "awq+gptq" */
 bool ts_quant_method_find(const char *name, unsigned *out);
+const char *ts_quant_method_name(unsigned method);
 
 typedef struct ts_quant_layer {
     ts_dtype type[TS_LAYER_MATS];                     /* float types: the matrix stays as it is */

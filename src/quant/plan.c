@@ -3,7 +3,12 @@
 #include "base/printable.h"
 #include "format/gguf_write.h"
 #include "format/search.h"
+#include "base/log.h"
+#include "format/quant.h"
+#include "quant/method.h"
+#include "source/gguf_names.h"
 #include "source/gguf_source.h"
+#include "source/hf_source.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,8 +36,14 @@ static ts_status model_of(ts_quant_in *in, ts_err *err) {
 
 ts_status ts_quant_in_open(ts_quant_in *in, const char *path, ts_err *err) {
     *in = (ts_quant_in){0};
-    TS_TRY(ts_gguf_open_as(&in->gguf, path, TS_GGUF_ANY_TYPE, err));
-    TS_TRY(ts_gguf_source_new(&in->source, in->gguf, err));
+    if (ts_hf_is_model(path)) {
+        TS_TRY(ts_hf_source_open(&in->source, path, err));
+        TS_TRY(in->source->op->metadata(in->source, &in->gguf, err));
+    } else {
+        TS_TRY(ts_gguf_open_as(&in->own, path, TS_GGUF_ANY_TYPE, err));
+        in->gguf = in->own;
+        TS_TRY(ts_gguf_source_new(&in->source, in->own, err));
+    }
     TS_TRY(model_of(in, err));
     if (in->source->n_tensors) return TS_OK;
     return ts_fail(err, TS_E_FORMAT, "%s: there are no tensors to be quantised", path);
@@ -40,7 +51,7 @@ ts_status ts_quant_in_open(ts_quant_in *in, const char *path, ts_err *err) {
 
 void ts_quant_in_close(ts_quant_in *in) {
     ts_source_close(in->source);
-    ts_gguf_close(in->gguf);
+    ts_gguf_close(in->own);
     *in = (ts_quant_in){0};
 }
 
@@ -74,8 +85,8 @@ static bool fits(const char *pattern, const char *name) {
 
 /* ---- types ------------------------------------------------------------------------------------------------------- */
 
-static ts_dtype wanted(const ts_quant_opts *o, const ts_recipe_model *m, const char *name, bool *used) {
-    ts_dtype type = ts_recipe_type(o->recipe, m, name);
+static ts_dtype wanted(const ts_quant_opts *o, const ts_recipe_model *m, const char *name, ts_dtype own, bool *used) {
+    ts_dtype type = o->recipe == &ts_recipe_keep ? own : ts_recipe_type(o->recipe, m, name);
     const bool head = ts_recipe_is_head(m, name);
     if (head && o->has_head) type = o->head;
     if (!head && o->has_embedding && !strcmp(name, "token_embd.weight")) type = o->embedding;
@@ -104,7 +115,7 @@ static ts_status choose(ts_quant_plan *p, const ts_quant_in *in, const ts_quant_
     const ts_dtype_info *from = ts_dtype_get(t->type);
     it->type = t->type;
     if (ts_recipe_quantises(t)) {
-        const ts_dtype asked = wanted(o, m, t->name, used);
+        const ts_dtype asked = wanted(o, m, t->name, t->type, used);
         it->type = ts_recipe_fitting(asked, t->dim[0], ts_recipe_is_head(m, t->name));
         it->fallback = it->type != asked;
     }
@@ -115,7 +126,7 @@ static ts_status choose(ts_quant_plan *p, const ts_quant_in *in, const ts_quant_
         if (!from->block)
             return ts_fail(err, TS_E_UNSUPP, "%s: tensor %s is of type %s, which cannot be read", in->source->name,
                            name, from->name);
-        if (from->block > 1) {
+        if (from->block > 1 && ts_dtype_get(it->type)->block > 1) {
             p->n_requantized++;
             if (!o->allow_requantize)
                 return ts_fail(err, TS_E_INVAL,
@@ -128,23 +139,89 @@ static ts_status choose(ts_quant_plan *p, const ts_quant_in *in, const ts_quant_
             strcmp(t->name, "output.weight"))
             p->n_unweighted++;
     }
+    it->file = it->type;
+    if (!ts_dtype_is_u4g(it->type)) return TS_OK;
+    const ts_source *s = in->source;
+    it->file = it->type == t->type && s->op->carrier ? s->op->carrier(s, t) : ts_u4g_carrier(false);
+    p->n_groups++;
+    if (it->type == t->type && s->op->order && s->op->order(s, t))
+        return ts_fail(
+            err, TS_E_UNSUPP,
+            "%s: %s has its inputs in the order of act-order, which GGUF has no place for: the folder runs as "
+            "it is; a file of it has to be quantised anew (tessera quantize --allow-requantize)",
+            s->name, t->name);
     return TS_OK;
 }
 
 /* ---- the file ---------------------------------------------------------------------------------------------------- */
 
 static bool is_ours(const char *key) {
-    return !strcmp(key, "general.file_type") || !strcmp(key, "general.quantization_version") ||
+    return !strncmp(key, "tessera.import.", 15) || !strncmp(key, "tessera.quantize.", 17) ||
+           !strcmp(key, "general.file_type") || !strcmp(key, "general.quantization_version") ||
            !strcmp(key, "general.alignment") || !strncmp(key, "quantize.imatrix.", 17) || !strncmp(key, "split.", 6);
 }
 
-static void put_metadata(ts_gguf_writer *w, const ts_quant_in *in, const ts_quant_opts *o) {
+/* How large the groups are that Q4_1 carries (source/hf_model.h). */
+static void put_groups(ts_gguf_writer *w, const ts_quant_plan *p, const ts_quant_in *in) {
+    const ts_gguf_kv *kv;
+    if (!p->n_groups) return;
+    bool all_in_place = true;
+    for (size_t i = 0; i < p->n; i++)
+        all_in_place &= !ts_dtype_is_u4g(p->item[i].type) || p->item[i].type == p->item[i].from->type;
+    static const char *const keys[] = {TS_KEY_IMPORT_ZEROS, TS_KEY_IMPORT_GROUP, TS_KEY_IMPORT_GROUPS};
+    for (int i = 0; i < 3 && all_in_place; i++) /* as they are in the source */
+        if ((kv = ts_gguf_find(in->gguf, keys[i]))) ts_gguf_put_kv(w, kv);
+    if (all_in_place) return;
+    ts_buf text = {0};
+    ts_span *other = ts_alloc(p->n, sizeof *other);
+    size_t n = 0;
+    uint32_t most = 0;
+    bool ok = other && ts_buf_reserve(&text, p->n * 96); /* so that it stays where it is */
+    for (size_t i = 0; i < p->n; i++)
+        if (ts_dtype_is_u4g(p->item[i].type) && ts_u4g_group(p->item[i].type) > most)
+            most = ts_u4g_group(p->item[i].type);
+    for (size_t i = 0; i < p->n && ok; i++) {
+        const ts_quant_item *it = &p->item[i];
+        const size_t at = text.len;
+        if (!ts_dtype_is_u4g(it->type) || ts_u4g_group(it->type) == most) continue;
+        ok = ts_buf_printf(&text, "%s=%u", it->from->name, ts_u4g_group(it->type));
+        other[n++] = (ts_span){(const uint8_t *)text.data + at, text.len - at};
+    }
+    ts_gguf_put_bool(w, TS_KEY_IMPORT_ZEROS, true);
+    ts_gguf_put_u32(w, TS_KEY_IMPORT_GROUP, most);
+    if (n) ts_gguf_put_strings(w, TS_KEY_IMPORT_GROUPS, other, n);
+    ts_free(other);
+    ts_buf_free(&text);
+}
+
+/* llama.cpp's number for the type that most elements have. */
+static uint32_t file_type_of(const ts_quant_plan *p) {
+    uint64_t n[TS_DTYPES] = {0};
+    ts_dtype most = TS_F32;
+    for (size_t i = 0; i < p->n; i++) n[p->item[i].file] += p->item[i].from->dim[0] * p->item[i].from->dim[1];
+    for (int t = 0; t < TS_DTYPES; t++)
+        if (n[t] > n[most]) most = (ts_dtype)t;
+    for (size_t i = 0; ts_recipe_at(i); i++)
+        if (ts_recipe_at(i)->base == most) return ts_recipe_at(i)->file_type;
+    return 0;
+}
+
+static void put_metadata(ts_gguf_writer *w, const ts_quant_plan *p, const ts_quant_in *in, const ts_quant_opts *o) {
     for (size_t i = 0; i < ts_gguf_n_kv(in->gguf); i++) {
         const ts_gguf_kv *kv = ts_gguf_kv_at(in->gguf, i);
         if (!is_ours(kv->key)) ts_gguf_put_kv(w, kv);
     }
-    ts_gguf_put_u32(w, "general.file_type", o->recipe->file_type);
-    if (ts_dtype_get(o->recipe->base)->block > 1) ts_gguf_put_u32(w, "general.quantization_version", 2);
+    const bool keep = o->recipe == &ts_recipe_keep;
+    const ts_gguf_kv *was = keep ? ts_gguf_find(in->gguf, "general.file_type") : NULL;
+    const uint32_t type = keep ? file_type_of(p) : o->recipe->file_type;
+    if (was) ts_gguf_put_kv(w, was);
+    else ts_gguf_put_u32(w, "general.file_type", type);
+    if (type != 0 && type != 1 && type != 32) ts_gguf_put_u32(w, "general.quantization_version", 2);
+    put_groups(w, p, in);
+    if (o->calibration) {
+        ts_gguf_put_str(w, "tessera.quantize.method", ts_quant_method_name(o->method));
+        ts_gguf_put_str(w, "tessera.quantize.calibration", o->calibration);
+    }
     if (!o->imatrix) return;
     ts_gguf_put_str(w, "quantize.imatrix.file", o->imatrix_name);
     if (*ts_imatrix_dataset(o->imatrix)) ts_gguf_put_str(w, "quantize.imatrix.dataset", ts_imatrix_dataset(o->imatrix));
@@ -157,14 +234,14 @@ static ts_status lay_out(ts_quant_plan *p, const ts_quant_in *in, const ts_quant
     enum { ALIGNMENT = 32 };
     ts_gguf_writer *w = NULL;
     TS_TRY(ts_gguf_writer_new(&w, ALIGNMENT, err));
-    put_metadata(w, in, o);
+    put_metadata(w, p, in, o);
     uint64_t at = 0;
     for (size_t i = 0; i < p->n; i++) {
         ts_quant_item *it = &p->item[i];
         const ts_tensor *t = it->from;
-        ts_gguf_add_tensor_fn(w, t->name, it->type, t->n_dims, t->dim, NULL, NULL);
+        ts_gguf_add_tensor_fn(w, t->name, it->file, t->n_dims, t->dim, NULL, NULL);
         it->n_el = t->dim[0] * t->dim[1] * t->dim[2] * t->dim[3];
-        it->bytes = it->type == t->type ? t->bytes : ts_dtype_row_bytes(it->type, t->dim[0]) * (it->n_el / t->dim[0]);
+        it->bytes = it->file == t->type ? t->bytes : ts_dtype_row_bytes(it->file, t->dim[0]) * (it->n_el / t->dim[0]);
         it->offset = at;
         at += (it->bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
         p->n_el += it->n_el;
@@ -178,7 +255,7 @@ static ts_status lay_out(ts_quant_plan *p, const ts_quant_in *in, const ts_quant
 }
 
 ts_status ts_quant_plan_make(ts_quant_plan *p, const ts_quant_in *in, const ts_quant_opts *o, ts_err *err) {
-    *p = (ts_quant_plan){.n = in->source->n_tensors};
+    *p = (ts_quant_plan){.n = in->source->n_tensors, .method = o->method};
     p->item = ts_calloc(p->n, sizeof *p->item);
     bool *used = ts_calloc(o->n_rules, sizeof *used);
     ts_status s = p->item && used ? TS_OK : ts_fail_nomem(err, "the list of tensors", p->n * sizeof *p->item);

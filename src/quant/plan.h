@@ -9,11 +9,13 @@
 /* A model to be quantised, and what is to be carried over of it. */
 typedef struct ts_quant_in {
     ts_source *source;
-    struct ts_gguf *gguf;  /* metadata */
-    ts_recipe_model model; /* without .imatrix */
+    const struct ts_gguf *gguf; /* metadata */
+    struct ts_gguf *own;        /* the same, where it is not the source's */
+    ts_recipe_model model;      /* without .imatrix */
 } ts_quant_in;
 
-/* A GGUF file of any family, split or not. Errors: those of the format; TS_E_FORMAT where it is no model. */
+/* A GGUF file of any family, split or not, or a Hugging Face folder. Errors: those of the format; TS_E_FORMAT where it
+ * is no model. */
 TS_NODISCARD ts_status ts_quant_in_open(ts_quant_in *in, const char *path, ts_err *err);
 void ts_quant_in_close(ts_quant_in *in); /* also after a failed open */
 
@@ -33,11 +35,14 @@ typedef struct ts_quant_opts {
     bool has_head, has_embedding;
     ts_dtype head, embedding; /* where the model is tied, `head` is the embedding's */
     bool allow_requantize;    /* tensors that are quantised already may change their type */
+    unsigned method;          /* of ts_quant_method, with calibration */
+    const char *calibration;  /* what its text is called, for the metadata; NULL: none */
 } ts_quant_opts;
 
 typedef struct ts_quant_item {
     const ts_tensor *from;
     ts_dtype type;
+    ts_dtype file;                   /* the type in the file: of U4G what carries it */
     bool fallback;                   /* rows are no whole blocks of the type that was asked for */
     const ts_imatrix_entry *weights; /* NULL: all columns alike */
     uint64_t n_el, bytes, offset;    /* in the file */
@@ -47,9 +52,10 @@ typedef struct ts_quant_item {
 typedef struct ts_quant_plan {
     ts_quant_item *item; /* in the order of the source */
     size_t n;
-    ts_buf header; /* the file up to the tensors */
+    ts_buf header;   /* the file up to the tensors */
+    unsigned method; /* of ts_quant_method */
     uint64_t file_bytes, data_bytes, n_el;
-    size_t n_fallback, n_requantized;
+    size_t n_fallback, n_requantized, n_groups;
     size_t
         n_unweighted; /* of those that are searched for and have no entry, though there is a matrix; not embeddings */
 } ts_quant_plan;

@@ -11,11 +11,13 @@ static const ts_recipe recipes[] = {
     {"q6_k", 18, TS_Q6_K},   {"q5_k_m", 17, TS_Q5_K},   {"q5_k_s", 16, TS_Q5_K},   {"q5_1", 9, TS_Q5_1},
     {"q5_0", 8, TS_Q5_0},    {"q4_k_m", 15, TS_Q4_K},   {"q4_k_s", 14, TS_Q4_K},   {"q4_1", 3, TS_Q4_1},
     {"q4_0", 2, TS_Q4_0},    {"iq4_nl", 25, TS_IQ4_NL}, {"iq4_xs", 30, TS_IQ4_XS}, {"q3_k_l", 13, TS_Q3_K},
-    {"q3_k_m", 12, TS_Q3_K}, {"q3_k_s", 11, TS_Q3_K},   {"q2_k", 10, TS_Q2_K},
+    {"q3_k_m", 12, TS_Q3_K}, {"q3_k_s", 11, TS_Q3_K},   {"q2_k", 10, TS_Q2_K},     {"u4g32", 3, TS_U4G32},
+    {"u4g64", 3, TS_U4G64},  {"u4g128", 3, TS_U4G128},  {"npu4", 3, TS_U4G128},
 };
+const ts_recipe ts_recipe_keep = {"keep", 0, TS_F32};
 enum { N_RECIPES = sizeof recipes / sizeof *recipes };
 
-static const char *const also[][2] = {{"q3_k", "q3_k_m"}, {"q4_k", "q4_k_m"}, {"q5_k", "q5_k_m"}};
+static const char *const also[][2] = {{"q3_k", "q3_k_m"}, {"q4_k", "q4_k_m"}, {"q5_k", "q5_k_m"}, {"u4g", "u4g128"}};
 
 const ts_recipe *ts_recipe_at(size_t i) {
     return i < N_RECIPES ? &recipes[i] : NULL;
@@ -117,6 +119,7 @@ bool ts_recipe_is_head(const ts_recipe_model *m, const char *name) {
 
 ts_dtype ts_recipe_type(const ts_recipe *r, const ts_recipe_model *m, const char *name) {
     const bool searched = ts_dtype_get(r->base)->block > 1;
+    if (ts_dtype_is_u4g(r->base) && !strcmp(name, "token_embd.weight")) return TS_Q6_K;
     if (ts_recipe_is_head(m, name)) return searched && r->base != TS_Q8_0 ? TS_Q6_K : r->base;
     uint32_t layer;
     char part[40];

@@ -1,7 +1,9 @@
 /* recipe.h - file types: which type each tensor of a model gets, by what it is for and where it stands.
  *
  * The mixes are llama.cpp's, so that a file of a name is what people know by that name; tests/tools/test_quantize.py
- * holds them against its llama-quantize. What counts is the layer's number, not the order of the file. */
+ * holds them against its llama-quantize. What counts is the layer's number, not the order of the file. Ours are u4g32
+ * to u4g128, 4-bit groups in Q4_1, and npu4, what the NPU takes with the fewest bytes: groups of 128, head and
+ * embedding in Q6_K. */
 #ifndef TS_QUANT_RECIPE_H
 #define TS_QUANT_RECIPE_H
 
@@ -18,6 +20,8 @@ typedef struct ts_recipe {
 
 /* Recipe i, NULL behind the last. */
 const ts_recipe *ts_recipe_at(size_t i);
+/* That all tensors keep what they are: its base is what most of them have. */
+extern const ts_recipe ts_recipe_keep;
 /* By name, capitals or not; "q4_k" is "q4_k_m", and so on. TS_E_INVAL lists the names. */
 TS_NODISCARD ts_status ts_recipe_find(const ts_recipe **out, const char *name, ts_err *err);
 

@@ -7,6 +7,8 @@
 #include "format/gguf.h"
 #include "format/search.h"
 #include "kern/kern.h"
+#include "quant/grid.h"
+#include "quant/stream_int.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -28,6 +30,8 @@ enum {
     COST_COPY = 1, /* of an element, in the progress */
 };
 
+typedef ts_quant_run_state run;
+
 /* ---- a tensor ---------------------------------------------------------------------------------------------------- */
 
 typedef struct task_result {
@@ -37,12 +41,16 @@ typedef struct task_result {
 
 typedef struct work {
     const ts_quant_item *it;
+    const ts_source *src;
+    const uint32_t *order; /* of the source's columns */
     ts_search_fn *search;
     uint64_t rows, task_rows, first; /* of the tensor, a task, this batch */
     uint64_t n_rows;                 /* of this batch */
     size_t from_bytes, to_bytes;     /* a row */
     uint8_t *out;
     float *scratch; /* [thread][2][task_rows * dim[0]] */
+    uint8_t *made;  /* [thread][task_rows] rows of the source, where they are made, or of U4G before it is carried */
+    size_t made_bytes;
     task_result result[BATCH_TASKS];
 } work;
 
@@ -75,13 +83,29 @@ static void do_task(void *arg, size_t task, int thread) {
                    b = a + w->task_rows < end ? a + w->task_rows : end, per_mat = t->dim[1];
     const size_t n = (size_t)((b - a) * row);
     float *x = w->scratch + (size_t)thread * 2 * w->task_rows * row, *y = x + w->task_rows * row;
-    const uint8_t *from = (const uint8_t *)t->data + a * w->from_bytes;
+    uint8_t *made = w->made + (size_t)thread * w->made_bytes;
+    const uint8_t *from = ts_source_rows(w->src, t, a, b - a, made);
     uint8_t *to = w->out + (a - w->first) * w->to_bytes;
     task_result *r = &w->result[task];
     *r = (task_result){.not_finite = ts_find_not_finite(t->type, from, n)};
     if (r->not_finite < n) return;
     r->not_finite = UINT64_MAX;
     ts_dequant(t->type, from, x, n);
+    for (uint64_t k = 0; k < b - a && w->order; k++) { /* inputs as they come: the second half is free yet */
+        for (uint64_t i = 0; i < row; i++) y[w->order[i]] = x[k * row + i];
+        memcpy(x + k * row, y, row * sizeof *x);
+    }
+    if (ts_dtype_is_u4g(it->type)) {
+        const float *weights = it->weights ? it->weights->mean : NULL;
+        for (uint64_t k = 0; k < b - a; k++) {
+            uint8_t *blocks = made + k * (row / 32) * sizeof(ts_block_u4g);
+            ts_u4g_quantize(it->type, x + k * row, weights, weights != NULL, blocks, (size_t)row);
+            ts_dequant(it->type, blocks, y + k * row, (size_t)row);
+            ts_u4g_carry(it->file, blocks, to + k * w->to_bytes, (size_t)row);
+        }
+        add_squares(x, y, n, &r->error, &r->norm);
+        return;
+    }
     for (uint64_t k = a; k < b;) { /* rows of one matrix */
         const uint64_t mat = k / per_mat, stop = (mat + 1) * per_mat < b ? (mat + 1) * per_mat : b;
         const float *weights = it->weights ? it->weights->mean + (it->weights->n_mat > 1 ? mat * row : 0) : NULL;
@@ -93,38 +117,51 @@ static void do_task(void *arg, size_t task, int thread) {
     add_squares(x, y, n, &r->error, &r->norm);
 }
 
-typedef struct run {
-    ts_quant_plan *p;
-    const ts_quant_in *in;
-    const ts_quant_run_opts *o;
-    ts_pool *pool;
-    ts_kern kern;
-    ts_outfile file;
-    char *state_path;
-    uint64_t key;
-    uint64_t cost_done, cost_all;
-    uint64_t saved_ns;
-} run;
-
-static uint64_t cost_of(const ts_quant_item *it) {
+uint64_t ts_quant_cost(const ts_quant_item *it) {
     if (it->type == it->from->type) return it->n_el * COST_COPY;
-    return it->n_el * (ts_search_takes(it->type, it->weights) ? COST_SEARCH : COST_ROUND);
+    const bool searched = ts_search_takes(it->type, it->weights) || (ts_dtype_is_u4g(it->type) && it->weights);
+    return it->n_el * (searched ? COST_SEARCH : COST_ROUND);
 }
 
-static ts_status step(run *r, uint64_t cost, ts_err *err) {
+ts_status ts_quant_step(ts_quant_run_state *r, uint64_t cost, ts_err *err) {
     r->cost_done += cost;
     if (!r->o->progress || r->o->progress(r->o->progress_ud, r->cost_done, r->cost_all)) return TS_OK;
     return ts_fail(err, TS_E_CANCELLED, "stopped");
 }
 
+/* Rows that are made, in the type that the file has them in. */
+static ts_status copy_made(run *r, const ts_quant_item *it, ts_err *err) {
+    const ts_source *s = r->in->source;
+    const ts_tensor *t = it->from;
+    const uint64_t rows = it->n_el / t->dim[0];
+    const size_t from = ts_dtype_row_bytes(t->type, t->dim[0]), to = ts_dtype_row_bytes(it->file, t->dim[0]);
+    uint8_t *made = ts_alloc(TS_ROWS_AT_A_TIME, from), *out = ts_alloc(TS_ROWS_AT_A_TIME, to);
+    ts_status st = made && out ? TS_OK : ts_fail_nomem(err, t->name, TS_ROWS_AT_A_TIME * (from + to));
+    for (uint64_t k = 0; k < rows && st == TS_OK; k += TS_ROWS_AT_A_TIME) {
+        const uint64_t n = rows - k < TS_ROWS_AT_A_TIME ? rows - k : TS_ROWS_AT_A_TIME;
+        const void *data = ts_source_rows(s, t, k, n, made);
+        if (it->file != t->type) {
+            ts_u4g_carry(it->file, data, out, (size_t)(n * t->dim[0]));
+            data = out;
+        }
+        st = ts_outfile_write(&r->file, data, (size_t)n * to, err);
+        s->op->release(s, t, (size_t)k * from, (size_t)n * from);
+        if (st == TS_OK) st = ts_quant_step(r, n * t->dim[0] * COST_COPY, err);
+    }
+    ts_free(made);
+    ts_free(out);
+    return st;
+}
+
 static ts_status copy_tensor(run *r, const ts_quant_item *it, ts_err *err) {
     const ts_source *s = r->in->source;
+    if (!it->from->data || it->file != it->from->type) return copy_made(r, it, err);
     for (size_t at = 0; at < it->bytes;) {
         const size_t n = it->bytes - at < (4u << 20) ? (size_t)it->bytes - at : 4u << 20;
         TS_TRY(ts_outfile_write(&r->file, (const uint8_t *)it->from->data + at, n, err));
         s->op->release(s, it->from, at, n);
         at += n;
-        TS_TRY(step(r, (uint64_t)((double)it->n_el * (double)n / (double)it->bytes) * COST_COPY, err));
+        TS_TRY(ts_quant_step(r, (uint64_t)((double)it->n_el * (double)n / (double)it->bytes) * COST_COPY, err));
     }
     return TS_OK;
 }
@@ -132,22 +169,30 @@ static ts_status copy_tensor(run *r, const ts_quant_item *it, ts_err *err) {
 static ts_status quantise_tensor(run *r, ts_quant_item *it, ts_err *err) {
     const ts_tensor *t = it->from;
     const ts_source *s = r->in->source;
-    const uint64_t row = t->dim[0], cost = cost_of(it) / (it->n_el / row);
+    const uint64_t row = t->dim[0], cost = ts_quant_cost(it) / (it->n_el / row);
     work *w = ts_calloc(1, sizeof *w);
     if (!w) return ts_fail_nomem(err, t->name, sizeof *w);
     w->it = it;
+    w->src = s;
+    w->order = s->op->order ? s->op->order(s, t) : NULL;
     w->search = r->kern.search;
     w->rows = it->n_el / row;
     w->task_rows = row < TASK ? TASK / row : 1;
+    if (!t->data && w->task_rows < TS_ROWS_AT_A_TIME) w->task_rows = TS_ROWS_AT_A_TIME;
     if (w->task_rows > w->rows) w->task_rows = w->rows;
     w->from_bytes = ts_dtype_row_bytes(t->type, row);
-    w->to_bytes = ts_dtype_row_bytes(it->type, row);
+    w->to_bytes = ts_dtype_row_bytes(it->file, row);
+    w->made_bytes = (size_t)w->task_rows * (t->data ? 0 : w->from_bytes);
+    const size_t groups = (size_t)(w->task_rows * (row / 32)) * sizeof(ts_block_u4g);
+    if (ts_dtype_is_u4g(it->type) && w->made_bytes < groups) w->made_bytes = groups;
     const uint64_t most = w->task_rows * BATCH_TASKS < w->rows ? w->task_rows * BATCH_TASKS : w->rows;
     size_t n = 0;
     const bool fits = ts_size_mul((size_t)(w->task_rows * row), 2 * (size_t)ts_pool_threads(r->pool), &n);
     w->out = ts_alloc((size_t)most, w->to_bytes);
     w->scratch = fits ? ts_alloc(n, sizeof *w->scratch) : NULL;
-    ts_status st = w->out && w->scratch ? TS_OK : ts_fail_nomem(err, t->name, (size_t)most * w->to_bytes + n * 4);
+    w->made = ts_alloc((size_t)ts_pool_threads(r->pool), w->made_bytes);
+    ts_status st =
+        w->out && w->scratch && w->made ? TS_OK : ts_fail_nomem(err, t->name, (size_t)most * w->to_bytes + n * 4);
     it->error = it->norm = 0;
     for (; w->first < w->rows && st == TS_OK; w->first += w->n_rows) {
         w->n_rows = w->rows - w->first < most ? w->rows - w->first : most;
@@ -168,10 +213,11 @@ static ts_status quantise_tensor(run *r, ts_quant_item *it, ts_err *err) {
         }
         if (st == TS_OK) st = ts_outfile_write(&r->file, w->out, (size_t)w->n_rows * w->to_bytes, err);
         s->op->release(s, t, at, bytes);
-        if (st == TS_OK) st = step(r, cost * w->n_rows, err);
+        if (st == TS_OK) st = ts_quant_step(r, cost * w->n_rows, err);
     }
     ts_free(w->out);
     ts_free(w->scratch);
+    ts_free(w->made);
     ts_free(w);
     return st;
 }
@@ -187,11 +233,9 @@ static uint64_t hash(uint64_t h, const void *data, size_t len) { /* FNV-1a */
 static uint64_t key_of(const run *r) {
     uint64_t h = hash(0xcbf29ce484222325u, r->p->header.data, r->p->header.len);
     h = hash(h, TESSERA_VERSION, sizeof TESSERA_VERSION);
-    for (int i = 0; i < ts_gguf_n_files(r->in->gguf); i++) {
-        const ts_map *m = ts_gguf_file(r->in->gguf, i);
-        const uint64_t id[] = {m->dev, m->ino, (uint64_t)m->mtime_ns, m->len};
-        h = hash(h, id, sizeof id);
-    }
+    uint64_t id;
+    for (int i = 0; r->in->source->op->identity(r->in->source, i, &id, NULL, NULL); i++) h = hash(h, &id, sizeof id);
+    h = hash(h, r->o->token, r->o->n_token * sizeof *r->o->token);
     for (size_t i = 0; i < r->p->n; i++) {
         const ts_imatrix_entry *e = r->p->item[i].weights;
         h = hash(h, &i, sizeof i);
@@ -251,12 +295,12 @@ static size_t tensors_done(run *r, uint64_t had) {
 
 static ts_status check_target(const run *r, const char *path, ts_err *err) {
     struct stat to;
-    if (stat(path, &to) == 0)
-        for (int i = 0; i < ts_gguf_n_files(r->in->gguf); i++) {
-            const ts_map *m = ts_gguf_file(r->in->gguf, i);
-            if (m->dev == (uint64_t)to.st_dev && m->ino == (uint64_t)to.st_ino)
-                return ts_fail(err, TS_E_INVAL, "%s is the source: give the result another name", path);
-        }
+    uint64_t id, dev, ino;
+    if (stat(path, &to) != 0) return TS_OK;
+    if (S_ISDIR(to.st_mode)) return ts_fail(err, TS_E_INVAL, "%s is a folder: give the result a file's name", path);
+    for (int i = 0; r->in->source->op->identity(r->in->source, i, &id, &dev, &ino); i++)
+        if (dev == (uint64_t)to.st_dev && ino == (uint64_t)to.st_ino)
+            return ts_fail(err, TS_E_INVAL, "%s is the source: give the result another name", path);
     return TS_OK;
 }
 
@@ -278,20 +322,38 @@ static ts_status pad(run *r, uint64_t to, ts_err *err) {
     return TS_OK;
 }
 
+ts_status ts_quant_write_item(run *r, ts_quant_item *it, ts_err *err) {
+    if (r->in->source->op->check) TS_TRY(r->in->source->op->check(r->in->source, it->from, err));
+    return it->type == it->from->type ? copy_tensor(r, it, err) : quantise_tensor(r, it, err);
+}
+
 static ts_status write_from(run *r, size_t first, size_t *n_done, ts_err *err) {
     *n_done = first;
-    for (size_t i = 0; i < first; i++) r->cost_done += cost_of(&r->p->item[i]);
+    for (size_t i = 0; i < first; i++) r->cost_done += ts_quant_cost(&r->p->item[i]);
     if (!first) TS_TRY(ts_outfile_write(&r->file, r->p->header.data, r->p->header.len, err));
     for (size_t i = first; i < r->p->n; i++) {
         ts_quant_item *it = &r->p->item[i];
         TS_TRY(pad(r, it->offset, err));
-        TS_TRY(it->type == it->from->type ? copy_tensor(r, it, err) : quantise_tensor(r, it, err));
+        TS_TRY(ts_quant_write_item(r, it, err));
         *n_done = i + 1;
         if (r->file.tmp && ts_now_ns() - r->saved_ns > STATE_EVERY_MS * (uint64_t)1000000)
             TS_TRY(save_state(r, *n_done, err));
     }
     TS_TRY(pad(r, r->p->file_bytes, err));
     return r->in->source->op->check_unchanged(r->in->source, err);
+}
+
+/* Tensor by tensor, as the file has them. */
+static ts_status write_in_order(run *r, uint64_t had, ts_quant_done *done, ts_err *err) {
+    size_t n_done = 0;
+    const size_t first = tensors_done(r, had);
+    *done = (ts_quant_done){.n_kept = first, .began_anew = had && !first};
+    ts_status s = ts_outfile_cut(&r->file, first ? r->p->item[first - 1].offset + r->p->item[first - 1].bytes : 0, err);
+    if (s == TS_OK) s = write_from(r, first, &n_done, err);
+    ts_err none;
+    done->kept_partial =
+        s != TS_OK && s != TS_E_FORMAT && n_done && r->file.tmp && save_state(r, n_done, &none) == TS_OK;
+    return s;
 }
 
 static ts_status write_file(run *r, const char *path, ts_quant_done *done, ts_err *err) {
@@ -303,16 +365,7 @@ static ts_status write_file(run *r, const char *path, ts_quant_done *done, ts_er
     r->state_path = name.data;
     r->saved_ns = ts_now_ns();
     if (s == TS_OK) s = check_room(r, had, err);
-    size_t n_done = 0;
-    if (s == TS_OK) {
-        const size_t first = tensors_done(r, had);
-        *done = (ts_quant_done){.n_kept = first, .began_anew = had && !first};
-        s = ts_outfile_cut(&r->file, first ? r->p->item[first - 1].offset + r->p->item[first - 1].bytes : 0, err);
-        if (s == TS_OK) s = write_from(r, first, &n_done, err);
-        ts_err none;
-        done->kept_partial =
-            s != TS_OK && s != TS_E_FORMAT && n_done && r->file.tmp && save_state(r, n_done, &none) == TS_OK;
-    }
+    if (s == TS_OK) s = r->o->token ? ts_quant_write_layers(r, had, done, err) : write_in_order(r, had, done, err);
     if (s == TS_OK) s = ts_outfile_commit(&r->file, err);
     else if (done->kept_partial) ts_outfile_leave(&r->file);
     else ts_outfile_discard(&r->file);
@@ -327,7 +380,7 @@ ts_status ts_quant_run(ts_quant_plan *p, const ts_quant_in *in, const char *path
     *done = (ts_quant_done){0};
     ts_kern_init(&r.kern, o->level);
     r.key = key_of(&r);
-    for (size_t i = 0; i < p->n; i++) r.cost_all += cost_of(&p->item[i]);
+    for (size_t i = 0; i < p->n; i++) r.cost_all += ts_quant_cost(&p->item[i]);
     TS_TRY(ts_pool_new(&r.pool, o->threads ? o->threads : ts_cpu_count(), err));
     const ts_status s = write_file(&r, path, done, err);
     ts_pool_free(r.pool);

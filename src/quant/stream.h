@@ -2,14 +2,20 @@
  *
  * What is written goes to DST.partial; DST.state says how many tensors of it are whole, which source and which options
  * they are of. Whoever runs the same again goes on behind them: after Ctrl-C, a power cut, or a full disk. The bytes do
- * not depend on that, on the number of threads or on the processor. */
+ * not depend on that, on the number of threads or on the processor.
+ *
+ * With calibration the layers come last, one after the other (method.h), each to its place; DST.state has the hidden
+ * states behind the last one that is whole. */
 #ifndef TS_QUANT_STREAM_H
 #define TS_QUANT_STREAM_H
 
 #include "base/cpu.h"
 #include "quant/plan.h"
+#include "tessera/tessera.h"
 
 typedef struct ts_quant_run_opts {
+    const ts_token *token; /* of the calibration, n_token of them, chunks of TS_CALIB_CHUNK; NULL: none, so no method */
+    size_t n_token;
     int threads;              /* 0: all processors */
     ts_cpu_level level;       /* of the kernels */
     ts_progress_fn *progress; /* in units of about the same time; false stops. NULL: nobody */
@@ -17,7 +23,7 @@ typedef struct ts_quant_run_opts {
 } ts_quant_run_opts;
 
 typedef struct ts_quant_done {
-    size_t n_kept;     /* tensors that an earlier run had finished */
+    size_t n_kept;     /* tensors that an earlier run had finished; with calibration those of whole layers */
     bool began_anew;   /* there was a DST.partial of something else */
     bool kept_partial; /* after a failure: what is done stays, and running the same again goes on */
 } ts_quant_done;

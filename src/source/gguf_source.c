@@ -193,6 +193,14 @@ static ts_status check_unchanged(const ts_source *s, ts_err *err) {
     return ts_gguf_check_unchanged(of(s)->g, err);
 }
 
+static bool identity(const ts_source *s, int i, uint64_t *mixed, uint64_t *dev, uint64_t *ino) {
+    if (i >= ts_gguf_n_files(of(s)->g) || !ts_gguf_file(of(s)->g, i)->ino) return false;
+    const ts_map *m = ts_gguf_file(of(s)->g, i);
+    *mixed = ts_map_identity(m);
+    if (dev) *dev = m->dev, *ino = m->ino;
+    return true;
+}
+
 static const char *part(const ts_source *s, int file) {
     return ts_gguf_part_path(of(s)->g, file);
 }
@@ -216,6 +224,7 @@ static const ts_source_ops ops = {
     .carrier = carrier,
     .metadata = metadata,
     .check_unchanged = check_unchanged,
+    .identity = identity,
     .part = part,
 };
 

@@ -439,6 +439,11 @@ size_t ts_hf_folder_n_arrays(const ts_hf_folder *f) {
     return f->n;
 }
 
+const ts_map *ts_hf_folder_map(const ts_hf_folder *f, int i) {
+    if (i < 0 || (size_t)i >= f->n_parts) return NULL;
+    return f->part[i].safe ? ts_safetensors_map(f->part[i].safe) : ts_torch_map(f->part[i].torch);
+}
+
 uint64_t ts_hf_folder_bytes(const ts_hf_folder *f) {
     uint64_t n = 0;
     for (size_t i = 0; i < f->n; i++) n += f->array[i].array.bytes;

@@ -6,6 +6,7 @@
 #ifndef TS_SOURCE_HF_FOLDER_H
 #define TS_SOURCE_HF_FOLDER_H
 
+#include "base/file.h"
 #include "base/span.h"
 #include "ckpt/ndarray.h"
 
@@ -19,6 +20,7 @@ void ts_hf_folder_close(ts_hf_folder *f); /* NULL-safe */
 const char *ts_hf_folder_dir(const ts_hf_folder *f); /* without the file */
 int ts_hf_folder_n_files(const ts_hf_folder *f);
 const char *ts_hf_folder_file(const ts_hf_folder *f, int i); /* its path */
+const ts_map *ts_hf_folder_map(const ts_hf_folder *f, int i); /* NULL: there is no file i */
 uint64_t ts_hf_folder_bytes(const ts_hf_folder *f);          /* of all files of weights */
 
 /* The array of this name, without the prefixes that models with more than text put before theirs; from now on it counts

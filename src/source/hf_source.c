@@ -145,6 +145,14 @@ static ts_status check_unchanged(const ts_source *s, ts_err *err) {
     return ts_hf_folder_unchanged(of(s)->m->folder, err);
 }
 
+static bool identity(const ts_source *s, int i, uint64_t *mixed, uint64_t *dev, uint64_t *ino) {
+    const ts_map *m = ts_hf_folder_map(of(s)->m->folder, i);
+    if (!m) return false;
+    *mixed = ts_map_identity(m);
+    if (dev) *dev = m->dev, *ino = m->ino;
+    return true;
+}
+
 static const char *part(const ts_source *s, int file) {
     return ts_hf_folder_file(of(s)->m->folder, file);
 }
@@ -189,6 +197,7 @@ static const ts_source_ops ops = {
     .carrier = carrier,
     .metadata = metadata,
     .check_unchanged = check_unchanged,
+    .identity = identity,
     .part = part,
 };
 

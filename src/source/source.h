@@ -6,6 +6,7 @@
 #ifndef TS_SOURCE_SOURCE_H
 #define TS_SOURCE_SOURCE_H
 
+#include "base/file.h"
 #include "base/span.h"
 #include "format/tensor.h"
 #include "source/model_config.h"
@@ -60,6 +61,9 @@ typedef struct ts_source_ops {
     ts_status (*metadata)(ts_source *s, const ts_gguf **out, ts_err *err);
     /* TS_E_IO where a file is not as it was when it was opened. */
     ts_status (*check_unchanged)(const ts_source *s, ts_err *err);
+    /* What tells the source's files from others: part i's place on disk, size and time of the last change, mixed into
+     * one number; *dev and *ino (nullable) are the file's. false: there is no such part, or it is in memory. */
+    bool (*identity)(const ts_source *s, int i, uint64_t *mixed, uint64_t *dev, uint64_t *ino);
     /* The name of the part that ts_tensor.file counts. */
     const char *(*part)(const ts_source *s, int file);
 } ts_source_ops;
@@ -76,6 +80,12 @@ struct ts_source { /* the implementation's object begins with it */
 TS_NODISCARD ts_status ts_source_open(ts_source **out, const char *path, ts_err *err);
 /* From memory, which stays the caller's until close. */
 TS_NODISCARD ts_status ts_source_open_mem(ts_source **out, ts_span bytes, ts_err *err);
+
+static inline uint64_t ts_map_identity(const ts_map *m) {
+    uint64_t h = m->dev * 0x9e3779b97f4a7c15u ^ m->ino;
+    h = (h ^ h >> 29) * 0xbf58476d1ce4e5b9u ^ (uint64_t)m->mtime_ns;
+    return (h ^ h >> 32) * 0x94d049bb133111ebu ^ m->len;
+}
 
 /* Rows [first, first + n) of a tensor, where they lie or made in `scratch`, which has room for them. */
 static inline const void *ts_source_rows(const ts_source *s, const ts_tensor *t, uint64_t first, uint64_t n,

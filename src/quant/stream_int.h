@@ -1,0 +1,31 @@
+/* stream_int.h - between stream.c, which writes tensors in their order, and stream_layers.c, layers by calibration. */
+#ifndef TS_QUANT_STREAM_INT_H
+#define TS_QUANT_STREAM_INT_H
+
+#include "base/outfile.h"
+#include "base/pool.h"
+#include "kern/kern.h"
+#include "quant/stream.h"
+
+typedef struct ts_quant_run_state {
+    ts_quant_plan *p;
+    const ts_quant_in *in;
+    const ts_quant_run_opts *o;
+    ts_pool *pool;
+    ts_kern kern;
+    ts_outfile file;
+    char *state_path;
+    uint64_t key; /* of all that decides what is written */
+    uint64_t cost_done, cost_all;
+    uint64_t saved_ns;
+} ts_quant_run_state;
+
+/* What a tensor costs in the units of the progress, and that so much more is done: TS_E_CANCELLED. */
+uint64_t ts_quant_cost(const ts_quant_item *it);
+TS_NODISCARD ts_status ts_quant_step(ts_quant_run_state *r, uint64_t cost, ts_err *err);
+/* Write a tensor where the file stands. */
+TS_NODISCARD ts_status ts_quant_write_item(ts_quant_run_state *r, ts_quant_item *it, ts_err *err);
+/* The whole file by o->token; `had` bytes of an earlier run are there. */
+TS_NODISCARD ts_status ts_quant_write_layers(ts_quant_run_state *r, uint64_t had, ts_quant_done *done, ts_err *err);
+
+#endif
