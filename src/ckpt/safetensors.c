@@ -6,11 +6,13 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <strings.h>
 
 enum { HEADER_MAX = 100000000, NAME_MAX_BYTES = 64 << 10, ARRAYS_MAX = 1 << 20 };
 
 struct ts_safetensors {
     ts_map map;
+    bool borrowed; /* the map is memory of the caller's */
     size_t data; /* where the arrays begin */
     ts_array *array;
     size_t n, cap;
@@ -42,11 +44,10 @@ typedef struct entry {
     uint64_t dim[TS_ARRAY_DIMS], begin, end;
 } entry;
 
-/* Numbers are whole and not negative; the reader's own limit is 2^63. */
+/* Numbers are whole and have no sign, not even that of 0; the reader's own limit is 2^63. */
 static uint64_t read_count(ts_json *j) {
-    const int64_t v = ts_json_int(j);
-    if (v < 0) ts_json_fail(j, "expected a number of at least 0");
-    return v < 0 ? 0 : (uint64_t)v;
+    if (ts_json_peek(j) == TS_JSON_NUMBER && j->s[j->pos] == '-') ts_json_fail(j, "expected a number of at least 0");
+    return (uint64_t)ts_json_int(j);
 }
 
 static void read_shape(ts_json *j, entry *e) {
@@ -215,20 +216,27 @@ static ts_status check_arrays(const ts_safetensors *s, ts_err *err) {
     return st;
 }
 
-static bool begins(const ts_map *m, const char *with) {
-    const size_t n = strlen(with);
-    return m->len >= n && !memcmp(m->data, with, n);
+static bool begins(const char *s, size_t n, const char *with) {
+    const size_t len = strlen(with);
+    return n >= len && !strncasecmp(s, with, len);
 }
 
 /* What else comes under such a name: better said than "header of 7e15 bytes". */
 static ts_status check_kind(const ts_map *m, ts_err *err) {
-    if (begins(m, "version https://git-lfs"))
+    const char *s = (const char *)m->data;
+    size_t n = m->len;
+    if (begins(s, n, "version https://git-lfs"))
         return ts_fail(err, TS_E_UNSUPP, "a Git LFS pointer, not the file itself; run: git lfs pull");
-    if (begins(m, "<!") || begins(m, "<html") || begins(m, "<HTML"))
+    if (begins(s, n, "\x1f\x8b")) return ts_fail(err, TS_E_UNSUPP, "compressed by gzip; unpack it first");
+    if (begins(s, n, "GGUF")) return ts_fail(err, TS_E_UNSUPP, "a GGUF file under another name; rename it to .gguf");
+    if (begins(s, n, "PK\x03\x04")) return ts_fail(err, TS_E_UNSUPP, "a zip (a PyTorch file?) under another name");
+    for (; n && (*s == ' ' || *s == '\n' || *s == '\r' || *s == '\t'); n--) s++;
+    if (begins(s, n, "<!") || begins(s, n, "<html") || begins(s, n, "<?xml"))
         return ts_fail(err, TS_E_UNSUPP, "a web page, not a model; fetch the file again");
-    if (begins(m, "\x1f\x8b")) return ts_fail(err, TS_E_UNSUPP, "compressed by gzip; unpack it first");
-    if (begins(m, "GGUF")) return ts_fail(err, TS_E_UNSUPP, "a GGUF file under another name; rename it to .gguf");
-    if (begins(m, "PK\x03\x04")) return ts_fail(err, TS_E_UNSUPP, "a zip (a PyTorch file?) under another name");
+    /* what the hub sends without a token: "Access to model X is restricted", or the same as JSON */
+    if (begins(s, n, "Access to model") || begins(s, n, "{\"error\"") || begins(s, n, "Invalid username"))
+        return ts_fail(err, TS_E_UNSUPP, "an answer of a server that gives no access, not a model; ask for access on "
+                                         "the model's page and fetch the file again");
     return TS_OK;
 }
 
@@ -273,9 +281,20 @@ ts_status ts_safetensors_open(ts_safetensors **out, const char *path, ts_err *er
     return st;
 }
 
+ts_status ts_safetensors_open_mem(ts_safetensors **out, ts_span bytes, ts_err *err) {
+    ts_safetensors *s = ts_calloc(1, sizeof *s);
+    if (!s) return ts_fail_nomem(err, "a safetensors file", sizeof *s);
+    s->borrowed = true;
+    s->map = (ts_map){.data = bytes.data, .len = bytes.len};
+    const ts_status st = parse(s, err);
+    if (st == TS_OK) *out = s;
+    else ts_safetensors_close(s);
+    return st;
+}
+
 void ts_safetensors_close(ts_safetensors *s) {
     if (!s) return;
-    ts_map_close(&s->map);
+    if (!s->borrowed) ts_map_close(&s->map);
     ts_arena_free(&s->arena);
     ts_free(s->array);
     ts_free(s);

@@ -15,6 +15,8 @@ typedef struct ts_safetensors ts_safetensors;
 
 /* Errors: TS_E_IO; TS_E_FORMAT in one line naming what is wrong where; TS_E_UNSUPP for what is another kind of file. */
 TS_NODISCARD ts_status ts_safetensors_open(ts_safetensors **out, const char *path, ts_err *err);
+/* From memory, which stays the caller's until close; messages name no file. */
+TS_NODISCARD ts_status ts_safetensors_open_mem(ts_safetensors **out, ts_span bytes, ts_err *err);
 void ts_safetensors_close(ts_safetensors *s); /* NULL-safe */
 
 size_t ts_safetensors_n(const ts_safetensors *s);
