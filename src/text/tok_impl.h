@@ -12,7 +12,9 @@
 enum {
     TS_TOK_LISTED_ENDS = 16, /* that a file may list */
     TS_TOK_ENDS = 40,        /* those, and the ones with the usual names */
-    TS_TOK_FILE_MAX = 512 << 20
+    TS_TOK_FILE_MAX = 512 << 20,
+    TS_TOK_TEMPLATE_MAX = 1 << 20, /* bytes of a chat template: it is a program */
+    TS_TOK_TEMPLATE_NAME = 64,     /* and of its name */
 };
 
 typedef struct ts_tok_template {
@@ -31,6 +33,7 @@ struct ts_tokenizer {
     ts_matcher user, control;
     ts_spm spm; /* the four options are the loader's, the tables ts_tok_finish's */
     ts_token bos, eos;
+    bool bos_guessed, eos_guessed; /* from their names, by a loader whose file does not say them */
     ts_token pad, sep, cls; /* as templates may name them; -1: none. The unknown token is bpe.unk */
     bool add_bos, add_eos;
     ts_token end[TS_TOK_ENDS];
@@ -46,7 +49,7 @@ TS_NODISCARD ts_status ts_tok_seal(ts_tokenizer *t, ts_err *err);
  * and eos. Again after settings have changed. */
 TS_NODISCARD ts_status ts_tok_finish(ts_tokenizer *t, ts_err *err);
 void ts_tok_add_end(ts_tokenizer *t, ts_token id);
-/* Add a chat template, or replace the one of that name (the empty name: "default"). */
+/* Add a chat template, or replace the one of that name (the empty name: "default"). Errors: TS_E_LIMIT. */
 TS_NODISCARD ts_status ts_tok_add_template(ts_tokenizer *t, ts_span name, ts_span text, ts_err *err);
 
 /* Undo the escapes of GPT-2's files, where each byte is a printable character: "Ġthe" to " the". false: `s` has a
@@ -68,8 +71,13 @@ uint32_t ts_tok_rank_of_score(float score);
 
 /* The loaders behind ts_tokenizer_open. What they make still needs ts_tok_finish. */
 TS_NODISCARD ts_status ts_tok_from_json(ts_tokenizer **out, const char *s, size_t len, ts_err *err);
-/* The sizes and special tokens of tokenizer_config.json and generation_config.json, over those found before. */
+/* The special tokens and chat templates of tokenizer_config.json, over those found before. */
 TS_NODISCARD ts_status ts_tok_apply_config(ts_tokenizer *t, const char *s, size_t len, ts_err *err);
+/* Ids of special tokens as config.json and generation_config.json have them: all ends count, begin and end only where
+ * nothing has said them before. Ids outside of the vocabulary are passed over. */
+TS_NODISCARD ts_status ts_tok_apply_ids(ts_tokenizer *t, const char *s, size_t len, ts_err *err);
+/* All that lies in `dir` beside the tokenizer. Errors name the file. */
+TS_NODISCARD ts_status ts_tok_apply_beside(ts_tokenizer *t, const char *dir, ts_err *err);
 TS_NODISCARD ts_status ts_tok_from_pair(ts_tokenizer **out, ts_span vocab, ts_span merges, const char *pre,
                                         ts_err *err);
 TS_NODISCARD ts_status ts_tok_from_tiktoken(ts_tokenizer **out, const char *s, size_t len, const char *pre,

@@ -399,6 +399,8 @@ static ts_status load_post(const file *f, ts_tokenizer *t, ts_err *err) {
 static void guess_ends(ts_tokenizer *t) {
     static const char *const bos[] = {"<|begin_of_text|>", "<s>", "<bos>", "<|endoftext|>"};
     static const char *const eos[] = {"<|end_of_text|>", "</s>", "<eos>", "<|endoftext|>"};
+    t->bos_guessed = t->bos < 0;
+    t->eos_guessed = t->eos < 0;
     for (size_t i = 0; i < sizeof bos / sizeof *bos && t->bos < 0; i++)
         t->bos = ts_vocab_find_special(&t->vocab, bos[i], strlen(bos[i]));
     for (size_t i = 0; i < sizeof eos / sizeof *eos && t->eos < 0; i++)
@@ -453,6 +455,12 @@ static void add_end(ts_tokenizer *t, int64_t id) {
     if (id >= 0 && id < t->vocab.n) ts_tok_add_end(t, (ts_token)id);
 }
 
+static void add_template(ts_tokenizer *t, ts_json *j, ts_span name, ts_span text) {
+    const ts_status s = ts_tok_add_template(t, name, text, NULL);
+    if (s != TS_OK)
+        ts_json_fail(j, s == TS_E_LIMIT ? "a chat template of more than 1 MiB, or one with an impossible name" : "");
+}
+
 /* {"name": "tool_use", "template": "..."} */
 static void config_template(ts_tokenizer *t, ts_json *j) {
     ts_span key, s;
@@ -464,10 +472,9 @@ static void config_template(ts_tokenizer *t, ts_json *j) {
         if (!out || ts_json_peek(j) != TS_JSON_STRING) ts_json_skip(j);
         else if (ts_json_string(j, &s)) ts_buf_clear(out), ok = ok && ts_buf_append(out, s.data, s.len);
     }
-    ok = ok && (j->bad || text.len == 0 ||
-                ts_tok_add_template(t, (ts_span){(uint8_t *)name.data, name.len},
-                                    (ts_span){(uint8_t *)text.data, text.len}, NULL) == TS_OK);
     if (!ok) ts_json_fail(j, "");
+    if (!j->bad && text.len)
+        add_template(t, j, (ts_span){(uint8_t *)name.data, name.len}, (ts_span){(uint8_t *)text.data, text.len});
     ts_buf_free(&name);
     ts_buf_free(&text);
 }
@@ -483,10 +490,10 @@ ts_status ts_tok_apply_config(ts_tokenizer *t, const char *s, size_t len, ts_err
         ts_json_type type = ts_json_peek(&j);
         if (ts_span_is(key, "bos_token")) {
             id = config_token(t, &j);
-            if (id >= 0) t->bos = id;
+            if (id >= 0) t->bos = id, t->bos_guessed = false;
         } else if (ts_span_is(key, "eos_token")) {
             id = config_token(t, &j);
-            if (id >= 0) t->eos = id;
+            if (id >= 0) t->eos = id, t->eos_guessed = false;
         } else if (ts_span_is(key, "add_bos_token") && type == TS_JSON_BOOL) add_bos = ts_json_bool(&j);
         else if (ts_span_is(key, "add_eos_token") && type == TS_JSON_BOOL) add_eos = ts_json_bool(&j);
         else if (ts_span_is(key, "eos_token_id") && type == TS_JSON_NUMBER) add_end(t, ts_json_int(&j));
@@ -494,8 +501,7 @@ ts_status ts_tok_apply_config(ts_tokenizer *t, const char *s, size_t len, ts_err
             ts_json_array(&j);
             while (ts_json_item(&j)) add_end(t, ts_json_int(&j));
         } else if (ts_span_is(key, "chat_template") && type == TS_JSON_STRING) {
-            if (ts_json_string(&j, &text) && ts_tok_add_template(t, (ts_span){0}, text, NULL) != TS_OK)
-                ts_json_fail(&j, "");
+            if (ts_json_string(&j, &text)) add_template(t, &j, (ts_span){0}, text);
         } else if (ts_span_is(key, "chat_template") && type == TS_JSON_ARRAY) {
             ts_json_array(&j);
             while (ts_json_item(&j)) config_template(t, &j);

@@ -82,46 +82,9 @@ static format sniff(const char *s, size_t len) {
 
 /* ---- one file -------------------------------------------------------------------------------------------------- */
 
-/* dir/name, if it is there, as settings of the tokenizer. */
-static ts_status apply_config(ts_tokenizer *t, const char *dir, const char *name, ts_err *err) {
-    char *path = ts_path_join(dir, name);
-    if (!path) return ts_fail_nomem(err, "a path", strlen(dir));
-    ts_status s = TS_OK;
-    if (ts_file_exists(path)) {
-        ts_map map;
-        s = ts_map_open(&map, path, err);
-        if (s == TS_OK) {
-            s = ts_tok_apply_config(t, (const char *)map.data, map.len, err);
-            if (s != TS_OK) ts_err_prefix(err, s, "%s", path);
-            ts_map_close(&map);
-        }
-    }
-    ts_free(path);
-    return s;
-}
-
-/* dir/chat_template.jinja, where newer releases of Hugging Face's library keep it. */
-static ts_status apply_template(ts_tokenizer *t, const char *dir, ts_err *err) {
-    char *path = ts_path_join(dir, "chat_template.jinja");
-    if (!path) return ts_fail_nomem(err, "a path", strlen(dir));
-    ts_status s = TS_OK;
-    if (ts_file_exists(path)) {
-        ts_map map;
-        s = ts_map_open(&map, path, err);
-        if (s == TS_OK) {
-            s = ts_tok_add_template(t, (ts_span){0}, (ts_span){map.data, map.len}, err);
-            ts_map_close(&map);
-        }
-    }
-    ts_free(path);
-    return s;
-}
-
 /* Settings that lie beside the tokenizer, then the last checks. Takes t: on failure it is freed. */
 static ts_status finish(ts_tokenizer *t, const char *dir, ts_tokenizer **out, ts_err *err) {
-    ts_status s = apply_config(t, dir, "tokenizer_config.json", err);
-    if (s == TS_OK) s = apply_config(t, dir, "generation_config.json", err);
-    if (s == TS_OK) s = apply_template(t, dir, err);
+    ts_status s = ts_tok_apply_beside(t, dir, err);
     if (s == TS_OK) s = ts_tok_finish(t, err);
     if (s == TS_OK) *out = t;
     else ts_tokenizer_free(t);

@@ -76,6 +76,11 @@ void ts_tok_add_end(ts_tokenizer *t, ts_token id) {
 ts_status ts_tok_add_template(ts_tokenizer *t, ts_span name, ts_span text, ts_err *err) {
     static const ts_span fallback = {(const uint8_t *)"default", 7};
     if (name.len == 0) name = fallback;
+    if (text.len > TS_TOK_TEMPLATE_MAX)
+        return ts_fail(err, TS_E_LIMIT, "a chat template of %zu bytes; at most %d", text.len, (int)TS_TOK_TEMPLATE_MAX);
+    if (name.len > TS_TOK_TEMPLATE_NAME || memchr(name.data, 0, name.len))
+        return ts_fail(err, TS_E_LIMIT, "the name of a chat template has %zu bytes; at most %d, and no NUL", name.len,
+                       (int)TS_TOK_TEMPLATE_NAME);
     ts_tok_template new = {.name = ts_strndup((const char *)name.data, name.len),
                            .text = ts_strndup((const char *)text.data, text.len),
                            .len = text.len};

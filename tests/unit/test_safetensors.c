@@ -87,18 +87,19 @@ static void test_dtypes(void **state) {
         const char *name;
         ts_elem elem;
         int n, bytes;
-    } t[] = {{"BOOL", TS_EL_BOOL, 2, 2},    {"U8", TS_EL_U8, 2, 2},          {"I8", TS_EL_I8, 2, 2},
-             {"U16", TS_EL_U16, 2, 4},      {"I16", TS_EL_I16, 2, 4},        {"F16", TS_EL_F16, 2, 4},
-             {"BF16", TS_EL_BF16, 2, 4},    {"U32", TS_EL_U32, 2, 8},        {"I32", TS_EL_I32, 2, 8},
-             {"F32", TS_EL_F32, 2, 8},      {"U64", TS_EL_U64, 2, 16},       {"I64", TS_EL_I64, 2, 16},
-             {"F64", TS_EL_F64, 2, 16},     {"C64", TS_EL_OTHER, 2, 16},     {"F8_E4M3", TS_EL_OTHER, 2, 2},
-             {"F8_E5M2", TS_EL_OTHER, 2, 2}, {"F8_E8M0", TS_EL_OTHER, 2, 2}, {"F8_E4M3FNUZ", TS_EL_OTHER, 2, 2},
-             {"F8_E5M2FNUZ", TS_EL_OTHER, 2, 2}, {"F4", TS_EL_OTHER, 2, 1}, {"F6_E2M3", TS_EL_OTHER, 4, 3},
+    } t[] = {{"BOOL", TS_EL_BOOL, 2, 2},         {"U8", TS_EL_U8, 2, 2},         {"I8", TS_EL_I8, 2, 2},
+             {"U16", TS_EL_U16, 2, 4},           {"I16", TS_EL_I16, 2, 4},       {"F16", TS_EL_F16, 2, 4},
+             {"BF16", TS_EL_BF16, 2, 4},         {"U32", TS_EL_U32, 2, 8},       {"I32", TS_EL_I32, 2, 8},
+             {"F32", TS_EL_F32, 2, 8},           {"U64", TS_EL_U64, 2, 16},      {"I64", TS_EL_I64, 2, 16},
+             {"F64", TS_EL_F64, 2, 16},          {"C64", TS_EL_OTHER, 2, 16},    {"F8_E4M3", TS_EL_OTHER, 2, 2},
+             {"F8_E5M2", TS_EL_OTHER, 2, 2},     {"F8_E8M0", TS_EL_OTHER, 2, 2}, {"F8_E4M3FNUZ", TS_EL_OTHER, 2, 2},
+             {"F8_E5M2FNUZ", TS_EL_OTHER, 2, 2}, {"F4", TS_EL_OTHER, 2, 1},      {"F6_E2M3", TS_EL_OTHER, 4, 3},
              {"F6_E3M2", TS_EL_OTHER, 4, 3}};
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
         char header[160];
-        const int len = snprintf(header, sizeof header, "{\"x\":{\"dtype\":\"%s\",\"shape\":[%d],\"data_offsets\":[0,%d]}}",
-                                 t[i].name, t[i].n, t[i].bytes);
+        const int len =
+            snprintf(header, sizeof header, "{\"x\":{\"dtype\":\"%s\",\"shape\":[%d],\"data_offsets\":[0,%d]}}",
+                     t[i].name, t[i].n, t[i].bytes);
         ts_buf b = file_of(header, (size_t)len, (size_t)t[i].bytes);
         ts_safetensors *s;
         assert_ok(ts_safetensors_open_mem(&s, span(&b), &err));
@@ -270,8 +271,8 @@ static void test_large(void **state) {
     ts_buf_clear(&h);
     assert_true(ts_buf_putc(&h, '{'));
     for (int i = 0; i < 100000; i++) /* the names' order is not that of the data */
-        assert_true(ts_buf_printf(&h, "%s\"%d\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%d,%d]}", i ? "," : "",
-                                  i * 7919 % 100000, i, i + 1));
+        assert_true(ts_buf_printf(&h, "%s\"%d\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%d,%d]}",
+                                  i ? "," : "", i * 7919 % 100000, i, i + 1));
     assert_true(ts_buf_putc(&h, '}'));
     b = file_of(h.data, h.len, 100000);
     assert_ok(ts_safetensors_open_mem(&s, span(&b), &err));
@@ -415,8 +416,8 @@ static void test_file(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),    cmocka_unit_test(test_dtypes), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_lengths), cmocka_unit_test(test_large),  cmocka_unit_test(test_names_in_messages),
+        cmocka_unit_test(test_good),        cmocka_unit_test(test_dtypes), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_lengths),     cmocka_unit_test(test_large),  cmocka_unit_test(test_names_in_messages),
         cmocka_unit_test(test_other_files), cmocka_unit_test(test_damage), cmocka_unit_test(test_file),
     };
     return cmocka_run_group_tests_name("safetensors", tests, NULL, NULL);

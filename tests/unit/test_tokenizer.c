@@ -261,6 +261,33 @@ static void test_config(void **state) {
     ts_tokenizer_free(t);
 }
 
+/* Ids in config.json and generation_config.json: every end counts, the rest where nothing has said it before. */
+static void test_ids(void **state) {
+    (void)state;
+    static const char ids[] = "{\"bos_token_id\":5,\"eos_token_id\":[99999,-1,260,6],\"pad_token_id\":7,\"x\":[{}],"
+                              "\"text_config\":{\"eos_token_id\":8,\"bos_token_id\":null}}";
+    ts_tokenizer *t = tiny();
+    const ts_token bos = ts_tokenizer_bos(t);
+    t->bos_guessed = false;
+    t->eos = -1;
+    assert_ok(ts_tok_apply_ids(t, ids, sizeof ids - 1, &err));
+    assert_int_equal(ts_tokenizer_bos(t), bos); /* the file has said it */
+    assert_int_equal(ts_tokenizer_eos(t), 260); /* the first that is one */
+    assert_int_equal(ts_tokenizer_named(t, "pad_token"), 7);
+    assert_true(ts_tokenizer_is_end(t, 260) && ts_tokenizer_is_end(t, 6) && ts_tokenizer_is_end(t, 8));
+    t->bos_guessed = t->eos_guessed = true;
+    assert_ok(ts_tok_apply_ids(t, ids, sizeof ids - 1, &err));
+    assert_int_equal(ts_tokenizer_bos(t), 5);
+    static const char next[] = "{\"bos_token_id\":9,\"eos_token_id\":9,\"pad_token_id\":9}";
+    assert_ok(ts_tok_apply_ids(t, next, sizeof next - 1, &err));
+    assert_int_equal(ts_tokenizer_bos(t), 5);
+    assert_int_equal(ts_tokenizer_eos(t), 260);
+    assert_true(ts_tokenizer_is_end(t, 9));
+    assert_status(ts_tok_apply_ids(t, "{\"eos_token_id\":1.5}", 20, &err), TS_E_FORMAT);
+    assert_status(ts_tok_apply_ids(t, "[]", 2, &err), TS_E_FORMAT);
+    ts_tokenizer_free(t);
+}
+
 static void test_pair_and_tiktoken(void **state) {
     (void)state;
     ts_buf vocab = {0}, merges = {0}, ranks = {0};
@@ -552,6 +579,103 @@ static void test_paths(void **state) {
     ts_buf_free(&gguf), ts_buf_free(&other), ts_buf_free(&conf);
 }
 
+static char heard[400]; /* the last line of the log */
+static void hear(void *ud, ts_log_level level, const char *line) {
+    (void)ud, (void)level;
+    snprintf(heard, sizeof heard, "%s", line);
+}
+
+static void put_text(const char *name, const char *text) {
+    assert_ok(ts_file_write(path_of(name), text, strlen(text), &err));
+}
+
+/* The default template of the folder, and the last word of the log about it. */
+static void expect_template(const char *want, size_t n, const char *words) {
+    ts_tokenizer *t;
+    const char *name;
+    *heard = 0;
+    assert_ok(ts_tokenizer_open(&t, dir, NULL, &err));
+    assert_int_equal(ts_tokenizer_n_templates(t), n);
+    const ts_span s = ts_tokenizer_template(t, 0, &name);
+    assert_string_equal(name, "default");
+    assert_int_equal(s.len, strlen(want));
+    assert_memory_equal(s.data, want, s.len);
+    if (!strstr(heard, words) || (!*words && *heard)) fail_msg("\"%s\", not \"%s\"", heard, words);
+    ts_tokenizer_free(t);
+}
+
+static bool open_dir_again(void *ud) {
+    ts_tokenizer *t;
+    if (ts_tokenizer_open(&t, ud, NULL, NULL) != TS_OK) return false;
+    const bool all = ts_tokenizer_n_templates(t) == 3 && ts_tokenizer_is_end(t, 7) && ts_tokenizer_is_end(t, 9);
+    ts_tokenizer_free(t);
+    assert_true(all); /* the compiler of patterns does without its machine code where there is no memory for it */
+    return true;
+}
+
+static void test_beside(void **state) {
+    (void)state;
+    strcpy(dir, "/tmp/tessera-test-XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    ts_buf json = {0}, big = {0};
+    assert_true(tiny_json(&json, false, false));
+    put_file("tokenizer.json", &json);
+    ts_log_sink(hear, NULL, TS_LOG_WARN);
+    put_text("tokenizer_config.json", "{\"chat_template\":\"old\"}");
+    expect_template("old", 1, "");
+    put_text("chat_template.json", "{\"chat_template\":\"newer\"}");
+    expect_template("newer", 1, "chat_template.json is the chat template; another");
+    put_text("chat_template.jinja", "newest");
+    expect_template("newest", 1, "chat_template.jinja is the chat template; another");
+    put_text("chat_template.jinja", "newer\n"); /* a line's end is no difference */
+    expect_template("newer\n", 1, "chat_template.json is the chat template");
+    put_text("tokenizer_config.json", "{}");
+    expect_template("newer\n", 1, "");
+    assert_int_equal(mkdir(path_of("additional_chat_templates"), 0777), 0);
+    put_text("additional_chat_templates/rag.jinja", "r");
+    put_text("additional_chat_templates/tool_use.jinja", "t");
+    put_text("additional_chat_templates/.jinja", "hidden");
+    put_text("additional_chat_templates/notes.txt", "none");
+    expect_template("newer\n", 3, "");
+    ts_tokenizer *t;
+    const char *name;
+    assert_ok(ts_tokenizer_open(&t, dir, NULL, &err));
+    assert_int_equal(ts_tokenizer_template(t, 1, &name).len, 1);
+    assert_string_equal(name, "rag");
+    ts_tokenizer_free(t);
+    put_text("config.json", "{\"eos_token_id\":[7,8]}");
+    put_text("generation_config.json", "{\"eos_token_id\":9}");
+    assert_ok(ts_tokenizer_open(&t, dir, NULL, &err));
+    assert_true(ts_tokenizer_is_end(t, 7) && ts_tokenizer_is_end(t, 8) && ts_tokenizer_is_end(t, 9));
+    ts_tokenizer_free(t);
+    ts_log_sink(NULL, NULL, TS_LOG_WARN);
+    alloc_fail_loop(open_dir_again, dir, true);
+    while (big.len <= 1 << 20) assert_true(ts_buf_puts(&big, "{# a long comment of a template that is too long #}"));
+    put_file("additional_chat_templates/rag.jinja", &big);
+    assert_status(ts_tokenizer_open(&t, dir, NULL, &err), TS_E_LIMIT);
+    assert_non_null(strstr(err.msg, "rag.jinja: a chat template of 10"));
+    drop_file("additional_chat_templates/rag.jinja");
+    put_file("chat_template.jinja", &big);
+    assert_status(ts_tokenizer_open(&t, dir, NULL, &err), TS_E_LIMIT);
+    drop_file("chat_template.jinja");
+    put_text("chat_template.json", "{\"chat_template\":[{\"name\":\"default\",\"template\":\"d\"}]}");
+    expect_template("d", 2, "");
+    put_text("chat_template.json", "[]");
+    assert_status(ts_tokenizer_open(&t, dir, NULL, &err), TS_E_FORMAT);
+    assert_non_null(strstr(err.msg, "chat_template.json: line 1"));
+    drop_file("chat_template.json");
+    put_text("config.json", "nonsense");
+    assert_status(ts_tokenizer_open(&t, dir, NULL, &err), TS_E_FORMAT);
+    assert_non_null(strstr(err.msg, "/config.json: line 1"));
+    static const char *const all[] = {"additional_chat_templates/tool_use.jinja", "additional_chat_templates/.jinja",
+                                      "additional_chat_templates/notes.txt", "config.json", "generation_config.json",
+                                      "tokenizer_config.json", "tokenizer.json"};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) drop_file(all[i]);
+    assert_int_equal(rmdir(path_of("additional_chat_templates")), 0);
+    assert_int_equal(rmdir(dir), 0);
+    ts_buf_free(&json), ts_buf_free(&big);
+}
+
 /* Both forms of Llama 3's files hold the same tokenizer, with the control tokens that neither lists. */
 static void test_llama3_specials(void **state) {
     (void)state;
@@ -691,8 +815,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain),          cmocka_unit_test(test_special),    cmocka_unit_test(test_json_forms),
         cmocka_unit_test(test_json_refused),   cmocka_unit_test(test_json_cut),   cmocka_unit_test(test_json_pipelines),
-        cmocka_unit_test(test_config),         cmocka_unit_test(test_pair_and_tiktoken), cmocka_unit_test(test_gguf),
-        cmocka_unit_test(test_paths),          cmocka_unit_test(test_llama3_specials), cmocka_unit_test(test_alloc),
+        cmocka_unit_test(test_config),         cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_pair_and_tiktoken), cmocka_unit_test(test_gguf),
+        cmocka_unit_test(test_paths),          cmocka_unit_test(test_beside),
+        cmocka_unit_test(test_llama3_specials), cmocka_unit_test(test_alloc),
         cmocka_unit_test(test_alloc_dir),      cmocka_unit_test(test_threads),       cmocka_unit_test(test_ends),
     };
     return cmocka_run_group_tests_name("tokenizer", tests, NULL, NULL);
