@@ -11,6 +11,7 @@
 #include "format/gguf.h"
 #include "kern/kern.h"
 #include "source/gguf_source.h"
+#include "source/hf_source.h"
 #include "source/leftover.h"
 #include "text/tokenizer.h"
 
@@ -19,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum {
     DEFAULT_ITEMS = 8, /* of an array shown */
@@ -38,7 +40,9 @@ typedef struct context {
 } context;
 
 typedef struct report {
-    const ts_gguf *g;
+    const ts_gguf *g;      /* the file; of a folder its metadata, as a GGUF file would have them */
+    const ts_hf_model *hf; /* NULL: a GGUF file */
+    const char *path;      /* as it was given */
     long items;
     totals all, by_type[TS_DTYPES];
     uint64_t file_bytes;
@@ -75,6 +79,34 @@ static const struct field {
     {"rope base", "rope.freq_base"},
 };
 enum { N_FIELDS = sizeof fields / sizeof *fields };
+
+/* ---- files and tensors, of both forms ---------------------------------------------------------------------------- */
+
+static int n_files(const report *r) {
+    return r->hf ? ts_hf_folder_n_files(r->hf->folder) : ts_gguf_n_files(r->g);
+}
+static const char *file_path(const report *r, int i) {
+    return r->hf ? ts_hf_folder_file(r->hf->folder, i) : ts_gguf_part_path(r->g, i);
+}
+static uint64_t file_len(const report *r, int i) {
+    struct stat st;
+    if (!r->hf) return ts_gguf_file(r->g, i)->len;
+    return stat(file_path(r, i), &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+static size_t n_tensors(const report *r) {
+    return r->hf ? r->src->n_tensors : ts_gguf_n_tensors(r->g);
+}
+static const ts_tensor *tensor_at(const report *r, size_t i) {
+    return r->hf ? r->src->op->tensor_at(r->src, i) : ts_gguf_tensor_at(r->g, i);
+}
+
+/* How the weights of a folder are quantised, as people write it; "": they are not, or nothing says how. */
+static const char *method(const report *r) {
+    static const char *const known[][2] = {{"awq", "AWQ"}, {"gptq", "GPTQ"}, {"quark", "Quark"}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(r->hf->c.method, known[i][0])) return known[i][1];
+    return r->hf->c.method;
+}
 
 static const ts_gguf_kv *arch_key(const report *r, const char *key) {
     char full[128];
@@ -180,20 +212,30 @@ static void list_contexts(report *r, long asked) {
 static void try_to_run(report *r) {
     ts_model *m;
     ts_tokenizer *tok;
-    if (ts_gguf_source_new(&r->src, r->g, &r->refusal) != TS_OK) return;
+    if (!r->hf && ts_gguf_source_new(&r->src, r->g, &r->refusal) != TS_OK) return;
     if (ts_model_survey(&r->model, r->src, &r->refusal) != TS_OK) return;
-    r->refusal.code = ts_model_describe(&m, r->src, &r->refusal);
-    if (r->refusal.code != TS_OK) return;
-    ts_model_close(m);
+    ts_err e;
+    if (ts_model_describe(&m, r->src, &e) == TS_OK) ts_model_close(m);
+    else r->refusal = e;
+    if (r->hf || r->refusal.code != TS_OK) return; /* a folder's tokenizer is the caller's */
     r->refusal.code = ts_tokenizer_from_gguf(&tok, r->g, NULL, &r->refusal);
     if (r->refusal.code == TS_OK) ts_tokenizer_free(tok);
 }
 
+/* A folder: its metadata with the tokenizer's, or, where that cannot be read, without and the reason. */
+static ts_status open_folder(report *r, ts_err *err) {
+    TS_TRY(ts_source_open(&r->src, r->path, err));
+    r->hf = ts_hf_source_model(r->src);
+    if (r->src->op->metadata(r->src, &r->g, &r->refusal) == TS_OK) r->refusal.code = TS_OK;
+    else r->g = ts_hf_source_header(r->src);
+    return TS_OK;
+}
+
 static void survey(report *r, long ctx) {
     const ts_gguf *g = r->g;
-    for (int i = 0; i < ts_gguf_n_files(g); i++) r->file_bytes += ts_gguf_file(g, i)->len;
-    for (size_t i = 0; i < ts_gguf_n_tensors(g); i++) {
-        const ts_tensor *t = ts_gguf_tensor_at(g, i);
+    for (int i = 0; i < n_files(r); i++) r->file_bytes += file_len(r, i);
+    for (size_t i = 0; i < n_tensors(r); i++) {
+        const ts_tensor *t = tensor_at(r, i);
         /* no overflow: the bytes of all tensors lie side by side in files, and no element has less than a bit */
         uint64_t n = t->dim[0] * t->dim[1] * t->dim[2] * t->dim[3];
         totals *sums[] = {&r->all, &r->by_type[t->type]};
@@ -316,19 +358,18 @@ static void print_metadata(const report *r) {
 }
 
 static void print_tensors(const report *r) {
-    const ts_gguf *g = r->g;
     int widest = 4;
-    for (size_t i = 0; i < ts_gguf_n_tensors(g); i++) {
-        size_t n = strlen(ts_gguf_tensor_at(g, i)->name);
+    for (size_t i = 0; i < n_tensors(r); i++) {
+        size_t n = strlen(tensor_at(r, i)->name);
         if ((int)n > widest) widest = n > 60 ? 60 : (int)n;
     }
-    printf("Tensors: %s\n", GROUPED(ts_gguf_n_tensors(g)));
-    if (!ts_gguf_n_tensors(g)) return;
-    bool split = ts_gguf_n_files(g) > 1;
+    printf("Tensors: %s\n", GROUPED(n_tensors(r)));
+    if (!n_tensors(r)) return;
+    bool split = n_files(r) > 1;
     printf("  %-*s  %-7s  %-22s  %14s  %14s%s\n", widest, "name", "type", "shape", "bytes", "offset",
            split ? "  file" : "");
-    for (size_t i = 0; i < ts_gguf_n_tensors(g); i++) {
-        const ts_tensor *t = ts_gguf_tensor_at(g, i);
+    for (size_t i = 0; i < n_tensors(r); i++) {
+        const ts_tensor *t = tensor_at(r, i);
         char name[128], shape[96];
         ts_printable(name, sizeof name, t->name, strlen(t->name));
         int n = 0;
@@ -359,8 +400,8 @@ static void print_totals(const report *r) {
         print_total_line(&r->all, "all", true);
     else
         printf("  %-14s the file has metadata only\n", "no weights");
-    printf("  %-14s %s bytes", ts_gguf_n_files(r->g) > 1 ? "files" : "file", GROUPED(r->file_bytes));
-    if (ts_gguf_n_files(r->g) > 1) printf(" in %d parts", ts_gguf_n_files(r->g));
+    printf("  %-14s %s bytes", n_files(r) > 1 ? "files" : "file", GROUPED(r->file_bytes));
+    if (n_files(r) > 1) printf(" in %d parts", n_files(r));
     putchar('\n');
 }
 
@@ -417,7 +458,7 @@ static void print_memory(const report *r) {
 
 /* A message without the name of the file, which stands above. */
 static const char *without_path(const report *r) {
-    const char *path = ts_gguf_path(r->g), *msg = r->refusal.msg;
+    const char *path = r->path, *msg = r->refusal.msg;
     size_t n = strlen(path);
     return !strncmp(msg, path, n) && !strncmp(msg + n, ": ", 2) ? msg + n + 2 : msg;
 }
@@ -451,9 +492,15 @@ static void print_verdict(const report *r) {
 
 static void print_text(const report *r, bool metadata, bool tensors, bool summary) {
     char path[512];
-    ts_printable(path, sizeof path, ts_gguf_path(r->g), strlen(ts_gguf_path(r->g)));
-    printf("%s: GGUF version %" PRIu32, path, ts_gguf_version(r->g));
-    if (ts_gguf_n_files(r->g) > 1) printf(", %d parts", ts_gguf_n_files(r->g));
+    ts_printable(path, sizeof path, r->path, strlen(r->path));
+    if (r->hf) {
+        printf("%s: %d file%s, %s", path, n_files(r), n_files(r) > 1 ? "s" : "",
+               ts_hf_folder_is_torch(r->hf->folder) ? "PyTorch" : "safetensors");
+        if (*method(r)) printf(", %s", method(r));
+    } else {
+        printf("%s: GGUF version %" PRIu32, path, ts_gguf_version(r->g));
+        if (n_files(r) > 1) printf(", %d parts", n_files(r));
+    }
     printf("\n\n");
     if (metadata) print_metadata(r);
     if (metadata && tensors) putchar('\n');
@@ -564,8 +611,8 @@ static json_t *json_metadata(const report *r, bool *ok) {
 
 static json_t *json_tensors(const report *r, bool *ok) {
     json_t *list = json_array();
-    for (size_t i = 0; i < ts_gguf_n_tensors(r->g) && *ok; i++) {
-        const ts_tensor *t = ts_gguf_tensor_at(r->g, i);
+    for (size_t i = 0; i < n_tensors(r) && *ok; i++) {
+        const ts_tensor *t = tensor_at(r, i);
         json_t *e = json_object(), *shape = json_array();
         for (uint32_t d = 0; d < t->n_dims; d++) append(shape, json_uint(t->dim[d]), ok);
         set(e, "name", json_cstr(t->name), ok);
@@ -655,13 +702,15 @@ static void json_verdict(const report *r, json_t *root, bool *ok) {
 static int print_json(const report *r, bool metadata, bool tensors, bool summary) {
     bool ok = true;
     json_t *root = json_object(), *files = json_array(), *types = json_array();
-    set(root, "format", json_string("gguf"), &ok);
-    set(root, "version", json_integer(ts_gguf_version(r->g)), &ok);
-    for (int i = 0; i < ts_gguf_n_files(r->g); i++) {
+    const char *format = !r->hf ? "gguf" : ts_hf_folder_is_torch(r->hf->folder) ? "pytorch" : "safetensors";
+    set(root, "format", json_string(format), &ok);
+    set(root, "version", r->hf ? json_null() : json_integer(ts_gguf_version(r->g)), &ok);
+    set(root, "quantization", r->hf && *r->hf->c.method ? json_cstr(r->hf->c.method) : json_null(), &ok);
+    for (int i = 0; i < n_files(r); i++) {
         json_t *f = json_object();
-        set(f, "path", json_cstr(ts_gguf_part_path(r->g, i)), &ok);
-        set(f, "bytes", json_uint(ts_gguf_file(r->g, i)->len), &ok);
-        bool has_data = ts_gguf_data_offset(r->g, i) < ts_gguf_file(r->g, i)->len;
+        set(f, "path", json_cstr(file_path(r, i)), &ok);
+        set(f, "bytes", json_uint(file_len(r, i)), &ok);
+        bool has_data = !r->hf && ts_gguf_data_offset(r->g, i) < ts_gguf_file(r->g, i)->len;
         set(f, "data_offset", has_data ? json_uint(ts_gguf_data_offset(r->g, i)) : json_null(), &ok);
         append(files, f, &ok);
     }
@@ -714,26 +763,27 @@ static int run(const cli_command *self, int argc, char **argv) {
         code = cli_usage_error(self, "--metadata-only and --tensors exclude each other");
     if (code == CLI_OK) code = cli_take_plain(self, CLI_PLAIN_MODEL, &rest, &model, NULL, NULL);
     if (code == CLI_OK && !model && !(model = cli_default_model(NULL)))
-        code = cli_usage_error(self, "which model? Give a GGUF file");
+        code = cli_usage_error(self, "which model? Give a GGUF file or a Hugging Face folder");
     if (code == CLI_OK) code = cli_find_model(&model, false, true);
     if (code == CLI_OK) code = cli_check_model_path(model, false);
     if (code == CLI_OK) {
         ts_gguf *g = NULL;
         ts_err err;
-        if (ts_gguf_open_as(&g, model, TS_GGUF_ANY_TYPE, &err) != TS_OK) {
+        report r = {.path = model, .items = items};
+        const bool folder = ts_hf_is_model(model), all = !metadata_only && !tensors_only;
+        if ((folder ? open_folder(&r, &err) : ts_gguf_open_as(&g, model, TS_GGUF_ANY_TYPE, &err)) != TS_OK) {
             code = cli_fail(&err);
         } else {
-            report r = {.g = g, .items = items};
-            bool all = !metadata_only && !tensors_only;
+            if (!folder) r.g = g;
             if (all) try_to_run(&r);
             survey(&r, ctx);
             if (json)
                 code = print_json(&r, !tensors_only, !metadata_only, all);
             else
                 print_text(&r, !tensors_only, !metadata_only, all);
-            ts_model_close(r.model);
-            ts_source_close(r.src);
         }
+        ts_model_close(r.model);
+        ts_source_close(r.src);
         ts_gguf_close(g);
     }
     ts_free(rest.item);
@@ -744,10 +794,13 @@ const cli_command cmd_inspect = {
     .name = "inspect",
     .args = "[FILE]",
     .files = "@model",
-    .summary = "show what a GGUF model file holds and the memory it needs to run",
+    .summary = "show what a model holds and the memory it needs to run",
     .text =
-        "FILE may be any part of a split model; all parts are read. Architectures that Tessera cannot run are shown\n"
-        "as well, as far as their metadata follows the common names.\n"
+        "FILE is a GGUF file, or any part of a split one (all parts are read), or a Hugging Face\n"
+        "folder, which is shown as the GGUF file that it would be: names and metadata are GGUF's,\n"
+        "offsets those in the folder's files, 4-bit groups the types u4g32 to u4g128. GGUF files of\n"
+        "architectures that Tessera cannot run are shown as well, as far as their metadata follows\n"
+        "the common names.\n"
         "\n"
         "Memory to run = bytes of the tensors + KV cache + what a pass works in, where\n"
         "  KV cache = context, rounded up to 64 tokens, x bytes per token\n"

@@ -353,7 +353,8 @@ static ts_status no_weights(const ts_hf_folder *f, const names *all, ts_err *err
                            "Hugging Face's form",
                            f->dir, all->name[i]);
     }
-    return ts_fail(err, TS_E_FORMAT, "%s: no model is there: neither *.safetensors nor *.bin, *.pt, *.pth", f->dir);
+    return ts_fail(err, TS_E_FORMAT, "%s: no model is there: neither a GGUF file nor *.safetensors, *.bin, *.pt, *.pth",
+                   f->dir);
 }
 
 static bool any(const names *all, const char *const *ending) {
@@ -434,6 +435,9 @@ int ts_hf_folder_n_files(const ts_hf_folder *f) {
 }
 const char *ts_hf_folder_file(const ts_hf_folder *f, int i) {
     return f->part[i].path;
+}
+bool ts_hf_folder_is_torch(const ts_hf_folder *f) {
+    return f->n_parts && f->part[0].torch;
 }
 size_t ts_hf_folder_n_arrays(const ts_hf_folder *f) {
     return f->n;

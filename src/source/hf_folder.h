@@ -21,7 +21,8 @@ const char *ts_hf_folder_dir(const ts_hf_folder *f); /* without the file */
 int ts_hf_folder_n_files(const ts_hf_folder *f);
 const char *ts_hf_folder_file(const ts_hf_folder *f, int i); /* its path */
 const ts_map *ts_hf_folder_map(const ts_hf_folder *f, int i); /* NULL: there is no file i */
-uint64_t ts_hf_folder_bytes(const ts_hf_folder *f);          /* of all files of weights */
+uint64_t ts_hf_folder_bytes(const ts_hf_folder *f);          /* of all arrays */
+bool ts_hf_folder_is_torch(const ts_hf_folder *f);           /* PyTorch's files; else safetensors */
 
 /* The array of this name, without the prefixes that models with more than text put before theirs; from now on it counts
  * as used. NULL: there is none. */

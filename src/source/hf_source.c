@@ -269,3 +269,7 @@ bool ts_hf_is_model(const char *path) {
 const ts_hf_model *ts_hf_source_model(const ts_source *s) {
     return s->op == &ops ? of(s)->m : NULL;
 }
+
+const ts_gguf *ts_hf_source_header(const ts_source *s) {
+    return of(s)->g;
+}

@@ -11,5 +11,7 @@ TS_NODISCARD ts_status ts_hf_source_open(ts_source **out, const char *path, ts_e
 bool ts_hf_is_model(const char *path);
 /* What it reads; NULL: another kind of source. */
 const ts_hf_model *ts_hf_source_model(const ts_source *s);
+/* The metadata without the tokenizer's, of such a source. Borrowed until close. */
+const ts_gguf *ts_hf_source_header(const ts_source *s);
 
 #endif
