@@ -191,6 +191,7 @@ static ts_status open_gptq(const module *m, ts_q4 *q) {
     q->zero_plus = m->c->v2 ? 0 : 0x11111111;
     if (m->c->sym && zeros_are(q->zeros, 0x77777777)) q->zero_plus = 0x11111111;
     else if (m->c->sym && zeros_are(q->zeros, 0x88888888)) q->zero_plus = 0;
+    else q->unsure = m->c->sym;
     return take_order(m, q, "g_idx");
 }
 
@@ -214,7 +215,8 @@ static ts_status open_compressed(const module *m, ts_q4 *q) {
     const ts_array *z = part(m, "weight_zero_point");
     if (z && is_byte(z->elem))
         TS_TRY(take_zeros(m, q, "weight_zero_point", TS_Q4_ZERO_SIGNED, q->n_out, q->n_groups, false));
-    else if (z) TS_TRY(take_zeros(m, q, "weight_zero_point", TS_Q4_ZERO_ACROSS, up(q->n_out, 8), q->n_groups, true));
+    else if (z || m->c->asym)
+        TS_TRY(take_zeros(m, q, "weight_zero_point", TS_Q4_ZERO_ACROSS, up(q->n_out, 8), q->n_groups, true));
     return take_order(m, q, "weight_g_idx");
 }
 

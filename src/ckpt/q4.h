@@ -24,6 +24,7 @@ typedef struct ts_q4_config {
     uint32_t bits;       /* 0: not said */
     int64_t group;       /* inputs; -1: the row; 0: not said */
     bool gemv;           /* AWQ: version gemv */
+    bool asym;           /* compressed-tensors: there must be zero points */
     bool sym, v2;        /* GPTQ; v2: zeros are stored as they are, not less 1 */
     bool plain_order;    /* Quark: nibbles in plain order, not AutoAWQ's */
     bool two_complement; /* Quark: int4 */
@@ -54,6 +55,7 @@ typedef struct ts_q4 {
     bool awq_order;     /* COLUMNS: of the nibbles in a word */
     uint32_t flip;      /* xor of every word: 0x88888888 makes two's complement unsigned */
     uint32_t zero_plus; /* added to every word of zeros: 0x11111111 for GPTQ v1 */
+    bool unsure;        /* GPTQ that is said to be symmetric, and whose zeros are neither all 8 nor all 8 less 1 */
     bool scale_rows;    /* scales [out][group], else [group][out] */
     uint32_t n_in, n_out, group, n_groups;
     const ts_array *q, *zeros, *scales; /* borrowed */

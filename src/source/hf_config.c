@@ -240,26 +240,41 @@ static void read_bits(const ts_jval *in, const char *key, uint32_t *out) {
     if (there(v) && number(v, &d) && d >= 1 && d <= 64) *out = (uint32_t)d;
 }
 
-/* compressed-tensors: the first group of layers; sizes are the tensors' own. */
+/* compressed-tensors: groups of layers, which may differ; then each layer's tensors say what its sizes are. */
 static ts_status read_compressed(const file *f, const ts_jval *q, ts_q4_config *out) {
-    const ts_jval *groups = ts_jval_get(q, "config_groups"), *first = groups ? groups->first : NULL,
-                  *w = ts_jval_get(first, "weights");
-    char format[48] = "", type[16] = "int";
+    const ts_jval *groups = ts_jval_get(q, "config_groups"), *g = groups ? groups->first : NULL;
+    int64_t first_group = 0;
+    char format[48] = "";
     get_text(q, "format", format, sizeof format);
-    get_text(first, "format", format, sizeof format);
-    get_text(w, "type", type, sizeof type);
+    out->asym = g != NULL;
+    for (; g; g = g->next) {
+        const ts_jval *w = ts_jval_get(g, "weights");
+        char own[48] = "", type[16] = "int";
+        get_text(g, "format", own, sizeof own);
+        get_text(w, "type", type, sizeof type);
+        if (*own) snprintf(format, sizeof format, "%s", own);
+        if (strcmp(type, "int") != 0)
+            return ts_fail(f->err, TS_E_UNSUPP, "%s: weights of type \"%s\"; Tessera reads int", f->path, type);
+        int64_t group = 0;
+        read_group(w, "group_size", &group);
+        if (g == groups->first) {
+            out->group = first_group = group;
+            read_bits(w, "num_bits", &out->bits);
+        } else if (group != first_group) {
+            out->group = 0;
+        }
+        out->asym = out->asym && !is_true(w, "symmetric", true);
+    }
     if (*format && strcmp(format, "pack-quantized") != 0 && strcmp(format, "dense") != 0)
         return ts_fail(f->err, TS_E_UNSUPP, "%s: compressed-tensors format \"%s\"; Tessera reads pack-quantized",
                        f->path, format);
-    if (strcmp(type, "int") != 0)
-        return ts_fail(f->err, TS_E_UNSUPP, "%s: weights of type \"%s\"; Tessera reads int", f->path, type);
-    read_bits(w, "num_bits", &out->bits);
     return TS_OK;
 }
 
 static void read_quark(const ts_jval *q, ts_q4_config *out) {
     const ts_jval *w = ts_jval_get(ts_jval_get(q, "global_quant_config"), "weight");
     if (w && w->type == TS_JSON_ARRAY) w = w->first;
+    read_group(w, "group_size", &out->group);
     char dtype[24] = "", pack[16] = "";
     get_text(w, "dtype", dtype, sizeof dtype);
     get_text(ts_jval_get(q, "export"), "pack_method", pack, sizeof pack);

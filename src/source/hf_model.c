@@ -180,6 +180,17 @@ static ts_status add_head(ts_hf_model *m, ts_err *err) {
     return add_matrix(m, TS_ROLE_HEAD, 0, m->c.d_model, m->c.n_vocab, err);
 }
 
+/* What a checkpoint says of itself and its numbers deny: followed, as there is nothing better, but not in silence. */
+static void warn_of_zeros(const ts_hf_model *m) {
+    size_t n = 0;
+    for (size_t i = 0; i < m->n; i++) n += m->tensor[i].q4.q && m->tensor[i].q4.unsure;
+    if (n)
+        ts_log(TS_LOG_WARN,
+               "%s: said to be symmetric, but zero points of %zu layers are neither 8 nor 8 less 1; they are read as "
+               "checkpoint_format \"%s\" has them",
+               ts_hf_folder_dir(m->folder), n, m->c.q4.v2 ? "gptq_v2" : "gptq");
+}
+
 static ts_status list(ts_hf_model *m, ts_err *err) {
     const ts_hf_config *c = &m->c;
     const ts_widths w = ts_widths_of(c->d_model, c->n_head, c->n_kv_head, c->head_dim, c->d_ff);
@@ -187,6 +198,7 @@ static ts_status list(ts_hf_model *m, ts_err *err) {
     for (uint32_t i = 0; i < c->n_layer; i++) TS_TRY(add_layer(m, i, &w, err));
     TS_TRY(add_norm(m, TS_ROLE_OUT_NORM, 0, c->d_model, true, err));
     TS_TRY(add_head(m, err));
+    warn_of_zeros(m);
     if (c->rope != TS_HF_ROPE_LLAMA3) return TS_OK;
     m->rope_factors = ts_alloc(c->n_rot / 2, sizeof *m->rope_factors);
     if (!m->rope_factors) return ts_fail_nomem(err, "rope factors", c->n_rot * 2);
