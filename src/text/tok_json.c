@@ -245,6 +245,34 @@ static bool same_span(ts_span a, ts_span b) {
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
+/* An added token may be an entry of the vocabulary too, but then of the same text. */
+static ts_status load_added(file *f, const added *a, ts_tokenizer *t, ts_err *err) {
+    if (a->content.len == 0) return ts_fail(err, TS_E_FORMAT, "added token %lld has no content", (long long)a->id);
+    if (a->single_word)
+        return ts_fail(err, TS_E_UNSUPP,
+                       "added token \"%s\" is to be matched as a single word, which Tessera does not do",
+                       ts_show(a->content.data, a->content.len));
+    ts_token_kind kind = a->special ? TS_TOKEN_CONTROL : TS_TOKEN_USER;
+    if (!t->byte_level && same_span(a->content, f->unk_token)) kind = TS_TOKEN_UNKNOWN;
+    const bool taken = a->id >= 0 && a->id < t->vocab.n && t->vocab.entry[a->id].flags & TS_ENTRY_SET;
+    const char *had = taken ? ts_vocab_text(&t->vocab, (ts_token)a->id) : NULL;
+    const size_t had_len = taken ? t->vocab.entry[a->id].len : 0;
+    ts_buf before = {0};
+    if (taken && !ts_buf_append(&before, had, had_len)) return ts_fail_nomem(err, "a token", had_len);
+    ts_status s = ts_tok_set(t, a->id, (const char *)a->content.data, a->content.len, kind, &f->tmp, err);
+    if (s == TS_OK && taken) {
+        const ts_entry *e = &t->vocab.entry[a->id];
+        if (e->len != had_len || memcmp(ts_vocab_text(&t->vocab, (ts_token)a->id), before.data, had_len) != 0)
+            s = ts_fail(err, TS_E_FORMAT, "added token %lld is both \"%s\" and \"%s\"", (long long)a->id,
+                        ts_show(before.data, had_len), ts_show(a->content.data, a->content.len));
+    }
+    ts_buf_free(&before);
+    if (s == TS_OK)
+        t->vocab.entry[a->id].flags |=
+            (uint8_t)((a->lstrip ? TS_ENTRY_STRIP_LEFT : 0) | (a->rstrip ? TS_ENTRY_STRIP_RIGHT : 0));
+    return s;
+}
+
 static ts_status load_vocab(file *f, ts_tokenizer *t, ts_err *err) {
     ts_span text;
     TS_TRY(understand(f, t, err));
@@ -260,20 +288,7 @@ static ts_status load_vocab(file *f, ts_tokenizer *t, ts_err *err) {
         TS_TRY(ts_tok_set(t, id, (const char *)text.data, text.len, kind, &f->tmp, err));
     }
     TS_TRY(ts_json_status(&f->j, err));
-    for (size_t i = 0; i < f->n_added; i++) {
-        const added *a = &f->added[i];
-        if (a->content.len == 0)
-            return ts_fail(err, TS_E_FORMAT, "added token %lld has no content", (long long)a->id);
-        if (a->single_word)
-            return ts_fail(err, TS_E_UNSUPP,
-                           "added token \"%s\" is to be matched as a single word, which Tessera does not do",
-                           ts_show(a->content.data, a->content.len));
-        ts_token_kind kind = a->special ? TS_TOKEN_CONTROL : TS_TOKEN_USER;
-        if (!t->byte_level && same_span(a->content, f->unk_token)) kind = TS_TOKEN_UNKNOWN;
-        TS_TRY(ts_tok_set(t, a->id, (const char *)a->content.data, a->content.len, kind, &f->tmp, err));
-        t->vocab.entry[a->id].flags |=
-            (uint8_t)((a->lstrip ? TS_ENTRY_STRIP_LEFT : 0) | (a->rstrip ? TS_ENTRY_STRIP_RIGHT : 0));
-    }
+    for (size_t i = 0; i < f->n_added; i++) TS_TRY(load_added(f, &f->added[i], t, err));
     return ts_tok_seal(t, err);
 }
 
