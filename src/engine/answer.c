@@ -114,7 +114,7 @@ static bool add_control(ts_answer *a, ts_token id) {
 }
 
 static ts_status open_mask(ts_answer *a, ts_err *err) {
-    if (!a->o.mask && !a->o.constraint) return TS_OK;
+    if (!a->o.mask && !a->o.constraint && !a->e->n_never) return TS_OK;
     a->allowed = ts_alloc((a->n_vocab + 31) / 32, sizeof *a->allowed);
     a->masked = ts_alloc(a->n_vocab, sizeof *a->masked);
     a->fits = ts_alloc((a->n_vocab + 31) / 32, sizeof *a->fits);
@@ -230,6 +230,7 @@ static ts_status ask_masks(ts_answer *a, const ts_token *history, size_t n_histo
     memset(a->fits, a->o.constraint ? 0 : 0xff, words * sizeof *a->fits);
     if (a->o.constraint)
         TS_TRY(ts_constraint_mask(a->o.constraint, &a->standing, a->o.ignore_end, a->fits, &only_end, err));
+    for (size_t i = 0; i < a->e->n_never; i++) a->fits[a->e->never[i] / 32] &= ~(1u << a->e->never[i] % 32);
     *over = only_end;
     *reason = TS_STOP_END;
     if (only_end) return TS_OK;
@@ -259,6 +260,10 @@ ts_status ts_answer_next(ts_answer *a, const float *logits, const ts_token *hist
         if (over) return ts_answer_finish(a, reason, out, err);
         for (uint32_t i = 0; i < a->n_vocab; i++)
             a->masked[i] = a->allowed[i / 32] >> i % 32 & 1 ? logits[i] : -INFINITY;
+        choice = a->masked;
+    } else if (a->masked) {
+        memcpy(a->masked, logits, a->n_vocab * sizeof *a->masked);
+        for (size_t i = 0; i < a->e->n_never; i++) a->masked[a->e->never[i]] = -INFINITY;
         choice = a->masked;
     }
     TS_TRY(ts_sampler_next(a->sampler, choice, history, n_history, &id, err));

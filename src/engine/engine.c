@@ -54,6 +54,18 @@ static uint32_t pass_tokens(const ts_engine *e) {
     return e->accel ? TS_PASS_TOKENS_DEVICE : TS_PASS_TOKENS;
 }
 
+/* Vocabularies are filled up to sizes that devices like; what such rows give was never trained. */
+static ts_status list_never(ts_engine *e, ts_err *err) {
+    const ts_token n = (ts_token)e->model->c.n_vocab;
+    for (ts_token i = 0; i < n; i++) e->n_never += ts_token_kind_of(e->tok, i) == TS_TOKEN_UNUSED;
+    if (!e->n_never) return TS_OK;
+    e->never = ts_alloc(e->n_never, sizeof *e->never);
+    if (!e->never) return ts_fail_nomem(err, "the unused tokens", e->n_never * sizeof *e->never);
+    for (ts_token i = 0, k = 0; i < n; i++)
+        if (ts_token_kind_of(e->tok, i) == TS_TOKEN_UNUSED) e->never[k++] = i;
+    return TS_OK;
+}
+
 /* Everything behind e->src. */
 static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, const ts_device_plan *plan,
                             const ts_step_dev *steps, ts_err *err) {
@@ -85,6 +97,7 @@ static ts_status open_parts(ts_engine *e, const ts_engine_opts *opts, const ts_d
     if ((uint32_t)ts_tokenizer_size(e->tok) > e->model->c.n_vocab)
         return ts_fail(err, TS_E_FORMAT, "%s: the vocabulary has %d tokens, but %s only %u rows",
                        e->src->name, ts_tokenizer_size(e->tok), e->model->embed->name, e->model->c.n_vocab);
+    TS_TRY(list_never(e, err));
     TS_TRY(ts_templates_new(&e->templates, e->tok, err));
     TS_TRY(ts_executor_init(&e->executor, e->model, pass_tokens(e), n_threads, err));
     return e->src->op->check_unchanged(e->src, err); /* everything read so far came from one and the same file */
@@ -185,6 +198,7 @@ void ts_engine_close(ts_engine *e) {
     if (!e) return;
     ts_templates_free(e->templates);
     ts_trie_free(atomic_load(&e->trie));
+    ts_free(e->never);
     ts_tokenizer_free(e->tok);
     ts_accel_close(e->accel);
     ts_kv_pool_free(e->kv_pool);

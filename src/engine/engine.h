@@ -23,6 +23,8 @@ struct ts_engine {
     ts_accounts *accounts; /* NULL: no ledger is kept */
     ts_listener *listener;  /* the first of them, borrowed but for the ledger's */
     ts_tokenizer *tok;
+    ts_token *never; /* [n_never] rows of the embedding that no token has, and unused tokens: no answer has them */
+    size_t n_never;
     ts_templates *templates;
     _Atomic(struct ts_trie *) trie; /* the vocabulary for constraints, once one was made (constraint.h) */
     uint64_t load_ns;

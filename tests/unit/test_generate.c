@@ -568,6 +568,40 @@ static void test_constraint_memory(void **state) {
 }
 
 /* Answers side by side, each with its own state: the texts of each alone. */
+static bool allow_all(void *ud, const ts_token *tokens, size_t n, uint32_t *allowed) {
+    (void)ud, (void)tokens, (void)n, (void)allowed;
+    return true;
+}
+
+/* A token that the vocabulary calls unused is not drawn, though its logit is the largest; with a mask neither. */
+static void test_unused(void **state) {
+    (void)state;
+    static const char key[] = "tokenizer.ggml.token_type";
+    ts_err err;
+    const ts_session_opts opts = {.n_ctx = CTX};
+    chain c = make_text("abc", &opts);
+    heard h = {0};
+    answer(&c, (ts_generate_opts){.max_tokens = 2}, "bc", TS_STOP_LENGTH, 2, &h);
+    ts_session_free(c.s);
+    ts_engine_close(c.e);
+    char *kinds = c.file.data;
+    while (memcmp(kinds, key, sizeof key - 1) != 0)
+        assert_true(++kinds < (char *)c.file.data + c.file.len - sizeof key);
+    kinds += sizeof key - 1 + 4 + 4 + 8; /* array, of int32, how many */
+    assert_int_equal(kinds[4 * 'c'], TS_TOKEN_NORMAL);
+    kinds[4 * 'c'] = TS_TOKEN_UNUSED;
+    assert_ok(ts_engine_open_memory(&c.e, c.file.data, c.file.len, &(ts_engine_opts){.n_threads = 1}, &err));
+    assert_ok(ts_session_new(&c.s, c.e, &opts, &err));
+    for (int masked = 0; masked < 2; masked++) {
+        h = (heard){0};
+        answer(&c, (ts_generate_opts){.max_tokens = 2, .mask = masked ? allow_all : NULL}, "b", TS_STOP_LENGTH, 2,
+               &h);
+        assert_int_equal(h.token[0], 'b');
+        assert_int_equal(h.token[1], 0); /* the first of those that are left */
+    }
+    drop(&c);
+}
+
 static void test_side_by_side(void **state) {
     (void)state;
     chain c = make_text("abcdefghij", NULL);
@@ -678,7 +712,8 @@ int main(void) {
         cmocka_unit_test(test_refused),    cmocka_unit_test(test_caller),         cmocka_unit_test(test_alloc),
         cmocka_unit_test(test_constraint), cmocka_unit_test(test_constraint_bias),
         cmocka_unit_test(test_constraint_shared), cmocka_unit_test(test_constraint_memory),
-        cmocka_unit_test(test_bytes),      cmocka_unit_test(test_mask),           cmocka_unit_test(test_side_by_side),
+        cmocka_unit_test(test_bytes),      cmocka_unit_test(test_mask),
+        cmocka_unit_test(test_unused),     cmocka_unit_test(test_side_by_side),
     };
     return cmocka_run_group_tests_name("generate", tests, NULL, NULL);
 }
