@@ -128,6 +128,23 @@ static int refuse_folder(const char *path) {
     return CLI_OK;
 }
 
+/* A file of a Hugging Face folder beside its weights: the folder is meant. */
+static int refuse_part(const char *path) {
+    static const char *const names[] = {"config.json", "tokenizer.json", "tokenizer_config.json", ".index.json",
+                                        "tokenizer.model", "generation_config.json"};
+    const char *slash = strrchr(path, '/');
+    char folder[600] = ".";
+    struct folder f = {0};
+    bool part = false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *name = slash ? slash + 1 : path;
+        part |= *names[i] == '.' ? ends_in(name, names[i]) : !strcmp(name, names[i]);
+    }
+    if (slash) snprintf(folder, sizeof folder, "%.*s", (int)(slash - path) + (slash == path), path);
+    if (!part || !look_into(folder, &f) || !f.hugging_face) return CLI_OK;
+    return refuse("%s is one file of a Hugging Face folder; give the folder: %s", path, folder);
+}
+
 /* The folder that a path names is there: then the file is meant, and it is missing. */
 static bool folder_exists(const char *path) {
     const char *slash = strrchr(path, '/');
@@ -148,6 +165,8 @@ int cli_check_model_path(const char *path, bool tokenizer) {
     const char *format = tokenizer ? NULL : format_of_name(path);
     if (ts_file_is_dir(path)) return tokenizer ? CLI_OK : refuse_folder(path);
     if (ts_file_exists(path)) {
+        const int code = tokenizer ? CLI_OK : refuse_part(path);
+        if (code != CLI_OK) return code;
         if (!format || !is_of_unknown_content(path)) return CLI_OK;
         return refuse("%s: not a GGUF file but, by its name, one of %s; convert it to GGUF first", path, format);
     }

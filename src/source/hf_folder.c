@@ -85,12 +85,6 @@ static ts_status list_folder(names *out, const char *dir, ts_err *err) {
     return st;
 }
 
-static const char *find_name(const names *l, const char *name) {
-    for (size_t i = 0; i < l->n; i++)
-        if (!strcmp(l->name[i], name)) return l->name[i];
-    return NULL;
-}
-
 /* Weights of something else than the model: adapters, states of training, Meta's own form beside the common one. */
 static bool is_other(const char *name) {
     static const char *const begin[] = {"adapter_",      "optimizer", "scheduler",
@@ -182,14 +176,19 @@ static ts_status index_read(index_file *x, const char *dir, const char *name, ts
 
 /* The files that it names, each once. */
 static ts_status index_files(names *out, const index_file *x, ts_err *err) {
-    for (const ts_jval *v = x->map->first; v; v = v->next) {
-        const char *name = (const char *)v->text.data;
-        if (out->n && (!strcmp(out->name[out->n - 1], name) || find_name(out, name))) continue;
-        if (out->n == FILES_MAX) return ts_fail(err, TS_E_LIMIT, "an index of more than %d files", (int)FILES_MAX);
-        TS_TRY(names_add(out, name, v->text.len, err));
+    const char **all = ts_alloc(x->map->n, sizeof *all);
+    size_t n = 0;
+    if (!all) return ts_fail_nomem(err, "the files of an index", x->map->n * sizeof *all);
+    for (const ts_jval *v = x->map->first; v; v = v->next) all[n++] = (const char *)v->text.data;
+    qsort(all, n, sizeof *all, by_text);
+    ts_status st = TS_OK;
+    for (size_t i = 0; i < n && st == TS_OK; i++) {
+        if (i && !strcmp(all[i - 1], all[i])) continue;
+        st = out->n == FILES_MAX ? ts_fail(err, TS_E_LIMIT, "an index of more than %d files", (int)FILES_MAX)
+                                 : names_add(out, all[i], strlen(all[i]), err);
     }
-    qsort(out->name, out->n, sizeof *out->name, by_text);
-    return TS_OK;
+    ts_free(all);
+    return st;
 }
 
 static size_t find_array(const ts_hf_folder *f, const char *name);

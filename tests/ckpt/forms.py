@@ -706,6 +706,13 @@ def wrong_folders() -> None:
 
     both = "model.embed_tokens.weight"
 
+    many = {f"t{i}": f"f{i % 4000:04}.safetensors" for i in range(300000)}  # soon, too
+    refused("folder: index, 4,000 files", lambda: write_folder(tools.folder(), config(), None, files={"model.safetensors.index.json": {"weight_map": many}}),
+            "f0000.safetensors is missing; named by")
+    more = {f"t{i}": f"f{i}.safetensors" for i in range(4097)}
+    refused("folder: index, 4,097 files", lambda: write_folder(tools.folder(), config(), None, files={"model.safetensors.index.json": {"weight_map": more}}),
+            "an index of more than 4096 files")
+
     def twice(folder):
         (folder / second).write_bytes(safetensors({**{n: t for i, (n, t) in enumerate(tensors.items()) if i % 3 == 1}, both: tensors[both]}))
     refused("folder: a tensor in two shards", sharded(twice), f"tensor {both} is in model-0000", "and in model-0000")
@@ -768,6 +775,8 @@ def commands() -> None:
         refused(f"{command[0]}: a folder with config.json only", None, "no model is there", command=words_(lonely))
         refused(f"{command[0]}: no such folder", None, "nowhere", command=words_(tools.tmp / "nowhere"))
         refused(f"{command[0]}: no such name", None, "nosuch", command=words_("nosuch"))
+        for file in ("config.json", "tokenizer.json"):
+            refused(f"{command[0]}: {file}", None, f"{file} is one file of a Hugging Face folder; give the folder: {good}", command=words_(good / file))
     refused("tokenize: an empty folder", None, "holds no tokenizer", command=[tools.tessera, "tokenize", "-m", empty, "-p", "x"])
 
 
