@@ -105,6 +105,18 @@ static ts_status prefix(const ts_hf_model *m, ts_status st, ts_err *err) {
     return st == TS_OK ? st : ts_err_prefix(err, st, "%s", ts_hf_folder_dir(m->folder));
 }
 
+/* Some writers of GPTQ give every layer a bias, of zeros where the model has none. Families whose models have some want
+ * them. */
+static bool has_bias(const ts_hf_model *m, ts_role role) {
+    return !strcmp(m->c.family, "qwen2") && (role == TS_ROLE_Q || role == TS_ROLE_K || role == TS_ROLE_V);
+}
+static bool is_zero(const ts_array *a, uint32_t n) {
+    if (!is_number(a->elem) || a->n_dims != 1 || a->dim[0] != n || !ts_array_is_packed(a)) return false;
+    for (size_t i = 0; i < a->bytes; i++)
+        if (a->data[i]) return false;
+    return true;
+}
+
 /* A matrix, with its bias where it has one. */
 static ts_status add_matrix(ts_hf_model *m, ts_role role, uint32_t layer, uint32_t n_in, uint32_t n_out, ts_err *err) {
     char module[96];
@@ -126,6 +138,7 @@ static ts_status add_matrix(ts_hf_model *m, ts_role role, uint32_t layer, uint32
     }
     TS_TRY(add(m, t, role, layer, false, err));
     const ts_array *bias = find_part(m, module, "bias");
+    if (bias && !has_bias(m, role) && is_zero(bias, n_out)) return TS_OK;
     return bias ? add_vector(m, bias, role, layer, true, n_out, t.turn, err) : TS_OK;
 }
 

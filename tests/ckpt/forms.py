@@ -211,6 +211,10 @@ def families() -> None:
     if chosen("biases of a llama", "forms"):
         m = model(group=64, zeros=eight, scale=FLOATS, biases=True)
         form("biases of a llama", write_folder(tools.folder(), config(attention_bias=True), m.tensors(put_plain)), m.worth())
+    if chosen("a bias of one of the layers", "forms"):
+        m, values = model(group=64, zeros=eight, scale=FLOATS), [i / 64 for i in range(FF)]
+        tensors = {**m.tensors(put_plain), "model.layers.0.mlp.up_proj.bias": array("F32", [FF], values)}
+        form("a bias of one of the layers", write_folder(tools.folder(), config(mlp_bias=True), tensors), {**m.worth(), "blk.0.ffn_up.bias": values})
     m = model(group=64, zeros=eight, scale=FLOATS)
     window = "llama.attention.sliding_window"
     for name, c, want in (
@@ -296,7 +300,9 @@ def four_bits() -> None:
             ("awq without a group size", asym, "awq", put_awq_gemm, {}),
             ("awq exllama", asym, "awq", put_awq_gemm, {**named, "version": "exllama"}),
             ("gptq v1", asym, "gptq", v1, {**named, "sym": False, "checkpoint_format": "gptq"}),
-            ("gptq v1, unlabelled, no g_idx, biases of 0", asym, "gptq", lambda n, m: put_gptq(n, m, g_idx=False), {**named, "sym": False}),
+            ("gptq v1, unlabelled, no g_idx", asym, "gptq", lambda n, m: put_gptq(n, m, g_idx=False), {**named, "sym": False}),
+            ("gptq v1, a bias of 0 everywhere", asym, "gptq", lambda n, m: put_gptq(n, m, bias=True), {**named, "sym": False}),
+            ("gptq v1, BF16 scales", asym, "gptq", lambda n, m: put_gptq(n, m, scale="BF16"), {**named, "sym": False}),
             ("gptq v2", asym, "gptq", v2, {**named, "sym": False, "checkpoint_format": "gptq_v2"}),
             ("gptq v2 of the newest", asym, "gptq", v2, {**named, "sym": False, "format": "gptq_v2", "quant_method": None, "method": "gptq"}),
             ("ct asym", asym, "compressed-tensors", lambda n, m: put_compressed(n, m, "packed"), ct(group, False)),
@@ -426,6 +432,12 @@ def heads() -> None:
         if chosen(name, "forms"):
             m = model(seed=3, group=64, zeros=any_zero, head_group=64)
             form(name, quantised(method, put, m, extra), m.worth(), "head", {"output.weight": "u4g64"})
+    if chosen("a layer that is not quantised", "forms"):
+        m = Model(seed=12, group=64, zeros=any_zero)
+        m.linear["ffn_up"] = Linear(random.Random(2), *SHAPES["ffn_up"], 64, eight, FLOATS)
+        put = lambda n, x: (put_plain if "up_proj" in n else put_awq_gemm)(n, x)
+        folder = quantised("awq", put, m, {"group_size": 64, "modules_to_not_convert": ["up_proj"]})
+        form("a layer that is not quantised", folder, m.worth(), None, {"blk.0.ffn_up.weight": "f16", "blk.0.ffn_gate.weight": "u4g64"})
 
 
 # ---- the tokenizer --------------------------------------------------------------------------------------------------
@@ -475,6 +487,13 @@ def tokens() -> None:
             assert names[TOKENS:] == [f"[PAD{i}]" for i in range(TOKENS, VOCAB)] and kinds[TOKENS:] == [5] * (VOCAB - TOKENS), names[TOKENS:]
             out, _ = run(tools.tessera, "tokenize", "-m", folder, "--ids", "-p", "the th")
             assert out.strip().endswith("263,32,262"), out
+            gap = [{"id": i, "content": c, "special": c != "user", "single_word": False, "lstrip": False, "rstrip": False}
+                   for i, c in ((266, "user"), (268, CONTROL[2]))]  # behind a gap, and a text for the second time
+            folder = write_folder(tools.folder(), config(), tensors, tok=tokenizer(gap))
+            out, _ = run(tools.tessera, "inspect", folder, "--json", "--metadata-only", "--items", "300")
+            names = json.loads(out)["metadata"]["tokenizer.ggml.tokens"]["values"]
+            assert names[264:] == ["[PAD264]", "[PAD265]", "user", "[PAD267]", CONTROL[2], "[PAD269]", "[PAD270]", "[PAD271]"], names[264:]
+            run(tools.tessera, "run", "-m", folder, "--raw", "-p", "a user", "-n", "2")
         except AssertionError as e:
             faults.append(f"rows without a token: {e}")
 
