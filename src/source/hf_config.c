@@ -29,15 +29,18 @@ static void file_free(file *f) {
     *f = (file){0};
 }
 
+static ts_status file_parse(file *f, const char *s, size_t len) {
+    const ts_status st = ts_jtree_parse(&f->root, &f->arena, s, len, &(ts_jlimits){.values = 1 << 20}, f->err);
+    if (st != TS_OK) return ts_err_prefix(f->err, st, "%s", f->path);
+    if (f->root->type != TS_JSON_OBJECT) return ts_fail(f->err, TS_E_FORMAT, "%s: not an object", f->path);
+    return TS_OK;
+}
+
 static ts_status file_open(file *f, const char *dir, const char *name, ts_err *err) {
     *f = (file){.path = ts_path_join(dir, name), .err = err};
     if (!f->path) return ts_fail_nomem(err, "a path", strlen(dir));
     TS_TRY(ts_file_read(&f->text, f->path, CONFIG_MAX, err));
-    const ts_status st = ts_jtree_parse(&f->root, &f->arena, f->text.data ? f->text.data : "", f->text.len,
-                                        &(ts_jlimits){.values = 1 << 20}, err);
-    if (st != TS_OK) return ts_err_prefix(err, st, "%s", f->path);
-    if (f->root->type != TS_JSON_OBJECT) return ts_fail(err, TS_E_FORMAT, "%s: not an object", f->path);
-    return TS_OK;
+    return file_parse(f, f->text.data ? f->text.data : "", f->text.len);
 }
 
 static bool there(const ts_jval *v) {
@@ -323,7 +326,7 @@ static ts_status find_quant(const file *f, const char *dir, ts_hf_config *out, t
     if (!there(q)) q = ts_jval_get(f->root, "compression_config");
     if (!there(q)) q = ts_jval_get(ts_jval_get(f->root, "text_config"), "quantization_config");
     if (there(q)) return read_quant(f, q, "", out);
-    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
+    for (size_t i = 0; dir && i < sizeof beside / sizeof *beside; i++) {
         char *path = ts_path_join(dir, beside[i].name);
         const bool is = path && ts_file_exists(path);
         ts_free(path);
@@ -365,6 +368,7 @@ static ts_status read_sizes(const file *f, const ts_jval *c, ts_hf_config *out) 
     return TS_OK;
 }
 
+/* `dir`: where else to look; NULL: nowhere. */
 static ts_status read_all(const file *f, const char *dir, ts_hf_config *out, ts_err *err) {
     const ts_jval *c = ts_jval_get(f->root, "text_config"); /* of models with more than text */
     if (!c || c->type != TS_JSON_OBJECT || there(ts_jval_get(f->root, "hidden_size"))) c = f->root;
@@ -384,6 +388,17 @@ ts_status ts_hf_config_read(ts_hf_config *out, const char *dir, ts_err *err) {
     ts_hf_config c = {0};
     ts_status st = file_open(&f, dir, "config.json", err);
     if (st == TS_OK) st = read_all(&f, dir, &c, err);
+    file_free(&f);
+    if (st == TS_OK) *out = c;
+    return st;
+}
+
+ts_status ts_hf_config_read_mem(ts_hf_config *out, ts_span text, ts_err *err) {
+    file f = {.path = ts_strdup("config.json"), .err = err};
+    ts_hf_config c = {0};
+    if (!f.path) return ts_fail_nomem(err, "a path", 0);
+    ts_status st = file_parse(&f, (const char *)text.data, text.len);
+    if (st == TS_OK) st = read_all(&f, NULL, &c, err);
     file_free(&f);
     if (st == TS_OK) *out = c;
     return st;

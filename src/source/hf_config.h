@@ -2,6 +2,7 @@
 #ifndef TS_SOURCE_HF_CONFIG_H
 #define TS_SOURCE_HF_CONFIG_H
 
+#include "base/span.h"
 #include "ckpt/q4.h"
 #include "format/gguf_write.h"
 
@@ -24,6 +25,8 @@ typedef struct ts_hf_config {
 /* From the folder's config.json, and quantize_config.json and the like where that says nothing of quantising. Sizes are
  * within bounds and fit each other. Errors: TS_E_IO, TS_E_FORMAT; TS_E_UNSUPP naming what Tessera does not compute. */
 TS_NODISCARD ts_status ts_hf_config_read(ts_hf_config *out, const char *dir, ts_err *err);
+/* From the text of a config.json alone. */
+TS_NODISCARD ts_status ts_hf_config_read_mem(ts_hf_config *out, ts_span text, ts_err *err);
 /* The same as GGUF's metadata. */
 void ts_hf_config_put(const ts_hf_config *c, ts_gguf_writer *w);
 /* Llama 3's factors that the rotary frequencies are divided by: out [n_rot / 2]. */
