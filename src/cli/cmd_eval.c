@@ -5,6 +5,7 @@
 #include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/common.h"
+#include "cli/kl.h"
 #include "cli/ledger.h"
 #include "cli/stats.h"
 
@@ -15,7 +16,7 @@
 
 typedef struct eval_args {
     cli_model model;
-    const char *prompt, *file, *ids, *separator, *logits_out;
+    const char *prompt, *file, *ids, *separator, *logits_out, *kl;
     bool json, no_bos, truncate;
 } eval_args;
 
@@ -245,6 +246,10 @@ static int run(const cli_command *cmd, int argc, char **argv) {
         {CLI_FLAG, 0, "truncate", NULL, &a.truncate, 0, 0, "score only the first --ctx tokens of every document"},
         {CLI_STR, 0, "logits-out", "FILE", &a.logits_out, 0, 0,
          "write the logits after every token, f32 [position][vocab]", .values = "@file"},
+        {CLI_STR, 0, "kl", "MODEL", &a.kl, 0, 0,
+         "compare with a reference, as a model in 16 bits: Kullback-Leibler divergence, ratio of perplexities, same "
+         "first choice; in pieces of 512 tokens, or --ctx",
+         .values = "@model"},
         {CLI_FLAG, 0, "no-bos", NULL, &a.no_bos, 0, 0, "do not begin with the BOS token"},
         {CLI_FLAG, 'q', "quiet", NULL, &a.model.quiet, 0, 0, "no notices"},
         {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "JSON: a line per document (with --separator), then the whole"},
@@ -256,10 +261,16 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     const int given = !!a.ids + !!a.prompt + !!a.file;
     if (code == CLI_OK) code = cli_take_hf(cmd, &a.model);
     if (code == CLI_OK) code = cli_take_plain(cmd, CLI_PLAIN_MODEL, &rest, &a.model.path, NULL, NULL);
+    if (code == CLI_OK && a.kl && (a.ids || a.separator || a.truncate || a.logits_out || a.no_bos || a.model.ledger ||
+                                   a.model.ledger_check))
+        code = cli_usage_error(cmd, "--kl goes with a text, --ctx and --json, not with --ids, --separator, --truncate, "
+                                    "--logits-out, --no-bos or a ledger");
     if (code == CLI_OK && given > 1) code = cli_usage_error(cmd, "give one of -f FILE, -p TEXT and --ids LIST");
     ts_engine *e = NULL;
     struct input in = {0};
     if (code == CLI_OK) code = cli_check_model(cmd, &a.model);
+    if (code == CLI_OK && a.kl) code = cli_check_model_path(a.kl, false);
+    if (a.kl && !a.model.ctx) a.model.ctx = 512; /* as llama-perplexity has it */
     if (code == CLI_OK && !given) code = cli_read_stdin(cmd, CLI_STDIN_EXACT, &in.text, &in.len);
     else if (code == CLI_OK)
         code = a.ids ? cli_parse_ids(cmd, a.ids, &in.token, &in.n)
@@ -268,7 +279,8 @@ static int run(const cli_command *cmd, int argc, char **argv) {
         code = cli_usage_error(cmd, "what text? Give -f FILE, -p TEXT, --ids LIST, or standard input");
     cli_catch_interrupt();
     if (code == CLI_OK) code = cli_open_engine(cmd, &a.model, &e);
-    if (code == CLI_OK) code = evaluate(cmd, &a, e, &in);
+    if (code == CLI_OK && a.kl) code = cli_kl_run(cmd, &a.model, e, a.kl, in.text, in.len, a.json);
+    else if (code == CLI_OK) code = evaluate(cmd, &a, e, &in);
     ts_engine_close(e);
     ts_tokens_release(in.token);
     ts_free(in.text);

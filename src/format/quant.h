@@ -68,8 +68,9 @@ size_t ts_find_not_finite(ts_dtype type, const void *blocks, size_t n);
 void ts_quantize(ts_dtype type, const float *in, void *blocks, size_t n);
 /* The same for n elements of rows of n_per_row, whose columns count differently: weights[n_per_row], none negative or
  * infinite, are what the square of an error in the column costs (of an importance matrix: the mean of the input's
- * square). The weighted squared error is what the search makes small, also for Q4_0, Q4_1, Q5_0, Q5_1 and IQ4_NL; the
- * other types are as without weights. A block whose weights are all 0 is taken as if they were alike. */
+ * square). The search makes the weighted squared error small (for Q2_K large elements count more), also for Q4_0,
+ * Q4_1, Q5_0, Q5_1 and IQ4_NL; the other types are as without weights. A block whose weights are all 0 is taken as if
+ * they were alike. */
 void ts_quantize_weighted(ts_dtype type, const float *in, const float *weights, size_t n_per_row, void *blocks,
                           size_t n);
 

@@ -158,6 +158,7 @@ EFFECTS: dict[str, dict[str, Effect]] = {
         "separator": (EVAL, ["+", "--separator", "small"]),
         "truncate": (EVAL + ["--ctx", "8"], ["+", "--truncate"]),
         "logits-out": (EVAL, ["+", "--logits-out", "logits"]),
+        "kl": (EVAL + ["--ctx", "8"], ["+", "--kl", "{tiny}"]),
         "no-bos": (EVAL, ["+", "--no-bos"]),
         "json": (EVAL[:-1], ["+", "--json"]),
     },

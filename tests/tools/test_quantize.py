@@ -276,6 +276,27 @@ def test_imatrix(tmp: pathlib.Path) -> None:
             assert said["quantize.imatrix." + key]["value"] == value, (key, said["quantize.imatrix." + key])
 
 
+def test_divergence(tmp: pathlib.Path) -> None:
+    """eval --kl says what llama-perplexity --kl-divergence says, but for activations of 8 bits and its base in 16."""
+    if not have_llama():
+        return print(NO_LLAMA)
+    with Inside() as inside:
+        src, small, text, base = (inside / n for n in ("src.gguf", "small.gguf", "text", "base"))
+        make_model(src, 2, 256, 8, 2, 512)
+        text.write_text("".join(random.Random(4).choice("etaoin shrdlu\n") for _ in range(64 * 12)))
+        run("quantize", src, small, "q2_k")
+        ours = json.loads(run("eval", "-m", small, "--kl", src, "-f", text, "--ctx", "64", "--json").stdout)
+        llama("llama-perplexity", "-m", seen(src), "-f", seen(text), "-c", "64", "--kl-divergence-base", seen(base))
+        said = llama("llama-perplexity", "-m", seen(small), "-f", seen(text), "-c", "64", "--kl-divergence-base", seen(base), "--kl-divergence",
+                     until="Same top p:")
+        theirs = {k: float(re.search(rf"{re.escape(name)} *: *(-?[\d.]+)", said)[1]) for k, name in (
+            ("kl_mean", "Mean    KLD"), ("kl_median", "Median  KLD"), ("perplexity", "Mean PPL(Q)"), ("dp_rms", "RMS Δp"), ("same_top", "Same top p"))}
+        theirs["dp_rms"] /= 100
+        theirs["same_top"] /= 100
+        for k, value in theirs.items():
+            assert abs(ours[k] - value) < max(0.03 * value, 0.02 if k == "same_top" else 2e-4), (k, ours[k], value)
+
+
 TESTS = {n.removeprefix("test_"): f for n, f in list(globals().items()) if n.startswith("test_")}
 
 
