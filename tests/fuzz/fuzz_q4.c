@@ -64,7 +64,7 @@ static void read_part(layer *l, input *in, uint32_t n_in, uint32_t n_out, uint32
     if (!data) abort();
     const uint8_t period = next(in) % 16 + 1;
     uint8_t value[16];
-    for (int i = 0; i < period; i++) value[i] = next(in);
+    for (int i = 0; i < 16; i++) value[i] = i < period ? next(in) : 0;
     for (size_t i = 0; i < a->bytes; i++) data[i] = value[i % period];
     if (form & 8 && a->elem == TS_EL_I32 && a->n_dims == 1) /* groups in order, or a little out of it */
         for (uint64_t i = 0; i < n; i++)
