@@ -4,6 +4,7 @@
 #include "cli/bundled.h"
 #include "cli/commands.h"
 #include "cli/common.h"
+#include "cli/kl.h"
 #include "cli/table.h"
 
 #include "base/file.h"
@@ -25,7 +26,7 @@ typedef struct quantize_args {
     cli_list rules;
     long threads, tokens;
     bool convert;
-    bool dry_run, allow_requantize, json, quiet;
+    bool dry_run, allow_requantize, json, quiet, report;
 } quantize_args;
 
 static const double MIB = 1024 * 1024;
@@ -165,16 +166,31 @@ static int run_plan(const quantize_args *a, const ts_quant_in *in, const ts_reci
     return s == TS_OK ? CLI_OK : cli_fail(&err);
 }
 
-/* The calibration's tokens: chunks of the text, each with the begin token in front where the model has one. */
-static ts_status read_calibration(const quantize_args *a, const ts_quant_in *in, const char *file, ts_tokens *out,
-                                  ts_err *err) {
+/* The text: what calibration sees of it, and what is held back for the report. */
+typedef struct texts {
+    ts_buf all;
+    size_t seen;
+} texts;
+
+static ts_status read_text(texts *t, const char *file, bool hold_back, ts_err *err) {
     enum { LARGEST = 1 << 30 };
+    TS_TRY(ts_file_read(&t->all, file, LARGEST, err));
+    t->seen = t->all.len;
+    for (size_t at = t->all.len / 5 * 4; hold_back && at < t->all.len; at++) /* a fifth, from a line's end on */
+        if (t->all.data[at] == '\n') {
+            t->seen = at + 1;
+            break;
+        }
+    return TS_OK;
+}
+
+/* The calibration's tokens: chunks of the text, each with the begin token in front where the model has one. */
+static ts_status calibration_of(const quantize_args *a, const ts_quant_in *in, const texts *t, ts_tokens *out,
+                                ts_err *err) {
     ts_tokenizer *tok;
-    ts_buf text = {0};
     ts_tokens all = {0};
     TS_TRY(in->source->op->tokenizer(in->source, NULL, &tok, err));
-    ts_status s = ts_file_read(&text, file, LARGEST, err);
-    if (s == TS_OK) s = ts_tokenize(tok, text.len ? text.data : "", text.len, 0, &all, err);
+    ts_status s = ts_tokenize(tok, t->all.len ? t->all.data : "", t->seen, 0, &all, err);
     const ts_token bos = ts_tokenizer_adds_bos(tok) ? ts_tokenizer_bos(tok) : -1;
     const size_t most = (size_t)a->tokens;
     out->id = s == TS_OK ? ts_alloc(most, sizeof *out->id) : NULL;
@@ -182,12 +198,23 @@ static ts_status read_calibration(const quantize_args *a, const ts_quant_in *in,
     for (size_t i = 0; s == TS_OK && i < all.n && out->n < most; out->n++)
         out->id[out->n] = bos >= 0 && out->n % TS_CALIB_CHUNK == 0 ? bos : all.id[i++];
     if (s == TS_OK && out->n < TS_CALIB_CHUNK)
-        s = ts_fail(err, TS_E_INVAL, "%s: %zu tokens are too few for a calibration (%d at least)", file, out->n,
+        s = ts_fail(err, TS_E_INVAL, "%zu tokens of text are too few for a calibration (%d at least)", out->n,
                     (int)TS_CALIB_CHUNK);
     ts_tokens_free(&all);
-    ts_buf_free(&text);
     ts_tokenizer_free(tok);
     return s;
+}
+
+/* The result beside its source, on text that no calibration has seen. */
+static int report(const cli_command *cmd, const quantize_args *a, const texts *t) {
+    const size_t from = t->seen < t->all.len ? t->seen : 0;
+    cli_model m = {.path = a->to, .threads = a->threads, .quiet = true, .ctx = 256};
+    ts_engine *e = NULL;
+    int code = cli_open_engine(cmd, &m, &e);
+    if (code == CLI_OK)
+        code = cli_kl_run(cmd, &m, e, a->from, t->all.data ? t->all.data + from : "", t->all.len - from, a->json);
+    ts_engine_close(e);
+    return code;
 }
 
 static int type_named(const cli_command *cmd, const char *option, const char *name, ts_dtype *out) {
@@ -234,11 +261,16 @@ static int quantize(const cli_command *cmd, quantize_args *a, ts_quant_rule *rul
     const char *file = a->calibration ? a->calibration : cli_bundled_file("calibration.txt");
     if (a->method && !ts_quant_method_find(a->method, &o.method))
         return cli_usage_error(cmd, "--method %s: there are plain, awq, gptq and awq+gptq", a->method);
-    if (a->calibration && !a->method) return cli_usage_error(cmd, "--calibration is for --method awq, gptq, awq+gptq");
+    if (a->report && a->dry_run)
+        return cli_usage_error(cmd, "--report is about a result, which --dry-run does not make");
+    if (a->calibration && !a->method && !a->report)
+        return cli_usage_error(cmd, "--calibration is for --method awq, gptq, awq+gptq and for --report");
     if (o.method && a->imatrix)
         return cli_usage_error(cmd, "--method %s measures the inputs itself: leave out --imatrix", a->method);
-    if (o.method && !file) return cli_usage_error(cmd, "what text? Tessera's own is not installed: --calibration FILE");
+    if ((o.method || a->report) && !file)
+        return cli_usage_error(cmd, "what text? Tessera's own is not installed: --calibration FILE");
     if (o.method) o.calibration = strrchr(file, '/') ? strrchr(file, '/') + 1 : file;
+    texts text = {0};
     ts_tokens calibration = {0};
     ts_imatrix *matrix = NULL;
     if (a->imatrix && ts_imatrix_open(&matrix, a->imatrix, &err) != TS_OK) return cli_fail(&err);
@@ -247,12 +279,15 @@ static int quantize(const cli_command *cmd, quantize_args *a, ts_quant_rule *rul
     ts_quant_plan p = {0};
     ts_status s = ts_quant_in_open(&in, a->from, &err);
     if (s == TS_OK) s = ts_quant_plan_make(&p, &in, &o, &err);
-    if (s == TS_OK && o.method && !a->dry_run) s = read_calibration(a, &in, file, &calibration, &err);
+    if (s == TS_OK && (o.method || a->report)) s = read_text(&text, file, o.method && a->report, &err);
+    if (s == TS_OK && o.method && !a->dry_run) s = calibration_of(a, &in, &text, &calibration, &err);
     code = s == TS_OK ? run_plan(a, &in, o.recipe, &p, &calibration) : cli_fail(&err);
     ts_tokens_free(&calibration);
     ts_quant_plan_free(&p);
     ts_quant_in_close(&in);
     ts_imatrix_free(matrix);
+    if (code == CLI_OK && a->report) code = report(cmd, a, &text);
+    ts_buf_free(&text.all);
     return code;
 }
 
@@ -270,6 +305,10 @@ static int run(const cli_command *cmd, int argc, char **argv) {
          .values = "plain awq gptq awq+gptq"},
         {CLI_STR, 0, "calibration", "FILE", &a.calibration, 0, 0,
          "the text (default: one that comes with Tessera): some of what the model will be used for", .values = "@file"},
+        {CLI_FLAG, 0, "report", NULL, &a.report, 0, 0,
+         "at the end compare the result with its source, as tessera eval --kl does, on a fifth of the text that "
+         "calibration "
+         "does not see"},
         {CLI_INT, 0, "tokens", "N", &a.tokens, 512, 1 << 24, "of it, at most (default 16384)"},
         {CLI_STR, 0, "imatrix", "FILE", &a.imatrix, 0, 0,
          "how much each column of a matrix matters: a file of tessera imatrix or llama-imatrix", .values = "@file"},
