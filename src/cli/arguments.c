@@ -85,7 +85,7 @@ bool cli_looks_like_model(const char *arg) {
 /* What a folder holds: files of these kinds, and the first GGUF file. */
 struct folder {
     int n_gguf;
-    bool hugging_face;
+    bool weights; /* of a Hugging Face folder, which opening reads */
     char first[256];
 };
 
@@ -96,9 +96,8 @@ static bool look_into(const char *path, struct folder *f) {
         if (ends_in(e->d_name, ".gguf")) {
             if (!f->n_gguf++ || strcmp(e->d_name, f->first) < 0) snprintf(f->first, sizeof f->first, "%s", e->d_name);
         }
-        if (ends_in(e->d_name, ".safetensors") || !strcmp(e->d_name, "config.json") ||
-            !strcmp(e->d_name, "pytorch_model.bin") || !strcmp(e->d_name, "model.safetensors.index.json"))
-            f->hugging_face = true;
+        for (size_t i = 0; i < sizeof weights / sizeof *weights; i++) f->weights |= ends_in(e->d_name, weights[i]);
+        f->weights |= ends_in(e->d_name, ".index.json");
     }
     closedir(d);
     return true;
@@ -120,7 +119,7 @@ static int refuse_folder(const char *path) {
     struct folder f = {0};
     if (!look_into(path, &f)) return CLI_OK; /* opening tells why */
     const char *slash = path[strlen(path) - 1] == '/' ? "" : "/";
-    if (f.hugging_face) return CLI_OK;
+    if (f.weights) return CLI_OK;
     if (f.n_gguf == 1) return refuse("%s is a folder; the model in it is %s%s%s", path, path, slash, f.first);
     if (f.n_gguf)
         return refuse("%s is a folder with %d GGUF files; give one of them, for example %s%s%s", path, f.n_gguf, path,
@@ -141,7 +140,7 @@ static int refuse_part(const char *path) {
         part |= *names[i] == '.' ? ends_in(name, names[i]) : !strcmp(name, names[i]);
     }
     if (slash) snprintf(folder, sizeof folder, "%.*s", (int)(slash - path) + (slash == path), path);
-    if (!part || !look_into(folder, &f) || !f.hugging_face) return CLI_OK;
+    if (!part || !look_into(folder, &f) || !f.weights) return CLI_OK;
     return refuse("%s is one file of a Hugging Face folder; give the folder: %s", path, folder);
 }
 
@@ -175,6 +174,8 @@ int cli_check_model_path(const char *path, bool tokenizer) {
                       "file of another host fetch yourself (curl -LO ...) and give its name",
                       path);
     if (format) return refuse("cannot open %s: there is no such file, and Tessera reads GGUF, not %s", path, format);
+    for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
+        if (ends_in(path, weights[i])) return CLI_OK; /* opening tells what is missing */
     if (!*path || ends_in(path, ".gguf") || strchr("/.~", *path) || folder_exists(path) ||
         (tokenizer && ends_in(path, ".json")))
         return CLI_OK; /* opening tells what is missing */

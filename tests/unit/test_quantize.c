@@ -25,7 +25,9 @@ static void test_recipes(void **state) {
         const ts_recipe *found;
         assert_ok(ts_recipe_find(&found, r->name, &err));
         assert_ptr_equal(found, r);
-        for (size_t i = 0; i < n; i++) assert_true(ts_recipe_at(i)->file_type != r->file_type);
+        /* ours have the number of what carries them */
+        for (size_t i = 0; i < n && !ts_dtype_is_u4g(r->base); i++)
+            assert_true(ts_recipe_at(i)->file_type != r->file_type);
     }
     assert_true(n > 15);
     assert_ok(ts_recipe_find(&r, "Q5_K", &err));
