@@ -85,7 +85,7 @@ bool cli_looks_like_model(const char *arg) {
 /* What a folder holds: files of these kinds, and the first GGUF file. */
 struct folder {
     int n_gguf;
-    bool weights; /* of a Hugging Face folder, which opening reads */
+    bool weights, config; /* of Hugging Face's form; repositories of GGUF files have a config.json, too */
     char first[256];
 };
 
@@ -96,8 +96,9 @@ static bool look_into(const char *path, struct folder *f) {
         if (ends_in(e->d_name, ".gguf")) {
             if (!f->n_gguf++ || strcmp(e->d_name, f->first) < 0) snprintf(f->first, sizeof f->first, "%s", e->d_name);
         }
-        for (size_t i = 0; i < sizeof weights / sizeof *weights; i++) f->weights |= ends_in(e->d_name, weights[i]);
-        f->weights |= ends_in(e->d_name, ".index.json");
+        f->config |= !strcmp(e->d_name, "config.json");
+        f->weights |= ends_in(e->d_name, ".safetensors") || ends_in(e->d_name, ".pt") || ends_in(e->d_name, ".pth") ||
+                      !strncmp(e->d_name, "pytorch_model", 13) || ends_in(e->d_name, ".safetensors.index.json");
     }
     closedir(d);
     return true;
@@ -140,7 +141,7 @@ static int refuse_part(const char *path) {
         part |= *names[i] == '.' ? ends_in(name, names[i]) : !strcmp(name, names[i]);
     }
     if (slash) snprintf(folder, sizeof folder, "%.*s", (int)(slash - path) + (slash == path), path);
-    if (!part || !look_into(folder, &f) || !f.weights) return CLI_OK;
+    if (!part || !look_into(folder, &f) || !(f.weights && f.config)) return CLI_OK;
     return refuse("%s is one file of a Hugging Face folder; give the folder: %s", path, folder);
 }
 
@@ -173,9 +174,9 @@ int cli_check_model_path(const char *path, bool tokenizer) {
         return refuse("%s is an address: one of the hub is fetched by tessera pull, or with -hf in the place of -m; a "
                       "file of another host fetch yourself (curl -LO ...) and give its name",
                       path);
-    if (format) return refuse("cannot open %s: there is no such file, and Tessera reads GGUF, not %s", path, format);
     for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
-        if (ends_in(path, weights[i])) return CLI_OK; /* opening tells what is missing */
+        if (ends_in(path, weights[i])) return refuse("cannot open %s: there is no such file", path);
+    if (format) return refuse("cannot open %s: there is no such file, and Tessera reads GGUF, not %s", path, format);
     if (!*path || ends_in(path, ".gguf") || strchr("/.~", *path) || folder_exists(path) ||
         (tokenizer && ends_in(path, ".json")))
         return CLI_OK; /* opening tells what is missing */

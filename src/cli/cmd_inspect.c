@@ -796,11 +796,11 @@ const cli_command cmd_inspect = {
     .files = "@model",
     .summary = "show what a model holds and the memory it needs to run",
     .text =
-        "FILE is a GGUF file, or any part of a split one (all parts are read), or a Hugging Face\n"
-        "folder, which is shown as the GGUF file that it would be: names and metadata are GGUF's,\n"
-        "offsets those in the folder's files, 4-bit groups the types u4g32 to u4g128. GGUF files of\n"
-        "architectures that Tessera cannot run are shown as well, as far as their metadata follows\n"
-        "the common names.\n"
+        "FILE is a GGUF file, or any part of a split one (all parts are read), or a\n"
+        "Hugging Face folder, which is shown as the GGUF file that it would be: names\n"
+        "and metadata are GGUF's, offsets those in the folder's files, 4-bit groups the\n"
+        "types u4g32 to u4g128. GGUF files of architectures that Tessera cannot run are\n"
+        "shown as well, as far as their metadata follows the common names.\n"
         "\n"
         "Memory to run = bytes of the tensors + KV cache + what a pass works in, where\n"
         "  KV cache = context, rounded up to 64 tokens, x bytes per token\n"

@@ -344,7 +344,7 @@ static ts_status no_weights(const ts_hf_folder *f, const names *all, ts_err *err
             return ts_fail(err, TS_E_UNSUPP, "%s: an adapter (LoRA) without its model; merge it into the model first",
                            f->dir);
         if (ends_with(all->name[i], ".gguf"))
-            return ts_fail(err, TS_E_INVAL, "%s: a folder of GGUF files; name one: %s/%s", f->dir, f->dir,
+            return ts_fail(err, TS_E_FORMAT, "%s: a folder of GGUF files; name one: %s/%s", f->dir, f->dir,
                            all->name[i]);
         if (begins_with(all->name[i], "consolidated"))
             return ts_fail(err, TS_E_UNSUPP,
