@@ -258,12 +258,12 @@ static void model_name(const char *dir, char *out, size_t len) {
 }
 
 /* How 4-bit groups come back from Q4_1: the size that most matrices have, and those that have another. */
-static void put_groups(const ts_hf_model *m, ts_gguf_writer *w) {
+static ts_status put_groups(const ts_hf_model *m, ts_gguf_writer *w, ts_err *err) {
     size_t n[3] = {0}, n_other = 0;
     for (size_t i = 0; i < m->n; i++)
         if (ts_dtype_is_u4g(m->tensor[i].type)) n[m->tensor[i].type - TS_U4G32]++;
     const ts_dtype most = n[2] >= n[1] && n[2] >= n[0] ? TS_U4G128 : n[1] >= n[0] ? TS_U4G64 : TS_U4G32;
-    if (!n[0] && !n[1] && !n[2]) return;
+    if (!n[0] && !n[1] && !n[2]) return TS_OK;
     ts_gguf_put_bool(w, TS_KEY_IMPORT_ZEROS, true);
     ts_gguf_put_u32(w, TS_KEY_IMPORT_GROUP, ts_u4g_group(most));
     ts_buf text = {0};
@@ -276,19 +276,20 @@ static void put_groups(const ts_hf_model *m, ts_gguf_writer *w) {
         ok = ts_buf_printf(&text, "%s=%u", t->name, ts_u4g_group(t->type));
         other[n_other++] = (ts_span){(const uint8_t *)text.data + at, text.len - at};
     }
-    if (n_other) ts_gguf_put_strings(w, TS_KEY_IMPORT_GROUPS, other, n_other);
+    if (n_other && ok) ts_gguf_put_strings(w, TS_KEY_IMPORT_GROUPS, other, n_other);
     ts_free(other);
     ts_buf_free(&text);
+    return ok ? TS_OK : ts_fail_nomem(err, "the sizes of groups", m->n * 80);
 }
 
-void ts_hf_model_put(const ts_hf_model *m, ts_gguf_writer *w) {
+ts_status ts_hf_model_put(const ts_hf_model *m, ts_gguf_writer *w, ts_err *err) {
     char name[96];
     model_name(ts_hf_folder_dir(m->folder), name, sizeof name);
     ts_gguf_put_str(w, "general.architecture", m->c.family);
     ts_gguf_put_str(w, "general.type", "model");
     if (*name && strcmp(name, ".") != 0) ts_gguf_put_str(w, "general.name", name);
     ts_hf_config_put(&m->c, w);
-    put_groups(m, w);
+    return put_groups(m, w, err);
 }
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */

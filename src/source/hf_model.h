@@ -37,7 +37,7 @@ TS_NODISCARD ts_status ts_hf_model_open(ts_hf_model **out, const char *path, ts_
 void ts_hf_model_close(ts_hf_model *m); /* NULL-safe */
 
 /* All metadata of the model, its name, and for 4-bit matrices the size of their groups; not the tokenizer's. */
-void ts_hf_model_put(const ts_hf_model *m, ts_gguf_writer *w);
+TS_NODISCARD ts_status ts_hf_model_put(const ts_hf_model *m, ts_gguf_writer *w, ts_err *err);
 /* The whole tensor where it lies in the file as GGUF would have it; NULL: its rows have to be made. */
 const void *ts_hf_tensor_in_place(const ts_hf_model *m, const ts_hf_tensor *t);
 /* Rows [first, first + n), in the tensor's type, one behind the other. Any thread. */

@@ -210,8 +210,8 @@ static ts_status no_rows(void *ud, uint64_t first, uint64_t n, void *out, ts_err
 static ts_status make_header(hf_source *q, const ts_tokenizer *tok, ts_buf *text, ts_gguf **out, ts_err *err) {
     ts_gguf_writer *w;
     TS_TRY(ts_gguf_writer_new(&w, 0, err));
-    ts_hf_model_put(q->m, w);
-    ts_status st = tok ? ts_tokenizer_put(tok, q->m->c.n_vocab, w, err) : TS_OK;
+    ts_status st = ts_hf_model_put(q->m, w, err);
+    if (st == TS_OK && tok) st = ts_tokenizer_put(tok, q->m->c.n_vocab, w, err);
     for (size_t i = 0; i < q->m->n; i++) {
         const ts_hf_tensor *t = &q->m->tensor[i];
         ts_gguf_add_tensor_fn(w, t->name, t->type, t->n_dims, t->dim, no_rows, NULL);

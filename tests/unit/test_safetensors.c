@@ -347,7 +347,7 @@ static void test_damage(void **state) {
         for (int bit = 0; bit < 9; bit++) {
             ts_safetensors *s = NULL;
             memcpy(exact, b.data, b.len);
-            exact[i] = bit == 8 ? 0 : (uint8_t)(exact[i] ^ 1 << bit);
+            exact[i] = (uint8_t)(bit == 8 ? 0 : exact[i] ^ 1 << bit);
             const ts_status st = ts_safetensors_open_mem(&s, (ts_span){exact, b.len}, &err);
             if (st != TS_OK) {
                 n_bad++;
