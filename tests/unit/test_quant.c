@@ -429,14 +429,14 @@ static void test_weights_odd(void **state) {
 
 /* The least weighted error that any of the 65536 scales of a block of 32 gives, its elements rounded to the nearest. */
 static double best_of_all_scales(ts_dtype type, const float *x, const float *w) {
-    double best = INFINITY;
+    double best = (double)INFINITY;
     for (uint32_t h = 0; h < 0x10000; h++) {
         const float d = ts_f16_to_f32((uint16_t)h);
         if (!isfinite(d) || fabsf(d) > 2) continue;
         double e = 0;
         for (int i = 0; i < 32 && e < best; i++) {
             const double v = (double)x[i] / (double)d;
-            double off = INFINITY;
+            double off = (double)INFINITY;
             if (type == TS_IQ4_NL) {
                 for (int k = 0; k < 16; k++) off = fmin(off, fabs(v - ts_iq4_nl_values[k]));
             } else {
