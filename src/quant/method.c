@@ -123,7 +123,7 @@ static ts_status find_scales(struct scaling *a, float *best, ts_err *err) {
     if (mean && s && a->scratch && a->loss) {
         for (uint32_t t = 0; t < a->n; t++)
             for (uint32_t i = 0; i < a->n_in; i++) mean[i] += fabsf(a->x[(size_t)t * a->n_in + i]) / (float)a->n;
-        double least = INFINITY;
+        double least = HUGE_VAL;
         a->s = s;
         for (int k = 0; k < RATIOS; k++) { /* 0: as it was, so that nothing gets worse */
             candidate(mean, a->n_in, k, s);
