@@ -274,18 +274,33 @@ static ts_status read_compressed(const file *f, const ts_jval *q, ts_q4_config *
     return TS_OK;
 }
 
-static void read_quark(const ts_jval *q, ts_q4_config *out) {
-    const ts_jval *w = ts_jval_get(ts_jval_get(q, "global_quant_config"), "weight");
-    if (w && w->type == TS_JSON_ARRAY) w = w->first;
-    read_group(w, "group_size", &out->group);
+/* What a Quark configuration says of weights, one or a list of steps. */
+static void quark_dtype(const ts_jval *config, const ts_jval **weight, char *dtype, size_t len) {
+    *weight = ts_jval_get(config, "weight");
+    if (*weight && (*weight)->type == TS_JSON_ARRAY) *weight = (*weight)->first;
+    get_text(*weight, "dtype", dtype, len);
+}
+
+static ts_status read_quark(const file *f, const ts_jval *q, ts_q4_config *out) {
+    const ts_jval *w, *layers = ts_jval_get(q, "layer_quant_config");
     char dtype[24] = "", pack[16] = "";
-    get_text(w, "dtype", dtype, sizeof dtype);
+    quark_dtype(ts_jval_get(q, "global_quant_config"), &w, dtype, sizeof dtype);
+    read_group(w, "group_size", &out->group);
     get_text(ts_jval_get(q, "export"), "pack_method", pack, sizeof pack);
     get_text(q, "pack_method", pack, sizeof pack);
     out->two_complement = !strcmp(dtype, "int4");
     out->plain_order = !strcmp(pack, "order");
     const char *digits = dtype + strcspn(dtype, "0123456789");
     if (*digits) out->bits = (uint32_t)atoi(digits);
+    for (const ts_jval *v = layers && layers->type == TS_JSON_OBJECT ? layers->first : NULL; v; v = v->next) {
+        char own[24] = "", name[64]; /* nibbles with and without a sign look alike */
+        quark_dtype(v, &w, own, sizeof own);
+        if (!*own || !strcmp(own, dtype) || (strcmp(own, "int4") != 0 && strcmp(own, "uint4") != 0)) continue;
+        ts_printable(name, sizeof name, v->key.data, v->key.len);
+        return ts_fail(f->err, TS_E_UNSUPP, "%s: layers %s are %s, the others %s; Tessera reads one of them", f->path,
+                       name, own, *dtype ? dtype : "not said");
+    }
+    return TS_OK;
 }
 
 static ts_status read_quant(const file *f, const ts_jval *q, const char *otherwise, ts_hf_config *out) {
@@ -313,7 +328,7 @@ static ts_status read_quant(const file *f, const ts_jval *q, const char *otherwi
         return read_compressed(f, q, c);
     } else if (!strcmp(out->method, "quark")) {
         c->method = TS_Q4_QUARK;
-        read_quark(q, c);
+        return read_quark(f, q, c);
     }
     return TS_OK; /* others are told by their tensors, which nothing here takes */
 }

@@ -671,6 +671,8 @@ def wrong_bits() -> None:
     case("quark without zeros", set_("weight_zero_point", None), f"{at}.weight_zero_point is missing", put=put_quark,
          q={"quant_method": "quark", **quark("uint4")})
     case("quark of 8 bits", keep, "is quantised to 8 bits", put=put_quark, q={"quant_method": "quark", **quark("uint8")})
+    mixed = {"quant_method": "quark", **quark("uint4"), "layer_quant_config": {"*down_proj": {"weight": {"dtype": "int4", "group_size": 64}}}}
+    case("quark of both signs", keep, "config.json: layers *down_proj are int4, the others uint4", put=put_quark, q=mixed)
     refused("4 bits: bitsandbytes", changed(config(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}),
                                             model__layers__0__mlp__up_proj__weight=array("U8", [FF * D // 2, 1], [0] * (FF * D // 2))),
             "up_proj.weight is of U8, quantised by bitsandbytes, which Tessera does not read")
