@@ -5,12 +5,14 @@
 
 /* ---- U4G --------------------------------------------------------------------------------------------------------- */
 
+enum { LARGEST = 4364 }; /* scale: 15 of it, and of no larger one of binary16, are finite in binary16 */
+
 /* Scale and zero point for a range that holds 0, as a file has them. */
 static void u4g_range(float lo, float hi, uint16_t *d, uint8_t *z) {
     if (lo > 0) lo = 0;
     if (hi < 0) hi = 0;
     float s = (hi - lo) / 15;
-    if (s > 4366) s = 4366; /* so that s * z is finite in binary16 */
+    if (s > LARGEST) s = LARGEST;
     *d = ts_f32_to_f16(s);
     if (!(*d & 0x7fff)) *d = 1; /* a scale is never 0 */
     const float zero = rintf(-lo / ts_f16_to_f32(*d));
@@ -148,7 +150,7 @@ bool ts_grid_restep(ts_grid *g, float by) {
     if (t->block != 32 || t->values || t->offset == 7) return false;
     const uint16_t d = ts_f32_to_f16(g->step[0] + by);
     if ((d & 0x7c00) == 0x7c00 || !(d & 0x7fff) || (d ^ g->b.d) & 0x8000) return false;
-    if (ts_dtype_is_u4g(g->type) && ts_f16_to_f32(d) > 4366) return false;
+    if (ts_dtype_is_u4g(g->type) && ts_f16_to_f32(d) > LARGEST) return false;
     g->b.d = d;
     g->step[0] = ts_f16_to_f32(d);
     if (ts_dtype_is_u4g(g->type)) g->zero[0] = -g->step[0] * (float)g->b.m;
