@@ -3,6 +3,7 @@
 #include "kern/fmath.h"
 #include "model/finite.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,7 @@ static ts_status floats(const ts_calib *c, const ts_tensor *t, uint64_t cols, ui
     if (t->dim[0] != cols || t->dim[1] != rows || !row_bytes)
         return ts_fail(err, TS_E_FORMAT, "%s: tensor %s has another shape than the model asks for", c->src->name,
                        t->name);
+    if (c->src->op->check) TS_TRY(c->src->op->check(c->src, t, err));
     float *f = ts_alloc((size_t)(cols * rows), sizeof *f);
     void *scratch = ts_alloc(TS_ROWS_AT_A_TIME, row_bytes);
     if (!f || !scratch) {
@@ -21,11 +23,21 @@ static ts_status floats(const ts_calib *c, const ts_tensor *t, uint64_t cols, ui
         ts_free(scratch);
         return ts_fail_nomem(err, t->name, (size_t)(cols * rows) * sizeof *f);
     }
-    for (uint64_t r = 0; r < rows; r += TS_ROWS_AT_A_TIME) {
+    ts_status st = TS_OK;
+    for (uint64_t r = 0; r < rows && st == TS_OK; r += TS_ROWS_AT_A_TIME) {
         const uint64_t n = rows - r < TS_ROWS_AT_A_TIME ? rows - r : TS_ROWS_AT_A_TIME;
-        ts_dequant(t->type, ts_source_rows(c->src, t, r, n, scratch), f + r * cols, (size_t)(n * cols));
+        const void *from = ts_source_rows(c->src, t, r, n, scratch);
+        const size_t n_el = (size_t)(n * cols), bad = ts_find_not_finite(t->type, from, n_el);
+        if (bad < n_el)
+            st = ts_fail(err, TS_E_FORMAT, "%s: tensor %s: element %" PRIu64 " is not a finite number", c->src->name,
+                         t->name, r * cols + bad);
+        else ts_dequant(t->type, from, f + r * cols, n_el);
     }
     ts_free(scratch);
+    if (st != TS_OK) {
+        ts_free(f);
+        return st;
+    }
     c->src->op->release(c->src, t, 0, t->bytes);
     const uint32_t *order = c->src->op->order ? c->src->op->order(c->src, t) : NULL;
     for (uint64_t r = 0; r < rows && order; r++) { /* inputs as they come */
@@ -87,8 +99,8 @@ void ts_calib_layer_fini(ts_calib_layer *l) {
 static ts_status embed(ts_calib *c, const ts_token *token, ts_err *err) {
     const ts_tensor *t = c->src->op->tensor(c->src, TS_ROLE_EMBED, 0, false);
     const uint32_t d = c->c.d_model;
-    if (!t || t->dim[0] != d) return ts_fail(err, TS_E_FORMAT, "%s: there is no embedding", c->src->name);
-    const size_t row_bytes = ts_dtype_row_bytes(t->type, d);
+    const size_t row_bytes = t ? ts_dtype_row_bytes(t->type, d) : 0;
+    if (!row_bytes || t->dim[0] != d) return ts_fail(err, TS_E_FORMAT, "%s: there is no embedding", c->src->name);
     void *row = ts_alloc(1, row_bytes);
     c->x = ts_alloc((size_t)c->n * d, sizeof *c->x);
     if (!row || !c->x) {

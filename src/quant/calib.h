@@ -39,6 +39,8 @@ typedef struct ts_calib_layer {
     float *bias[TS_LAYER_MATS];                 /* [out] or NULL */
     float *vec[TS_LAYER_ROLES - TS_LAYER_MATS]; /* norms by role; NULL: there is none */
 } ts_calib_layer;
+/* Errors: TS_E_FORMAT for a tensor that is missing, has another shape or an element that is not finite; those of the
+ * source's check; TS_E_NOMEM. */
 TS_NODISCARD ts_status ts_calib_load(ts_calib_layer *l, const ts_calib *c, uint32_t layer, ts_err *err);
 void ts_calib_layer_fini(ts_calib_layer *l);
 

@@ -175,7 +175,8 @@ static bool can_scale(const ts_calib *c, const ts_quant_layer *q, ts_mat_group g
 }
 
 /* The whole layer, on a copy of some of the states, before anything is rounded. */
-static ts_status awq(const ts_calib *c, ts_calib_layer *l, const ts_quant_layer *q, ts_err *err) {
+static ts_status awq(const ts_calib *c, ts_calib_layer *l, const ts_quant_layer *q, bool (*stop)(void *ud), void *ud,
+                     ts_err *err) {
     ts_calib sample = *c;
     uint32_t widest = 0;
     for (ts_mat_group g = 0; g < TS_LAYER_GROUPS; g++)
@@ -190,6 +191,7 @@ static ts_status awq(const ts_calib *c, ts_calib_layer *l, const ts_quant_layer 
         struct scaling a = {.c = c, .l = l, .q = q, .g = g, .x = in, .n = sample.n, .n_in = ts_calib_width(c, g)};
         for (uint32_t i = 0, n; i < sample.n_chunks && st == TS_OK; i++)
             st = ts_calib_inputs(&sample, l, g, i, in + (size_t)ts_calib_chunk(&sample, i, &n) * a.n_in, err);
+        if (st == TS_OK && stop && stop(ud)) st = ts_fail(err, TS_E_CANCELLED, "stopped");
         if (st == TS_OK && can_scale(c, q, g)) {
             st = find_scales(&a, s, err);
             if (st == TS_OK) scale_columns(c, l, g, s), scale_giver(c, l, g, s);
@@ -288,7 +290,7 @@ static ts_status round_group(ts_calib *c, ts_calib_layer *l, ts_quant_layer *q, 
 
 ts_status ts_quant_layer_run(ts_calib *c, ts_calib_layer *l, ts_quant_layer *q, unsigned method, bool (*stop)(void *ud),
                              void *ud, ts_err *err) {
-    if (method & TS_METHOD_AWQ) TS_TRY(awq(c, l, q, err));
+    if (method & TS_METHOD_AWQ) TS_TRY(awq(c, l, q, stop, ud, err));
     for (ts_mat_group g = 0; g < TS_LAYER_GROUPS; g++) {
         TS_TRY(round_group(c, l, q, g, method, stop, ud, err));
         if (g == TS_GROUP_O || g == TS_GROUP_DOWN) TS_TRY(ts_calib_advance(c, l, g, err));

@@ -22,7 +22,7 @@ typedef struct ts_quant_layer {
 
 /* Quantise the layer whose weights `l` are: they become what the blocks are worth, norms and biases what AWQ makes of
  * them, and the states move on behind the layer. Errors: TS_E_FORMAT: activations that are not finite; TS_E_NOMEM;
- * TS_E_CANCELLED where `stop` (nullable) says so, asked between matrices. */
+ * TS_E_CANCELLED where `stop` (nullable) says so, asked between matrices and, by AWQ, between groups of them. */
 TS_NODISCARD ts_status ts_quant_layer_run(ts_calib *c, ts_calib_layer *l, ts_quant_layer *q, unsigned method,
                                           bool (*stop)(void *ud), void *ud, ts_err *err);
 
