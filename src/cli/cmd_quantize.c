@@ -29,6 +29,7 @@ typedef struct quantize_args {
     bool dry_run, allow_requantize, json, quiet, report;
 } quantize_args;
 
+enum { TOKENS = 16384 }; /* of calibration, unless --tokens says otherwise */
 static const double MIB = 1024 * 1024;
 
 /* ---- what comes of it -------------------------------------------------------------------------------------------- */
@@ -56,7 +57,7 @@ static void add_row(cli_table *t, const char *kind, const char *type, const sum 
     cli_table_add(t, "%.2f", (double)s->bytes * 8 / (double)s->n_el);
     cli_table_add(t, "%.1f", (double)s->bytes / MIB);
     if (!with_error) return;
-    if (s->norm > 0) cli_table_add(t, "%.3f %%", 100 * sqrt(s->error / s->norm));
+    if (s->norm > 0 && isfinite(s->error / s->norm)) cli_table_add(t, "%.3f %%", 100 * sqrt(s->error / s->norm));
     else cli_table_skip(t, 1);
 }
 
@@ -110,7 +111,7 @@ static ts_status print_json(const quantize_args *a, const ts_recipe *r, const ts
                            ",\"from\":\"%s\",\"type\":\"%s\",\"bytes\":%" PRIu64 ",\"fallback\":%s,\"weighted\":%s",
                            ts_dtype_get(it->from->type)->name, ts_dtype_get(it->type)->name, it->bytes,
                            it->fallback ? "true" : "false", it->weights ? "true" : "false");
-        if (!a->dry_run && it->norm > 0)
+        if (!a->dry_run && it->norm > 0 && isfinite(it->error / it->norm))
             ok = ok && ts_buf_puts(&out, ",\"error\":") && ts_json_put_real(&out, sqrt(it->error / it->norm), 7);
         ok = ok && ts_buf_putc(&out, '}');
     }
@@ -192,7 +193,7 @@ static ts_status calibration_of(const quantize_args *a, const ts_quant_in *in, c
     TS_TRY(in->source->op->tokenizer(in->source, NULL, &tok, err));
     ts_status s = ts_tokenize(tok, t->all.len ? t->all.data : "", t->seen, 0, &all, err);
     const ts_token bos = ts_tokenizer_adds_bos(tok) ? ts_tokenizer_bos(tok) : -1;
-    const size_t most = (size_t)a->tokens;
+    const size_t most = a->tokens ? (size_t)a->tokens : TOKENS;
     out->id = s == TS_OK ? ts_alloc(most, sizeof *out->id) : NULL;
     if (s == TS_OK && !out->id) s = ts_fail_nomem(err, "the calibration", most * sizeof *out->id);
     for (size_t i = 0; s == TS_OK && i < all.n && out->n < most; out->n++)
@@ -263,8 +264,9 @@ static int quantize(const cli_command *cmd, quantize_args *a, ts_quant_rule *rul
         return cli_usage_error(cmd, "--method %s: there are plain, awq, gptq and awq+gptq", a->method);
     if (a->report && a->dry_run)
         return cli_usage_error(cmd, "--report is about a result, which --dry-run does not make");
-    if (a->calibration && !a->method && !a->report)
+    if (a->calibration && !o.method && !a->report)
         return cli_usage_error(cmd, "--calibration is for --method awq, gptq, awq+gptq and for --report");
+    if (a->tokens && !o.method) return cli_usage_error(cmd, "--tokens is for --method awq, gptq and awq+gptq");
     if (o.method && a->imatrix)
         return cli_usage_error(cmd, "--method %s measures the inputs itself: leave out --imatrix", a->method);
     if ((o.method || a->report) && !file)
@@ -292,7 +294,7 @@ static int quantize(const cli_command *cmd, quantize_args *a, ts_quant_rule *rul
 }
 
 static int run(const cli_command *cmd, int argc, char **argv) {
-    quantize_args a = {.tokens = 16384};
+    quantize_args a = {0};
     const cli_opt opts[] = {
         {CLI_STR, 'q', "type", "TYPE", &a.type, 0, 0,
          "of the result: q4_k_m (default), q4_k_s, q4_0, q5_k_m, q6_k, q8_0, iq4_xs, ...; for the NPU npu4",

@@ -36,7 +36,8 @@ typedef ts_quant_run_state run;
 
 typedef struct task_result {
     double error, norm;
-    uint64_t not_finite; /* the first such element of the task, n of it: none */
+    uint64_t not_finite; /* the first such element of the task; UINT64_MAX: none */
+    bool in_source;      /* or only in the result */
 } task_result;
 
 typedef struct work {
@@ -87,7 +88,7 @@ static void do_task(void *arg, size_t task, int thread) {
     const uint8_t *from = ts_source_rows(w->src, t, a, b - a, made);
     uint8_t *to = w->out + (a - w->first) * w->to_bytes;
     task_result *r = &w->result[task];
-    *r = (task_result){.not_finite = ts_find_not_finite(t->type, from, n)};
+    *r = (task_result){.not_finite = ts_find_not_finite(t->type, from, n), .in_source = true};
     if (r->not_finite < n) return;
     r->not_finite = UINT64_MAX;
     ts_dequant(t->type, from, x, n);
@@ -113,8 +114,20 @@ static void do_task(void *arg, size_t task, int thread) {
                          (size_t)((stop - k) * row));
         k = stop;
     }
+    const size_t bad = ts_find_not_finite(it->type, to, n);
+    if (bad < n) {
+        *r = (task_result){.not_finite = bad};
+        return;
+    }
     ts_dequant(it->type, to, y, n);
     add_squares(x, y, n, &r->error, &r->norm);
+}
+
+ts_status ts_quant_too_large(const run *r, const ts_quant_item *it, uint64_t element, ts_err *err) {
+    char name[80];
+    ts_printable(name, sizeof name, it->from->name, strlen(it->from->name));
+    return ts_fail(err, TS_E_FORMAT, "%s: tensor %s: element %" PRIu64 " is too large for %s: choose another type",
+                   r->in->source->name, name, element, ts_dtype_get(it->type)->name);
 }
 
 uint64_t ts_quant_cost(const ts_quant_item *it) {
@@ -206,10 +219,13 @@ static ts_status quantise_tensor(run *r, ts_quant_item *it, ts_err *err) {
         for (size_t k = 0; k < tasks && st == TS_OK; k++) {
             it->error += w->result[k].error, it->norm += w->result[k].norm;
             if (w->result[k].not_finite == UINT64_MAX) continue;
+            const uint64_t element = (w->first + k * w->task_rows) * row + w->result[k].not_finite;
             char name[80];
             ts_printable(name, sizeof name, t->name, strlen(t->name));
-            st = ts_fail(err, TS_E_FORMAT, "%s: tensor %s: element %" PRIu64 " is not a finite number", s->name, name,
-                         (w->first + k * w->task_rows) * row + w->result[k].not_finite);
+            st = !w->result[k].in_source ? ts_quant_too_large(r, it, element, err)
+                                         : ts_fail(err, TS_E_FORMAT,
+                                                   "%s: tensor %s: element %" PRIu64 " is not a finite number", s->name,
+                                                   name, element);
         }
         if (st == TS_OK) st = ts_outfile_write(&r->file, w->out, (size_t)w->n_rows * w->to_bytes, err);
         s->op->release(s, t, at, bytes);

@@ -23,6 +23,9 @@ typedef struct ts_quant_run_state {
 /* What a tensor costs in the units of the progress, and that so much more is done: TS_E_CANCELLED. */
 uint64_t ts_quant_cost(const ts_quant_item *it);
 TS_NODISCARD ts_status ts_quant_step(ts_quant_run_state *r, uint64_t cost, ts_err *err);
+/* An element that is finite in the source, and not in its type: TS_E_FORMAT. */
+TS_NODISCARD ts_status ts_quant_too_large(const ts_quant_run_state *r, const ts_quant_item *it, uint64_t element,
+                                          ts_err *err);
 /* Write a tensor where the file stands. */
 TS_NODISCARD ts_status ts_quant_write_item(ts_quant_run_state *r, ts_quant_item *it, ts_err *err);
 /* The whole file by o->token; `had` bytes of an earlier run are there. */

@@ -76,6 +76,8 @@ static bool restore(layers *l, uint64_t had) {
 /* ---- a layer ----------------------------------------------------------------------------------------------------- */
 
 static ts_status put(run *r, const ts_quant_item *it, const void *data, size_t bytes, ts_err *err) {
+    const size_t bad = ts_find_not_finite(it->file, data, (size_t)it->n_el);
+    if (bad < it->n_el) return ts_quant_too_large(r, it, bad, err);
     TS_TRY(ts_outfile_seek(&r->file, it->offset, err));
     return ts_outfile_write(&r->file, data, bytes, err);
 }
@@ -139,7 +141,7 @@ static ts_status do_layer(layers *l, ts_err *err) {
     if (st == TS_OK) st = write_layer(l, &w, &q, err);
     for (int role = 0; role < TS_LAYER_MATS; role++) ts_free(q.blocks[role]);
     ts_calib_layer_fini(&w);
-    if (st != TS_OK && st != TS_E_CANCELLED) ts_err_prefix(err, st, "layer %u", l->next);
+    if (st != TS_OK && st != TS_E_CANCELLED) ts_err_prefix(err, st, "%s, layer %u", l->r->in->source->name, l->next);
     return st;
 }
 
