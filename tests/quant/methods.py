@@ -18,6 +18,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tools"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "ckpt"))
+from hf_writer import FLOATS, Model, config, put_gptq, put_plain, write_folder
 from test_quantize import make_model
 from testdata import NO_SHARED, SHARED
 
@@ -180,6 +182,29 @@ def test_refused(tmp: pathlib.Path) -> None:
         assert any(t["type"] == kind for t in r["tensors"])
         kl = json.loads(run("eval", "-m", out, "--kl", model, "-f", text, "--ctx", "64", "--json").stdout)["kl_mean"]
         assert kl < 0.1, (kind, method, kl)
+
+
+def test_folders(tmp: pathlib.Path) -> None:
+    """A folder is quantised as the GGUF file that is made of it; columns that stand in another order are taken as they come."""
+    text, logits = tmp / "text", tmp / "logits"
+    text.write_text("".join(f"line {i} of {i * i % 977}, {i % 7} times\n" for i in range(200)))
+    options = ["--method", "awq+gptq", "--calibration", text, "--tokens", "512", "--json", "--quiet"]
+
+    def says(model: pathlib.Path) -> str:
+        run("eval", "-m", model, "--ids", "256,65,32,98,120,250", "--logits-out", logits)
+        return digest(logits)
+    folder = write_folder(tmp / "floats", config("qwen2"), Model(seed=3, scale=FLOATS, biases=True).tensors(put_plain))
+    gguf, a, b = tmp / "floats.gguf", tmp / "a.gguf", tmp / "b.gguf"
+    run("convert", folder, gguf)
+    assert says(folder) == says(gguf)
+    told = [json.loads(run("quantize", source, to, "q4_0", *options).stdout) for source, to in ((folder, a), (gguf, b))]
+    assert [t.get("error") for t in told[0]["tensors"]] == [t.get("error") for t in told[1]["tensors"]] and says(a) == says(b) != says(gguf)
+    how = {"quant_method": "gptq", "bits": 4, "group_size": 32, "desc_act": True, "sym": False}
+    ordered = write_folder(tmp / "ordered", config(quantization_config=how), Model(seed=9, group=32, order="equal").tensors(put_gptq))
+    run("quantize", ordered, a, "q8_0", *options, code=2)  # it is quantised already
+    run("quantize", ordered, a, "q8_0", *options, "--allow-requantize")
+    kl = json.loads(run("eval", "-m", a, "--kl", ordered, "-f", text, "--ctx", "64", "--json").stdout)["kl_mean"]
+    assert kl < 0.01, kl
 
 
 TESTS = {n.removeprefix("test_"): f for n, f in list(globals().items()) if n.startswith("test_")}
