@@ -110,7 +110,8 @@ static ts_status embed(ts_calib *c, const ts_token *token, ts_err *err) {
     ts_status st = TS_OK;
     for (uint32_t i = 0; i < c->n && st == TS_OK; i++) {
         if (token[i] < 0 || (uint64_t)token[i] >= t->dim[1])
-            st = ts_fail(err, TS_E_INVAL, "token %d of the calibration is not in the vocabulary", token[i]);
+            st = ts_fail(err, TS_E_INVAL, "%s: the embedding has no row for token %d of the calibration", c->src->name,
+                         token[i]);
         else ts_dequant(t->type, ts_source_rows(c->src, t, (uint64_t)token[i], 1, row), c->x + (size_t)i * d, d);
     }
     ts_free(row);

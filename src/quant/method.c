@@ -278,6 +278,8 @@ static ts_status round_group(ts_calib *c, ts_calib_layer *l, ts_quant_layer *q, 
         if (st == TS_OK) st = ts_gptq_add(&sums, in, n, c->kern, c->pool, err);
     }
     ts_free(in);
+    for (uint32_t i = 0; i < K && st == TS_OK; i++) /* a search takes no others */
+        if (!isfinite(sums.square[i])) st = ts_fail(err, TS_E_FORMAT, "activations are not finite");
     if (st == TS_OK && compensate) st = ts_gptq_factor(&sums, 0.01f, c->kern, c->pool, err);
     for (int i = 0; i < info->n && st == TS_OK; i++) {
         const ts_role r = info->first + (ts_role)i;

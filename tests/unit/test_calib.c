@@ -167,7 +167,7 @@ static void test_refused(void **state) {
     for (int i = 0; i < 4; i++) {
         b.token[17] = wrong[i];
         assert_status(ts_calib_init(&c, b.src, b.token, 40, &b.kern, b.pool, &err), TS_E_INVAL);
-        assert_non_null(strstr(err.msg, "of the calibration is not in the vocabulary"));
+        assert_non_null(strstr(err.msg, "model: the embedding has no row for token "));
     }
     b.token[17] = 1;
     assert_ok(ts_calib_init(&c, b.src, b.token, 40, &b.kern, b.pool, &err));
@@ -362,10 +362,33 @@ static void test_stopped(void **state) {
     close_bench(&b);
 }
 
+/* Inputs that no search can weigh by: refused by all methods. */
+static void test_overflow(void **state) {
+    (void)state;
+    bench b;
+    open_bench(&b, "mha");
+    static uint8_t blocks[TS_LAYER_MATS][160 * 96 * 2];
+    for (unsigned method = 0; method < 4; method++) {
+        ts_calib c;
+        ts_calib_layer l;
+        ts_quant_layer q = {0};
+        assert_ok(ts_calib_init(&c, b.src, b.token, 20, &b.kern, b.pool, &err));
+        assert_ok(ts_calib_load(&l, &c, 0, &err));
+        l.vec[TS_ROLE_FFN_NORM - TS_LAYER_MATS][7] = 1e30f;
+        for (int r = 0; r < TS_LAYER_MATS; r++) q.type[r] = TS_Q4_0, q.blocks[r] = blocks[r];
+        assert_status(ts_quant_layer_run(&c, &l, &q, method, NULL, NULL, &err), TS_E_FORMAT);
+        assert_string_equal(err.msg, "activations are not finite");
+        ts_calib_layer_fini(&l);
+        ts_calib_fini(&c);
+    }
+    close_bench(&b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_engine), cmocka_unit_test(test_same_everywhere), cmocka_unit_test(test_refused),
         cmocka_unit_test(test_awq),    cmocka_unit_test(test_no_memory),       cmocka_unit_test(test_stopped),
+        cmocka_unit_test(test_overflow),
     };
     return cmocka_run_group_tests_name("calib", tests, NULL, NULL);
 }
