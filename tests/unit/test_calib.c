@@ -259,7 +259,7 @@ static void check_awq(const ts_shape *shape, unsigned method, bool o_too) {
         for (ts_mat_group g = 0; g < TS_LAYER_GROUPS; g++) {
             const uint32_t K = ts_calib_width(&plain, g);
             const ts_role r = rounded[g];
-            double least = INFINITY, most = 0;
+            double least = (double)INFINITY, most = 0;
             for (uint32_t i = 0; i < K; i++) {
                 const bool alike = g == TS_GROUP_O && !o_too;
                 const double s = alike ? 1 : factor(&plain, &was, &is, g, first, i);

@@ -216,7 +216,7 @@ static void test_rows(void **state) {
         const size_t row = ts_dtype_row_bytes(type, K);
         uint8_t *blocks = ts_alloc(ROWS, row);
         assert_true(row && blocks);
-        double least = INFINITY;
+        double least = (double)INFINITY;
         for (int weighted = 0; weighted < 2; weighted++) {
             nearest(&p.kern, type, w, weighted ? p.g.square : NULL, blocks, K, (size_t)ROWS * K);
             ts_dequant(type, blocks, worth, (size_t)ROWS * K);
