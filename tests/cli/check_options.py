@@ -24,7 +24,9 @@ SIM = ["run", "-m", "{tiny}", "--raw", "-p", "x", "-n", "2", "--temp", "0", "--s
 CHAT = ["chat", "-m", "{tiny}", "-n", "8", "--seed", "1", "--no-history"]
 EVAL = ["eval", "-m", "{tiny}", "-p", "Once upon a time there was a small model.", "--json"]
 BENCH = ["bench", "--shape", "tiny", "-p", "2", "-n", "0", "-r", "1", "--json"]
+CONVERT = ["convert", "{odd}", "out", "--quiet"]
 QUANTIZE = ["quantize", "{odd}", "out", "--quiet"]
+GPTQ = [*QUANTIZE, "--json", "--method", "gptq", "--calibration", "text"]
 IMATRIX = ["imatrix", "{tiny}", "--chunks", "2"]
 MATRIX = {"matrix": struct.pack("<ii19sii256f", 1, 19, b"blk.0.attn_q.weight", 1, 256, *range(1, 257))}
 TOK = ["tokenize", "-m", "{tiny}", "-p", "Hello <|end|>", "--ids"]
@@ -51,6 +53,7 @@ FORM = {"s": '{"enum":[1,2]}', "g": 'root ::= "1" | "2"', "r": "a|b", "one": "1"
         "calls": '\n'.join(['<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'] * 2)}
 CALLS = ["constrain", "--tools", "tools", "--tool-format", "hermes", "--check"]
 TEXT = {"text": "A text in a file.", "other": "Another text in a file."}
+LONG = {name: " ".join(f"{name} {i * i}" for i in range(400)) for name in ("text", "other")}
 
 # command -> option -> (arguments without it, arguments with it, files that are there, standard input). Where the second is
 # a list that begins with "+", it is added to the first.
@@ -162,7 +165,18 @@ EFFECTS: dict[str, dict[str, Effect]] = {
         "no-bos": (EVAL, ["+", "--no-bos"]),
         "json": (EVAL[:-1], ["+", "--json"]),
     },
+    "convert": {
+        "type": (CONVERT, ["+", "--type", "f32"]),
+        "dry-run": (CONVERT, ["+", "--dry-run"]),
+        "threads": (CONVERT[:-1], ["+", "--threads", "64"]),  # a warning: the bytes are the same
+        "quiet": (CONVERT[:-1] + ["-t", "64"], ["+", "--quiet"]),
+        "json": (CONVERT, ["+", "--json"]),
+    },
     "quantize": {
+        "method": (QUANTIZE + ["--json"], ["+", "--method", "gptq"]),
+        "calibration": (GPTQ, ["+", "--calibration", "other"], LONG),
+        "tokens": (GPTQ, ["+", "--tokens", "200"], LONG),
+        "report": (GPTQ, ["+", "--report"], LONG),
         "type": (QUANTIZE, ["+", "--type", "q6_k"]),
         "imatrix": (QUANTIZE, ["+", "--imatrix", "matrix"], MATRIX),
         "tensor-type": (QUANTIZE, ["+", "--tensor-type", "attn_v=q8_0"]),
