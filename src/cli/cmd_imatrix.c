@@ -28,7 +28,7 @@ static int calibrate(const cli_command *cmd, imatrix_args *a) {
     ts_imatrix *m = NULL;
     int code = cli_open_engine(cmd, &a->model, &e);
     if (code == CLI_OK) {
-        cli_progress progress = {.what = "text", .unit = "tokens"};
+        cli_progress progress = {.what = "text", .unit = "tokens", .ended = a->model.quiet};
         const char *slash = strrchr(file, '/');
         const ts_calibrate_opts o = {.chunk = (uint32_t)a->chunk,
                                      .max_chunks = (uint32_t)a->chunks,

@@ -140,7 +140,7 @@ static int run_plan(const quantize_args *a, const ts_quant_in *in, const ts_reci
     ts_status s = TS_OK;
     if (!a->quiet) notices(a, p);
     if (!a->dry_run) {
-        cli_progress progress = {.what = a->convert ? "converting" : "quantising"};
+        cli_progress progress = {.what = a->convert ? "converting" : "quantising", .ended = a->quiet};
         ts_quant_run_opts o = {.token = calibration->id,
                                .n_token = calibration->n,
                                .threads = (int)a->threads,
@@ -302,15 +302,13 @@ static int run(const cli_command *cmd, int argc, char **argv) {
                    "u4g32 u4g64 u4g128 npu4 f16 bf16 f32 ..."},
         {CLI_STR, 0, "method", "NAME", &a.method, 0, 0,
          "plain (default), or by what a text shows: awq scales columns, gptq makes up for errors, awq+gptq; slower, "
-         "and "
-         "nearer to the source",
+         "and nearer to the source",
          .values = "plain awq gptq awq+gptq"},
         {CLI_STR, 0, "calibration", "FILE", &a.calibration, 0, 0,
          "the text (default: one that comes with Tessera): some of what the model will be used for", .values = "@file"},
         {CLI_FLAG, 0, "report", NULL, &a.report, 0, 0,
          "at the end compare the result with its source, as tessera eval --kl does, on a fifth of the text that "
-         "calibration "
-         "does not see"},
+         "calibration does not see"},
         {CLI_INT, 0, "tokens", "N", &a.tokens, 512, 1 << 24, "of it, at most (default 16384)"},
         {CLI_STR, 0, "imatrix", "FILE", &a.imatrix, 0, 0,
          "how much each column of a matrix matters: a file of tessera imatrix or llama-imatrix", .values = "@file"},
@@ -408,10 +406,9 @@ const cli_command cmd_quantize = {
     .files = "@model",
     .summary = "make a smaller model file of one in F32, F16 or BF16",
     .text = "The source is a GGUF file, a Hugging Face folder, or a file of weights in one. The types are the mixes "
-            "that llama.cpp has under these names. Scales are found by a search, which an "
-            "importance matrix makes better. npu4 is what the XDNA1 takes with the fewest bytes: 4-bit groups of 128, "
-            "which GGUF "
-            "holds as Q4_1.\n"
+            "that llama.cpp has under these names. Scales are found by a search, which an importance matrix makes "
+            "better. npu4 is what the XDNA1 takes with the fewest bytes: 4-bit groups of 128, which GGUF holds as "
+            "Q4_1.\n"
             "\n"
             "The result appears under its name when it is whole; until then it is DST.gguf.partial, beside a small "
             "DST.gguf.state. Whatever stops the program, Ctrl-C or a power cut, the same command goes on from there. "

@@ -11,6 +11,7 @@ enum {
     TILE = 64,     /* rows and columns of the blocks that matrices are worked on in */
     COLUMNS = 128, /* whose errors are gathered before those behind them are changed */
     ROWS = 32,     /* of a task of ts_gptq_rows */
+    AT_ONCE = 16,  /* tasks between two looks at the watch */
     PASSES = 4,    /* of settling */
 };
 
@@ -141,14 +142,18 @@ static void solve_task(void *arg, size_t task, int thread) {
     }
 }
 
-static bool cholesky(struct factoring *f, ts_pool *pool) {
+/* *ok: it has one. */
+static ts_status cholesky(struct factoring *f, ts_watch *watch, ts_pool *pool, bool *ok, ts_err *err) {
+    *ok = false;
     for (f->at = 0; f->at < f->K; f->at += TILE) {
         const uint32_t below = f->K - f->at;
         if (f->at) ts_pool_run(pool, tiles(below), update_task, f);
-        if (!factor_block(f)) return false;
+        if (!factor_block(f)) return TS_OK;
         if (below > TILE) ts_pool_run(pool, tiles(below - TILE), solve_task, f);
+        TS_TRY(ts_watch_step(watch, (uint64_t)below * at_most(below, TILE) * (f->at + TILE) / TS_WATCH_PRODUCTS, err));
     }
-    return true;
+    *ok = true;
+    return TS_OK;
 }
 
 /* The inverse of the block of L at i0, lower triangular. */
@@ -167,7 +172,7 @@ static void invert_block(const float *a, uint32_t K, uint32_t i0, uint32_t n, fl
 static void invert_task(void *arg, size_t task, int thread) {
     const struct factoring *f = arg;
     (void)thread;
-    const uint32_t K = f->K, j0 = (uint32_t)task * TILE, nj = at_most(K - j0, TILE);
+    const uint32_t K = f->K, j0 = f->at + (uint32_t)task * TILE, nj = at_most(K - j0, TILE);
     float inv[TILE * TILE], y[TILE * TILE];
     for (uint32_t i0 = j0; i0 < K; i0 += TILE) {
         const uint32_t ni = at_most(K - i0, TILE);
@@ -185,6 +190,19 @@ static void invert_task(void *arg, size_t task, int thread) {
                 f->u[(size_t)(j0 + j) * K + i0 + i] = -s;
             }
     }
+}
+
+static ts_status invert(struct factoring *f, ts_watch *watch, ts_pool *pool, ts_err *err) {
+    for (f->at = 0; f->at < f->K; f->at += AT_ONCE * TILE) {
+        const uint32_t below = f->K - f->at, tasks = at_most(tiles(below), AT_ONCE);
+        ts_pool_run(pool, tasks, invert_task, f);
+        TS_TRY(ts_watch_step(watch, (uint64_t)below * below / 2 * tasks * TILE / TS_WATCH_PRODUCTS, err));
+    }
+    return TS_OK;
+}
+
+uint64_t ts_gptq_factor_cost(uint32_t n_in) { /* a sixth of the cube each: for R, and for its inverse */
+    return (uint64_t)n_in * n_in / 3 * n_in / TS_WATCH_PRODUCTS;
 }
 
 /* The lower triangle again, with the diagonal damped; a column without input stands for itself. */
@@ -216,10 +234,10 @@ ts_status ts_gptq_factor(ts_gptq *g, float damp, const ts_kern *kern, ts_pool *p
     bool ok = false;
     for (int tries = 0; st == TS_OK && !ok && tries < 6; tries++, damp *= 10) {
         restore(g->h, diagonal, K, damp * (float)(mean > 0 ? mean : 1));
-        ok = cholesky(&f, pool);
+        st = cholesky(&f, g->watch, pool, &ok, err);
     }
     if (st == TS_OK && !ok) st = ts_fail(err, TS_E_FORMAT, "the activations' products have no Cholesky factor");
-    if (st == TS_OK) ts_pool_run(pool, tiles(K), invert_task, &f);
+    if (st == TS_OK) st = invert(&f, g->watch, pool, err);
     restore(g->h, diagonal, K, damp / 10 * (float)(mean > 0 ? mean : 1));
     ts_free(diagonal);
     return st;
@@ -231,7 +249,7 @@ struct rows {
     const ts_gptq *g;
     ts_dtype type;
     float *w;
-    uint32_t n_out;
+    uint32_t n_out, first; /* rows; those before `first` are done */
     uint8_t *blocks;
     size_t row_bytes;
     const ts_kern *kern;
@@ -306,7 +324,7 @@ static void restep(const struct rows *p, float *q, float *slope, ts_grid *grid) 
 
 static void rows_task(void *arg, size_t task, int thread) {
     const struct rows *p = arg;
-    const uint32_t K = p->g->n_in, r0 = (uint32_t)task * ROWS, n = at_most(p->n_out - r0, ROWS);
+    const uint32_t K = p->g->n_in, r0 = p->first + (uint32_t)task * ROWS, n = at_most(p->n_out - r0, ROWS);
     float *delta = p->delta + (size_t)thread * 2 * ROWS * K, *was = delta + (size_t)ROWS * K;
     ts_grid *grid = p->grid + (size_t)thread * ROWS * p->n_groups;
     float e[ROWS][COLUMNS];
@@ -338,6 +356,10 @@ static void rows_task(void *arg, size_t task, int thread) {
     }
 }
 
+uint64_t ts_gptq_row_cost(uint32_t n_in) {
+    return (uint64_t)n_in * n_in * 5 / TS_WATCH_PRODUCTS;
+}
+
 ts_status ts_gptq_rows(const ts_gptq *g, ts_dtype type, float *w, uint32_t n_out, void *blocks, const ts_kern *kern,
                        ts_pool *pool, ts_err *err) {
     const size_t threads = (size_t)ts_pool_threads(pool);
@@ -356,8 +378,12 @@ ts_status ts_gptq_rows(const ts_gptq *g, ts_dtype type, float *w, uint32_t n_out
     p.grid = ts_alloc(threads * ROWS * p.n_groups, sizeof *p.grid);
     assert(g->u && g->h);
     ts_status st = TS_OK;
-    if (p.delta && p.grid) ts_pool_run(pool, (n_out + ROWS - 1) / ROWS, rows_task, &p);
-    else st = ts_fail_nomem(err, "the columns' errors", threads * ROWS * g->n_in * sizeof(float));
+    if (!p.delta || !p.grid) st = ts_fail_nomem(err, "the columns' errors", threads * ROWS * g->n_in * sizeof(float));
+    for (uint32_t n; p.first < n_out && st == TS_OK; p.first += n) {
+        n = at_most(n_out - p.first, AT_ONCE * ROWS);
+        ts_pool_run(pool, (n + ROWS - 1) / ROWS, rows_task, &p);
+        st = ts_watch_step(g->watch, ts_gptq_row_cost(g->n_in) * n, err);
+    }
     ts_free(p.delta);
     ts_free(p.grid);
     return st;

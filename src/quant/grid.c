@@ -170,3 +170,10 @@ void ts_grid_put(const ts_grid *g, void *blocks) {
     memcpy(b.qs, g->b.q, 32);
     memcpy(blocks, &b, sizeof b);
 }
+
+void ts_quant_round(const ts_kern *kern, ts_dtype type, const float *w, const float *importance, uint32_t n,
+                    void *blocks, float *worth) {
+    if (ts_dtype_is_u4g(type)) ts_u4g_quantize(type, w, importance, importance != NULL, blocks, n);
+    else ts_quantize_with(kern->search, type, w, importance, n, blocks, n);
+    if (worth) ts_dequant(type, blocks, worth, n);
+}

@@ -1,16 +1,14 @@
 #include "quant/method.h"
+#include "quant/awq.h"
 #include "quant/gptq.h"
 #include "quant/grid.h"
-
-#include "kern/fmath.h"
 
 #include <math.h>
 #include <string.h>
 
 enum {
-    SAMPLE_CHUNKS = 4, /* of the texts, that AWQ looks at */
-    RATIOS = 20,
-    ROWS = 32,
+    ROWS = 32,        /* of a task */
+    COST_SEARCH = 12, /* units of an element */
 };
 
 static const char *const names[] = {"plain", "awq", "gptq", "awq+gptq"};
@@ -28,178 +26,52 @@ bool ts_quant_method_find(const char *name, unsigned *out) {
     return false;
 }
 
-static bool is_quantised(ts_dtype t) {
-    return ts_act_block(t) != 0;
+/* ---- what it costs, in units of the watch ------------------------------------------------------------------------ */
+
+/* The group's inputs, from the states. */
+static uint64_t inputs_cost(const ts_calib *c, ts_mat_group g, uint32_t n) {
+    uint64_t products = 0;
+    if (g == TS_GROUP_O)
+        for (ts_role r = TS_ROLE_Q; r <= TS_ROLE_V; r++)
+            products += (uint64_t)ts_role_in(r, &c->width) * ts_role_out(r, &c->width);
+    if (g == TS_GROUP_DOWN) products = 2 * (uint64_t)c->c.d_model * c->c.d_ff;
+    return products * n / TS_WATCH_PRODUCTS;
 }
 
-/* n elements as blocks, and back: what they are worth. */
-static void round_row(const ts_kern *kern, ts_dtype type, const float *w, const float *importance, uint32_t n,
-                      void *blocks, float *worth) {
-    if (ts_dtype_is_u4g(type)) ts_u4g_quantize(type, w, importance, importance != NULL, blocks, n);
-    else ts_quantize_with(kern->search, type, w, importance, n, blocks, n);
-    if (worth) ts_dequant(type, blocks, worth, n);
+static uint64_t sums_cost(const ts_calib *c, ts_mat_group g, bool compensate, uint32_t n) {
+    const uint64_t K = ts_calib_width(c, g);
+    return inputs_cost(c, g, n) + (compensate ? K * K / 2 * n / TS_WATCH_PRODUCTS : K * n / TS_WATCH_PRODUCTS);
 }
 
-/* ---- AWQ --------------------------------------------------------------------------------------------------------- */
-
-/* Matrices with one input, for a scaling of its columns. */
-struct scaling {
-    const ts_calib *c;
-    const ts_calib_layer *l;
-    const ts_quant_layer *q;
-    ts_mat_group g;
-    const float *x; /* [n, n_in] */
-    uint32_t n, n_in;
-    const float *s; /* [n_in] */
-    ts_role role;   /* of the tasks */
-    double *loss;   /* [tasks] */
-    float *scratch; /* [threads] of scratch_size */
-    size_t scratch_size;
-};
-
-static size_t scratch_of(uint32_t n_in, uint32_t n) {
-    return (size_t)(ROWS + 1) * n_in + (size_t)n * ROWS + n_in; /* rows, one row scaled, outputs, blocks */
+static uint64_t advance_cost(const ts_calib *c, ts_mat_group g) {
+    return inputs_cost(c, g, c->n) + (uint64_t)ts_calib_width(c, g) * c->c.d_model * c->n / TS_WATCH_PRODUCTS;
 }
 
-static void loss_task(void *arg, size_t task, int thread) {
-    const struct scaling *a = arg;
-    const uint32_t K = a->n_in, r0 = (uint32_t)task * ROWS, n_out = ts_role_out(a->role, &a->c->width),
-                   rows = n_out - r0 < ROWS ? n_out - r0 : ROWS;
-    float *diff = a->scratch + (size_t)thread * a->scratch_size, *scaled = diff + (size_t)ROWS * K, *y = scaled + K;
-    void *blocks = y + (size_t)a->n * ROWS;
-    for (uint32_t r = 0; r < rows; r++) {
-        const float *w = a->l->mat[a->role] + (size_t)(r0 + r) * K;
-        float *d = diff + (size_t)r * K;
-        for (uint32_t i = 0; i < K; i++) scaled[i] = w[i] * a->s[i];
-        round_row(a->c->kern, a->q->type[a->role], scaled, NULL, K, blocks, d);
-        for (uint32_t i = 0; i < K; i++) d[i] = w[i] - d[i] / a->s[i];
-    }
-    a->c->kern->gemm_f[TS_F32](diff, K * sizeof *diff, K, a->x, K, a->n, 0, rows, y, rows);
-    double sum = 0;
-    for (size_t i = 0; i < (size_t)a->n * rows; i++) sum += (double)y[i] * (double)y[i];
-    a->loss[task] = sum;
+static bool makes_up(unsigned method, ts_dtype type) {
+    return (method & TS_METHOD_GPTQ) && ts_grid_size(type);
 }
 
-/* What rounding costs the group's outputs. */
-static double loss_of(struct scaling *a) {
-    const ts_mat_group_info *info = &ts_layer_group[a->g];
-    double sum = 0;
-    for (int i = 0; i < info->n; i++) {
-        a->role = info->first + (ts_role)i;
-        if (!is_quantised(a->q->type[a->role])) continue;
-        const size_t tasks = (ts_role_out(a->role, &a->c->width) + ROWS - 1) / ROWS;
-        ts_pool_run(a->c->pool, tasks, loss_task, a);
-        for (size_t t = 0; t < tasks; t++) sum += a->loss[t];
-    }
-    return sum;
+static uint64_t matrix_cost(const ts_calib *c, ts_role r, ts_dtype type, unsigned method) {
+    const uint32_t K = ts_role_in(r, &c->width), n_out = ts_role_out(r, &c->width);
+    return makes_up(method, type) ? ts_gptq_row_cost(K) * n_out : (uint64_t)K * n_out * COST_SEARCH;
 }
 
-/* Powers of the mean size of the inputs, around 1: s^ratio / sqrt(largest * smallest). */
-static void candidate(const float *mean, uint32_t n, int k, float *s) {
-    float most = 0, least = INFINITY;
-    for (uint32_t i = 0; i < n; i++) {
-        const double m = mean[i] > 1e-4f ? (double)mean[i] : 1e-4;
-        s[i] = (float)ts_pow_d(m, (double)k / RATIOS);
-        if (s[i] < 1e-4f) s[i] = 1e-4f;
-        if (s[i] > most) most = s[i];
-        if (s[i] < least) least = s[i];
-    }
-    const float by = 1 / sqrtf(most * least);
-    for (uint32_t i = 0; i < n; i++) s[i] *= by;
-}
-
-static ts_status find_scales(struct scaling *a, float *best, ts_err *err) {
-    const size_t threads = (size_t)ts_pool_threads(a->c->pool);
-    uint32_t most_out = 0;
-    for (int i = 0; i < ts_layer_group[a->g].n; i++) {
-        const uint32_t n = ts_role_out(ts_layer_group[a->g].first + (ts_role)i, &a->c->width);
-        if (n > most_out) most_out = n;
-    }
-    a->scratch_size = scratch_of(a->n_in, a->n);
-    float *mean = ts_calloc(a->n_in, sizeof *mean), *s = ts_alloc(a->n_in, sizeof *s);
-    a->scratch = ts_alloc(threads * a->scratch_size, sizeof *a->scratch);
-    a->loss = ts_alloc((most_out + ROWS - 1) / ROWS, sizeof *a->loss);
-    ts_status st = TS_OK;
-    if (mean && s && a->scratch && a->loss) {
-        for (uint32_t t = 0; t < a->n; t++)
-            for (uint32_t i = 0; i < a->n_in; i++) mean[i] += fabsf(a->x[(size_t)t * a->n_in + i]) / (float)a->n;
-        double least = HUGE_VAL;
-        a->s = s;
-        for (int k = 0; k < RATIOS; k++) { /* 0: as it was, so that nothing gets worse */
-            candidate(mean, a->n_in, k, s);
-            const double loss = loss_of(a);
-            if (!(loss < least)) continue;
-            least = loss;
-            memcpy(best, s, a->n_in * sizeof *s);
+uint64_t ts_quant_layer_cost(const ts_calib *c, const ts_dtype type[TS_LAYER_MATS], unsigned method) {
+    uint64_t cost = method & TS_METHOD_AWQ ? ts_awq_cost(c, type) : 0;
+    for (ts_mat_group g = 0; g < TS_LAYER_GROUPS; g++) {
+        const ts_mat_group_info *info = &ts_layer_group[g];
+        bool any = false;
+        for (int i = 0; i < info->n; i++) {
+            const ts_role r = info->first + (ts_role)i;
+            if (!ts_act_block(type[r])) continue;
+            cost += matrix_cost(c, r, type[r], method);
+            any = true;
         }
-        if (!isfinite(least)) st = ts_fail(err, TS_E_FORMAT, "activations are not finite");
-    } else {
-        st = ts_fail_nomem(err, "AWQ's scales", threads * a->scratch_size * sizeof *s);
+        if (any) cost += sums_cost(c, g, method & TS_METHOD_GPTQ, c->n);
+        if (any && (method & TS_METHOD_GPTQ)) cost += ts_gptq_factor_cost(ts_calib_width(c, g));
+        if (g == TS_GROUP_O || g == TS_GROUP_DOWN) cost += advance_cost(c, g);
     }
-    ts_free(mean), ts_free(s), ts_free(a->scratch), ts_free(a->loss);
-    return st;
-}
-
-static void scale_columns(const ts_calib *c, ts_calib_layer *l, ts_mat_group g, const float *s) {
-    const uint32_t K = ts_calib_width(c, g);
-    for (int i = 0; i < ts_layer_group[g].n; i++) {
-        const ts_role r = ts_layer_group[g].first + (ts_role)i;
-        float *w = l->mat[r];
-        for (uint32_t o = 0; o < ts_role_out(r, &c->width); o++)
-            for (uint32_t k = 0; k < K; k++) w[(size_t)o * K + k] *= s[k];
-    }
-}
-
-/* What gives the group its input gives so much less. */
-static void scale_giver(const ts_calib *c, ts_calib_layer *l, ts_mat_group g, const float *s) {
-    const uint32_t n = ts_calib_width(c, g);
-    if (g == TS_GROUP_QKV || g == TS_GROUP_FFN) {
-        float *norm = l->vec[(g == TS_GROUP_QKV ? TS_ROLE_ATTN_NORM : TS_ROLE_FFN_NORM) - TS_LAYER_MATS];
-        for (uint32_t i = 0; i < n; i++) norm[i] /= s[i];
-        return;
-    }
-    const ts_role giver = g == TS_GROUP_O ? TS_ROLE_V : TS_ROLE_UP;
-    const uint32_t K = ts_role_in(giver, &c->width);
-    for (uint32_t i = 0; i < n; i++) {
-        for (uint32_t k = 0; k < K; k++) l->mat[giver][(size_t)i * K + k] /= s[i];
-        if (l->bias[giver]) l->bias[giver][i] /= s[i];
-    }
-}
-
-/* May the group's columns be scaled? Attention gives o several heads for one of v where heads share. */
-static bool can_scale(const ts_calib *c, const ts_quant_layer *q, ts_mat_group g) {
-    if (g == TS_GROUP_O && c->c.n_head != c->c.n_kv_head) return false;
-    for (int i = 0; i < ts_layer_group[g].n; i++)
-        if (is_quantised(q->type[ts_layer_group[g].first + i])) return true;
-    return false;
-}
-
-/* The whole layer, on a copy of some of the states, before anything is rounded. */
-static ts_status awq(const ts_calib *c, ts_calib_layer *l, const ts_quant_layer *q, bool (*stop)(void *ud), void *ud,
-                     ts_err *err) {
-    ts_calib sample = *c;
-    uint32_t widest = 0;
-    for (ts_mat_group g = 0; g < TS_LAYER_GROUPS; g++)
-        if (ts_calib_width(c, g) > widest) widest = ts_calib_width(c, g);
-    if (sample.n_chunks > SAMPLE_CHUNKS) sample.n_chunks = SAMPLE_CHUNKS, sample.n = SAMPLE_CHUNKS * TS_CALIB_CHUNK;
-    sample.x = ts_alloc((size_t)sample.n * c->c.d_model, sizeof *sample.x);
-    float *in = ts_alloc((size_t)sample.n * widest, sizeof *in), *s = ts_alloc(widest, sizeof *s);
-    ts_status st = TS_OK;
-    if (!sample.x || !in || !s) st = ts_fail_nomem(err, "AWQ's sample", (size_t)sample.n * widest * sizeof *in);
-    else memcpy(sample.x, c->x, (size_t)sample.n * c->c.d_model * sizeof *sample.x);
-    for (ts_mat_group g = 0; g < TS_LAYER_GROUPS && st == TS_OK; g++) {
-        struct scaling a = {.c = c, .l = l, .q = q, .g = g, .x = in, .n = sample.n, .n_in = ts_calib_width(c, g)};
-        for (uint32_t i = 0, n; i < sample.n_chunks && st == TS_OK; i++)
-            st = ts_calib_inputs(&sample, l, g, i, in + (size_t)ts_calib_chunk(&sample, i, &n) * a.n_in, err);
-        if (st == TS_OK && stop && stop(ud)) st = ts_fail(err, TS_E_CANCELLED, "stopped");
-        if (st == TS_OK && can_scale(c, q, g)) {
-            st = find_scales(&a, s, err);
-            if (st == TS_OK) scale_columns(c, l, g, s), scale_giver(c, l, g, s);
-        }
-        if (st == TS_OK && g == TS_GROUP_O) st = ts_calib_advance(&sample, l, g, err);
-    }
-    ts_free(sample.x), ts_free(in), ts_free(s);
-    return st;
+    return cost;
 }
 
 /* ---- rounding ---------------------------------------------------------------------------------------------------- */
@@ -220,7 +92,7 @@ static void round_task(void *arg, size_t task, int thread) {
     const size_t r0 = task * ROWS, r1 = p->n_out - r0 < ROWS ? p->n_out : r0 + ROWS;
     for (size_t r = r0; r < r1; r++) {
         float *w = p->w + r * p->n_in;
-        round_row(p->kern, p->type, w, p->importance, p->n_in, p->blocks + r * p->row_bytes, w);
+        ts_quant_round(p->kern, p->type, w, p->importance, p->n_in, p->blocks + r * p->row_bytes, w);
     }
 }
 
@@ -241,7 +113,7 @@ static ts_status round_matrix(const ts_calib *c, ts_calib_layer *l, ts_quant_lay
     if (!was) return ts_fail_nomem(err, "a matrix", n * sizeof *was);
     memcpy(was, l->mat[r], n * sizeof *was);
     ts_status st = TS_OK;
-    if (compensate && ts_grid_size(q->type[r])) {
+    if (compensate) {
         st = ts_gptq_rows(gptq, q->type[r], l->mat[r], n_out, q->blocks[r], c->kern, c->pool, err);
     } else {
         struct rounding p = {.kern = c->kern,
@@ -253,6 +125,7 @@ static ts_status round_matrix(const ts_calib *c, ts_calib_layer *l, ts_quant_lay
                              .blocks = q->blocks[r],
                              .row_bytes = ts_dtype_row_bytes(q->type[r], K)};
         ts_pool_run(c->pool, (n_out + ROWS - 1) / ROWS, round_task, &p);
+        st = ts_watch_step(gptq->watch, matrix_cost(c, r, q->type[r], TS_METHOD_PLAIN), err);
     }
     q->error[r] = squares(was, l->mat[r], n);
     q->norm[r] = squares(was, NULL, n);
@@ -260,22 +133,26 @@ static ts_status round_matrix(const ts_calib *c, ts_calib_layer *l, ts_quant_lay
     return st;
 }
 
+/* ---- a layer ----------------------------------------------------------------------------------------------------- */
+
 static ts_status round_group(ts_calib *c, ts_calib_layer *l, ts_quant_layer *q, ts_mat_group g, unsigned method,
-                             bool (*stop)(void *ud), void *ud, ts_err *err) {
+                             ts_watch *watch, ts_err *err) {
     const ts_mat_group_info *info = &ts_layer_group[g];
     const uint32_t K = ts_calib_width(c, g);
     bool any = false;
-    for (int i = 0; i < info->n; i++) any |= is_quantised(q->type[info->first + (ts_role)i]);
+    for (int i = 0; i < info->n; i++) any |= ts_act_block(q->type[info->first + (ts_role)i]);
     if (!any) return TS_OK;
     const bool compensate = method & TS_METHOD_GPTQ;
     ts_gptq sums;
     TS_TRY(ts_gptq_init(&sums, K, compensate, err));
+    sums.watch = watch;
     float *in = ts_alloc((size_t)TS_CALIB_CHUNK * K, sizeof *in);
     ts_status st = in ? TS_OK : ts_fail_nomem(err, "the calibration's activations", (size_t)TS_CALIB_CHUNK * K * 4);
     for (uint32_t i = 0, n; i < c->n_chunks && st == TS_OK; i++) {
         ts_calib_chunk(c, i, &n);
         st = ts_calib_inputs(c, l, g, i, in, err);
         if (st == TS_OK) st = ts_gptq_add(&sums, in, n, c->kern, c->pool, err);
+        if (st == TS_OK) st = ts_watch_step(watch, sums_cost(c, g, compensate, n), err);
     }
     ts_free(in);
     for (uint32_t i = 0; i < K && st == TS_OK; i++) /* a search takes no others */
@@ -283,19 +160,20 @@ static ts_status round_group(ts_calib *c, ts_calib_layer *l, ts_quant_layer *q, 
     if (st == TS_OK && compensate) st = ts_gptq_factor(&sums, 0.01f, c->kern, c->pool, err);
     for (int i = 0; i < info->n && st == TS_OK; i++) {
         const ts_role r = info->first + (ts_role)i;
-        if (stop && stop(ud)) st = ts_fail(err, TS_E_CANCELLED, "stopped");
-        else if (is_quantised(q->type[r])) st = round_matrix(c, l, q, r, &sums, compensate, err);
+        if (ts_act_block(q->type[r])) st = round_matrix(c, l, q, r, &sums, makes_up(method, q->type[r]), err);
     }
     ts_gptq_fini(&sums);
     return st;
 }
 
-ts_status ts_quant_layer_run(ts_calib *c, ts_calib_layer *l, ts_quant_layer *q, unsigned method, bool (*stop)(void *ud),
-                             void *ud, ts_err *err) {
-    if (method & TS_METHOD_AWQ) TS_TRY(awq(c, l, q, stop, ud, err));
+ts_status ts_quant_layer_run(ts_calib *c, ts_calib_layer *l, ts_quant_layer *q, unsigned method, ts_watch *watch,
+                             ts_err *err) {
+    if (method & TS_METHOD_AWQ) TS_TRY(ts_awq_layer(c, l, q->type, watch, err));
     for (ts_mat_group g = 0; g < TS_LAYER_GROUPS; g++) {
-        TS_TRY(round_group(c, l, q, g, method, stop, ud, err));
-        if (g == TS_GROUP_O || g == TS_GROUP_DOWN) TS_TRY(ts_calib_advance(c, l, g, err));
+        TS_TRY(round_group(c, l, q, g, method, watch, err));
+        if (g != TS_GROUP_O && g != TS_GROUP_DOWN) continue;
+        TS_TRY(ts_calib_advance(c, l, g, err));
+        TS_TRY(ts_watch_step(watch, advance_cost(c, g), err));
     }
     return TS_OK;
 }

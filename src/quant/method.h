@@ -1,12 +1,9 @@
-/* method.h - quantise a layer by what calibration texts show of its inputs.
- *
- * AWQ (Lin et al. 2023, arXiv 2306.00978): input columns that matter are made larger before rounding and what gives
- * them smaller, which changes nothing in real numbers; how much is searched for. GPTQ: gptq.h. Both may be had
- * together. */
+/* method.h - quantise a layer by what calibration texts show of its inputs: AWQ (awq.h), GPTQ (gptq.h), or both. */
 #ifndef TS_QUANT_METHOD_H
 #define TS_QUANT_METHOD_H
 
 #include "quant/calib.h"
+#include "quant/watch.h"
 
 typedef enum ts_quant_method { TS_METHOD_PLAIN = 0, TS_METHOD_AWQ = 1, TS_METHOD_GPTQ = 2 } ts_quant_method; /* a set */
 
@@ -22,8 +19,10 @@ typedef struct ts_quant_layer {
 
 /* Quantise the layer whose weights `l` are: they become what the blocks are worth, norms and biases what AWQ makes of
  * them, and the states move on behind the layer. Errors: TS_E_FORMAT: activations that are not finite; TS_E_NOMEM;
- * TS_E_CANCELLED where `stop` (nullable) says so, asked between matrices and, by AWQ, between groups of them. */
+ * TS_E_CANCELLED by `watch` (nullable), asked every few seconds of an 8B model's layer. */
 TS_NODISCARD ts_status ts_quant_layer_run(ts_calib *c, ts_calib_layer *l, ts_quant_layer *q, unsigned method,
-                                          bool (*stop)(void *ud), void *ud, ts_err *err);
+                                          ts_watch *watch, ts_err *err);
+/* What that costs, in units of the watch. */
+uint64_t ts_quant_layer_cost(const ts_calib *c, const ts_dtype type[TS_LAYER_MATS], unsigned method);
 
 #endif

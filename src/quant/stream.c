@@ -44,13 +44,13 @@ typedef struct work {
     const ts_quant_item *it;
     const ts_source *src;
     const uint32_t *order; /* of the source's columns */
-    ts_search_fn *search;
+    const ts_kern *kern;
     uint64_t rows, task_rows, first; /* of the tensor, a task, this batch */
     uint64_t n_rows;                 /* of this batch */
     size_t from_bytes, to_bytes;     /* a row */
     uint8_t *out;
     float *scratch; /* [thread][2][task_rows * dim[0]] */
-    uint8_t *made;  /* [thread][task_rows] rows of the source, where they are made, or of U4G before it is carried */
+    uint8_t *made;  /* [thread][task_rows] rows of the source, where they are made; one of U4G before it is carried */
     size_t made_bytes;
     task_result result[BATCH_TASKS];
 } work;
@@ -96,30 +96,19 @@ static void do_task(void *arg, size_t task, int thread) {
         for (uint64_t i = 0; i < row; i++) y[w->order[i]] = x[k * row + i];
         memcpy(x + k * row, y, row * sizeof *x);
     }
-    if (ts_dtype_is_u4g(it->type)) {
-        const float *weights = it->weights ? it->weights->mean : NULL;
-        for (uint64_t k = 0; k < b - a; k++) {
-            uint8_t *blocks = made + k * (row / 32) * sizeof(ts_block_u4g);
-            ts_u4g_quantize(it->type, x + k * row, weights, weights != NULL, blocks, (size_t)row);
-            ts_dequant(it->type, blocks, y + k * row, (size_t)row);
-            ts_u4g_carry(it->file, blocks, to + k * w->to_bytes, (size_t)row);
-        }
-        add_squares(x, y, n, &r->error, &r->norm);
-        return;
+    const bool carried = it->file != it->type;
+    for (uint64_t k = 0; k < b - a; k++) {
+        const ts_imatrix_entry *e = it->weights;
+        const float *weights = e ? e->mean + (e->n_mat > 1 ? (a + k) / per_mat * row : 0) : NULL;
+        uint8_t *row_to = to + k * w->to_bytes;
+        ts_quant_round(w->kern, it->type, x + k * row, weights, (uint32_t)row, carried ? made : row_to, y + k * row);
+        if (carried) ts_u4g_carry(it->file, made, row_to, (size_t)row);
     }
-    for (uint64_t k = a; k < b;) { /* rows of one matrix */
-        const uint64_t mat = k / per_mat, stop = (mat + 1) * per_mat < b ? (mat + 1) * per_mat : b;
-        const float *weights = it->weights ? it->weights->mean + (it->weights->n_mat > 1 ? mat * row : 0) : NULL;
-        ts_quantize_with(w->search, it->type, x + (k - a) * row, weights, (size_t)row, to + (k - a) * w->to_bytes,
-                         (size_t)((stop - k) * row));
-        k = stop;
-    }
-    const size_t bad = ts_find_not_finite(it->type, to, n);
+    const size_t bad = ts_find_not_finite(it->file, to, n);
     if (bad < n) {
         *r = (task_result){.not_finite = bad};
         return;
     }
-    ts_dequant(it->type, to, y, n);
     add_squares(x, y, n, &r->error, &r->norm);
 }
 
@@ -134,12 +123,6 @@ uint64_t ts_quant_cost(const ts_quant_item *it) {
     if (it->type == it->from->type) return it->n_el * COST_COPY;
     const bool searched = ts_search_takes(it->type, it->weights) || (ts_dtype_is_u4g(it->type) && it->weights);
     return it->n_el * (searched ? COST_SEARCH : COST_ROUND);
-}
-
-ts_status ts_quant_step(ts_quant_run_state *r, uint64_t cost, ts_err *err) {
-    r->cost_done += cost;
-    if (!r->o->progress || r->o->progress(r->o->progress_ud, r->cost_done, r->cost_all)) return TS_OK;
-    return ts_fail(err, TS_E_CANCELLED, "stopped");
 }
 
 /* Rows that are made, in the type that the file has them in. */
@@ -159,7 +142,7 @@ static ts_status copy_made(run *r, const ts_quant_item *it, ts_err *err) {
         }
         st = ts_outfile_write(&r->file, data, (size_t)n * to, err);
         s->op->release(s, t, (size_t)k * from, (size_t)n * from);
-        if (st == TS_OK) st = ts_quant_step(r, n * t->dim[0] * COST_COPY, err);
+        if (st == TS_OK) st = ts_watch_step(&r->watch, n * t->dim[0] * COST_COPY, err);
     }
     ts_free(made);
     ts_free(out);
@@ -174,7 +157,7 @@ static ts_status copy_tensor(run *r, const ts_quant_item *it, ts_err *err) {
         TS_TRY(ts_outfile_write(&r->file, (const uint8_t *)it->from->data + at, n, err));
         s->op->release(s, it->from, at, n);
         at += n;
-        TS_TRY(ts_quant_step(r, (uint64_t)((double)it->n_el * (double)n / (double)it->bytes) * COST_COPY, err));
+        TS_TRY(ts_watch_step(&r->watch, (uint64_t)((double)it->n_el * (double)n / (double)it->bytes) * COST_COPY, err));
     }
     return TS_OK;
 }
@@ -188,7 +171,7 @@ static ts_status quantise_tensor(run *r, ts_quant_item *it, ts_err *err) {
     w->it = it;
     w->src = s;
     w->order = s->op->order ? s->op->order(s, t) : NULL;
-    w->search = r->kern.search;
+    w->kern = &r->kern;
     w->rows = it->n_el / row;
     w->task_rows = row < TASK ? TASK / row : 1;
     if (!t->data && w->task_rows < TS_ROWS_AT_A_TIME) w->task_rows = TS_ROWS_AT_A_TIME;
@@ -196,8 +179,8 @@ static ts_status quantise_tensor(run *r, ts_quant_item *it, ts_err *err) {
     w->from_bytes = ts_dtype_row_bytes(t->type, row);
     w->to_bytes = ts_dtype_row_bytes(it->file, row);
     w->made_bytes = (size_t)w->task_rows * (t->data ? 0 : w->from_bytes);
-    const size_t groups = (size_t)(w->task_rows * (row / 32)) * sizeof(ts_block_u4g);
-    if (ts_dtype_is_u4g(it->type) && w->made_bytes < groups) w->made_bytes = groups;
+    if (it->file != it->type && w->made_bytes < ts_dtype_row_bytes(it->type, row))
+        w->made_bytes = ts_dtype_row_bytes(it->type, row);
     const uint64_t most = w->task_rows * BATCH_TASKS < w->rows ? w->task_rows * BATCH_TASKS : w->rows;
     size_t n = 0;
     const bool fits = ts_size_mul((size_t)(w->task_rows * row), 2 * (size_t)ts_pool_threads(r->pool), &n);
@@ -222,14 +205,14 @@ static ts_status quantise_tensor(run *r, ts_quant_item *it, ts_err *err) {
             const uint64_t element = (w->first + k * w->task_rows) * row + w->result[k].not_finite;
             char name[80];
             ts_printable(name, sizeof name, t->name, strlen(t->name));
-            st = !w->result[k].in_source ? ts_quant_too_large(r, it, element, err)
-                                         : ts_fail(err, TS_E_FORMAT,
-                                                   "%s: tensor %s: element %" PRIu64 " is not a finite number", s->name,
-                                                   name, element);
+            st = !w->result[k].in_source
+                     ? ts_quant_too_large(r, it, element, err)
+                     : ts_fail(err, TS_E_FORMAT, "%s: tensor %s: element %" PRIu64 " is not a finite number", s->name,
+                               name, element);
         }
         if (st == TS_OK) st = ts_outfile_write(&r->file, w->out, (size_t)w->n_rows * w->to_bytes, err);
         s->op->release(s, t, at, bytes);
-        if (st == TS_OK) st = ts_quant_step(r, cost * w->n_rows, err);
+        if (st == TS_OK) st = ts_watch_step(&r->watch, cost * w->n_rows, err);
     }
     ts_free(w->out);
     ts_free(w->scratch);
@@ -345,7 +328,7 @@ ts_status ts_quant_write_item(run *r, ts_quant_item *it, ts_err *err) {
 
 static ts_status write_from(run *r, size_t first, size_t *n_done, ts_err *err) {
     *n_done = first;
-    for (size_t i = 0; i < first; i++) r->cost_done += ts_quant_cost(&r->p->item[i]);
+    for (size_t i = 0; i < first; i++) r->watch.done += ts_quant_cost(&r->p->item[i]);
     if (!first) TS_TRY(ts_outfile_write(&r->file, r->p->header.data, r->p->header.len, err));
     for (size_t i = first; i < r->p->n; i++) {
         ts_quant_item *it = &r->p->item[i];
@@ -392,11 +375,11 @@ static ts_status write_file(run *r, const char *path, ts_quant_done *done, ts_er
 
 ts_status ts_quant_run(ts_quant_plan *p, const ts_quant_in *in, const char *path, const ts_quant_run_opts *o,
                        ts_quant_done *done, ts_err *err) {
-    run r = {.p = p, .in = in, .o = o};
+    run r = {.p = p, .in = in, .o = o, .watch = {.progress = o->progress, .progress_ud = o->progress_ud}};
     *done = (ts_quant_done){0};
     ts_kern_init(&r.kern, o->level);
     r.key = key_of(&r);
-    for (size_t i = 0; i < p->n; i++) r.cost_all += ts_quant_cost(&p->item[i]);
+    for (size_t i = 0; i < p->n; i++) r.watch.all += ts_quant_cost(&p->item[i]);
     TS_TRY(ts_pool_new(&r.pool, o->threads ? o->threads : ts_cpu_count(), err));
     const ts_status s = write_file(&r, path, done, err);
     ts_pool_free(r.pool);

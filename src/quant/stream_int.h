@@ -6,6 +6,7 @@
 #include "base/pool.h"
 #include "kern/kern.h"
 #include "quant/stream.h"
+#include "quant/watch.h"
 
 typedef struct ts_quant_run_state {
     ts_quant_plan *p;
@@ -16,13 +17,12 @@ typedef struct ts_quant_run_state {
     ts_outfile file;
     char *state_path;
     uint64_t key; /* of all that decides what is written */
-    uint64_t cost_done, cost_all;
+    ts_watch watch;
     uint64_t saved_ns;
 } ts_quant_run_state;
 
-/* What a tensor costs in the units of the progress, and that so much more is done: TS_E_CANCELLED. */
+/* What a tensor costs, in units of the watch. */
 uint64_t ts_quant_cost(const ts_quant_item *it);
-TS_NODISCARD ts_status ts_quant_step(ts_quant_run_state *r, uint64_t cost, ts_err *err);
 /* An element that is finite in the source, and not in its type: TS_E_FORMAT. */
 TS_NODISCARD ts_status ts_quant_too_large(const ts_quant_run_state *r, const ts_quant_item *it, uint64_t element,
                                           ts_err *err);

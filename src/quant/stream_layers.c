@@ -13,7 +13,6 @@ typedef struct layers {
     ts_calib c;
     bool *in_layer; /* [n] of the plan's items */
     uint32_t next;  /* layer that is to be done */
-    uint64_t cost;  /* of one */
 } layers;
 
 static ts_quant_item *item_of(const run *r, const ts_tensor *t) {
@@ -119,25 +118,33 @@ static ts_status write_layer(layers *l, const ts_calib_layer *w, const ts_quant_
     return TS_OK;
 }
 
-static bool stop(void *ud) {
-    const layers *l = ud;
-    const ts_quant_run_opts *o = l->r->o;
-    return o->progress && !o->progress(o->progress_ud, l->r->cost_done, l->r->cost_all);
+/* What its matrices become; one that is missing is an error later. */
+static void layer_types(const layers *l, uint32_t layer, ts_dtype type[TS_LAYER_MATS]) {
+    for (ts_role role = 0; role < TS_LAYER_MATS; role++) {
+        const ts_tensor *t = tensor_of(l, role, layer, false);
+        type[role] = t ? item_of(l->r, t)->type : TS_F32;
+    }
+}
+
+static uint64_t layer_cost(const layers *l, uint32_t layer) {
+    ts_dtype type[TS_LAYER_MATS];
+    layer_types(l, layer, type);
+    return ts_quant_layer_cost(&l->c, type, l->r->p->method);
 }
 
 static ts_status do_layer(layers *l, ts_err *err) {
     ts_calib_layer w;
     ts_quant_layer q = {0};
     TS_TRY(ts_calib_load(&w, &l->c, l->next, err));
+    layer_types(l, l->next, q.type);
     ts_status st = TS_OK;
     for (ts_role role = 0; role < TS_LAYER_MATS && st == TS_OK; role++) {
         const ts_quant_item *it = item_of(l->r, w.tensor[role]);
-        q.type[role] = it->type;
         if (!ts_act_block(it->type)) continue;
         const size_t bytes = ts_dtype_row_bytes(it->type, it->from->dim[0]) * (size_t)it->from->dim[1];
         if (!(q.blocks[role] = ts_alloc(bytes, 1))) st = ts_fail_nomem(err, it->from->name, bytes);
     }
-    if (st == TS_OK) st = ts_quant_layer_run(&l->c, &w, &q, l->r->p->method, stop, l, err);
+    if (st == TS_OK) st = ts_quant_layer_run(&l->c, &w, &q, l->r->p->method, &l->r->watch, err);
     if (st == TS_OK) st = write_layer(l, &w, &q, err);
     for (int role = 0; role < TS_LAYER_MATS; role++) ts_free(q.blocks[role]);
     ts_calib_layer_fini(&w);
@@ -163,7 +170,6 @@ static ts_status find_layers(layers *l, ts_err *err) {
     run *r = l->r;
     l->in_layer = ts_calloc(r->p->n, sizeof *l->in_layer);
     if (!l->in_layer) return ts_fail_nomem(err, "the list of tensors", r->p->n);
-    uint64_t all = 0;
     for (uint32_t layer = 0; layer < l->c.c.n_layer; layer++)
         for (ts_role role = 0; role < TS_LAYER_ROLES; role++)
             for (int bias = 0; bias < 2; bias++) {
@@ -171,12 +177,11 @@ static ts_status find_layers(layers *l, ts_err *err) {
                 const ts_quant_item *it = t ? item_of(r, t) : NULL;
                 if (!it) continue;
                 l->in_layer[it - r->p->item] = true;
-                all += it->n_el;
             }
-    l->cost = all / l->c.c.n_layer * (20 + r->o->n_token / 100);
-    r->cost_all = l->cost * l->c.c.n_layer;
+    r->watch.all = 0;
+    for (uint32_t layer = 0; layer < l->c.c.n_layer; layer++) r->watch.all += layer_cost(l, layer);
     for (size_t i = 0; i < r->p->n; i++)
-        if (!l->in_layer[i]) r->cost_all += ts_quant_cost(&r->p->item[i]);
+        if (!l->in_layer[i]) r->watch.all += ts_quant_cost(&r->p->item[i]);
     return TS_OK;
 }
 
@@ -194,17 +199,19 @@ static ts_status write_all(layers *l, uint64_t had, ts_quant_done *done, ts_err 
     TS_TRY(find_layers(l, err));
     if (restore(l, had)) {
         done->n_kept = tensors_before(l);
-        r->cost_done = r->cost_all - l->cost * (l->c.c.n_layer - l->next);
+        r->watch.done = r->watch.all;
+        for (uint32_t layer = l->next; layer < l->c.c.n_layer; layer++) r->watch.done -= layer_cost(l, layer);
     } else {
         done->began_anew = had > 0;
         TS_TRY(write_outside(l, err));
     }
     while (l->next < l->c.c.n_layer) {
+        const uint64_t done_then = r->watch.done + layer_cost(l, l->next);
         TS_TRY(do_layer(l, err));
         l->next++;
         TS_TRY(save(l, err));
         done->kept_partial = true;
-        TS_TRY(ts_quant_step(r, l->cost, err));
+        r->watch.done = done_then;
     }
     TS_TRY(ts_outfile_seek(&r->file, r->p->file_bytes, err));
     return r->in->source->op->check_unchanged(r->in->source, err);

@@ -255,7 +255,7 @@ static void check_awq(const ts_shape *shape, unsigned method, bool o_too) {
             q.blocks[r] = ts_alloc(ts_role_out(r, &plain.width), row);
             assert_non_null(q.blocks[r]);
         }
-        assert_ok(ts_quant_layer_run(&run, &is, &q, method, NULL, NULL, &err));
+        assert_ok(ts_quant_layer_run(&run, &is, &q, method, NULL, &err));
         for (ts_mat_group g = 0; g < TS_LAYER_GROUPS; g++) {
             const uint32_t K = ts_calib_width(&plain, g);
             const ts_role r = rounded[g];
@@ -310,10 +310,6 @@ static void test_awq(void **state) {
     check_awq(&shapes[2], TS_METHOD_AWQ | TS_METHOD_GPTQ, true);
 }
 
-static bool stop_now(void *ud) {
-    return --*(int *)ud == 0;
-}
-
 static bool whole(void *ud) {
     bench *b = ud;
     ts_calib c;
@@ -324,7 +320,7 @@ static bool whole(void *ud) {
     ts_status st = ts_calib_load(&l, &c, 0, &err);
     if (st == TS_OK) {
         for (int r = 0; r < TS_LAYER_MATS; r++) q.type[r] = TS_Q4_0, q.blocks[r] = blocks[r];
-        st = ts_quant_layer_run(&c, &l, &q, TS_METHOD_AWQ | TS_METHOD_GPTQ, NULL, NULL, &err);
+        st = ts_quant_layer_run(&c, &l, &q, TS_METHOD_AWQ | TS_METHOD_GPTQ, NULL, &err);
         ts_calib_layer_fini(&l);
     }
     ts_calib_fini(&c);
@@ -334,30 +330,68 @@ static bool whole(void *ud) {
 static void test_no_memory(void **state) {
     (void)state;
     bench b;
-    static const ts_shape least = {.name = "least", .arch = "qwen3", .n_layer = 1, .d_model = 32, .d_ff = 32,
-                                   .n_head = 1, .n_kv_head = 1, .head_dim = 32, .n_vocab = VOCAB, .n_ctx = 512,
-                                   .rope_base = 10000, .norm_eps = 1e-5f};
+    static const ts_shape least = {.name = "least",
+                                   .arch = "qwen3",
+                                   .n_layer = 1,
+                                   .d_model = 32,
+                                   .d_ff = 32,
+                                   .n_head = 1,
+                                   .n_kv_head = 1,
+                                   .head_dim = 32,
+                                   .n_vocab = VOCAB,
+                                   .n_ctx = 512,
+                                   .rope_base = 10000,
+                                   .norm_eps = 1e-5f};
     open_file(&b, uneven(&least), 1, ts_cpu_detect());
     alloc_fail_loop(whole, &b, false);
     close_bench(&b);
 }
 
-static void test_stopped(void **state) {
+typedef struct looks {
+    int n, stop_at; /* how often it was asked; 0: never stops */
+    uint64_t done;
+} looks;
+
+static bool look(void *ud, uint64_t done, uint64_t all) {
+    looks *l = ud;
+    assert_true(done >= l->done && done <= all);
+    l->done = done;
+    return ++l->n != l->stop_at;
+}
+
+/* A layer tells about how much of it is done, its forecast is what it tells in the end, and it stops wherever it is
+ * asked to. */
+static void test_watched(void **state) {
     (void)state;
     bench b;
     open_bench(&b, "mha");
     static uint8_t blocks[TS_LAYER_MATS][160 * 96 * 2];
-    for (int at = 1; at <= TS_LAYER_MATS; at++) {
-        ts_calib c;
-        ts_calib_layer l;
-        ts_quant_layer q = {0};
-        int left = at;
-        assert_ok(ts_calib_init(&c, b.src, b.token, 20, &b.kern, b.pool, &err));
-        assert_ok(ts_calib_load(&l, &c, 0, &err));
-        for (int r = 0; r < TS_LAYER_MATS; r++) q.type[r] = TS_Q4_0, q.blocks[r] = blocks[r];
-        assert_status(ts_quant_layer_run(&c, &l, &q, TS_METHOD_GPTQ, stop_now, &left, &err), TS_E_CANCELLED);
-        ts_calib_layer_fini(&l);
-        ts_calib_fini(&c);
+    for (unsigned method = TS_METHOD_PLAIN; method <= (TS_METHOD_AWQ | TS_METHOD_GPTQ); method++) {
+        int all = 0;
+        for (int at = 0; at <= all; at++) {
+            ts_calib c;
+            ts_calib_layer l;
+            ts_quant_layer q = {0};
+            looks seen = {.stop_at = at};
+            assert_ok(ts_calib_init(&c, b.src, b.token, 200, &b.kern, b.pool, &err));
+            assert_ok(ts_calib_load(&l, &c, 0, &err));
+            for (int r = 0; r < TS_LAYER_MATS; r++) q.type[r] = TS_Q4_0, q.blocks[r] = blocks[r];
+            const uint64_t cost = ts_quant_layer_cost(&c, q.type, method);
+            ts_watch w = {.progress = look, .progress_ud = &seen, .all = 10 * cost};
+            const ts_status st = ts_quant_layer_run(&c, &l, &q, method, &w, &err);
+            assert_int_equal(st, at ? TS_E_CANCELLED : TS_OK);
+            if (at) {
+                assert_int_equal(seen.n, at);
+            } else {
+                all = seen.n;
+                assert_true(all > TS_LAYER_MATS + TS_LAYER_GROUPS);
+                if (w.done < cost - cost / 10 || w.done > cost + cost / 10)
+                    fail_msg("%s: %llu of %llu units", ts_quant_method_name(method), (unsigned long long)w.done,
+                             (unsigned long long)cost);
+            }
+            ts_calib_layer_fini(&l);
+            ts_calib_fini(&c);
+        }
     }
     close_bench(&b);
 }
@@ -376,7 +410,7 @@ static void test_overflow(void **state) {
         assert_ok(ts_calib_load(&l, &c, 0, &err));
         l.vec[TS_ROLE_FFN_NORM - TS_LAYER_MATS][7] = 1e30f;
         for (int r = 0; r < TS_LAYER_MATS; r++) q.type[r] = TS_Q4_0, q.blocks[r] = blocks[r];
-        assert_status(ts_quant_layer_run(&c, &l, &q, method, NULL, NULL, &err), TS_E_FORMAT);
+        assert_status(ts_quant_layer_run(&c, &l, &q, method, NULL, &err), TS_E_FORMAT);
         assert_string_equal(err.msg, "activations are not finite");
         ts_calib_layer_fini(&l);
         ts_calib_fini(&c);
@@ -386,8 +420,8 @@ static void test_overflow(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_engine), cmocka_unit_test(test_same_everywhere), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_awq),    cmocka_unit_test(test_no_memory),       cmocka_unit_test(test_stopped),
+        cmocka_unit_test(test_engine),   cmocka_unit_test(test_same_everywhere), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_awq),      cmocka_unit_test(test_no_memory),       cmocka_unit_test(test_watched),
         cmocka_unit_test(test_overflow),
     };
     return cmocka_run_group_tests_name("calib", tests, NULL, NULL);
