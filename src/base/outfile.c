@@ -72,13 +72,20 @@ ts_status ts_outfile_open_private(ts_outfile *f, const char *path, ts_err *err) 
     return open_out(f, path, PRIVATE, err);
 }
 
+/* Is it still what has the name? Who wrote it may have given it its last one before it was locked. */
+static bool same_file(const ts_outfile *f) {
+    struct stat open, named;
+    return fstat(f->fd, &open) == 0 && stat(f->tmp, &named) == 0 && open.st_dev == named.st_dev &&
+           open.st_ino == named.st_ino;
+}
+
 ts_status ts_outfile_open_kept(ts_outfile *f, const char *path, uint64_t *had, ts_err *err) {
     TS_TRY(open_out(f, path, KEPT, err));
     struct stat st;
     *had = 0;
     if (!f->tmp) return TS_OK;
     ts_status s = TS_OK;
-    if (flock(f->fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+    if ((flock(f->fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) || !same_file(f))
         s = ts_fail(err, TS_E_IO, "another process is writing %s", f->tmp);
     else if (fstat(f->fd, &st) < 0 || !S_ISREG(st.st_mode))
         s = ts_fail(err, TS_E_IO, "%s is no file that can be written", f->tmp);
@@ -127,18 +134,19 @@ ts_status ts_outfile_commit(ts_outfile *f, ts_err *err) {
     ts_status s = TS_OK;
     if (fsync(f->fd) < 0 && errno != EINVAL && errno != EROFS)
         s = ts_fail_os(err, TS_E_IO, errno, "cannot write %s", f->path);
-    if (close(f->fd) < 0 && s == TS_OK) s = ts_fail_os(err, TS_E_IO, errno, "cannot write %s", f->path);
     if (s == TS_OK && f->tmp && rename(f->tmp, f->path) < 0)
         s = ts_fail_os(err, TS_E_IO, errno, "cannot write %s", f->path);
     if (s != TS_OK && f->tmp) unlink(f->tmp);
+    /* not before it has its name: the lock of ts_outfile_open_kept ends here */
+    if (close(f->fd) < 0 && s == TS_OK) s = ts_fail_os(err, TS_E_IO, errno, "cannot write %s", f->path);
     forget(f);
     return s;
 }
 
 void ts_outfile_discard(ts_outfile *f) {
     if (!f || !f->path) return;
-    close(f->fd);
     if (f->tmp) unlink(f->tmp);
+    close(f->fd);
     forget(f);
 }
 

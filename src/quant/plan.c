@@ -2,12 +2,11 @@
 
 #include "base/printable.h"
 #include "format/gguf_write.h"
-#include "format/search.h"
-#include "base/log.h"
 #include "format/quant.h"
+#include "format/search.h"
 #include "quant/method.h"
-#include "source/gguf_names.h"
 #include "source/gguf_source.h"
+#include "source/group_keys.h"
 #include "source/hf_source.h"
 
 #include <inttypes.h>
@@ -116,11 +115,12 @@ static ts_status choose(ts_quant_plan *p, const ts_quant_in *in, const ts_quant_
     it->type = t->type;
     if (ts_recipe_quantises(t)) {
         const ts_dtype asked = wanted(o, m, t->name, t->type, used);
-        it->type = ts_recipe_fitting(asked, t->dim[0], ts_recipe_is_head(m, t->name));
+        it->type = asked == t->type ? asked : ts_recipe_fitting(asked, t->dim[0], ts_recipe_is_head(m, t->name));
         it->fallback = it->type != asked;
     }
     p->n_fallback += it->fallback;
-    if (it->type != t->type) {
+    const bool rounded = o->method && !strncmp(t->name, "blk.", 4) && ts_dtype_get(it->type)->block > 1;
+    if (it->type != t->type || rounded) { /* by a method to its own type, too */
         char name[80];
         ts_printable(name, sizeof name, t->name, strlen(t->name));
         if (!from->block)
@@ -143,7 +143,6 @@ static ts_status choose(ts_quant_plan *p, const ts_quant_in *in, const ts_quant_
     if (!ts_dtype_is_u4g(it->type)) return TS_OK;
     const ts_source *s = in->source;
     it->file = it->type == t->type && s->op->carrier ? s->op->carrier(s, t) : ts_u4g_carrier(false);
-    p->n_groups++;
     if (it->type == t->type && s->op->order && s->op->order(s, t))
         return ts_fail(
             err, TS_E_UNSUPP,
@@ -161,37 +160,19 @@ static bool is_ours(const char *key) {
            !strcmp(key, "general.alignment") || !strncmp(key, "quantize.imatrix.", 17) || !strncmp(key, "split.", 6);
 }
 
-/* How large the groups are that Q4_1 carries (source/hf_model.h). */
-static void put_groups(ts_gguf_writer *w, const ts_quant_plan *p, const ts_quant_in *in) {
-    const ts_gguf_kv *kv;
-    if (!p->n_groups) return;
-    bool all_in_place = true;
-    for (size_t i = 0; i < p->n; i++)
-        all_in_place &= !ts_dtype_is_u4g(p->item[i].type) || p->item[i].type == p->item[i].from->type;
-    static const char *const keys[] = {TS_KEY_IMPORT_ZEROS, TS_KEY_IMPORT_GROUP, TS_KEY_IMPORT_GROUPS};
-    for (int i = 0; i < 3 && all_in_place; i++) /* as they are in the source */
-        if ((kv = ts_gguf_find(in->gguf, keys[i]))) ts_gguf_put_kv(w, kv);
-    if (all_in_place) return;
-    ts_buf text = {0};
-    ts_span *other = ts_alloc(p->n, sizeof *other);
+/* How large the groups are that Q4_1 carries, and which Q4_1 is none of them. */
+static ts_status put_groups(ts_gguf_writer *w, const ts_quant_plan *p, ts_err *err) {
+    ts_group_key *key = ts_alloc(p->n, sizeof *key);
     size_t n = 0;
-    uint32_t most = 0;
-    bool ok = other && ts_buf_reserve(&text, p->n * 96); /* so that it stays where it is */
-    for (size_t i = 0; i < p->n; i++)
-        if (ts_dtype_is_u4g(p->item[i].type) && ts_u4g_group(p->item[i].type) > most)
-            most = ts_u4g_group(p->item[i].type);
-    for (size_t i = 0; i < p->n && ok; i++) {
+    if (!key) return ts_fail_nomem(err, "the sizes of groups", p->n * sizeof *key);
+    for (size_t i = 0; i < p->n; i++) {
         const ts_quant_item *it = &p->item[i];
-        const size_t at = text.len;
-        if (!ts_dtype_is_u4g(it->type) || ts_u4g_group(it->type) == most) continue;
-        ok = ts_buf_printf(&text, "%s=%u", it->from->name, ts_u4g_group(it->type));
-        other[n++] = (ts_span){(const uint8_t *)text.data + at, text.len - at};
+        if (ts_dtype_is_u4g(it->type) || it->file == TS_Q4_1)
+            key[n++] = (ts_group_key){it->from->name, ts_dtype_is_u4g(it->type) ? ts_u4g_group(it->type) : 0};
     }
-    ts_gguf_put_bool(w, TS_KEY_IMPORT_ZEROS, true);
-    ts_gguf_put_u32(w, TS_KEY_IMPORT_GROUP, most);
-    if (n) ts_gguf_put_strings(w, TS_KEY_IMPORT_GROUPS, other, n);
-    ts_free(other);
-    ts_buf_free(&text);
+    const ts_status s = ts_group_keys_put(w, key, n, err);
+    ts_free(key);
+    return s;
 }
 
 /* llama.cpp's number for the type that most elements have. */
@@ -206,7 +187,8 @@ static uint32_t file_type_of(const ts_quant_plan *p) {
     return 0;
 }
 
-static void put_metadata(ts_gguf_writer *w, const ts_quant_plan *p, const ts_quant_in *in, const ts_quant_opts *o) {
+static ts_status put_metadata(ts_gguf_writer *w, const ts_quant_plan *p, const ts_quant_in *in, const ts_quant_opts *o,
+                              ts_err *err) {
     for (size_t i = 0; i < ts_gguf_n_kv(in->gguf); i++) {
         const ts_gguf_kv *kv = ts_gguf_kv_at(in->gguf, i);
         if (!is_ours(kv->key)) ts_gguf_put_kv(w, kv);
@@ -217,24 +199,25 @@ static void put_metadata(ts_gguf_writer *w, const ts_quant_plan *p, const ts_qua
     if (was) ts_gguf_put_kv(w, was);
     else ts_gguf_put_u32(w, "general.file_type", type);
     if (type != 0 && type != 1 && type != 32) ts_gguf_put_u32(w, "general.quantization_version", 2);
-    put_groups(w, p, in);
+    TS_TRY(put_groups(w, p, err));
     if (o->calibration) {
         ts_gguf_put_str(w, "tessera.quantize.method", ts_quant_method_name(o->method));
         ts_gguf_put_str(w, "tessera.quantize.calibration", o->calibration);
     }
-    if (!o->imatrix) return;
+    if (!o->imatrix) return TS_OK;
     ts_gguf_put_str(w, "quantize.imatrix.file", o->imatrix_name);
     if (*ts_imatrix_dataset(o->imatrix)) ts_gguf_put_str(w, "quantize.imatrix.dataset", ts_imatrix_dataset(o->imatrix));
     ts_gguf_put_u32(w, "quantize.imatrix.entries_count", (uint32_t)ts_imatrix_n(o->imatrix));
     if (ts_imatrix_chunks(o->imatrix))
         ts_gguf_put_u32(w, "quantize.imatrix.chunks_count", ts_imatrix_chunks(o->imatrix));
+    return TS_OK;
 }
 
 static ts_status lay_out(ts_quant_plan *p, const ts_quant_in *in, const ts_quant_opts *o, ts_err *err) {
     enum { ALIGNMENT = 32 };
     ts_gguf_writer *w = NULL;
     TS_TRY(ts_gguf_writer_new(&w, ALIGNMENT, err));
-    put_metadata(w, p, in, o);
+    ts_status s = put_metadata(w, p, in, o, err);
     uint64_t at = 0;
     for (size_t i = 0; i < p->n; i++) {
         ts_quant_item *it = &p->item[i];
@@ -247,7 +230,7 @@ static ts_status lay_out(ts_quant_plan *p, const ts_quant_in *in, const ts_quant
         p->n_el += it->n_el;
         p->data_bytes += it->bytes;
     }
-    const ts_status s = ts_gguf_save_header(w, &p->header, err);
+    if (s == TS_OK) s = ts_gguf_save_header(w, &p->header, err);
     ts_gguf_writer_free(w);
     for (size_t i = 0; i < p->n; i++) p->item[i].offset += p->header.len;
     p->file_bytes = p->header.len + at;

@@ -55,7 +55,7 @@ typedef struct ts_quant_plan {
     ts_buf header;   /* the file up to the tensors */
     unsigned method; /* of ts_quant_method */
     uint64_t file_bytes, data_bytes, n_el;
-    size_t n_fallback, n_requantized, n_groups;
+    size_t n_fallback, n_requantized;
     size_t
         n_unweighted; /* of those that are searched for and have no entry, though there is a matrix; not embeddings */
 } ts_quant_plan;

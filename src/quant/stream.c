@@ -254,6 +254,7 @@ static ts_status save_state(run *r, size_t n, ts_err *err) {
         ok ? ts_file_write(r->state_path, b.data, b.len, err) : ts_fail_nomem(err, r->state_path, b.len);
     ts_buf_free(&b);
     r->saved_ns = ts_now_ns();
+    if (s == TS_OK) r->n_saved = n;
     return s;
 }
 
@@ -292,24 +293,37 @@ static size_t tensors_done(run *r, uint64_t had) {
 
 /* ---- all --------------------------------------------------------------------------------------------------------- */
 
+static bool is_source(const run *r, const struct stat *st) {
+    uint64_t id, dev, ino;
+    for (int i = 0; r->in->source->op->identity(r->in->source, i, &id, &dev, &ino); i++)
+        if (dev == (uint64_t)st->st_dev && ino == (uint64_t)st->st_ino) return true;
+    return false;
+}
+
 static ts_status check_target(const run *r, const char *path, ts_err *err) {
     struct stat to;
-    uint64_t id, dev, ino;
     if (stat(path, &to) != 0) return TS_OK;
     if (S_ISDIR(to.st_mode)) return ts_fail(err, TS_E_INVAL, "%s is a folder: give the result a file's name", path);
-    for (int i = 0; r->in->source->op->identity(r->in->source, i, &id, &dev, &ino); i++)
-        if (dev == (uint64_t)to.st_dev && ino == (uint64_t)to.st_ino)
-            return ts_fail(err, TS_E_INVAL, "%s is the source: give the result another name", path);
+    if (is_source(r, &to)) return ts_fail(err, TS_E_INVAL, "%s is the source: give the result another name", path);
     return TS_OK;
 }
 
-static ts_status check_room(const run *r, uint64_t had, ts_err *err) {
+/* Once it is open: what it writes to, that is. */
+static ts_status check_partial(const run *r, ts_err *err) {
+    struct stat to;
+    if (!r->file.tmp || fstat(r->file.fd, &to) < 0 || !is_source(r, &to)) return TS_OK;
+    return ts_fail(err, TS_E_INVAL, "%s is the source: give the result another name", r->file.tmp);
+}
+
+ts_status ts_quant_check_room(const run *r, uint64_t beside, ts_err *err) {
     struct statvfs v;
-    if (!r->file.tmp || fstatvfs(r->file.fd, &v) < 0) return TS_OK;
-    const double room = (double)v.f_bavail * (double)v.f_frsize + (double)had, mib = 1024 * 1024;
-    if (room >= (double)r->p->file_bytes) return TS_OK;
-    return ts_fail(err, TS_E_IO, "%s: %.0f MiB are needed, %.0f MiB are left on the disk", r->file.path,
-                   (double)r->p->file_bytes / mib, room / mib);
+    struct stat st;
+    if (!r->file.tmp || fstatvfs(r->file.fd, &v) < 0 || fstat(r->file.fd, &st) < 0) return TS_OK;
+    const double needed = (double)(r->p->file_bytes + beside), mib = 1024 * 1024,
+                 room = (double)v.f_bavail * (double)v.f_frsize + 512 * (double)st.st_blocks;
+    if (room >= needed) return TS_OK;
+    return ts_fail(err, TS_E_IO, "%s: %.0f MiB are needed, %.0f MiB are left on the disk", r->file.path, needed / mib,
+                   room / mib);
 }
 
 static ts_status pad(run *r, uint64_t to, ts_err *err) {
@@ -327,7 +341,6 @@ ts_status ts_quant_write_item(run *r, ts_quant_item *it, ts_err *err) {
 }
 
 static ts_status write_from(run *r, size_t first, size_t *n_done, ts_err *err) {
-    *n_done = first;
     for (size_t i = 0; i < first; i++) r->watch.done += ts_quant_cost(&r->p->item[i]);
     if (!first) TS_TRY(ts_outfile_write(&r->file, r->p->header.data, r->p->header.len, err));
     for (size_t i = first; i < r->p->n; i++) {
@@ -342,16 +355,45 @@ static ts_status write_from(run *r, size_t first, size_t *n_done, ts_err *err) {
     return r->in->source->op->check_unchanged(r->in->source, err);
 }
 
+static uint64_t end_of(const run *r, size_t n) { /* of the first n tensors */
+    return n ? r->p->item[n - 1].offset + r->p->item[n - 1].bytes : 0;
+}
+
+static ts_status begin_in_order(run *r, size_t first, ts_err *err) {
+    TS_TRY(ts_quant_check_room(r, 0, err));
+    r->begun = true;
+    return ts_outfile_cut(&r->file, end_of(r, first), err);
+}
+
+/* Does what is whole stay? Where there is no room for more than that, it makes room for the note about it. */
+static bool keep_tensors(run *r, size_t n_done) {
+    ts_err none;
+    if (!r->file.tmp || !n_done) return false;
+    if (!r->begun || n_done == r->n_saved) return true;
+    return (ts_outfile_cut(&r->file, end_of(r, n_done), &none) == TS_OK && save_state(r, n_done, &none) == TS_OK) ||
+           r->n_saved;
+}
+
 /* Tensor by tensor, as the file has them. */
 static ts_status write_in_order(run *r, uint64_t had, ts_quant_done *done, ts_err *err) {
-    size_t n_done = 0;
-    const size_t first = tensors_done(r, had);
+    const size_t first = r->n_saved = tensors_done(r, had);
+    size_t n_done = first;
     *done = (ts_quant_done){.n_kept = first, .began_anew = had && !first};
-    ts_status s = ts_outfile_cut(&r->file, first ? r->p->item[first - 1].offset + r->p->item[first - 1].bytes : 0, err);
+    ts_status s = begin_in_order(r, first, err);
     if (s == TS_OK) s = write_from(r, first, &n_done, err);
-    ts_err none;
-    done->kept_partial =
-        s != TS_OK && s != TS_E_FORMAT && n_done && r->file.tmp && save_state(r, n_done, &none) == TS_OK;
+    done->kept_partial = s != TS_OK && s != TS_E_FORMAT && keep_tensors(r, n_done);
+    return s;
+}
+
+/* Who has not begun leaves what there was: a run that was stopped may go on with it. */
+static ts_status end_file(run *r, ts_status s, const ts_quant_done *done, bool had, ts_err *err) {
+    if (s != TS_OK && (done->kept_partial || (had && !r->begun))) {
+        ts_outfile_leave(&r->file);
+        return s;
+    }
+    if (r->state_path) unlink(r->state_path); /* while DST.partial is still ours */
+    if (s == TS_OK) return ts_outfile_commit(&r->file, err);
+    ts_outfile_discard(&r->file);
     return s;
 }
 
@@ -363,12 +405,9 @@ static ts_status write_file(run *r, const char *path, ts_quant_done *done, ts_er
     ts_status s = ts_buf_printf(&name, "%s.state", r->file.path) ? TS_OK : ts_fail_nomem(err, path, strlen(path));
     r->state_path = name.data;
     r->saved_ns = ts_now_ns();
-    if (s == TS_OK) s = check_room(r, had, err);
+    if (s == TS_OK) s = check_partial(r, err);
     if (s == TS_OK) s = r->o->token ? ts_quant_write_layers(r, had, done, err) : write_in_order(r, had, done, err);
-    if (s == TS_OK) s = ts_outfile_commit(&r->file, err);
-    else if (done->kept_partial) ts_outfile_leave(&r->file);
-    else ts_outfile_discard(&r->file);
-    if (r->state_path && !done->kept_partial) unlink(r->state_path);
+    s = end_file(r, s, done, had, err);
     ts_buf_free(&name);
     return s;
 }

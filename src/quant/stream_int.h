@@ -19,6 +19,8 @@ typedef struct ts_quant_run_state {
     uint64_t key; /* of all that decides what is written */
     ts_watch watch;
     uint64_t saved_ns;
+    size_t n_saved; /* tensors that DST.state has */
+    bool begun;     /* what was in DST.partial is, or is about to be, written over */
 } ts_quant_run_state;
 
 /* What a tensor costs, in units of the watch. */
@@ -26,6 +28,8 @@ uint64_t ts_quant_cost(const ts_quant_item *it);
 /* An element that is finite in the source, and not in its type: TS_E_FORMAT. */
 TS_NODISCARD ts_status ts_quant_too_large(const ts_quant_run_state *r, const ts_quant_item *it, uint64_t element,
                                           ts_err *err);
+/* Is there room for the file, and for so many bytes beside it? TS_E_IO. */
+TS_NODISCARD ts_status ts_quant_check_room(const ts_quant_run_state *r, uint64_t beside, ts_err *err);
 /* Write a tensor where the file stands. */
 TS_NODISCARD ts_status ts_quant_write_item(ts_quant_run_state *r, ts_quant_item *it, ts_err *err);
 /* The whole file by o->token; `had` bytes of an earlier run are there. */

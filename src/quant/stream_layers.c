@@ -34,6 +34,10 @@ typedef struct state_head {
 } state_head;
 static const char magic[16] = "tessera layers\n";
 
+static size_t state_bytes(const layers *l) {
+    return sizeof(state_head) + 16 * l->r->p->n + (size_t)l->c.n * l->c.c.d_model * sizeof(float);
+}
+
 static ts_status save(layers *l, ts_err *err) {
     const run *r = l->r;
     const size_t floats = (size_t)l->c.n * l->c.c.d_model;
@@ -56,7 +60,7 @@ static bool restore(layers *l, uint64_t had) {
     const run *r = l->r;
     ts_map m;
     state_head h;
-    const size_t floats = (size_t)l->c.n * l->c.c.d_model, all = sizeof h + 16 * r->p->n + floats * sizeof(float);
+    const size_t floats = (size_t)l->c.n * l->c.c.d_model, all = state_bytes(l);
     if (had != r->p->file_bytes || ts_map_open(&m, r->state_path, NULL) != TS_OK) return false;
     bool ok = m.len == all;
     if (ok) memcpy(&h, m.data, sizeof h);
@@ -156,6 +160,7 @@ static ts_status do_layer(layers *l, ts_err *err) {
 
 static ts_status write_outside(layers *l, ts_err *err) {
     run *r = l->r;
+    r->begun = true;
     TS_TRY(ts_outfile_cut(&r->file, 0, err));
     TS_TRY(ts_outfile_write(&r->file, r->p->header.data, r->p->header.len, err));
     for (size_t i = 0; i < r->p->n; i++) {
@@ -197,8 +202,10 @@ static ts_status write_all(layers *l, uint64_t had, ts_quant_done *done, ts_err 
     run *r = l->r;
     TS_TRY(ts_calib_init(&l->c, r->in->source, r->o->token, r->o->n_token, &r->kern, r->pool, err));
     TS_TRY(find_layers(l, err));
-    if (restore(l, had)) {
-        done->n_kept = tensors_before(l);
+    const bool goes_on = restore(l, had);
+    done->n_kept = goes_on ? tensors_before(l) : 0;
+    TS_TRY(ts_quant_check_room(r, 2 * state_bytes(l), err)); /* the old one and the new one */
+    if (goes_on) {
         r->watch.done = r->watch.all;
         for (uint32_t layer = l->next; layer < l->c.c.n_layer; layer++) r->watch.done -= layer_cost(l, layer);
     } else {

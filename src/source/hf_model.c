@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "format/quant.h"
 #include "source/gguf_names.h"
+#include "source/group_keys.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -257,29 +258,17 @@ static void model_name(const char *dir, char *out, size_t len) {
     snprintf(out, len, "%.*s", (int)n, begin);
 }
 
-/* How 4-bit groups come back from Q4_1: the size that most matrices have, and those that have another. */
+/* How 4-bit groups come back from Q4_1. */
 static ts_status put_groups(const ts_hf_model *m, ts_gguf_writer *w, ts_err *err) {
-    size_t n[3] = {0}, n_other = 0;
+    ts_group_key *key = ts_alloc(m->n, sizeof *key);
+    size_t n = 0;
+    if (!key) return ts_fail_nomem(err, "the sizes of groups", m->n * sizeof *key);
     for (size_t i = 0; i < m->n; i++)
-        if (ts_dtype_is_u4g(m->tensor[i].type)) n[m->tensor[i].type - TS_U4G32]++;
-    const ts_dtype most = n[2] >= n[1] && n[2] >= n[0] ? TS_U4G128 : n[1] >= n[0] ? TS_U4G64 : TS_U4G32;
-    if (!n[0] && !n[1] && !n[2]) return TS_OK;
-    ts_gguf_put_bool(w, TS_KEY_IMPORT_ZEROS, true);
-    ts_gguf_put_u32(w, TS_KEY_IMPORT_GROUP, ts_u4g_group(most));
-    ts_buf text = {0};
-    ts_span *other = ts_alloc(m->n, sizeof *other);
-    bool ok = other && ts_buf_reserve(&text, m->n * 80); /* so that it stays where it is */
-    for (size_t i = 0; i < m->n && ok; i++) {
-        const ts_hf_tensor *t = &m->tensor[i];
-        const size_t at = text.len;
-        if (!ts_dtype_is_u4g(t->type) || t->type == most) continue;
-        ok = ts_buf_printf(&text, "%s=%u", t->name, ts_u4g_group(t->type));
-        other[n_other++] = (ts_span){(const uint8_t *)text.data + at, text.len - at};
-    }
-    if (n_other && ok) ts_gguf_put_strings(w, TS_KEY_IMPORT_GROUPS, other, n_other);
-    ts_free(other);
-    ts_buf_free(&text);
-    return ok ? TS_OK : ts_fail_nomem(err, "the sizes of groups", m->n * 80);
+        if (ts_dtype_is_u4g(m->tensor[i].type))
+            key[n++] = (ts_group_key){m->tensor[i].name, ts_u4g_group(m->tensor[i].type)};
+    const ts_status st = ts_group_keys_put(w, key, n, err);
+    ts_free(key);
+    return st;
 }
 
 ts_status ts_hf_model_put(const ts_hf_model *m, ts_gguf_writer *w, ts_err *err) {

@@ -2,7 +2,7 @@
 """tessera quantize as a whole: the same bytes for every number of threads and level, also when the program is killed and run again;
 what it refuses; and, where llama.cpp is installed as tools/versus_llama.sh does it, the same types as llama-quantize chooses.
 
-Usage: test_quantize.py TESSERA [TEST]        Exit code: 0 passed, 1 failed"""
+Usage: test_quantize.py TESSERA SMALL_DISK.so [TEST]        Exit code: 0 passed, 1 failed"""
 import hashlib
 import json
 import os
@@ -181,6 +181,36 @@ def test_killed(tmp: pathlib.Path) -> None:
     assert not [p.name for p in tmp.iterdir() if p.suffix in (".partial", ".state")]
 
 
+def test_full_disk(tmp: pathlib.Path) -> None:
+    """A disk that gets full, and is full still: what is whole stays, and is gone on with once there is room."""
+    src, out, whole, text = tmp / "src.gguf", tmp / "out.gguf", tmp / "whole.gguf", tmp / "text"
+    make_model(src, 6, 256, 4, 2, 512)
+    text.write_text("".join(f"line {i * i} of a text\n" for i in range(100)))
+    partial, state = tmp / "out.gguf.partial", tmp / "out.gguf.state"
+    for method in ([], ["--method", "gptq", "--calibration", text, "--tokens", "512"]):
+        args = ["--type", "q4_0", "--quiet", *method]
+        run("quantize", src, whole, *args)
+        # with a method the layers come last, and their states lie beside
+        size, beside = whole.stat().st_size, 2 * 512 * 256 * 4 if method else 0
+        disk = {"LD_PRELOAD": os.path.abspath(sys.argv[2]), "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
+        for full in {"DISK_BYTES": str(int(size * 0.8) + beside)}, {"DISK_FREE": "10000"}:
+            r = run("quantize", src, out, *args, env=disk | full, code=1)
+            assert r.stderr.count("\n") == 1 and "goes on from there" in r.stderr, (method, full, r.stderr)
+            assert ("No space left" if "DISK_BYTES" in full else "MiB are needed") in r.stderr, (method, full, r.stderr)
+            assert partial.exists() and state.exists() and not out.exists(), (method, full)
+        r = json.loads(run("quantize", src, out, *args, "--json").stdout)
+        assert r["kept"] > 5 and digest(out) == digest(whole), (method, r["kept"])
+        assert not partial.exists() and not state.exists()
+        out.unlink()
+        # no room from the first byte on: nothing stays, what others have left does
+        run("quantize", src, out, *args, env=disk | {"DISK_FREE": "10000"}, code=1)
+        assert not partial.exists() and not state.exists()
+        partial.write_bytes(b"of somebody else")
+        run("quantize", src, out, *args, env=disk | {"DISK_FREE": "10000"}, code=1)
+        assert partial.read_bytes() == b"of somebody else"
+        partial.unlink()
+
+
 def test_refused(tmp: pathlib.Path) -> None:
     src, out = tmp / "src.gguf", tmp / "out.gguf"
     make_model(src, 1, 256, 4, 2, 256)
@@ -190,7 +220,14 @@ def test_refused(tmp: pathlib.Path) -> None:
         r = run("quantize", src, to, code=2)
         assert "is the source: give the result another name" in r.stderr, r.stderr
     assert digest(src) == before
+    partial = tmp / "p.gguf.partial"
+    src.rename(partial)
+    assert "is the source" in run("quantize", partial, tmp / "p.gguf", code=2).stderr
+    partial.rename(src)
+    assert digest(src) == before
     run("quantize", src, out, "q4_0")
+    # rounded again to its own type, too
+    assert "quantising twice adds the errors" in run("quantize", out, tmp / "o2.gguf", "q4_0", "--method", "awq", code=2).stderr
     assert "quantising twice adds the errors" in run("quantize", out, tmp / "o2.gguf", "q8_0", code=2).stderr
     r = run("quantize", out, tmp / "o2.gguf", "q8_0", "--allow-requantize")
     assert "are quantised already: the errors add up" in r.stderr
@@ -202,6 +239,35 @@ def test_refused(tmp: pathlib.Path) -> None:
     assert sorted(p.name for p in tmp.iterdir()) == ["link.gguf", "o2.gguf", "out.gguf", "src.gguf"]
     full = subprocess.run([sys.argv[1], "quantize", src, "/dev/full", "f16"], capture_output=True, text=True)
     assert full.returncode == 1 and full.stderr.count("\n") == 1, full.stderr
+
+
+def test_other_types(tmp: pathlib.Path) -> None:
+    """A type that nothing here computes with: convert carries it over, quantize says which tensor it is."""
+    iq2_xxs, rows, row = 16, 3, 256
+    blocks = bytes(range(256))[:66] * rows  # 66 bytes for 256 elements
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 2) + string("general.architecture") + struct.pack("<I", 8) + string("llama") + (
+        string("llama.block_count") + struct.pack("<II", 4, 1)) + string("blk.0.attn_q.weight") + struct.pack("<IQQIQ", 2, row, rows, iq2_xxs, 0)
+    src, out = tmp / "src.gguf", tmp / "out.gguf"
+    src.write_bytes(head + b"\0" * (-len(head) % 32) + blocks)
+    run("convert", src, out)
+    assert blocks in out.read_bytes()
+    for args in (["convert", "--type", "f16"], ["quantize", "--type", "q8_0", "--allow-requantize"]):
+        r = run(args[0], src, tmp / "o.gguf", *args[1:], code=1)
+        assert "blk.0.attn_q.weight" in r.stderr and "iq2_xxs" in r.stderr and "cannot be read" in r.stderr, r.stderr
+
+
+def test_groups(tmp: pathlib.Path) -> None:
+    """4-bit groups lie in the file as Q4_1; Q4_1 beside them stays what it is, also through convert."""
+    src, out, again = tmp / "src.gguf", tmp / "out.gguf", tmp / "again.gguf"
+    make_model(src, 2, 256, 4, 2, 512)
+    run("quantize", src, out, "npu4", "--tensor-type", "attn_v=q4_1", "--tensor-type", "blk.1.ffn_up=u4g32", "--head", "q4_1")
+    run("convert", out, again)
+    told = [{t["name"]: t["type"] for t in json.loads(run("convert", "--dry-run", "--json", f).stdout)["tensors"]} for f in (out, again)]
+    assert told[0] == told[1]
+    assert told[0]["blk.0.attn_v.weight"] == told[0]["output.weight"] == "q4_1", told[0]
+    assert told[0]["blk.1.ffn_up.weight"] == "u4g32" and told[0]["blk.0.ffn_up.weight"] == "u4g128", told[0]
+    said = [json.loads(run("eval", "-m", f, "-p", "some text", "--json").stdout)["perplexity"] for f in (out, again)]
+    assert said[0] == said[1], said
 
 
 def test_types(tmp: pathlib.Path) -> None:
@@ -301,7 +367,7 @@ TESTS = {n.removeprefix("test_"): f for n, f in list(globals().items()) if n.sta
 
 
 def main() -> int:
-    for name in sys.argv[2:] or TESTS:
+    for name in sys.argv[3:] or TESTS:
         with tempfile.TemporaryDirectory(prefix="tessera-quantize-") as tmp:
             TESTS[name](pathlib.Path(tmp))
         print(name, "passed")
