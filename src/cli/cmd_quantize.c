@@ -29,7 +29,10 @@ typedef struct quantize_args {
     bool dry_run, allow_requantize, json, quiet, report;
 } quantize_args;
 
-enum { TOKENS = 16384 }; /* of calibration, unless --tokens says otherwise */
+enum {
+    TOKENS = 16384,   /* of calibration, unless --tokens says otherwise */
+    REPORT_CTX = 256, /* tokens of a piece that a report is on */
+};
 static const double MIB = 1024 * 1024;
 
 /* ---- what comes of it -------------------------------------------------------------------------------------------- */
@@ -167,30 +170,47 @@ static int run_plan(const quantize_args *a, const ts_quant_in *in, const ts_reci
     return s == TS_OK ? CLI_OK : cli_fail(&err);
 }
 
-/* The text: what calibration sees of it, and what is held back for the report. */
+/* The text: what calibration sees of it, and behind that what is held back for a report. */
 typedef struct texts {
     ts_buf all;
     size_t seen;
 } texts;
 
+/* Four fifths, to a line's end where there is one before the last tenth, and no cut inside a character. */
+static size_t cut_at(const char *text, size_t len) {
+    const size_t least = len / 5 * 4, most = len / 10 * 9;
+    const char *line = least < most ? memchr(text + least, '\n', most - least) : NULL;
+    if (line) return (size_t)(line - text) + 1;
+    size_t at = least;
+    while (at < len && ((unsigned char)text[at] & 0xc0) == 0x80) at++;
+    return at;
+}
+
 static ts_status read_text(texts *t, const char *file, bool hold_back, ts_err *err) {
     enum { LARGEST = 1 << 30 };
     TS_TRY(ts_file_read(&t->all, file, LARGEST, err));
-    t->seen = t->all.len;
-    for (size_t at = t->all.len / 5 * 4; hold_back && at < t->all.len; at++) /* a fifth, from a line's end on */
-        if (t->all.data[at] == '\n') {
-            t->seen = at + 1;
-            break;
-        }
+    t->seen = hold_back ? cut_at(t->all.len ? t->all.data : "", t->all.len) : t->all.len;
     return TS_OK;
 }
 
+/* Is there enough for a report? It is asked before the long work. */
+static ts_status check_report(ts_tokenizer *tok, const texts *t, const char *file, ts_err *err) {
+    ts_tokens held = {0};
+    TS_TRY(ts_tokenize(tok, t->all.len ? t->all.data + t->seen : "", t->all.len - t->seen, 0, &held, err));
+    const size_t n = held.n + (ts_tokenizer_adds_bos(tok) ? 1 : 0);
+    ts_tokens_free(&held);
+    if (n >= REPORT_CTX) return TS_OK;
+    return ts_fail(
+        err, TS_E_INVAL,
+        "--report is on the last fifth of %s, whose %zu tokens are too few (%d at least): take a longer text "
+        "with --calibration, or leave --report out",
+        file, n, (int)REPORT_CTX);
+}
+
 /* The calibration's tokens: chunks of the text, each with the begin token in front where the model has one. */
-static ts_status calibration_of(const quantize_args *a, const ts_quant_in *in, const texts *t, ts_tokens *out,
+static ts_status calibration_of(const quantize_args *a, ts_tokenizer *tok, const texts *t, ts_tokens *out,
                                 ts_err *err) {
-    ts_tokenizer *tok;
     ts_tokens all = {0};
-    TS_TRY(in->source->op->tokenizer(in->source, NULL, &tok, err));
     ts_status s = ts_tokenize(tok, t->all.len ? t->all.data : "", t->seen, 0, &all, err);
     const ts_token bos = ts_tokenizer_adds_bos(tok) ? ts_tokenizer_bos(tok) : -1;
     const size_t most = a->tokens ? (size_t)a->tokens : TOKENS;
@@ -202,18 +222,27 @@ static ts_status calibration_of(const quantize_args *a, const ts_quant_in *in, c
         s = ts_fail(err, TS_E_INVAL, "%zu tokens of text are too few for a calibration (%d at least)", out->n,
                     (int)TS_CALIB_CHUNK);
     ts_tokens_free(&all);
+    return s;
+}
+
+static ts_status prepare_text(const quantize_args *a, const ts_quant_in *in, bool method, const char *file, texts *t,
+                              ts_tokens *calibration, ts_err *err) {
+    ts_tokenizer *tok;
+    TS_TRY(read_text(t, file, a->report, err));
+    if (a->dry_run) return TS_OK;
+    TS_TRY(in->source->op->tokenizer(in->source, NULL, &tok, err));
+    ts_status s = a->report ? check_report(tok, t, file, err) : TS_OK;
+    if (s == TS_OK && method) s = calibration_of(a, tok, t, calibration, err);
     ts_tokenizer_free(tok);
     return s;
 }
 
 /* The result beside its source, on text that no calibration has seen. */
 static int report(const cli_command *cmd, const quantize_args *a, const texts *t) {
-    const size_t from = t->seen < t->all.len ? t->seen : 0;
-    cli_model m = {.path = a->to, .threads = a->threads, .quiet = true, .ctx = 256};
+    cli_model m = {.path = a->to, .threads = a->threads, .quiet = true, .ctx = REPORT_CTX};
     ts_engine *e = NULL;
     int code = cli_open_engine(cmd, &m, &e);
-    if (code == CLI_OK)
-        code = cli_kl_run(cmd, &m, e, a->from, t->all.data ? t->all.data + from : "", t->all.len - from, a->json);
+    if (code == CLI_OK) code = cli_kl_run(cmd, &m, e, a->from, t->all.data + t->seen, t->all.len - t->seen, a->json);
     ts_engine_close(e);
     return code;
 }
@@ -281,8 +310,7 @@ static int quantize(const cli_command *cmd, quantize_args *a, ts_quant_rule *rul
     ts_quant_plan p = {0};
     ts_status s = ts_quant_in_open(&in, a->from, &err);
     if (s == TS_OK) s = ts_quant_plan_make(&p, &in, &o, &err);
-    if (s == TS_OK && (o.method || a->report)) s = read_text(&text, file, o.method && a->report, &err);
-    if (s == TS_OK && o.method && !a->dry_run) s = calibration_of(a, &in, &text, &calibration, &err);
+    if (s == TS_OK && (o.method || a->report)) s = prepare_text(a, &in, o.method, file, &text, &calibration, &err);
     code = s == TS_OK ? run_plan(a, &in, o.recipe, &p, &calibration) : cli_fail(&err);
     ts_tokens_free(&calibration);
     ts_quant_plan_free(&p);
@@ -307,8 +335,8 @@ static int run(const cli_command *cmd, int argc, char **argv) {
         {CLI_STR, 0, "calibration", "FILE", &a.calibration, 0, 0,
          "the text (default: one that comes with Tessera): some of what the model will be used for", .values = "@file"},
         {CLI_FLAG, 0, "report", NULL, &a.report, 0, 0,
-         "at the end compare the result with its source, as tessera eval --kl does, on a fifth of the text that "
-         "calibration does not see"},
+         "at the end compare the result with its source, as tessera eval --kl does, on the last fifth of the text, "
+         "which calibration does not see"},
         {CLI_INT, 0, "tokens", "N", &a.tokens, 512, 1 << 24, "of it, at most (default 16384)"},
         {CLI_STR, 0, "imatrix", "FILE", &a.imatrix, 0, 0,
          "how much each column of a matrix matters: a file of tessera imatrix or llama-imatrix", .values = "@file"},
