@@ -321,6 +321,41 @@ static int quantize(const cli_command *cmd, quantize_args *a, ts_quant_rule *rul
     return code;
 }
 
+/* SRC DST.gguf, and for quantize the type behind them, as llama-quantize has it. */
+static int take_names(const cli_command *cmd, quantize_args *a, const cli_list *rest) {
+    const bool typed = rest->n == 3 && !a->convert && !a->type;
+    if (rest->n < 1 || rest->n > (typed ? 3 : 2))
+        return cli_usage_error(cmd, "give the source and the result: SRC DST.gguf");
+    a->from = rest->item[0];
+    if (rest->n > 1) a->to = rest->item[1];
+    if (typed) a->type = rest->item[2];
+    if (!a->type && !a->convert) a->type = "q4_k_m";
+    const int code = cli_check_model_path(a->from, false);
+    if (code == CLI_OK && !a->to && !a->dry_run)
+        return cli_usage_error(cmd, "where to? Give the result's name behind %s", a->from);
+    return code;
+}
+
+static int run_args(const cli_command *cmd, const cli_opt *opts, int argc, char **argv, quantize_args *a) {
+    cli_list rest = {0};
+    int code = cli_parse(cmd, opts, argc, argv, &rest);
+    if (code == CLI_OK) code = take_names(cmd, a, &rest);
+    ts_quant_rule *rule = ts_calloc(a->rules.n, sizeof *rule);
+    if (code == CLI_OK && !rule) {
+        ts_err err;
+        (void)ts_fail_nomem(&err, "rules", a->rules.n * sizeof *rule);
+        code = cli_fail(&err);
+    }
+    if (code == CLI_OK && a->threads && !a->quiet) cli_warn_threads(a->threads);
+    cli_catch_interrupt();
+    if (code == CLI_OK) code = quantize(cmd, a, rule);
+    for (size_t i = 0; rule && i < a->rules.n; i++) ts_free((char *)rule[i].pattern);
+    ts_free(rule);
+    ts_free(a->rules.item);
+    ts_free(rest.item);
+    return code == -1 ? CLI_OK : code;
+}
+
 static int run(const cli_command *cmd, int argc, char **argv) {
     quantize_args a = {0};
     const cli_opt opts[] = {
@@ -355,33 +390,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
         {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "one JSON object, with an entry for each tensor"},
         {0},
     };
-    cli_list rest = {0};
-    int code = cli_parse(cmd, opts, argc, argv, &rest);
-    if (code == CLI_OK && (rest.n < 1 || rest.n > 3 || (rest.n == 3 && a.type)))
-        code = cli_usage_error(cmd, "give the source and the result: SRC DST.gguf");
-    if (code == CLI_OK) {
-        a.from = rest.item[0];
-        if (rest.n > 1) a.to = rest.item[1];
-        if (rest.n > 2) a.type = rest.item[2]; /* as llama-quantize has it */
-        if (!a.type) a.type = "q4_k_m";
-        code = cli_check_model_path(a.from, false);
-        if (code == CLI_OK && !a.to && !a.dry_run)
-            code = cli_usage_error(cmd, "where to? Give the result's name behind %s", a.from);
-    }
-    ts_quant_rule *rule = ts_calloc(a.rules.n, sizeof *rule);
-    if (code == CLI_OK && !rule) {
-        ts_err err;
-        (void)ts_fail_nomem(&err, "rules", a.rules.n * sizeof *rule);
-        code = cli_fail(&err);
-    }
-    if (code == CLI_OK && a.threads && !a.quiet) cli_warn_threads(a.threads);
-    cli_catch_interrupt();
-    if (code == CLI_OK) code = quantize(cmd, &a, rule);
-    for (size_t i = 0; rule && i < a.rules.n; i++) ts_free((char *)rule[i].pattern);
-    ts_free(rule);
-    ts_free(a.rules.item);
-    ts_free(rest.item);
-    return code == -1 ? CLI_OK : code;
+    return run_args(cmd, opts, argc, argv, &a);
 }
 
 static int run_convert(const cli_command *cmd, int argc, char **argv) {
@@ -395,22 +404,7 @@ static int run_convert(const cli_command *cmd, int argc, char **argv) {
         {CLI_FLAG, 0, "json", NULL, &a.json, 0, 0, "one JSON object, with an entry for each tensor"},
         {0},
     };
-    cli_list rest = {0};
-    int code = cli_parse(cmd, opts, argc, argv, &rest);
-    if (code == CLI_OK && (rest.n < 1 || rest.n > 2))
-        code = cli_usage_error(cmd, "give the source and the result: SRC DST.gguf");
-    if (code == CLI_OK) {
-        a.from = rest.item[0];
-        if (rest.n > 1) a.to = rest.item[1];
-        code = cli_check_model_path(a.from, false);
-        if (code == CLI_OK && !a.to && !a.dry_run)
-            code = cli_usage_error(cmd, "where to? Give the result's name behind %s", a.from);
-    }
-    if (code == CLI_OK && a.threads && !a.quiet) cli_warn_threads(a.threads);
-    cli_catch_interrupt();
-    if (code == CLI_OK) code = quantize(cmd, &a, NULL);
-    ts_free(rest.item);
-    return code == -1 ? CLI_OK : code;
+    return run_args(cmd, opts, argc, argv, &a);
 }
 
 const cli_command cmd_convert = {

@@ -57,23 +57,31 @@ static size_t place_of(const ts_imatrix *m, const char *name) {
     return low;
 }
 
-/* A new entry with room for its means, which the caller fills. `file` is for the message. */
-static ts_status insert(ts_imatrix *m, const char *file, const char *name, size_t len, size_t n_in, size_t n_mat,
-                        double count, float **mean, ts_err *err) {
+/* A new entry behind all others, with room for its means, which the caller fills. */
+static ts_status append(ts_imatrix *m, const char *name, size_t len, size_t n_in, size_t n_mat, double count,
+                        float **mean, ts_err *err) {
     const char *copy = ts_arena_strndup(&m->arena, name, len);
     size_t n = 0;
     *mean = copy && ts_size_mul(n_in, n_mat, &n) ? ts_arena_alloc(&m->arena, n, sizeof **mean) : NULL;
     if (!*mean || !ts_grow((void **)&m->entry, &m->cap, m->n + 1, sizeof *m->entry))
         return ts_fail_nomem(err, "an importance matrix", n * sizeof **mean);
-    const size_t at = place_of(m, copy);
-    if (at < m->n && !strcmp(m->entry[at].name, copy)) {
+    m->entry[m->n++] = (ts_imatrix_entry){.name = copy, .n_in = n_in, .n_mat = n_mat, .mean = *mean, .count = count};
+    return TS_OK;
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const ts_imatrix_entry *)a)->name, ((const ts_imatrix_entry *)b)->name);
+}
+
+/* In order, each name once. `file` is for the message. */
+static ts_status sort(ts_imatrix *m, const char *file, ts_err *err) {
+    if (m->n) qsort(m->entry, m->n, sizeof *m->entry, by_name);
+    for (size_t i = 1; i < m->n; i++) {
+        if (by_name(&m->entry[i - 1], &m->entry[i]) != 0) continue;
         char shown[80];
-        ts_printable(shown, sizeof shown, copy, len);
+        ts_printable(shown, sizeof shown, m->entry[i].name, strlen(m->entry[i].name));
         return ts_fail(err, TS_E_FORMAT, "%s: \"%s\" is there twice", file, shown);
     }
-    memmove(m->entry + at + 1, m->entry + at, (m->n - at) * sizeof *m->entry);
-    m->entry[at] = (ts_imatrix_entry){.name = copy, .n_in = n_in, .n_mat = n_mat, .mean = *mean, .count = count};
-    m->n++;
     return TS_OK;
 }
 
@@ -100,8 +108,11 @@ ts_status ts_imatrix_add(ts_imatrix *m, const char *name, size_t n_in, uint64_t 
             return ts_fail(err, TS_E_INVAL, "importance matrix: \"%.80s\", column %zu: a sum of squares of %g", name, i,
                            sum_square[i]);
     float *mean;
-    TS_TRY(insert(m, "importance matrix", name, strlen(name), n_in, 1, (double)count, &mean, err));
+    TS_TRY(append(m, name, strlen(name), n_in, 1, (double)count, &mean, err));
     for (size_t i = 0; i < n_in; i++) (void)mean_of(sum_square[i], (double)count, &mean[i]);
+    const ts_imatrix_entry e = m->entry[m->n - 1];
+    memmove(m->entry + at + 1, m->entry + at, (m->n - 1 - at) * sizeof e);
+    m->entry[at] = e;
     return TS_OK;
 }
 
@@ -138,7 +149,7 @@ static ts_status read_tensor(ts_imatrix *m, const ts_gguf *g, const ts_tensor *t
         all += (double)count;
     }
     float *mean;
-    TS_TRY(insert(m, file, name, len, (size_t)t->dim[0], n_mat, all, &mean, err));
+    TS_TRY(append(m, name, len, (size_t)t->dim[0], n_mat, all, &mean, err));
     for (size_t k = 0; k < n_mat; k++)
         for (size_t i = 0; i < t->dim[0]; i++) {
             float count, sum;
@@ -192,7 +203,7 @@ static ts_status read_dat(ts_imatrix *m, ts_span in, const char *file, ts_err *e
         if (r.fail || strnlen((const char *)name.data, len) < len) return damaged(file, &r, "a name", err);
         if (!n_in || calls > INT32_MAX || n_in > (in.len - r.pos) / 4) return damaged(file, &r, "an entry's size", err);
         float *mean;
-        TS_TRY(insert(m, file, (const char *)name.data, len, n_in, 1, (double)calls, &mean, err));
+        TS_TRY(append(m, (const char *)name.data, len, n_in, 1, (double)calls, &mean, err));
         for (uint32_t i = 0; i < n_in; i++) {
             const float sum = ts_read_f32(&r);
             if (!mean_of((double)sum, calls, &mean[i])) return bad_sum(file, name.data, len, i, sum, err);
@@ -220,6 +231,7 @@ ts_status ts_imatrix_open_mem(ts_imatrix **out, ts_span bytes, const char *name,
     } else {
         s = read_dat(m, bytes, name, err);
     }
+    if (s == TS_OK) s = sort(m, name, err);
     if (s == TS_OK && !m->n) s = ts_fail(err, TS_E_FORMAT, "%s: an importance matrix without entries", name);
     if (s == TS_OK) *out = m;
     else ts_imatrix_free(m);

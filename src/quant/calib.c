@@ -40,16 +40,17 @@ static ts_status floats(const ts_calib *c, const ts_tensor *t, uint64_t cols, ui
     }
     c->src->op->release(c->src, t, 0, t->bytes);
     const uint32_t *order = c->src->op->order ? c->src->op->order(c->src, t) : NULL;
+    float *copy = order ? ts_alloc((size_t)cols, sizeof *copy) : NULL;
+    if (order && !copy) {
+        ts_free(f);
+        return ts_fail_nomem(err, t->name, (size_t)cols * sizeof *copy);
+    }
     for (uint64_t r = 0; r < rows && order; r++) { /* inputs as they come */
-        float *row = f + r * cols, *copy = ts_alloc((size_t)cols, sizeof *copy);
-        if (!copy) {
-            ts_free(f);
-            return ts_fail_nomem(err, t->name, (size_t)cols * sizeof *copy);
-        }
+        float *row = f + r * cols;
         for (uint64_t i = 0; i < cols; i++) copy[order[i]] = row[i];
         memcpy(row, copy, (size_t)cols * sizeof *copy);
-        ts_free(copy);
     }
+    ts_free(copy);
     ts_clear_small(TS_F32, f, (size_t)(cols * rows));
     *out = f;
     return TS_OK;

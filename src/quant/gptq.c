@@ -218,7 +218,8 @@ ts_status ts_gptq_factor(ts_gptq *g, float damp, const ts_kern *kern, ts_pool *p
     float *diagonal = ts_alloc(K, sizeof *diagonal);
     double mean = 0;
     g->u = ts_calloc((size_t)K * K, sizeof *g->u);
-    if (!g->u || !diagonal || !g->n_tok) {
+    assert(g->n_tok);
+    if (!g->u || !diagonal) {
         ts_free(diagonal);
         return ts_fail_nomem(err, "the inverse factor", (size_t)K * K * sizeof *g->u);
     }

@@ -1,6 +1,7 @@
 #include "quant/stream.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/outfile.h"
 #include "base/pool.h"
 #include "base/printable.h"
@@ -223,22 +224,18 @@ static ts_status quantise_tensor(run *r, ts_quant_item *it, ts_err *err) {
 
 /* ---- what was done already --------------------------------------------------------------------------------------- */
 
-static uint64_t hash(uint64_t h, const void *data, size_t len) { /* FNV-1a */
-    for (size_t i = 0; i < len; i++) h = (h ^ ((const uint8_t *)data)[i]) * 0x100000001b3u;
-    return h;
-}
-
 /* Of all that decides what is written: the header has names, types and metadata. */
 static uint64_t key_of(const run *r) {
-    uint64_t h = hash(0xcbf29ce484222325u, r->p->header.data, r->p->header.len);
-    h = hash(h, TESSERA_VERSION, sizeof TESSERA_VERSION);
+    uint64_t h = ts_fnv1a(TS_FNV1A, r->p->header.data, r->p->header.len);
+    h = ts_fnv1a(h, TESSERA_VERSION, sizeof TESSERA_VERSION);
     uint64_t id;
-    for (int i = 0; r->in->source->op->identity(r->in->source, i, &id, NULL, NULL); i++) h = hash(h, &id, sizeof id);
-    h = hash(h, r->o->token, r->o->n_token * sizeof *r->o->token);
+    for (int i = 0; r->in->source->op->identity(r->in->source, i, &id, NULL, NULL); i++)
+        h = ts_fnv1a(h, &id, sizeof id);
+    h = ts_fnv1a(h, r->o->token, r->o->n_token * sizeof *r->o->token);
     for (size_t i = 0; i < r->p->n; i++) {
         const ts_imatrix_entry *e = r->p->item[i].weights;
-        h = hash(h, &i, sizeof i);
-        if (e) h = hash(h, e->mean, e->n_in * e->n_mat * sizeof *e->mean);
+        h = ts_fnv1a(h, &i, sizeof i);
+        if (e) h = ts_fnv1a(h, e->mean, e->n_in * e->n_mat * sizeof *e->mean);
     }
     return h;
 }

@@ -2,6 +2,7 @@
 #include "server/models.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "server/folder.h"
 
 #include <errno.h>
@@ -35,10 +36,10 @@ struct srv_models {
 /* What Ollama's clients take for the identity of a file: here of its name, size and time, not of its bytes, which would
  * have to be read. */
 static void set_digest(srv_model *m, const srv_file *f) {
-    uint64_t h = 0xcbf29ce484222325u ^ f->bytes;
+    uint64_t h = TS_FNV1A ^ f->bytes;
     char *at = m->digest;
     for (int part = 0; part < 4; part++) {
-        for (const char *s = m->name; *s; s++) h = (h ^ (unsigned char)*s) * 0x100000001b3u;
+        h = ts_fnv1a(h, m->name, strlen(m->name));
         h = (h ^ (uint64_t)f->modified_ns) * 0x9e3779b97f4a7c15u;
         h ^= h >> 29;
         at += sprintf(at, "%016llx", (unsigned long long)h);

@@ -1,6 +1,7 @@
 /* srv_chat.c - a conversation read from a request, and rendered. */
 #include "server/srv_chat.h"
 
+#include "base/hash.h"
 #include "base/json_write.h"
 
 #include <string.h>
@@ -262,8 +263,7 @@ static bool is_short(const char *id) {
 static bool put_id(ts_buf *out, const style *how, const char *id, size_t number) {
     if (!id) return ts_buf_printf(out, "\"call%05zu\"", number % 100000);
     if (!how->short_ids || is_short(id)) return ts_json_put_string(out, id, strlen(id));
-    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a: the same id is the same nine letters */
-    for (const char *p = id; *p; p++) h = (h ^ (unsigned char)*p) * 0x100000001b3u;
+    uint64_t h = ts_fnv1a(TS_FNV1A, id, strlen(id)); /* the same id is the same nine letters */
     char letters[SHORT_ID + 1] = "";
     for (int i = 0; i < SHORT_ID; i++, h /= 36) letters[i] = "0123456789abcdefghijklmnopqrstuvwxyz"[h % 36];
     return ts_buf_printf(out, "\"%s\"", letters);
