@@ -52,9 +52,10 @@ static ts_status open_out(ts_outfile *f, const char *path, manner how, ts_err *e
     if (fd < 0) {
         struct stat st;
         const bool lonely = errno == ENXIO && stat(name, &st) == 0 && S_ISFIFO(st.st_mode);
-        ts_status s = lonely ? ts_fail(err, TS_E_IO, "%s is a pipe that nobody reads", path)
-                             /* the file beside it is nobody's business */
-                             : ts_fail_os(err, TS_E_IO, errno, "cannot write %s", path);
+        ts_status s = lonely
+                          ? ts_fail(err, TS_E_IO, "%s is a pipe that nobody reads", path)
+                          /* the file beside it is nobody's business */
+                          : ts_fail_os(err, TS_E_IO, errno, "cannot write %s", how == KEPT && beside ? tmp.data : path);
         ts_free(name);
         ts_buf_free(&tmp);
         return s;
@@ -113,6 +114,15 @@ ts_status ts_outfile_sync(ts_outfile *f, ts_err *err) {
     return TS_OK;
 }
 
+void ts_sync_folder_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    char *dir = !slash ? ts_strdup(".") : slash == path ? ts_strdup("/") : ts_strndup(path, (size_t)(slash - path));
+    const int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd >= 0) (void)fsync(fd);
+    if (fd >= 0) close(fd);
+    ts_free(dir);
+}
+
 ts_status ts_outfile_write(ts_outfile *f, const void *data, size_t len, ts_err *err) {
     for (size_t done = 0; done < len;) {
         ssize_t n = write(f->fd, (const char *)data + done, len - done);
@@ -137,6 +147,7 @@ ts_status ts_outfile_commit(ts_outfile *f, ts_err *err) {
     if (s == TS_OK && f->tmp && rename(f->tmp, f->path) < 0)
         s = ts_fail_os(err, TS_E_IO, errno, "cannot write %s", f->path);
     if (s != TS_OK && f->tmp) unlink(f->tmp);
+    if (s == TS_OK && f->tmp) ts_sync_folder_of(f->path);
     /* not before it has its name: the lock of ts_outfile_open_kept ends here */
     if (close(f->fd) < 0 && s == TS_OK) s = ts_fail_os(err, TS_E_IO, errno, "cannot write %s", f->path);
     forget(f);

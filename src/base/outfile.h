@@ -12,8 +12,8 @@
 
 typedef struct ts_outfile {
     int fd;
-    char *path; /* owned; NULL once committed or discarded */
-    char *tmp;  /* owned; NULL where the target is written to as it stands */
+    char *path;       /* owned; NULL once committed or discarded */
+    char *tmp;        /* owned; NULL where the target is written to as it stands */
     uint64_t written; /* bytes so far */
 } ts_outfile;
 
@@ -33,9 +33,11 @@ TS_NODISCARD ts_status ts_outfile_cut(ts_outfile *f, uint64_t n, ts_err *err);
 TS_NODISCARD ts_status ts_outfile_seek(ts_outfile *f, uint64_t n, ts_err *err);
 /* All that was written is on the disk when this returns. */
 TS_NODISCARD ts_status ts_outfile_sync(ts_outfile *f, ts_err *err);
+/* That a file of this folder was made, renamed or removed is on the disk, as far as the file system tells. */
+void ts_sync_folder_of(const char *path);
 /* Close it and let PATH.partial stay. */
 void ts_outfile_leave(ts_outfile *f);
-/* Sync, close and rename; the file is discarded when that fails. */
+/* Sync, rename and close; the file is discarded when that fails. */
 TS_NODISCARD ts_status ts_outfile_commit(ts_outfile *f, ts_err *err);
 /* Give up: the target keeps what it had. NULL-safe; nothing after a commit. */
 void ts_outfile_discard(ts_outfile *f);

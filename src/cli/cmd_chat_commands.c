@@ -269,6 +269,10 @@ static void save(chat *c, char *args) {
         chat_refuse(c, "/save needs the name of a file");
         return;
     }
+    if (cli_is_read(args, &c->model.path, 1)) {
+        chat_refuse(c, "%s is the model: give the conversation another name", args);
+        return;
+    }
     const char *template_name = chat_template_name(c);
     ts_status s = chat_file_write(&c->talk, &c->settings, c->info.name, template_name, &text, &err);
     if (s == TS_OK) s = ts_file_write(args, text.data, text.len, &err);

@@ -235,6 +235,14 @@ static int evaluate(const cli_command *cmd, eval_args *a, ts_engine *e, const st
     return code;
 }
 
+static int divergence(const cli_command *cmd, eval_args *a, ts_engine *e, const struct input *in) {
+    ts_buf json = {0};
+    int code = cli_kl_run(cmd, &a->model, e, a->kl, in->text, in->len, a->json ? &json : NULL);
+    if (code == CLI_OK && a->json) printf("%.*s\n", (int)json.len, json.data); /* main tells of a failed write */
+    ts_buf_free(&json);
+    return code;
+}
+
 static int run(const cli_command *cmd, int argc, char **argv) {
     eval_args a = {0};
     const cli_opt opts[] = {
@@ -279,7 +287,9 @@ static int run(const cli_command *cmd, int argc, char **argv) {
         code = cli_usage_error(cmd, "what text? Give -f FILE, -p TEXT, --ids LIST, or standard input");
     cli_catch_interrupt();
     if (code == CLI_OK) code = cli_open_engine(cmd, &a.model, &e);
-    if (code == CLI_OK && a.kl) code = cli_kl_run(cmd, &a.model, e, a.kl, in.text, in.len, a.json);
+    const char *read[] = {a.model.path, a.kl, a.file};
+    if (code == CLI_OK && a.logits_out) code = cli_check_output(cmd, a.logits_out, read, 3);
+    if (code == CLI_OK && a.kl) code = divergence(cmd, &a, e, &in);
     else if (code == CLI_OK) code = evaluate(cmd, &a, e, &in);
     ts_engine_close(e);
     ts_tokens_release(in.token);

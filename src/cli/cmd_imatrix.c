@@ -5,6 +5,7 @@
 #include "cli/common.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "quant/calibrate.h"
 
 #include <stdio.h>
@@ -17,6 +18,18 @@ typedef struct imatrix_args {
     bool head;
 } imatrix_args;
 
+enum { FEW_TOKENS = 512 };
+
+static void report(const imatrix_args *a, const ts_imatrix *m, const char *file) {
+    double tokens = 0; /* of a router's matrices, the one that has seen most */
+    for (size_t i = 0; i < ts_imatrix_n(m); i++)
+        if (ts_imatrix_at(m, i)->count > tokens) tokens = ts_imatrix_at(m, i)->count;
+    if (tokens < FEW_TOKENS && !a->model.quiet)
+        ts_log(TS_LOG_WARN, "%.0f tokens say little about which columns matter: some ten thousand do", tokens);
+    printf("%s: %zu matrices, %.0f tokens of %s in pieces of %u\n", a->out, ts_imatrix_n(m), tokens, file,
+           ts_imatrix_chunk_size(m));
+}
+
 static int calibrate(const cli_command *cmd, imatrix_args *a) {
     enum { LARGEST = 1 << 30 };
     ts_err err;
@@ -26,7 +39,9 @@ static int calibrate(const cli_command *cmd, imatrix_args *a) {
     if (ts_file_read(&text, file, LARGEST, &err) != TS_OK) return cli_fail(&err);
     ts_engine *e = NULL;
     ts_imatrix *m = NULL;
-    int code = cli_open_engine(cmd, &a->model, &e);
+    const char *read[] = {a->model.path, file};
+    int code = cli_check_output(cmd, a->out, read, 2);
+    if (code == CLI_OK) code = cli_open_engine(cmd, &a->model, &e);
     if (code == CLI_OK) {
         cli_progress progress = {.what = "text", .unit = "tokens", .ended = a->model.quiet};
         const char *slash = strrchr(file, '/');
@@ -41,9 +56,7 @@ static int calibrate(const cli_command *cmd, imatrix_args *a) {
         if (s == TS_OK) s = ts_imatrix_save(m, a->out, &err);
         if (s != TS_OK) code = cli_fail(&err);
     }
-    if (code == CLI_OK)
-        printf("%s: %zu matrices, %u pieces of %u tokens of %s\n", a->out, ts_imatrix_n(m), ts_imatrix_chunks(m),
-               ts_imatrix_chunk_size(m), file);
+    if (code == CLI_OK) report(a, m, file);
     ts_imatrix_free(m);
     ts_engine_close(e);
     ts_buf_free(&text);

@@ -1,5 +1,6 @@
 /* cmd_npu_asm.c - `tessera npu asm` and `tessera npu dis`: AIE2 text to program memory and back. */
 #include "cli/cmd_npu.h"
+#include "cli/common.h"
 
 #include "base/file.h"
 
@@ -74,6 +75,8 @@ static int run_asm(const cli_command *self, int argc, char **argv) {
         code = cli_usage_error(self, "give one file to assemble");
         goto out;
     }
+    code = cli_check_output(self, out_path, (const char *const *)rest.item, 1);
+    if (code) goto out;
     ts_status e = npu_assemble_file(&p, rest.item[0], hazards, &err);
     if (e == TS_E_FORMAT) { /* the messages are printed already */
         fprintf(stderr, "tessera: %s: %u error%s\n", rest.item[0], p.n_errors, p.n_errors == 1 ? "" : "s");

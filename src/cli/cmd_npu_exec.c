@@ -1,5 +1,6 @@
 /* cmd_npu_exec.c - `tessera npu exec`: run a program on the model of one core. */
 #include "cli/cmd_npu.h"
+#include "cli/common.h"
 
 #include "aie2/core.h"
 #include "base/file.h"
@@ -247,6 +248,9 @@ static int run(const cli_command *self, int argc, char **argv) {
         code = cli_usage_error(self, "give one program");
         goto out;
     }
+    const char *read[] = {rest.item[0], stream_in};
+    code = cli_check_output(self, stream_out, read, 2);
+    if (code) goto out;
     ts_status e = (m = ts_calloc(1, sizeof *m)) ? TS_OK : ts_fail_nomem(&err, "a core", sizeof *m);
     ts_aie2_outside outside = {.ud = m,
                                .acquire = acquire,

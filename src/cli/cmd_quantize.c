@@ -20,6 +20,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 typedef struct quantize_args {
     const char *from, *to, *type, *imatrix, *head, *embedding, *method, *calibration;
@@ -64,7 +66,7 @@ static void add_row(cli_table *t, const char *kind, const char *type, const sum 
     else cli_table_skip(t, 1);
 }
 
-static ts_status print_table(const ts_quant_plan *p, bool with_error, ts_err *err) {
+static ts_status print_table(FILE *to, const ts_quant_plan *p, bool with_error, ts_err *err) {
     static const cli_column columns[] = {
         {"tensors", .left = true}, {"type", .left = true}, {"number"}, {"bits/weight"}, {"MiB"}, {"r.m.s. error"}};
     cli_table t = {.column = columns, .n_columns = with_error ? 6 : 5};
@@ -88,7 +90,7 @@ static ts_status print_table(const ts_quant_plan *p, bool with_error, ts_err *er
     ts_free(kind);
     ts_buf out = {0};
     const bool ok = cli_table_text(&t, 0, &out);
-    if (ok) fwrite(out.data, 1, out.len, stdout);
+    if (ok) fwrite(out.data, 1, out.len, to); /* main tells of a failed write */
     cli_table_free(&t);
     ts_buf_free(&out);
     return ok ? TS_OK : ts_fail_nomem(err, "a table", 0);
@@ -98,8 +100,9 @@ static bool put_string(ts_buf *out, const char *s) {
     return ts_json_put_string(out, s, strlen(s));
 }
 
-static ts_status print_json(const quantize_args *a, const ts_recipe *r, const ts_quant_plan *p, size_t kept,
-                            ts_err *err) {
+/* `report`: of eval --kl, or NULL. */
+static ts_status print_json(FILE *to, const quantize_args *a, const ts_recipe *r, const ts_quant_plan *p, size_t kept,
+                            const ts_buf *report, ts_err *err) {
     ts_buf out = {0};
     bool ok = ts_buf_puts(&out, "{\"file\":") && (a->to ? put_string(&out, a->to) : ts_buf_puts(&out, "null")) &&
               ts_buf_printf(&out, ",\"type\":\"%s\",\"file_type\":%" PRIu32 ",\"bytes\":%" PRIu64 ",\"kept\":%zu",
@@ -118,8 +121,10 @@ static ts_status print_json(const quantize_args *a, const ts_recipe *r, const ts
             ok = ok && ts_buf_puts(&out, ",\"error\":") && ts_json_put_real(&out, sqrt(it->error / it->norm), 7);
         ok = ok && ts_buf_putc(&out, '}');
     }
-    ok = ok && ts_buf_puts(&out, "\n]}\n");
-    if (ok) fwrite(out.data, 1, out.len, stdout); /* main tells of a failed write */
+    ok = ok && ts_buf_puts(&out, "\n]");
+    if (report) ok = ok && ts_buf_puts(&out, ",\n\"report\":") && ts_buf_append(&out, report->data, report->len);
+    ok = ok && ts_buf_puts(&out, "}\n");
+    if (ok) fwrite(out.data, 1, out.len, to);
     ts_buf_free(&out);
     return ok ? TS_OK : ts_fail_nomem(err, "the result", out.len);
 }
@@ -136,37 +141,35 @@ static void notices(const quantize_args *a, const ts_quant_plan *p) {
 
 /* ---- the work ---------------------------------------------------------------------------------------------------- */
 
-static int run_plan(const quantize_args *a, const ts_quant_in *in, const ts_recipe *recipe, ts_quant_plan *p,
-                    const ts_tokens *calibration) {
+static bool on_step(void *ud, uint64_t done, uint64_t all) {
+    cli_progress *p = ud;
+    if (!p->begin_ns) p->start = done; /* of an earlier run: it took no time now */
+    return cli_progress_step(p, done, all);
+}
+
+/* The file: CLI_OK, or an exit code after one line. */
+static int run_plan(const quantize_args *a, const ts_quant_in *in, ts_quant_plan *p, const ts_tokens *calibration,
+                    ts_quant_done *done) {
     ts_err err;
-    ts_quant_done done = {0};
-    ts_status s = TS_OK;
-    if (!a->quiet) notices(a, p);
-    if (!a->dry_run) {
-        cli_progress progress = {.what = a->convert ? "converting" : "quantising", .ended = a->quiet};
-        ts_quant_run_opts o = {.token = calibration->id,
-                               .n_token = calibration->n,
-                               .threads = (int)a->threads,
-                               .progress = cli_progress_step,
-                               .progress_ud = &progress};
-        s = ts_cpu_choose(&o.level, getenv("TESSERA_CPU"), &err);
-        if (s == TS_OK) s = ts_quant_run(p, in, a->to, &o, &done, &err);
-        cli_progress_end(&progress);
-        if (s == TS_OK && done.n_kept && !a->quiet)
-            ts_log(TS_LOG_INFO, "%zu of %zu tensors were there already, from a run that was stopped", done.n_kept,
-                   p->n);
-        if (s == TS_OK && done.began_anew && !a->quiet)
-            ts_log(TS_LOG_INFO, "%s.partial was of another source or other options: begun anew", a->to);
-        if (s != TS_OK && done.kept_partial) {
-            char why[sizeof err.msg];
-            memcpy(why, err.msg, sizeof why);
-            s = ts_fail(&err, s,
-                        "%.300s; what is done stays in %.100s.partial, and the same command goes on from there", why,
-                        a->to);
-        }
+    cli_progress progress = {.what = a->convert ? "converting" : "quantising", .ended = a->quiet};
+    ts_quant_run_opts o = {.token = calibration->id,
+                           .n_token = calibration->n,
+                           .threads = (int)a->threads,
+                           .progress = on_step,
+                           .progress_ud = &progress};
+    ts_status s = ts_cpu_choose(&o.level, getenv("TESSERA_CPU"), &err);
+    if (s == TS_OK) s = ts_quant_run(p, in, a->to, &o, done, &err);
+    cli_progress_end(&progress);
+    if (s == TS_OK && done->n_kept && !a->quiet)
+        ts_log(TS_LOG_INFO, "%zu of %zu tensors were there already, from a run that was stopped", done->n_kept, p->n);
+    if (s == TS_OK && done->began_anew && !a->quiet)
+        ts_log(TS_LOG_INFO, "%s.partial was of another source or other options: begun anew", a->to);
+    if (s != TS_OK && done->kept_partial) {
+        char why[sizeof err.msg];
+        memcpy(why, err.msg, sizeof why);
+        s = ts_fail(&err, s, "%.300s; what is done stays in %.100s.partial, and the same command goes on from there",
+                    why, a->to);
     }
-    if (s == TS_OK) s = a->json ? print_json(a, recipe, p, done.n_kept, &err) : print_table(p, !a->dry_run, &err);
-    if (s == TS_OK && !a->json && !a->dry_run) printf("%s: %.1f MiB\n", a->to, (double)p->file_bytes / MIB);
     return s == TS_OK ? CLI_OK : cli_fail(&err);
 }
 
@@ -237,14 +240,40 @@ static ts_status prepare_text(const quantize_args *a, const ts_quant_in *in, boo
     return s;
 }
 
-/* The result beside its source, on text that no calibration has seen. */
-static int report(const cli_command *cmd, const quantize_args *a, const texts *t) {
+/* The result beside its source, on text that no calibration has seen: printed, or appended to `json`. */
+static int report(const cli_command *cmd, const quantize_args *a, const texts *t, ts_buf *json) {
     cli_model m = {.path = a->to, .threads = a->threads, .quiet = true, .ctx = REPORT_CTX};
     ts_engine *e = NULL;
     int code = cli_open_engine(cmd, &m, &e);
-    if (code == CLI_OK) code = cli_kl_run(cmd, &m, e, a->from, t->all.data + t->seen, t->all.len - t->seen, a->json);
+    if (code == CLI_OK) code = cli_kl_run(cmd, &m, e, a->from, t->all.data + t->seen, t->all.len - t->seen, json);
     ts_engine_close(e);
     return code;
+}
+
+/* Does the result go where this is printed? */
+static bool is_stdout(const char *path) {
+    struct stat a, b;
+    return path && stat(path, &a) == 0 && fstat(STDOUT_FILENO, &b) == 0 && !S_ISCHR(a.st_mode) &&
+           a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+static int print_result(const cli_command *cmd, const quantize_args *a, const ts_recipe *recipe, const ts_quant_plan *p,
+                        const texts *t, size_t kept) {
+    ts_err err;
+    ts_buf json = {0};
+    FILE *to = is_stdout(a->to) ? stderr : stdout;
+    ts_status s = TS_OK;
+    int code = CLI_OK;
+    if (a->json) {
+        if (a->report) code = report(cmd, a, t, &json);
+        s = print_json(to, a, recipe, p, kept, json.len ? &json : NULL, &err);
+    } else {
+        s = print_table(to, p, !a->dry_run, &err);
+        if (s == TS_OK && !a->dry_run) fprintf(to, "%s: %.1f MiB\n", a->to, (double)p->file_bytes / MIB);
+        if (s == TS_OK && a->report) code = report(cmd, a, t, NULL);
+    }
+    ts_buf_free(&json);
+    return s == TS_OK ? code : cli_fail(&err);
 }
 
 static int type_named(const cli_command *cmd, const char *option, const char *name, ts_dtype *out) {
@@ -274,6 +303,31 @@ static int parse_rules(const cli_command *cmd, const cli_list *list, ts_quant_ru
     return CLI_OK;
 }
 
+static int make(const cli_command *cmd, const quantize_args *a, ts_quant_opts *o, const char *file) {
+    ts_err err;
+    texts text = {0};
+    ts_tokens calibration = {0};
+    ts_imatrix *matrix = NULL;
+    ts_quant_in in = {0};
+    ts_quant_plan p = {0};
+    ts_quant_done done = {0};
+    ts_status s = a->imatrix ? ts_imatrix_open(&matrix, a->imatrix, &err) : TS_OK;
+    o->imatrix = matrix;
+    if (s == TS_OK) s = ts_quant_in_open(&in, a->from, &err);
+    if (s == TS_OK) s = ts_quant_plan_make(&p, &in, o, &err);
+    if (s == TS_OK && (o->method || a->report)) s = prepare_text(a, &in, o->method, file, &text, &calibration, &err);
+    int code = s == TS_OK ? CLI_OK : cli_fail(&err);
+    if (code == CLI_OK && !a->quiet) notices(a, &p);
+    if (code == CLI_OK && !a->dry_run) code = run_plan(a, &in, &p, &calibration, &done);
+    if (code == CLI_OK) code = print_result(cmd, a, o->recipe, &p, &text, done.n_kept);
+    ts_tokens_free(&calibration);
+    ts_quant_plan_free(&p);
+    ts_quant_in_close(&in);
+    ts_imatrix_free(matrix);
+    ts_buf_free(&text.all);
+    return code;
+}
+
 static int quantize(const cli_command *cmd, quantize_args *a, ts_quant_rule *rule) {
     ts_err err;
     ts_quant_opts o = {.imatrix_name = a->imatrix,
@@ -291,6 +345,8 @@ static int quantize(const cli_command *cmd, quantize_args *a, ts_quant_rule *rul
     const char *file = a->calibration ? a->calibration : cli_bundled_file("calibration.txt");
     if (a->method && !ts_quant_method_find(a->method, &o.method))
         return cli_usage_error(cmd, "--method %s: there are plain, awq, gptq and awq+gptq", a->method);
+    if (a->to && !strcmp(a->to, "-")) return cli_usage_error(cmd, "-: give the result a file's name");
+    if (a->report && is_stdout(a->to)) return cli_usage_error(cmd, "--report is about a file, not standard output");
     if (a->report && a->dry_run)
         return cli_usage_error(cmd, "--report is about a result, which --dry-run does not make");
     if (a->calibration && !o.method && !a->report)
@@ -301,24 +357,9 @@ static int quantize(const cli_command *cmd, quantize_args *a, ts_quant_rule *rul
     if ((o.method || a->report) && !file)
         return cli_usage_error(cmd, "what text? Tessera's own is not installed: --calibration FILE");
     if (o.method) o.calibration = strrchr(file, '/') ? strrchr(file, '/') + 1 : file;
-    texts text = {0};
-    ts_tokens calibration = {0};
-    ts_imatrix *matrix = NULL;
-    if (a->imatrix && ts_imatrix_open(&matrix, a->imatrix, &err) != TS_OK) return cli_fail(&err);
-    o.imatrix = matrix;
-    ts_quant_in in;
-    ts_quant_plan p = {0};
-    ts_status s = ts_quant_in_open(&in, a->from, &err);
-    if (s == TS_OK) s = ts_quant_plan_make(&p, &in, &o, &err);
-    if (s == TS_OK && (o.method || a->report)) s = prepare_text(a, &in, o.method, file, &text, &calibration, &err);
-    code = s == TS_OK ? run_plan(a, &in, o.recipe, &p, &calibration) : cli_fail(&err);
-    ts_tokens_free(&calibration);
-    ts_quant_plan_free(&p);
-    ts_quant_in_close(&in);
-    ts_imatrix_free(matrix);
-    if (code == CLI_OK && a->report) code = report(cmd, a, &text);
-    ts_buf_free(&text.all);
-    return code;
+    const char *read[] = {a->from, o.method || a->report ? file : NULL, a->imatrix};
+    if (!a->dry_run) code = cli_check_output(cmd, a->to, read, 3);
+    return code ? code : make(cmd, a, &o, file);
 }
 
 /* SRC DST.gguf, and for quantize the type behind them, as llama-quantize has it. */
@@ -428,8 +469,9 @@ const cli_command cmd_quantize = {
     .files = "@model",
     .summary = "make a smaller model file of one in F32, F16 or BF16",
     .text = "The source is a GGUF file, a Hugging Face folder, or a file of weights in one. The types are the mixes "
-            "that llama.cpp has under these names. Scales are found by a search, which an importance matrix makes "
-            "better. npu4 is what the XDNA1 takes with the fewest bytes: 4-bit groups of 128, which GGUF holds as "
+            "that llama.cpp has under these names. Scales are found by a search (of 4-bit groups where an importance "
+            "matrix or a method says what counts), which an importance matrix makes better. npu4 is what the XDNA1 "
+            "takes with the fewest bytes: 4-bit groups of 128, which GGUF holds as "
             "Q4_1.\n"
             "\n"
             "The result appears under its name when it is whole; until then it is DST.gguf.partial, beside a small "

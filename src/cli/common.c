@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 enum { TEXT_LIMIT = 1 << 30 };
@@ -122,6 +123,38 @@ int cli_check_model(const cli_command *cmd, cli_model *m) {
     m->hf = NULL; /* the path is the model's now */
     code = m->bundled ? CLI_OK : cli_check_model_path(m->path, false);
     return code ? code : cli_kv_type(cmd, m, &kv);
+}
+
+static bool same_file(const struct stat *a, const struct stat *b) {
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* Is the file one of the folder's own? */
+static bool is_part(const char *file, const struct stat *folder) {
+    const char *slash = strrchr(file, '/');
+    char *dir = !slash ? ts_strdup(".") : ts_strndup(file, slash == file ? 1 : (size_t)(slash - file)), magic[4] = "";
+    struct stat st;
+    const bool inside = dir && stat(dir, &st) == 0 && same_file(&st, folder);
+    ts_free(dir);
+    FILE *f = inside ? fopen(file, "rb") : NULL;
+    const bool gguf = f && fread(magic, 1, 4, f) == 4 && !memcmp(magic, "GGUF", 4);
+    if (f) fclose(f);
+    return inside && !gguf;
+}
+
+bool cli_is_read(const char *out, const char *const read[], size_t n) {
+    struct stat to, from;
+    if (!out || stat(out, &to) < 0 || !S_ISREG(to.st_mode)) return false;
+    for (size_t i = 0; i < n; i++)
+        if (read[i] && stat(read[i], &from) == 0 &&
+            (same_file(&to, &from) || (S_ISDIR(from.st_mode) && is_part(out, &from))))
+            return true;
+    return false;
+}
+
+int cli_check_output(const cli_command *cmd, const char *out, const char *const read[], size_t n) {
+    if (!cli_is_read(out, read, n)) return CLI_OK;
+    return cli_usage_error(cmd, "%s is what is read: give the result another name", out);
 }
 
 ts_engine_opts cli_engine_opts(const cli_model *m) {

@@ -100,6 +100,11 @@ int cli_report_ledger(const cli_model *m, const ts_engine *e, bool print);
 /* Open the engine, showing progress; warns of more threads than processors, and says so where the model is Tessera's
  * own for want of another. CLI_OK, or an exit code after one line to standard error. */
 int cli_open_engine(const cli_command *cmd, cli_model *m, ts_engine **out);
+/* Would a result of this name take the place of one of the n files that are read (NULL: none)? Of a folder all files
+ * are, but GGUF files, which nobody reads there. */
+bool cli_is_read(const char *out, const char *const read[], size_t n);
+/* CLI_OK, or where it would an exit code after one line. */
+int cli_check_output(const cli_command *cmd, const char *out, const char *const read[], size_t n);
 /* A session with the context and KV type asked for. */
 int cli_open_session(const cli_command *cmd, cli_model *m, ts_engine *e, ts_session **out);
 /* Check what --device, --prefetch, --no-prefetch, --sim-seed and --allow-cpu-ops say together: m->device_text. */

@@ -71,8 +71,8 @@ typedef struct piece {
     const ts_token *token;
     size_t n, first; /* logits behind tokens first .. n - 2 count */
     uint32_t n_vocab;
-    float *ref;      /* [n - 1 - first][n_vocab]: the reference's */
-    cli_kl *sums;    /* NULL: the reference is run, and fills them in */
+    float *ref;   /* [n - 1 - first][n_vocab]: the reference's */
+    cli_kl *sums; /* NULL: the reference is run, and fills them in */
     bool no_memory;
 } piece;
 
@@ -108,7 +108,7 @@ static ts_status run_pieces(ts_session *ref, ts_session *own, ts_token *token, s
     return s;
 }
 
-static ts_status print(cli_kl *k, uint32_t ctx, bool json, ts_err *err) {
+static ts_status print(cli_kl *k, uint32_t ctx, ts_buf *json, ts_err *err) {
     const double n = (double)k->n, dp_sq = k->dp_sq / n;
     const double own = exp(k->nll / n), ref = exp(k->ref / n), ratio = exp(k->ratio / n), rms = sqrt(dp_sq);
     const struct {
@@ -146,15 +146,12 @@ static ts_status print(cli_kl *k, uint32_t ctx, bool json, ts_err *err) {
         printf("%zu tokens: the second halves of pieces of %u\n", k->n, ctx);
         return TS_OK;
     }
-    ts_buf out = {0};
-    bool ok = ts_buf_printf(&out, "{\"tokens\":%zu,\"ctx\":%u", k->n, ctx);
+    bool ok = ts_buf_printf(json, "{\"tokens\":%zu,\"ctx\":%u", k->n, ctx);
     for (size_t i = 0; i < sizeof number / sizeof *number; i++)
-        ok = ok && ts_buf_printf(&out, ",\"%s\":", number[i].key) &&
-             ts_json_put_real(&out, number[i].value, number[i].decimals);
-    ok = ok && ts_buf_puts(&out, "}\n");
-    if (ok) fwrite(out.data, 1, out.len, stdout); /* main tells of a failed write */
-    ts_buf_free(&out);
-    return ok ? TS_OK : ts_fail_nomem(err, "the result", out.len);
+        ok = ok && ts_buf_printf(json, ",\"%s\":", number[i].key) &&
+             ts_json_put_real(json, number[i].value, number[i].decimals);
+    ok = ok && ts_buf_putc(json, '}');
+    return ok ? TS_OK : ts_fail_nomem(err, "the result", json->len);
 }
 
 /* Both models must cut the text into the same tokens. */
@@ -182,7 +179,7 @@ static ts_status tokens_of(ts_engine *own, ts_engine *ref, const char *text, siz
 }
 
 static int compare(const cli_command *cmd, cli_model *m, cli_model *rm, ts_engine *e, ts_engine *ref, const char *text,
-                   size_t len, bool json) {
+                   size_t len, ts_buf *json) {
     ts_err err;
     ts_token *token = NULL;
     size_t n = 0;
@@ -214,7 +211,7 @@ static int compare(const cli_command *cmd, cli_model *m, cli_model *rm, ts_engin
 }
 
 int cli_kl_run(const cli_command *cmd, cli_model *m, ts_engine *e, const char *reference, const char *text, size_t len,
-               bool json) {
+               ts_buf *json) {
     cli_model rm = *m;
     ts_engine *ref = NULL;
     rm.path = reference, rm.bundled = false;

@@ -373,6 +373,7 @@ void ts_u4g_carry(ts_dtype to, const void *u4g, void *blocks, size_t n) {
     ts_block_q4_1 *q1 = blocks;
     for (size_t i = 0; i < n / 32; i++) {
         if (to == TS_Q4_0) {
+            assert(in[i].z == 8);
             q0[i].d = in[i].d;
             memcpy(q0[i].qs, in[i].qs, 16);
             continue;

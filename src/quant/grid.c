@@ -177,3 +177,12 @@ void ts_quant_round(const ts_kern *kern, ts_dtype type, const float *w, const fl
     else ts_quantize_with(kern->search, type, w, importance, n, blocks, n);
     if (worth) ts_dequant(type, blocks, worth, n);
 }
+
+size_t ts_quant_lost(const float *x, const float *y, size_t n) {
+    const float f16_max = 65504;
+    float most = 0;
+    for (size_t i = 0; i < n; i++) most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
+    for (size_t i = 0; i < n && most > f16_max; i++)
+        if (fabsf(x[i]) > f16_max && !(fabsf(y[i]) >= fabsf(x[i]) / 2)) return i;
+    return n;
+}

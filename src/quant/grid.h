@@ -35,6 +35,8 @@ void ts_grid_put(const ts_grid *g, void *blocks);
  * may be shorter. */
 void ts_u4g_quantize(ts_dtype type, const float *w, const float *importance, bool search, void *blocks, size_t n);
 
+/* The first of n elements that no scale of binary16 reaches: y is not half of x. n: none. */
+size_t ts_quant_lost(const float *x, const float *y, size_t n);
 /* n elements (whole blocks, or groups for U4G) of any type, by a search where one is to be had, columns counting by
  * `importance` [n] (nullable); and what they are worth (f32 [n], nullable; may be w). */
 void ts_quant_round(const ts_kern *kern, ts_dtype type, const float *w, const float *importance, uint32_t n,

@@ -127,6 +127,8 @@ static ts_status round_matrix(const ts_calib *c, ts_calib_layer *l, ts_quant_lay
         ts_pool_run(c->pool, (n_out + ROWS - 1) / ROWS, round_task, &p);
         st = ts_watch_step(gptq->watch, matrix_cost(c, r, q->type[r], TS_METHOD_PLAIN), err);
     }
+    const size_t lost = ts_quant_lost(was, l->mat[r], n);
+    q->lost[r] = lost < n ? lost : UINT64_MAX;
     q->error[r] = squares(was, l->mat[r], n);
     q->norm[r] = squares(was, NULL, n);
     ts_free(was);

@@ -12,8 +12,9 @@ bool ts_quant_method_find(const char *name, unsigned *out);
 const char *ts_quant_method_name(unsigned method);
 
 typedef struct ts_quant_layer {
-    ts_dtype type[TS_LAYER_MATS];                     /* float types: the matrix stays as it is */
-    void *blocks[TS_LAYER_MATS];                      /* [out] rows of the type, for quantised ones; the caller's */
+    ts_dtype type[TS_LAYER_MATS]; /* float types: the matrix stays as it is */
+    uint64_t lost[TS_LAYER_MATS]; /* the first element that the type cannot hold; UINT64_MAX: none */
+    void *blocks[TS_LAYER_MATS];  /* [out] rows of the type, for quantised ones; the caller's */
     double error[TS_LAYER_MATS], norm[TS_LAYER_MATS]; /* sums of squares of the difference, and of the elements */
 } ts_quant_layer;
 

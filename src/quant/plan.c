@@ -108,10 +108,44 @@ static ts_status weights_of(const ts_quant_opts *o, const ts_tensor *t, const ts
     return TS_OK;
 }
 
-static ts_status choose(ts_quant_plan *p, const ts_quant_in *in, const ts_quant_opts *o, const ts_recipe_model *m,
-                        ts_quant_item *it, bool *used, ts_err *err) {
+/* Is it of its type already, and to be rounded again? By a method all of a layer are; inputs in another order, which
+ * GGUF cannot say, are put in their place. */
+static bool is_anew(const ts_quant_in *in, const ts_quant_opts *o, const ts_quant_item *it) {
+    const ts_source *s = in->source;
+    if (it->type != it->from->type || ts_dtype_get(it->type)->block <= 1) return false;
+    if (o->method && !strncmp(it->from->name, "blk.", 4) && ts_recipe_quantises(it->from)) return true;
+    return o->recipe != &ts_recipe_keep && ts_dtype_is_u4g(it->type) && s->op->order && s->op->order(s, it->from);
+}
+
+static ts_status take_type(ts_quant_plan *p, const ts_quant_in *in, const ts_quant_opts *o, ts_quant_item *it,
+                           ts_err *err) {
     const ts_tensor *t = it->from;
     const ts_dtype_info *from = ts_dtype_get(t->type);
+    char name[80];
+    ts_printable(name, sizeof name, t->name, strlen(t->name));
+    if (!from->block)
+        return ts_fail(err, TS_E_UNSUPP, "%s: tensor %s is of type %s, which cannot be read", in->source->name, name,
+                       from->name);
+    if (from->block > 1 && ts_dtype_get(it->type)->block > 1) {
+        p->n_requantized++;
+        if (!o->allow_requantize)
+            return ts_fail(err, TS_E_INVAL,
+                           "%s: tensor %s is %s already, and quantising twice adds the errors: take a file in F16, "
+                           "BF16 or F32, or say --allow-requantize",
+                           in->source->name, name, from->name);
+    }
+    if (ts_dtype_get(it->type)->block > 1) TS_TRY(weights_of(o, t, &it->weights, err));
+    const bool weighed = ts_search_takes(it->type, true) || ts_dtype_is_u4g(it->type);
+    if (o->imatrix && !it->weights && weighed && strcmp(t->name, "token_embd.weight") &&
+        strcmp(t->name, "output.weight"))
+        p->n_unweighted++;
+    return TS_OK;
+}
+
+static ts_status choose(ts_quant_plan *p, const ts_quant_in *in, const ts_quant_opts *o, const ts_recipe_model *m,
+                        ts_quant_item *it, bool *used, ts_err *err) {
+    const ts_source *s = in->source;
+    const ts_tensor *t = it->from;
     it->type = t->type;
     if (ts_recipe_quantises(t)) {
         const ts_dtype asked = wanted(o, m, t->name, t->type, used);
@@ -119,37 +153,16 @@ static ts_status choose(ts_quant_plan *p, const ts_quant_in *in, const ts_quant_
         it->fallback = it->type != asked;
     }
     p->n_fallback += it->fallback;
-    const bool rounded = o->method && !strncmp(t->name, "blk.", 4) && ts_dtype_get(it->type)->block > 1;
-    if (it->type != t->type || rounded) { /* by a method to its own type, too */
-        char name[80];
-        ts_printable(name, sizeof name, t->name, strlen(t->name));
-        if (!from->block)
-            return ts_fail(err, TS_E_UNSUPP, "%s: tensor %s is of type %s, which cannot be read", in->source->name,
-                           name, from->name);
-        if (from->block > 1 && ts_dtype_get(it->type)->block > 1) {
-            p->n_requantized++;
-            if (!o->allow_requantize)
-                return ts_fail(err, TS_E_INVAL,
-                               "%s: tensor %s is %s already, and quantising twice adds the errors: take a file in F16, "
-                               "BF16 or F32, or say --allow-requantize",
-                               in->source->name, name, from->name);
-        }
-        if (ts_dtype_get(it->type)->block > 1) TS_TRY(weights_of(o, t, &it->weights, err));
-        if (o->imatrix && !it->weights && ts_search_takes(it->type, true) && strcmp(t->name, "token_embd.weight") &&
-            strcmp(t->name, "output.weight"))
-            p->n_unweighted++;
-    }
+    it->copied = it->type == t->type && !is_anew(in, o, it);
+    if (!it->copied) TS_TRY(take_type(p, in, o, it, err));
     it->file = it->type;
     if (!ts_dtype_is_u4g(it->type)) return TS_OK;
-    const ts_source *s = in->source;
-    it->file = it->type == t->type && s->op->carrier ? s->op->carrier(s, t) : ts_u4g_carrier(false);
-    if (it->type == t->type && s->op->order && s->op->order(s, t))
-        return ts_fail(
-            err, TS_E_UNSUPP,
-            "%s: %s has its inputs in the order of act-order, which GGUF has no place for: the folder runs as "
-            "it is; a file of it has to be quantised anew (tessera quantize --allow-requantize)",
-            s->name, t->name);
-    return TS_OK;
+    it->file = it->copied && s->op->carrier ? s->op->carrier(s, t) : ts_u4g_carrier(false);
+    if (!it->copied || !s->op->order || !s->op->order(s, t)) return TS_OK;
+    return ts_fail(err, TS_E_UNSUPP,
+                   "%s: %s has its inputs in the order of act-order, which GGUF has no place for: the folder runs as "
+                   "it is; a file of it has to be quantised anew (tessera quantize --allow-requantize)",
+                   s->name, t->name);
 }
 
 /* ---- the file ---------------------------------------------------------------------------------------------------- */

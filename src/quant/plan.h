@@ -43,6 +43,7 @@ typedef struct ts_quant_item {
     const ts_tensor *from;
     ts_dtype type;
     ts_dtype file;                   /* the type in the file: of U4G what carries it */
+    bool copied;                     /* of this type already, and not rounded again */
     bool fallback;                   /* rows are no whole blocks of the type that was asked for */
     const ts_imatrix_entry *weights; /* NULL: all columns alike */
     uint64_t n_el, bytes, offset;    /* in the file */

@@ -105,7 +105,8 @@ static void do_task(void *arg, size_t task, int thread) {
         ts_quant_round(w->kern, it->type, x + k * row, weights, (uint32_t)row, carried ? made : row_to, y + k * row);
         if (carried) ts_u4g_carry(it->file, made, row_to, (size_t)row);
     }
-    const size_t bad = ts_find_not_finite(it->file, to, n);
+    size_t bad = ts_find_not_finite(it->file, to, n);
+    if (bad == n) bad = ts_quant_lost(x, y, n);
     if (bad < n) {
         *r = (task_result){.not_finite = bad};
         return;
@@ -121,7 +122,7 @@ ts_status ts_quant_too_large(const run *r, const ts_quant_item *it, uint64_t ele
 }
 
 uint64_t ts_quant_cost(const ts_quant_item *it) {
-    if (it->type == it->from->type) return it->n_el * COST_COPY;
+    if (it->copied) return it->n_el * COST_COPY;
     const bool searched = ts_search_takes(it->type, it->weights) || (ts_dtype_is_u4g(it->type) && it->weights);
     return it->n_el * (searched ? COST_SEARCH : COST_ROUND);
 }
@@ -240,13 +241,15 @@ static uint64_t key_of(const run *r) {
     return h;
 }
 
-#define STATE_HEAD "tessera quantize, version 1\n"
+/* The key, how many tensors, their errors; and a hash of all that, as a bit may turn. */
+#define STATE_HEAD "tessera quantize, version 2\n"
 
 static ts_status save_state(run *r, size_t n, ts_err *err) {
     TS_TRY(ts_outfile_sync(&r->file, err));
     ts_buf b = {0};
     bool ok = ts_buf_printf(&b, STATE_HEAD "%016" PRIx64 " %zu\n", r->key, n);
     for (size_t i = 0; i < n; i++) ok = ok && ts_buf_printf(&b, "%a %a\n", r->p->item[i].error, r->p->item[i].norm);
+    ok = ok && ts_buf_printf(&b, "%016" PRIx64 "\n", ts_fnv1a(TS_FNV1A, b.data, b.len));
     const ts_status s =
         ok ? ts_file_write(r->state_path, b.data, b.len, err) : ts_fail_nomem(err, r->state_path, b.len);
     ts_buf_free(&b);
@@ -256,6 +259,7 @@ static ts_status save_state(run *r, size_t n, ts_err *err) {
 }
 
 static bool parse_state(run *r, const char *text, size_t *n) {
+    const char *all = text;
     if (strncmp(text, STATE_HEAD, strlen(STATE_HEAD)) != 0) return false;
     uint64_t key;
     int used = 0;
@@ -273,7 +277,9 @@ static bool parse_state(run *r, const char *text, size_t *n) {
         if (end == text || !(it->error >= 0) || !(it->norm >= 0)) return false;
         text = end + (*end == '\n');
     }
-    return !*text;
+    uint64_t told;
+    return sscanf(text, "%16" SCNx64 "\n%n", &told, &used) == 1 && !text[used] &&
+           told == ts_fnv1a(TS_FNV1A, all, (size_t)(text - all));
 }
 
 /* How many tensors of a file of `had` bytes are done. */
@@ -334,11 +340,12 @@ static ts_status pad(run *r, uint64_t to, ts_err *err) {
 
 ts_status ts_quant_write_item(run *r, ts_quant_item *it, ts_err *err) {
     if (r->in->source->op->check) TS_TRY(r->in->source->op->check(r->in->source, it->from, err));
-    return it->type == it->from->type ? copy_tensor(r, it, err) : quantise_tensor(r, it, err);
+    return it->copied ? copy_tensor(r, it, err) : quantise_tensor(r, it, err);
 }
 
 static ts_status write_from(run *r, size_t first, size_t *n_done, ts_err *err) {
     for (size_t i = 0; i < first; i++) r->watch.done += ts_quant_cost(&r->p->item[i]);
+    TS_TRY(ts_watch_step(&r->watch, 0, err)); /* what there was already, for a forecast of the rest */
     if (!first) TS_TRY(ts_outfile_write(&r->file, r->p->header.data, r->p->header.len, err));
     for (size_t i = first; i < r->p->n; i++) {
         ts_quant_item *it = &r->p->item[i];
@@ -352,13 +359,22 @@ static ts_status write_from(run *r, size_t first, size_t *n_done, ts_err *err) {
     return r->in->source->op->check_unchanged(r->in->source, err);
 }
 
+ts_status ts_quant_begin(run *r, bool anew, ts_err *err) {
+    r->begun = true;
+    if (!r->file.tmp || !anew) return TS_OK;
+    if (unlink(r->state_path) < 0 && errno != ENOENT)
+        return ts_fail_os(err, TS_E_IO, errno, "cannot remove %s", r->state_path);
+    ts_sync_folder_of(r->state_path);
+    return TS_OK;
+}
+
 static uint64_t end_of(const run *r, size_t n) { /* of the first n tensors */
     return n ? r->p->item[n - 1].offset + r->p->item[n - 1].bytes : 0;
 }
 
 static ts_status begin_in_order(run *r, size_t first, ts_err *err) {
     TS_TRY(ts_quant_check_room(r, 0, err));
-    r->begun = true;
+    TS_TRY(ts_quant_begin(r, first == 0, err));
     return ts_outfile_cut(&r->file, end_of(r, first), err);
 }
 

@@ -28,6 +28,9 @@ uint64_t ts_quant_cost(const ts_quant_item *it);
 /* An element that is finite in the source, and not in its type: TS_E_FORMAT. */
 TS_NODISCARD ts_status ts_quant_too_large(const ts_quant_run_state *r, const ts_quant_item *it, uint64_t element,
                                           ts_err *err);
+/* What was in DST.partial is written over from here on: with `anew` all of it, so that nothing may say any more that
+ * parts of it are whole. */
+TS_NODISCARD ts_status ts_quant_begin(ts_quant_run_state *r, bool anew, ts_err *err);
 /* Is there room for the file, and for so many bytes beside it? TS_E_IO. */
 TS_NODISCARD ts_status ts_quant_check_room(const ts_quant_run_state *r, uint64_t beside, ts_err *err);
 /* Write a tensor where the file stands. */

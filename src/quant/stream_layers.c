@@ -1,4 +1,5 @@
 /* stream_layers.c - a quantised model by calibration: what is outside the layers first, then layer after layer. */
+#include "base/hash.h"
 #include "quant/method.h"
 #include "quant/stream_int.h"
 
@@ -32,24 +33,32 @@ typedef struct state_head {
     uint64_t key, items, floats;
     uint32_t next, zero;
 } state_head;
-static const char magic[16] = "tessera layers\n";
+static const char magic[16] = "tessera layers2";
 
 static size_t state_bytes(const layers *l) {
-    return sizeof(state_head) + 16 * l->r->p->n + (size_t)l->c.n * l->c.c.d_model * sizeof(float);
+    return sizeof(state_head) + 16 * l->r->p->n + (size_t)l->c.n * l->c.c.d_model * sizeof(float) + sizeof(uint64_t);
+}
+
+/* Write, and take into the hash that ends the file. */
+static ts_status put_state(ts_outfile *f, uint64_t *hash, const void *data, size_t len, ts_err *err) {
+    *hash = ts_fnv1a(*hash, data, len);
+    return ts_outfile_write(f, data, len, err);
 }
 
 static ts_status save(layers *l, ts_err *err) {
     const run *r = l->r;
     const size_t floats = (size_t)l->c.n * l->c.c.d_model;
     state_head h = {.key = r->key, .items = r->p->n, .floats = floats, .next = l->next};
+    uint64_t hash = TS_FNV1A;
     ts_outfile f;
     memcpy(h.magic, magic, sizeof magic);
     TS_TRY(ts_outfile_sync(&l->r->file, err));
     TS_TRY(ts_outfile_open(&f, r->state_path, err));
-    ts_status st = ts_outfile_write(&f, &h, sizeof h, err);
+    ts_status st = put_state(&f, &hash, &h, sizeof h, err);
     for (size_t i = 0; i < r->p->n && st == TS_OK; i++)
-        st = ts_outfile_write(&f, (const double[]){r->p->item[i].error, r->p->item[i].norm}, 16, err);
-    if (st == TS_OK) st = ts_outfile_write(&f, l->c.x, floats * sizeof *l->c.x, err);
+        st = put_state(&f, &hash, (const double[]){r->p->item[i].error, r->p->item[i].norm}, 16, err);
+    if (st == TS_OK) st = put_state(&f, &hash, l->c.x, floats * sizeof *l->c.x, err);
+    if (st == TS_OK) st = ts_outfile_write(&f, &hash, sizeof hash, err);
     if (st == TS_OK) return ts_outfile_commit(&f, err);
     ts_outfile_discard(&f);
     return st;
@@ -60,12 +69,13 @@ static bool restore(layers *l, uint64_t had) {
     const run *r = l->r;
     ts_map m;
     state_head h;
-    const size_t floats = (size_t)l->c.n * l->c.c.d_model, all = state_bytes(l);
+    uint64_t hash;
+    const size_t floats = (size_t)l->c.n * l->c.c.d_model, all = state_bytes(l), end = all - sizeof hash;
     if (had != r->p->file_bytes || ts_map_open(&m, r->state_path, NULL) != TS_OK) return false;
     bool ok = m.len == all;
-    if (ok) memcpy(&h, m.data, sizeof h);
+    if (ok) memcpy(&h, m.data, sizeof h), memcpy(&hash, m.data + end, sizeof hash);
     ok = ok && !memcmp(h.magic, magic, sizeof magic) && h.key == r->key && h.items == r->p->n && h.floats == floats &&
-         h.next > 0 && h.next <= l->c.c.n_layer;
+         h.next > 0 && h.next <= l->c.c.n_layer && hash == ts_fnv1a(TS_FNV1A, m.data, end);
     for (size_t i = 0; ok && i < r->p->n; i++) {
         memcpy(&r->p->item[i].error, m.data + sizeof h + 16 * i, 8);
         memcpy(&r->p->item[i].norm, m.data + sizeof h + 16 * i + 8, 8);
@@ -112,6 +122,7 @@ static ts_status write_layer(layers *l, const ts_calib_layer *w, const ts_quant_
         const ts_tensor *t = tensor_of(l, role, l->next, false), *b = mat ? tensor_of(l, role, l->next, true) : NULL;
         ts_quant_item *it = t ? item_of(l->r, t) : NULL, *bias = b ? item_of(l->r, b) : NULL;
         if (it && mat && q->blocks[role]) {
+            if (q->lost[role] != UINT64_MAX) return ts_quant_too_large(l->r, it, q->lost[role], err);
             it->error = q->error[role], it->norm = q->norm[role];
             TS_TRY(put_blocks(l->r, it, q->blocks[role], err));
         } else if (it) {
@@ -152,7 +163,9 @@ static ts_status do_layer(layers *l, ts_err *err) {
     if (st == TS_OK) st = write_layer(l, &w, &q, err);
     for (int role = 0; role < TS_LAYER_MATS; role++) ts_free(q.blocks[role]);
     ts_calib_layer_fini(&w);
-    if (st != TS_OK && st != TS_E_CANCELLED) ts_err_prefix(err, st, "%s, layer %u", l->r->in->source->name, l->next);
+    const char *name = l->r->in->source->name;
+    if (st != TS_OK && st != TS_E_CANCELLED && strncmp(err->msg, name, strlen(name)) != 0)
+        ts_err_prefix(err, st, "%s, layer %u", name, l->next);
     return st;
 }
 
@@ -160,7 +173,7 @@ static ts_status do_layer(layers *l, ts_err *err) {
 
 static ts_status write_outside(layers *l, ts_err *err) {
     run *r = l->r;
-    r->begun = true;
+    TS_TRY(ts_quant_begin(r, true, err));
     TS_TRY(ts_outfile_cut(&r->file, 0, err));
     TS_TRY(ts_outfile_write(&r->file, r->p->header.data, r->p->header.len, err));
     for (size_t i = 0; i < r->p->n; i++) {
@@ -206,8 +219,10 @@ static ts_status write_all(layers *l, uint64_t had, ts_quant_done *done, ts_err 
     done->n_kept = goes_on ? tensors_before(l) : 0;
     TS_TRY(ts_quant_check_room(r, 2 * state_bytes(l), err)); /* the old one and the new one */
     if (goes_on) {
+        TS_TRY(ts_quant_begin(r, false, err));
         r->watch.done = r->watch.all;
         for (uint32_t layer = l->next; layer < l->c.c.n_layer; layer++) r->watch.done -= layer_cost(l, layer);
+        TS_TRY(ts_watch_step(&r->watch, 0, err)); /* for a forecast of the rest */
     } else {
         done->began_anew = had > 0;
         TS_TRY(write_outside(l, err));

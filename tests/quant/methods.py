@@ -39,6 +39,13 @@ def digest(path: pathlib.Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def content(path: pathlib.Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
 def wait_for(condition, p: subprocess.Popen) -> bool:
     """Until it holds (true), or the program has ended (false)."""
     for _ in range(60000):
@@ -101,19 +108,21 @@ def test_same_bytes(tmp: pathlib.Path) -> None:
 
 def interrupted(args: list, state: pathlib.Path, how: int) -> subprocess.CompletedProcess | None:
     """Stopped when the notes are there, of another layer than the last ones; None: it was too fast."""
-    before = state.read_bytes() if state.exists() else None
+    before = content(state)
     p = subprocess.Popen([sys.argv[1], *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                          env={**os.environ, "TESSERA_PROGRESS": "0"})
-
-    def there() -> bool:
-        try:
-            return state.read_bytes() != before
-        except FileNotFoundError:
-            return False
-    if wait_for(there, p):
+    if wait_for(lambda: content(state) not in (None, before), p):
         p.send_signal(how)
     out, err = p.communicate(timeout=120)
     return subprocess.CompletedProcess(p.args, p.returncode, out, err) if p.returncode else None
+
+
+def run_until(args: list, condition) -> None:
+    """Killed as soon as it holds."""
+    p = subprocess.Popen([sys.argv[1], *map(str, args)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(condition, p)
+    p.kill()
+    p.wait()
 
 
 def test_killed(tmp: pathlib.Path) -> None:
@@ -150,6 +159,19 @@ def test_killed(tmp: pathlib.Path) -> None:
         one = out.read_bytes()
         run("quantize", src, out, *other)
         assert out.read_bytes() == one, other
+    # others that have begun anew, and were killed before they had anything to note: what the notes were about is gone
+    for other in ([*options[:-4], "--tokens", "512", "-t", "1"], ["q8_0", "-t", "1"]):
+        for p, data in kept.items():
+            p.write_bytes(data)
+        run_until(["quantize", src, out, *other], lambda: content(state) != kept[state])
+        run("quantize", src, out, *options)
+        assert digest(out) == digest(whole), other
+    for at in (20, len(kept[state]) // 2, len(kept[state]) - 1):  # a bit has turned
+        turned = bytearray(kept[state])
+        turned[at] ^= 16
+        partial.write_bytes(kept[partial])
+        state.write_bytes(turned)
+        assert "begun anew" in run("quantize", src, out, *options).stderr and digest(out) == digest(whole), at
     for cut in (len(kept[state]) - 1, 40):
         kept[state] = kept[state][:cut]
         assert "begun anew" in again(*options).stderr and digest(out) == digest(whole), cut
@@ -160,11 +182,12 @@ def test_refused(tmp: pathlib.Path) -> None:
     src, text = small_model(tmp, 2, 96, 4, 4, 64)
     out, good = tmp / "out.gguf", src.read_bytes()
     options = ["--method", "gptq", "--calibration", text, "--tokens", "512"]
-    for value, kind, says in ((math.nan, "q4_0", "is not a finite number"), (1e6, "f16", "is too large for f16: choose another type")):
+    for value, kind, says in ((math.nan, "q4_0", "is not a finite number"), (1e6, "f16", "is too large for f16: choose another type"),
+                              (1e30, "q8_0", "is too large for q8_0: choose another type"), (-1e30, "u4g64", "is too large for u4g64: ")):
         src.write_bytes(good[:-4 * 1000] + struct.pack("<f", value) + good[-4 * 999:])  # in the last layer: nothing comes behind it
         for more in (options, []):
             r = run("quantize", src, out, kind, *more, code=1)
-            assert f"src.gguf: tensor blk.1.ffn_down.weight: element 5144 {says}\n" in r.stderr, r.stderr
+            assert f"src.gguf: tensor blk.1.ffn_down.weight: element 5144 {says}" in r.stderr and r.stderr.count("src.gguf") == 1, r.stderr
     src.write_bytes(good)
     for to, says in ((src, "is the source"), (tmp, "is a folder"), ("/dev/null", "layers are not written in order")):
         r = run("quantize", src, to, "q4_0", *options, "--quiet", code=2)
@@ -205,6 +228,14 @@ def test_folders(tmp: pathlib.Path) -> None:
     run("quantize", ordered, a, "q8_0", *options, "--allow-requantize")
     kl = json.loads(run("eval", "-m", a, "--kl", ordered, "-f", text, "--ctx", "64", "--json").stdout)["kl_mean"]
     assert kl < 0.01, kl
+    # to groups of the same size: anew, with leave; inputs in their order, zero points of all kinds where there was one
+    how = {"quant_method": "gptq", "bits": 4, "group_size": 32, "desc_act": False, "sym": True}
+    symmetric = write_folder(tmp / "symmetric", config(quantization_config=how), Model(seed=5, group=32, zeros=lambda *_: 8).tensors(put_gptq))
+    for most, folder, *how in ((1e-3, ordered), (5e-5, ordered, *options), (2e-5, symmetric, *options)):
+        run("quantize", folder, a, "u4g32", *how, code=2)  # without leave
+        run("quantize", folder, a, "u4g32", *how, "--quiet", "--allow-requantize")
+        kl = json.loads(run("eval", "-m", a, "--kl", folder, "-f", text, "--ctx", "64", "--json").stdout)["kl_mean"]
+        assert kl < most, (folder.name, how, kl)
 
 
 TESTS = {n.removeprefix("test_"): f for n, f in list(globals().items()) if n.startswith("test_")}

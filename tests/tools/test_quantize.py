@@ -270,6 +270,22 @@ def test_groups(tmp: pathlib.Path) -> None:
     assert said[0] == said[1], said
 
 
+def test_report(tmp: pathlib.Path) -> None:
+    """On text that no calibration sees, with and without lines; one JSON object; standard output has the file alone."""
+    src, out, text = tmp / "src.gguf", tmp / "out.gguf", tmp / "text"
+    make_model(src, 1, 256, 4, 2, 256)
+    lines = "".join(f"line {i * i} of a text, {i % 7} times\n" for i in range(200))
+    for content in (lines, lines.replace("\n", " "), "\u00fc" * 3000):
+        text.write_text(content)
+        r = json.loads(run("quantize", src, out, "q4_0", "--report", "--calibration", text, "--json").stdout)
+        held = len(content.encode()) / 5
+        assert 0 < r["report"]["tokens"] <= held / 2 + 1 and r["report"]["kl_mean"] > 0, r["report"]
+    said = run("quantize", src, out, "q4_0", "--json").stdout
+    assert "report" not in json.loads(said)
+    piped = subprocess.run([sys.argv[1], "quantize", src, "/dev/stdout", "q4_0", "--json"], capture_output=True)
+    assert piped.returncode == 0 and piped.stdout == out.read_bytes() and json.loads(piped.stderr)["file"] == "/dev/stdout"
+
+
 def test_types(tmp: pathlib.Path) -> None:
     """Every type for every shape, with an importance matrix and without: what llama-quantize would choose."""
     if not have_llama():
