@@ -357,7 +357,8 @@ static int quantize(const cli_command *cmd, quantize_args *a, ts_quant_rule *rul
     if ((o.method || a->report) && !file)
         return cli_usage_error(cmd, "what text? Tessera's own is not installed: --calibration FILE");
     if (o.method) o.calibration = strrchr(file, '/') ? strrchr(file, '/') + 1 : file;
-    const char *read[] = {a->from, o.method || a->report ? file : NULL, a->imatrix};
+    /* a source that is a file is known better by who opens it: parts of it, links to it */
+    const char *read[] = {ts_file_is_dir(a->from) ? a->from : NULL, o.method || a->report ? file : NULL, a->imatrix};
     if (!a->dry_run) code = cli_check_output(cmd, a->to, read, 3);
     return code ? code : make(cmd, a, &o, file);
 }

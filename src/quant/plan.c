@@ -180,7 +180,7 @@ static ts_status put_groups(ts_gguf_writer *w, const ts_quant_plan *p, ts_err *e
     if (!key) return ts_fail_nomem(err, "the sizes of groups", p->n * sizeof *key);
     for (size_t i = 0; i < p->n; i++) {
         const ts_quant_item *it = &p->item[i];
-        if (ts_dtype_is_u4g(it->type) || it->file == TS_Q4_1)
+        if (ts_dtype_is_u4g(it->type) || ts_u4g_may_be(it->file))
             key[n++] = (ts_group_key){it->from->name, ts_dtype_is_u4g(it->type) ? ts_u4g_group(it->type) : 0};
     }
     const ts_status s = ts_group_keys_put(w, key, n, err);
