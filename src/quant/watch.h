@@ -2,7 +2,7 @@
 #ifndef TS_QUANT_WATCH_H
 #define TS_QUANT_WATCH_H
 
-#include "tessera/tessera.h"
+#include "base/err.h"
 
 typedef struct ts_watch {
     ts_progress_fn *progress; /* nullable; false stops */
