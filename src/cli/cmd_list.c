@@ -49,7 +49,7 @@ static bool put_table(ts_buf *b, const ts_hub_model *list, size_t n) {
         cli_table_add(&t, "%s", size);
         if (m->unfinished) cli_table_skip(&t, 1);
         else cli_table_add(&t, "%.8s", m->commit);
-        if (m->unfinished) cli_table_add(&t, "unfinished: tessera pull goes on");
+        if (m->unfinished) cli_table_add(&t, "unfinished: pull goes on with it, rm drops it");
         else if (m->ours) cli_table_skip(&t, 1);
         else cli_table_add(&t, "of another program");
     }

@@ -42,7 +42,8 @@ typedef struct ts_hub_model {
     uint64_t bytes;
     size_t n_files, n_alike;
     bool ours;       /* every file of it was fetched by Tessera */
-    bool unfinished; /* of a list: parts of files alone, that a pull goes on with; name is "ORG/NAME", no path */
+    bool unfinished; /* of a list: what unfinished pulls of the repository have left, parts of files and whole ones that
+                      * have no name; name is "ORG/NAME", no path */
 } ts_hub_model;
 void ts_hub_model_free(ts_hub_model *m);
 
@@ -66,9 +67,14 @@ TS_NODISCARD ts_status ts_hub_pull(ts_hub_pulled *out, const ts_hub_name *name, 
 TS_NODISCARD ts_status ts_hub_list(ts_hub_model **out, size_t *n, const ts_hub_opts *o, ts_err *err);
 void ts_hub_list_free(ts_hub_model *list, size_t n);
 
-/* Remove the model: its names in all snapshots (or that of @REV), and what nothing else needs. Without a quant or file
- * where there are several: TS_E_INVAL, unless `all`. *bytes: what that has freed. TS_E_IO: it is not there. */
-TS_NODISCARD ts_status ts_hub_remove(const ts_hub_name *name, bool all, const ts_hub_opts *o, uint64_t *bytes,
+typedef struct ts_hub_removed {
+    uint64_t bytes; /* what that has freed */
+    bool left_only; /* what unfinished pulls had left, while models stay */
+} ts_hub_removed;
+/* Remove the model: its names in all snapshots (or that of @REV), and what nothing else needs. Without a quant or file:
+ * what unfinished pulls of the repository have left, where there is any, and no model; else the model, and TS_E_INVAL
+ * where there are several. `all`: everything of the repository. TS_E_IO: it is not there, or may not be removed. */
+TS_NODISCARD ts_status ts_hub_remove(ts_hub_removed *out, const ts_hub_name *name, bool all, const ts_hub_opts *o,
                                      ts_err *err);
 
 #endif

@@ -128,7 +128,10 @@ static ts_status find_in(ts_hub_model *out, bool *found, const ts_hub_name *name
 
 ts_status ts_hub_find(ts_hub_model *out, bool *found, const ts_hub_name *name, const ts_hub_opts *o, ts_err *err) {
     *found = false;
-    TS_TRY(find_in(out, found, name, o, o->cache, err));
-    if (*found || !o->own_cache) return TS_OK;
-    return find_in(out, found, name, o, o->own_cache, err);
+    const ts_status s = find_in(out, found, name, o, o->cache, err);
+    if (*found || !o->own_cache || (s != TS_OK && s != TS_E_FORMAT)) return s;
+    /* what is damaged in a cache that may not be written to has been fetched anew to our own */
+    ts_err why;
+    const ts_status own = find_in(out, found, name, o, o->own_cache, s == TS_OK ? err : &why);
+    return s == TS_OK || *found ? own : s;
 }

@@ -4,7 +4,6 @@
 #include "hub/hub_fetch.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -87,20 +86,21 @@ static ts_status add_snapshot(struct walk *w, const char *commit, bool newest, t
     return s;
 }
 
-/* Parts of files, which a pull would go on with. */
-static ts_status add_parts(struct walk *w, ts_err *err) {
-    char *blobs = ts_hub_join(w->p->dir, "blobs", NULL);
-    DIR *d = blobs ? opendir(blobs) : NULL;
+static bool count_left(void *ud, int dir, const char *name, const struct stat *st) {
+    ts_hub_model *m = ud;
+    (void)dir, (void)name;
+    m->bytes += (uint64_t)st->st_size;
+    m->n_files++;
+    return true;
+}
+
+/* What unfinished pulls have left. */
+static ts_status add_left(struct walk *w, ts_err *err) {
     ts_hub_model m = {.unfinished = true, .ours = true};
-    for (struct dirent *e; d && (e = readdir(d));) {
-        struct stat st;
-        if (!strstr(e->d_name, TS_HUB_PART) || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) continue;
-        m.bytes += (uint64_t)st.st_size;
-        m.n_files++;
-    }
-    if (d) closedir(d);
-    ts_free(blobs);
-    if (!m.n_files) return TS_OK;
+    ts_err why; /* what cannot be told is not listed */
+    const ts_status s = ts_hub_each_left(w->p, count_left, &m, &why);
+    if (s == TS_E_NOMEM) *err = why;
+    if (s != TS_OK || !m.n_files) return s == TS_E_NOMEM ? s : TS_OK;
     m.name = ts_strdup(w->repo), m.cache = ts_strdup(w->cache);
     strcpy(m.repo, w->repo);
     if (m.name && m.cache) return add(w->l, &m, err);
@@ -116,7 +116,7 @@ static ts_status add_repo(list *l, const ts_hub_opts *o, const char *cache, cons
     struct walk w = {.o = o, .cache = cache, .repo = repo, .p = &p, .l = l, .first = l->n};
     ts_status s = ts_hub_snapshots(&p, "", &commit, &n, err);
     for (size_t i = 0; i < n && s == TS_OK; i++) s = add_snapshot(&w, commit[i], i == 0, err);
-    if (s == TS_OK) s = add_parts(&w, err);
+    if (s == TS_OK) s = add_left(&w, err);
     ts_free(commit);
     ts_hub_place_free(&p);
     return s;

@@ -44,10 +44,20 @@ static bool same_file(int fd, const char *path) {
     return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
 }
 
+/* A file of another user, which may be read alone, is locked as well; it does not tell our process then. */
+static int open_file(const char *path) {
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (fd >= 0 || (errno != EACCES && errno != EROFS)) return fd;
+    const int why = errno;
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) errno = why;
+    return fd;
+}
+
 ts_status ts_hub_lock_take(ts_hub_lock *l, const char *path, bool shared, ts_hub_wait *wait, void *ud, ts_err *err) {
     l->fd = -1;
     for (int removed = 0; removed < 1000;) {
-        const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+        const int fd = open_file(path);
         if (fd < 0) return ts_fail_os(err, TS_E_IO, errno, "cannot open %s", path);
         const bool held = flock(fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0;
         const bool others = !held && (errno == EWOULDBLOCK || errno == EINTR);

@@ -9,6 +9,7 @@ enum {
     TS_HUB_ID_MAX = 96, /* bytes of ORG and of NAME */
     TS_HUB_REV_MAX = 255,
     TS_HUB_PATH_MAX = 1024, /* of a file's path in its repository */
+    TS_HUB_DEPTH_MAX = 32,  /* folders of it */
     TS_HUB_COMMIT = 40,     /* hexadecimal digits */
 };
 

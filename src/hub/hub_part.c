@@ -1,6 +1,7 @@
 #include "hub/hub_part.h"
 
 #include "base/mem.h"
+#include "hub/hub_name.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -71,6 +72,9 @@ ts_status ts_hub_part_open(ts_hub_part *p, const char *blob, bool alone, ts_err 
     if (!alone) take_over(p->path, p->name);
     struct stat st;
     p->fd = open(p->name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    /* another user's, in a folder that several write to: it cannot be gone on with */
+    if (p->fd < 0 && errno == EACCES && unlink(p->name) == 0)
+        p->fd = open(p->name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (p->fd < 0 || fstat(p->fd, &st) != 0) return ts_fail_os(err, TS_E_IO, errno, "cannot write %s", p->name);
     p->len = (uint64_t)st.st_size;
     return TS_OK;
@@ -87,10 +91,19 @@ static void forget_name(ts_hub_part *p) {
     p->name = NULL;
 }
 
+/* So that a power cut does not take the name away; where a file system cannot, it does without. */
+static void sync_folder(const char *path) {
+    char *dir = ts_strndup(path, (size_t)(strrchr(path, '/') - path));
+    const int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd >= 0) (void)!fsync(fd), close(fd);
+    ts_free(dir);
+}
+
 ts_status ts_hub_part_install(ts_hub_part *p, const char *blob, ts_err *err) {
     if (fsync(p->fd) != 0) return ts_fail_os(err, TS_E_IO, errno, "cannot write %s", p->name);
     if (rename(p->name, blob) != 0) return ts_fail_os(err, TS_E_IO, errno, "cannot rename to %s", blob);
     forget_name(p);
+    sync_folder(blob);
     return TS_OK;
 }
 
@@ -109,6 +122,13 @@ void ts_hub_part_close(ts_hub_part *p) {
     ts_free(p->path);
     ts_free(p->name);
     *p = (ts_hub_part){.fd = -1};
+}
+
+bool ts_hub_is_part(const char *name) {
+    const char *end = strstr(name, TS_HUB_PART);
+    if (!end || !ts_hub_is_hash(name, (size_t)(end - name))) return false;
+    end += sizeof TS_HUB_PART - 1;
+    return !*end || *end == '.';
 }
 
 uint64_t ts_hub_part_size(const char *blob) {

@@ -28,6 +28,8 @@ TS_NODISCARD ts_status ts_hub_part_install(ts_hub_part *p, const char *blob, ts_
 void ts_hub_part_remove(ts_hub_part *p);
 /* What is there stays, for the next. Also after a failure to open. */
 void ts_hub_part_close(ts_hub_part *p);
+/* Is a file called so a part: HASH.tessera-part, with or without more behind it? */
+bool ts_hub_is_part(const char *name);
 /* Bytes of the part of this blob; 0: there is none. */
 uint64_t ts_hub_part_size(const char *blob);
 

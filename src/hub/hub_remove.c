@@ -20,7 +20,7 @@ typedef struct removal {
     char (*hash)[65]; /* of the names that are gone */
     size_t n_hash, cap_hash;
     uint64_t bytes;
-    size_t n_names;
+    size_t n_names; /* that are gone, and files without one */
 } removal;
 
 static ts_status gone_wrong(const char *path, ts_err *err) {
@@ -130,7 +130,8 @@ static void drop_refs(const removal *r, const char *below) {
         if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || strlen(below) > TS_HUB_REV_MAX) continue;
         if (ts_buf_printf(&rev, "%s%s%s", below, *below ? "/" : "", e->d_name)) {
             char *path = ts_hub_join(r->place.dir, "refs", rev.data, NULL);
-            if (path && ts_file_is_dir(path)) {
+            struct stat st;
+            if (path && lstat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
                 drop_refs(r, rev.data);
                 (void)rmdir(path);
             } else if (ts_hub_get_ref(&r->place, rev.data, commit)) {
@@ -146,21 +147,24 @@ static void drop_refs(const removal *r, const char *below) {
     ts_free(dir);
 }
 
-/* Parts of files, where no model is left; with `all` blobs that never got a name, too. */
-static void drop_parts(removal *r, bool all) {
-    char *blobs = ts_hub_join(r->place.dir, "blobs", NULL);
-    DIR *d = blobs ? opendir(blobs) : NULL;
-    for (struct dirent *e; d && (e = readdir(d));) {
-        struct stat st;
-        const bool blob = all && ts_hub_is_hash(e->d_name, strlen(e->d_name));
-        if ((!blob && !strstr(e->d_name, TS_HUB_PART)) || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-            continue;
-        if (unlinkat(dirfd(d), e->d_name, 0) != 0) continue;
-        r->bytes += (uint64_t)st.st_size;
-        r->n_names++;
-    }
-    if (d) closedir(d);
-    ts_free(blobs);
+struct drop_left {
+    removal *r;
+    ts_status s;
+    ts_err *err;
+};
+
+static bool drop_one_left(void *ud, int dir, const char *name, const struct stat *st) {
+    struct drop_left *d = ud;
+    if (unlinkat(dir, name, 0) == 0) d->r->bytes += (uint64_t)st->st_size, d->r->n_names++;
+    else if (errno != ENOENT) d->s = gone_wrong(name, d->err);
+    return d->s == TS_OK;
+}
+
+/* What unfinished pulls have left. */
+static ts_status drop_left(removal *r, ts_err *err) {
+    struct drop_left d = {.r = r, .err = err};
+    TS_TRY(ts_hub_each_left(&r->place, drop_one_left, &d, err));
+    return d.s;
 }
 
 static void drop_empty(const removal *r) {
@@ -172,26 +176,60 @@ static void drop_empty(const removal *r) {
     }
 }
 
-/* The number of models that the name could mean, where it says neither quant nor file. */
-static ts_status count_models(const removal *r, size_t *n, char *first, size_t cap, ts_err *err) {
+/* ---- what is meant ----------------------------------------------------------------------------------------------- */
+
+/* What the store has of the repository, in all caches. */
+struct there {
+    size_t n;        /* models that the name could mean, where it says neither quant nor file; */
+    char names[600]; /* with commas between */
+    bool model;      /* there is any model, and */
+    uint64_t left;   /* bytes that unfinished pulls have left, */
+    bool has_left;   /* which can be none */
+};
+
+static bool is_named(const char *names, const char *name) {
+    const size_t n = strlen(name);
+    for (const char *at = names; (at = strstr(at, name)); at += n)
+        if ((at == names || at[-1] == ' ') && (!at[n] || at[n] == ',')) return true;
+    return false;
+}
+
+static ts_status look(const ts_hub_name *name, const ts_hub_opts *o, struct there *out, ts_err *err) {
     ts_hub_model *list;
-    size_t all;
-    *n = 0;
-    *first = 0;
-    TS_TRY(ts_hub_list(&list, &all, r->o, err));
-    for (size_t i = 0; i < all; i++) {
-        if (strcmp(list[i].repo, r->name->repo) != 0 || list[i].unfinished) continue;
-        if (*r->name->rev && strncmp(list[i].commit, r->commit[0], TS_HUB_COMMIT) != 0) continue;
-        const size_t used = strlen(first);
-        /* the same quant of two commits is one model here */
-        char *at = strchr(list[i].name, '@');
-        if (at && !*r->name->rev) continue;
-        snprintf(first + used, cap - used, "%s%s", used ? ", " : "", list[i].name);
-        (*n)++;
+    size_t n;
+    *out = (struct there){0};
+    TS_TRY(ts_hub_list(&list, &n, o, err));
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(list[i].repo, name->repo) != 0) continue;
+        if (list[i].unfinished) {
+            out->left += list[i].bytes, out->has_left = true;
+            continue;
+        }
+        out->model = true;
+        /* the same quant of two commits, or in two caches, is one model here */
+        if (strchr(list[i].name, '@') || is_named(out->names, list[i].name)) continue;
+        const size_t used = strlen(out->names);
+        snprintf(out->names + used, sizeof out->names - used, "%s%s", used ? ", " : "", list[i].name);
+        out->n++;
     }
-    ts_hub_list_free(list, all);
+    ts_hub_list_free(list, n);
     return TS_OK;
 }
+
+/* The number of models of the commit, where the name says neither quant nor file. */
+static ts_status check_commit(const removal *r, ts_err *err) {
+    ts_hub_model *list;
+    size_t n, mine = 0;
+    TS_TRY(ts_hub_list(&list, &n, r->o, err));
+    for (size_t i = 0; i < n; i++)
+        mine += !list[i].unfinished && !strcmp(list[i].repo, r->name->repo) && !strcmp(list[i].commit, r->commit[0]);
+    ts_hub_list_free(list, n);
+    if (mine < 2) return TS_OK;
+    return ts_fail(err, TS_E_INVAL, "which model of %s@%s? Name one, as in %s@%s:QUANT, or all of them with --all",
+                   r->name->repo, r->name->rev, r->name->repo, r->name->rev);
+}
+
+/* ---- one cache --------------------------------------------------------------------------------------------------- */
 
 static ts_status remove_names(removal *r, bool all, ts_err *err) {
     for (size_t i = 0; i < r->n_commit; i++)
@@ -199,53 +237,93 @@ static ts_status remove_names(removal *r, bool all, ts_err *err) {
     return TS_OK;
 }
 
-static ts_status remove_from(removal *r, bool all, ts_err *err) {
-    char(*left)[TS_HUB_COMMIT + 1] = NULL, known[600];
-    size_t n_left = 0, n_models = 0;
-    TS_TRY(ts_hub_snapshots(&r->place, r->name->rev, &r->commit, &r->n_commit, err));
-    if (!*r->name->tag && !all && r->n_commit) TS_TRY(count_models(r, &n_models, known, sizeof known, err));
-    if (n_models > 1)
-        return ts_fail(err, TS_E_INVAL, "which model of %s? Name one of %s, or all of them with --all", r->name->repo,
-                       known);
+static ts_status remove_from(removal *r, bool all, bool left_only, ts_err *err) {
+    char(*still)[TS_HUB_COMMIT + 1] = NULL;
+    size_t n_still = 0;
+    const bool whole = !*r->name->tag && !*r->name->rev;
+    if (left_only) return drop_left(r, err);
+    if (!*r->name->tag && !all && !whole && r->n_commit) TS_TRY(check_commit(r, err));
     TS_TRY(remove_names(r, all, err));
-    TS_TRY(ts_hub_snapshots(&r->place, "", &left, &n_left, err));
+    TS_TRY(ts_hub_snapshots(&r->place, "", &still, &n_still, err));
     ts_status s = TS_OK;
-    for (size_t i = 0; i < n_left && s == TS_OK; i++) s = spare(r, left[i], err);
-    ts_free(left);
+    for (size_t i = 0; i < n_still && s == TS_OK; i++) s = spare(r, still[i], err);
+    ts_free(still);
     if (s == TS_OK) s = drop_blobs(r, err);
+    if (s == TS_OK && (whole || (!n_still && !*r->name->tag))) s = drop_left(r, err);
     if (s != TS_OK) return s;
-    if (!n_left && !*r->name->tag) drop_parts(r, all);
     drop_refs(r, "");
-    if (!n_left) drop_empty(r);
+    if (!n_still) drop_empty(r);
     return TS_OK;
 }
 
-ts_status ts_hub_remove(const ts_hub_name *name, bool all, const ts_hub_opts *o, uint64_t *bytes, ts_err *err) {
+static bool is_denied(ts_status s, const ts_err *err) {
+    return s == TS_E_IO && (err->os_errno == EACCES || err->os_errno == EPERM || err->os_errno == EROFS);
+}
+
+/* Is there anything that would be removed? */
+static bool has_names(const removal *r, bool all) {
+    bool has = false;
+    for (size_t i = 0; i < r->n_commit && !has; i++) {
+        ts_hub_files files = {0};
+        ts_hub_choice c = {0};
+        ts_err err;
+        if (ts_hub_snapshot_files(&r->place, r->commit[i], true, &files, &err) == TS_OK && files.n)
+            has = all || ts_hub_choose_stored(&c, &r->place, r->commit[i], &files, r->name->repo, r->name->tag,
+                                              r->name->is_file, r->o->for_npu, &err) == TS_OK;
+        ts_hub_choice_free(&c);
+        ts_hub_files_free(&files);
+    }
+    return has;
+}
+
+/* In the folder of the repository. *denied: it may not be written to, which is an error only where something in it is
+ * meant. */
+static ts_status remove_in(removal *r, bool all, bool left_only, bool *denied, ts_err *err) {
+    ts_hub_lock lock = {.fd = -1};
+    char *path = ts_hub_join(r->place.locks, "tessera.lock", NULL);
+    ts_status s = ts_hub_snapshots(&r->place, r->name->rev, &r->commit, &r->n_commit, err);
+    if (s == TS_OK) s = path ? ts_hub_make_parents(path, err) : ts_fail_nomem(err, r->name->repo, 0);
+    if (s == TS_OK) s = ts_hub_lock_take(&lock, path, false, NULL, NULL, err);
+    if (s == TS_E_LIMIT)
+        s = ts_fail(err, TS_E_IO, "%s is being fetched just now: nothing of it is removed", r->name->repo);
+    ts_free(path);
+    if (s == TS_OK) s = remove_from(r, all, left_only, err);
+    ts_hub_lock_leave(&lock);
+    if (!is_denied(s, err) || r->n_names) return s;
+    *denied |= left_only || has_names(r, all);
+    return TS_OK;
+}
+
+ts_status ts_hub_remove(ts_hub_removed *out, const ts_hub_name *name, bool all, const ts_hub_opts *o, ts_err *err) {
     const char *const caches[] = {o->cache, o->own_cache};
     ts_status s = TS_OK;
-    bool removed = false;
-    *bytes = 0;
+    bool removed = false, denied = false;
+    struct there there;
+    *out = (ts_hub_removed){0};
+    TS_TRY(look(name, o, &there, err));
+    const bool whole = !all && !*name->tag && !*name->rev, left_only = whole && there.has_left && there.model;
+    if (whole && !left_only && there.n > 1)
+        return ts_fail(err, TS_E_INVAL, "which model of %s? Name one of %s, or all of them with --all", name->repo,
+                       there.names);
     for (int i = 0; i < 2 && s == TS_OK; i++) {
         removal r = {.o = o, .name = name};
-        ts_hub_lock lock = {.fd = -1};
         if (!caches[i] || (i && !strcmp(caches[0], caches[1]))) continue;
         TS_TRY(ts_hub_place_of(&r.place, caches[i], name->repo, err));
-        if (ts_file_is_dir(r.place.dir)) {
-            char *path = ts_hub_join(r.place.locks, "tessera.lock", NULL);
-            s = path ? ts_hub_make_parents(path, err) : ts_fail_nomem(err, name->repo, 0);
-            if (s == TS_OK) s = ts_hub_lock_take(&lock, path, false, NULL, NULL, err);
-            if (s == TS_E_LIMIT)
-                s = ts_fail(err, TS_E_IO, "%s is being fetched just now: nothing of it is removed", name->repo);
-            ts_free(path);
-            if (s == TS_OK) s = remove_from(&r, all, err);
-            removed |= r.n_names > 0;
-            *bytes += r.bytes;
-        }
-        ts_hub_lock_leave(&lock);
+        if (ts_file_is_dir(r.place.dir)) s = remove_in(&r, all, left_only, &denied, err);
+        removed |= r.n_names > 0;
+        out->bytes += r.bytes;
         ts_free(r.commit), ts_free(r.hash);
         ts_hub_place_free(&r.place);
     }
+    out->left_only = left_only;
     if (s != TS_OK || removed) return s;
-    return ts_fail(err, TS_E_IO, "%s%s%s%s%s is not in the store", name->repo, *name->rev ? "@" : "", name->rev,
-                   *name->tag ? name->is_file ? "/" : ":" : "", name->tag);
+    if (denied)
+        return ts_fail(err, TS_E_IO, "%s lies in %s, which may not be written to: nothing is removed", name->repo,
+                       o->cache);
+    s = ts_fail(err, TS_E_IO, "%s%s%s%s%s is not in the store", name->repo, *name->rev ? "@" : "", name->rev,
+                *name->tag ? name->is_file ? "/" : ":" : "", name->tag);
+    if (there.has_left)
+        ts_err_add(err, "; what an unfinished pull has left of %s (%.1f MB) is removed by tessera rm %s", name->repo,
+                   (double)there.left / 1e6, name->repo);
+    return s;
 }

@@ -1,7 +1,7 @@
 #include "hub/hub_store.h"
 
 #include "base/file.h"
-#include "base/printable.h"
+#include "hub/hub_part.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -9,9 +9,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
-
-enum { DEPTH_MAX = 32 };
 
 /* ---- paths ------------------------------------------------------------------------------------------------------- */
 
@@ -188,15 +187,55 @@ static ts_status copy_file(const char *from, const char *to, ts_err *err) {
     return s;
 }
 
+/* Can BASE/PATH get a name? What is no folder in the place of one of its folders is in the way; a link is, too: it
+ * leads out of the store. */
+static ts_status check_way(const char *base, const char *path, ts_err *err) {
+    char *whole = ts_hub_join(base, path, NULL);
+    if (!whole) return ts_fail_nomem(err, path, 0);
+    ts_status s = TS_OK;
+    struct stat st;
+    for (char *at = whole + strlen(base) + 1, *slash; s == TS_OK && (slash = strchr(at, '/')); at = slash + 1) {
+        *slash = 0;
+        if (lstat(whole, &st) == 0 && !S_ISDIR(st.st_mode))
+            s = ts_fail(err, TS_E_IO, "%s is in the way: it should be a folder, and is a %s; remove it", whole,
+                        S_ISLNK(st.st_mode) ? "link" : "file");
+        *slash = '/';
+    }
+    if (s == TS_OK && lstat(whole, &st) == 0 && S_ISDIR(st.st_mode))
+        s = ts_fail(err, TS_E_IO, "%s is in the way: it should be a file, and is a folder; remove it", whole);
+    ts_free(whole);
+    return s;
+}
+
+/* A name that nothing else has, in the folder of `name`: a file's own may be as long as names can be. */
+static bool temporary_name(ts_buf *out, const char *name) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return ts_buf_printf(out, "%.*s/.tessera-%ld%09ld", (int)(strrchr(name, '/') - name), name, (long)getpid(),
+                         now.tv_nsec);
+}
+
+/* Is it such a name, or one of those that were used before: NAME.tessera-PID? */
+static bool is_temporary(const char *name) {
+    static const char mark[] = ".tessera-";
+    const char *at = NULL;
+    for (const char *s = name; (s = strstr(s, mark)); s++) at = s;
+    if (!at) return false;
+    const char *digits = at + sizeof mark - 1;
+    return *digits && !digits[strspn(digits, "0123456789")];
+}
+
 ts_status ts_hub_link(const ts_hub_place *p, const char *commit, const char *path, const char *hash, bool no_links,
                       bool again, ts_err *err) {
-    char *name = ts_hub_join(p->dir, "snapshots", commit, path, NULL), *blob = ts_hub_join(p->dir, "blobs", hash, NULL);
+    char *name = ts_hub_join(p->dir, "snapshots", commit, path, NULL), *blob = ts_hub_join(p->dir, "blobs", hash, NULL),
+         *top = ts_hub_join(p->dir, "snapshots", NULL);
     ts_buf target = {0}, tmp = {0}, there = {0};
-    bool ok = name && blob && ts_buf_puts(&target, "../../");
+    bool ok = name && blob && top && ts_buf_puts(&target, "../../");
     for (const char *s = path; ok && (s = strchr(s, '/')); s++) ok = ts_buf_puts(&target, "../");
-    ok = ok && ts_buf_printf(&target, "blobs/%s", hash) &&
-         ts_buf_printf(&tmp, "%s.tessera-%ld", name, (long)getpid()) && ts_buf_reserve(&there, PATH_MAX);
-    ts_status s = ok ? ts_hub_make_parents(name, err) : ts_fail_nomem(err, p->dir, 0);
+    ok = ok && ts_buf_printf(&target, "blobs/%s", hash) && temporary_name(&tmp, name) &&
+         ts_buf_reserve(&there, PATH_MAX);
+    ts_status s = ok ? check_way(top, name + strlen(top) + 1, err) : ts_fail_nomem(err, p->dir, 0);
+    if (s == TS_OK) s = ts_hub_make_parents(name, err);
     struct stat st;
     const bool linked = s == TS_OK && lstat(name, &st) == 0 && S_ISLNK(st.st_mode);
     if (linked) {
@@ -214,7 +253,14 @@ ts_status ts_hub_link(const ts_hub_place *p, const char *commit, const char *pat
         if (s != TS_OK) (void)unlink(tmp.data);
     }
     ts_buf_free(&target), ts_buf_free(&tmp), ts_buf_free(&there);
-    ts_free(name), ts_free(blob);
+    ts_free(name), ts_free(blob), ts_free(top);
+    return s;
+}
+
+ts_status ts_hub_can_ref(const ts_hub_place *p, const char *rev, ts_err *err) {
+    char *refs = ts_hub_join(p->dir, "refs", NULL);
+    ts_status s = refs ? check_way(refs, rev, err) : ts_fail_nomem(err, p->dir, 0);
+    ts_free(refs);
     return s;
 }
 
@@ -223,7 +269,8 @@ ts_status ts_hub_put_ref(const ts_hub_place *p, const char *rev, const char *com
     if (!path) return ts_fail_nomem(err, p->dir, 0);
     ts_status s = TS_OK;
     if (!ts_hub_get_ref(p, rev, now) || strcmp(now, commit) != 0) {
-        s = ts_hub_make_parents(path, err);
+        s = ts_hub_can_ref(p, rev, err);
+        if (s == TS_OK) s = ts_hub_make_parents(path, err);
         if (s == TS_OK) s = ts_file_write(path, commit, strlen(commit), err);
     }
     ts_free(path);
@@ -269,7 +316,8 @@ ts_status ts_hub_snapshots(const ts_hub_place *p, const char *rev, char (**out)[
     for (struct dirent *e; d && s == TS_OK && (e = readdir(d));) {
         struct stat st;
         const size_t len = strlen(e->d_name);
-        if (!ts_hub_is_commit(e->d_name, len) || fstatat(dirfd(d), e->d_name, &st, 0) != 0 || !S_ISDIR(st.st_mode))
+        if (!ts_hub_is_commit(e->d_name, len) || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+            !S_ISDIR(st.st_mode))
             continue;
         const bool is_named = known && !strcmp(e->d_name, named);
         /* a revision is a name that refs knows, or the beginning of a commit */
@@ -303,24 +351,67 @@ static void linked_hash(int dir, const char *name, char out[65]) {
     if (ts_hub_is_hash(last, strlen(last))) strcpy(out, last);
 }
 
-static ts_status walk(const char *dir, ts_buf *path, int depth, bool broken, ts_hub_files *out, ts_err *err) {
+/* Hashes that names link; owned. */
+struct hashes {
+    char (*item)[65];
+    size_t n, cap;
+};
+
+static int by_hash(const void *a, const void *b) {
+    return strcmp(a, b);
+}
+
+/* What a walk is after: names that can be files' of a model, or the hashes that any name links, whatever it is. */
+struct walk {
+    bool broken;
+    ts_hub_files *files;   /* NULL: the hashes */
+    struct hashes *hashes; /* then what cannot be looked at is an error */
+};
+
+static ts_status add_hash(struct hashes *h, const char *hash, ts_err *err) {
+    if (!*hash) return TS_OK;
+    if (!ts_grow((void **)&h->item, &h->cap, h->n + 1, sizeof *h->item))
+        return ts_fail_nomem(err, "a list of files", h->n);
+    strcpy(h->item[h->n++], hash);
+    return TS_OK;
+}
+
+/* One name that is no folder. */
+static ts_status visit(const struct walk *w, int dir, const char *name, const ts_buf *path, bool is_link,
+                       struct stat *st, ts_err *err) {
+    char hash[65] = "";
+    if (is_link) linked_hash(dir, name, hash);
+    if (!w->files) return add_hash(w->hashes, hash, err);
+    const bool elsewhere = is_link && (fstatat(dir, name, st, 0) != 0 || S_ISDIR(st->st_mode));
+    if (elsewhere ? !w->broken : !S_ISREG(st->st_mode)) return TS_OK;
+    if (!w->broken && is_temporary(name)) return TS_OK;
+    return ts_hub_files_add(w->files, path->data, path->len, elsewhere ? 0 : (uint64_t)st->st_size, hash, err);
+}
+
+static DIR *open_folder(const char *dir) {
+    const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!d && fd >= 0) close(fd);
+    return d;
+}
+
+static ts_status walk(const struct walk *w, const char *dir, ts_buf *path, int depth, ts_err *err) {
     ts_status s = TS_OK;
-    DIR *d = depth < DEPTH_MAX ? opendir(dir) : NULL;
+    DIR *d = depth <= TS_HUB_DEPTH_MAX ? open_folder(dir) : NULL;
+    if (!d && w->hashes && depth > TS_HUB_DEPTH_MAX)
+        return ts_fail(err, TS_E_LIMIT, "%s lies more than %d folders deep", dir, TS_HUB_DEPTH_MAX);
+    if (!d && w->hashes && errno != ENOENT) return ts_fail_os(err, TS_E_IO, errno, "cannot read %s", dir);
     for (struct dirent *e; d && s == TS_OK && (e = readdir(d));) {
         struct stat st;
-        char hash[65];
         if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
-        const bool nowhere = fstatat(dirfd(d), e->d_name, &st, 0) != 0;
-        if (nowhere && !(broken && fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)) continue;
+        if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) continue;
         const size_t before = path->len;
         if ((before && !ts_buf_putc(path, '/')) || !ts_buf_puts(path, e->d_name))
             s = ts_fail_nomem(err, dir, path->len);
-        else if (nowhere || (S_ISREG(st.st_mode) && (broken || !strstr(e->d_name, ".tessera-")))) {
-            linked_hash(dirfd(d), e->d_name, hash);
-            s = ts_hub_files_add(out, path->data, path->len, nowhere ? 0 : (uint64_t)st.st_size, hash, err);
-        } else if (S_ISDIR(st.st_mode)) {
+        else if (!S_ISDIR(st.st_mode)) s = visit(w, dirfd(d), e->d_name, path, S_ISLNK(st.st_mode), &st, err);
+        else {
             char *below = ts_hub_join(dir, e->d_name, NULL);
-            s = below ? walk(below, path, depth + 1, broken, out, err) : ts_fail_nomem(err, dir, 0);
+            s = below ? walk(w, below, path, depth + 1, err) : ts_fail_nomem(err, dir, 0);
             ts_free(below);
         }
         path->len = before;
@@ -330,13 +421,45 @@ static ts_status walk(const char *dir, ts_buf *path, int depth, bool broken, ts_
     return s;
 }
 
-ts_status ts_hub_snapshot_files(const ts_hub_place *p, const char *commit, bool broken, ts_hub_files *out,
-                                ts_err *err) {
+static ts_status walk_snapshot(const struct walk *w, const ts_hub_place *p, const char *commit, ts_err *err) {
     char *top = ts_hub_join(p->dir, "snapshots", commit, NULL);
     ts_buf path = {0};
-    ts_status s = top ? walk(top, &path, 0, broken, out, err) : ts_fail_nomem(err, p->dir, 0);
-    if (s == TS_OK) ts_hub_files_end(out);
+    ts_status s = top ? walk(w, top, &path, 0, err) : ts_fail_nomem(err, p->dir, 0);
     ts_buf_free(&path);
     ts_free(top);
+    return s;
+}
+
+ts_status ts_hub_snapshot_files(const ts_hub_place *p, const char *commit, bool broken, ts_hub_files *out,
+                                ts_err *err) {
+    const struct walk w = {.broken = broken, .files = out};
+    TS_TRY(walk_snapshot(&w, p, commit, err));
+    ts_hub_files_end(out);
+    return TS_OK;
+}
+
+/* ---- what unfinished pulls have left ----------------------------------------------------------------------------- */
+
+ts_status ts_hub_each_left(const ts_hub_place *p, ts_hub_left *left, void *ud, ts_err *err) {
+    struct hashes linked = {0};
+    const struct walk w = {.hashes = &linked};
+    char(*commit)[TS_HUB_COMMIT + 1] = NULL;
+    size_t n = 0;
+    ts_status s = ts_hub_snapshots(p, "", &commit, &n, err);
+    for (size_t i = 0; i < n && s == TS_OK; i++) s = walk_snapshot(&w, p, commit[i], err);
+    if (linked.n) qsort(linked.item, linked.n, sizeof *linked.item, by_hash);
+    char *blobs = s == TS_OK ? ts_hub_join(p->dir, "blobs", NULL) : NULL;
+    if (s == TS_OK && !blobs) s = ts_fail_nomem(err, p->dir, 0);
+    DIR *d = blobs ? opendir(blobs) : NULL;
+    for (struct dirent *e; d && (e = readdir(d));) {
+        struct stat st;
+        const bool blob = ts_hub_is_hash(e->d_name, strlen(e->d_name));
+        if (!blob && !ts_hub_is_part(e->d_name)) continue;
+        if (blob && linked.n && bsearch(e->d_name, linked.item, linked.n, sizeof *linked.item, by_hash)) continue;
+        if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || S_ISDIR(st.st_mode)) continue;
+        if (!left(ud, dirfd(d), e->d_name, &st)) break;
+    }
+    if (d) closedir(d);
+    ts_free(blobs), ts_free(commit), ts_free(linked.item);
     return s;
 }

@@ -45,6 +45,8 @@ TS_NODISCARD ts_status ts_hub_check(const char *state, const char *path, const c
 TS_NODISCARD ts_status ts_hub_link(const ts_hub_place *p, const char *commit, const char *path, const char *hash,
                                    bool no_links, bool again, ts_err *err);
 TS_NODISCARD ts_status ts_hub_put_ref(const ts_hub_place *p, const char *rev, const char *commit, ts_err *err);
+/* Can refs/REV be written? Not where refs has a file, or a link, in the place of a folder of its name. TS_E_IO. */
+TS_NODISCARD ts_status ts_hub_can_ref(const ts_hub_place *p, const char *rev, ts_err *err);
 /* refs/REV; false: there is none that can be right. */
 bool ts_hub_get_ref(const ts_hub_place *p, const char *rev, char commit[TS_HUB_COMMIT + 1]);
 
@@ -52,8 +54,15 @@ bool ts_hub_get_ref(const ts_hub_place *p, const char *rev, char commit[TS_HUB_C
 TS_NODISCARD ts_status ts_hub_snapshots(const ts_hub_place *p, const char *rev, char (**out)[TS_HUB_COMMIT + 1],
                                         size_t *n, ts_err *err);
 /* The files of a snapshot that are there, with what their links say of their hashes; with `broken` also links that lead
- * nowhere (of no size), and what a link was called before it got its name. */
+ * nowhere or to a folder (of no size), and what a link was called before it got its name. A link to a folder is never
+ * gone through: what lies there is not the store's. */
 TS_NODISCARD ts_status ts_hub_snapshot_files(const ts_hub_place *p, const char *commit, bool broken, ts_hub_files *out,
                                              ts_err *err);
+
+/* ---- what unfinished pulls have left ---- */
+/* Told of each: parts of files, and blobs that no name of any snapshot links, in the folder `dir`; false: enough. */
+typedef bool ts_hub_left(void *ud, int dir, const char *name, const struct stat *st);
+/* Errors: where it cannot be told which blobs are linked; nothing is told of then. */
+TS_NODISCARD ts_status ts_hub_each_left(const ts_hub_place *p, ts_hub_left *left, void *ud, ts_err *err);
 
 #endif

@@ -124,6 +124,28 @@ def list_and_rm(p: Place) -> None:
 
 
 @test
+def unfinished(p: Place) -> None:
+    """What a broken pull has left is listed, and goes by itself while models stay."""
+    p.run("pull", "org/tiny:Q8_0")
+    p.hub.cut = [100000] + [0] * 9
+    p.run("pull", "org/tiny:Q4_K_M", code=1)
+    found = json.loads(p.run("list", "--json"))
+    assert [(m["name"], m["kind"], m["bytes"]) for m in found] == [("org/tiny", "unfinished", 100000), ("org/tiny:Q8_0", "gguf", len(Q8.data))], found
+    assert "tessera rm org/tiny" in p.run("rm", "org/tiny:Q4_K_M", code=1) and p.parts()
+    assert "models stay" in p.run("rm", "org/tiny")
+    assert p.found(Q8) and not p.parts() and "unfinished" not in p.run("list")
+    p.hub.cut = [None] + [0] * 9  # a whole part of a model, and nothing of the next one
+    p.run("pull", "org/split", "--connections", "1", code=1)
+    found = json.loads(p.run("list", "--json"))
+    assert found[0]["kind"] == "unfinished" and found[0]["bytes"] == len(p.hub.files["org/split"][0].data), found
+    p.run("rm", "org/split")
+    assert not list(p.cache.glob("models--org--split"))
+    # one name that is not there does not keep the others
+    p.run("rm", "org/none", "org/tiny:Q8_0", "x", code=1)
+    assert not p.found(Q8)
+
+
+@test
 def resume(p: Place) -> None:
     p.hub.cut = [100000, 50000]
     p.run("pull", "org/tiny")

@@ -164,12 +164,12 @@ static void test_no_links(void **s) {
     }
     ts_hub_model m = {0};
     bool found = false;
-    uint64_t bytes = 0;
+    ts_hub_removed gone;
     assert_ok(ts_hub_find(&m, &found, &name, &o, &err));
     assert_true(found);
     ts_hub_model_free(&m);
-    assert_ok(ts_hub_remove(&name, false, &o, &bytes, &err));
-    assert_int_equal(bytes, sizeof text - 1);
+    assert_ok(ts_hub_remove(&gone, &name, false, &o, &err));
+    assert_int_equal(gone.bytes, sizeof text - 1);
 }
 
 static bool stop_now(void *ud) {

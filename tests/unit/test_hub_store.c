@@ -183,6 +183,9 @@ static void test_links(void **s) {
     assert_false(ts_hub_get_ref(&p, "main", commit));
     assert_ok(ts_hub_put_ref(&p, "main", one, &err));
     assert_ok(ts_hub_put_ref(&p, "refs/pr/1", two, &err));
+    assert_status(ts_hub_can_ref(&p, "main/x", &err), TS_E_IO); /* a file, where a folder would have to be */
+    assert_status(ts_hub_can_ref(&p, "refs/pr", &err), TS_E_IO);
+    assert_true(ts_hub_can_ref(&p, "refs/pr/2", &err) == TS_OK && ts_hub_can_ref(&p, "main", &err) == TS_OK);
     assert_true(ts_hub_get_ref(&p, "main", commit) && !strcmp(commit, one));
     assert_true(ts_hub_get_ref(&p, "refs/pr/1", commit) && !strcmp(commit, two));
     path = ts_hub_join(p.dir, "refs", "main", NULL);
@@ -204,11 +207,16 @@ static void find(const char *text, const char *want) {
     ts_hub_model_free(&m);
 }
 
+static ts_err drop_err;
+
 static ts_status drop(const char *text, bool all, uint64_t *bytes) {
     ts_hub_name n;
+    ts_hub_removed gone;
     ts_err err;
     assert_ok(ts_hub_name_parse(&n, text, NULL, &err));
-    return ts_hub_remove(&n, all, &opts, bytes, &err);
+    const ts_status s = ts_hub_remove(&gone, &n, all, &opts, &drop_err);
+    *bytes = gone.bytes;
+    return s;
 }
 
 static void test_find(void **s) {
@@ -265,8 +273,18 @@ static void test_remove(void **s) {
     assert_status(drop("a/remove:Q4_0", false, &bytes), TS_E_IO);
     char *part = ts_hub_join(p.dir, "blobs", "0000000000000000000000000000000000000000.tessera-part", NULL);
     put(part, "part");
+    assert_status(drop("a/remove:Q4_0", false, &bytes), TS_E_IO); /* and it says how the part goes */
+    assert_non_null(strstr(drop_err.msg, "tessera rm a/remove"));
+    assert_status(drop("a/remove", false, &bytes), TS_OK); /* the part alone: a model is there */
+    assert_int_equal(bytes, strlen("part"));
+    find("a/remove:Q8_0", two);
+    char hash[65];
+    put_blob(&p, "nameless", hash); /* as good as a part, and never what a name leads to */
     assert_status(drop("a/remove", false, &bytes), TS_OK);
-    assert_int_equal(bytes, strlen("eight") + strlen("part"));
+    assert_int_equal(bytes, strlen("nameless"));
+    find("a/remove:Q8_0", two);
+    assert_status(drop("a/remove", false, &bytes), TS_OK);
+    assert_int_equal(bytes, strlen("eight"));
     assert_int_equal(access(p.dir, F_OK), -1);
     assert_status(drop("a/remove", false, &bytes), TS_E_IO);
     assert_status(drop("a/remove", true, &bytes), TS_E_IO);
@@ -296,11 +314,76 @@ static void test_remove_rest(void **s) {
     ts_hub_place_free(&p);
 }
 
+/* A link to a folder is no way: neither for a look, nor for removing, nor for writing. */
+static void test_out_of_the_store(void **s) {
+    (void)s;
+    ts_hub_place p;
+    uint64_t bytes;
+    char hash[65], outside[100], precious[120];
+    ts_err err;
+    struct stat st;
+    snprintf(outside, sizeof outside, "%s/outside", folder);
+    snprintf(precious, sizeof precious, "%s/x-Q8_0.gguf", outside);
+    assert_int_equal(mkdir(outside, 0777), 0);
+    put(precious, "precious");
+    make(&p, "a/out");
+    name(&p, one, "y-Q4_0.gguf", "four");
+    char *top = ts_hub_join(p.dir, "snapshots", one, NULL), *way = ts_hub_join(top, "sub", NULL),
+         *loop = ts_hub_join(top, "loop", NULL), *self = ts_hub_join(top, "self-Q5_0.gguf", NULL),
+         *whole = ts_hub_join(p.dir, "snapshots", two, NULL), *refs = ts_hub_join(p.dir, "refs", "far", NULL);
+    assert_int_equal(symlink(outside, way) | symlink(".", loop) | symlink("self-Q5_0.gguf", self), 0);
+    assert_int_equal(symlink(outside, whole) | symlink(outside, refs), 0);
+    ts_hub_model *list;
+    size_t n, mine = 0;
+    assert_ok(ts_hub_list(&list, &n, &opts, &err));
+    for (size_t i = 0; i < n; i++) mine += !strcmp(list[i].repo, "a/out");
+    assert_int_equal(mine, 1);
+    ts_hub_list_free(list, n);
+    find("a/out:Q8_0", NULL);
+    assert_status(ts_hub_link(&p, one, "sub/z.gguf", put_blob(&p, "z", hash), false, false, &err), TS_E_IO);
+    assert_non_null(strstr(err.msg, "in the way"));
+    assert_status(ts_hub_put_ref(&p, "far/x", one, &err), TS_E_IO);
+    assert_status(drop("a/out:Q8_0", false, &bytes), TS_E_IO);
+    assert_status(drop("a/out:Q5_0", false, &bytes), TS_OK); /* a link that leads nowhere is removed itself */
+    assert_status(drop("a/out", true, &bytes), TS_OK);
+    assert_int_equal(bytes, strlen("four") + strlen("z"));
+    assert_true(lstat(way, &st) != 0 && lstat(loop, &st) != 0);
+    assert_int_equal(access(precious, F_OK), 0);
+    ts_free(top), ts_free(way), ts_free(loop), ts_free(self), ts_free(whole), ts_free(refs);
+    ts_hub_place_free(&p);
+}
+
+/* A name that another program has made, and we would refuse, keeps its blob all the same. */
+static void test_odd_names(void **s) {
+    (void)s;
+    ts_hub_place p;
+    uint64_t bytes;
+    char hash[65], target[120], longest[256];
+    ts_err err;
+    make(&p, "a/odd");
+    name(&p, one, "README.md", "text");
+    char *odd = ts_hub_join(p.dir, "snapshots", one, "a\\b.json", NULL);
+    snprintf(target, sizeof target, "../../blobs/%s", put_blob(&p, "odd", hash));
+    assert_int_equal(symlink(target, odd), 0);
+    assert_status(drop("a/odd", false, &bytes), TS_E_IO);
+    assert_int_equal(access(odd, F_OK), 0);
+    /* as long as a name can be */
+    memset(longest, 'l', 255);
+    strcpy(longest + 245, "-Q8_0.gguf");
+    put_blob(&p, "long", hash);
+    assert_ok(ts_hub_link(&p, one, longest, hash, false, false, &err));
+    assert_ok(ts_hub_link(&p, one, "llama.tessera-Q4_0.gguf", hash, false, false, &err));
+    find("a/odd:Q8_0", longest);
+    find("a/odd:Q4_0", "llama.tessera-Q4_0.gguf");
+    ts_free(odd);
+    ts_hub_place_free(&p);
+}
+
 static bool use_once(void *ud) {
     ts_hub_name n;
     ts_hub_model m = {0}, *list = NULL;
     size_t n_list = 0;
-    uint64_t bytes;
+    ts_hub_removed gone;
     bool found = false;
     ts_err err;
     (void)ud;
@@ -311,7 +394,7 @@ static bool use_once(void *ud) {
     ts_hub_list_free(list, n_list);
     ok = ok && ts_hub_name_parse(&n, "a/memory:Q4_0", NULL, &err) == TS_OK;
     return ok &&
-           ts_hub_remove(&n, false, &opts, &bytes, &err) == TS_E_IO; /* the list is looked at, and it is not there */
+           ts_hub_remove(&gone, &n, false, &opts, &err) == TS_E_IO; /* the list is looked at, and it is not there */
 }
 
 static void test_memory(void **s) {
@@ -450,7 +533,8 @@ int main(void) {
         cmocka_unit_test(test_digest),      cmocka_unit_test(test_check),       cmocka_unit_test(test_dirs),
         cmocka_unit_test(test_links),       cmocka_unit_test(test_find),        cmocka_unit_test(test_remove),
         cmocka_unit_test(test_memory),      cmocka_unit_test(test_lock),        cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_part_memory), cmocka_unit_test(test_remove_rest),
+        cmocka_unit_test(test_part_memory), cmocka_unit_test(test_remove_rest), cmocka_unit_test(test_out_of_the_store),
+        cmocka_unit_test(test_odd_names),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
