@@ -169,3 +169,4 @@ ts_status ts_hub_ask_files(ts_hub_conn *c, const ts_hub_net *net, const char *re
     ts_hub_answer_free(&a);
     return s;
 }
+    out->token = net->token;

@@ -427,7 +427,7 @@ static ts_status exchange(ts_hub_conn *c, const ts_hub_request *q, ts_hub_answer
                         : code != CURLE_OK ? curl_easy_strerror(code)
                                            : "";
     snprintf(entry.fault, sizeof entry.fault, "%s", fault);
-    ts_hub_log_write(c->net->log, a->url.data, begin_ns, entry);
+    ts_hub_log_write(c->net->log, a->url.data, c->net->token, begin_ns, entry);
     return s;
 }
 

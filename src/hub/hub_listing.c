@@ -2,6 +2,7 @@
 
 #include "base/json_pull.h"
 #include "base/printable.h"
+#include "hub/hub_mask.h"
 
 #include <stdlib.h>
 #include <strings.h>
@@ -15,12 +16,14 @@ void ts_hub_files_free(ts_hub_files *f) {
 ts_status ts_hub_files_add(ts_hub_files *f, const char *path, size_t len, uint64_t size, const char *hash,
                            ts_err *err) {
     const char *fault = ts_hub_path_fault(path, len);
+    if (ts_hub_has_token(path, len, f->token)) fault = "it has your token in it";
     if (f->n + f->n_refused >= TS_HUB_FILES_MAX)
         return ts_fail(err, TS_E_LIMIT, "the repository has more than %d files", TS_HUB_FILES_MAX);
     if (fault) {
         if (f->n_refused++ == 0) {
             f->fault = fault;
             ts_printable(f->refused, sizeof f->refused, path, len);
+            ts_hub_mask(f->refused, f->token);
         }
         return TS_OK;
     }

@@ -19,6 +19,7 @@ typedef struct ts_hub_file {
 } ts_hub_file;
 
 typedef struct ts_hub_files { /* zero-initialise */
+    const char *token;        /* borrowed, nullable: a name that has it in it is refused */
     ts_arena arena;
     ts_hub_file *item;
     size_t n, cap;

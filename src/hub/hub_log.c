@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "hub/hub_mask.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -42,9 +43,10 @@ const ts_hub_logged *ts_hub_log_at(ts_hub_log *l, size_t i) {
     return &l->item[i];
 }
 
-void ts_hub_log_write(ts_hub_log *l, const char *url, uint64_t begin_ns, ts_hub_logged entry) {
+void ts_hub_log_write(ts_hub_log *l, const char *url, const char *token, uint64_t begin_ns, ts_hub_logged entry) {
     if (!l) return;
     entry.url = ts_strndup(url, strcspn(url, "?"));
+    if (entry.url) ts_hub_mask(entry.url, token);
     entry.at_ms = (begin_ns - l->begin_ns) / 1000000;
     entry.ms = (ts_now_ns() - begin_ns) / 1000000;
     pthread_mutex_lock(&l->lock);

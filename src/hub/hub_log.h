@@ -25,8 +25,8 @@ void ts_hub_log_free(ts_hub_log *l);
 size_t ts_hub_log_count(ts_hub_log *l);
 /* Valid until the next request ends. */
 const ts_hub_logged *ts_hub_log_at(ts_hub_log *l, size_t i);
-/* Add one; `entry` but for url, at_ms and ms. l is nullable. What is beyond any use (10,000 requests) or does not fit
- * into memory is left out. */
-void ts_hub_log_write(ts_hub_log *l, const char *url, uint64_t begin_ns, ts_hub_logged entry);
+/* Add one; `entry` but for url, at_ms and ms. l and token are nullable; the token is written nowhere. What is beyond
+ * any use (10,000 requests) or does not fit into memory is left out. */
+void ts_hub_log_write(ts_hub_log *l, const char *url, const char *token, uint64_t begin_ns, ts_hub_logged entry);
 
 #endif

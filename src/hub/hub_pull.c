@@ -6,6 +6,7 @@
 #include "hub/hub_fetch.h"
 #include "hub/hub_find.h"
 #include "hub/hub_lock.h"
+#include "hub/hub_mask.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -45,7 +46,11 @@ static bool stop(void *ud) {
 
 static void note(void *ud, const char *line) {
     const pull *p = ud;
-    if (p->o->note) p->o->note(p->o->ud, line);
+    char masked[1000];
+    if (!p->o->note) return;
+    snprintf(masked, sizeof masked, "%s", line);
+    ts_hub_mask(masked, p->o->token);
+    p->o->note(p->o->ud, masked);
 }
 
 static const char *today(const pull *p) {
@@ -359,3 +364,6 @@ ts_status ts_hub_pull(ts_hub_pulled *out, const ts_hub_name *name, const ts_hub_
     ts_free(p.item);
     return s;
 }
+        ts_hub_mask(made.renamed_to, o->token), ts_hub_mask(made.license, o->token);
+    } else {
+        ts_hub_mask(err->msg, o->token); /* whatever a server has said */

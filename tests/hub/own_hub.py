@@ -199,6 +199,25 @@ def token(p: Place) -> None:
 
 
 @test
+def token_sent_back(p: Place) -> None:
+    """Whatever a server does with the token, it is shown to nobody (Place.end looks for it in all that is printed)."""
+    for say in ({"message": f"the token {TOKEN} has no access"}, {"message": "x" * 280 + TOKEN}, {"body": json.dumps({"error": f"Bearer {TOKEN}"}).encode()}):
+        p.hub.refuse = (403, say)
+        said = p.run("pull", "org/tiny", code=1, HF_TOKEN=TOKEN)
+        assert TOKEN[:8] not in said, said
+    p.hub.calm()
+    for to in (f"ftp://x/{TOKEN}", f"http://127.0.0.1:1/{TOKEN}/x", "http://127.0.0.1:1/" + "".join(f"%{ord(c):02x}" for c in TOKEN)):
+        p.hub.location = to
+        said = p.run("pull", "org/tiny", "--json", "--retry-wait", "0.001", code=1, HF_TOKEN=TOKEN)
+        assert TOKEN[:8] not in said and "hf_" in said and "%68%66" not in said, said
+    p.hub.calm()
+    p.hub.extra = [{"type": "file", "path": path, "size": 5000, "oid": "", "lfs": {"oid": "0" * 64, "size": 5000}} for path in (f"../{TOKEN}", f"{TOKEN}-Q5_K_M.gguf")]
+    assert "2 names" in p.run("pull", "org/tiny", HF_TOKEN=TOKEN)
+    assert "has no Q5_K_M" in p.run("pull", "org/tiny:Q5_K_M", code=1, HF_TOKEN=TOKEN)
+    assert not [f for f in p.home.rglob("*") if TOKEN in f.name]
+
+
+@test
 def hostile_names(p: Place) -> None:
     p.hub.extra = [{"type": "file", "path": path, "size": 5000, "oid": "0" * 40, "lfs": {"oid": "0" * 64, "size": 5000}} for path in (
         "../x-Q4_K_M.gguf", "/x-Q4_K_M.gguf", "a/../../x-Q4_K_M.gguf", "..\\x-Q4_K_M.gguf", "", "a//x-Q4_K_M.gguf", "C:x-Q4_K_M.gguf", "x\n-Q4_K_M.gguf")]

@@ -34,7 +34,8 @@ class Asked:
 class SmallHub:
     """files: repository -> list of File. Faults, to be set between commands: `cut` (bytes after which a CDN's answer ends, a list that is used
     up from its front; None: whole), `hold` (stay silent after so many bytes), `flip` (a byte that is wrong), `ranges` (False: none), `rate`
-    (bytes a second), `gated`, `extra` (entries that the listing has besides), `pages` (entries of a page)."""
+    (bytes a second), `gated`, `extra` (entries that the listing has besides), `pages` (entries of a page), `refuse` (status, and with it a
+    `message`, a `body`: the hub's own answer to everything), `location` (of redirects to the CDN)."""
 
     def __init__(self, files: dict[str, list[File]]):
         self.files, self.asked, self.lock, self.over = files, [], threading.Lock(), threading.Event()
@@ -49,6 +50,7 @@ class SmallHub:
 
     def calm(self) -> None:
         self.cut, self.hold, self.flip, self.ranges, self.rate, self.gated, self.extra, self.pages = [], None, None, True, None, False, [], 1000
+        self.refuse, self.location = None, None
 
     def commit(self, repo: str) -> str:
         return hashlib.sha1("".join(f.path + f.sha256 for f in self.files[repo]).encode()).hexdigest()
@@ -83,6 +85,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.bytes(next(f for fs in hub.files.values() for f in fs if f.sha256 == path[1:]))
         api = re.match(r"/api/models/([^/]+/[^/]+)/(revision|tree)/", path)
         file = re.match(r"/([^/]+/[^/]+)/resolve/([0-9a-f]{40})/(.+)", path)
+        if hub.refuse:
+            status, say = hub.refuse
+            return self.answer(status, say.get("body", b""), {"X-Error-Message": say["message"]} if "message" in say else {})
         repo = (api or file).group(1) if api or file else None
         if repo not in hub.files:
             return self.answer(401, b'{"error": "Invalid username or password."}')
@@ -98,7 +103,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not found:
             return self.answer(404, b"", {"X-Error-Code": "EntryNotFound"})
         if found.big:
-            return self.answer(302, b"Found", {"Location": f'{hub.url["cdn"]}/{found.sha256}?Signature=secret', "X-Linked-Etag": f'"{found.sha256}"'})
+            return self.answer(302, b"Found", {"Location": hub.location or f'{hub.url["cdn"]}/{found.sha256}?Signature=secret', "X-Linked-Etag": f'"{found.sha256}"'})
         return self.bytes(found)
 
     def answer(self, status: int, body: bytes, headers: dict[str, str] = {}) -> None:

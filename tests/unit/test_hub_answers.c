@@ -5,6 +5,7 @@
 #include "base/json_pull.h"
 #include "hub/hub_http.h"
 #include "hub/hub_listing.h"
+#include "hub/hub_mask.h"
 
 /* ---- listings ---------------------------------------------------------------------------------------------------- */
 
@@ -38,6 +39,16 @@ static void test_page(void **state) {
     assert_string_equal(ts_hub_files_find(&f, "torn")->hash, "");
     assert_string_equal(ts_hub_files_find(&f, "evil")->hash, "");
     assert_null(ts_hub_files_find(&f, "d"));
+    ts_hub_files_free(&f);
+}
+
+static void test_page_token(void **state) {
+    (void)state;
+    ts_hub_files f = {.token = "hf_abcdefgh"};
+    ts_err err;
+    assert_ok(page(&f, "[{\"type\":\"file\",\"path\":\"hf_\\u0061bcdefgh-Q4_0.gguf\",\"size\":7,\"oid\":\"\"}]", &err));
+    assert_int_equal(f.n_refused, 1);
+    assert_null(strstr(f.refused, "abc"));
     ts_hub_files_free(&f);
 }
 
@@ -250,23 +261,50 @@ static void test_memory(void **state) {
     alloc_fail_loop(redirect_once, NULL, false);
 }
 
-static void test_log(void **state) {
+static void mask(const char *text, const char *token, const char *want) {
+    char s[200];
+    snprintf(s, sizeof s, "%s", text);
+    ts_hub_mask(s, token);
+    assert_string_equal(s, want);
+    assert_int_equal(ts_hub_has_token(text, strlen(text), token), strcmp(text, want) != 0);
+}
+
+#define MASK "hf_\xe2\x80\xa6"
+static void test_mask(void **state) {
     (void)state;
-    ts_hub_log *l = ts_hub_log_new();
-    assert_non_null(l);
-    ts_hub_log_write(l, "https://h/a?Signature=secret", 0, (ts_hub_logged){.from = 5, .status = 206});
-    ts_hub_log_write(NULL, "x", 0, (ts_hub_logged){0});
-    assert_int_equal(ts_hub_log_count(l), 1);
-    assert_string_equal(ts_hub_log_at(l, 0)->url, "https://h/a");
-    ts_hub_log_free(l);
+    const char *const token = "hf_AbCdEfGhIjKl+/=";
+    mask("hf_AbCdEfGhIjKl+/=", token, MASK);
+    mask("a hf_AbCdEfGhIjKl+/=b, hf_AbCdEfGhIjKl+/=", token, "a " MASK "b, " MASK);
+    mask("http://hf_abcdefghijkl", token, "http://" MASK); /* a host's name */
+    mask("x%68f_AbCdEfGhIjKl%2b%2F%3dy", token, "x" MASK "y");
+    mask("cut off: hf_AbCdE", token, "cut off: " MASK);
+    mask("cut off: hf_AbCdE...", token, "cut off: " MASK "...");
+    mask("hf_AbCd hf_AbCx% %6 %", token, "hf_AbCd hf_AbCx% %6 %");
+    mask("hf_hf_AbCdEfGhIjKl+/=", token, "hf_" MASK);
+    mask("secret secre", "secret", MASK " secre");
+    mask("a token of one", "t", "a token of one");
+    mask("a token of none", NULL, "a token of none");
+    mask("", token, "");
+}
+
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_page),    cmocka_unit_test(test_page_bad),  cmocka_unit_test(test_limit),
-        cmocka_unit_test(test_doubt),   cmocka_unit_test(test_info),      cmocka_unit_test(test_link),
-        cmocka_unit_test(test_headers), cmocka_unit_test(test_redirects), cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_log),
+        cmocka_unit_test(test_page),   cmocka_unit_test(test_page_token), cmocka_unit_test(test_page_bad),
+        cmocka_unit_test(test_limit),  cmocka_unit_test(test_doubt),      cmocka_unit_test(test_info),
+        cmocka_unit_test(test_link),   cmocka_unit_test(test_headers),    cmocka_unit_test(test_redirects),
+        cmocka_unit_test(test_memory), cmocka_unit_test(test_log),        cmocka_unit_test(test_mask),
     };
+static void test_log(void **state) {
+    (void)state;
+    ts_hub_log *l = ts_hub_log_new();
+    assert_non_null(l);
+    ts_hub_log_write(l, "https://h/HF_abcdefgh/a?Signature=secret", "hf_abcdefgh", 0,
+                     (ts_hub_logged){.from = 5, .status = 206});
+    ts_hub_log_write(NULL, "x", NULL, 0, (ts_hub_logged){0});
+    assert_int_equal(ts_hub_log_count(l), 1);
+    assert_string_equal(ts_hub_log_at(l, 0)->url, "https://h/hf_\xe2\x80\xa6/a");
+    ts_hub_log_free(l);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
