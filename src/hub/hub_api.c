@@ -15,20 +15,27 @@ bool ts_hub_may_pass(long status) {
     return status == 408 || status == 425 || status == 429 || (status >= 500 && status != 501 && status != 505);
 }
 
+double ts_hub_asked_wait(const ts_hub_answer *a) {
+    if (a->status == 503) return a->retry_after_s; /* counts of requests are told with it, and are not its reason */
+    if (a->status != 429) return -1;
+    return a->retry_after_s >= 0 ? a->retry_after_s : a->limit_s;
+}
+
 ts_status ts_hub_again(const ts_hub_net *net, ts_hub_tries *t, const ts_hub_answer *a, ts_status failed, ts_err *err) {
-    const bool busy = a && (a->status == 429 || a->status == 503) && a->retry_after_s >= 0;
+    const double asked = a ? ts_hub_asked_wait(a) : -1;
+    const bool busy = asked >= 0;
     if (t->failed + 1 >= TS_HUB_TRIES) {
         ts_err_add(err, "; tried %d times", TS_HUB_TRIES);
         return failed;
     }
-    if (busy && a->retry_after_s > PATIENCE_S) {
-        ts_err_add(err, "; %s asks to wait for %.0f s: try again then", a->host, a->retry_after_s);
+    if (busy && asked > PATIENCE_S) {
+        ts_err_add(err, "; %s asks to wait for %.0f s: try again then", a->host, asked);
         return failed;
     }
     double wait = net->retry_wait_s * (double)(1 << (t->failed < 3 ? t->failed : 3));
     t->failed++;
     if (busy) {
-        wait = a->retry_after_s + 1 > wait ? a->retry_after_s + 1 : wait;
+        wait = asked + 1 > wait ? asked + 1 : wait;
         char line[400];
         snprintf(line, sizeof line, "%s is busy and asks to wait: going on in %.0f s", a->host, wait);
         if (net->note) net->note(net->ud, line);
@@ -96,19 +103,42 @@ ts_status ts_hub_refusal(const ts_hub_net *net, const ts_hub_answer *a, const ch
 
 /* ---- documents --------------------------------------------------------------------------------------------------- */
 
+/* What reads a document; it may be called again after a failure. */
+typedef ts_status read_document(void *out, const char *text, size_t len, ts_err *err);
+
 /* The document at url, after as many tries as are worth it. *a is the answer (200). */
 static ts_status ask(ts_hub_conn *c, const ts_hub_net *net, const char *url, size_t max, const char *repo,
-                     const char *what, ts_hub_answer *a, ts_err *err) {
+                     const char *what, read_document *read, void *out, ts_hub_answer *a, ts_err *err) {
     const ts_hub_request q = {.url = url, .from = -1, .body_max = max};
     ts_hub_tries t = {0};
+    bool spoilt = false; /* one that cannot be read may have been cut off on its way: once more */
     for (;;) {
         ts_status s = ts_hub_get(c, &q, a, err);
-        const bool again = s == TS_OK ? ts_hub_may_pass(a->status) : a->fault == TS_HUB_AGAIN;
-        if (s == TS_OK && a->status == 200) return TS_OK;
+        bool again = s == TS_OK ? ts_hub_may_pass(a->status) : a->fault == TS_HUB_AGAIN;
+        if (s == TS_OK && a->status == 200) {
+            s = read(out, a->body.data ? a->body.data : "", a->body.len, err);
+            again = s == TS_E_FORMAT && !spoilt;
+            spoilt = true;
+            if (!again) return s;
+            TS_TRY(ts_hub_again(net, &t, a, s, err));
+            continue;
+        }
         if (s == TS_OK) s = ts_hub_refusal(net, a, repo, what, err);
         if (!again) return s;
         TS_TRY(ts_hub_again(net, &t, a, s, err));
     }
+}
+
+static ts_status read_info(void *out, const char *text, size_t len, ts_err *err) {
+    return ts_hub_info_parse(out, text, len, err);
+}
+
+static ts_status read_files(void *out, const char *text, size_t len, ts_err *err) {
+    ts_hub_files *f = out;
+    const size_t n = f->n, n_refused = f->n_refused;
+    const ts_status s = ts_hub_files_page(f, text, len, err);
+    if (s == TS_E_FORMAT) f->n = n, f->n_refused = n_refused;
+    return s;
 }
 
 ts_status ts_hub_ask_info(ts_hub_conn *c, const ts_hub_net *net, const char *repo, const char *rev, ts_hub_info *out,
@@ -117,8 +147,8 @@ ts_status ts_hub_ask_info(ts_hub_conn *c, const ts_hub_net *net, const char *rep
     ts_buf url = {0};
     const bool ok = ts_buf_printf(&url, "%s/api/models/%s/revision/", net->endpoint, repo) &&
                     ts_hub_put_encoded(&url, rev, strlen(rev), false);
-    ts_status s = ok ? ask(c, net, url.data, DOCUMENT_MAX, repo, rev, &a, err) : ts_fail_nomem(err, "an address", 0);
-    if (s == TS_OK) s = ts_hub_info_parse(out, a.body.data ? a.body.data : "", a.body.len, err);
+    ts_status s = ok ? ask(c, net, url.data, DOCUMENT_MAX, repo, rev, read_info, out, &a, err)
+                     : ts_fail_nomem(err, "an address", 0);
     if (s == TS_OK && out->disabled) s = ts_fail(err, TS_E_IO, "access to %s has been disabled by the hub", repo);
     if (s == TS_OK && ts_hub_is_commit(rev, strlen(rev)) && strcmp(rev, out->commit) != 0)
         s = ts_fail(err, TS_E_FORMAT, "%s: commit %s was asked for, and the hub answers with %s", repo, rev,
@@ -139,6 +169,7 @@ ts_status ts_hub_ask_files(ts_hub_conn *c, const ts_hub_net *net, const char *re
                            const char *commit, ts_hub_files *out, ts_err *err) {
     ts_hub_answer a = {0};
     ts_buf url = {0};
+    out->token = net->token;
     uint64_t *seen = ts_alloc(PAGES_MAX, sizeof *seen);
     size_t left = DOCUMENT_MAX;
     ts_status s = seen && ts_buf_printf(&url, "%s/api/models/%s/tree/%s?recursive=true", net->endpoint, repo, commit)
@@ -154,8 +185,7 @@ ts_status ts_hub_ask_files(ts_hub_conn *c, const ts_hub_net *net, const char *re
         for (size_t i = 0; i < n && s == TS_OK; i++)
             if (seen[i] == seen[n])
                 s = ts_fail(err, TS_E_FORMAT, "the pages of the list of files of %s go in a circle", shown);
-        if (s == TS_OK) s = ask(c, net, url.data, left, shown, commit, &a, err);
-        if (s == TS_OK) s = ts_hub_files_page(out, a.body.data ? a.body.data : "", a.body.len, err);
+        if (s == TS_OK) s = ask(c, net, url.data, left, shown, commit, read_files, out, &a, err);
         if (s != TS_OK) break;
         left -= a.body.len;
         if (!a.link.len || !ts_hub_link_next(a.link.data, &next)) break;
@@ -169,4 +199,3 @@ ts_status ts_hub_ask_files(ts_hub_conn *c, const ts_hub_net *net, const char *re
     ts_hub_answer_free(&a);
     return s;
 }
-    out->token = net->token;

@@ -12,6 +12,8 @@ typedef struct ts_hub_tries {
 } ts_hub_tries;
 enum { TS_HUB_TRIES = 5 };
 
+/* Seconds that the server asks to wait before the next try; -1: it does not. */
+double ts_hub_asked_wait(const ts_hub_answer *a);
 bool ts_hub_may_pass(long status); /* is it a status that another time may not have? */
 /* After a failed try: wait and return TS_OK, for another one; or the error itself (err as it was) where enough has been
  * tried, or the server names a time that is too long to wait. `a` is the answer, nullable. */

@@ -9,7 +9,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-enum { TRIES_MAX = 2000, MUCH = 1 << 20 };
+enum { TRIES_MAX = 2000, MUCH = 1 << 20, MAGIC = 4 };
 
 /* ---- one file ---------------------------------------------------------------------------------------------------- */
 
@@ -61,29 +61,52 @@ static ts_status finish(struct one *p, bool *right, char is[65], ts_err *err) {
 
 /* ---- what comes -------------------------------------------------------------------------------------------------- */
 
-enum trouble { NONE, WRONG_RANGE, OTHER_BYTES, WEB_PAGE, OTHER_HASH };
+enum trouble { NONE, WRONG_RANGE, OTHER_BYTES, WEB_PAGE, NO_MODEL, OTHER_HASH };
 
 struct sink {
     struct one *p;
     int64_t from;      /* what was asked for */
-    bool replace;      /* an answer with everything takes the place of what is there, without a look at it */
+    bool replace;      /* an answer with everything takes the place of what is there, without a comparison */
+    bool look;         /* it has not the file's length: does it begin as the file may? */
     uint64_t pos, end; /* where the next byte belongs; where the answer should end by its own words (0: it has none) */
     enum trouble trouble;
     int disk_errno;
     bool overlong;
-    char better[65];
+    char better[65]; /* what the hub calls a file that the listing has not told the truth of, and its size */
+    uint64_t better_size;
 };
+
+/* The listing has told the hash of a pointer to the file; the hub's own answer tells the file's. */
+static bool is_better(struct sink *k, const ts_hub_answer *a) {
+    if (strlen(k->p->item->hash) != 40 || strlen(a->linked_hash) != 64) return false;
+    strcpy(k->better, a->linked_hash);
+    k->better_size = a->linked_size >= 0 && a->linked_size <= TS_HUB_SIZE_MAX ? (uint64_t)a->linked_size : k->p->size;
+    k->trouble = OTHER_HASH;
+    return true;
+}
+
+/* Before anything is asked of the file's server: perhaps the file is there by its right name. */
+static bool on_redirect(void *ud, const ts_hub_answer *a) {
+    return !is_better(ud, a);
+}
+
+static bool ends(const char *path, const char *end) {
+    const size_t n = strlen(path), k = strlen(end);
+    return n >= k && !strcasecmp(path + n - k, end);
+}
+
+static bool is_markup(const char *path) {
+    return ends(path, ".htm") || ends(path, ".html") || ends(path, ".xml") || ends(path, ".svg") || ends(path, ".md");
+}
 
 static bool on_begin(void *ud, const ts_hub_answer *a) {
     struct sink *k = ud;
     struct one *p = k->p;
     const uint64_t from = k->from < 0 ? 0 : (uint64_t)k->from;
-    const char *path = p->item->file->path, *dot = strrchr(path, '.');
-    if (strlen(p->item->hash) == 40 && strlen(a->linked_hash) == 64) { /* the listing has told the pointer's */
-        strcpy(k->better, a->linked_hash);
-        k->trouble = OTHER_HASH;
-    } else if (a->html && !(dot && !strncasecmp(dot, ".htm", 4))) {
-        k->trouble = WEB_PAGE;
+    const bool fits = a->status == 206 || (a->length >= 0 && (uint64_t)a->length == p->size);
+    if (is_better(k, a)) return false;
+    if (a->html && !fits && a->length >= 0 && (uint64_t)a->length < p->part.len) {
+        k->trouble = WEB_PAGE; /* what is there is not thrown away for it */
     } else if (a->status == 206 &&
                (a->range_begin != (int64_t)from || (a->range_total >= 0 && (uint64_t)a->range_total != p->size))) {
         k->trouble = WRONG_RANGE;
@@ -92,12 +115,25 @@ static bool on_begin(void *ud, const ts_hub_answer *a) {
     } else {
         k->pos = a->status == 206 ? from : 0;
         k->end = a->length >= 0 ? k->pos + (uint64_t)a->length : 0;
-        if (a->status == 200 && k->replace && p->part.len) {
-            ts_err err;
-            if (cut(p, 0, &err) != TS_OK) k->disk_errno = EIO;
-        }
+        k->look = !fits;
+        k->replace = k->replace && a->status == 200 && p->part.len;
     }
-    return k->trouble == NONE && !k->disk_errno;
+    return k->trouble == NONE;
+}
+
+/* A login page, or a message, with status 200 and in the place of a file; where the length is the file's, its hash
+ * tells. */
+static enum trouble look_at(const struct sink *k, const char *data, size_t len) {
+    static const char magic[MAGIC + 1] = "GGUF";
+    const char *path = k->p->item->file->path;
+    if (ends(path, ".gguf") && k->pos < MAGIC) {
+        const size_t n = MAGIC - (size_t)k->pos < len ? MAGIC - (size_t)k->pos : len;
+        return memcmp(data, magic + k->pos, n) != 0 ? NO_MODEL : NONE;
+    }
+    if (k->pos || is_markup(path)) return NONE;
+    size_t i = len >= 3 && !memcmp(data, "\xef\xbb\xbf", 3) ? 3 : 0;
+    while (i < len && data[i] && strchr(" \t\r\n", data[i])) i++;
+    return i < len && data[i] == '<' ? WEB_PAGE : NONE;
 }
 
 /* A server without ranges sends the beginning again: it must be what is there. */
@@ -122,6 +158,14 @@ static bool on_take(void *ud, const char *data, size_t len) {
     struct sink *k = ud;
     struct one *p = k->p;
     p->item->fetched += len;
+    if (k->look && k->pos < MAGIC) k->trouble = look_at(k, data, len);
+    if (k->trouble) return false;
+    if (k->replace) {
+        ts_err err;
+        k->replace = false;
+        if (cut(p, 0, &err) != TS_OK) k->disk_errno = EIO;
+        if (k->disk_errno) return false;
+    }
     if (len > p->size - k->pos) {
         len = (size_t)(p->size - k->pos);
         k->overlong = true;
@@ -179,9 +223,9 @@ static ts_status judge(const struct one *p, struct course *r, const struct sink 
         *failed = ts_hub_refusal(p->f->net, a, p->f->repo, path, err);
         /* a signed address that has expired: the next try asks for a new one */
         if (!ts_hub_may_pass(a->status) && !(a->status == 403 && !a->own)) return *failed;
-    } else if (k->trouble == WEB_PAGE) {
-        *failed = ts_fail(err, TS_E_FORMAT, "%s: %s sends a web page instead: does this network want a login?", path,
-                          a->host);
+    } else if (k->trouble == WEB_PAGE || k->trouble == NO_MODEL) {
+        *failed = ts_fail(err, TS_E_FORMAT, "%s: %s sends %s instead: does this network want a login?", path, a->host,
+                          k->trouble == WEB_PAGE ? "a web page" : "something that is no GGUF file");
     } else if (k->trouble == WRONG_RANGE) {
         r->replace = true;
         *failed = ts_fail(err, TS_E_FORMAT, "%s: %s sends another part of the file than was asked for", path, a->host);
@@ -195,16 +239,23 @@ static ts_status judge(const struct one *p, struct course *r, const struct sink 
     return TS_OK;
 }
 
-static ts_status try_once(struct one *p, struct course *r, ts_hub_conn *c, const char *url, char better[65],
+/* What the hub itself says of a file, where the listing has not. */
+struct better {
+    char hash[65]; /* "": nothing */
+    uint64_t size;
+};
+
+static ts_status try_once(struct one *p, struct course *r, ts_hub_conn *c, const char *url, struct better *better,
                           ts_err *err) {
     ts_hub_answer a = {0};
     const uint64_t before = p->part.len;
     const bool ranged = p->part.len && !r->no_ranges && !r->replace;
     struct sink k = {.p = p, .from = ranged ? (int64_t)p->part.len : -1, .replace = r->replace};
-    const ts_hub_request q = {.url = url, .from = k.from, .begin = on_begin, .take = on_take, .ud = &k};
+    const ts_hub_request q = {
+        .url = url, .from = k.from, .begin = on_begin, .take = on_take, .onward = on_redirect, .ud = &k};
     ts_status s = ts_hub_get(c, &q, &a, err), failed = TS_OK;
-    if (k.replace && k.trouble == NONE && s != TS_E_CANCELLED && a.status == 200) r->replace = false;
-    strcpy(better, k.better);
+    if (r->replace && !k.replace && k.trouble == NONE && s != TS_E_CANCELLED && a.status == 200) r->replace = false;
+    strcpy(better->hash, k.better), better->size = k.better_size;
     const bool further = p->part.len > r->highest;
     if (further) {
         r->highest = p->part.len;
@@ -232,13 +283,16 @@ static ts_status check_copy(struct one *p, struct course *r, bool *right, ts_err
     TS_TRY(cut(p, 0, err));
     if (++r->n_wrong < 2 && p->size) return TS_OK;
     ts_hub_part_remove(&p->part);
-    const char *kind = strlen(p->item->hash) == 64 ? "SHA-256" : "git's SHA-1";
+    const char *kind = strlen(p->item->hash) == 64 ? "SHA-256" : "SHA-1 (git's)", *path = p->item->file->path;
+    if (!p->size)
+        return ts_fail(err, TS_E_FORMAT, "%s: the hub says that it has no bytes, and a hash that is not nothing's: %s",
+                       path, p->item->hash);
     return ts_fail(err, TS_E_FORMAT,
-                   "%s: wrong bytes, twice: the hub says that the %s hash is %s, and what comes has %s",
-                   p->item->file->path, kind, p->item->hash, is);
+                   "%s: wrong bytes, twice: by the hub its hash, %s, is %s, and that of what comes is %s", path, kind,
+                   p->item->hash, is);
 }
 
-static ts_status fetch_into(struct one *p, ts_hub_conn *c, bool alone, char better[65], ts_err *err) {
+static ts_status fetch_into(struct one *p, ts_hub_conn *c, bool alone, struct better *better, ts_err *err) {
     struct course r = {0};
     ts_buf url = {0};
     const ts_hub_fetch *f = p->f;
@@ -252,7 +306,7 @@ static ts_status fetch_into(struct one *p, ts_hub_conn *c, bool alone, char bett
     if (s == TS_OK && p->part.len > p->size) s = cut(p, 0, err);
     r.highest = p->part.len;
     p->item->done = p->part.len;
-    for (bool right = false; s == TS_OK && !right && !*better;)
+    for (bool right = false; s == TS_OK && !right && !*better->hash;)
         s = p->part.len == p->size ? check_copy(p, &r, &right, err) : try_once(p, &r, c, url.data, better, err);
     ts_buf_free(&url);
     return s;
@@ -273,8 +327,8 @@ ts_status ts_hub_has_blob(const ts_hub_fetch *f, const char *hash, uint64_t size
 }
 
 /* With the hash that the item has now. */
-static ts_status fetch(const ts_hub_fetch *f, ts_hub_conn *c, ts_hub_item *item, char better[65], ts_err *err) {
-    struct one p = {.f = f, .item = item, .part.fd = -1, .size = item->file->size};
+static ts_status fetch(const ts_hub_fetch *f, ts_hub_conn *c, ts_hub_item *item, struct better *better, ts_err *err) {
+    struct one p = {.f = f, .item = item, .part.fd = -1, .size = item->size};
     ts_hub_lock lock = {.fd = -1};
     ts_buf path = {0};
     bool has = false;
@@ -285,8 +339,11 @@ static ts_status fetch(const ts_hub_fetch *f, ts_hub_conn *c, ts_hub_item *item,
     /* another process may have fetched it meanwhile */
     if (s == TS_OK) s = ts_hub_has_blob(f, item->hash, p.size, &has, err);
     if (s == TS_OK && !has) s = fetch_into(&p, c, lock.certain, better, err);
-    if (s == TS_OK && !*better) item->done = p.size;
-    if (*better) ts_hub_part_remove(&p.part);
+    if (s == TS_OK && !*better->hash) {
+        item->done = p.size;
+        item->had = has;
+    }
+    if (*better->hash) ts_hub_part_remove(&p.part);
     ts_hub_part_close(&p.part);
     ts_hub_lock_leave(&lock);
     ts_buf_free(&path);
@@ -295,9 +352,10 @@ static ts_status fetch(const ts_hub_fetch *f, ts_hub_conn *c, ts_hub_item *item,
 }
 
 ts_status ts_hub_fetch_file(const ts_hub_fetch *f, ts_hub_conn *c, ts_hub_item *item, ts_err *err) {
-    char better[65] = "", none[65] = "";
-    TS_TRY(fetch(f, c, item, better, err));
-    if (!*better) return TS_OK;
-    strcpy(item->hash, better);
-    return fetch(f, c, item, none, err);
+    struct better better = {0}, none = {0};
+    TS_TRY(fetch(f, c, item, &better, err));
+    if (!*better.hash) return TS_OK;
+    strcpy(item->hash, better.hash);
+    item->size = better.size;
+    return fetch(f, c, item, &none, err);
 }

@@ -12,10 +12,11 @@
 
 typedef struct ts_hub_item {
     const ts_hub_file *file;
-    char hash[65];            /* of the file, unless the hub tells a better one while it is fetched */
+    char hash[65];            /* the file's, unless the hub tells a better one while it is fetched, */
+    _Atomic uint64_t size;    /* and a size with it */
     _Atomic uint64_t done;    /* bytes that are there */
     _Atomic uint64_t fetched; /* bytes that came over the network for it */
-    bool had;                 /* it was there already */
+    bool had;                 /* it was there already, or another process has fetched it */
     bool again;               /* another name has the same contents */
 } ts_hub_item;
 

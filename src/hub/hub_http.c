@@ -138,7 +138,7 @@ static void forget_headers(ts_hub_answer *a) {
     ts_buf_clear(&a->link), ts_buf_clear(&a->location);
     *a->error_code = *a->error_message = 0;
     a->length = a->range_begin = a->range_total = -1;
-    a->retry_after_s = -1;
+    a->retry_after_s = a->limit_s = -1;
     a->encoded = a->html = false;
 }
 
@@ -175,13 +175,21 @@ static void retry_after(ts_hub_answer *a, const char *s) {
     if (when != (time_t)-1) a->retry_after_s = when > now ? (double)(when - now) : 0;
 }
 
-/* RateLimit: "api";r=0;t=55: so many seconds until the count begins again. */
+/* RateLimit: "api";r=0;t=55, "resolvers";r=2999;t=290: what is left of each count, and seconds until it begins again.
+ * The one that has nothing left is why we are refused; all of them are told of. */
 static void rate_limit(ts_hub_answer *a, const char *s) {
-    for (; (s = strchr(s, ';'));) {
-        s += 1 + strspn(s + 1, " \t");
-        const char *end;
-        const int64_t v = s[0] == 't' && s[1] == '=' ? number(s + 2, &end) : -1;
-        if (v >= 0 && a->retry_after_s < 0) a->retry_after_s = (double)v;
+    while (*s) {
+        const char *end = s + strcspn(s, ",");
+        int64_t left = -1, seconds = -1;
+        for (const char *at = s; (at = memchr(at, ';', (size_t)(end - at)));) {
+            at += 1 + strspn(at + 1, " \t");
+            const char *last;
+            if (at[0] == 'r' && at[1] == '=') left = number(at + 2, &last);
+            if (at[0] == 't' && at[1] == '=') seconds = number(at + 2, &last);
+            if (at > end) break;
+        }
+        if (left == 0 && (double)seconds > a->limit_s) a->limit_s = (double)seconds;
+        s = end + (*end == ',');
     }
 }
 
@@ -209,6 +217,7 @@ void ts_hub_answer_header(ts_hub_answer *a, const char *line, size_t len) {
     else if (IS("RateLimit")) rate_limit(a, value);
     else if (IS("X-Error-Code")) ts_printable(a->error_code, sizeof a->error_code, value, k);
     else if (IS("X-Error-Message")) ts_printable(a->error_message, sizeof a->error_message, value, k);
+    else if (IS("X-Linked-Size") && a->own) a->linked_size = number(value, &last);
     else if (IS("X-Linked-Etag") && a->own) {
         const char *s = value;
         if (!strncmp(s, "W/", 2)) s += 2;
@@ -227,6 +236,7 @@ struct exchange {
     const ts_hub_request *q;
     ts_hub_answer *a;
     uint64_t heard_ns; /* when the last byte came */
+    uint64_t head_ns;  /* when the headers were complete, of an answer that is no document; 0: not yet */
     size_t header_bytes;
     uint64_t body_bytes;
     bool begun, enough; /* enough: the rest is not wanted, which is no fault */
@@ -248,6 +258,9 @@ static size_t on_header(char *data, size_t size, size_t n, void *ud) {
     }
     if (len >= 5 && !strncasecmp(data, "HTTP/", 5)) forget_headers(x->a); /* what came before was a 1xx */
     else ts_hub_answer_header(x->a, data, len);
+    long status = 0;
+    if (len <= 2 && curl_easy_getinfo(x->c->easy, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK && status >= 300)
+        x->head_ns = x->heard_ns, x->a->status = status;
     return len;
 }
 
@@ -314,23 +327,37 @@ static void prepare(struct exchange *x, bool own) {
     curl_easy_setopt(e, CURLOPT_RANGE, range);
 }
 
+/* Of a redirect its address is enough, of a refusal its number: a body that does not come with them is not waited for
+ * long. (One that does is read, so that the connection can be used again.) */
+static bool is_enough(const struct exchange *x) {
+    const double limit_s = is_redirect(x->a->status) && x->a->location.len ? 0.3 : 3;
+    return x->head_ns && (double)(ts_now_ns() - x->head_ns) > limit_s * 1e9;
+}
+
+static CURLcode code_of(CURLMcode m) {
+    return m == CURLM_OK ? CURLE_OK : m == CURLM_OUT_OF_MEMORY ? CURLE_OUT_OF_MEMORY : CURLE_FAILED_INIT;
+}
+
 /* CURLE_OK, or what went wrong; *stalled, *stopped: it was we who broke it off. */
 static CURLcode perform(struct exchange *x, bool *stalled, bool *stopped) {
     const ts_hub_net *net = x->c->net;
     CURLcode result = CURLE_OK;
     int running = 1;
     x->heard_ns = ts_now_ns();
-    if (curl_multi_add_handle(x->c->multi, x->c->easy) != CURLM_OK) return CURLE_OUT_OF_MEMORY;
-    while (!*stalled && !*stopped) {
-        if (curl_multi_perform(x->c->multi, &running) != CURLM_OK) result = CURLE_OUT_OF_MEMORY;
+    CURLMcode m = curl_multi_add_handle(x->c->multi, x->c->easy);
+    if (m != CURLM_OK) return code_of(m);
+    while (!*stalled && !*stopped && !x->enough) {
+        m = curl_multi_perform(x->c->multi, &running);
+        if (m == CURLM_OK && running) m = curl_multi_poll(x->c->multi, NULL, 0, 100, NULL);
+        result = code_of(m);
         if (!running || result != CURLE_OK) break;
-        curl_multi_poll(x->c->multi, NULL, 0, 100, NULL);
+        x->enough = is_enough(x);
         *stopped = net->stop && net->stop(net->ud);
         *stalled = (double)(ts_now_ns() - x->heard_ns) > net->stall_s * 1e9;
     }
     int left;
-    for (CURLMsg *m; (m = curl_multi_info_read(x->c->multi, &left));)
-        if (m->msg == CURLMSG_DONE) result = m->data.result;
+    for (CURLMsg *done; (done = curl_multi_info_read(x->c->multi, &left));)
+        if (done->msg == CURLMSG_DONE) result = done->data.result;
     curl_easy_getinfo(x->c->easy, CURLINFO_RESPONSE_CODE, &x->a->status);
     curl_multi_remove_handle(x->c->multi, x->c->easy);
     return result;
@@ -435,12 +462,14 @@ ts_status ts_hub_get(ts_hub_conn *c, const ts_hub_request *q, ts_hub_answer *a, 
     ts_buf next = {0};
     ts_buf_clear(&a->url);
     *a->linked_hash = 0;
+    a->linked_size = -1;
     a->fault = TS_HUB_NEVER;
     if (!ts_buf_puts(&a->url, q->url)) return ts_fail_nomem(err, "an address", strlen(q->url));
     ts_status s = TS_OK;
     for (int n = 0;; n++) {
         s = exchange(c, q, a, err);
         if (s != TS_OK || !is_redirect(a->status)) break;
+        if (q->onward && !q->onward(q->ud, a)) break;
         a->fault = TS_HUB_NEVER;
         if (n == REDIRECTS) {
             s = ts_fail(err, TS_E_FORMAT, "%s: more than %d redirects", a->host, REDIRECTS);

@@ -45,9 +45,11 @@ typedef struct ts_hub_answer {               /* zero-initialise; free with ts_hu
     char error_code[64], error_message[301]; /* X-Error-Code, X-Error-Message, fit for a message */
     int64_t length;                          /* Content-Length; -1: not said */
     int64_t range_begin, range_total;        /* Content-Range; -1: not said */
-    double retry_after_s;                    /* -1: not said */
-    bool encoded, html;                      /* compressed, though it was not asked for; a web page */
+    double retry_after_s;                    /* Retry-After; -1: not said */
+    double limit_s;                          /* RateLimit: until all that is used up begins again; -1: nothing is */
+    bool encoded, html;                      /* compressed, though it was not asked for; it calls itself a web page */
     char linked_hash[65];                    /* X-Linked-Etag of a redirect of the hub's own; "": none */
+    int64_t linked_size;                     /* X-Linked-Size of the same; -1: none */
 } ts_hub_answer;
 void ts_hub_answer_free(ts_hub_answer *a);
 
@@ -57,6 +59,7 @@ typedef struct ts_hub_request {
     size_t body_max; /* of the document in answer.body, where there is no `take` */
     /* A file: told of the answer (200 or 206) before its first byte, false: it is not wanted; then its bytes, false:
      * enough. Neither makes the request fail. */
+    bool (*onward)(void *ud, const ts_hub_answer *a); /* nullable: is this redirect followed? Or is it the answer */
     bool (*begin)(void *ud, const ts_hub_answer *a);
     bool (*take)(void *ud, const char *data, size_t len);
     void *ud;

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <sys/statvfs.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { CONNECTIONS_MAX = 8 };
 
@@ -34,7 +35,7 @@ typedef struct pull {
     atomic_bool stop;
     _Atomic size_t next;
     _Atomic int running;
-    pthread_mutex_t lock_err;
+    pthread_mutex_t err_guard;
     ts_status status;
     ts_err err;
 } pull;
@@ -59,6 +60,20 @@ static const char *today(const pull *p) {
 
 /* ---- where to ---------------------------------------------------------------------------------------------------- */
 
+static bool wait_for(void *ud, long pid) {
+    (void)pid;
+    return !stop(ud);
+}
+
+/* Removing waits, or is refused, while models of this repository are fetched. *denied: as ts_hub_place_make. */
+static ts_status take_lock(pull *p, bool *denied, ts_err *err) {
+    char *path = ts_hub_join(p->place.locks, "tessera.lock", NULL);
+    ts_status s = path ? ts_hub_lock_take(&p->lock, path, true, wait_for, p, err) : ts_fail_nomem(err, p->cache, 0);
+    ts_free(path);
+    *denied = s == TS_E_IO && (err->os_errno == EACCES || err->os_errno == EPERM || err->os_errno == EROFS);
+    return s == TS_E_LIMIT ? ts_fail(err, TS_E_CANCELLED, "interrupted") : s;
+}
+
 static ts_status choose_place(pull *p, ts_err *err) {
     const char *const caches[] = {p->o->cache, p->o->own_cache};
     bool denied = false;
@@ -67,25 +82,13 @@ static ts_status choose_place(pull *p, ts_err *err) {
         p->cache = caches[i];
         TS_TRY(ts_hub_place_of(&p->place, caches[i], p->name->repo, err));
         ts_status s = ts_hub_place_make(&p->place, &denied, err);
+        if (s == TS_OK) s = take_lock(p, &denied, err);
         if (s == TS_OK || !denied || i == 1 || !caches[1] || !strcmp(caches[0], caches[1])) return s;
         char line[1000];
         snprintf(line, sizeof line, "%s may not be written to: what is not there comes to %s", caches[0], caches[1]);
         note(p, line);
     }
     return TS_OK;
-}
-
-static bool wait_for(void *ud, long pid) {
-    (void)pid;
-    return !stop(ud);
-}
-
-/* Removing waits, or is refused, while models of this repository are fetched. */
-static ts_status take_lock(pull *p, ts_err *err) {
-    char *path = ts_hub_join(p->place.locks, "tessera.lock", NULL);
-    ts_status s = path ? ts_hub_lock_take(&p->lock, path, true, wait_for, p, err) : ts_fail_nomem(err, p->cache, 0);
-    ts_free(path);
-    return s == TS_E_LIMIT ? ts_fail(err, TS_E_CANCELLED, "interrupted") : s;
 }
 
 /* ---- what -------------------------------------------------------------------------------------------------------- */
@@ -103,7 +106,7 @@ static ts_status make_items(pull *p, ts_err *err) {
                            "not be checked",
                            file->path);
         ts_hub_item *item = &p->item[i];
-        *item = (ts_hub_item){.file = file};
+        *item = (ts_hub_item){.file = file, .size = file->size};
         strcpy(item->hash, file->hash);
     }
     for (size_t i = 0; i < p->n_item; i++)
@@ -117,7 +120,7 @@ static bool has_unlinked(pull *p, const ts_hub_item *item) {
     char *path = ts_hub_join(p->place.dir, "snapshots", p->info.commit, item->file->path, NULL);
     struct stat st;
     ts_err err;
-    const bool has = path && lstat(path, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == item->file->size &&
+    const bool has = path && lstat(path, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == item->size &&
                      ts_hub_check(p->o->state, path, item->hash, NULL, NULL, &err) == TS_OK;
     ts_free(path);
     return has;
@@ -126,9 +129,9 @@ static bool has_unlinked(pull *p, const ts_hub_item *item) {
 static ts_status look(pull *p, size_t from, ts_err *err) {
     for (size_t i = from; i < p->n_item; i++) {
         ts_hub_item *item = &p->item[i];
-        TS_TRY(ts_hub_has_blob(&p->fetch, item->hash, item->file->size, &item->had, err));
+        TS_TRY(ts_hub_has_blob(&p->fetch, item->hash, item->size, &item->had, err));
         item->had = item->had || has_unlinked(p, item);
-        if (item->had) item->done = item->file->size;
+        if (item->had) item->done = item->size;
     }
     return TS_OK;
 }
@@ -145,7 +148,7 @@ static ts_status check_space(const pull *p, ts_err *err) {
     uint64_t need = 0;
     for (size_t i = 0; i < p->n_item; i++) {
         if (p->item[i].had || p->item[i].again) continue;
-        const uint64_t size = p->item[i].file->size, part = part_size(p, &p->item[i]);
+        const uint64_t size = p->item[i].size, part = part_size(p, &p->item[i]);
         need += part <= size ? size - part : size;
     }
     if (!need || statvfs(p->place.dir, &fs) != 0 || !fs.f_blocks) return TS_OK;
@@ -160,12 +163,12 @@ static ts_status check_space(const pull *p, ts_err *err) {
 /* ---- fetching ---------------------------------------------------------------------------------------------------- */
 
 static void fail_all(pull *p, ts_status s, const ts_err *err) {
-    pthread_mutex_lock(&p->lock_err);
+    pthread_mutex_lock(&p->err_guard);
     if (p->status == TS_OK) {
         p->status = s;
         p->err = *err;
     }
-    pthread_mutex_unlock(&p->lock_err);
+    pthread_mutex_unlock(&p->err_guard);
     p->stop = true;
 }
 
@@ -186,7 +189,7 @@ static void *work(void *ud) {
 static void report(const pull *p, uint64_t before, bool *more) {
     uint64_t done = 0, all = 0;
     for (size_t i = 0; i < p->n_item; i++)
-        if (!p->item[i].again) done += p->item[i].done, all += p->item[i].file->size;
+        if (!p->item[i].again) done += p->item[i].done, all += p->item[i].size;
     *more = !p->o->progress || p->o->progress(p->o->ud, done, all, before < done ? before : done);
 }
 
@@ -200,7 +203,7 @@ static ts_status fetch_all(pull *p, ts_err *err) {
     for (size_t i = 0; i < p->n_item; i++) {
         if (p->item[i].again) continue;
         missing += !p->item[i].had;
-        before += p->item[i].had ? p->item[i].file->size : part_size(p, &p->item[i]);
+        before += p->item[i].had ? p->item[i].size : part_size(p, &p->item[i]);
     }
     if (!missing) return TS_OK;
     p->next = 0;
@@ -230,7 +233,9 @@ static ts_status name_all(pull *p, ts_err *err) {
         struct stat st;
         for (size_t j = i + 1; item->again && j < p->n_item; j++) /* which may have been told a better hash */
             if (!strcmp(item->file->hash, p->item[j].file->hash))
-                memcpy(item->hash, p->item[j].hash, sizeof item->hash);
+                memcpy(item->hash, p->item[j].hash, sizeof item->hash), item->size = p->item[j].size;
+        ts_hub_file *listed = &p->files.item[item->file - p->files.item];
+        listed->size = item->size; /* which the listing may have told of a pointer to it */
         char *blob = ts_hub_join(p->place.dir, "blobs", item->hash, NULL);
         const bool there = blob && stat(blob, &st) == 0;
         ts_free(blob);
@@ -239,6 +244,44 @@ static ts_status name_all(pull *p, ts_err *err) {
     }
     if (ts_hub_is_commit(p->rev, strlen(p->rev))) return TS_OK;
     return ts_hub_put_ref(&p->place, p->rev, p->info.commit, err);
+}
+
+/* ---- what is of no use any more ---------------------------------------------------------------------------------- */
+
+static bool is_wanted(const pull *p, const char *hash) {
+    for (size_t i = 0; i < p->files.n; i++)
+        if (!strcmp(p->files.item[i].hash, hash)) return true;
+    for (size_t i = 0; i < p->n_item; i++)
+        if (!strcmp(p->item[i].hash, hash)) return true;
+    return false;
+}
+
+/* A part of a file that the newest commit has not: nobody would ever go on with it. One that is being fetched is
+ * locked. */
+static bool drop_old_part(void *ud, int dir, const char *name, const struct stat *st) {
+    const pull *p = ud;
+    char hash[65];
+    ts_buf path = {0};
+    ts_hub_lock lock = {.fd = -1};
+    ts_err err;
+    (void)st;
+    const size_t n = strcspn(name, ".");
+    if (name[n] != '.' || n >= sizeof hash) return true; /* a whole file */
+    memcpy(hash, name, n), hash[n] = 0;
+    if (!is_wanted(p, hash) && ts_buf_printf(&path, "%s/%s.lock", p->place.locks, hash) &&
+        ts_hub_lock_take(&lock, path.data, false, NULL, NULL, &err) == TS_OK && lock.certain)
+        (void)unlinkat(dir, name, 0);
+    ts_hub_lock_leave(&lock);
+    ts_buf_free(&path);
+    return true;
+}
+
+static void drop_old_parts(pull *p) {
+    ts_err err; /* what cannot be told stays */
+    if (*p->name->rev) return;
+    for (size_t i = 0; i < p->files.n; i++) /* a list without the hashes that files really have says nothing of parts */
+        if (strlen(p->files.item[i].hash) != 64 && ts_hub_is_gguf(p->files.item[i].path)) return;
+    (void)!ts_hub_each_left(&p->place, drop_old_part, p, &err);
 }
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
@@ -298,7 +341,7 @@ static ts_status get(pull *p, ts_hub_conn *c, ts_hub_pulled *out, ts_err *err) {
         if (find_read_only(p, &out->model, &found, &why) == TS_OK && found) return TS_OK;
         if (stop(p)) return ts_fail(err, TS_E_CANCELLED, "interrupted");
     }
-    TS_TRY(take_lock(p, err));
+    if (!ts_hub_is_commit(p->rev, strlen(p->rev))) TS_TRY(ts_hub_can_ref(&p->place, p->rev, err));
     p->fetch = (ts_hub_fetch){
         .net = &p->net, .place = &p->place, .state = p->o->state, .repo = today(p), .commit = p->info.commit};
     TS_TRY(make_items(p, err));
@@ -310,6 +353,7 @@ static ts_status get(pull *p, ts_hub_conn *c, ts_hub_pulled *out, ts_err *err) {
     TS_TRY(check_space(p, err));
     TS_TRY(fetch_all(p, err));
     TS_TRY(name_all(p, err));
+    drop_old_parts(p);
     for (size_t i = 0; i < p->n_item; i++) {
         out->n_fetched += !p->item[i].had;
         out->fetched += p->item[i].fetched;
@@ -336,7 +380,7 @@ ts_status ts_hub_pull(ts_hub_pulled *out, const ts_hub_name *name, const ts_hub_
               .name = name,
               .rev = *name->rev ? name->rev : "main",
               .lock.fd = -1,
-              .lock_err = PTHREAD_MUTEX_INITIALIZER};
+              .err_guard = PTHREAD_MUTEX_INITIALIZER};
     p.net = (ts_hub_net){.endpoint = o->endpoint,
                          .token = o->token,
                          .ca_file = o->ca_file,
@@ -354,7 +398,10 @@ ts_status ts_hub_pull(ts_hub_pulled *out, const ts_hub_name *name, const ts_hub_
     if (s == TS_OK) {
         if (*p.info.id && strcmp(p.info.id, name->repo) != 0) strcpy(made.renamed_to, p.info.id);
         strcpy(made.license, p.info.license);
+        ts_hub_mask(made.renamed_to, o->token), ts_hub_mask(made.license, o->token);
         *out = made;
+    } else {
+        ts_hub_mask(err->msg, o->token); /* whatever a server has said */
     }
     ts_hub_conn_free(c);
     ts_hub_lock_leave(&p.lock);
@@ -364,6 +411,3 @@ ts_status ts_hub_pull(ts_hub_pulled *out, const ts_hub_name *name, const ts_hub_
     ts_free(p.item);
     return s;
 }
-        ts_hub_mask(made.renamed_to, o->token), ts_hub_mask(made.license, o->token);
-    } else {
-        ts_hub_mask(err->msg, o->token); /* whatever a server has said */

@@ -363,9 +363,9 @@ def read_only(p: Place) -> None:
         if d.is_dir() and not d.is_symlink():
             d.chmod(0o555)
 
-    def go(*argv: str) -> str:
+    def go(*argv: str, code: int = 0) -> str:
         r = subprocess.run([p.program, *argv], env=p.env(HF_HUB_CACHE=str(shared)), cwd="/", capture_output=True, text=True, timeout=60, **as_other)
-        assert r.returncode == 0, r.stderr
+        assert r.returncode == code, r.stderr
         return r.stdout + r.stderr
     go("pull", "org/runs", *QUICK)
     assert not p.asked("cdn")
@@ -374,9 +374,40 @@ def read_only(p: Place) -> None:
     said = go("list")
     assert "org/runs" in said and "org/tiny:Q4_K_M" in said
     go("rm", "org/tiny")
+    assert not (p.home / ".cache/tessera/hub/models--org--tiny").exists()
+    assert "may not be written to" in go("rm", "org/runs", code=1)
+    # what is damaged there is fetched to our own, and found there
+    blob = shared / f"models--org--runs/blobs/{p.tiny.sha256}"
+    blob.chmod(0o644)
+    blob.write_bytes(p.tiny.data[:-1] + b"!")
+    blob.chmod(0o444)
+    run = ["run", "-m", "org/runs:Q4_0", "-p", "x", "-n", "1", "--json"]
+    assert "damaged" in go(*run, code=1)
+    go("pull", "org/runs", *QUICK), go(*run)
+    go("rm", "org/runs:Q4_0")
+    assert not list(p.home.rglob(p.tiny.sha256)) and blob.exists()
     for d in [shared, *shared.rglob("*")]:
         if d.is_dir() and not d.is_symlink():
             d.chmod(0o755)
+    if not as_other:
+        return
+    # one that several write to: files of others are locked by reading them, and where they cannot be, our own is taken
+    shared = pathlib.Path(p.tmp, "several")
+    p.run("pull", "org/tiny:Q4_K_M", HF_HUB_CACHE=str(shared))
+    for d in [shared, *shared.rglob("*")]:
+        if d.is_dir() and not d.is_symlink():
+            d.chmod(0o777)
+    (shared / f".locks/models--org--tiny/{Q8.sha256}.lock").write_text("")
+    part = shared / f"models--org--tiny/blobs/{Q8.sha256}.tessera-part"
+    part.write_bytes(Q8.data[:1000])
+    part.chmod(0o600)
+    go("pull", "org/tiny:Q8_0", *QUICK)
+    assert (shared / f"models--org--tiny/blobs/{Q8.sha256}").read_bytes() == Q8.data and not part.exists()
+    (shared / ".locks/models--org--tiny/tessera.lock").chmod(0o600)
+    go("rm", "org/tiny:Q8_0", code=1)
+    p.hub.files["org/tiny"].append(File("tiny-Q5_0.gguf", b"GGUF" + b"5" * 5000))
+    assert "may not be written to" in go("pull", "org/tiny:Q5_0", *QUICK)
+    assert p.found(p.hub.files["org/tiny"][-1])
 
 
 @test

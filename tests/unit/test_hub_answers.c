@@ -171,7 +171,8 @@ static void header(ts_hub_answer *a, const char *line) {
 
 static void test_headers(void **state) {
     (void)state;
-    ts_hub_answer a = {.length = -1, .range_begin = -1, .range_total = -1, .retry_after_s = -1};
+    ts_hub_answer a = {
+        .length = -1, .range_begin = -1, .range_total = -1, .retry_after_s = -1, .limit_s = -1, .linked_size = -1};
     header(&a, "Content-Range: bytes 100-199/200\r\n");
     assert_true(a.range_begin == 100 && a.range_total == 200);
     header(&a, "content-range: bytes 5-6/*\r\n");
@@ -187,8 +188,12 @@ static void test_headers(void **state) {
     assert_false(a.encoded);
     header(&a, "Content-Encoding: gzip\r\n");
     assert_true(a.encoded);
-    header(&a, "RateLimit: \"api\";r=0;t=55\r\n");
-    assert_true(a.retry_after_s > 54.5 && a.retry_after_s < 55.5);
+    header(&a, "RateLimit: \"api\";r=499;t=290, \"resolvers\";r=2999;t=300\r\n");
+    assert_true(a.limit_s < 0); /* nothing is used up */
+    header(&a, "RateLimit: \"a\";r=0;t=55, \"b\"; t=60 ;r=0,\"c\";r=1;t=300, \"d\";t=400, \"e\";r=0\r\n");
+    assert_true(a.limit_s > 59.5 && a.limit_s < 60.5 && a.retry_after_s < 0);
+    header(&a, "RateLimit: ,;r=0;t=,;;r=0;t=x\r\n");
+    assert_true(a.limit_s > 59.5 && a.limit_s < 60.5);
     header(&a, "Retry-After: 7\r\n");
     assert_true(a.retry_after_s > 6.5 && a.retry_after_s < 7.5);
     header(&a, "Retry-After: soon\r\n");
@@ -201,10 +206,14 @@ static void test_headers(void **state) {
     char line[200];
     snprintf(line, sizeof line, "X-Linked-Etag: \"%s\"\r\n", sum);
     header(&a, line);
+    header(&a, "X-Linked-Size: 12\r\n");
     assert_string_equal(a.linked_hash, ""); /* of somebody else's */
+    assert_true(a.linked_size == -1);
     a.own = true;
     header(&a, line);
+    header(&a, "X-Linked-Size: 12\r\n");
     assert_string_equal(a.linked_hash, sum);
+    assert_true(a.linked_size == 12);
     snprintf(line, sizeof line, "X-Linked-Etag: W/\"%.40s\"\r\n", sum);
     header(&a, line);
     assert_int_equal(strlen(a.linked_hash), 40);
@@ -287,15 +296,6 @@ static void test_mask(void **state) {
     mask("", token, "");
 }
 
-}
-
-int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_page),   cmocka_unit_test(test_page_token), cmocka_unit_test(test_page_bad),
-        cmocka_unit_test(test_limit),  cmocka_unit_test(test_doubt),      cmocka_unit_test(test_info),
-        cmocka_unit_test(test_link),   cmocka_unit_test(test_headers),    cmocka_unit_test(test_redirects),
-        cmocka_unit_test(test_memory), cmocka_unit_test(test_log),        cmocka_unit_test(test_mask),
-    };
 static void test_log(void **state) {
     (void)state;
     ts_hub_log *l = ts_hub_log_new();
@@ -306,5 +306,14 @@ static void test_log(void **state) {
     assert_int_equal(ts_hub_log_count(l), 1);
     assert_string_equal(ts_hub_log_at(l, 0)->url, "https://h/hf_\xe2\x80\xa6/a");
     ts_hub_log_free(l);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_page),   cmocka_unit_test(test_page_token), cmocka_unit_test(test_page_bad),
+        cmocka_unit_test(test_limit),  cmocka_unit_test(test_doubt),      cmocka_unit_test(test_info),
+        cmocka_unit_test(test_link),   cmocka_unit_test(test_headers),    cmocka_unit_test(test_redirects),
+        cmocka_unit_test(test_memory), cmocka_unit_test(test_log),        cmocka_unit_test(test_mask),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -118,7 +118,7 @@ static bool pull_once(void *ud) {
               ts_hub_place_of(&p, cache, "a/b", &err) == TS_OK && ts_hub_place_make(&p, &denied, &err) == TS_OK;
     if (ok) {
         const ts_hub_fetch f = {.net = &net, .place = &p, .state = state, .repo = "a/b", .commit = info.commit};
-        ts_hub_item item = {.file = &files.item[0]};
+        ts_hub_item item = {.file = &files.item[0], .size = files.item[0].size};
         strcpy(item.hash, sum);
         ok = ts_hub_fetch_file(&f, c, &item, &err) == TS_OK && item.done == sizeof text - 1;
         char blob[300];
@@ -236,7 +236,13 @@ static void test_patience(void **s) {
     while (ts_hub_again(&net, &t, NULL, TS_E_IO, &err) == TS_OK && ++n < 100);
     assert_int_equal(n, TS_HUB_TRIES - 1);
     assert_string_equal(err.msg, "broken; tried 5 times");
-    ts_hub_answer a = {.status = 429, .retry_after_s = 121, .host = "h"};
+    ts_hub_answer a = {.status = 429, .retry_after_s = -1, .limit_s = 5};
+    assert_true(ts_hub_asked_wait(&a) > 4.5 && ts_hub_asked_wait(&a) < 5.5);
+    a.status = 503; /* a count of requests is not why */
+    assert_true(ts_hub_asked_wait(&a) < 0);
+    a.retry_after_s = 7;
+    assert_true(ts_hub_asked_wait(&a) > 6.5 && ts_hub_asked_wait(&a) < 7.5);
+    a = (ts_hub_answer){.status = 429, .retry_after_s = 121, .limit_s = -1, .host = "h"};
     t.failed = 0;
     (void)ts_fail(&err, TS_E_IO, "busy");
     assert_status(ts_hub_again(&net, &t, &a, TS_E_IO, &err), TS_E_IO);
