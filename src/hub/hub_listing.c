@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <strings.h>
 
+enum { INDEX_MAX = 2000 };
+
 void ts_hub_files_free(ts_hub_files *f) {
     ts_arena_free(&f->arena);
     ts_free(f->item);
@@ -57,10 +59,21 @@ static void put_hash(char out[65], ts_span s) {
     if (ts_hub_is_hash((const char *)s.data, s.len)) memcpy(out, s.data, s.len), out[s.len] = 0;
 }
 
-static uint64_t read_size(ts_json *j) {
-    const int64_t v = ts_json_int(j);
-    if (v < 0 || v > TS_HUB_SIZE_MAX) ts_json_fail(j, "this size cannot be one");
-    return v < 0 ? 0 : (uint64_t)v;
+/* A size that can be one; false: it is none, and *fault says so. */
+static bool read_size(ts_json *j, uint64_t *out, const char **fault) {
+    const bool is_number = ts_json_peek(j) == TS_JSON_NUMBER;
+    const ts_span text = is_number ? ts_json_number(j) : (ts_span){0};
+    uint64_t v = 0;
+    if (!is_number) ts_json_skip(j);
+    bool fits = text.len > 0 && text.len < 16;
+    for (size_t i = 0; fits && i < text.len; i++) {
+        fits = text.data[i] >= '0' && text.data[i] <= '9';
+        v = v * 10 + (uint64_t)(text.data[i] - '0');
+    }
+    fits = fits && v <= (uint64_t)TS_HUB_SIZE_MAX;
+    if (fits) *out = v;
+    else *fault = "its size cannot be one";
+    return fits;
 }
 
 static bool is_null(ts_json *j) {
@@ -72,22 +85,34 @@ static bool is_null(ts_json *j) {
 struct entry {
     ts_buf path;
     bool has_path, is_file, has_size, has_lfs;
+    const char *fault; /* what of it cannot be */
     uint64_t size, lfs_size;
     char oid[65], lfs_oid[65];
 };
 
+static void read_hash(ts_json *j, char out[65]) {
+    ts_span s;
+    if (ts_json_peek(j) != TS_JSON_STRING) ts_json_skip(j);
+    else if (ts_json_string(j, &s)) put_hash(out, s);
+}
+
 static void read_lfs(ts_json *j, struct entry *e) {
-    ts_span key, s;
+    ts_span key;
     if (is_null(j)) return;
     e->has_lfs = true;
-    e->lfs_size = e->size; /* where it says none */
+    if (ts_json_peek(j) != TS_JSON_OBJECT) {
+        e->fault = "what it says of a large file is none";
+        ts_json_skip(j);
+        return;
+    }
     bool said = false;
     ts_json_object(j);
     while (ts_json_key(j, &key))
-        if (ts_span_is(key, "oid") && ts_json_string(j, &s)) put_hash(e->lfs_oid, s);
-        else if (ts_span_is(key, "size")) e->lfs_size = read_size(j), said = true;
+        if (ts_span_is(key, "oid")) read_hash(j, e->lfs_oid);
+        else if (ts_span_is(key, "size")) said = read_size(j, &e->lfs_size, &e->fault) || said;
         else ts_json_skip(j);
-    if (!said) ts_json_fail(j, "a large file without a size");
+    if (strlen(e->lfs_oid) != 64) *e->lfs_oid = 0; /* the pointer's, perhaps; the file's is a SHA-256 */
+    if (!said && !e->fault) e->fault = "it is a large file without a size";
 }
 
 static bool read_entry(ts_json *j, struct entry *e) {
@@ -97,24 +122,37 @@ static bool read_entry(ts_json *j, struct entry *e) {
     *e = (struct entry){.path = path};
     bool ok = true;
     ts_json_object(j);
-    while (ts_json_key(j, &key))
-        if (ts_span_is(key, "path")) {
+    while (ts_json_key(j, &key)) {
+        const ts_json_type type = ts_json_peek(j);
+        if (ts_span_is(key, "path") && type == TS_JSON_STRING) {
             if (ts_json_string(j, &s))
                 ts_buf_clear(&e->path), e->has_path = ok = ok && ts_buf_append(&e->path, s.data, s.len);
-        } else if (ts_span_is(key, "type")) {
+        } else if (ts_span_is(key, "type") && type == TS_JSON_STRING) {
             if (ts_json_string(j, &s)) e->is_file = ts_span_is(s, "file");
         } else if (ts_span_is(key, "size")) {
-            if (!is_null(j)) e->size = read_size(j), e->has_size = true;
+            if (!is_null(j)) e->has_size = read_size(j, &e->size, &e->fault);
         } else if (ts_span_is(key, "oid")) {
-            if (!is_null(j) && ts_json_string(j, &s)) put_hash(e->oid, s);
+            read_hash(j, e->oid);
         } else if (ts_span_is(key, "lfs")) {
             read_lfs(j, e);
         } else {
             ts_json_skip(j);
         }
-    if (!e->has_path) ts_json_fail(j, "an entry without a path");
-    else if (e->is_file && !e->has_size) ts_json_fail(j, "a file without a size");
+    }
+    if (!e->has_size && !e->fault) e->fault = "it has no size";
     return ok;
+}
+
+/* Where both sizes are there they are one; a listing that contradicts itself gives no hash to go by. */
+static const char *hash_of(const struct entry *e) {
+    return e->has_lfs && e->lfs_size != e->size ? "" : e->has_lfs ? e->lfs_oid : e->oid;
+}
+
+static ts_status add_entry(ts_hub_files *f, const struct entry *e, ts_err *err) {
+    const size_t before = f->n;
+    TS_TRY(ts_hub_files_add(f, e->path.data ? e->path.data : "", e->path.len, e->size, hash_of(e), err));
+    if (f->n > before) f->item[before].fault = e->fault;
+    return TS_OK;
 }
 
 ts_status ts_hub_files_page(ts_hub_files *f, const char *json, size_t len, ts_err *err) {
@@ -126,13 +164,7 @@ ts_status ts_hub_files_page(ts_hub_files *f, const char *json, size_t len, ts_er
     while (s == TS_OK && ts_json_item(&j)) {
         if (!read_entry(&j, &e)) s = ts_fail_nomem(err, "the list of files", e.path.len);
         if (s != TS_OK || j.bad || !e.is_file) continue;
-        /* where both sizes are there they are one; a listing that contradicts itself gives no hash to go by */
-        const bool torn = e.has_lfs && e.lfs_size != e.size;
-        s = ts_hub_files_add(f, e.path.data ? e.path.data : "", e.path.len, e.size,
-                             torn        ? ""
-                             : e.has_lfs ? e.lfs_oid
-                                         : e.oid,
-                             err);
+        s = add_entry(f, &e, err);
     }
     if (s == TS_OK) ts_json_end(&j);
     if (s == TS_OK && j.bad) s = not_json(&j, "the hub's list of files", json, len, err);
@@ -228,7 +260,8 @@ ts_status ts_hub_index_parse(ts_arena *arena, const char ***path, size_t *n, con
             char shown[100];
             ts_printable(shown, sizeof shown, name, s.len);
             if (fault) st = ts_fail(err, TS_E_FORMAT, "the index of the model names the file \"%s\": %s", shown, fault);
-            else if (count == 2000) st = ts_fail(err, TS_E_LIMIT, "the index of the model names more than 2000 files");
+            else if (count == INDEX_MAX)
+                st = ts_fail(err, TS_E_LIMIT, "the index of the model names more than %d files", INDEX_MAX);
             else if (!ts_grow((void **)&list, &cap, count + 1, sizeof *list) ||
                      !(list[count++] = ts_arena_strndup(arena, name, s.len)))
                 st = ts_fail_nomem(err, "the index of the model", s.len);
@@ -264,7 +297,8 @@ void ts_hub_files_end(ts_hub_files *f) {
     for (size_t i = 1; i < f->n; i++) {
         ts_hub_file *last = &f->item[n - 1], *e = &f->item[i];
         if (strcmp(last->path, e->path) != 0) f->item[n++] = *e;
-        else if (strcmp(last->hash, e->hash) != 0 || last->size != e->size) last->doubtful = true;
+        else if (strcmp(last->hash, e->hash) != 0 || last->size != e->size || last->fault != e->fault)
+            last->doubtful = true;
     }
     f->n = n;
     const ts_hub_file **order = ts_arena_alloc(&f->arena, n, sizeof *order);

@@ -12,10 +12,11 @@ enum { TS_HUB_FILES_MAX = 200000 };
 #define TS_HUB_SIZE_MAX ((int64_t)1 << 46)
 
 typedef struct ts_hub_file {
-    const char *path; /* of the arena; has passed ts_hub_path_fault */
-    uint64_t size;    /* bytes */
-    char hash[65];    /* SHA-256 of the contents, or git's SHA-1 of a blob of them; "": not known */
-    bool doubtful;    /* named twice with different contents, or another name differs in case only */
+    const char *path;  /* of the arena; has passed ts_hub_path_fault */
+    uint64_t size;     /* bytes */
+    char hash[65];     /* SHA-256 of the contents, or git's SHA-1 of a blob of them; "": not known */
+    const char *fault; /* a literal: what the list says of it cannot be; NULL: nothing */
+    bool doubtful;     /* named twice with different contents, or another name differs in case only */
 } ts_hub_file;
 
 typedef struct ts_hub_files { /* zero-initialise */
@@ -33,8 +34,9 @@ void ts_hub_files_free(ts_hub_files *f);
  * Errors: TS_E_LIMIT, TS_E_NOMEM. */
 TS_NODISCARD ts_status ts_hub_files_add(ts_hub_files *f, const char *path, size_t len, uint64_t size, const char *hash,
                                         ts_err *err);
-/* A page of /api/models/.../tree/...: a list of entries; folders are left out.
- * Errors: TS_E_FORMAT: no JSON (a page of a network that wants a login, for example), or not such a list. */
+/* A page of /api/models/.../tree/...: a list of entries; folders are left out. An entry that cannot be one (a size
+ * below zero, for example) is no error: it is refused, or where it has a name, stays with a fault. Errors: TS_E_FORMAT:
+ * no JSON (a page of a network that wants a login, for example), or not such a list. */
 TS_NODISCARD ts_status ts_hub_files_page(ts_hub_files *f, const char *json, size_t len, ts_err *err);
 /* After the last page: sort by path, mark what is doubtful. */
 void ts_hub_files_end(ts_hub_files *f);

@@ -15,6 +15,8 @@ void ts_hub_choice_free(ts_hub_choice *c) {
 static ts_status add(ts_hub_choice *c, const ts_hub_file *file, ts_err *err) {
     for (size_t i = 0; i < c->n; i++)
         if (c->file[i] == file) return TS_OK;
+    if (c->n == TS_HUB_MODEL_FILES_MAX)
+        return ts_fail(err, TS_E_LIMIT, "the model has more than %d files", TS_HUB_MODEL_FILES_MAX);
     if (!ts_grow((void **)&c->file, &c->cap, c->n + 1, sizeof *c->file))
         return ts_fail_nomem(err, "the files of a model", (c->n + 1) * sizeof *c->file);
     c->file[c->n++] = file;
@@ -28,7 +30,10 @@ static const char *name_of(const char *path) {
 
 static ts_status check_doubt(const ts_hub_choice *c, ts_err *err) {
     for (size_t i = 0; i < c->n; i++)
-        if (c->file[i]->doubtful)
+        if (c->file[i]->fault)
+            return ts_fail(err, TS_E_FORMAT, "%s cannot be fetched: by the hub's list of files, %s", c->file[i]->path,
+                           c->file[i]->fault);
+        else if (c->file[i]->doubtful)
             return ts_fail(err, TS_E_FORMAT,
                            "the list of files names %s twice, or another file whose name differs in capitals alone: "
                            "nothing is taken of it",
@@ -199,9 +204,10 @@ static ts_status add_tensors(ts_hub_choice *c, const ts_hub_files *f, const char
         if (model && begins(path, "consolidated")) continue;
         TS_TRY(add(c, &f->item[i], err));
         if (!ts_hub_split(path, &k, &index, &count) || index != 1) continue;
-        for (size_t l = 0; l < f->n; l++)
-            there += ts_hub_split(f->item[l].path, &other, &j, &m) && other == k && m == count &&
-                     !strncmp(f->item[l].path, path, k) && ends(f->item[l].path, end);
+        /* the list is sorted: they stand together */
+        for (size_t l = i; l < f->n && !strncmp(f->item[l].path, path, k); l++)
+            there +=
+                ts_hub_split(f->item[l].path, &other, &j, &m) && other == k && m == count && ends(f->item[l].path, end);
         if (there != count) return ts_fail(err, TS_E_FORMAT, "%s: there are %u of its %u parts", path, there, count);
     }
     return TS_OK;

@@ -12,6 +12,7 @@ typedef enum ts_hub_kind {
     TS_HUB_FILE,   /* a single file that was asked for by its path, of whatever kind */
 } ts_hub_kind;
 
+enum { TS_HUB_MODEL_FILES_MAX = 2000 };
 #define TS_HUB_FOLDER_TAG "safetensors"
 
 typedef struct ts_hub_choice { /* free with ts_hub_choice_free */
@@ -27,7 +28,7 @@ typedef struct ts_hub_choice { /* free with ts_hub_choice_free */
 void ts_hub_choice_free(ts_hub_choice *c);
 /* `tag` and `is_file` as in ts_hub_name; for_npu: Q4_0 before others where no quant is asked for. `repo` is for
  * messages. Errors: TS_E_IO: there is none such, and what there is; TS_E_FORMAT: a part is missing, or a name is in
- * doubt. */
+ * doubt or what the list says of it cannot be; TS_E_LIMIT: more than TS_HUB_MODEL_FILES_MAX files. */
 TS_NODISCARD ts_status ts_hub_choose(ts_hub_choice *out, const ts_hub_files *f, const char *repo, const char *tag,
                                      bool is_file, bool for_npu, ts_err *err);
 /* Add the files that the index names. TS_E_FORMAT where one is not in the list. */

@@ -54,23 +54,7 @@ static void test_page_token(void **state) {
 
 static void test_page_bad(void **state) {
     (void)state;
-    static const char *const bad[] = {"",
-                                      "null",
-                                      "\"x\"",
-                                      "{}",
-                                      "<html>log in</html>",
-                                      "[",
-                                      "[1]",
-                                      "[{\"type\":\"file\",\"path\":7,\"size\":1}]",
-                                      "[{\"type\":\"file\",\"path\":\"a\"}]",
-                                      "[{\"type\":\"file\",\"size\":1}]",
-                                      "[{\"type\":\"file\",\"path\":\"a\",\"size\":-5}]",
-                                      "[{\"type\":\"file\",\"path\":\"a\",\"size\":1.5}]",
-                                      "[{\"type\":\"file\",\"path\":\"a\",\"size\":70368744177665}]",
-                                      "[{\"type\":\"file\",\"path\":\"a\",\"size\":1e30}]",
-                                      "[{\"type\":\"file\",\"path\":\"a\",\"size\":\"x\"}]",
-                                      "[{\"type\":\"file\",\"path\":\"a\",\"size\":1,\"lfs\":{}}]",
-                                      "[] x"};
+    static const char *const bad[] = {"", "null", "\"x\"", "{}", "<html>log in</html>", "[", "[1]", "[] x"};
     ts_err err;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ts_hub_files f = {0};
@@ -85,6 +69,47 @@ static void test_page_bad(void **state) {
     assert_status(page(&f, deep, &err), TS_E_FORMAT);
     ts_hub_files_free(&f);
     free(deep);
+}
+
+/* An entry that cannot be one costs the others nothing; where it has a name it stays, so that who wants it is told. */
+static void test_page_odd(void **state) {
+    (void)state;
+    static const char *const odd[] = {"{}",
+                                      "{\"path\":7,\"size\":1}",
+                                      "{\"size\":1}",
+                                      "{\"path\":\"x\"}",
+                                      "{\"path\":\"x\",\"size\":null}",
+                                      "{\"path\":\"x\",\"size\":-5}",
+                                      "{\"path\":\"x\",\"size\":1.5}",
+                                      "{\"path\":\"x\",\"size\":70368744177665}",
+                                      "{\"path\":\"x\",\"size\":99999999999999999999}",
+                                      "{\"path\":\"x\",\"size\":1e30}",
+                                      "{\"path\":\"x\",\"size\":\"x\"}",
+                                      "{\"path\":\"x\",\"size\":{\"a\":[]}}",
+                                      "{\"path\":\"x\",\"size\":1,\"lfs\":{}}",
+                                      "{\"path\":\"x\",\"size\":1,\"lfs\":7}",
+                                      "{\"path\":\"x\",\"size\":1,\"lfs\":{\"size\":-1}}"};
+    ts_err err;
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        ts_hub_files f = {0};
+        char json[300];
+        snprintf(json, sizeof json,
+                 "[{\"type\":\"file\",%s,{\"type\":\"file\",\"path\":\"y\",\"size\":70368744177664,\"oid\":7}]",
+                 strlen(odd[i]) > 2 ? odd[i] + 1 : "\"oid\":\"\"}");
+        assert_ok(page(&f, json, &err));
+        ts_hub_files_end(&f);
+        const ts_hub_file *x = ts_hub_files_find(&f, "x"), *y = ts_hub_files_find(&f, "y");
+        if (!y || y->fault || *y->hash || (x ? !x->fault : f.n_refused != 1)) fail_msg("%s", odd[i]);
+        ts_hub_files_free(&f);
+    }
+    /* a large file's hash is a SHA-256 */
+    ts_hub_files f = {0};
+    assert_ok(page(&f,
+                   "[{\"type\":\"file\",\"path\":\"x\",\"size\":1,\"lfs\":{\"size\":1,\"oid\":"
+                   "\"0123456789abcdef0123456789abcdef01234567\"}}]",
+                   &err));
+    assert_string_equal(f.item[0].hash, "");
+    ts_hub_files_free(&f);
 }
 
 static void test_limit(void **state) {
@@ -310,10 +335,11 @@ static void test_log(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_page),   cmocka_unit_test(test_page_token), cmocka_unit_test(test_page_bad),
-        cmocka_unit_test(test_limit),  cmocka_unit_test(test_doubt),      cmocka_unit_test(test_info),
-        cmocka_unit_test(test_link),   cmocka_unit_test(test_headers),    cmocka_unit_test(test_redirects),
-        cmocka_unit_test(test_memory), cmocka_unit_test(test_log),        cmocka_unit_test(test_mask),
+        cmocka_unit_test(test_page),      cmocka_unit_test(test_page_token), cmocka_unit_test(test_page_odd),
+        cmocka_unit_test(test_page_bad),  cmocka_unit_test(test_limit),      cmocka_unit_test(test_doubt),
+        cmocka_unit_test(test_info),      cmocka_unit_test(test_link),       cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_redirects), cmocka_unit_test(test_memory),     cmocka_unit_test(test_log),
+        cmocka_unit_test(test_mask),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -270,6 +270,25 @@ static void test_choices(void **state) {
     choose("config.json model.safetensors", "Q4_0", false, false, "!a/b has no Q4_0: there is no GGUF", NULL);
 }
 
+static void test_many(void **state) {
+    (void)state;
+    ts_hub_files f = {0};
+    ts_hub_choice c = {0};
+    ts_err err;
+    char path[60];
+    for (unsigned i = 1; i <= 50000; i++) {
+        snprintf(path, sizeof path, "x-Q4_0-%05u-of-50000.gguf", i);
+        assert_ok(ts_hub_files_add(&f, path, strlen(path), 1, hash, &err));
+        snprintf(path, sizeof path, "model%u-00001-of-00001.safetensors", i);
+        assert_ok(ts_hub_files_add(&f, path, strlen(path), 1, hash, &err));
+    }
+    assert_ok(ts_hub_files_add(&f, "config.json", 11, 1, hash, &err));
+    ts_hub_files_end(&f);
+    assert_status(ts_hub_choose(&c, &f, "a/b", "", false, false, &err), TS_E_LIMIT);
+    assert_status(ts_hub_choose(&c, &f, "a/b", "safetensors", false, false, &err), TS_E_LIMIT);
+    ts_hub_files_free(&f);
+}
+
 static void test_index(void **state) {
     (void)state;
     ts_hub_files f = {0};
@@ -328,7 +347,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),        cmocka_unit_test(test_paths),  cmocka_unit_test(test_encoding),
         cmocka_unit_test(test_surroundings), cmocka_unit_test(test_quants), cmocka_unit_test(test_choices),
-        cmocka_unit_test(test_index),        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_index),        cmocka_unit_test(test_many),   cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
