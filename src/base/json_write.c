@@ -4,6 +4,7 @@
 #include "base/utf8.h"
 
 #include <math.h>
+#include <string.h>
 
 bool ts_json_put_string(ts_buf *out, const char *s, size_t len) {
     if (!ts_buf_putc(out, '"')) return false;
@@ -27,6 +28,10 @@ bool ts_json_put_string(ts_buf *out, const char *s, size_t len) {
         i += n;
     }
     return ts_buf_putc(out, '"');
+}
+
+bool ts_json_put_member(ts_buf *out, const char *key, const char *value) {
+    return ts_buf_printf(out, "\"%s\":", key) && ts_json_put_string(out, value, strlen(value)) && ts_buf_putc(out, ',');
 }
 
 bool ts_json_put_real(ts_buf *out, double v, int decimals) {

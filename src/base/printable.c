@@ -1,6 +1,5 @@
 #include "base/printable.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,10 +18,10 @@ size_t ts_utf8_valid(const uint8_t *s, size_t len, uint32_t *code) {
     return n;
 }
 
-/* Characters that act on a terminal or on the text around them instead of showing. */
-static bool is_control(uint32_t c) {
-    return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
-           (c >= 0x2060 && c <= 0x206f) || c == 0xfeff;
+bool ts_is_control(uint32_t c) {
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x61c || c == 0x180e || (c >= 0x200b && c <= 0x200f) ||
+           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff ||
+           (c >= 0xfff9 && c <= 0xfffb) || (c >= 0xe0000 && c <= 0xe007f);
 }
 
 size_t ts_printable(char *out, size_t cap, const void *text, size_t len) {
@@ -37,7 +36,7 @@ size_t ts_printable(char *out, size_t cap, const void *text, size_t len) {
             n = 1;
         } else if (c == '\n' || c == '\t' || c == '\r') {
             m = (size_t)snprintf(piece, sizeof piece, "\\%c", c == '\n' ? 'n' : c == '\t' ? 't' : 'r');
-        } else if (is_control(c)) {
+        } else if (ts_is_control(c)) {
             m = (size_t)snprintf(piece, sizeof piece, c < 0x100 ? "\\x%02x" : "\\u{%x}", (unsigned)c);
         } else {
             memcpy(piece, s + i, n);

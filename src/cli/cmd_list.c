@@ -9,20 +9,17 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool put(ts_buf *b, const char *key, const char *value) {
-    return ts_buf_printf(b, "\"%s\":", key) && ts_json_put_string(b, value, strlen(value)) && ts_buf_putc(b, ',');
-}
-
 static bool put_json(ts_buf *b, const ts_hub_model *list, size_t n) {
     bool ok = ts_buf_putc(b, '[');
     for (size_t i = 0; i < n && ok; i++) {
         const ts_hub_model *m = &list[i];
-        ok = ts_buf_puts(b, i ? ",\n{" : "{") && put(b, "name", m->name) && put(b, "repository", m->repo) &&
-             put(b, "commit", m->commit) && put(b, "quant", m->quant) && (!m->path || put(b, "path", m->path)) &&
-             put(b, "kind",
-                 m->unfinished              ? "unfinished"
-                 : m->kind == TS_HUB_FOLDER ? "folder"
-                                            : "gguf") &&
+        ok = ts_buf_puts(b, i ? ",\n{" : "{") && ts_json_put_member(b, "name", m->name) &&
+             ts_json_put_member(b, "repository", m->repo) && ts_json_put_member(b, "commit", m->commit) &&
+             ts_json_put_member(b, "quant", m->quant) && (!m->path || ts_json_put_member(b, "path", m->path)) &&
+             ts_json_put_member(b, "kind",
+                                m->unfinished              ? "unfinished"
+                                : m->kind == TS_HUB_FOLDER ? "folder"
+                                                           : "gguf") &&
              ts_buf_printf(b, "\"bytes\":%llu,\"files\":%zu,\"ours\":%s}", (unsigned long long)m->bytes, m->n_files,
                            m->ours ? "true" : "false");
     }

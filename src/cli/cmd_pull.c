@@ -2,12 +2,12 @@
 #include "base/json_write.h"
 #include "base/printable.h"
 #include "cli/commands.h"
+#include "cli/common.h"
 #include "cli/store.h"
 #include "cli/term.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 /* ---- models to begin with ---------------------------------------------------------------------------------------- */
 
@@ -29,7 +29,7 @@ static const struct {
 static void print_suggested(void) {
     int memory = 0;
     printf("Models to begin with. None was tried with Tessera by those who wrote this list:\n"
-           "sizes are reckoned, licences are from memory; the model's page has the terms.\n");
+           "sizes are reckoned, licences unverified; the model's page has the terms.\n");
     for (size_t i = 0; i < sizeof suggested / sizeof *suggested; i++) {
         if (suggested[i].memory_gb != memory) printf("\n%d GB of memory\n", memory = suggested[i].memory_gb);
         printf("  %-26s %5.2f GB  %-11s  tessera pull %s\n", suggested[i].model, suggested[i].gb, suggested[i].licence,
@@ -40,17 +40,13 @@ static void print_suggested(void) {
 
 /* ---- reports ----------------------------------------------------------------------------------------------------- */
 
-static bool put(ts_buf *b, const char *key, const char *value) {
-    return ts_buf_printf(b, "\"%s\":", key) && ts_json_put_string(b, value, strlen(value)) && ts_buf_putc(b, ',');
-}
-
 static bool put_requests(ts_buf *b, ts_hub_log *log) {
     bool ok = ts_buf_puts(b, "\"requests\":[");
     for (size_t i = 0, n = ts_hub_log_count(log); i < n && ok; i++) {
         const ts_hub_logged *r = ts_hub_log_at(log, i);
         ok = ts_buf_printf(b, "%s{\"at_ms\":%llu,\"ms\":%llu,", i ? "," : "", (unsigned long long)r->at_ms,
                            (unsigned long long)r->ms) &&
-             put(b, "url", r->url) && (!*r->fault || put(b, "fault", r->fault)) &&
+             ts_json_put_member(b, "url", r->url) && (!*r->fault || ts_json_put_member(b, "fault", r->fault)) &&
              (r->from < 0 || ts_buf_printf(b, "\"from\":%lld,", (long long)r->from)) &&
              ts_buf_printf(b, "\"status\":%ld,\"bytes\":%llu,\"token\":%s}", r->status, (unsigned long long)r->bytes,
                            r->with_token ? "true" : "false");
@@ -68,11 +64,12 @@ static int report_json(const ts_hub_pulled *p, ts_hub_log *log, const ts_err *er
     ts_err err;
     const ts_hub_model *m = &p->model;
     bool ok = ts_buf_putc(&b, '{');
-    if (error) ok = ok && put(&b, "error", error->msg);
+    if (error) ok = ok && ts_json_put_member(&b, "error", error->msg);
     else
-        ok = ok && put(&b, "name", m->name) && put(&b, "path", m->path) && put(&b, "repository", m->repo) &&
-             put(&b, "commit", m->commit) && put(&b, "kind", kind_name(m->kind)) && put(&b, "quant", m->quant) &&
-             put(&b, "license", p->license) && put(&b, "renamed_to", p->renamed_to) &&
+        ok = ok && ts_json_put_member(&b, "name", m->name) && ts_json_put_member(&b, "path", m->path) &&
+             ts_json_put_member(&b, "repository", m->repo) && ts_json_put_member(&b, "commit", m->commit) &&
+             ts_json_put_member(&b, "kind", kind_name(m->kind)) && ts_json_put_member(&b, "quant", m->quant) &&
+             ts_json_put_member(&b, "license", p->license) && ts_json_put_member(&b, "renamed_to", p->renamed_to) &&
              ts_buf_printf(&b, "\"bytes\":%llu,\"files\":%zu,\"fetched_bytes\":%llu,\"fetched_files\":%zu,",
                            (unsigned long long)m->bytes, m->n_files, (unsigned long long)p->fetched, p->n_fetched);
     ok = ok && put_requests(&b, log) && ts_buf_puts(&b, "}\n");
@@ -80,6 +77,31 @@ static int report_json(const ts_hub_pulled *p, ts_hub_log *log, const ts_err *er
     else (void)ts_fail_nomem(&err, "the report", b.len);
     ts_buf_free(&b);
     return ok ? CLI_OK : cli_fail(&err);
+}
+
+/* A word as a shell takes it, whatever it has in it. */
+static bool put_word(ts_buf *b, const char *s) {
+    bool ok = ts_buf_putc(b, '\'');
+    for (; *s && ok; s++) ok = *s == '\'' ? ts_buf_puts(b, "'\\''") : ts_buf_putc(b, *s);
+    return ok && ts_buf_putc(b, '\'');
+}
+
+/* What can be done with it: a command that is right, or none. */
+static void report_use(const ts_hub_model *m) {
+    ts_buf b = {0};
+    char shown[4096];
+    const char *slash = strrchr(m->path, '/');
+    const bool single =
+        m->kind == TS_HUB_FILE || (m->kind == TS_HUB_GGUF && ts_hub_is_aside(slash ? slash + 1 : m->path));
+    if (single) {
+        ts_printable(shown, sizeof shown, m->path, strlen(m->path));
+        printf("  it lies at %s\n", shown);
+    }
+    if (put_word(&b, m->name) && ts_printable(shown, sizeof shown, b.data, b.len) == b.len && !strcmp(shown, b.data)) {
+        if (single) printf("  it is no model, so tessera list does not have it; to remove it: tessera rm %s\n", shown);
+        else printf("  to run it: tessera chat -m %s\n", shown);
+    }
+    ts_buf_free(&b);
 }
 
 static void report(const ts_hub_pulled *p, bool quiet) {
@@ -102,11 +124,7 @@ static void report(const ts_hub_pulled *p, bool quiet) {
                m->n_alike == 1 ? "" : "s");
     if (*p->renamed_to) printf("  the repository is called %s now\n", p->renamed_to);
     if (*p->license) printf("  licence: %s\n", p->license);
-    if (m->kind != TS_HUB_FILE) printf("  to run it: tessera chat -m '%s'\n", shown);
-    else {
-        ts_printable(shown, sizeof shown, m->path, strlen(m->path));
-        printf("  it lies at %s\n", shown);
-    }
+    report_use(m);
 }
 
 /* ---- the command ------------------------------------------------------------------------------------------------- */
@@ -115,7 +133,7 @@ static int pull(const char *text, cli_store *s, bool json) {
     ts_hub_name name;
     ts_hub_pulled p = {0};
     ts_err err;
-    ts_status st = ts_hub_name_parse(&name, text, s->opts.endpoint, &err);
+    ts_status st = cli_store_parse(&name, text, &err);
     if (st != TS_OK) return cli_fail(&err);
     s->opts.log = ts_hub_log_new();
     if (!s->opts.log) return ts_fail_nomem(&err, "a log", 0), cli_fail(&err);
@@ -156,11 +174,13 @@ static int run(const cli_command *cmd, int argc, char **argv) {
     if (code == CLI_OK && rest.n > 1) code = cli_usage_error(cmd, "one model at a time: what is \"%s\"?", rest.item[1]);
     if (code == CLI_OK && !rest.n && json) code = cli_usage_error(cmd, "--json is about a model: name one");
     const char *name = code == CLI_OK && rest.n ? rest.item[0] : NULL;
+    cli_model m = {.device = device};
+    if (code == CLI_OK && device) code = cli_device(cmd, &m);
     if (code == CLI_OK && !name) print_suggested();
-    if (name) code = cli_store_open(&s, true);
+    if (name && code == CLI_OK) code = cli_store_open(&s, !offline);
     if (name && code == CLI_OK) {
         s.opts.offline |= offline;
-        s.opts.for_npu = device && !strncasecmp(device, "npu", 3);
+        s.opts.for_npu = cli_is_npu(device);
         s.opts.stall_s = stall, s.opts.retry_wait_s = wait;
         s.opts.n_connections = (int)connections;
         s.quiet = quiet;

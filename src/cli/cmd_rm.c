@@ -21,7 +21,7 @@ static int run(const cli_command *cmd, int argc, char **argv) {
         ts_hub_name name;
         ts_hub_removed gone = {0};
         char size[32];
-        ts_status st = ts_hub_name_parse(&name, rest.item[i], NULL, &err);
+        ts_status st = cli_store_parse(&name, rest.item[i], &err);
         if (st == TS_OK && all && *name.tag)
             st = ts_fail(&err, TS_E_INVAL, "%s: --all is about a whole repository, ORG/NAME", rest.item[i]);
         if (st == TS_OK) st = ts_hub_remove(&gone, &name, all, &s.opts, &err);

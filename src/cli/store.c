@@ -126,7 +126,17 @@ int cli_store_open(cli_store *s, bool network) {
         return cli_fail(&err);
     }
     s->opts.offline = env_is_on("HF_HUB_OFFLINE") || env_is_on("TRANSFORMERS_OFFLINE");
-    return !network || read_network(s, &err) == TS_OK ? CLI_OK : cli_fail(&err);
+    return !network || s->opts.offline || read_network(s, &err) == TS_OK ? CLI_OK : cli_fail(&err);
+}
+
+ts_status cli_store_parse(ts_hub_name *out, const char *text, ts_err *err) {
+    const char *given = env("HF_ENDPOINT");
+    char *endpoint = NULL;
+    ts_err why; /* one that is none is a matter of who asks the network */
+    if (given) (void)!ts_hub_endpoint(&endpoint, given, "HF_ENDPOINT", &why);
+    const ts_status st = ts_hub_name_parse(out, text, endpoint, err);
+    ts_free(endpoint);
+    return st;
 }
 
 void cli_store_close(cli_store *s) {
@@ -206,8 +216,7 @@ int cli_find_model(const char **path, bool for_npu, bool quiet) {
     ts_hub_model m = {0};
     bool found = false;
     ts_err err;
-    if (!*path || ts_file_exists(*path) || ts_hub_name_parse(&name, *path, env("HF_ENDPOINT"), &err) != TS_OK)
-        return CLI_OK;
+    if (!*path || ts_file_exists(*path) || cli_store_parse(&name, *path, &err) != TS_OK) return CLI_OK;
     int code = CLI_OK;
     if (find_folders(&s)) {
         s.opts.for_npu = for_npu;
@@ -233,15 +242,14 @@ int cli_fetch_model(const cli_command *cmd, const char *text, bool for_npu, bool
     cli_store s;
     ts_hub_pulled p = {0};
     ts_err err;
-    if (ts_hub_name_parse(&name, text, env("HF_ENDPOINT"), &err) != TS_OK)
-        return cli_usage_error(cmd, "-hf %s", err.msg);
+    if (cli_store_parse(&name, text, &err) != TS_OK) return cli_usage_error(cmd, "-hf %s", err.msg);
     const char *there = text;
     int code = cli_find_model(&there, for_npu, quiet);
     if (code || there != text) {
         *path = there;
         return code;
     }
-    code = cli_store_open(&s, true);
+    code = cli_store_open(&s, !offline);
     s.opts.for_npu = for_npu;
     s.opts.offline |= offline;
     s.quiet = quiet;

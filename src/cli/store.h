@@ -25,10 +25,12 @@ typedef struct cli_store { /* close with cli_store_close, also after a failure *
     size_t n_owned;
     cli_progress progress;
     bool quiet;
-    char note[1000]; /* what was said last */
 } cli_store;
-/* network: who is asked, and with which token, too. CLI_OK, or an exit code after one line. */
+/* network: who is asked, and with which token, too, unless the environment says that nobody is. CLI_OK, or an exit code
+ * after one line. */
 int cli_store_open(cli_store *s, bool network);
+/* A name as a person writes it; addresses of the mirror that HF_ENDPOINT names are names, too. */
+TS_NODISCARD ts_status cli_store_parse(ts_hub_name *out, const char *text, ts_err *err);
 void cli_store_close(cli_store *s);
 /* Fetch with progress shown and Ctrl-C and SIGTERM caught. */
 TS_NODISCARD ts_status cli_store_pull(cli_store *s, const ts_hub_name *name, ts_hub_pulled *out, ts_err *err);

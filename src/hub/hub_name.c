@@ -1,5 +1,6 @@
 #include "hub/hub_name.h"
 
+#include "base/printable.h"
 #include "base/utf8.h"
 
 #include <ctype.h>
@@ -42,9 +43,10 @@ const char *ts_hub_path_fault(const char *path, size_t len) {
     if (len > TS_HUB_PATH_MAX) return "it is too long";
     if (path[0] == '/') return "it is absolute";
     if (len >= 2 && path[1] == ':' && isalpha((unsigned char)path[0])) return "it begins with a drive";
-    size_t begin = 0;
+    size_t begin = 0, depth = 0;
     for (size_t i = 0; i <= len;) {
         if (i == len || path[i] == '/') {
+            if (i < len && ++depth > TS_HUB_DEPTH_MAX) return "it lies too deep in folders";
             const size_t n = i - begin;
             if (n == 0) return "a part of it is empty";
             if (n > 255) return "a part of it is longer than 255 bytes";
@@ -55,7 +57,7 @@ const char *ts_hub_path_fault(const char *path, size_t len) {
         uint32_t c = 0;
         const int k = ts_utf8_decode(path + i, len - i, &c);
         if (!k) return "it is not UTF-8";
-        if (c < 0x20 || (c >= 0x7f && c < 0xa0)) return "it has control characters";
+        if (ts_is_control(c)) return c < 0xa0 ? "it has control characters" : "it has characters that do not show";
         if (c == '\\') return "it has a backslash";
         i += (size_t)k;
     }
@@ -140,7 +142,8 @@ static ts_status wrong(const char *text, const char *why, ts_err *err) {
                    text, why);
 }
 
-/* "/resolve/REV/FILE" and its like, from an address. *fits: it is one. */
+/* "/resolve/REV/FILE" and its like: the end of an address, also where the beginning has not been pasted. *fits: it is
+ * one. */
 static ts_status take_address(ts_hub_name *n, const char *text, const char *rest, bool *fits, ts_err *err) {
     static const char *const kinds[] = {"/resolve/", "/blob/", "/raw/", "/tree/"};
     size_t k = 0, len = strcspn(rest, "?#");
@@ -159,6 +162,20 @@ static ts_status take_address(ts_hub_name *n, const char *text, const char *rest
         return wrong(text, "its file cannot be one", err);
     n->is_file = k < 3;
     return TS_OK;
+}
+
+/* Bytes of the revision in "REV/FILE", which can have slashes itself; 0: there is no file in it. */
+static size_t rev_before_file(const char *s) {
+    static const char *const ends[] = {".gguf", ".safetensors", ".json", ".jinja", ".model", ".bin", ".md", ".txt"};
+    const size_t n = strlen(s);
+    bool file = false;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends && !file; i++) {
+        const size_t k = strlen(ends[i]);
+        file = n > k && !strcasecmp(s + n - k, ends[i]);
+    }
+    const char *slash = strchr(s, '/');
+    for (int i = 0; i < 2 && slash && !strncmp(s, "refs/", 5); i++) slash = strchr(slash + 1, '/'); /* refs/pr/1 */
+    return file && slash ? (size_t)(slash - s) : 0;
 }
 
 /* Where the revision begins, in what stands behind ORG/NAME: the last @, unless that belongs to a file's name. */
@@ -181,17 +198,18 @@ ts_status ts_hub_name_parse(ts_hub_name *out, const char *text, const char *endp
         return wrong(text, !*s ? "it is empty" : "this is not the name of a repository", err);
     memcpy(n.repo, s, len);
     const char *rest = s + len;
-    if (address) TS_TRY(take_address(&n, text, rest, &fits, err));
+    if (*rest == '/') TS_TRY(take_address(&n, text, rest, &fits, err));
     if (address && !fits && (*rest == '?' || *rest == '#' || !strcmp(rest, "/"))) rest = "";
     if (!fits && *rest) {
         const char *at = find_rev(rest), *colon = at && *rest == '@' ? strchr(at, ':') : NULL;
         const char *tag = rest, *tag_end = at ? at : rest + strlen(rest);
         if (at) {
-            const char *end = colon ? colon : at + strlen(at);
+            const size_t before = *rest == '@' && !colon ? rev_before_file(at + 1) : 0;
+            const char *end = colon ? colon : before ? at + 1 + before : at + strlen(at);
             const size_t rev_len = (size_t)(end - at - 1);
             if (!is_rev(at + 1, rev_len)) return wrong(text, "what stands behind @ cannot be a revision", err);
             memcpy(n.rev, at + 1, rev_len);
-            if (colon) tag = colon, tag_end = colon + strlen(colon);
+            if (colon || before) tag = end, tag_end = end + strlen(end);
         }
         if (tag < tag_end) {
             n.is_file = *tag == '/';

@@ -13,7 +13,7 @@ enum {
     TS_HUB_COMMIT = 40,     /* hexadecimal digits */
 };
 
-/* "ORG/NAME[:TAG|/FILE][@REV]", taken apart. */
+/* "ORG/NAME[:TAG|/FILE][@REV]", or with the revision in the middle, taken apart. */
 typedef struct ts_hub_name {
     char repo[2 * TS_HUB_ID_MAX + 2]; /* "ORG/NAME" */
     char rev[TS_HUB_REV_MAX + 1];     /* a branch, a tag or a commit; "": not said */
@@ -22,7 +22,8 @@ typedef struct ts_hub_name {
 } ts_hub_name;
 
 /* Prefixes that people paste are understood: hf:, hf.co/, and addresses of the hub or of `endpoint` (nullable), also of
- * a file (/resolve/REV/FILE, /blob/REV/FILE). Errors: TS_E_INVAL, whatever is wrong: nothing has been asked of anybody.
+ * a file (/resolve/REV/FILE, /blob/REV/FILE), which are known by these words alone as well. Errors: TS_E_INVAL,
+ * whatever is wrong: nothing has been asked of anybody.
  */
 TS_NODISCARD ts_status ts_hub_name_parse(ts_hub_name *out, const char *text, const char *endpoint, ts_err *err);
 

@@ -337,6 +337,43 @@ def report(p: Place) -> None:
 
 
 @test
+def names_to_type(p: Place) -> None:
+    """What is printed to be typed is right for a shell, and nothing in a name acts on the terminal."""
+    evil = File("a';touch evil;'-Q5_0.gguf", b"GGUF" + b"5" * 5000)
+    long = File("d/" * 3 + "l" * 240 + "-Q6_K.gguf", b"GGUF" + b"6" * 5000)
+    p.hub.files["org/tiny"] += [evil, long, File("mmproj-tiny-F16.gguf", b"GGUF" + b"m" * 5000)]
+    p.hub.extra = [{"type": "file", "path": path, "size": 5000, "oid": "", "lfs": {"oid": "0" * 64, "size": 5000}}
+                   for path in ("\u202egpj.fugg-Q2_K.gguf", "x\u2066-Q2_K.gguf", "x\u200b-Q2_K.gguf")]
+    for f in evil, long:
+        said = p.run("pull", "org/tiny/" + f.path)
+        command = said.split("to run it: ")[1].split("\n")[0]
+        typed = subprocess.run(["sh", "-c", command.replace("tessera", "printf '%s|'", 1)], capture_output=True, text=True, cwd=p.tmp).stdout
+        name = typed.split("|")[2]
+        assert p.run("pull", "--offline", name) and not pathlib.Path(p.tmp, "evil").exists(), (command, typed)
+    assert "3 names" in said and not any(c in said for c in "\u202e\u2066\u200b"), said
+    for path in "mmproj-tiny-F16.gguf", "README.md":
+        said = p.run("pull", "org/tiny/" + path)
+        assert "no model" in said and "to run it" not in said, said
+        p.run("rm", "org/tiny/" + path)
+
+
+@test
+def surroundings(p: Place) -> None:
+    """Addresses of the mirror are names everywhere; offline, no token and no certificate is looked at."""
+    end = ["-p", "x", "-n", "1", "--json"]
+    url = p.hub.url["hub"]
+    for endpoint in url, url + "/", f" {url}// ":
+        p.run("pull", url + "/org/runs", HF_ENDPOINT=endpoint), p.run("run", "-hf", url + "/org/runs", *end, HF_ENDPOINT=endpoint)
+        p.run("run", "-m", url + "/org/runs:Q4_0", *end, HF_ENDPOINT=endpoint), p.run("rm", url + "/org/runs", HF_ENDPOINT=endpoint)
+    p.run("pull", "org/runs@main/tiny-Q4_0.gguf"), p.run("pull", "org/runs/resolve/main/tiny-Q4_0.gguf"), p.run("pull", "org/runs/blob/main/tiny-Q4_0.gguf")
+    bad = {"HF_TOKEN": "a b", "SSL_CERT_FILE": "/no/such/file"}
+    assert "HF_TOKEN" in p.run("pull", "org/runs", code=2, HF_TOKEN="a b") and "SSL_CERT_FILE" in p.run("pull", "org/runs", code=1, SSL_CERT_FILE="/no/such/file")
+    p.run("pull", "--offline", "org/runs", **bad), p.run("pull", "org/runs", HF_HUB_OFFLINE="1", **bad)
+    assert "not in the store" in p.run("run", "-hf", "org/none", "--offline", *end, code=1, **bad)
+    p.run("pull", "org/runs", "--device", "gpu", code=2), p.run("pull", "--device", "npux", code=2)
+
+
+@test
 def stall(p: Place) -> None:
     """--stall-timeout and --retry-wait are what they say."""
     p.hub.hold = 100000

@@ -13,8 +13,12 @@
 
 static ts_err err;
 
-static ts_span span(const char *s) { return (ts_span){.data = (const uint8_t *)s, .len = strlen(s)}; }
-static ts_span buf_span(const ts_buf *b) { return (ts_span){.data = (const uint8_t *)b->data, .len = b->len}; }
+static ts_span span(const char *s) {
+    return (ts_span){.data = (const uint8_t *)s, .len = strlen(s)};
+}
+static ts_span buf_span(const ts_buf *b) {
+    return (ts_span){.data = (const uint8_t *)b->data, .len = b->len};
+}
 
 static void assert_contains(const char *text, const char *part, const char *name) {
     if (!strstr(text, part)) fail_msg("%s: \"%s\" is not in \"%s\"", name, part, text);
@@ -128,11 +132,16 @@ static void check_sample(const ts_gguf *g, uint32_t alignment, const float *data
         const char *key;
         int64_t i;
         double d;
-    } nums[] = {{"u8", 200, 200},          {"i8", -7, -7},
-                {"u16", 60000, 60000},     {"i16", -300, -300},
-                {"u32", 4000000000, 4e9},  {"i32", -70000, -70000},
-                {"u64", INT64_MAX, 0x1p64}, {"i64", INT64_MIN, -0x1p63},
-                {"f32", -1, -1.5},         {"f64", INT64_MAX, 1e300},
+    } nums[] = {{"u8", 200, 200},
+                {"i8", -7, -7},
+                {"u16", 60000, 60000},
+                {"i16", -300, -300},
+                {"u32", 4000000000, 4e9},
+                {"i32", -70000, -70000},
+                {"u64", INT64_MAX, 0x1p64},
+                {"i64", INT64_MIN, -0x1p63},
+                {"f32", -1, -1.5},
+                {"f64", INT64_MAX, 1e300},
                 {"yes", 1, 1}};
     for (size_t i = 0; i < sizeof nums / sizeof *nums; i++) {
         const ts_gguf_kv *kv = ts_gguf_find(g, nums[i].key);
@@ -514,10 +523,8 @@ static void test_damage(void **state) {
         memcpy(copy, b.data, n);
         ts_status s = ts_gguf_open_mem(&g, (ts_span){.data = copy, .len = n}, "FILE", 0, &err);
         if ((s == TS_OK) != (n >= needed)) fail_msg("cut at %zu of %zu: %s", n, b.len, ts_status_name(s));
-        if (s == TS_OK)
-            ts_gguf_close(g);
-        else
-            assert_contains(err.msg, "FILE: byte ", "cut file");
+        if (s == TS_OK) ts_gguf_close(g);
+        else assert_contains(err.msg, "FILE: byte ", "cut file");
         free(copy);
     }
     ts_rng rng = ts_rng_seed(11);
@@ -618,10 +625,10 @@ static void test_writer_errors(void **state) {
 
 /* Part `i` (from 0) of `n` in folder `dir`; the values in the file may lie. */
 typedef struct split_part {
-    int name_i, name_n; /* in the file name */
+    int name_i, name_n;   /* in the file name */
     int no, count, total; /* keys; -1: absent */
-    const char *tensor; /* its one tensor */
-    const char *key; /* one more, NULL: none */
+    const char *tensor;   /* its one tensor */
+    const char *key;      /* one more, NULL: none */
     uint32_t value;
 } split_part;
 
@@ -643,7 +650,7 @@ static void write_part(const char *dir, const split_part *p, char path[128]) {
 static const struct split_case {
     const char *name;
     split_part part[3];
-    int open; /* which of them */
+    int open;         /* which of them */
     const char *fail; /* part of the message; NULL: opens, with 3 tensors */
 } split_cases[] = {
     {"good", {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "c"}}, 0, NULL},
@@ -651,18 +658,30 @@ static const struct split_case {
     {"last part", {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "c"}}, 2, NULL},
     {"no totals", {{0, 3, 0, 3, -1, "a"}, {1, 3, 1, 3, -1, "b"}, {2, 3, 2, 3, 3, "c"}}, 0, NULL},
     {"missing part", {{0, 3, 0, 3, 3, "a"}, {0, 0, 0, 0, 0, NULL}, {2, 3, 2, 3, 3, "c"}}, 0, "part 2 of 3 of "},
-    {"missing first", {{0, 0, 0, 0, 0, NULL}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "c"}}, 2,
+    {"missing first",
+     {{0, 0, 0, 0, 0, NULL}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "c"}},
+     2,
      "m-00001-of-00003.gguf: No"},
-    {"swapped", {{0, 3, 0, 3, 3, "a"}, {1, 3, 2, 3, 3, "b"}, {2, 3, 1, 3, 3, "c"}}, 0,
+    {"swapped",
+     {{0, 3, 0, 3, 3, "a"}, {1, 3, 2, 3, 3, "b"}, {2, 3, 1, 3, 3, "c"}},
+     0,
      "split.no is 2, but the name says 1"},
-    {"self-referring", {{0, 3, 0, 3, 3, "a"}, {1, 3, 0, 3, 3, "a"}, {2, 3, 2, 3, 3, "c"}}, 0,
+    {"self-referring",
+     {{0, 3, 0, 3, 3, "a"}, {1, 3, 0, 3, 3, "a"}, {2, 3, 2, 3, 3, "c"}},
+     0,
      "split.no is 0, but the name"},
-    {"other count", {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 4, 3, "c"}}, 0,
+    {"other count",
+     {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 4, 3, "c"}},
+     0,
      "split.count is 4, but 3 in "},
-    {"not a part", {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, -1, 3, "b"}, {2, 3, 2, 3, 3, "c"}}, 0,
+    {"not a part",
+     {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, -1, 3, "b"}, {2, 3, 2, 3, 3, "c"}},
+     0,
      "\"split.count\" is missing"},
     {"no number", {{0, 3, -1, 3, 3, "a"}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "c"}}, 0, "\"split.no\" is missing"},
-    {"number beyond", {{0, 3, 3, 3, 3, "a"}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "c"}}, 0,
+    {"number beyond",
+     {{0, 3, 3, 3, 3, "a"}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "c"}},
+     0,
      "\"split.no\" is 3, not within 0 to 2"},
     {"renamed",
      {{0, 2, 0, 3, 3, "a"}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "c"}},
@@ -676,15 +695,25 @@ static const struct split_case {
      {{0, 3, 0, 3, 4, "a"}, {1, 3, 1, 3, 4, "b"}, {2, 3, 2, 3, 4, "c"}},
      0,
      "split.tensors.count is 4, but the parts have 3 tensors"},
-    {"one wrong total", {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, 3, 7, "b"}, {2, 3, 2, 3, 3, "c"}}, 0,
+    {"one wrong total",
+     {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, 3, 7, "b"}, {2, 3, 2, 3, 3, "c"}},
+     0,
      "split.tensors.count is 7"},
-    {"the same key", {{0, 3, 0, 3, 3, "a", "llama.x", 5}, {1, 3, 1, 3, 3, "b", "llama.x", 5}, {2, 3, 2, 3, 3, "c"}},
-     2, NULL},
-    {"a key of part 2", {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, 3, 3, "b", "llama.x", 5}, {2, 3, 2, 3, 3, "c"}}, 0,
+    {"the same key",
+     {{0, 3, 0, 3, 3, "a", "llama.x", 5}, {1, 3, 1, 3, 3, "b", "llama.x", 5}, {2, 3, 2, 3, 3, "c"}},
+     2,
+     NULL},
+    {"a key of part 2",
+     {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, 3, 3, "b", "llama.x", 5}, {2, 3, 2, 3, 3, "c"}},
+     0,
      "key \"llama.x\" is not as in part 1"},
-    {"two values", {{0, 3, 0, 3, 3, "a", "llama.x", 5}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "c", "llama.x", 6}}, 1,
+    {"two values",
+     {{0, 3, 0, 3, 3, "a", "llama.x", 5}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "c", "llama.x", 6}},
+     1,
      "\"llama.x\" is not as in part 1"},
-    {"tensor twice", {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "a"}}, 0,
+    {"tensor twice",
+     {{0, 3, 0, 3, 3, "a"}, {1, 3, 1, 3, 3, "b"}, {2, 3, 2, 3, 3, "a"}},
+     0,
      "tensor \"a\" is there twice"},
 };
 
@@ -805,15 +834,18 @@ static void test_printable(void **state) {
         {"plain", "plain", 100},
         {"\xc3\xa9t\xc3\xa9 \xf0\x9f\x98\x80", "\xc3\xa9t\xc3\xa9 \xf0\x9f\x98\x80", 100},
         {"a\nb\tc\r\x1b[31m\x7f", "a\\nb\\tc\\r\\x1b[31m\\x7f", 100},
-        {"\xc2\x9b", "\\x9b", 100},                       /* C1: a terminal's escape in one character */
-        {"x\xe2\x80\xaey", "x\\u{202e}y", 100},           /* right-to-left override */
+        {"\xc2\x9b", "\\x9b", 100},             /* C1: a terminal's escape in one character */
+        {"x\xe2\x80\xaey", "x\\u{202e}y", 100}, /* right-to-left override */
+        {"\xd8\x9c\xe2\x81\xa6\xf3\xa0\x81\x81", "\\u{61c}\\u{2066}\\u{e0041}", 100}, /* a mark, an isolate, a tag */
         {"\xff\xc0\x80\xe0\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd", 100},
         {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd", 100}, /* a surrogate */
         {"\xf4\x90\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd", 100},
         {"\xe2\x82", "\xef\xbf\xbd\xef\xbf\xbd", 100}, /* cut */
         {"1234567", "1234567", 8},
         {"12345678", "1234...", 8},
-        {"123\xc3\xa9" "678", "123...", 8},
+        {"123\xc3\xa9"
+         "678",
+         "123...", 8},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char out[120];

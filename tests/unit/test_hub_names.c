@@ -24,6 +24,15 @@ static void test_names(void **state) {
         {"a/b/c d/x (1).gguf", "a/b", "", "c d/x (1).gguf", true},
         {"a/b/x.gguf@main", "a/b", "main", "x.gguf", true},
         {"a/b/x@1.gguf", "a/b", "", "x@1.gguf", true},
+        {"a/b@main/x.gguf", "a/b", "main", "x.gguf", true},
+        {"a/b@main/c/x.gguf", "a/b", "main", "c/x.gguf", true},
+        {"a/b@refs/pr/3/c/x.GGUF", "a/b", "refs/pr/3", "c/x.GGUF", true},
+        {"a/b@refs/pr/3", "a/b", "refs/pr/3", "", false},
+        {"a/b@release/v1.2", "a/b", "release/v1.2", "", false},
+        {"a/b@main/x:Q8_0", "a/b", "main/x", "Q8_0", false},
+        {"a/b/resolve/main/x%20y.gguf", "a/b", "main", "x y.gguf", true},
+        {"a/b/blob/main/c/x.gguf?download=true", "a/b", "main", "c/x.gguf", true},
+        {"a/b/tree/v1", "a/b", "v1", "", false},
         {"hf:a/b", "a/b", "", "", false},
         {"hf://a/b:F16", "a/b", "", "F16", false},
         {"hf.co/a/b:F16", "a/b", "", "F16", false},
@@ -95,14 +104,24 @@ static void test_names(void **state) {
 
 static void test_paths(void **state) {
     (void)state;
-    static const char *const good[] = {"a", "a/b.c", ".gitattributes", "a b", "#?%+", "\xc3\xbc", "...", "ab:c", "con"};
-    static const char *const bad[] = {"",     "/a",   "a/",   "a//b", ".",    "..",    "a/..",     "a/./b",
-                                      "../a", "a\\b", "C:/a", "c:a",  "a\nb", "a\x7f", "\xc2\x85", "\xff"};
+    static const char *const good[] = {"a",        "a/b.c", ".gitattributes", "a b", "#?%+",
+                                       "\xc3\xbc", "...",   "ab:c",           "con", "\xe2\x80\xa6"};
+    static const char *const bad[] = {"", "/a", "a/", "a//b", ".", "..", "a/..", "a/./b", "../a", "a\\b", "C:/a", "c:a",
+                                      "a\nb", "a\x7f", "\xc2\x85", "\xff",
+                                      /* turned around, isolated, hidden */
+                                      "\xe2\x80\xae"
+                                      "fugg",
+                                      "\xe2\x81\xa6x", "\xe2\x81\xa9", "x\xe2\x80\x8b", "\xef\xbb\xbfx", "\xd8\x9c",
+                                      "\xf3\xa0\x81\x81"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         if (ts_hub_path_fault(good[i], strlen(good[i]))) fail_msg("%s", good[i]);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         if (!ts_hub_path_fault(bad[i], strlen(bad[i]))) fail_msg("%s", bad[i]);
     assert_non_null(ts_hub_path_fault("a\0b", 3));
+    char deep[100];
+    for (size_t i = 0; i < sizeof deep; i++) deep[i] = i % 2 ? '/' : 'd';
+    assert_null(ts_hub_path_fault(deep, 65)); /* 32 folders and a file */
+    assert_non_null(ts_hub_path_fault(deep, 67));
     char name[300];
     memset(name, 'x', sizeof name);
     assert_null(ts_hub_path_fault(name, 255));
