@@ -1,6 +1,7 @@
 /* json_pull.c - JSON front to back. */
 #include "base/json_pull.h"
 
+#include "base/printable.h"
 #include "base/utf8.h"
 
 void ts_json_init(ts_json *j, const char *s, size_t len) {
@@ -26,7 +27,10 @@ ts_status ts_json_status(const ts_json *j, ts_err *err) {
             line++;
             begin = i + 1;
         }
-    return ts_fail(err, TS_E_FORMAT, "line %zu, column %zu: %s", line, j->pos - begin + 1, j->bad);
+    if (!j->named.data) return ts_fail(err, TS_E_FORMAT, "line %zu, column %zu: %s", line, j->pos - begin + 1, j->bad);
+    char name[64];
+    ts_printable(name, sizeof name, j->named.data, j->named.len);
+    return ts_fail(err, TS_E_FORMAT, "line %zu, column %zu: %s: \"%s\"", line, j->pos - begin + 1, j->bad, name);
 }
 
 /* The next character that is not white space, without passing it; 0: a fault or the end. */
@@ -200,6 +204,23 @@ bool ts_json_key(ts_json *j, ts_span *key) {
         return false;
     }
     j->pos++;
+    return true;
+}
+
+void ts_json_fail_twice(ts_json *j, ts_span key) {
+    if (!j->bad) j->named = key;
+    ts_json_fail(j, "a key that the object already has");
+}
+
+bool ts_json_key_once(ts_json *j, ts_span *key, ts_json_keys *seen) {
+    if (!ts_json_key(j, key)) return false;
+    uint64_t h = 0xCBF29CE484222325u; /* FNV-1a */
+    for (size_t i = 0; i < key->len; i++) h = (h ^ key->data[i]) * 0x100000001B3u;
+    for (int i = 0; i < seen->n && !j->bad; i++)
+        if (seen->hash[i] == h) ts_json_fail_twice(j, *key);
+    if (seen->n == TS_JSON_KEYS) ts_json_fail(j, "an object of more keys than any such has");
+    if (j->bad) return false;
+    seen->hash[seen->n++] = h;
     return true;
 }
 

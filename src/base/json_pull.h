@@ -36,6 +36,7 @@ typedef struct ts_json {
     int depth, max_depth;
     bool first;      /* no key or item of the innermost object or array has been read yet */
     const char *bad; /* what is wrong, NULL: nothing; "" for out of memory */
+    ts_span named;   /* what the fault is about, if it has a name */
     ts_buf key, str; /* unescaped copies, where there are escapes */
 } ts_json;
 
@@ -48,6 +49,15 @@ void ts_json_fail(ts_json *j, const char *what); /* keeps the first fault; `what
 ts_json_type ts_json_peek(ts_json *j);
 bool ts_json_object(ts_json *j);
 bool ts_json_key(ts_json *j, ts_span *key); /* false: the object has ended. The key lives until the next key. */
+/* The keys that one object has had, by their hashes. Zero-initialise. */
+enum { TS_JSON_KEYS = 64 };
+typedef struct ts_json_keys {
+    uint64_t hash[TS_JSON_KEYS];
+    int n;
+} ts_json_keys;
+/* ts_json_key where a key that the object has had already is a fault, and so are more than TS_JSON_KEYS. */
+bool ts_json_key_once(ts_json *j, ts_span *key, ts_json_keys *seen);
+void ts_json_fail_twice(ts_json *j, ts_span key); /* the fault that it is; `key` lives as long as the reader */
 bool ts_json_array(ts_json *j);
 bool ts_json_item(ts_json *j); /* false: the array has ended */
 bool ts_json_string(ts_json *j, ts_span *out); /* lives until the next string */

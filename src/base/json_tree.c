@@ -55,7 +55,7 @@ static void refuse_twins(tree *t, const ts_jval *object) {
         if (by_key(all + i - 1, all + i) == 0) {
             const uint8_t *a = all[i - 1]->source.data, *b = all[i]->source.data;
             t->j.pos = (size_t)((a > b ? a : b) - (const uint8_t *)t->j.s);
-            ts_json_fail(&t->j, "a key that the object already has");
+            ts_json_fail_twice(&t->j, all[i]->key);
         }
     ts_free(all);
 }

@@ -45,6 +45,35 @@ static void test_values(void **state) {
     ts_arena_free(&arena);
 }
 
+/* Reading front to back: each key of an object once, and not more of them than are remembered. */
+static void test_key_once(void **state) {
+    (void)state;
+    for (int n = 1; n <= TS_JSON_KEYS + 1; n++) {
+        ts_buf text = {0};
+        ts_json j;
+        ts_json_keys seen = {0};
+        ts_span key;
+        for (int i = 0; i < n; i++) assert_true(ts_buf_printf(&text, "%c\"k%d\":%d", i ? ',' : '{', i, i));
+        assert_true(ts_buf_puts(&text, "}"));
+        ts_json_init(&j, text.data, text.len);
+        ts_json_object(&j);
+        while (ts_json_key_once(&j, &key, &seen)) ts_json_skip(&j);
+        assert_int_equal(ts_json_status(&j, &err), n <= TS_JSON_KEYS ? TS_OK : TS_E_FORMAT);
+        ts_json_fini(&j);
+        ts_buf_free(&text);
+    }
+    static const char twice[] = "{\"a\":1,\n \"b\":2,\"\\u0061\":3}";
+    ts_json j;
+    ts_json_keys seen = {0};
+    ts_span key;
+    ts_json_init(&j, twice, sizeof twice - 1);
+    ts_json_object(&j);
+    while (ts_json_key_once(&j, &key, &seen)) ts_json_skip(&j);
+    assert_int_equal(ts_json_status(&j, &err), TS_E_FORMAT);
+    assert_string_equal(err.msg, "line 2, column 17: a key that the object already has: \"a\"");
+    ts_json_fini(&j);
+}
+
 static void test_refused(void **state) {
     (void)state;
     static const struct {
@@ -118,7 +147,8 @@ static void test_memory(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_values), cmocka_unit_test(test_refused),
-                                       cmocka_unit_test(test_limits), cmocka_unit_test(test_memory)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_values), cmocka_unit_test(test_key_once),
+                                       cmocka_unit_test(test_refused), cmocka_unit_test(test_limits),
+                                       cmocka_unit_test(test_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

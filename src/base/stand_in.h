@@ -1,0 +1,12 @@
+/* stand_in.h - what lies in place of a file of a model where fetching it went wrong. */
+#ifndef TS_BASE_STAND_IN_H
+#define TS_BASE_STAND_IN_H
+
+#include "base/err.h"
+#include "base/span.h"
+
+/* TS_E_UNSUPP in one line where the text is a pointer of Git LFS, a web page, a server's answer that it gives no
+ * access, or compressed: what it is, and what to do. Messages name no file. */
+TS_NODISCARD ts_status ts_no_stand_in(ts_span file, ts_err *err);
+
+#endif
