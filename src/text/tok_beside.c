@@ -1,18 +1,20 @@
-/* tok_beside.c - what lies beside a tokenizer in its folder: names and ids of its special tokens, chat templates.
+/* tok_beside.c - what lies beside a tokenizer in its folder: added tokens, names and ids of its special tokens, chat
+ * templates.
  *
- * Which of them wins where several speak of the same: for tokens tokenizer_config.json, then config.json, then
- * generation_config.json; every id that one of them lists as an end is one. For the chat template
- * chat_template.jinja, which newer tools write, then chat_template.json, then tokenizer_config.json. */
+ * Which of them wins where several speak of the same: for tokens tokenizer_config.json, then special_tokens_map.json,
+ * then config.json, then generation_config.json; every id that one of them lists as an end is one. For the chat
+ * template chat_template.jinja, which newer tools write, then chat_template.json, then tokenizer_config.json. */
 #include "base/file.h"
-#include "base/json_pull.h"
+#include "base/json_tree.h"
 #include "base/log.h"
+#include "base/stand_in.h"
 #include "text/tok_impl.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 
-enum { CONFIG_MAX = 16 << 20, NAMES_MAX = 64 };
+enum { CONFIG_MAX = 16 << 20, CONFIG_VALUES = 1 << 20, NAMES_MAX = 64 };
 
 /* dir/name; *path is NULL and *map empty where there is none. */
 static ts_status map_beside(ts_map *map, char **path, const char *dir, const char *name, size_t most, ts_err *err) {
@@ -33,6 +35,50 @@ static ts_status map_beside(ts_map *map, char **path, const char *dir, const cha
 static void unmap(ts_map *map, char *path) {
     ts_map_close(map);
     ts_free(path);
+}
+
+/* The same for JSON, in which no object may have a key twice. `tree` lives as long as `arena`. */
+static ts_status map_tree(ts_map *map, char **path, const char *dir, const char *name, const ts_jval **tree,
+                          ts_arena *arena, ts_err *err) {
+    TS_TRY(map_beside(map, path, dir, name, CONFIG_MAX, err));
+    if (!*path) return TS_OK;
+    const ts_jlimits limits = {.values = CONFIG_VALUES};
+    ts_status s = ts_no_stand_in((ts_span){map->data, map->len}, err);
+    if (s == TS_OK) s = ts_jtree_parse(tree, arena, (const char *)map->data, map->len, &limits, err);
+    return s == TS_OK ? s : ts_err_prefix(err, s, "%s", *path);
+}
+
+static ts_status map_json(ts_map *map, char **path, const char *dir, const char *name, ts_err *err) {
+    ts_arena arena = {0};
+    const ts_jval *tree;
+    const ts_status s = map_tree(map, path, dir, name, &tree, &arena, err);
+    ts_arena_free(&arena);
+    return s;
+}
+
+/* Is dir/name an object that has one of these as its `key`? */
+static ts_status says(bool *yes, const char *dir, const char *name, const char *key, const char *const *values,
+                      ts_err *err) {
+    ts_arena arena = {0};
+    const ts_jval *tree = NULL;
+    ts_map map;
+    char *path;
+    const ts_status s = map_tree(&map, &path, dir, name, &tree, &arena, err);
+    if (s == TS_OK && path)
+        for (; *values; values++) *yes |= ts_jval_is(ts_jval_get(tree, key), *values);
+    ts_arena_free(&arena);
+    unmap(&map, path);
+    return s;
+}
+
+ts_status ts_tok_pre_beside(const char **pre, const char *dir, ts_err *err) {
+    static const char *const types[] = {"qwen2", "qwen3", NULL};
+    static const char *const classes[] = {"Qwen2Tokenizer", "Qwen2TokenizerFast", NULL};
+    bool qwen = false;
+    TS_TRY(says(&qwen, dir, "config.json", "model_type", types, err));
+    TS_TRY(says(&qwen, dir, "tokenizer_config.json", "tokenizer_class", classes, err));
+    *pre = qwen ? ts_pretok_name(TS_PRETOK_QWEN2) : NULL;
+    return TS_OK;
 }
 
 /* ---- tokens ------------------------------------------------------------------------------------------------------ */
@@ -99,11 +145,111 @@ typedef ts_status apply_fn(ts_tokenizer *t, const char *s, size_t len, ts_err *e
 static ts_status apply(ts_tokenizer *t, const char *dir, const char *name, apply_fn *fn, ts_err *err) {
     ts_map map;
     char *path;
-    ts_status s = map_beside(&map, &path, dir, name, CONFIG_MAX, err);
+    ts_status s = map_json(&map, &path, dir, name, err);
     if (s == TS_OK && path && (s = fn(t, (const char *)map.data, map.len, err)) != TS_OK)
         ts_err_prefix(err, s, "%s", path);
     unmap(&map, path);
     return s;
+}
+
+/* ---- added tokens ------------------------------------------------------------------------------------------------ */
+
+/* "<|im_end|>" is one that the file calls special. */
+static void mark(ts_tok_adds *list, ts_span text) {
+    for (size_t i = 0; i < list->n; i++) {
+        const ts_span s = list->item[i].content;
+        if (s.len == text.len && memcmp(s.data, text.data, s.len) == 0) list->item[i].special = true;
+    }
+}
+
+/* "<s>", {"content": "<s>", ...} or a list of these. */
+static void mark_value(ts_tok_adds *list, ts_json *j) {
+    ts_span key, text;
+    switch (ts_json_peek(j)) {
+    case TS_JSON_STRING:
+        if (ts_json_string(j, &text)) mark(list, text);
+        break;
+    case TS_JSON_OBJECT:
+        ts_json_object(j);
+        while (ts_json_key(j, &key))
+            if (!ts_span_is(key, "content") || ts_json_peek(j) != TS_JSON_STRING) ts_json_skip(j);
+            else if (ts_json_string(j, &text)) mark(list, text);
+        break;
+    case TS_JSON_ARRAY:
+        ts_json_array(j);
+        while (ts_json_item(j)) mark_value(list, j); /* the depth is the reader's to limit */
+        break;
+    default:
+        ts_json_skip(j);
+    }
+}
+
+static void mark_special(ts_tok_adds *list, ts_json *j) {
+    ts_span key;
+    ts_json_object(j);
+    while (ts_json_key(j, &key)) {
+        const bool one = key.len > 6 && memcmp(key.data + key.len - 6, "_token", 6) == 0;
+        if (one || ts_span_is(key, "additional_special_tokens")) mark_value(list, j);
+        else ts_json_skip(j);
+    }
+}
+
+/* {"added_tokens_decoder": {"32000": {"content": "<|im_end|>", "special": true, ...}, ...}, ...} */
+static void read_decoder(ts_tok_adds *list, ts_json *j) {
+    ts_span key;
+    ts_json_object(j);
+    while (ts_json_key(j, &key)) {
+        if (!ts_span_is(key, "added_tokens_decoder") || ts_json_peek(j) != TS_JSON_OBJECT) {
+            ts_json_skip(j);
+            continue;
+        }
+        ts_json_object(j);
+        while (ts_json_key(j, &key)) {
+            ts_tok_add a = {.from = "tokenizer_config.json"};
+            for (size_t i = 0; i < key.len && a.id >= 0; i++) {
+                const bool digit = key.data[i] >= '0' && key.data[i] <= '9';
+                a.id = digit && a.id < TS_VOCAB_MAX ? a.id * 10 + (key.data[i] - '0') : -1;
+            }
+            if (key.len == 0 || a.id < 0) ts_json_fail(j, "a key of added_tokens_decoder that is no token's id");
+            ts_tok_read_add(j, list, a);
+        }
+    }
+}
+
+/* {"<|im_end|>": 32000, ...} */
+static void read_added(ts_tok_adds *list, ts_json *j) {
+    ts_tok_add a = {.from = "added_tokens.json"};
+    ts_span text;
+    ts_json_object(j);
+    while (ts_json_key(j, &text)) {
+        a.content = text; /* which lives until the next key */
+        a.id = ts_json_int(j);
+        if (!j->bad && !ts_tok_adds_push(list, &a)) ts_json_fail(j, "");
+    }
+}
+
+static ts_status read_list(ts_tok_adds *list, const char *dir, const char *name, void read(ts_tok_adds *, ts_json *),
+                           ts_err *err) {
+    ts_map map;
+    char *path;
+    ts_status s = map_json(&map, &path, dir, name, err);
+    if (s == TS_OK && path) {
+        ts_json j;
+        ts_json_init(&j, (const char *)map.data, map.len);
+        read(list, &j);
+        ts_json_end(&j);
+        if ((s = ts_json_status(&j, err)) != TS_OK) ts_err_prefix(err, s, "%s", path);
+        ts_json_fini(&j);
+    }
+    unmap(&map, path);
+    return s;
+}
+
+ts_status ts_tok_adds_beside(ts_tok_adds *list, const char *dir, ts_err *err) {
+    TS_TRY(read_list(list, dir, "tokenizer_config.json", read_decoder, err));
+    TS_TRY(read_list(list, dir, "added_tokens.json", read_added, err));
+    TS_TRY(read_list(list, dir, "special_tokens_map.json", mark_special, err));
+    return read_list(list, dir, "tokenizer_config.json", mark_special, err);
 }
 
 /* ---- chat templates ---------------------------------------------------------------------------------------------- */
@@ -146,7 +292,8 @@ static ts_status apply_template(ts_tokenizer *t, const char *dir, const char *na
     ts_map map;
     char *path;
     before b = {0};
-    ts_status s = map_beside(&map, &path, dir, name, CONFIG_MAX, err);
+    ts_status s =
+        fn == whole_file ? map_beside(&map, &path, dir, name, CONFIG_MAX, err) : map_json(&map, &path, dir, name, err);
     if (s == TS_OK && path) s = remember(&b, t, err);
     if (s == TS_OK && path && (s = fn(t, (const char *)map.data, map.len, err)) != TS_OK)
         ts_err_prefix(err, s, "%s", path);
@@ -198,6 +345,7 @@ static ts_status apply_named(ts_tokenizer *t, const char *dir, ts_err *err) {
 }
 
 ts_status ts_tok_apply_beside(ts_tokenizer *t, const char *dir, ts_err *err) {
+    TS_TRY(apply(t, dir, "special_tokens_map.json", ts_tok_apply_config, err));
     TS_TRY(apply(t, dir, "tokenizer_config.json", ts_tok_apply_config, err));
     TS_TRY(apply(t, dir, "config.json", ts_tok_apply_ids, err));
     TS_TRY(apply(t, dir, "generation_config.json", ts_tok_apply_ids, err));

@@ -5,6 +5,8 @@
 #ifndef TS_TEXT_TOK_IMPL_H
 #define TS_TEXT_TOK_IMPL_H
 
+#include "base/arena.h"
+#include "base/json_pull.h"
 #include "text/match.h"
 #include "text/pretok.h"
 #include "text/spm.h"
@@ -58,16 +60,45 @@ bool ts_tok_unescape_bytes(ts_buf *out, const char *s, size_t len, bool *nomem);
 /* Set an entry from the text of a file: with the escapes undone for ordinary tokens. */
 TS_NODISCARD ts_status ts_tok_set(ts_tokenizer *t, int64_t id, const char *s, size_t len, ts_token_kind kind,
                                   ts_buf *tmp, ts_err *err);
+/* The same for an entry of a vocabulary's list, in which no id and no text may be twice (texts: ts_tok_seal looks). */
+TS_NODISCARD ts_status ts_tok_set_listed(ts_tokenizer *t, int64_t id, ts_span text, ts_token_kind kind, ts_buf *tmp,
+                                         ts_err *err);
 /* Queue a merge from the text of a file: "left right", or both parts by themselves. ts_bpe_flush_merges at the end. */
 TS_NODISCARD ts_status ts_tok_merge_line(ts_tokenizer *t, ts_merge_queue *q, ts_span line, ts_err *err);
 TS_NODISCARD ts_status ts_tok_merge(ts_tokenizer *t, ts_merge_queue *q, ts_span left, ts_span right, ts_err *err);
 /* The pre-tokenizer of a vocabulary that does not name it, by its exact size; false: not one of the known ones. */
 bool ts_tok_guess_pre(ts_pretok_kind *out, int32_t n_tokens, size_t n_merges);
-/* Llama 3's 256 control tokens, behind the 128,000 of its tiktoken file. Before ts_tok_seal. */
-TS_NODISCARD ts_status ts_tok_add_llama3_specials(ts_tokenizer *t, ts_err *err);
+/* The control tokens of models whose vocabularies stop in front of them (n entries): Llama 3's 256 behind 128,000,
+ * Qwen's three, GPT-2's one. Where the ids are free; before ts_tok_seal. */
+TS_NODISCARD ts_status ts_tok_add_known(ts_tokenizer *t, int32_t n, ts_err *err);
 
 /* The merge rank of a SentencePiece score (finite): the higher the score, the lower the rank; equal stays equal. */
 uint32_t ts_tok_rank_of_score(float score);
+
+/* Tokens that are named outside of a vocabulary's list: tok_added.c. */
+typedef struct ts_tok_add {
+    int64_t id;
+    ts_span content;
+    bool special, lstrip, rstrip, single_word;
+    const char *from; /* the file's name, for messages; NULL: the vocabulary's own */
+} ts_tok_add;
+typedef struct ts_tok_adds { /* zero-initialise */
+    ts_tok_add *item;
+    size_t n, cap;
+    ts_arena arena;
+} ts_tok_adds;
+void ts_tok_adds_free(ts_tok_adds *list);
+TS_NODISCARD bool ts_tok_adds_push(ts_tok_adds *list, const ts_tok_add *a); /* copies its text */
+/* Read {"content": ..., "special": ...} over `a`; an "id" where it has none. */
+void ts_tok_read_add(ts_json *j, ts_tok_adds *list, ts_tok_add a);
+/* Does text of this form mean a control token, whatever its file calls it: <|...|>, <pad>, <unused7>? */
+bool ts_tok_looks_special(ts_span text);
+/* Into the vocabulary, before ts_tok_seal. `list` may be NULL; `unk`: the unknown token's text, if there is one. */
+TS_NODISCARD ts_status ts_tok_put_adds(ts_tokenizer *t, const ts_tok_adds *list, ts_span unk, ts_buf *tmp, ts_err *err);
+/* Those that lie in `dir`: added_tokens_decoder of tokenizer_config.json, added_tokens.json. Errors name the file. */
+TS_NODISCARD ts_status ts_tok_adds_beside(ts_tok_adds *list, const char *dir, ts_err *err);
+/* The pre-tokenizer of a family that has one, as config.json or tokenizer_config.json in `dir` name it; or NULL. */
+TS_NODISCARD ts_status ts_tok_pre_beside(const char **pre, const char *dir, ts_err *err);
 
 /* The loaders behind ts_tokenizer_open. What they make still needs ts_tok_finish. */
 TS_NODISCARD ts_status ts_tok_from_json(ts_tokenizer **out, const char *s, size_t len, ts_err *err);
@@ -78,10 +109,12 @@ TS_NODISCARD ts_status ts_tok_apply_config(ts_tokenizer *t, const char *s, size_
 TS_NODISCARD ts_status ts_tok_apply_ids(ts_tokenizer *t, const char *s, size_t len, ts_err *err);
 /* All that lies in `dir` beside the tokenizer. Errors name the file. */
 TS_NODISCARD ts_status ts_tok_apply_beside(ts_tokenizer *t, const char *dir, ts_err *err);
+/* Those whose files do not say what has been added to them take it as `more` (NULL: nothing). */
 TS_NODISCARD ts_status ts_tok_from_pair(ts_tokenizer **out, ts_span vocab, ts_span merges, const char *pre,
-                                        ts_err *err);
+                                        const ts_tok_adds *more, ts_err *err);
 TS_NODISCARD ts_status ts_tok_from_tiktoken(ts_tokenizer **out, const char *s, size_t len, const char *pre,
-                                            ts_err *err);
-TS_NODISCARD ts_status ts_tok_from_spm(ts_tokenizer **out, const void *data, size_t len, ts_err *err);
+                                            const ts_tok_adds *more, ts_err *err);
+TS_NODISCARD ts_status ts_tok_from_spm(ts_tokenizer **out, const void *data, size_t len, const ts_tok_adds *more,
+                                       ts_err *err);
 
 #endif

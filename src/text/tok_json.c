@@ -25,20 +25,13 @@ typedef struct parts {
     int n;
 } parts;
 
-typedef struct added {
-    int64_t id;
-    ts_span content;
-    bool special, lstrip, rstrip, single_word;
-} added;
-
 typedef struct file {
     ts_json j;
     ts_arena arena;
     parts norm, pre, post;
     size_t vocab_at, merges_at; /* where these sections begin; 0: absent */
     bool vocab_done, merges_done, seen_norm, seen_pre, seen_added;
-    added *added;
-    size_t n_added, added_cap;
+    ts_tok_adds added;
     ts_span model_type, unk_token, prefix, suffix;
     bool byte_fallback, ignore_merges, dropout;
     ts_buf tmp;
@@ -69,9 +62,10 @@ static void read_parts(file *f, parts *out);
 
 /* "pattern": {"Regex": "..."} or {"String": "..."} */
 static void read_pattern(file *f, part *p) {
+    ts_json_keys seen = {0};
     ts_span key;
     ts_json_object(&f->j);
-    while (ts_json_key(&f->j, &key)) {
+    while (ts_json_key_once(&f->j, &key, &seen)) {
         if (ts_span_is(key, "Regex")) p->regex = keep(f);
         else if (ts_span_is(key, "String")) p->string = keep(f);
         else ts_json_skip(&f->j);
@@ -84,12 +78,14 @@ static void read_template(file *f, part *p) {
     bool behind = false;
     ts_json_array(&f->j);
     while (ts_json_item(&f->j)) {
+        ts_json_keys seen = {0}, seen_sub = {0};
         ts_json_object(&f->j);
-        while (ts_json_key(&f->j, &key)) {
+        while (ts_json_key_once(&f->j, &key, &seen)) {
+            seen_sub.n = 0;
             bool token = ts_span_is(key, "SpecialToken");
             behind |= ts_span_is(key, "Sequence");
             ts_json_object(&f->j);
-            while (ts_json_key(&f->j, &sub)) {
+            while (ts_json_key_once(&f->j, &sub, &seen_sub)) {
                 if (!token || !ts_span_is(sub, "id")) {
                     ts_json_skip(&f->j);
                 } else if (behind) {
@@ -106,10 +102,11 @@ static void read_template(file *f, part *p) {
 
 static void read_part(file *f, parts *out) {
     part p = {.add_prefix_space = -1, .use_regex = -1, .individual_digits = -1, .split = -1, .invert = -1};
+    ts_json_keys seen = {0};
     ts_span key;
     bool sequence = false;
     ts_json_object(&f->j);
-    while (ts_json_key(&f->j, &key)) {
+    while (ts_json_key_once(&f->j, &key, &seen)) {
         if (ts_span_is(key, "type")) p.type = keep(f);
         else if (ts_span_is(key, "pretokenizers") || ts_span_is(key, "normalizers") || ts_span_is(key, "processors")) {
             sequence = true;
@@ -140,23 +137,8 @@ static void read_parts(file *f, parts *out) {
 }
 
 static void read_added(file *f) {
-    ts_span key;
     ts_json_array(&f->j);
-    while (ts_json_item(&f->j)) {
-        added a = {.id = -1};
-        ts_json_object(&f->j);
-        while (ts_json_key(&f->j, &key)) {
-            if (ts_span_is(key, "id")) a.id = ts_json_int(&f->j);
-            else if (ts_span_is(key, "content")) a.content = keep(f);
-            else if (ts_span_is(key, "special")) a.special = ts_json_bool(&f->j);
-            else if (ts_span_is(key, "lstrip")) a.lstrip = ts_json_bool(&f->j);
-            else if (ts_span_is(key, "rstrip")) a.rstrip = ts_json_bool(&f->j);
-            else if (ts_span_is(key, "single_word")) a.single_word = ts_json_bool(&f->j);
-            else ts_json_skip(&f->j);
-        }
-        if (!ts_grow((void **)&f->added, &f->added_cap, f->n_added + 1, sizeof *f->added)) ts_json_fail(&f->j, "");
-        else f->added[f->n_added++] = a;
-    }
+    while (ts_json_item(&f->j)) ts_tok_read_add(&f->j, &f->added, (ts_tok_add){.id = -1});
 }
 
 /* ---- what the pipeline amounts to ------------------------------------------------------------------------------ */
@@ -245,34 +227,6 @@ static bool same_span(ts_span a, ts_span b) {
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
-/* An added token may be an entry of the vocabulary too, but then of the same text. */
-static ts_status load_added(file *f, const added *a, ts_tokenizer *t, ts_err *err) {
-    if (a->content.len == 0) return ts_fail(err, TS_E_FORMAT, "added token %lld has no content", (long long)a->id);
-    if (a->single_word)
-        return ts_fail(err, TS_E_UNSUPP,
-                       "added token \"%s\" is to be matched as a single word, which Tessera does not do",
-                       ts_show(a->content.data, a->content.len));
-    ts_token_kind kind = a->special ? TS_TOKEN_CONTROL : TS_TOKEN_USER;
-    if (!t->byte_level && same_span(a->content, f->unk_token)) kind = TS_TOKEN_UNKNOWN;
-    const bool taken = a->id >= 0 && a->id < t->vocab.n && t->vocab.entry[a->id].flags & TS_ENTRY_SET;
-    const char *had = taken ? ts_vocab_text(&t->vocab, (ts_token)a->id) : NULL;
-    const size_t had_len = taken ? t->vocab.entry[a->id].len : 0;
-    ts_buf before = {0};
-    if (taken && !ts_buf_append(&before, had, had_len)) return ts_fail_nomem(err, "a token", had_len);
-    ts_status s = ts_tok_set(t, a->id, (const char *)a->content.data, a->content.len, kind, &f->tmp, err);
-    if (s == TS_OK && taken) {
-        const ts_entry *e = &t->vocab.entry[a->id];
-        if (e->len != had_len || memcmp(ts_vocab_text(&t->vocab, (ts_token)a->id), before.data, had_len) != 0)
-            s = ts_fail(err, TS_E_FORMAT, "added token %lld is both \"%s\" and \"%s\"", (long long)a->id,
-                        ts_show(before.data, had_len), ts_show(a->content.data, a->content.len));
-    }
-    ts_buf_free(&before);
-    if (s == TS_OK)
-        t->vocab.entry[a->id].flags |=
-            (uint8_t)((a->lstrip ? TS_ENTRY_STRIP_LEFT : 0) | (a->rstrip ? TS_ENTRY_STRIP_RIGHT : 0));
-    return s;
-}
-
 static ts_status load_vocab(file *f, ts_tokenizer *t, ts_err *err) {
     ts_span text;
     TS_TRY(understand(f, t, err));
@@ -285,10 +239,10 @@ static ts_status load_vocab(file *f, ts_tokenizer *t, ts_err *err) {
             text.data[5] == '>')
             kind = TS_TOKEN_BYTE;
         else if (!t->byte_level && text.len > 0 && same_span(text, f->unk_token)) kind = TS_TOKEN_UNKNOWN;
-        TS_TRY(ts_tok_set(t, id, (const char *)text.data, text.len, kind, &f->tmp, err));
+        TS_TRY(ts_tok_set_listed(t, id, text, kind, &f->tmp, err));
     }
     TS_TRY(ts_json_status(&f->j, err));
-    for (size_t i = 0; i < f->n_added; i++) TS_TRY(load_added(f, &f->added[i], t, err));
+    TS_TRY(ts_tok_put_adds(t, &f->added, f->unk_token, &f->tmp, err));
     return ts_tok_seal(t, err);
 }
 
@@ -325,21 +279,20 @@ static ts_status load_merges(file *f, ts_tokenizer *t, ts_err *err) {
 /* The order of sections in a file is not quite the order of work. Where what the vocabulary depends on came before it,
  * as it does in files by Hugging Face's own library, it is read at once; otherwise its place is remembered. */
 static ts_status read_model(file *f, ts_tokenizer *t, ts_err *err) {
+    ts_json_keys seen = {0};
     ts_span key;
     bool fallback_said = false;
     bool ready = f->seen_norm && f->seen_pre && f->seen_added;
     ts_json_object(&f->j);
-    while (ts_json_key(&f->j, &key)) {
+    while (ts_json_key_once(&f->j, &key, &seen)) {
         if (ts_span_is(key, "vocab")) {
             ts_json_peek(&f->j);
-            if (f->vocab_at) ts_json_fail(&f->j, "a second vocab");
             f->vocab_at = f->j.pos;
             f->vocab_done = ready && fallback_said && f->model_type.len;
             if (f->vocab_done) TS_TRY(load_vocab(f, t, err));
             else ts_json_defer(&f->j);
         } else if (ts_span_is(key, "merges")) {
             ts_json_peek(&f->j);
-            if (f->merges_at) ts_json_fail(&f->j, "a second list of merges");
             f->merges_at = f->j.pos;
             f->merges_done = f->vocab_done;
             if (f->merges_done) TS_TRY(load_merges(f, t, err));
@@ -361,9 +314,10 @@ static ts_status read_model(file *f, ts_tokenizer *t, ts_err *err) {
 }
 
 static ts_status read_file(file *f, ts_tokenizer *t, ts_err *err) {
+    ts_json_keys seen = {0};
     ts_span key;
     ts_json_object(&f->j);
-    while (ts_json_key(&f->j, &key)) {
+    while (ts_json_key_once(&f->j, &key, &seen)) {
         if (ts_span_is(key, "added_tokens")) {
             read_added(f);
             f->seen_added = true;
@@ -439,7 +393,7 @@ ts_status ts_tok_from_json(ts_tokenizer **out, const char *s, size_t len, ts_err
     ts_arena_free(&f.arena);
     ts_buf_free(&f.tmp);
     ts_buf_free(&f.queue.text);
-    ts_free(f.added);
+    ts_tok_adds_free(&f.added);
     if (status == TS_OK) *out = t;
     else ts_tokenizer_free(t);
     return status;

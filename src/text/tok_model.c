@@ -61,8 +61,8 @@ static ts_status tiktoken_lines(ts_tokenizer *t, const uint8_t *s, size_t len, t
     return TS_OK;
 }
 
-/* Which model's ranks these are, by their number, and the control tokens that are not in the file. */
-static ts_status tiktoken_controls(ts_tokenizer *t, const char *pre, ts_err *err) {
+/* Which model's ranks these are, by their number. */
+static ts_status tiktoken_pre(ts_tokenizer *t, const char *pre, ts_err *err) {
     static const struct {
         int32_t n;
         ts_pretok_kind pre;
@@ -74,26 +74,27 @@ static ts_status tiktoken_controls(ts_tokenizer *t, const char *pre, ts_err *err
             t->pre = known[i].pre;
             found = true;
         }
-    if (pre) TS_TRY(ts_pretok_find(&t->pre, (ts_span){(const uint8_t *)pre, strlen(pre)}, err));
-    else if (!found)
-        return ts_fail(err, TS_E_UNSUPP, "%d ranks do not tell how text is split; say it with --pre llama-bpe, qwen2, "
-                       "gpt-2, smollm or tekken", n);
-    if (t->pre == TS_PRETOK_LLAMA3 && n == 128000) return ts_tok_add_llama3_specials(t, err);
-    static const char *const names[] = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
-    int n_names = t->pre == TS_PRETOK_QWEN2 && n == 151643 ? 3 : t->pre == TS_PRETOK_GPT2 && n == 50256 ? 1 : 0;
-    for (int i = 0; i < n_names; i++)
-        TS_TRY(ts_vocab_set(&t->vocab, n + i, names[i], strlen(names[i]), TS_TOKEN_CONTROL, err));
-    if (n_names) t->eos = n;
+    if (pre) return ts_pretok_find(&t->pre, (ts_span){(const uint8_t *)pre, strlen(pre)}, err);
+    if (!found)
+        return ts_fail(err, TS_E_UNSUPP,
+                       "%d ranks do not tell how text is split; say it with --pre llama-bpe, qwen2, gpt-2, smollm or "
+                       "tekken",
+                       n);
     return TS_OK;
 }
 
-ts_status ts_tok_from_tiktoken(ts_tokenizer **out, const char *s, size_t len, const char *pre, ts_err *err) {
+ts_status ts_tok_from_tiktoken(ts_tokenizer **out, const char *s, size_t len, const char *pre, const ts_tok_adds *more,
+                               ts_err *err) {
     ts_tokenizer *t;
     TS_TRY(ts_tok_new(&t, err));
     t->byte_level = true;
     ts_buf tmp = {0};
     ts_status status = tiktoken_lines(t, (const uint8_t *)s, len, &tmp, err);
-    if (status == TS_OK) status = tiktoken_controls(t, pre, err);
+    const int32_t n = t->vocab.n;
+    if (status == TS_OK) status = tiktoken_pre(t, pre, err);
+    /* the control tokens are not in the file */
+    if (status == TS_OK) status = ts_tok_put_adds(t, more, (ts_span){0}, &tmp, err);
+    if (status == TS_OK) status = ts_tok_add_known(t, n, err);
     if (status == TS_OK) status = ts_tok_seal(t, err);
     t->bpe.direct = true; /* tiktoken looks a word up before it merges */
     ts_buf_free(&tmp);
@@ -220,7 +221,7 @@ static ts_status check_settings(const settings *set, ts_err *err) {
     return TS_OK;
 }
 
-static ts_status load_spm(ts_tokenizer *t, ts_span file, ts_buf *tmp, ts_err *err) {
+static ts_status load_spm(ts_tokenizer *t, ts_span file, const ts_tok_adds *more, ts_buf *tmp, ts_err *err) {
     settings set = {.model_type = 1, .bos = 1, .eos = 2, .prefix = true, .collapse = true, .escape = true};
     ts_reader r = {.in = file};
     bool fail = false;
@@ -233,6 +234,7 @@ static ts_status load_spm(ts_tokenizer *t, ts_span file, ts_buf *tmp, ts_err *er
     }
     if (fail || r.fail) return ts_fail(err, TS_E_FORMAT, "the message at offset %zu is damaged or cut off", at);
     TS_TRY(check_settings(&set, err));
+    TS_TRY(ts_tok_put_adds(t, more, (ts_span){0}, tmp, err));
     TS_TRY(ts_tok_seal(t, err));
     if (!set.byte_fallback)
         for (int i = 0; i < 256; i++) t->bpe.byte_id[i] = -1;
@@ -246,11 +248,11 @@ static ts_status load_spm(ts_tokenizer *t, ts_span file, ts_buf *tmp, ts_err *er
     return TS_OK;
 }
 
-ts_status ts_tok_from_spm(ts_tokenizer **out, const void *data, size_t len, ts_err *err) {
+ts_status ts_tok_from_spm(ts_tokenizer **out, const void *data, size_t len, const ts_tok_adds *more, ts_err *err) {
     ts_tokenizer *t;
     TS_TRY(ts_tok_new(&t, err));
     ts_buf tmp = {0};
-    ts_status s = load_spm(t, (ts_span){data, len}, &tmp, err);
+    ts_status s = load_spm(t, (ts_span){data, len}, more, &tmp, err);
     ts_buf_free(&tmp);
     if (s == TS_OK) *out = t;
     else ts_tokenizer_free(t);

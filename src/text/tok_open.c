@@ -1,5 +1,6 @@
 /* tok_open.c - find the tokenizer at a path and read it with the loader for its format, which is told by content. */
 #include "base/file.h"
+#include "base/stand_in.h"
 #include "format/gguf.h"
 #include "base/json_pull.h"
 #include "text/tok_impl.h"
@@ -100,16 +101,18 @@ static ts_status open_gguf(ts_tokenizer **out, const char *path, const char *pre
     return s;
 }
 
-static ts_status load_text(ts_tokenizer **out, const ts_map *map, const char *pre, ts_err *err) {
+static ts_status load_text(ts_tokenizer **out, const ts_map *map, const char *pre, const ts_tok_adds *more,
+                           ts_err *err) {
     const char *s = (const char *)map->data;
     if (map->len > TS_TOK_FILE_MAX) return ts_fail(err, TS_E_LIMIT, "larger than a tokenizer can be");
+    TS_TRY(ts_no_stand_in((ts_span){map->data, map->len}, err));
     format f = sniff(s, map->len);
     if (pre && (f == TOKENIZER_JSON || f == SENTENCEPIECE))
         return ts_fail(err, TS_E_INVAL, "this file says itself how text is split; leave out --pre");
     switch (f) {
     case TOKENIZER_JSON: return ts_tok_from_json(out, s, map->len, err);
-    case SENTENCEPIECE: return ts_tok_from_spm(out, s, map->len, err);
-    case TIKTOKEN: return ts_tok_from_tiktoken(out, s, map->len, pre, err);
+    case SENTENCEPIECE: return ts_tok_from_spm(out, s, map->len, more, err);
+    case TIKTOKEN: return ts_tok_from_tiktoken(out, s, map->len, pre, more, err);
     case VOCAB_JSON:
     case MERGES: return ts_fail(err, TS_E_FORMAT, "one half of a vocabulary and its merges; name the folder of both");
     case GGUF:
@@ -125,37 +128,45 @@ static ts_status open_file(ts_tokenizer **out, const char *path, const char *pre
         ts_map_close(&map);
         return open_gguf(out, path, pre, err);
     }
-    ts_tokenizer *t;
-    ts_status s = load_text(&t, &map, pre, err);
-    ts_map_close(&map);
-    if (s != TS_OK) return ts_err_prefix(err, s, "%s", path);
     const char *slash = strrchr(path, '/');
     char *dir = slash ? ts_strndup(path, (size_t)(slash - path) + 1) : ts_strdup(".");
-    if (!dir) {
-        ts_tokenizer_free(t);
-        return ts_fail_nomem(err, "a path", strlen(path));
-    }
-    s = finish(t, dir, out, err);
+    ts_tokenizer *t = NULL;
+    ts_tok_adds more = {0};
+    ts_status s = dir ? ts_tok_adds_beside(&more, dir, err) : ts_fail_nomem(err, "a path", strlen(path));
+    if (s == TS_OK && (s = load_text(&t, &map, pre, &more, err)) != TS_OK) ts_err_prefix(err, s, "%s", path);
+    ts_map_close(&map);
+    if (s == TS_OK) s = finish(t, dir, out, err);
+    ts_tok_adds_free(&more);
     ts_free(dir);
     return s;
 }
 
 /* ---- a folder -------------------------------------------------------------------------------------------------- */
 
+static ts_status load_pair(ts_tokenizer **out, const ts_map *v, const ts_map *m, const char *pre,
+                           const ts_tok_adds *more, ts_err *err) {
+    const ts_span vocab = {v->data, v->len}, merges = {m->data, m->len};
+    if (v->len > TS_TOK_FILE_MAX || m->len > TS_TOK_FILE_MAX)
+        return ts_fail(err, TS_E_LIMIT, "larger than a tokenizer can be");
+    TS_TRY(ts_no_stand_in(vocab, err));
+    TS_TRY(ts_no_stand_in(merges, err));
+    return ts_tok_from_pair(out, vocab, merges, pre, more, err);
+}
+
 static ts_status open_pair(ts_tokenizer **out, const char *dir, const char *vocab, const char *merges, const char *pre,
                            ts_err *err) {
-    ts_map v, m;
+    ts_map v = {0}, m = {0};
     ts_tokenizer *t = NULL;
-    TS_TRY(ts_map_open(&v, vocab, err));
-    ts_status s = ts_map_open(&m, merges, err);
-    if (s == TS_OK) {
-        if (v.len > TS_TOK_FILE_MAX || m.len > TS_TOK_FILE_MAX)
-            s = ts_fail(err, TS_E_LIMIT, "larger than a tokenizer can be");
-        else s = ts_tok_from_pair(&t, (ts_span){v.data, v.len}, (ts_span){m.data, m.len}, pre, err);
-        if (s != TS_OK) ts_err_prefix(err, s, "%s and %s", vocab, merges);
-        ts_map_close(&m);
-    }
+    ts_tok_adds more = {0};
+    ts_status s = pre ? TS_OK : ts_tok_pre_beside(&pre, dir, err);
+    if (s == TS_OK) s = ts_tok_adds_beside(&more, dir, err);
+    if (s == TS_OK) s = ts_map_open(&v, vocab, err);
+    if (s == TS_OK) s = ts_map_open(&m, merges, err);
+    if (s == TS_OK && (s = load_pair(&t, &v, &m, pre, &more, err)) != TS_OK)
+        ts_err_prefix(err, s, "%s and %s", vocab, merges);
+    ts_map_close(&m);
     ts_map_close(&v);
+    ts_tok_adds_free(&more);
     return s == TS_OK ? finish(t, dir, out, err) : s;
 }
 
@@ -178,10 +189,14 @@ static void note(found *f, char *path) {
 
 /* JSON files of a model folder that map names to numbers without being a vocabulary, and later parts of a split GGUF */
 static bool ignored(const char *name) {
-    static const char *const names[] = {"config.json", "generation_config.json", "tokenizer_config.json",
-                                        "added_tokens.json", "special_tokens_map.json"};
+    static const char *const names[] = {
+        "config.json", "generation_config.json", "tokenizer_config.json", "added_tokens.json",
+        "special_tokens_map.json", "quantize_config.json", "quant_config.json", "quantization_config.json",
+    };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0) return true;
+    const size_t len = strlen(name);
+    if (len > 11 && strcmp(name + len - 11, ".index.json") == 0) return true;
     const char *of = strstr(name, "-of-");
     return *name == '.' || (of && of - name >= 5 && strncmp(of - 5, "00001", 5) != 0);
 }
@@ -227,18 +242,29 @@ static ts_status choose(ts_tokenizer **out, const char *dir, const found *list, 
                    "vocabulary with its merges", dir);
 }
 
-static ts_status open_dir(ts_tokenizer **out, const char *dir, const char *pre, ts_err *err) {
-    static const char *const names[] = {"tokenizer.json", "tokenizer.model"};
-    for (int i = 0; i < 2; i++) {
-        char *path = ts_path_join(dir, names[i]);
-        if (!path) return ts_fail_nomem(err, "a path", strlen(dir));
-        bool there = ts_file_exists(path);
-        ts_status s = there ? open_file(out, path, pre, err) : TS_OK;
-        ts_free(path);
-        if (there) return s;
+/* What lies there under its usual name. *there is false where nothing does. */
+static ts_status open_usual(ts_tokenizer **out, const char *dir, const char *pre, bool *there, ts_err *err) {
+    static const char *const names[] = {"tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt"};
+    char *path[4];
+    ts_status s = TS_OK;
+    for (int i = 0; i < 4; i++)
+        if (!(path[i] = ts_path_join(dir, names[i])) && s == TS_OK) s = ts_fail_nomem(err, "a path", strlen(dir));
+    *there = false;
+    for (int i = 0; i < 3 && s == TS_OK && !*there; i++) {
+        const bool pair = i == 2;
+        *there = ts_file_exists(path[i]) && (!pair || ts_file_exists(path[3]));
+        if (*there) s = pair ? open_pair(out, dir, path[2], path[3], pre, err) : open_file(out, path[i], pre, err);
     }
+    for (int i = 0; i < 4; i++) ts_free(path[i]);
+    return s;
+}
+
+static ts_status open_dir(ts_tokenizer **out, const char *dir, const char *pre, ts_err *err) {
+    bool there;
+    ts_status s = open_usual(out, dir, pre, &there, err);
+    if (s != TS_OK || there) return s;
     found list[OTHER] = {0};
-    ts_status s = scan(dir, list, err);
+    s = scan(dir, list, err);
     if (s == TS_OK) s = choose(out, dir, list, pre, err);
     for (int f = 0; f < OTHER; f++) {
         ts_free(list[f].first);

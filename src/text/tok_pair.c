@@ -2,19 +2,14 @@
 #include "base/json_pull.h"
 #include "text/tok_impl.h"
 
-static bool is_control_name(const char *s, size_t len) {
-    return len > 4 && memcmp(s, "<|", 2) == 0 && memcmp(s + len - 2, "|>", 2) == 0;
-}
-
 static ts_status load_vocab(ts_tokenizer *t, ts_json *j, ts_buf *tmp, ts_err *err) {
     ts_span text;
     ts_json_object(j);
     while (ts_json_key(j, &text)) {
         int64_t id = ts_json_int(j);
         if (j->bad) break;
-        const char *s = (const char *)text.data;
-        ts_token_kind kind = is_control_name(s, text.len) ? TS_TOKEN_CONTROL : TS_TOKEN_NORMAL;
-        TS_TRY(ts_tok_set(t, id, s, text.len, kind, tmp, err));
+        const ts_token_kind kind = ts_tok_looks_special(text) ? TS_TOKEN_CONTROL : TS_TOKEN_NORMAL;
+        TS_TRY(ts_tok_set_listed(t, id, text, kind, tmp, err));
     }
     ts_json_end(j);
     return ts_json_status(j, err);
@@ -59,18 +54,8 @@ static ts_status load_merges(ts_tokenizer *t, ts_span merges, ts_err *err) {
     return s;
 }
 
-/* The control tokens of the models that come in this form, where the vocabulary does not list them. */
-static ts_status add_controls(ts_tokenizer *t, ts_err *err) {
-    if (t->pre == TS_PRETOK_LLAMA3 && t->vocab.n == 128000) return ts_tok_add_llama3_specials(t, err);
-    if (t->pre == TS_PRETOK_QWEN2 && t->vocab.n == 151643) {
-        static const char *const names[] = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
-        for (int i = 0; i < 3; i++)
-            TS_TRY(ts_vocab_set(&t->vocab, 151643 + i, names[i], strlen(names[i]), TS_TOKEN_CONTROL, err));
-    }
-    return TS_OK;
-}
-
-static ts_status load(ts_tokenizer *t, ts_json *j, ts_span merges, const char *pre, ts_buf *tmp, ts_err *err) {
+static ts_status load(ts_tokenizer *t, ts_json *j, ts_span merges, const char *pre, const ts_tok_adds *more,
+                      ts_buf *tmp, ts_err *err) {
     t->byte_level = true;
     TS_TRY(load_vocab(t, j, tmp, err));
     if (pre) {
@@ -79,7 +64,9 @@ static ts_status load(ts_tokenizer *t, ts_json *j, ts_span merges, const char *p
         return ts_fail(err, TS_E_UNSUPP, "a vocabulary of %d tokens does not tell how text is split; say it with "
                        "--pre llama-bpe, qwen2, gpt-2, smollm or tekken", t->vocab.n);
     }
-    TS_TRY(add_controls(t, err));
+    const int32_t n = t->vocab.n;
+    TS_TRY(ts_tok_put_adds(t, more, (ts_span){0}, tmp, err));
+    TS_TRY(ts_tok_add_known(t, n, err));
     TS_TRY(ts_tok_seal(t, err));
     t->bpe.direct = ts_pretok_takes_entries(t->pre);
     TS_TRY(load_merges(t, merges, err));
@@ -88,13 +75,14 @@ static ts_status load(ts_tokenizer *t, ts_json *j, ts_span merges, const char *p
     return TS_OK;
 }
 
-ts_status ts_tok_from_pair(ts_tokenizer **out, ts_span vocab, ts_span merges, const char *pre, ts_err *err) {
+ts_status ts_tok_from_pair(ts_tokenizer **out, ts_span vocab, ts_span merges, const char *pre, const ts_tok_adds *more,
+                           ts_err *err) {
     ts_tokenizer *t;
     TS_TRY(ts_tok_new(&t, err));
     ts_json j;
     ts_buf tmp = {0};
     ts_json_init(&j, (const char *)vocab.data, vocab.len);
-    ts_status s = load(t, &j, merges, pre, &tmp, err);
+    ts_status s = load(t, &j, merges, pre, more, &tmp, err);
     ts_json_fini(&j);
     ts_buf_free(&tmp);
     if (s == TS_OK) *out = t;

@@ -2,6 +2,7 @@
 #include "text/tok_impl.h"
 #include "base/utf8.h"
 
+#include <stdio.h>
 #include <string.h>
 
 ts_status ts_tok_new(ts_tokenizer **out, ts_err *err) {
@@ -230,6 +231,19 @@ ts_status ts_tok_set(ts_tokenizer *t, int64_t id, const char *s, size_t len, ts_
     return ts_vocab_set(&t->vocab, id, ok ? tmp->data : s, ok ? tmp->len : len, kind, err);
 }
 
+ts_status ts_tok_set_listed(ts_tokenizer *t, int64_t id, ts_span text, ts_token_kind kind, ts_buf *tmp, ts_err *err) {
+    if (id >= 0 && id < t->vocab.n && t->vocab.entry[id].flags & TS_ENTRY_SET)
+        return ts_fail(err, TS_E_FORMAT, "the vocabulary has token %lld twice: \"%s\" and \"%s\"", (long long)id,
+                       ts_show(ts_vocab_text(&t->vocab, (ts_token)id), t->vocab.entry[id].len),
+                       ts_show(text.data, text.len));
+    TS_TRY(ts_tok_set(t, id, (const char *)text.data, text.len, kind, tmp, err));
+    ts_entry *e = &t->vocab.entry[id];
+    /* Other texts may be one when their escapes are undone: a space as it is, and as it is to be written. */
+    const bool odd = e->kind != kind || (!t->byte_level && memchr(text.data, ' ', text.len));
+    if (!odd) e->flags |= TS_ENTRY_LISTED;
+    return TS_OK;
+}
+
 ts_status ts_tok_merge(ts_tokenizer *t, ts_merge_queue *q, ts_span left, ts_span right, ts_err *err) {
     bool ok_left, ok_right;
     size_t begin = q->text.len;
@@ -260,29 +274,38 @@ bool ts_tok_guess_pre(ts_pretok_kind *out, int32_t n_tokens, size_t n_merges) {
     return true;
 }
 
-ts_status ts_tok_add_llama3_specials(ts_tokenizer *t, ts_err *err) {
+static ts_status add_known(ts_tokenizer *t, int32_t id, const char *name, ts_err *err) {
+    if (id < t->vocab.n && t->vocab.entry[id].flags & TS_ENTRY_SET) return TS_OK;
+    return ts_vocab_set(&t->vocab, id, name, strlen(name), TS_TOKEN_CONTROL, err);
+}
+
+static ts_status add_llama3(ts_tokenizer *t, ts_err *err) {
     static const struct {
         int at;
         const char *name;
     } named[] = {{0, "<|begin_of_text|>"},  {1, "<|end_of_text|>"}, {4, "<|finetune_right_pad_id|>"},
                  {6, "<|start_header_id|>"}, {7, "<|end_header_id|>"}, {8, "<|eom_id|>"},
                  {9, "<|eot_id|>"},          {10, "<|python_tag|>"}};
-    ts_buf tmp = {0};
-    ts_status s = TS_OK;
+    char reserved[48];
     size_t next = 0;
-    for (int i = 0, reserved = 0; i < 256 && s == TS_OK; i++) {
-        ts_buf_clear(&tmp);
-        bool is_named = next < sizeof named / sizeof *named && named[next].at == i;
-        bool ok = is_named ? ts_buf_puts(&tmp, named[next++].name)
-                           : ts_buf_printf(&tmp, "<|reserved_special_token_%d|>", reserved++);
-        s = ok ? ts_vocab_set(&t->vocab, 128000 + i, tmp.data, tmp.len, TS_TOKEN_CONTROL, err)
-               : ts_fail_nomem(err, "the special tokens", 0);
+    for (int i = 0, n = 0; i < 256; i++) {
+        const bool is_named = next < sizeof named / sizeof *named && named[next].at == i;
+        if (!is_named) snprintf(reserved, sizeof reserved, "<|reserved_special_token_%d|>", n++);
+        TS_TRY(add_known(t, 128000 + i, is_named ? named[next++].name : reserved, err));
     }
-    ts_buf_free(&tmp);
     t->bos = 128000;
     t->eos = 128001;
     t->add_bos = true;
-    return s;
+    return TS_OK;
+}
+
+ts_status ts_tok_add_known(ts_tokenizer *t, int32_t n, ts_err *err) {
+    static const char *const names[] = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
+    if (t->pre == TS_PRETOK_LLAMA3 && n == 128000) return add_llama3(t, err);
+    const int n_names = t->pre == TS_PRETOK_QWEN2 && n == 151643 ? 3 : t->pre == TS_PRETOK_GPT2 && n == 50256 ? 1 : 0;
+    for (int i = 0; i < n_names; i++) TS_TRY(add_known(t, n + i, names[i], err));
+    if (n_names) t->eos = n;
+    return TS_OK;
 }
 
 /* ---- text to tokens ---------------------------------------------------------------------------------------------- */

@@ -73,25 +73,49 @@ static int by_bytes(const void *pa, const void *pb) {
     return a->id < b->id ? -1 : a->id > b->id;
 }
 
+/* Ids as the keys of their bytes, sorted; NULL: out of memory. */
+static struct keyed *sorted(const ts_vocab *v, bool wanted(const ts_entry *), size_t *n) {
+    *n = 0;
+    for (ts_token id = 0; id < v->n; id++) *n += wanted(&v->entry[id]);
+    struct keyed *key = ts_alloc(*n + 1, sizeof *key);
+    size_t i = 0;
+    for (ts_token id = 0; id < v->n && key; id++)
+        if (wanted(&v->entry[id]))
+            key[i++] = (struct keyed){.s = ts_vocab_text(v, id), .len = v->entry[id].len, .id = id};
+    if (key) qsort(key, *n, sizeof *key, by_bytes);
+    return key;
+}
+
+static bool is_listed(const ts_entry *e) {
+    return e->flags & TS_ENTRY_LISTED;
+}
+
+/* Of equal entries at most one is of a list. */
+static ts_status refuse_twins(const ts_vocab *v, ts_err *err) {
+    size_t n, i = 1;
+    struct keyed *key = sorted(v, is_listed, &n);
+    if (!key) return ts_fail_nomem(err, "the vocabulary", n * sizeof *key);
+    while (i < n && (key[i - 1].len != key[i].len || memcmp(key[i - 1].s, key[i].s, key[i].len) != 0)) i++;
+    ts_status s = TS_OK;
+    if (i < n)
+        s = ts_fail(err, TS_E_FORMAT, "the vocabulary has \"%s\" twice: as token %d and as token %d",
+                    ts_show(key[i].s, key[i].len), key[i - 1].id, key[i].id);
+    ts_free(key);
+    return s;
+}
+
 ts_status ts_vocab_sort_special(ts_vocab *v, ts_err *err) {
-    size_t n = 0;
+    size_t n;
     ts_free(v->special);
     v->special = NULL;
     v->n_special = 0;
-    for (ts_token id = 0; id < v->n; id++) n += is_special(&v->entry[id]);
-    if (n == 0) return TS_OK;
-    struct keyed *key = ts_alloc(n, sizeof *key);
+    struct keyed *key = sorted(v, is_special, &n);
     v->special = ts_alloc(n, sizeof *v->special);
     if (!key || !v->special) {
         ts_free(key);
         return ts_fail_nomem(err, "the special tokens", n * sizeof *key);
     }
-    size_t i = 0;
-    for (ts_token id = 0; id < v->n; id++)
-        if (is_special(&v->entry[id]))
-            key[i++] = (struct keyed){.s = ts_vocab_text(v, id), .len = v->entry[id].len, .id = id};
-    qsort(key, n, sizeof *key, by_bytes);
-    for (i = 0; i < n; i++) v->special[i] = key[i].id;
+    for (size_t i = 0; i < n; i++) v->special[i] = key[i].id;
     v->n_special = (int32_t)n;
     ts_free(key);
     return TS_OK;
@@ -148,6 +172,7 @@ ts_status ts_vocab_seal(ts_vocab *v, ts_err *err) {
     bool ok = insert_all(v, hash);
     ts_free(hash);
     if (!ok) return ts_fail(err, TS_E_FORMAT, "the vocabulary is built to make look-ups slow; it is refused");
+    if (v->has_twins) TS_TRY(refuse_twins(v, err));
     return ts_vocab_sort_special(v, err);
 }
 

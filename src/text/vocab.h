@@ -29,6 +29,7 @@ enum { /* ts_entry.flags */
     TS_ENTRY_SET = 1,         /* otherwise a hole in the numbering */
     TS_ENTRY_STRIP_LEFT = 2,  /* a special token that swallows the white space in front of it, */
     TS_ENTRY_STRIP_RIGHT = 4, /* or behind it, as some tokenizer.json ask for */
+    TS_ENTRY_LISTED = 8,      /* of a list in which each text stands once */
 };
 
 typedef struct ts_entry { /* small: looking up merges is bound by the cache */
@@ -58,7 +59,8 @@ typedef struct ts_vocab {
 /* Put an entry at `id`, over an earlier one if there is one. Ids may come in any order. rank = TS_RANK_NONE. */
 TS_NODISCARD ts_status ts_vocab_set(ts_vocab *v, int64_t id, const void *text, size_t len, ts_token_kind kind,
                                     ts_err *err);
-/* Build the index. Of equal entries the one that plain text may become is found, then the one of the lowest id. */
+/* Build the index. Of equal entries the one that plain text may become is found, then the one of the lowest id.
+ * Errors: TS_E_FORMAT, where two listed ones are equal too. */
 TS_NODISCARD ts_status ts_vocab_seal(ts_vocab *v, ts_err *err);
 /* Make an entry of a sealed vocabulary a control token, which plain text does not become. ts_vocab_sort_special when
  * all are. */

@@ -21,9 +21,9 @@ static void make_all(void) {
     must(tiny_json(&json, true, false) && tiny_spm(&model, true, true, false) && tiny_vocab_json(&vocab) &&
          tiny_merges_text(&merges) && tiny_tiktoken(&ranks));
     must(ts_tok_from_json(&tok[0], json.data, json.len, NULL) == TS_OK);
-    must(ts_tok_from_spm(&tok[1], model.data, model.len, NULL) == TS_OK);
+    must(ts_tok_from_spm(&tok[1], model.data, model.len, NULL, NULL) == TS_OK);
     ts_buf_clear(&model);
-    must(tiny_spm(&model, false, false, true) && ts_tok_from_spm(&tok[2], model.data, model.len, NULL) == TS_OK);
+    must(tiny_spm(&model, false, false, true) && ts_tok_from_spm(&tok[2], model.data, model.len, NULL, NULL) == TS_OK);
     ts_buf_clear(&json);
     must(tiny_spm_json(&json, "{\"type\":\"Metaspace\",\"replacement\":\"▁\",\"split\":true}", "null") &&
          ts_tok_from_json(&tok[3], json.data, json.len, NULL) == TS_OK);
@@ -31,8 +31,8 @@ static void make_all(void) {
     m = (ts_span){(uint8_t *)merges.data, merges.len};
     for (int k = 0; k < TS_PRETOK_KINDS; k++) {
         const char *name = ts_pretok_name((ts_pretok_kind)k);
-        must((k % 2 ? ts_tok_from_pair(&tok[4 + k], v, m, name, NULL)
-                    : ts_tok_from_tiktoken(&tok[4 + k], ranks.data, ranks.len, name, NULL)) == TS_OK);
+        must((k % 2 ? ts_tok_from_pair(&tok[4 + k], v, m, name, NULL, NULL)
+                    : ts_tok_from_tiktoken(&tok[4 + k], ranks.data, ranks.len, name, NULL, NULL)) == TS_OK);
     }
     for (int k = 0; k < KINDS; k++) must(ts_tok_finish(tok[k], NULL) == TS_OK);
     ts_buf_free(&json), ts_buf_free(&model), ts_buf_free(&vocab), ts_buf_free(&merges), ts_buf_free(&ranks);

@@ -24,14 +24,14 @@ static void use(ts_tokenizer *t) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     ts_tokenizer *t;
     ts_err err;
-    if (ts_tok_from_spm(&t, data, len, &err) == TS_OK) use(t);
+    if (ts_tok_from_spm(&t, data, len, NULL, &err) == TS_OK) use(t);
     else if (strchr(err.msg, '\n')) abort();
-    if (ts_tok_from_tiktoken(&t, (const char *)data, len, "llama-bpe", &err) == TS_OK) use(t);
+    if (ts_tok_from_tiktoken(&t, (const char *)data, len, "llama-bpe", NULL, &err) == TS_OK) use(t);
     else if (strchr(err.msg, '\n')) abort();
     const uint8_t *nul = len ? memchr(data, 0, len) : NULL;
     if (!nul) return 0;
     size_t n = (size_t)(nul - data);
-    if (ts_tok_from_pair(&t, (ts_span){data, n}, (ts_span){nul + 1, len - n - 1}, "gpt-2", &err) == TS_OK) use(t);
+    if (ts_tok_from_pair(&t, (ts_span){data, n}, (ts_span){nul + 1, len - n - 1}, "gpt-2", NULL, &err) == TS_OK) use(t);
     else if (strchr(err.msg, '\n')) abort();
     return 0;
 }

@@ -112,7 +112,7 @@ static ts_status tokenizer(const ts_source *s, const char *pre, ts_tokenizer **o
     }
     ts_tokenizer *t;
     const ts_span vocab = {(const uint8_t *)json.data, json.len};
-    ts_status st = ts_tok_from_pair(&t, vocab, (ts_span){0}, "llama-bpe", err);
+    ts_status st = ts_tok_from_pair(&t, vocab, (ts_span){0}, "llama-bpe", NULL, err);
     ts_buf_free(&json);
     if (st == TS_OK && (st = ts_tok_finish(t, err)) != TS_OK) ts_tokenizer_free(t);
     if (st == TS_OK) *out = t;

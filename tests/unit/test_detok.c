@@ -24,7 +24,7 @@ static ts_tokenizer *spm(bool prefix) {
     ts_buf file = {0};
     assert_true(tiny_spm(&file, true, prefix, false));
     ts_tokenizer *t = NULL;
-    assert_ok(ts_tok_from_spm(&t, file.data, file.len, &err));
+    assert_ok(ts_tok_from_spm(&t, file.data, file.len, NULL, &err));
     assert_ok(ts_tok_finish(t, &err));
     ts_buf_free(&file);
     return t;

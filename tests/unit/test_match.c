@@ -84,7 +84,7 @@ static ts_tokenizer *with_specials(const char *unit, size_t most, size_t step, t
     ts_tokenizer *t = NULL;
     ts_buf ranks = {0}, s = {0};
     assert_true(tiny_tiktoken(&ranks));
-    assert_ok(ts_tok_from_tiktoken(&t, ranks.data, ranks.len, "qwen2", &err));
+    assert_ok(ts_tok_from_tiktoken(&t, ranks.data, ranks.len, "qwen2", NULL, &err));
     /* the entries again, as the loaders make them: one tokenizer is sealed once */
     ts_tokenizer *with;
     assert_ok(ts_tok_new(&with, &err));
@@ -173,10 +173,11 @@ static void test_growth_of_words(void **state) {
                               "\"\xE2\x96\x81\"},{\"type\":\"Replace\",\"pattern\":"
                               "{\"String\":\" \"},\"content\":\"\xE2\x96\x81\"}]}") &&
                 tiny_tiktoken(&ranks));
-    assert_ok(ts_tok_from_spm(&t[0], model.data, model.len, &err));
+    assert_ok(ts_tok_from_spm(&t[0], model.data, model.len, NULL, &err));
     assert_ok(ts_tok_from_json(&t[1], json.data, json.len, &err));
     for (int k = 0; k < TS_PRETOK_KINDS; k++)
-        assert_ok(ts_tok_from_tiktoken(&t[2 + k], ranks.data, ranks.len, ts_pretok_name((ts_pretok_kind)k), &err));
+        assert_ok(
+            ts_tok_from_tiktoken(&t[2 + k], ranks.data, ranks.len, ts_pretok_name((ts_pretok_kind)k), NULL, &err));
     for (int k = 0; k < 2 + TS_PRETOK_KINDS; k++) {
         assert_ok(ts_tok_finish(t[k], &err));
         for (size_t i = 0; i < sizeof units / sizeof *units; i++) linear(t[k], units[i], 1000, 0);

@@ -13,7 +13,7 @@ static ts_tokenizer *make(bool byte_fallback, bool prefix, bool collapse) {
     ts_buf file = {0};
     assert_true(tiny_spm(&file, byte_fallback, prefix, collapse));
     ts_tokenizer *t = NULL;
-    assert_ok(ts_tok_from_spm(&t, file.data, file.len, &err));
+    assert_ok(ts_tok_from_spm(&t, file.data, file.len, NULL, &err));
     assert_ok(ts_tok_finish(t, &err));
     ts_buf_free(&file);
     return t;
@@ -211,7 +211,7 @@ static void test_bad_files(void **state) {
     ts_tokenizer *t = NULL;
     /* cut anywhere it is refused or, between two messages, lacks its settings: unigram is the default */
     for (size_t n = 0; n < good.len; n += n < 200 ? 1 : 37) {
-        ts_status s = ts_tok_from_spm(&t, good.data, n, &err);
+        ts_status s = ts_tok_from_spm(&t, good.data, n, NULL, &err);
         assert_true(s == TS_E_FORMAT || s == TS_E_UNSUPP);
         assert_null(strchr(err.msg, '\n'));
     }
@@ -233,7 +233,7 @@ static void test_bad_files(void **state) {
         {"", 0, TS_E_UNSUPP, "unigram"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        assert_status(ts_tok_from_spm(&t, bad[i].bytes, bad[i].n, &err), bad[i].want);
+        assert_status(ts_tok_from_spm(&t, bad[i].bytes, bad[i].n, NULL, &err), bad[i].want);
         if (!strstr(err.msg, bad[i].says)) fail_msg("case %zu says \"%s\"", i, err.msg);
     }
     ts_buf_free(&good);
@@ -252,7 +252,7 @@ static bool load_and_use(void *ud) {
     const ts_buf *file = ud;
     ts_tokenizer *t;
     ts_tokens out = {0};
-    if (ts_tok_from_spm(&t, file->data, file->len, NULL) != TS_OK) return false;
+    if (ts_tok_from_spm(&t, file->data, file->len, NULL, NULL) != TS_OK) return false;
     static const char text[] = "the and<sep> 日本\xE2\x96\x81the";
     bool ok =
         ts_tok_finish(t, NULL) == TS_OK && ts_tokenize(t, text, sizeof text - 1, TS_TOKENIZE_BOS, &out, NULL) == TS_OK;

@@ -294,27 +294,27 @@ static void test_pair_and_tiktoken(void **state) {
     assert_true(tiny_vocab_json(&vocab) && tiny_merges_text(&merges) && tiny_tiktoken(&ranks));
     ts_span v = {(uint8_t *)vocab.data, vocab.len}, m = {(uint8_t *)merges.data, merges.len};
     ts_tokenizer *t;
-    assert_ok(ts_tok_from_pair(&t, v, m, "llama-bpe", &err));
+    assert_ok(ts_tok_from_pair(&t, v, m, "llama-bpe", NULL, &err));
     assert_ok(ts_tok_finish(t, &err));
     EXPECT(t, "hello world low 123", 0, "hello| world| |l|ow| |123");
     EXPECT(t, "low", 0, "low"); /* Llama 3 takes entries as they are */
     ts_tokenizer_free(t);
-    assert_status(ts_tok_from_pair(&t, v, m, NULL, &err), TS_E_UNSUPP);
+    assert_status(ts_tok_from_pair(&t, v, m, NULL, NULL, &err), TS_E_UNSUPP);
     assert_non_null(strstr(err.msg, "--pre"));
-    assert_status(ts_tok_from_pair(&t, v, m, "nonsense", &err), TS_E_UNSUPP);
-    assert_status(ts_tok_from_pair(&t, m, v, "gpt-2", &err), TS_E_FORMAT);
+    assert_status(ts_tok_from_pair(&t, v, m, "nonsense", NULL, &err), TS_E_UNSUPP);
+    assert_status(ts_tok_from_pair(&t, m, v, "gpt-2", NULL, &err), TS_E_FORMAT);
 
-    assert_ok(ts_tok_from_tiktoken(&t, ranks.data, ranks.len, "llama-bpe", &err));
+    assert_ok(ts_tok_from_tiktoken(&t, ranks.data, ranks.len, "llama-bpe", NULL, &err));
     assert_ok(ts_tok_finish(t, &err));
     EXPECT(t, "hello world 123", 0, "hello| world| |123");
     EXPECT(t, "low", 0, "low");
     EXPECT(t, "xlow", 0, "x|low"); /* by rank of the joint text, in two steps: "ow", then "low" */
     ts_tokenizer_free(t);
-    assert_status(ts_tok_from_tiktoken(&t, ranks.data, ranks.len, NULL, &err), TS_E_UNSUPP);
+    assert_status(ts_tok_from_tiktoken(&t, ranks.data, ranks.len, NULL, NULL, &err), TS_E_UNSUPP);
     static const char *const bad[] = {"IQ== 0\nIg==\n", "IQ 0\n", "IQ== x\n", "I=== 0\n", " 0\n", "IQ== 0\nIg== 0\n",
                                       "IQ== 99999999999999999999\n", "IQ== -1\n", "IQ==  0\n", "\xFF\xFF\xFF\xFF 1\n"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        assert_status(ts_tok_from_tiktoken(&t, bad[i], strlen(bad[i]), "gpt-2", &err), TS_E_FORMAT);
+        assert_status(ts_tok_from_tiktoken(&t, bad[i], strlen(bad[i]), "gpt-2", NULL, &err), TS_E_FORMAT);
         assert_null(strchr(err.msg, '\n'));
     }
     ts_buf_free(&vocab), ts_buf_free(&merges), ts_buf_free(&ranks);
@@ -754,8 +754,8 @@ static bool load_and_use(void *ud) {
     switch (f->which) {
     case 0: s = ts_tok_from_json(&t, f->json.data, f->json.len, NULL); break;
     case 1: s = ts_tok_from_json(&t, f->late.data, f->late.len, NULL); break;
-    case 2: s = ts_tok_from_pair(&t, v, m, "qwen2", NULL); break;
-    case 3: s = ts_tok_from_tiktoken(&t, f->ranks.data, f->ranks.len, "gpt-2", NULL); break;
+    case 2: s = ts_tok_from_pair(&t, v, m, "qwen2", NULL, NULL); break;
+    case 3: s = ts_tok_from_tiktoken(&t, f->ranks.data, f->ranks.len, "gpt-2", NULL, NULL); break;
     case 4: s = open_gguf(&t, &f->bpe_gguf, NULL, NULL); break;
     case 5: s = open_gguf(&t, &f->spm_gguf, NULL, NULL); break;
     }
@@ -789,11 +789,14 @@ static void test_alloc(void **state) {
     ts_buf_free(&f.bpe_gguf), ts_buf_free(&f.spm_gguf);
 }
 
-static bool open_dir(void *ud) {
-    (void)ud;
+static bool open_dir(void *pre) {
     ts_tokenizer *t;
     ts_err e;
-    if (ts_tokenizer_open(&t, dir, "qwen2", &e) != TS_OK) return false;
+    if (ts_tokenizer_open(&t, dir, pre, &e) != TS_OK) return false;
+    assert_int_equal(ts_tokenizer_find(t, "<|im_end|>", 10), 400);
+    assert_int_equal(ts_token_kind_of(t, 401), TS_TOKEN_CONTROL);
+    assert_int_equal(ts_token_kind_of(t, 402), TS_TOKEN_USER);
+    assert_int_equal(ts_tokenizer_eos(t), 400);
     ts_tokenizer_free(t);
     return true;
 }
@@ -805,8 +808,21 @@ static void test_alloc_dir(void **state) {
     ts_buf vocab = {0}, merges = {0};
     assert_true(tiny_vocab_json(&vocab) && tiny_merges_text(&merges));
     put_file("merges.txt", &merges), put_file("vocab.json", &vocab);
+    put_text("added_tokens.json", "{\"<|im_end|>\":400,\"[PAD]\":401}");
+    put_text("tokenizer_config.json",
+             "{\"added_tokens_decoder\":{\"402\":{\"content\":\"<tool>\",\"special\":false,\"rstrip\":true}}}");
+    put_text("special_tokens_map.json", "{\"pad_token\":{\"content\":\"[PAD]\"},\"eos_token\":\"<|im_end|>\"}");
+    put_text("config.json", "{\"model_type\":\"qwen2\"}");
+    alloc_fail_loop(open_dir, (void *)(uintptr_t) "qwen2", true);
     alloc_fail_loop(open_dir, NULL, true);
-    drop_file("merges.txt"), drop_file("vocab.json");
+    ts_tokenizer *t;
+    assert_ok(ts_tokenizer_open(&t, dir, NULL, &err));
+    EXPECT(t, "low<tool>  123", 0, "l|ow|<tool>|1|2|3");
+    EXPECT(t, "low<|im_end|>[PAD]", TS_TOKENIZE_SPECIAL, "l|ow|<|im_end|>|[PAD]");
+    ts_tokenizer_free(t);
+    static const char *const all[] = {"merges.txt", "vocab.json", "added_tokens.json", "tokenizer_config.json",
+                                      "special_tokens_map.json", "config.json"};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) drop_file(all[i]);
     assert_int_equal(rmdir(dir), 0);
     ts_buf_free(&vocab), ts_buf_free(&merges);
 }
