@@ -48,7 +48,6 @@ static ts_status load_tokens(ts_tokenizer *t, const ts_gguf *g, ts_buf *tmp, ts_
 
 static ts_status load_merges(ts_tokenizer *t, const ts_gguf_kv *merges, ts_err *err) {
     t->bpe.by_pair = true;
-    t->bpe.direct = ts_pretok_takes_entries(t->pre);
     if (merges->n > TS_MERGES_MAX) return ts_fail(err, TS_E_LIMIT, "more than %d merges", TS_MERGES_MAX);
     if (!ts_bpe_reserve(&t->bpe, (size_t)merges->n)) return ts_fail_nomem(err, "the merges", (size_t)merges->n);
     ts_merge_queue q = {0};
@@ -142,12 +141,43 @@ static ts_status load_ids(ts_tokenizer *t, const ts_gguf *g, ts_err *err) {
     return ts_gguf_bool(g, "tokenizer.ggml.remove_extra_whitespaces", false, &t->spm.collapse, err);
 }
 
-/* Phi-3's tokenizer.json lets most of its control tokens swallow the white space behind them. GGUF has no place for
+static ts_status load_flagged(ts_tokenizer *t, const ts_gguf *g, const char *key, uint8_t flag, ts_err *err) {
+    const ts_gguf_kv *list = NULL;
+    TS_TRY(find_array(g, key, false, false, &list, err));
+    for (uint64_t i = 0; list && i < list->n; i++) {
+        const int64_t id = ts_gguf_int(list, i);
+        if (id < 0 || id >= t->vocab.n)
+            return ts_fail(err, TS_E_FORMAT, "%s: token %lld is outside the vocabulary of %d", key, (long long)id,
+                           t->vocab.n);
+        t->vocab.entry[id].flags |= flag;
+    }
+    return TS_OK;
+}
+
+/* What Tessera's own conversions say beyond GGUF's keys: tok_put.c. */
+static ts_status load_own(ts_tokenizer *t, const ts_gguf *g, ts_err *err) {
+    ts_span prefix = {0};
+    t->bpe.direct = t->byte_level && ts_pretok_takes_entries(t->pre);
+    TS_TRY(ts_gguf_bool(g, TS_KEY_TOK_IGNORE_MERGES, false, &t->bpe.direct, err));
+    TS_TRY(load_flagged(t, g, TS_KEY_TOK_LSTRIP, TS_ENTRY_STRIP_LEFT, err));
+    TS_TRY(load_flagged(t, g, TS_KEY_TOK_RSTRIP, TS_ENTRY_STRIP_RIGHT, err));
+    if (t->byte_level) return TS_OK;
+    TS_TRY(ts_gguf_str(g, TS_KEY_TOK_PREFIX, false, &prefix, err));
+    if (prefix.len == 5 && memcmp(prefix.data, "first", 5) == 0) t->spm.prefix = TS_PREFIX_FIRST;
+    else if (prefix.len)
+        return ts_fail(err, TS_E_UNSUPP, "%s is \"%s\"; only \"first\" is known", TS_KEY_TOK_PREFIX,
+                       ts_show(prefix.data, prefix.len));
+    TS_TRY(ts_gguf_bool(g, TS_KEY_TOK_UNLESS_SPACE, false, &t->spm.prefix_unless_space, err));
+    return ts_gguf_bool(g, TS_KEY_TOK_SPLIT_SPACES, false, &t->spm.split_spaces, err);
+}
+
+/* Phi-3's tokenizer.json lets most of its control tokens swallow the white space behind them. GGUF has no key for
  * that, so it is done by the name of the architecture, as other engines do. */
 static ts_status phi3_strip(ts_tokenizer *t, const ts_gguf *g, ts_err *err) {
     ts_span arch = {0};
     TS_TRY(ts_gguf_str(g, "general.architecture", false, &arch, err));
-    if (t->byte_level || arch.len != 4 || memcmp(arch.data, "phi3", 4) != 0) return TS_OK;
+    if (t->byte_level || arch.len != 4 || memcmp(arch.data, "phi3", 4) != 0 || ts_gguf_find(g, TS_KEY_TOK_RSTRIP))
+        return TS_OK;
     static const char *const keep[] = {"<unk>", "<s>", "<|endoftext|>"};
     for (int32_t i = 0; i < t->vocab.n_special; i++) {
         ts_entry *e = &t->vocab.entry[t->vocab.special[i]];
@@ -190,10 +220,12 @@ static ts_status load(ts_tokenizer *t, const ts_gguf *g, const char *pre, ts_buf
     } else if (pre) {
         return ts_fail(err, TS_E_INVAL, "a SentencePiece vocabulary is not split by a pattern; leave out --pre");
     }
+    if (!t->byte_level) TS_TRY(find_array(g, TS_KEY_TOK_MERGES, true, false, &merges, err));
     TS_TRY(load_tokens(t, g, tmp, err));
     TS_TRY(ts_tok_seal(t, err));
     if (merges) TS_TRY(load_merges(t, merges, err));
     TS_TRY(load_ids(t, g, err));
+    TS_TRY(load_own(t, g, err));
     TS_TRY(phi3_strip(t, g, err));
     TS_TRY(load_templates(t, g, err));
     return ts_tok_finish(t, err);

@@ -19,6 +19,15 @@ enum {
     TS_TOK_TEMPLATE_NAME = 64,     /* and of its name */
 };
 
+/* What GGUF has no keys for, where a reader would take it to be otherwise: docs/formats/tokenizers.md. */
+#define TS_KEY_TOK_PREFIX        "tessera.tokenizer.prefix"
+#define TS_KEY_TOK_UNLESS_SPACE  "tessera.tokenizer.prefix_unless_space"
+#define TS_KEY_TOK_SPLIT_SPACES  "tessera.tokenizer.split_spaces"
+#define TS_KEY_TOK_IGNORE_MERGES "tessera.tokenizer.ignore_merges"
+#define TS_KEY_TOK_MERGES        "tessera.tokenizer.merges"
+#define TS_KEY_TOK_LSTRIP        "tessera.tokenizer.lstrip_ids"
+#define TS_KEY_TOK_RSTRIP        "tessera.tokenizer.rstrip_ids"
+
 typedef struct ts_tok_template {
     char *name; /* "default", "tool_use", ... */
     char *text; /* Jinja, `len` bytes */

@@ -84,13 +84,13 @@ static ts_status put_tokens(const ts_tokenizer *t, int32_t n, ts_gguf_writer *w,
     return s;
 }
 
-static ts_status put_merges(const ts_tokenizer *t, ts_gguf_writer *w, ts_err *err) {
+static ts_status put_merges(const ts_tokenizer *t, const char *key, ts_gguf_writer *w, ts_err *err) {
     texts l = {0};
     bool ok = true;
     for (size_t i = 0; i < t->bpe.n_pairs && ok; i++)
         ok = put_text(&l.text, t, t->bpe.pair[i].left) && ts_buf_putc(&l.text, ' ') &&
              put_text(&l.text, t, t->bpe.pair[i].right) && texts_close(&l);
-    ts_status s = ok ? texts_put(&l, "tokenizer.ggml.merges", w, err) : ts_fail_nomem(err, "the merges", l.text.len);
+    ts_status s = ok ? texts_put(&l, key, w, err) : ts_fail_nomem(err, "the merges", l.text.len);
     texts_free(&l);
     return s;
 }
@@ -103,6 +103,9 @@ static float score_of_rank(uint32_t rank) {
     return score;
 }
 
+/* Added tokens are found as wholes; no merge is to yield them. */
+#define NO_PRODUCT (-1e9f)
+
 /* Where merges go by pairs, a token's score is where the first merge that yields it stands, counted from 0 downwards;
  * what no merge yields comes after all that one does. */
 static ts_status put_scores(const ts_tokenizer *t, int32_t n, ts_gguf_writer *w, ts_err *err) {
@@ -111,7 +114,9 @@ static ts_status put_scores(const ts_tokenizer *t, int32_t n, ts_gguf_writer *w,
     const float none = -(float)t->bpe.n_pairs - 1;
     for (ts_token i = 0; i < n; i++) {
         if (!is_there(t, i) || !ts_vocab_is_plain(&t->vocab, i)) continue;
-        score[i] = t->bpe.by_pair ? none - (float)i : score_of_rank(t->vocab.entry[i].rank);
+        const uint32_t rank = t->vocab.entry[i].rank;
+        if (t->bpe.by_pair) score[i] = none - (float)i;
+        else score[i] = rank == TS_RANK_NONE ? NO_PRODUCT : score_of_rank(rank);
     }
     for (size_t i = t->bpe.n_pairs; i-- > 0;) {
         const ts_token to = t->bpe.pair[i].joint;
@@ -124,6 +129,22 @@ static ts_status put_scores(const ts_tokenizer *t, int32_t n, ts_gguf_writer *w,
 
 static void put_id(ts_gguf_writer *w, const char *key, ts_token id) {
     if (id >= 0) ts_gguf_put_u32(w, key, (uint32_t)id);
+}
+
+/* The token by which models end a turn, and the one by which they hand it over for a tool's answer, are known by their
+ * names; a reader that knows the keys alone would not stop at them. */
+static void put_ends(const ts_tokenizer *t, ts_gguf_writer *w) {
+    static const char *const eot[] = {"<|eot_id|>",      "<|im_end|>", "<|end|>", "<end_of_turn>",
+                                      "<|end_of_turn|>", "<|eot|>",    "<EOT>"};
+    static const char *const eom[] = {"<|eom_id|>", "<|eom|>"};
+    ts_token id = -1;
+    for (size_t i = 0; i < sizeof eot / sizeof *eot && id < 0; i++)
+        id = ts_vocab_find_special(&t->vocab, eot[i], strlen(eot[i]));
+    put_id(w, "tokenizer.ggml.eot_token_id", id);
+    id = -1;
+    for (size_t i = 0; i < sizeof eom / sizeof *eom && id < 0; i++)
+        id = ts_vocab_find_special(&t->vocab, eom[i], strlen(eom[i]));
+    put_id(w, "tokenizer.ggml.eom_token_id", id);
 }
 
 static ts_status put_templates(const ts_tokenizer *t, ts_gguf_writer *w, ts_err *err) {
@@ -144,8 +165,36 @@ static ts_status put_templates(const ts_tokenizer *t, ts_gguf_writer *w, ts_err 
     return TS_OK;
 }
 
+static ts_status put_flagged(const ts_tokenizer *t, uint8_t flag, const char *key, ts_gguf_writer *w, ts_err *err) {
+    uint32_t *id = ts_alloc((size_t)t->vocab.n, sizeof *id);
+    if (!id) return ts_fail_nomem(err, key, (size_t)t->vocab.n * sizeof *id);
+    size_t n = 0;
+    for (ts_token i = 0; i < t->vocab.n; i++)
+        if (t->vocab.entry[i].flags & flag) id[n++] = (uint32_t)i;
+    if (n) ts_gguf_put_array(w, key, TS_GGUF_U32, id, n);
+    ts_free(id);
+    return TS_OK;
+}
+
+/* What a reader of the other keys would take to be otherwise. */
+static ts_status put_own(const ts_tokenizer *t, ts_gguf_writer *w, ts_err *err) {
+    const bool usual = t->byte_level && ts_pretok_takes_entries(t->pre);
+    if (t->bpe.direct != usual) ts_gguf_put_bool(w, TS_KEY_TOK_IGNORE_MERGES, t->bpe.direct);
+    if (!t->byte_level) {
+        if (t->spm.prefix == TS_PREFIX_FIRST) ts_gguf_put_str(w, TS_KEY_TOK_PREFIX, "first");
+        if (t->spm.prefix_unless_space && t->spm.prefix != TS_PREFIX_NONE)
+            ts_gguf_put_bool(w, TS_KEY_TOK_UNLESS_SPACE, true);
+        if (t->spm.split_spaces) ts_gguf_put_bool(w, TS_KEY_TOK_SPLIT_SPACES, true);
+        /* scores do not say which of a token's pairs comes first, nor that some are none */
+        if (t->bpe.n_pairs) TS_TRY(put_merges(t, TS_KEY_TOK_MERGES, w, err));
+    }
+    TS_TRY(put_flagged(t, TS_ENTRY_STRIP_LEFT, TS_KEY_TOK_LSTRIP, w, err));
+    return put_flagged(t, TS_ENTRY_STRIP_RIGHT, TS_KEY_TOK_RSTRIP, w, err);
+}
+
 ts_status ts_tokenizer_put(const ts_tokenizer *t, uint32_t n_vocab, ts_gguf_writer *w, ts_err *err) {
-    const int32_t n = n_vocab > (uint32_t)t->vocab.n ? (int32_t)n_vocab : t->vocab.n;
+    const int32_t n = (int32_t)n_vocab;
+    TS_NEED((uint32_t)t->vocab.n <= n_vocab, err, "the tokenizer has more tokens than the model has rows");
     if (t->byte_level && !t->bpe.by_pair)
         return ts_fail(err, TS_E_UNSUPP,
                        "the tokenizer has ranks in place of merges (tiktoken), which GGUF cannot hold; "
@@ -153,9 +202,10 @@ ts_status ts_tokenizer_put(const ts_tokenizer *t, uint32_t n_vocab, ts_gguf_writ
     ts_gguf_put_str(w, "tokenizer.ggml.model", t->byte_level ? "gpt2" : "llama");
     ts_gguf_put_str(w, "tokenizer.ggml.pre", t->byte_level ? ts_pretok_name(t->pre) : "default");
     TS_TRY(put_tokens(t, n, w, err));
-    TS_TRY(t->byte_level ? put_merges(t, w, err) : put_scores(t, n, w, err));
+    TS_TRY(t->byte_level ? put_merges(t, "tokenizer.ggml.merges", w, err) : put_scores(t, n, w, err));
     put_id(w, "tokenizer.ggml.bos_token_id", t->bos);
     put_id(w, "tokenizer.ggml.eos_token_id", t->eos);
+    put_ends(t, w);
     put_id(w, "tokenizer.ggml.unknown_token_id", t->bpe.unk);
     put_id(w, "tokenizer.ggml.padding_token_id", t->pad);
     ts_gguf_put_bool(w, "tokenizer.ggml.add_bos_token", t->add_bos);
@@ -168,5 +218,6 @@ ts_status ts_tokenizer_put(const ts_tokenizer *t, uint32_t n_vocab, ts_gguf_writ
     const size_t n_ends = t->n_ends < TS_TOK_LISTED_ENDS ? (size_t)t->n_ends : TS_TOK_LISTED_ENDS;
     for (size_t i = 0; i < n_ends; i++) end[i] = t->end[i];
     if (n_ends) ts_gguf_put_array(w, "tokenizer.ggml.eos_token_ids", TS_GGUF_I32, end, n_ends);
+    TS_TRY(put_own(t, w, err));
     return put_templates(t, w, err);
 }

@@ -33,8 +33,7 @@ typedef enum ts_token_kind { /* numbers as in tokenizer.ggml.token_type */
 typedef struct ts_gguf ts_gguf;
 TS_NODISCARD ts_status ts_tokenizer_from_gguf(ts_tokenizer **out, const ts_gguf *g, const char *pre, ts_err *err);
 /* The way back: its metadata for a model of n_vocab rows, of which those without a token get a name as unused ones.
- * What GGUF has no place for (tokens that swallow white space) is left out. Errors: TS_E_UNSUPP for ranks in place of
- * merges. */
+ * What GGUF has no keys for goes into keys of our own. Errors: TS_E_UNSUPP for ranks in place of merges. */
 typedef struct ts_gguf_writer ts_gguf_writer;
 TS_NODISCARD ts_status ts_tokenizer_put(const ts_tokenizer *t, uint32_t n_vocab, ts_gguf_writer *w, ts_err *err);
 /* From a path: a .gguf file, a tokenizer.json, a tokenizer.model under any name (SentencePiece protobuf or tiktoken

@@ -323,7 +323,8 @@ static void test_pair_and_tiktoken(void **state) {
 /* ---- GGUF -------------------------------------------------------------------------------------------------------- */
 
 enum { NO_PRE = 1, NO_MERGES = 2, SHORT_TYPES = 4, BAD_BOS = 8, BAD_MODEL = 16, NO_TOKENS = 32, BAD_SCORE = 64,
-       END_NORMAL = 128, END_USER = 256, EOT_HELLO = 512, ENDS_OUT = 1024, ENDS_MANY = 2048 /* not wrong, only odd */ };
+       END_NORMAL = 128, END_USER = 256, EOT_HELLO = 512, ENDS_OUT = 1024, ENDS_MANY = 2048 /* not wrong, only odd */,
+       OWN = 4096, OWN_PREFIX = 8192, OWN_ID = 16384, OWN_TYPE = 32768, OWN_MERGE = 65536 };
 
 static ts_status build_gguf(ts_buf *out, bool spm, unsigned wrong, ts_err *e) {
     ts_gguf_writer *w;
@@ -376,6 +377,17 @@ static ts_status build_gguf(ts_buf *out, bool spm, unsigned wrong, ts_err *e) {
     static const uint32_t ends[3][17] = {{TINY_END, TINY_PAD}, {2, 1}, {5000}};
     ts_gguf_put_array(w, "tokenizer.ggml.eos_token_ids", TS_GGUF_U32, ends[wrong & ENDS_OUT ? 2 : spm],
                       wrong & ENDS_MANY ? 17 : 2);
+    if (wrong & (OWN | OWN_PREFIX | OWN_ID | OWN_MERGE)) {
+        const uint32_t strip = wrong & OWN_ID ? 5000 : spm ? TINY_SEP : TINY_THINK;
+        ts_gguf_put_bool(w, "tessera.tokenizer.ignore_merges", false);
+        ts_gguf_put_array(w, "tessera.tokenizer.rstrip_ids", TS_GGUF_U32, &strip, 1);
+        ts_gguf_put_str(w, "tessera.tokenizer.prefix", wrong & OWN_PREFIX ? "last" : "first");
+        ts_gguf_put_bool(w, "tessera.tokenizer.prefix_unless_space", true);
+        ts_gguf_put_bool(w, "tessera.tokenizer.split_spaces", true);
+        const ts_span own[] = {{(const uint8_t *)"h e", 3}, {(const uint8_t *)"h ?", 3}};
+        ts_gguf_put_strings(w, "tessera.tokenizer.merges", own, wrong & OWN_MERGE ? 2 : 1);
+    }
+    if (wrong & OWN_TYPE) ts_gguf_put_u32(w, "tessera.tokenizer.ignore_merges", 1);
     ts_gguf_put_str(w, "tokenizer.chat_template.tool_use", "{{ tools }}");
     ts_gguf_put_str(w, "tokenizer.chat_template", "{{ template }}");
     if (!spm) ts_gguf_put_u32(w, "tokenizer.ggml.padding_token_id", TINY_PAD);
@@ -424,6 +436,19 @@ static void test_gguf(void **state) {
     ts_tokenizer_free(t);
     ts_buf_free(&file);
 
+    /* what Tessera's own keys say beside the others */
+    assert_ok(build_gguf(&file, false, OWN, &err));
+    assert_ok(open_gguf(&t, &file, NULL, &err));
+    EXPECT(t, "low<think>  low", 0, "l|ow|<think>|l|ow");
+    ts_tokenizer_free(t);
+    ts_buf_free(&file);
+    assert_ok(build_gguf(&file, true, OWN, &err));
+    assert_ok(open_gguf(&t, &file, NULL, &err));
+    EXPECT(t, "the<sep>  the", 0, " |t|he|<sep>|t|he");
+    EXPECT(t, " the", 0, " |t|he");
+    ts_tokenizer_free(t);
+    ts_buf_free(&file);
+
     static const struct {
         bool spm;
         unsigned wrong;
@@ -435,6 +460,8 @@ static void test_gguf(void **state) {
         {false, BAD_MODEL, TS_E_UNSUPP, "\"bert\""}, {false, NO_TOKENS, TS_E_FORMAT, "tokenizer.ggml.tokens"},
         {true, BAD_SCORE, TS_E_FORMAT, "score"}, {true, SHORT_TYPES, TS_E_FORMAT, "token_type"},
         {false, ENDS_OUT, TS_E_FORMAT, "eos_token_ids"}, {true, ENDS_MANY, TS_E_LIMIT, "eos_token_ids"},
+        {true, OWN_PREFIX, TS_E_UNSUPP, "\"last\""}, {false, OWN_ID, TS_E_FORMAT, "rstrip_ids: token 5000"},
+        {false, OWN_TYPE, TS_E_FORMAT, "ignore_merges"}, {true, OWN_MERGE, TS_E_FORMAT, "not in the vocabulary"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_ok(build_gguf(&file, bad[i].spm, bad[i].wrong, &err));
