@@ -1,5 +1,6 @@
 #include "source/hf_source.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/printable.h"
 #include "source/gguf_names.h"
 #include "source/gguf_source.h"
@@ -102,7 +103,18 @@ static size_t warn_rest(const ts_source *s, const ts_model_config *c, char *out,
 }
 
 static ts_status tokenizer(const ts_source *s, const char *pre, ts_tokenizer **out, ts_err *err) {
-    return ts_tokenizer_open(out, ts_hf_folder_dir(of(s)->m->folder), pre, err);
+    const uint32_t rows = of(s)->m->c.n_vocab;
+    bool dropped;
+    ts_tokenizer *t;
+    TS_TRY(ts_tokenizer_open(&t, ts_hf_folder_dir(of(s)->m->folder), pre, err));
+    const ts_status st = ts_tokenizer_fit(t, rows, &dropped, err);
+    if (st != TS_OK) {
+        ts_tokenizer_free(t);
+        return ts_err_prefix(err, st, "%s", s->name);
+    }
+    if (dropped) ts_log(TS_LOG_INFO, "%s: token %u has no row in the model and is left out", s->name, rows);
+    *out = t;
+    return TS_OK;
 }
 
 /* Do rows lie one behind the other, as they are asked for? Of others all bytes are needed until the last row. */

@@ -180,6 +180,23 @@ ts_status ts_tok_finish(ts_tokenizer *t, ts_err *err) {
     return TS_OK;
 }
 
+ts_status ts_tokenizer_fit(ts_tokenizer *t, uint32_t rows, bool *dropped, ts_err *err) {
+    const ts_token n = t->vocab.n, last = n - 1;
+    *dropped = false;
+    if ((uint32_t)n <= rows) return TS_OK;
+    bool spare = (uint32_t)last == rows && last > 0 && t->vocab.entry[last].kind == TS_TOKEN_CONTROL &&
+                 last != t->bos && !ts_tokenizer_is_end(t, last);
+    for (size_t i = 0; i < t->bpe.n_pairs; i++) spare &= t->bpe.pair[i].left != last && t->bpe.pair[i].right != last;
+    if (!spare)
+        return ts_fail(err, TS_E_FORMAT, "the vocabulary has %d tokens, but token_embd.weight only %u rows", n, rows);
+    ts_token *const names[] = {&t->pad, &t->sep, &t->cls, &t->bpe.unk};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (*names[i] == last) *names[i] = -1;
+    *dropped = true;
+    TS_TRY(ts_vocab_drop_last(&t->vocab, err));
+    return ts_tok_finish(t, err);
+}
+
 bool ts_tok_unescape_bytes(ts_buf *out, const char *s, size_t len, bool *nomem) {
     size_t start = out->len;
     if (!ts_buf_reserve(out, len)) {

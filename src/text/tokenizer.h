@@ -40,6 +40,10 @@ TS_NODISCARD ts_status ts_tokenizer_put(const ts_tokenizer *t, uint32_t n_vocab,
  * text), or a folder that holds one of these or a vocab + merges pair under any names. `pre` (nullable): llama-bpe,
  * gpt-2 or qwen2, for files that do not say. */
 TS_NODISCARD ts_status ts_tokenizer_open(ts_tokenizer **out, const char *path, const char *pre, ts_err *err);
+/* For a model of so many rows. One control token too many is taken away, if it is no beginning or end: Llama 3.2
+ * Vision's token for images has no row in the text model. *dropped: was it? More are TS_E_FORMAT. Before the tokenizer
+ * is shared. */
+TS_NODISCARD ts_status ts_tokenizer_fit(ts_tokenizer *t, uint32_t rows, bool *dropped, ts_err *err);
 void ts_tokenizer_free(ts_tokenizer *t); /* NULL-safe */
 
 /* Append the tokens of text[0..len) to `out`. Any bytes are accepted, NUL and invalid UTF-8 included. Takes O(n log

@@ -181,6 +181,15 @@ void ts_vocab_make_control(ts_vocab *v, ts_token id) {
     v->entry[id].rank = TS_RANK_NONE;
 }
 
+ts_status ts_vocab_drop_last(ts_vocab *v, ts_err *err) {
+    ts_free(v->slot);
+    v->slot = NULL;
+    v->n--;
+    v->max_len = v->longest_chain = 0;
+    v->has_twins = false;
+    return ts_vocab_seal(v, err);
+}
+
 void ts_vocab_free(ts_vocab *v) {
     ts_free(v->entry);
     ts_free(v->slot);

@@ -66,6 +66,8 @@ TS_NODISCARD ts_status ts_vocab_seal(ts_vocab *v, ts_err *err);
  * all are. */
 void ts_vocab_make_control(ts_vocab *v, ts_token id);
 TS_NODISCARD ts_status ts_vocab_sort_special(ts_vocab *v, ts_err *err);
+/* Take the last entry away, which nothing refers to, and build the index anew. */
+TS_NODISCARD ts_status ts_vocab_drop_last(ts_vocab *v, ts_err *err);
 void ts_vocab_free(ts_vocab *v);
 
 /* The token of exactly these bytes, or -1. */

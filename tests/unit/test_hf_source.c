@@ -12,7 +12,7 @@
 
 #include <unistd.h>
 
-enum { D = 64, FF = 96, VOCAB = 272, KV = 32 };
+enum { D = 64, FF = 96, VOCAB = 288, KV = 32 };
 
 static ts_err err;
 static char dir[40];
@@ -57,7 +57,7 @@ static void add_gptq(weights *w, const char *name, unsigned n_out, unsigned n_in
 }
 
 static const char config[] =
-    "{\"model_type\":\"llama\",\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":1,\"vocab_size\":272,"
+    "{\"model_type\":\"llama\",\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":1,\"vocab_size\":288,"
     "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8,"
     "\"original_max_position_embeddings\":64},\"quantization_config\":{\"quant_method\":\"gptq\",\"bits\":4},"
     "\"eos_token_id\":[7,8]}";

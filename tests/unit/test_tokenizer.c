@@ -288,6 +288,48 @@ static void test_ids(void **state) {
     ts_tokenizer_free(t);
 }
 
+static bool fit_once(void *ud) {
+    ts_tokenizer *t;
+    const ts_buf *json = ud;
+    bool dropped = false;
+    if (ts_tok_from_json(&t, json->data, json->len, NULL) != TS_OK) return false;
+    const bool ok = ts_tok_finish(t, NULL) == TS_OK && ts_tokenizer_fit(t, TINY_SIZE - 1, &dropped, NULL) == TS_OK;
+    ts_tokenizer_free(t);
+    return ok && dropped;
+}
+
+/* One control token more than the model has rows is taken away, and nothing else. */
+static void test_fit(void **state) {
+    (void)state;
+    ts_tokenizer *t = tiny();
+    bool dropped;
+    assert_int_equal(ts_tokenizer_size(t), TINY_SIZE);
+    assert_ok(ts_tokenizer_fit(t, TINY_SIZE, &dropped, &err));
+    assert_false(dropped);
+    EXPECT(t, "hello<|pad|>", TS_TOKENIZE_SPECIAL, "hello|<|pad|>");
+    t->pad = TINY_PAD;
+    assert_ok(ts_tokenizer_fit(t, TINY_SIZE - 1, &dropped, &err));
+    assert_true(dropped);
+    assert_int_equal(ts_tokenizer_size(t), TINY_SIZE - 1);
+    assert_int_equal(ts_tokenizer_find(t, "<|pad|>", 7), -1);
+    assert_int_equal(ts_tokenizer_named(t, "pad_token"), -1);
+    EXPECT(t, "hello<|pad|>", TS_TOKENIZE_SPECIAL, "hello|<|||p|a|d|||>");
+    EXPECT(t, "hello<|end|><think>", TS_TOKENIZE_SPECIAL, "hello|<|end|>|<think>");
+    assert_status(ts_tokenizer_fit(t, TINY_SIZE - 2, &dropped, &err), TS_E_FORMAT); /* no control token */
+    assert_status(ts_tokenizer_fit(t, TINY_SIZE - 3, &dropped, &err), TS_E_FORMAT);
+    assert_status(ts_tokenizer_fit(t, 0, &dropped, &err), TS_E_FORMAT);
+    assert_non_null(strstr(err.msg, "but token_embd.weight only 0 rows"));
+    ts_tokenizer_free(t);
+    t = tiny();
+    ts_tok_add_end(t, TINY_PAD);
+    assert_status(ts_tokenizer_fit(t, TINY_SIZE - 1, &dropped, &err), TS_E_FORMAT);
+    ts_tokenizer_free(t);
+    ts_buf json = {0};
+    assert_true(tiny_json(&json, false, false));
+    alloc_fail_loop(fit_once, &json, true);
+    ts_buf_free(&json);
+}
+
 static void test_pair_and_tiktoken(void **state) {
     (void)state;
     ts_buf vocab = {0}, merges = {0}, ranks = {0};
@@ -858,7 +900,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain),          cmocka_unit_test(test_special),    cmocka_unit_test(test_json_forms),
         cmocka_unit_test(test_json_refused),   cmocka_unit_test(test_json_cut),   cmocka_unit_test(test_json_pipelines),
-        cmocka_unit_test(test_config),         cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_config),         cmocka_unit_test(test_ids),        cmocka_unit_test(test_fit),
         cmocka_unit_test(test_pair_and_tiktoken), cmocka_unit_test(test_gguf),
         cmocka_unit_test(test_paths),          cmocka_unit_test(test_beside),
         cmocka_unit_test(test_llama3_specials), cmocka_unit_test(test_alloc),
