@@ -760,7 +760,7 @@ def wrong_tokens() -> None:
     merges["model"]["merges"].append("th zz")
     cases = [
         ("an empty added token", added(content=""), "added token 264 has no content"),
-        ("an added token beyond the rows", added(id=VOCAB), f"the vocabulary has {VOCAB + 1} tokens, but token_embd.weight only {VOCAB} rows"),
+        ("an added token beyond the rows", added(id=VOCAB, content="new", special=False), f"the vocabulary has {VOCAB + 1} tokens, but token_embd.weight only {VOCAB} rows"),
         ("an id of 2^40", added(id=2 ** 40), "1099511627776"),
         ("a negative id", added(id=-4), "-4"),
         ("300,000 added tokens", many, "the vocabulary has 300264 tokens"),
