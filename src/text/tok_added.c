@@ -44,6 +44,98 @@ void ts_tok_read_add(ts_json *j, ts_tok_adds *list, ts_tok_add a) {
     ts_buf_free(&content);
 }
 
+/* ---- files ------------------------------------------------------------------------------------------------------- */
+
+/* "<|im_end|>" is one that the file calls special. */
+static void mark(ts_tok_adds *list, ts_span text) {
+    for (size_t i = 0; i < list->n; i++) {
+        const ts_span s = list->item[i].content;
+        if (s.len == text.len && memcmp(s.data, text.data, s.len) == 0) list->item[i].special = true;
+    }
+}
+
+/* "<s>", {"content": "<s>", ...} or a list of these. */
+static void mark_value(ts_tok_adds *list, ts_json *j) {
+    ts_span key, text;
+    switch (ts_json_peek(j)) {
+    case TS_JSON_STRING:
+        if (ts_json_string(j, &text)) mark(list, text);
+        break;
+    case TS_JSON_OBJECT:
+        ts_json_object(j);
+        while (ts_json_key(j, &key))
+            if (!ts_span_is(key, "content") || ts_json_peek(j) != TS_JSON_STRING) ts_json_skip(j);
+            else if (ts_json_string(j, &text)) mark(list, text);
+        break;
+    case TS_JSON_ARRAY:
+        ts_json_array(j);
+        while (ts_json_item(j)) mark_value(list, j); /* the depth is the reader's to limit */
+        break;
+    default:
+        ts_json_skip(j);
+    }
+}
+
+static void mark_special(ts_tok_adds *list, ts_json *j) {
+    ts_span key;
+    ts_json_object(j);
+    while (ts_json_key(j, &key)) {
+        const bool one = key.len > 6 && memcmp(key.data + key.len - 6, "_token", 6) == 0;
+        if (one || ts_span_is(key, "additional_special_tokens")) mark_value(list, j);
+        else ts_json_skip(j);
+    }
+}
+
+/* {"added_tokens_decoder": {"32000": {"content": "<|im_end|>", "special": true, ...}, ...}, ...} */
+static void read_decoder(ts_tok_adds *list, ts_json *j) {
+    ts_span key;
+    ts_json_object(j);
+    while (ts_json_key(j, &key)) {
+        if (!ts_span_is(key, "added_tokens_decoder") || ts_json_peek(j) != TS_JSON_OBJECT) {
+            ts_json_skip(j);
+            continue;
+        }
+        ts_json_object(j);
+        while (ts_json_key(j, &key)) {
+            ts_tok_add a = {.from = "tokenizer_config.json"};
+            for (size_t i = 0; i < key.len && a.id >= 0; i++) {
+                const bool digit = key.data[i] >= '0' && key.data[i] <= '9';
+                a.id = digit && a.id < TS_VOCAB_MAX ? a.id * 10 + (key.data[i] - '0') : -1;
+            }
+            if (key.len == 0 || a.id < 0) ts_json_fail(j, "a key of added_tokens_decoder that is no token's id");
+            ts_tok_read_add(j, list, a);
+        }
+    }
+}
+
+/* {"<|im_end|>": 32000, ...} */
+static void read_ids(ts_tok_adds *list, ts_json *j) {
+    ts_tok_add a = {.from = "added_tokens.json"};
+    ts_span text;
+    ts_json_object(j);
+    while (ts_json_key(j, &text)) {
+        a.content = text; /* which lives until the next key */
+        a.id = ts_json_int(j);
+        if (!j->bad && !ts_tok_adds_push(list, &a)) ts_json_fail(j, "");
+    }
+}
+
+ts_status ts_tok_adds_parse(ts_tok_adds *list, ts_tok_adds_form form, const char *s, size_t len, ts_err *err) {
+    ts_json j;
+    ts_json_init(&j, s, len);
+    switch (form) {
+    case TS_ADDS_DECODER: read_decoder(list, &j); break;
+    case TS_ADDS_IDS: read_ids(list, &j); break;
+    case TS_ADDS_NAMES: mark_special(list, &j); break;
+    }
+    ts_json_end(&j);
+    const ts_status status = ts_json_status(&j, err);
+    ts_json_fini(&j);
+    return status;
+}
+
+/* ---- into the vocabulary ----------------------------------------------------------------------------------------- */
+
 static bool framed(ts_span s, const char *begin, const char *end) {
     const size_t n = strlen(begin), m = strlen(end);
     return s.len > n + m && memcmp(s.data, begin, n) == 0 && memcmp(s.data + s.len - m, end, m) == 0;

@@ -154,102 +154,21 @@ static ts_status apply(ts_tokenizer *t, const char *dir, const char *name, apply
 
 /* ---- added tokens ------------------------------------------------------------------------------------------------ */
 
-/* "<|im_end|>" is one that the file calls special. */
-static void mark(ts_tok_adds *list, ts_span text) {
-    for (size_t i = 0; i < list->n; i++) {
-        const ts_span s = list->item[i].content;
-        if (s.len == text.len && memcmp(s.data, text.data, s.len) == 0) list->item[i].special = true;
-    }
-}
-
-/* "<s>", {"content": "<s>", ...} or a list of these. */
-static void mark_value(ts_tok_adds *list, ts_json *j) {
-    ts_span key, text;
-    switch (ts_json_peek(j)) {
-    case TS_JSON_STRING:
-        if (ts_json_string(j, &text)) mark(list, text);
-        break;
-    case TS_JSON_OBJECT:
-        ts_json_object(j);
-        while (ts_json_key(j, &key))
-            if (!ts_span_is(key, "content") || ts_json_peek(j) != TS_JSON_STRING) ts_json_skip(j);
-            else if (ts_json_string(j, &text)) mark(list, text);
-        break;
-    case TS_JSON_ARRAY:
-        ts_json_array(j);
-        while (ts_json_item(j)) mark_value(list, j); /* the depth is the reader's to limit */
-        break;
-    default:
-        ts_json_skip(j);
-    }
-}
-
-static void mark_special(ts_tok_adds *list, ts_json *j) {
-    ts_span key;
-    ts_json_object(j);
-    while (ts_json_key(j, &key)) {
-        const bool one = key.len > 6 && memcmp(key.data + key.len - 6, "_token", 6) == 0;
-        if (one || ts_span_is(key, "additional_special_tokens")) mark_value(list, j);
-        else ts_json_skip(j);
-    }
-}
-
-/* {"added_tokens_decoder": {"32000": {"content": "<|im_end|>", "special": true, ...}, ...}, ...} */
-static void read_decoder(ts_tok_adds *list, ts_json *j) {
-    ts_span key;
-    ts_json_object(j);
-    while (ts_json_key(j, &key)) {
-        if (!ts_span_is(key, "added_tokens_decoder") || ts_json_peek(j) != TS_JSON_OBJECT) {
-            ts_json_skip(j);
-            continue;
-        }
-        ts_json_object(j);
-        while (ts_json_key(j, &key)) {
-            ts_tok_add a = {.from = "tokenizer_config.json"};
-            for (size_t i = 0; i < key.len && a.id >= 0; i++) {
-                const bool digit = key.data[i] >= '0' && key.data[i] <= '9';
-                a.id = digit && a.id < TS_VOCAB_MAX ? a.id * 10 + (key.data[i] - '0') : -1;
-            }
-            if (key.len == 0 || a.id < 0) ts_json_fail(j, "a key of added_tokens_decoder that is no token's id");
-            ts_tok_read_add(j, list, a);
-        }
-    }
-}
-
-/* {"<|im_end|>": 32000, ...} */
-static void read_added(ts_tok_adds *list, ts_json *j) {
-    ts_tok_add a = {.from = "added_tokens.json"};
-    ts_span text;
-    ts_json_object(j);
-    while (ts_json_key(j, &text)) {
-        a.content = text; /* which lives until the next key */
-        a.id = ts_json_int(j);
-        if (!j->bad && !ts_tok_adds_push(list, &a)) ts_json_fail(j, "");
-    }
-}
-
-static ts_status read_list(ts_tok_adds *list, const char *dir, const char *name, void read(ts_tok_adds *, ts_json *),
-                           ts_err *err) {
+static ts_status read_list(ts_tok_adds *list, const char *dir, const char *name, ts_tok_adds_form form, ts_err *err) {
     ts_map map;
     char *path;
     ts_status s = map_json(&map, &path, dir, name, err);
-    if (s == TS_OK && path) {
-        ts_json j;
-        ts_json_init(&j, (const char *)map.data, map.len);
-        read(list, &j);
-        ts_json_end(&j);
-        if ((s = ts_json_status(&j, err)) != TS_OK) ts_err_prefix(err, s, "%s", path);
-        ts_json_fini(&j);
-    }
+    if (s == TS_OK && path && (s = ts_tok_adds_parse(list, form, (const char *)map.data, map.len, err)) != TS_OK)
+        ts_err_prefix(err, s, "%s", path);
     unmap(&map, path);
     return s;
 }
 
 ts_status ts_tok_adds_beside(ts_tok_adds *list, const char *dir, ts_err *err) {
-    TS_TRY(read_list(list, dir, "tokenizer_config.json", read_decoder, err));
-    TS_TRY(read_list(list, dir, "added_tokens.json", read_added, err));
-    TS_TRY(read_list(list, dir, "special_tokens_map.json", mark_special, err));
-    return read_list(list, dir, "tokenizer_config.json", mark_special, err);
+    TS_TRY(read_list(list, dir, "tokenizer_config.json", TS_ADDS_DECODER, err));
+    TS_TRY(read_list(list, dir, "added_tokens.json", TS_ADDS_IDS, err));
+    TS_TRY(read_list(list, dir, "special_tokens_map.json", TS_ADDS_NAMES, err));
+    return read_list(list, dir, "tokenizer_config.json", TS_ADDS_NAMES, err);
 }
 
 /* ---- chat templates ---------------------------------------------------------------------------------------------- */

@@ -100,6 +100,11 @@ void ts_tok_adds_free(ts_tok_adds *list);
 TS_NODISCARD bool ts_tok_adds_push(ts_tok_adds *list, const ts_tok_add *a); /* copies its text */
 /* Read {"content": ..., "special": ...} over `a`; an "id" where it has none. */
 void ts_tok_read_add(ts_json *j, ts_tok_adds *list, ts_tok_add a);
+/* What a file tells of added tokens: added_tokens_decoder of tokenizer_config.json; {"text": id}, as added_tokens.json
+ * is; names of special tokens (special_tokens_map.json, tokenizer_config.json), which those listed before may be. */
+typedef enum ts_tok_adds_form { TS_ADDS_DECODER, TS_ADDS_IDS, TS_ADDS_NAMES } ts_tok_adds_form;
+TS_NODISCARD ts_status ts_tok_adds_parse(ts_tok_adds *list, ts_tok_adds_form form, const char *s, size_t len,
+                                         ts_err *err);
 /* Does text of this form mean a control token, whatever its file calls it: <|...|>, <pad>, <unused7>? */
 bool ts_tok_looks_special(ts_span text);
 /* Into the vocabulary, before ts_tok_seal. `list` may be NULL; `unk`: the unknown token's text, if there is one. */

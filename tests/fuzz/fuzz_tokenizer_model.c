@@ -1,4 +1,5 @@
-/* tokenizer.model, both kinds, and the vocabulary with merges in two files (with a NUL byte between). */
+/* tokenizer.model, both kinds, the vocabulary with merges in two files (with a NUL byte between), and GGUF's metadata. */
+#include "format/gguf.h"
 #include "text/tok_impl.h"
 
 #include <stdlib.h>
@@ -24,6 +25,13 @@ static void use(ts_tokenizer *t) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     ts_tokenizer *t;
     ts_err err;
+    ts_gguf *g;
+    if (ts_gguf_open_mem(&g, (ts_span){data, len}, "memory", 0, &err) == TS_OK) {
+        if (ts_tokenizer_from_gguf(&t, g, NULL, &err) == TS_OK) use(t);
+        else if (strchr(err.msg, '\n')) abort();
+        ts_gguf_close(g);
+        return 0;
+    }
     if (ts_tok_from_spm(&t, data, len, NULL, &err) == TS_OK) use(t);
     else if (strchr(err.msg, '\n')) abort();
     if (ts_tok_from_tiktoken(&t, (const char *)data, len, "llama-bpe", NULL, &err) == TS_OK) use(t);
