@@ -71,8 +71,4 @@ void ts_json_defer(ts_json *j);
 /* After the outermost value: only white space may follow. */
 void ts_json_end(ts_json *j);
 
-static inline bool ts_span_is(ts_span s, const char *text) {
-    return s.len == strlen(text) && memcmp(s.data, text, s.len) == 0;
-}
-
 #endif

@@ -54,4 +54,27 @@ TS_SPAN_READ(f32, float)
 TS_SPAN_READ(f64, double)
 #undef TS_SPAN_READ
 
+/* ---- text -------------------------------------------------------------------------------------------------------- */
+
+static inline ts_span ts_span_str(const char *s) {
+    return (ts_span){(const uint8_t *)s, strlen(s)};
+}
+static inline bool ts_span_is(ts_span s, const char *text) {
+    return s.len == strlen(text) && memcmp(s.data, text, s.len) == 0;
+}
+static inline bool ts_span_begins(ts_span s, const char *with) {
+    const size_t n = strlen(with);
+    return s.len >= n && memcmp(s.data, with, n) == 0;
+}
+static inline bool ts_span_ends(ts_span s, const char *with) {
+    const size_t n = strlen(with);
+    return s.len >= n && memcmp(s.data + s.len - n, with, n) == 0;
+}
+static inline bool ts_begins(const char *s, const char *with) {
+    return strncmp(s, with, strlen(with)) == 0;
+}
+static inline bool ts_ends(const char *s, const char *with) {
+    return ts_span_ends(ts_span_str(s), with);
+}
+
 #endif

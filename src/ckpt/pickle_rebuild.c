@@ -64,12 +64,8 @@ static const ts_pdtype dtypes[] = {
     {"float8_e8m0fnu", NULL, TS_EL_OTHER, 1},
 };
 
-static bool span_is(ts_span s, const char *text) {
-    return s.len == strlen(text) && memcmp(s.data, text, s.len) == 0;
-}
-
 bool ts_pval_is(const ts_pval *v, const char *text) {
-    return v && v->kind == TS_PK_STR && span_is(v->text, text);
+    return v && v->kind == TS_PK_STR && ts_span_is(v->text, text);
 }
 
 bool ts_pval_is_key(const ts_pval *v) {
@@ -92,11 +88,12 @@ ts_status ts_pvm_global(ts_pvm *vm, ts_span module, ts_span name, ts_pval **out)
     ts_pglobal *g = made;
     *g = (ts_pglobal){.module = module, .name = name, .known = K_OTHER};
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
-        if (span_is(name, functions[i].name) && span_is(module, functions[i].module)) g->known = functions[i].known;
-    if (span_is(module, "torch"))
+        if (ts_span_is(name, functions[i].name) && ts_span_is(module, functions[i].module))
+            g->known = functions[i].known;
+    if (ts_span_is(module, "torch"))
         for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++) {
-            const bool storage = dtypes[i].storage && span_is(name, dtypes[i].storage);
-            if (!storage && !span_is(name, dtypes[i].name)) continue;
+            const bool storage = dtypes[i].storage && ts_span_is(name, dtypes[i].storage);
+            if (!storage && !ts_span_is(name, dtypes[i].name)) continue;
             g->known = storage ? K_STORAGE : K_DTYPE;
             g->dtype = &dtypes[i];
         }

@@ -3,17 +3,17 @@
 #include "base/json_pull.h"
 #include "base/printable.h"
 #include "base/utf8.h"
+#include "ckpt/not_fetched.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <strings.h>
 
 enum { HEADER_MAX = 100000000, NAME_MAX_BYTES = 64 << 10, ARRAYS_MAX = 1 << 20 };
 
 struct ts_safetensors {
     ts_map map;
     bool borrowed; /* the map is memory of the caller's */
-    size_t data; /* where the arrays begin */
+    size_t data;   /* where the arrays begin */
     ts_array *array;
     size_t n, cap;
     ts_arena arena; /* names */
@@ -105,10 +105,30 @@ static void read_entry(ts_json *j, entry *e) {
     if (!e->has_offsets) ts_json_fail(j, "data_offsets are missing");
 }
 
-static void skip_metadata(ts_json *j) {
-    ts_span key, value;
+static int by_bytes(const void *va, const void *vb) {
+    const ts_span *a = va, *b = vb;
+    const int c = memcmp(a->data, b->data, a->len < b->len ? a->len : b->len);
+    return c ? c : (a->len > b->len) - (a->len < b->len);
+}
+
+/* Nothing in it matters here, but a key that is there twice (escapes undone) is two opinions, as anywhere. */
+static ts_status read_metadata(ts_safetensors *s, ts_json *j, ts_err *err) {
+    ts_span key, value, *all = NULL;
+    size_t n = 0, cap = 0;
+    ts_status st = TS_OK;
     ts_json_object(j);
-    while (ts_json_key(j, &key)) ts_json_string(j, &value);
+    while (st == TS_OK && ts_json_key(j, &key)) {
+        const char *copy = ts_arena_strndup(&s->arena, (const char *)key.data, key.len);
+        if (copy && ts_grow((void **)&all, &cap, n + 1, sizeof *all))
+            all[n++] = (ts_span){(const uint8_t *)copy, key.len};
+        else st = ts_fail_nomem(err, "a key", key.len);
+        ts_json_string(j, &value);
+    }
+    if (n) qsort(all, n, sizeof *all, by_bytes);
+    for (size_t i = 1; i < n; i++)
+        if (!by_bytes(&all[i - 1], &all[i])) ts_json_fail(j, "a key of __metadata__ is there twice");
+    ts_free(all);
+    return st;
 }
 
 /* Shown in messages: names may be anything. */
@@ -165,7 +185,7 @@ static ts_status read_arrays(ts_safetensors *s, ts_json *j, ts_err *err) {
         if (ts_span_is(key, "__metadata__")) {
             if (metadata) ts_json_fail(j, "__metadata__ is there twice");
             metadata = true;
-            skip_metadata(j);
+            TS_TRY(read_metadata(s, j, err));
             continue;
         }
         if (key.len > NAME_MAX_BYTES) ts_json_fail(j, "a name of more than 64 KiB");
@@ -216,27 +236,13 @@ static ts_status check_arrays(const ts_safetensors *s, ts_err *err) {
     return st;
 }
 
-static bool begins(const char *s, size_t n, const char *with) {
-    const size_t len = strlen(with);
-    return n >= len && !strncasecmp(s, with, len);
-}
-
 /* What else comes under such a name: better said than "header of 7e15 bytes". */
-static ts_status check_kind(const ts_map *m, ts_err *err) {
-    const char *s = (const char *)m->data;
-    size_t n = m->len;
-    if (begins(s, n, "version https://git-lfs"))
-        return ts_fail(err, TS_E_UNSUPP, "a Git LFS pointer, not the file itself; run: git lfs pull");
-    if (begins(s, n, "\x1f\x8b")) return ts_fail(err, TS_E_UNSUPP, "compressed by gzip; unpack it first");
-    if (begins(s, n, "GGUF")) return ts_fail(err, TS_E_UNSUPP, "a GGUF file under another name; rename it to .gguf");
-    if (begins(s, n, "PK\x03\x04")) return ts_fail(err, TS_E_UNSUPP, "a zip (a PyTorch file?) under another name");
-    for (; n && (*s == ' ' || *s == '\n' || *s == '\r' || *s == '\t'); n--) s++;
-    if (begins(s, n, "<!") || begins(s, n, "<html") || begins(s, n, "<?xml"))
-        return ts_fail(err, TS_E_UNSUPP, "a web page, not a model; fetch the file again");
-    /* what the hub sends without a token: "Access to model X is restricted", or the same as JSON */
-    if (begins(s, n, "Access to model") || begins(s, n, "{\"error\"") || begins(s, n, "Invalid username"))
-        return ts_fail(err, TS_E_UNSUPP, "an answer of a server that gives no access, not a model; ask for access on "
-                                         "the model's page and fetch the file again");
+static ts_status check_kind(ts_span file, ts_err *err) {
+    TS_TRY(ts_not_fetched(file, err));
+    if (ts_span_begins(file, "GGUF"))
+        return ts_fail(err, TS_E_UNSUPP, "a GGUF file under another name; rename it to .gguf");
+    if (ts_span_begins(file, "PK\x03\x04"))
+        return ts_fail(err, TS_E_UNSUPP, "a zip (a PyTorch file?) under another name");
     return TS_OK;
 }
 
@@ -252,7 +258,7 @@ static ts_status check_utf8(const char *p, size_t n, ts_err *err) {
 
 static ts_status parse(ts_safetensors *s, ts_err *err) {
     uint64_t n;
-    TS_TRY(check_kind(&s->map, err));
+    TS_TRY(check_kind((ts_span){s->map.data, s->map.len}, err));
     if (s->map.len < 8) return ts_fail(err, TS_E_FORMAT, "%zu bytes are no safetensors file", s->map.len);
     memcpy(&n, s->map.data, sizeof n);
     if (n > HEADER_MAX)

@@ -1,30 +1,24 @@
 #include "ckpt/torch_int.h"
 
 #include "base/printable.h"
+#include "ckpt/not_fetched.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 
 /* ---- the zip ----------------------------------------------------------------------------------------------------- */
 
-static bool ends_with(ts_span s, const char *text) {
-    const size_t n = strlen(text);
-    return s.len >= n && memcmp(s.data + s.len - n, text, n) == 0;
-}
-
-static ts_span span_of(const char *text) {
-    return (ts_span){(const uint8_t *)text, strlen(text)};
-}
-
 /* The one member <any>/data.pkl. */
 static ts_status find_pickle(const ts_zip *z, const ts_zip_member **out, ts_err *err) {
     *out = NULL;
     for (size_t i = 0; i < z->n; i++) {
         const ts_span name = z->member[i].name;
-        if (!ends_with(name, "/data.pkl") && (!ends_with(name, "data.pkl") || name.len != strlen("data.pkl"))) continue;
+        if (!ts_span_ends(name, "/data.pkl") && !ts_span_is(name, "data.pkl")) continue;
         if (*out)
-            return ts_fail(err, TS_E_FORMAT, "the zip has two members data.pkl (bytes %" PRIu64 " and %" PRIu64
-                           "): which one is meant, cannot be known", (*out)->header, z->member[i].header);
+            return ts_fail(err, TS_E_FORMAT,
+                           "the zip has two members data.pkl (bytes %" PRIu64 " and %" PRIu64
+                           "): which one is meant, cannot be known",
+                           (*out)->header, z->member[i].header);
         *out = &z->member[i];
     }
     if (*out && (*out)->name.len > 9 && memchr((*out)->name.data, '/', (*out)->name.len - 9) == NULL) return TS_OK;
@@ -70,10 +64,11 @@ static ts_status find_storages(ts_torch *t, const ts_pickle *p, ts_span folder, 
 
 /* Little-endian, and no program of TorchScript. folder: "<name>/". */
 static ts_status check_kind(const ts_zip *z, ts_span folder, ts_err *err) {
-    if (ts_zip_find(z, folder, span_of("constants.pkl")))
-        return ts_fail(err, TS_E_UNSUPP, "a TorchScript archive (torch.jit.save), which is a program: save the model's "
+    if (ts_zip_find(z, folder, ts_span_str("constants.pkl")))
+        return ts_fail(err, TS_E_UNSUPP,
+                       "a TorchScript archive (torch.jit.save), which is a program: save the model's "
                        "state_dict() with torch.save, or as safetensors");
-    const ts_zip_member *order = ts_zip_find(z, folder, span_of("byteorder"));
+    const ts_zip_member *order = ts_zip_find(z, folder, ts_span_str("byteorder"));
     if (!order) return TS_OK;
     TS_TRY(ts_zip_check(z, order, err));
     if (order->size == 6 && memcmp(z->file.data + order->offset, "little", 6) == 0) return TS_OK;
@@ -104,16 +99,9 @@ static ts_status read_zip(ts_torch *t, ts_pickle *p, ts_err *err) {
 
 /* ---- open -------------------------------------------------------------------------------------------------------- */
 
-static bool begins(ts_span file, const char *text) {
-    return file.len >= strlen(text) && memcmp(file.data, text, strlen(text)) == 0;
-}
-
 static ts_status not_torch(ts_span file, ts_err *err) {
     if (file.len == 0) return ts_fail(err, TS_E_FORMAT, "the file is empty");
-    if (begins(file, "version https://git-lfs"))
-        return ts_fail(err, TS_E_FORMAT, "a pointer of Git LFS in place of the file: run \"git lfs pull\"");
-    if (begins(file, "<")) return ts_fail(err, TS_E_FORMAT, "a web page in place of the file: download it again");
-    if (begins(file, "\x1f\x8b")) return ts_fail(err, TS_E_FORMAT, "compressed with gzip: unpack it first");
+    TS_TRY(ts_not_fetched(file, err));
     return ts_fail(err, TS_E_FORMAT, "byte 0: neither a zip nor a pickle, so it is no file of torch.save");
 }
 
@@ -121,7 +109,7 @@ static ts_status read_file(ts_torch *t, ts_err *err) {
     ts_pickle p = {0};
     ts_status s;
     if (ts_zip_looks(t->file)) s = read_zip(t, &p, err);
-    else if (begins(t->file, "\x80")) s = advise(ts_torch_read_legacy(t, &p, err), err);
+    else if (ts_span_begins(t->file, "\x80")) s = advise(ts_torch_read_legacy(t, &p, err), err);
     else s = not_torch(t->file, err);
     if (s == TS_OK) s = advise(ts_torch_walk(t, &p, err), err);
     ts_pickle_free(&p);
@@ -213,7 +201,9 @@ void ts_torch_release(const ts_torch *t, size_t i, uint64_t first, uint64_t len)
     if (first <= t->file.len - at) ts_map_dontneed(&t->map, (size_t)(at + first), (size_t)len);
 }
 
-const ts_map *ts_torch_map(const ts_torch *t) { return &t->map; }
+const ts_map *ts_torch_map(const ts_torch *t) {
+    return &t->map;
+}
 
 ts_status ts_torch_unchanged(const ts_torch *t, ts_err *err) {
     return ts_map_check(&t->map, t->path, err);

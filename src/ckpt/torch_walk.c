@@ -69,8 +69,7 @@ static ts_status add_tensor(const walker *w, name path, ts_span key, const ts_pt
     ts_torch *t = w->t;
     name n;
     TS_TRY(join(w, path, key, &n));
-    if (t->n == TS_TORCH_ARRAYS)
-        return ts_fail(w->err, TS_E_LIMIT, "more than %d tensors", TS_TORCH_ARRAYS);
+    if (t->n == TS_TORCH_ARRAYS) return ts_fail(w->err, TS_E_LIMIT, "more than %d tensors", TS_TORCH_ARRAYS);
     const ts_pstorage *s = tensor->storage;
     torch_member *m = &t->member[s->member];
     if (m->dtype && m->dtype != tensor->dtype)
@@ -125,11 +124,8 @@ static bool first_visit(ts_pval *v) {
 
 static bool is_quantised(const ts_pobject *o) {
     static const char *const classes[] = {"QLinearPerGrp", "WQLinear"};
-    const ts_span s = o->type->name;
-    for (size_t i = 0; i < 2; i++) {
-        const size_t n = strlen(classes[i]);
-        if (s.len >= n && memcmp(s.data + s.len - n, classes[i], n) == 0) return true;
-    }
+    for (size_t i = 0; i < 2; i++)
+        if (ts_span_ends(o->type->name, classes[i])) return true;
     return false;
 }
 
@@ -178,8 +174,7 @@ static ts_status tensors_of(const walker *w, name path, ts_pval *dict, const ts_
 static ts_status plain_attributes(const walker *w, name path, const ts_pval *a, bool tensors) {
     for (const ts_pitem *it = a ? a->first : NULL; it; it = it->next) {
         if (it->key->kind != TS_PK_STR) continue;
-        if (tensors && it->value->kind == TS_PK_TENSOR)
-            TS_TRY(add_tensor(w, path, it->key->text, it->value->tensor));
+        if (tensors && it->value->kind == TS_PK_TENSOR) TS_TRY(add_tensor(w, path, it->key->text, it->value->tensor));
         if (it->value->kind == TS_PK_INT) TS_TRY(add_int(w, path, it->key->text, it->value->i));
     }
     return TS_OK;
@@ -294,7 +289,22 @@ static ts_status refuse_twins(const ts_torch *t, ts_err *err) {
     return s;
 }
 
+static bool has_tensor(const ts_pval *v) {
+    for (const ts_pitem *it = items_of(v); it; it = it->next)
+        if (it->value->kind == TS_PK_TENSOR) return true;
+    return false;
+}
+
 static ts_status no_tensors(const ts_pval *root, ts_err *err) {
+    for (const ts_pitem *it = items_of(root); it; it = it->next) {
+        char key[80];
+        if (!it->key || it->key->kind != TS_PK_STR || !has_tensor(it->value)) continue;
+        ts_printable(key, sizeof key, it->key->text.data, it->key->text.len);
+        return ts_fail(err, TS_E_FORMAT,
+                       "data.pkl: tensors under \"%s\" alone, where they are not looked for (\"state_dict\" and "
+                       "\"model\" are)",
+                       key);
+    }
     const ts_pval *object = root;
     for (const ts_pitem *it = items_of(root); it && object->kind != TS_PK_OBJECT; it = it->next) object = it->value;
     if (object->kind == TS_PK_OBJECT) {

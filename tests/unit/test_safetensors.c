@@ -145,6 +145,10 @@ static const refusal refused[] = {
     {"{\"__metadata__\":{\"a\":{}}}", 0, 0, "expected a string"},
     {"{\"__metadata__\":[]}", 0, 0, "expected an object"},
     {"{\"__metadata__\":{},\"__metadata__\":{}}", 0, 0, "__metadata__ is there twice"},
+    {"{\"__metadata__\":{\"a\":\"1\",\"b\":\"\",\"a\":\"1\"}}", 0, 0, "a key of __metadata__ is there twice"},
+    {"{\"__metadata__\":{\"a\":\"1\",\"\\u0061\":\"2\"}}", 0, 0, "a key of __metadata__ is there twice"},
+    {"{\"__metadata__\":{\"\":\"\",\"\":\"\"}}", 0, 0, "a key of __metadata__ is there twice"},
+    {"{\"__metadata__\":{\"a\\u0000b\":\"\",\"a\\u0000b\":\"\"}}", 0, 0, "a key of __metadata__ is there twice"},
     /* what an array must say, once */
     {"{\"x\":{\"shape\":[],\"data_offsets\":[0,1]}}", 0, 1, "dtype is missing"},
     {"{\"x\":{\"dtype\":\"U8\",\"data_offsets\":[0,1]}}", 0, 1, "shape is missing"},
