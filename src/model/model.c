@@ -44,6 +44,7 @@ static ts_status fail_missing(const ts_model *m, ts_role role, uint32_t layer, t
 static ts_status as_floats(ts_model *m, const ts_tensor *t, const float **out, ts_err *err) {
     const char *path = m->src->name;
     size_t n = (size_t)t->dim[0];
+    if (m->src->op->check) TS_TRY(m->src->op->check(m->src, t, err));
     if (!ts_dtype_row_bytes(t->type, t->dim[0]))
         return ts_fail(err, TS_E_FORMAT, "%s: tensor %s is not whole blocks", path, t->name);
     float *values = ts_arena_alloc(&m->arena, n, sizeof *values);
