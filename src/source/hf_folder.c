@@ -1,16 +1,10 @@
 #include "source/hf_folder.h"
-#include "base/json_tree.h"
-#include "base/log.h"
-#include "base/printable.h"
 #include "ckpt/safetensors.h"
 #include "ckpt/torch.h"
+#include "source/hf_index.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-
-enum { INDEX_MAX = 16 << 20, FILES_MAX = 4096, FOLDER_ENTRIES = 100000 };
+#include <sys/stat.h>
 
 /* A file of weights: one of the two is there. */
 typedef struct part {
@@ -35,166 +29,12 @@ struct ts_hf_folder {
     char prefix[64]; /* of all names of the text model, and what it stands for: "model." */
 };
 
-/* ---- the files --------------------------------------------------------------------------------------------------- */
-
-static bool ends_with(const char *s, const char *end) {
-    const size_t n = strlen(s), m = strlen(end);
-    return n >= m && !strcmp(s + n - m, end);
-}
-static bool begins_with(const char *s, const char *with) {
-    return !strncmp(s, with, strlen(with));
-}
-
-/* Names of files in a folder. */
-typedef struct names {
-    char **name;
-    size_t n, cap;
-} names;
-
-static void names_free(names *l) {
-    for (size_t i = 0; i < l->n; i++) ts_free(l->name[i]);
-    ts_free(l->name);
-    *l = (names){0};
-}
-
-static ts_status names_add(names *l, const char *name, size_t len, ts_err *err) {
-    char *copy = ts_strndup(name, len);
-    if (!copy || !ts_grow((void **)&l->name, &l->cap, l->n + 1, sizeof *l->name)) {
-        ts_free(copy);
-        return ts_fail_nomem(err, "a file name", len);
-    }
-    l->name[l->n++] = copy;
-    return TS_OK;
-}
-
-static int by_text(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static ts_status list_folder(names *out, const char *dir, ts_err *err) {
-    DIR *d = opendir(dir);
-    if (!d) return ts_fail(err, TS_E_IO, "%s: cannot be listed: %s", dir, strerror(errno));
-    ts_status st = TS_OK;
-    for (struct dirent *e; st == TS_OK && (e = readdir(d));) {
-        if (e->d_name[0] == '.') continue;
-        st = out->n == FOLDER_ENTRIES ? ts_fail(err, TS_E_LIMIT, "%s: more than %d files", dir, (int)FOLDER_ENTRIES)
-                                      : names_add(out, e->d_name, strlen(e->d_name), err);
-    }
-    closedir(d);
-    if (st == TS_OK && out->n) qsort(out->name, out->n, sizeof *out->name, by_text);
-    return st;
-}
-
-/* Weights of something else than the model: adapters, states of training, Meta's own form beside the common one. */
-static bool is_other(const char *name) {
-    static const char *const begin[] = {"adapter_",      "optimizer", "scheduler",
-                                        "training_args", "rng_state", "consolidated"};
-    for (size_t i = 0; i < sizeof begin / sizeof *begin; i++)
-        if (begins_with(name, begin[i])) return true;
-    return false;
-}
-
-/* The files that the names with this ending are, and the index, if there is one. */
-static ts_status collect(names *out, const names *all, const char *const *ending, ts_err *err) {
-    for (size_t i = 0; i < all->n; i++)
-        for (const char *const *e = ending; *e; e++)
-            if (ends_with(all->name[i], *e) && !is_other(all->name[i])) {
-                TS_TRY(names_add(out, all->name[i], strlen(all->name[i]), err));
-                break;
-            }
-    return TS_OK;
-}
-
-static bool is_shard(const char *name, unsigned *nth, unsigned *of) {
-    const char *dash = strrchr(name, '-');
-    if (!dash || dash - name < 9) return false;
-    while (dash > name && strncmp(dash, "-of-", 4) != 0) dash--;
-    return dash - name >= 6 && sscanf(dash - 6, "-%5u-of-%5u", nth, of) == 2;
-}
-
-/* Several files without an index must be all parts of one model. */
-static ts_status check_shards(const char *dir, const names *l, ts_err *err) {
-    unsigned nth, of;
-    for (size_t i = 0; l->n > 1 && i < l->n; i++) {
-        if (!is_shard(l->name[i], &nth, &of))
-            return ts_fail(err, TS_E_FORMAT, "%s: %s and %s: which of them is the model? Name the file", dir,
-                           l->name[0], l->name[1]);
-        if (of != l->n)
-            return ts_fail(err, TS_E_FORMAT, "%s: %s is one of %u parts, but %zu are there", dir, l->name[i], of, l->n);
-    }
-    if (l->n == 1 && is_shard(l->name[0], &nth, &of) && of > 1)
-        return ts_fail(err, TS_E_FORMAT, "%s: %s is one of %u parts; the others are not there", dir, l->name[0], of);
-    return TS_OK;
-}
-
 /* ---- the index --------------------------------------------------------------------------------------------------- */
-
-/* A file of this folder, by a name that goes nowhere else. */
-static bool is_plain_name(ts_span s) {
-    if (!s.len || s.len > 255 || s.data[0] == '.') return false;
-    for (size_t i = 0; i < s.len; i++)
-        if (s.data[i] < 32 || s.data[i] == '/' || s.data[i] == '\\' || s.data[i] == 127) return false;
-    return true;
-}
-
-typedef struct index_file {
-    ts_buf text;
-    ts_arena arena;
-    const ts_jval *map; /* tensor: file */
-    char name[64];
-} index_file;
-
-static void index_free(index_file *x) {
-    ts_buf_free(&x->text);
-    ts_arena_free(&x->arena);
-}
-
-static ts_status index_read(index_file *x, const char *dir, const char *name, ts_err *err) {
-    char *path = ts_path_join(dir, name);
-    if (!path) return ts_fail_nomem(err, "a path", strlen(dir));
-    ts_status st = ts_file_read(&x->text, path, INDEX_MAX, err);
-    const ts_jval *root = NULL;
-    if (st == TS_OK) {
-        st = ts_jtree_parse(&root, &x->arena, x->text.data ? x->text.data : "", x->text.len,
-                            &(ts_jlimits){.values = 1 << 22}, err);
-        if (st != TS_OK) ts_err_prefix(err, st, "%s", path);
-    }
-    if (st == TS_OK) {
-        x->map = ts_jval_get(root, "weight_map");
-        if (!x->map || x->map->type != TS_JSON_OBJECT || !x->map->n)
-            st = ts_fail(err, TS_E_FORMAT, "%s: there is no weight_map with tensors", path);
-    }
-    for (const ts_jval *v = st == TS_OK ? x->map->first : NULL; v && st == TS_OK; v = v->next)
-        if (v->type != TS_JSON_STRING || !is_plain_name(v->text)) {
-            char shown[80];
-            ts_printable(shown, sizeof shown, v->source.data, v->source.len);
-            st = ts_fail(err, TS_E_FORMAT, "%s: %s is not the name of a file in this folder", path, shown);
-        }
-    ts_free(path);
-    return st;
-}
-
-/* The files that it names, each once. */
-static ts_status index_files(names *out, const index_file *x, ts_err *err) {
-    const char **all = ts_alloc(x->map->n, sizeof *all);
-    size_t n = 0;
-    if (!all) return ts_fail_nomem(err, "the files of an index", x->map->n * sizeof *all);
-    for (const ts_jval *v = x->map->first; v; v = v->next) all[n++] = (const char *)v->text.data;
-    qsort(all, n, sizeof *all, by_text);
-    ts_status st = TS_OK;
-    for (size_t i = 0; i < n && st == TS_OK; i++) {
-        if (i && !strcmp(all[i - 1], all[i])) continue;
-        st = out->n == FILES_MAX ? ts_fail(err, TS_E_LIMIT, "an index of more than %d files", (int)FILES_MAX)
-                                 : names_add(out, all[i], strlen(all[i]), err);
-    }
-    ts_free(all);
-    return st;
-}
 
 static size_t find_array(const ts_hf_folder *f, const char *name);
 
 /* The index and the files have the same tensors in the same places. */
-static ts_status index_compare(const index_file *x, const ts_hf_folder *f, ts_err *err) {
+static ts_status index_compare(const ts_hf_files *x, const ts_hf_folder *f, ts_err *err) {
     bool *seen = ts_calloc(f->n, sizeof *seen);
     if (!seen) return ts_fail_nomem(err, "the list of tensors", f->n);
     ts_status st = TS_OK;
@@ -202,19 +42,19 @@ static ts_status index_compare(const index_file *x, const ts_hf_folder *f, ts_er
         const size_t i = find_array(f, (const char *)v->key.data);
         if (i == SIZE_MAX) {
             st = ts_fail(err, TS_E_FORMAT, "%s: tensor %.100s, which %s names, is in none of the files", f->dir,
-                         (const char *)v->key.data, x->name);
+                         (const char *)v->key.data, x->index);
             break;
         }
         seen[i] = true;
         const part *p = &f->part[f->array[i].array.file];
         if (strcmp(p->name, (const char *)v->text.data) != 0)
             st = ts_fail(err, TS_E_FORMAT, "%s: tensor %.100s is in %s, not in %s as %s says", f->dir,
-                         f->array[i].array.name, p->name, (const char *)v->text.data, x->name);
+                         f->array[i].array.name, p->name, (const char *)v->text.data, x->index);
     }
     for (size_t i = 0; i < f->n && st == TS_OK; i++)
         if (!seen[i])
             st = ts_fail(err, TS_E_FORMAT, "%s: tensor %.100s in %s is not in %s", f->dir, f->array[i].array.name,
-                         f->part[f->array[i].array.file].name, x->name);
+                         f->part[f->array[i].array.file].name, x->index);
     ts_free(seen);
     return st;
 }
@@ -292,88 +132,26 @@ static size_t find_array(const ts_hf_folder *f, const char *name) {
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
-static const char *const safe_endings[] = {".safetensors", NULL};
-static const char *const torch_endings[] = {".bin", ".pt", ".pth", NULL};
+static ts_status not_there(const ts_hf_folder *f, const ts_hf_files *x, const char *name, const char *path,
+                           ts_err *err) {
+    struct stat st;
+    const bool link = lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
+    return ts_fail(err, TS_E_IO, "%s: %s is %s%s%s", f->dir, name,
+                   link ? "a link to a file that is not there; fetch the model again" : "missing",
+                   x->map ? "; named by " : "", x->map ? x->index : "");
+}
 
-static ts_status open_set(ts_hf_folder *f, names *files, index_file *x, bool torch, ts_err *err) {
-    if (!x->map) TS_TRY(check_shards(f->dir, files, err));
-    for (size_t i = 0; i < files->n; i++) {
-        char *path = ts_path_join(f->dir, files->name[i]);
-        const bool there = path && ts_file_exists(path);
+static ts_status open_files(ts_hf_folder *f, const ts_hf_files *x, ts_err *err) {
+    for (size_t i = 0; i < x->files.n; i++) {
+        char *path = ts_path_join(f->dir, x->files.name[i]);
+        if (!path) return ts_fail_nomem(err, "a path", strlen(f->dir));
+        const ts_status st = ts_file_exists(path) ? TS_OK : not_there(f, x, x->files.name[i], path, err);
         ts_free(path);
-        if (path && !there)
-            return ts_fail(err, TS_E_IO, "%s: %s is missing%s%s", f->dir, files->name[i], x->map ? "; named by " : "",
-                           x->map ? x->name : "");
-        TS_TRY(add_part(f, files->name[i], torch, err));
+        TS_TRY(st);
+        TS_TRY(add_part(f, x->files.name[i], x->torch, err));
     }
     TS_TRY(index_names(f, err));
     return x->map ? index_compare(x, f, err) : TS_OK;
-}
-
-/* The index of this kind, wherever it is called: model.safetensors.index.json, pytorch_model.bin.index.json. */
-static ts_status find_index(index_file *x, const ts_hf_folder *f, const names *all, bool torch, ts_err *err) {
-    for (size_t i = 0; i < all->n; i++) {
-        if (!ends_with(all->name[i], torch ? ".bin.index.json" : ".safetensors.index.json") || is_other(all->name[i]))
-            continue;
-        snprintf(x->name, sizeof x->name, "%s", all->name[i]);
-        return index_read(x, f->dir, all->name[i], err);
-    }
-    return TS_OK;
-}
-
-static ts_status open_one_set(ts_hf_folder *f, const names *all, const char *only, bool torch, ts_err *err) {
-    index_file x = {0};
-    names files = {0};
-    unsigned nth, of;
-    ts_status st = TS_OK;
-    /* a file that is named is taken alone, unless it is a part of the whole */
-    if (!only || is_shard(only, &nth, &of)) st = find_index(&x, f, all, torch, err);
-    if (st == TS_OK && x.map) st = index_files(&files, &x, err);
-    else if (st == TS_OK && only && !is_shard(only, &nth, &of)) st = names_add(&files, only, strlen(only), err);
-    else if (st == TS_OK) st = collect(&files, all, torch ? torch_endings : safe_endings, err);
-    if (st == TS_OK) st = open_set(f, &files, &x, torch, err);
-    names_free(&files);
-    index_free(&x);
-    return st;
-}
-
-/* What a folder without weights may be. */
-static ts_status no_weights(const ts_hf_folder *f, const names *all, ts_err *err) {
-    for (size_t i = 0; i < all->n; i++) {
-        if (begins_with(all->name[i], "adapter_"))
-            return ts_fail(err, TS_E_UNSUPP, "%s: an adapter (LoRA) without its model; merge it into the model first",
-                           f->dir);
-        if (ends_with(all->name[i], ".gguf"))
-            return ts_fail(err, TS_E_FORMAT, "%s: a folder of GGUF files; name one: %s/%s", f->dir, f->dir,
-                           all->name[i]);
-        if (begins_with(all->name[i], "consolidated"))
-            return ts_fail(err, TS_E_UNSUPP,
-                           "%s: weights in Meta's or Mistral's own form (%s); take the folder in "
-                           "Hugging Face's form",
-                           f->dir, all->name[i]);
-    }
-    return ts_fail(err, TS_E_FORMAT, "%s: no model is there: neither a GGUF file nor *.safetensors, *.bin, *.pt, *.pth",
-                   f->dir);
-}
-
-static bool any(const names *all, const char *const *ending) {
-    for (size_t i = 0; i < all->n; i++)
-        for (const char *const *e = ending; *e; e++)
-            if (ends_with(all->name[i], *e) && !is_other(all->name[i])) return true;
-    return false;
-}
-
-static ts_status open_files(ts_hf_folder *f, const names *all, const char *only, ts_err *err) {
-    if (only) {
-        bool torch = false;
-        for (const char *const *e = torch_endings; *e; e++) torch |= ends_with(only, *e);
-        return open_one_set(f, all, only, torch, err);
-    }
-    const bool safe = any(all, safe_endings) || any(all, (const char *const[]){".safetensors.index.json", NULL}),
-               torch = any(all, torch_endings);
-    if (!safe && !torch) return no_weights(f, all, err);
-    if (safe && torch) ts_log(TS_LOG_INFO, "%s: safetensors are taken, not the PyTorch files beside them", f->dir);
-    return open_one_set(f, all, NULL, !safe, err);
 }
 
 /* Models with more than text have the text model under a name of its own. */
@@ -396,10 +174,15 @@ ts_status ts_hf_folder_open(ts_hf_folder **out, const char *path, ts_err *err) {
     size_t len = dir ? strlen(path) : slash ? (size_t)(slash - path) : 0;
     while (dir && len > 1 && path[len - 1] == '/') len--;
     f->dir = dir || slash ? ts_strndup(len || !slash ? path : "/", len ? len : 1) : ts_strdup(".");
-    names all = {0};
-    ts_status st = f->dir ? list_folder(&all, f->dir, err) : ts_fail_nomem(err, "a path", strlen(path));
-    if (st == TS_OK) st = open_files(f, &all, dir ? NULL : slash ? slash + 1 : path, err);
-    names_free(&all);
+    ts_hf_files x = {0};
+    ts_status st = f->dir ? ts_hf_files_choose(&x, f->dir,
+                                               dir     ? NULL
+                                               : slash ? slash + 1
+                                                       : path,
+                                               err)
+                          : ts_fail_nomem(err, "a path", strlen(path));
+    if (st == TS_OK) st = open_files(f, &x, err);
+    ts_hf_files_free(&x);
     if (st != TS_OK) {
         ts_hf_folder_close(f);
         return st;
@@ -438,9 +221,6 @@ const char *ts_hf_folder_file(const ts_hf_folder *f, int i) {
 bool ts_hf_folder_is_torch(const ts_hf_folder *f) {
     return f->n_parts && f->part[0].torch;
 }
-size_t ts_hf_folder_n_arrays(const ts_hf_folder *f) {
-    return f->n;
-}
 
 const ts_map *ts_hf_folder_map(const ts_hf_folder *f, int i) {
     if (i < 0 || (size_t)i >= f->n_parts) return NULL;
@@ -456,7 +236,7 @@ uint64_t ts_hf_folder_bytes(const ts_hf_folder *f) {
 /* The name as this folder has it. */
 static const char *full_name(const ts_hf_folder *f, const char *name, char *buf, size_t len) {
     if (!*f->prefix) return name;
-    const bool inner = !strcmp(f->prefix, "model.language_model.") && begins_with(name, "model.");
+    const bool inner = !strcmp(f->prefix, "model.language_model.") && ts_begins(name, "model.");
     if (!strcmp(f->prefix, "model.language_model.") && !inner) return name; /* lm_head stands outside */
     snprintf(buf, len, "%s%s", f->prefix, inner ? name + 6 : name);
     return buf;
@@ -475,7 +255,24 @@ bool ts_hf_folder_has(const ts_hf_folder *f, const char *prefix) {
     size_t at = 0;
     const char *name = full_name(f, prefix, buf, sizeof buf);
     if (search(f, name, &at) != SIZE_MAX) return true;
-    return at < f->n && begins_with(f->array[f->by_name[at]].array.name, name);
+    return at < f->n && ts_begins(f->array[f->by_name[at]].array.name, name);
+}
+
+void ts_hf_folder_skip(ts_hf_folder *f, const char *prefix) {
+    char buf[640];
+    size_t at = 0;
+    const char *name = full_name(f, prefix, buf, sizeof buf);
+    search(f, name, &at);
+    for (; at < f->n && ts_begins(f->array[f->by_name[at]].array.name, name); at++)
+        f->array[f->by_name[at]].used = true;
+}
+
+bool ts_hf_folder_int(const ts_hf_folder *f, const char *name, int64_t *v) {
+    char buf[640];
+    name = full_name(f, name, buf, sizeof buf);
+    for (size_t i = 0; i < f->n_parts; i++)
+        if (f->part[i].torch && ts_torch_int(f->part[i].torch, name, v)) return true;
+    return false;
 }
 
 /* Follows from the configuration, or is of another sense than text. */
@@ -487,9 +284,9 @@ static bool means_nothing(const char *name) {
                                         "model.vision_tower.",    "model.multi_modal_projector.",
                                         "vision_model."};
     for (size_t i = 0; i < sizeof ending / sizeof *ending; i++)
-        if (ends_with(name, ending[i])) return true;
+        if (ts_ends(name, ending[i])) return true;
     for (size_t i = 0; i < sizeof begin / sizeof *begin; i++)
-        if (begins_with(name, begin[i])) return true;
+        if (ts_begins(name, begin[i])) return true;
     return false;
 }
 

@@ -19,17 +19,20 @@ void ts_hf_folder_close(ts_hf_folder *f); /* NULL-safe */
 
 const char *ts_hf_folder_dir(const ts_hf_folder *f); /* without the file */
 int ts_hf_folder_n_files(const ts_hf_folder *f);
-const char *ts_hf_folder_file(const ts_hf_folder *f, int i); /* its path */
+const char *ts_hf_folder_file(const ts_hf_folder *f, int i);  /* its path */
 const ts_map *ts_hf_folder_map(const ts_hf_folder *f, int i); /* NULL: there is no file i */
-uint64_t ts_hf_folder_bytes(const ts_hf_folder *f);          /* of all arrays */
-bool ts_hf_folder_is_torch(const ts_hf_folder *f);           /* PyTorch's files; else safetensors */
+uint64_t ts_hf_folder_bytes(const ts_hf_folder *f);           /* of all arrays */
+bool ts_hf_folder_is_torch(const ts_hf_folder *f);            /* PyTorch's files; else safetensors */
 
 /* The array of this name, without the prefixes that models with more than text put before theirs; from now on it counts
  * as used. NULL: there is none. */
 const ts_array *ts_hf_folder_find(ts_hf_folder *f, const char *name);
 /* Is there an array whose name begins so? Nothing counts as used. */
 bool ts_hf_folder_has(const ts_hf_folder *f, const char *begin);
-size_t ts_hf_folder_n_arrays(const ts_hf_folder *f);
+/* From now on all arrays whose names begin so count as used. */
+void ts_hf_folder_skip(ts_hf_folder *f, const char *begin);
+/* An integer that PyTorch's files hold beside the arrays (ts_torch_int). false: there is none. */
+bool ts_hf_folder_int(const ts_hf_folder *f, const char *name, int64_t *v);
 /* Arrays that nobody has asked for, and that mean something: *i is 0 at first; NULL: no more. Left out are those that
  * follow from the configuration (rotary frequencies, causal masks) and the other senses of a model that sees. */
 const ts_array *ts_hf_folder_unused(const ts_hf_folder *f, size_t *i);

@@ -737,8 +737,9 @@ def wrong_folders() -> None:
     def twice(folder):
         (folder / second).write_bytes(safetensors({**{n: t for i, (n, t) in enumerate(tensors.items()) if i % 3 == 1}, both: tensors[both]}))
     refused("folder: a tensor in two shards", sharded(twice), f"tensor {both} is in model-0000", "and in model-0000")
-    refused("folder: two models", lambda: write_folder(tools.folder(), config(), tensors, files={"other.safetensors": safetensors(tensors)}),
-            "model.safetensors and other.safetensors: which of them is the model? Name the file")
+    refused("folder: two models", lambda: write_folder(tools.folder(), config(), None, files={
+        "a.safetensors": safetensors(tensors), "b.safetensors": safetensors(tensors)}),
+            "a.safetensors and b.safetensors: which of them is the model? Name the file")
     refused("folder: an adapter", lambda: write_folder(tools.folder(), None, None, tok=False, files={
         "adapter_config.json": {"peft_type": "LORA"}, "adapter_model.safetensors": safetensors({"a": array("F16", [1], [1])})}),
             "an adapter (LoRA) without its model; merge it into the model first")
