@@ -19,13 +19,16 @@ typedef enum ts_q4_method { /* as a checkpoint's configuration says it */
                             TS_Q4_QUARK,
 } ts_q4_method;
 
+typedef enum ts_q4_said { TS_Q4_NOT_SAID, TS_Q4_SAID_NO, TS_Q4_SAID_YES } ts_q4_said;
+
 typedef struct ts_q4_config {
     ts_q4_method method;
     uint32_t bits;       /* 0: not said */
     int64_t group;       /* inputs; -1: the row; 0: not said */
-    bool gemv;           /* AWQ: version gemv */
     bool asym;           /* compressed-tensors: there must be zero points */
-    bool sym, v2;        /* GPTQ; v2: zeros are stored as they are, not less 1 */
+    bool own_group;      /* group is this layer's own, and no other fits */
+    ts_q4_said sym;      /* GPTQ: are all zero points 8? */
+    bool v2;             /* GPTQ: zeros are stored as they are, not less 1 */
     bool plain_order;    /* Quark: nibbles in plain order, not AutoAWQ's */
     bool two_complement; /* Quark: int4 */
 } ts_q4_config;
@@ -49,16 +52,23 @@ typedef enum ts_q4_zeros {
     TS_Q4_ZERO_SCALED,  /* floats [group][out]: -s z */
 } ts_q4_zeros;
 
+/* What of GPTQ's zero points is odd; they are read as the configuration says, there being nothing better. */
+enum {
+    TS_Q4_ODD_NOT_EIGHT = 1, /* said to be symmetric, and neither all 8 nor all 8 less 1 */
+    TS_Q4_ODD_EIGHT = 2,     /* said not to be, and all are 8 by the other way to store them */
+    TS_Q4_ODD_SMEARED = 4,   /* of v1: an old writer has lost those behind a 0 in their words */
+};
+
 typedef struct ts_q4 {
     ts_q4_form form;
     ts_q4_zeros zero_form;
     bool awq_order;     /* COLUMNS: of the nibbles in a word */
     uint32_t flip;      /* xor of every word: 0x88888888 makes two's complement unsigned */
     uint32_t zero_plus; /* added to every word of zeros: 0x11111111 for GPTQ v1 */
-    bool unsure;        /* GPTQ that is said to be symmetric, and whose zeros are neither all 8 nor all 8 less 1 */
+    uint8_t odd;        /* TS_Q4_ODD_* */
     bool scale_rows;    /* scales [out][group], else [group][out] */
     uint32_t n_in, n_out, group, n_groups;
-    const ts_array *q, *zeros, *scales; /* borrowed */
+    const ts_array *q, *zeros, *scales, *index; /* borrowed; index: act-order's, NULL: there is none */
     uint32_t *order; /* [n_in] act-order: which input is the i-th, so that groups lie together; NULL: the i-th. Owned */
 } ts_q4;
 
@@ -80,6 +90,8 @@ TS_NODISCARD ts_status ts_q4_check(const ts_q4 *q, ts_err *err);
 bool ts_q4_exact(const ts_q4 *q);
 /* Are all zero points 8, so that Q4_0 holds the same numbers? */
 bool ts_q4_symmetric(const ts_q4 *q);
+/* Are all s * z numbers of binary16, rounded, as Q4_1 has them? */
+bool ts_q4_products_fit(const ts_q4 *q);
 /* The U4G type of its groups; for groups that are no multiple of 32, or inputs that are not: TS_F32. */
 ts_dtype ts_q4_type(const ts_q4 *q);
 

@@ -3,6 +3,7 @@
 #include "base/json_tree.h"
 #include "base/log.h"
 #include "base/printable.h"
+#include "ckpt/not_fetched.h"
 #include "kern/fmath.h"
 #include "source/model_config.h"
 
@@ -30,7 +31,8 @@ static void file_free(file *f) {
 }
 
 static ts_status file_parse(file *f, const char *s, size_t len) {
-    const ts_status st = ts_jtree_parse(&f->root, &f->arena, s, len, &(ts_jlimits){.values = 1 << 20}, f->err);
+    ts_status st = ts_not_fetched((ts_span){(const uint8_t *)s, len}, f->err);
+    if (st == TS_OK) st = ts_jtree_parse(&f->root, &f->arena, s, len, &(ts_jlimits){.values = 1 << 20}, f->err);
     if (st != TS_OK) return ts_err_prefix(f->err, st, "%s", f->path);
     if (f->root->type != TS_JSON_OBJECT) return ts_fail(f->err, TS_E_FORMAT, "%s: not an object", f->path);
     return TS_OK;
@@ -170,7 +172,9 @@ static ts_status read_window(const file *f, const ts_jval *c, ts_hf_config *out)
 static ts_status read_rope(const file *f, const ts_jval *c, ts_hf_config *out) {
     const ts_jval *s = ts_jval_get(c, "rope_parameters"); /* since transformers 5 */
     char type[32] = "";
-    if (!there(s)) s = ts_jval_get(c, "rope_scaling");
+    const char *key = there(s) ? "rope_parameters" : "rope_scaling";
+    if (!there(s)) s = ts_jval_get(c, key);
+    if (there(s) && s->type != TS_JSON_OBJECT) return wrong(f, key, s, "an object");
     out->rope_base = 10000;
     out->rope_factor = 1;
     TS_TRY(get_positive(f, c, "rope_theta", &out->rope_base));
@@ -290,8 +294,10 @@ static ts_status read_quark(const file *f, const ts_jval *q, ts_q4_config *out) 
     get_text(q, "pack_method", pack, sizeof pack);
     out->two_complement = !strcmp(dtype, "int4");
     out->plain_order = !strcmp(pack, "order");
-    const char *digits = dtype + strcspn(dtype, "0123456789");
-    if (*digits) out->bits = (uint32_t)atoi(digits);
+    const char *digit = dtype + strcspn(dtype, "0123456789");
+    if (*digit) out->bits = 0;
+    for (; *digit >= '0' && *digit <= '9' && out->bits < 1000; digit++)
+        out->bits = 10 * out->bits + (uint32_t)(*digit - '0');
     for (const ts_jval *v = layers && layers->type == TS_JSON_OBJECT ? layers->first : NULL; v; v = v->next) {
         char own[24] = "", name[64]; /* nibbles with and without a sign look alike */
         quark_dtype(v, &w, own, sizeof own);
@@ -304,7 +310,7 @@ static ts_status read_quark(const file *f, const ts_jval *q, ts_q4_config *out) 
 }
 
 static ts_status read_quant(const file *f, const ts_jval *q, const char *otherwise, ts_hf_config *out) {
-    char version[24] = "", format[24] = "";
+    char format[24] = "";
     snprintf(out->method, sizeof out->method, "%s", otherwise);
     get_text(q, "method", out->method, sizeof out->method);
     get_text(q, "quant_method", out->method, sizeof out->method);
@@ -313,15 +319,13 @@ static ts_status read_quant(const file *f, const ts_jval *q, const char *otherwi
     read_bits(q, "bits", &c->bits);
     read_group(q, "q_group_size", &c->group);
     read_group(q, "group_size", &c->group);
-    get_text(q, "version", version, sizeof version);
     get_text(q, "format", format, sizeof format);
     get_text(q, "checkpoint_format", format, sizeof format);
     if (!strcmp(out->method, "awq")) {
         c->method = TS_Q4_AWQ;
-        c->gemv = !strcasecmp(version, "gemv");
     } else if (!strcmp(out->method, "gptq")) {
         c->method = TS_Q4_GPTQ;
-        c->sym = is_true(q, "sym", false);
+        c->sym = is_true(q, "sym", false) ? TS_Q4_SAID_YES : is_true(q, "sym", true) ? TS_Q4_NOT_SAID : TS_Q4_SAID_NO;
         c->v2 = !strcmp(format, "gptq_v2");
     } else if (!strcmp(out->method, "compressed-tensors") || !strcmp(out->method, "sparseml")) {
         c->method = TS_Q4_COMPRESSED;

@@ -118,6 +118,15 @@ static bool is_zero(const ts_array *a, uint32_t n) {
     return true;
 }
 
+/* Modules of a pickled model say themselves how large their groups are. */
+static ts_q4_config layer_config(const ts_hf_model *m, const char *module) {
+    char name[128];
+    ts_q4_config c = m->c.q4;
+    snprintf(name, sizeof name, "%s.group_size", module);
+    c.own_group = ts_hf_folder_int(m->folder, name, &c.group);
+    return c;
+}
+
 /* A matrix, with its bias where it has one. */
 static ts_status add_matrix(ts_hf_model *m, ts_role role, uint32_t layer, uint32_t n_in, uint32_t n_out, ts_err *err) {
     char module[96];
@@ -125,8 +134,9 @@ static ts_status add_matrix(ts_hf_model *m, ts_role role, uint32_t layer, uint32
     t.turn = m->c.interleave && (role == TS_ROLE_Q || role == TS_ROLE_K);
     module_name(module, sizeof module, role, layer);
     bool is = false;
+    const ts_q4_config c = layer_config(m, module);
     if (role != TS_ROLE_EMBED)
-        TS_TRY(prefix(m, ts_q4_open(&t.q4, &is, &m->c.q4, module, n_in, n_out, find, m->folder, err), err));
+        TS_TRY(prefix(m, ts_q4_open(&t.q4, &is, &c, module, n_in, n_out, find, m->folder, err), err));
     if (is) {
         t.type = ts_q4_type(&t.q4);
     } else {
@@ -188,7 +198,7 @@ static ts_status add_head(ts_hf_model *m, ts_err *err) {
     if (m->c.tied || !ts_hf_folder_has(m->folder, "lm_head.")) {
         if (!m->c.tied)
             ts_log(TS_LOG_INFO, "%s: there is no lm_head; the embedding takes its place", ts_hf_folder_dir(m->folder));
-        (void)find_part(m, "lm_head", "weight"); /* of a tied model: the same again */
+        ts_hf_folder_skip(m->folder, "lm_head."); /* of a tied model: the same again, in whatever form */
         return TS_OK;
     }
     return add_matrix(m, TS_ROLE_HEAD, 0, m->c.d_model, m->c.n_vocab, err);
@@ -196,13 +206,27 @@ static ts_status add_head(ts_hf_model *m, ts_err *err) {
 
 /* What a checkpoint says of itself and its numbers deny: followed, as there is nothing better, but not in silence. */
 static void warn_of_zeros(const ts_hf_model *m) {
-    size_t n = 0;
-    for (size_t i = 0; i < m->n; i++) n += m->tensor[i].q4.q && m->tensor[i].q4.unsure;
-    if (n)
+    const char *const as = m->c.q4.v2 ? "gptq_v2" : "gptq", *dir = ts_hf_folder_dir(m->folder);
+    size_t n[3] = {0};
+    for (size_t i = 0; i < m->n; i++)
+        for (int k = 0; k < 3 && m->tensor[i].q4.q; k++) n[k] += m->tensor[i].q4.odd >> k & 1;
+    if (n[0])
         ts_log(TS_LOG_WARN,
                "%s: said to be symmetric, but zero points of %zu layers are neither 8 nor 8 less 1; they are read as "
                "checkpoint_format \"%s\" has them",
-               ts_hf_folder_dir(m->folder), n, m->c.q4.v2 ? "gptq_v2" : "gptq");
+               dir, n[0], as);
+    if (n[1])
+        ts_log(
+            TS_LOG_WARN,
+            "%s: said not to be symmetric, but zero points of %zu layers are all stored as %d, as symmetric files of "
+            "the other format have them; they are read as checkpoint_format \"%s\" has them, as %d",
+            dir, n[1], m->c.q4.v2 ? 7 : 8, as, m->c.q4.v2 ? 7 : 9);
+    if (n[2])
+        ts_log(
+            TS_LOG_WARN,
+            "%s: zero points of %zu layers look as an old AutoGPTQ damaged them (those behind a 0 are lost); answers "
+            "may be worse than the model's",
+            dir, n[2]);
 }
 
 static ts_status list(ts_hf_model *m, ts_err *err) {
@@ -363,8 +387,10 @@ void ts_hf_tensor_rows(const ts_hf_model *m, const ts_hf_tensor *t, uint64_t fir
 }
 
 const ts_array *ts_hf_tensor_array(const ts_hf_tensor *t, int i) {
-    const ts_array *const all[] = {t->a ? t->a : t->q4.q, t->q4.scales, t->q4.zeros};
-    return i < 3 ? all[i] : NULL;
+    const ts_array *const all[] = {t->a ? t->a : t->q4.q, t->q4.scales, t->q4.zeros, t->q4.index};
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+        if (all[k] && i-- == 0) return all[k];
+    return NULL;
 }
 
 ts_status ts_hf_tensor_check(ts_hf_model *m, const ts_hf_tensor *t, ts_err *err) {
