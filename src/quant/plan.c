@@ -158,6 +158,11 @@ static ts_status choose(ts_quant_plan *p, const ts_quant_in *in, const ts_quant_
     it->file = it->type;
     if (!ts_dtype_is_u4g(it->type)) return TS_OK;
     it->file = it->copied && s->op->carrier ? s->op->carrier(s, t) : ts_u4g_carrier(false);
+    if (it->file == TS_F32) { /* no form of blocks holds it */
+        it->type = it->file;
+        it->copied = false;
+        return TS_OK;
+    }
     if (!it->copied || !s->op->order || !s->op->order(s, t)) return TS_OK;
     return ts_fail(err, TS_E_UNSUPP,
                    "%s: %s has its inputs in the order of act-order, which GGUF has no place for: the folder runs as "

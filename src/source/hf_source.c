@@ -171,7 +171,9 @@ static const char *part(const ts_source *s, int file) {
 
 static ts_dtype carrier(const ts_source *s, const ts_tensor *t) {
     if (!ts_dtype_is_u4g(t->type)) return t->type;
-    return ts_u4g_carrier(ts_q4_symmetric(&made_of(s, t)->q4));
+    const ts_q4 *q = &made_of(s, t)->q4;
+    const bool symmetric = ts_q4_symmetric(q);
+    return symmetric || ts_q4_products_fit(q) ? ts_u4g_carrier(symmetric) : TS_F32;
 }
 
 static ts_status make_header(hf_source *q, const ts_tokenizer *tok, ts_buf *text, ts_gguf **out, ts_err *err);
@@ -266,12 +268,10 @@ ts_status ts_hf_source_open(ts_source **out, const char *path, ts_err *err) {
 
 bool ts_hf_is_model(const char *path) {
     static const char *const ending[] = {".safetensors", ".bin", ".pt", ".pth"};
-    const size_t n = strlen(path);
     ts_map map;
     bool named = false;
     if (ts_file_is_dir(path)) return true;
-    for (size_t i = 0; i < sizeof ending / sizeof *ending; i++)
-        named |= n > strlen(ending[i]) && !strcmp(path + n - strlen(ending[i]), ending[i]);
+    for (size_t i = 0; i < sizeof ending / sizeof *ending; i++) named |= ts_ends(path, ending[i]);
     if (!named || ts_map_open(&map, path, NULL) != TS_OK) return named;
     named = map.len < 4 || memcmp(map.data, "GGUF", 4) != 0;
     ts_map_close(&map);

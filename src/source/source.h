@@ -54,7 +54,7 @@ typedef struct ts_source_ops {
      * rows no longer show. TS_E_FORMAT. One thread at a time. NULL: nothing is. */
     ts_status (*check)(ts_source *s, const ts_tensor *t, ts_err *err);
     /* The type in which a GGUF file holds such a tensor, where that is another: TS_Q4_1 or TS_Q4_0 for U4G
-     * (ts_u4g_carry). NULL: its own, always. */
+     * (ts_u4g_carry), TS_F32 where neither holds its numbers. NULL: its own, always. */
     ts_dtype (*carrier)(const ts_source *s, const ts_tensor *t);
     /* All metadata, the tokenizer's too, as a GGUF file has them; tensors are not this one's. Borrowed until close.
      * Errors: those of the tokenizer. */
