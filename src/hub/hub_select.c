@@ -172,15 +172,6 @@ static ts_status choose_gguf(ts_hub_choice *c, const ts_hub_files *f, const char
 
 /* ---- folders ----------------------------------------------------------------------------------------------------- */
 
-static bool begins(const char *s, const char *prefix) {
-    return strncmp(s, prefix, strlen(prefix)) == 0;
-}
-
-static bool ends(const char *s, const char *end) {
-    const size_t n = strlen(s), k = strlen(end);
-    return n > k && !strcmp(s + n - k, end);
-}
-
 static bool is_of_folder(const char *path) {
     static const char *const names[] = {
         "config.json",        "generation_config.json",  "tokenizer.json",   "tokenizer.model", "tokenizer_config.json",
@@ -188,29 +179,40 @@ static bool is_of_folder(const char *path) {
         "chat_template.json", "quantize_config.json",    "quant_config.json"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(path, names[i])) return true;
-    return begins(path, "LICENSE") || begins(path, "LICENCE") || begins(path, "NOTICE");
+    return ts_begins(path, "LICENSE") || ts_begins(path, "LICENCE") || ts_begins(path, "NOTICE");
 }
 
 /* What holds the tensors where no index says it: files of the folder itself that end so. */
 static ts_status add_tensors(ts_hub_choice *c, const ts_hub_files *f, const char *prefix, const char *end,
                              ts_err *err) {
     bool model = false;
-    for (size_t i = 0; i < f->n; i++) model |= begins(f->item[i].path, "model") && ends(f->item[i].path, end);
+    for (size_t i = 0; i < f->n; i++) model |= ts_begins(f->item[i].path, "model") && ts_ends(f->item[i].path, end);
     for (size_t i = 0; i < f->n; i++) {
         const char *path = f->item[i].path;
         size_t k, other;
         unsigned index, count, j, m, there = 0;
-        if (strchr(path, '/') || !begins(path, prefix) || !ends(path, end)) continue;
-        if (model && begins(path, "consolidated")) continue;
+        if (strchr(path, '/') || !ts_begins(path, prefix) || !ts_ends(path, end)) continue;
+        if (model && ts_begins(path, "consolidated")) continue;
         TS_TRY(add(c, &f->item[i], err));
         if (!ts_hub_split(path, &k, &index, &count) || index != 1) continue;
         /* the list is sorted: they stand together */
         for (size_t l = i; l < f->n && !strncmp(f->item[l].path, path, k); l++)
-            there +=
-                ts_hub_split(f->item[l].path, &other, &j, &m) && other == k && m == count && ends(f->item[l].path, end);
+            there += ts_hub_split(f->item[l].path, &other, &j, &m) && other == k && m == count &&
+                     ts_ends(f->item[l].path, end);
         if (there != count) return ts_fail(err, TS_E_FORMAT, "%s: there are %u of its %u parts", path, there, count);
     }
     return TS_OK;
+}
+
+/* The rules of source/hf_index.h: the index, the one file of the usual name, else what there is. */
+static ts_status choose_weights(ts_hub_choice *c, const ts_hub_files *f, const char *single, const char *prefix,
+                                const char *end, ts_err *err) {
+    char index[64];
+    snprintf(index, sizeof index, "%s.index.json", single);
+    c->index = ts_hub_files_find(f, index);
+    const ts_hub_file *one = ts_hub_files_find(f, single);
+    if (c->index) return TS_OK;
+    return one ? add(c, one, err) : add_tensors(c, f, prefix, end, err);
 }
 
 static ts_status choose_folder(ts_hub_choice *c, const ts_hub_files *f, const char *repo, ts_err *err) {
@@ -218,12 +220,8 @@ static ts_status choose_folder(ts_hub_choice *c, const ts_hub_files *f, const ch
     for (size_t i = 0; i < f->n; i++)
         if (is_of_folder(f->item[i].path)) TS_TRY(add(c, &f->item[i], err));
     const size_t before = c->n;
-    c->index = ts_hub_files_find(f, "model.safetensors.index.json");
-    if (!c->index) TS_TRY(add_tensors(c, f, "", ".safetensors", err));
-    if (!c->index && c->n == before) {
-        c->index = ts_hub_files_find(f, "pytorch_model.bin.index.json");
-        if (!c->index) TS_TRY(add_tensors(c, f, "pytorch_model", ".bin", err));
-    }
+    TS_TRY(choose_weights(c, f, "model.safetensors", "", ".safetensors", err));
+    if (!c->index && c->n == before) TS_TRY(choose_weights(c, f, "pytorch_model.bin", "pytorch_model", ".bin", err));
     if (c->index) TS_TRY(add(c, c->index, err));
     if (c->n == before || !ts_hub_files_find(f, "config.json"))
         return ts_fail(err, TS_E_IO, "there is no model in %s: neither a GGUF file, nor config.json with safetensors",

@@ -283,6 +283,10 @@ static void test_choices(void **state) {
            ":safetensors");
     choose("config.json model-00001-of-00002.safetensors", "", false, false,
            "!model-00001-of-00002.safetensors: there are 1 of its 2 parts", NULL);
+    choose("config.json model.fp16.safetensors model.safetensors model-00001-of-00002.safetensors", "", false, false,
+           "config.json model.safetensors", "");
+    choose("config.json pytorch_model.bin pytorch_model.fp16.bin", "", false, false, "config.json pytorch_model.bin",
+           "");
     choose("config.json pytorch_model.bin training_args.bin", "", false, false, "config.json pytorch_model.bin", "");
     choose("config.json", "", false, false, "!there is no model in a/b", NULL);
     choose("model.safetensors", "", false, false, "!there is no model in a/b", NULL);
