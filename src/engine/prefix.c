@@ -43,11 +43,11 @@ ts_status ts_prefix_store_new_sized(ts_prefix_store **out, ts_engine *e, const t
     if (!p) return ts_fail_nomem(err, "the prefix store", sizeof *p);
     p->e = e;
     p->memory_bytes = opts.memory_bytes ? opts.memory_bytes : default_memory();
-    p->model = ts_session_model_id(e);
     pthread_mutex_init(&p->lock, NULL); /* without attributes they cannot fail */
     pthread_cond_init(&p->wake, NULL);
     pthread_cond_init(&p->done, NULL);
     ts_status s = ts_keytable_init(&p->tree.table) ? TS_OK : ts_fail_nomem(err, "the prefix store", 0);
+    if (s == TS_OK) s = ts_session_model_id(e, &p->model, err);
     for (int t = 0; t < TS_PREFIX_KV_TYPES && s == TS_OK; t++)
         s = ts_kv_init(&p->like[t], e->kv_pool, TS_KV_TILE, (ts_kv_type)t, err);
     if (s == TS_OK) s = open_disk(p, &opts, err);
@@ -149,8 +149,10 @@ ts_status ts_prefix_take(ts_prefix_store *p, ts_session *s, const ts_token *toke
                          ts_err *err) {
     TS_NEED(p && s && found && (tokens || !n), err, "ts_prefix_take: there is no store, session or place for results");
     TS_NEED(s->e == p->e, err, "the session is not of the prefix store's engine");
-    TS_NEED(s->n == 0 && s->pending == 0, err, "a session that takes a beginning has to be empty: this one has %zu "
-            "tokens", s->n + s->pending);
+    TS_NEED(s->n == 0 && s->pending == 0, err,
+            "a session that takes a beginning has to be empty: this one has %zu "
+            "tokens",
+            s->n + s->pending);
     TS_TRY(p->e->src->op->check_unchanged(p->e->src, err));
     const size_t most = n ? n - 1 : 0, whole = (most < s->n_ctx ? most : s->n_ctx) / TS_KV_TILE;
     if (whole == 0) {

@@ -66,47 +66,60 @@ static void add_text(ts_session_sum *sum, const char *s) {
 }
 
 /* Of a tensor that is made: from the beginning of its first row, one in the middle and the last. */
-static void add_made(ts_session_sum *sum, const ts_source *src, const ts_tensor *t) {
+static ts_status add_made(ts_session_sum *sum, const ts_source *src, const ts_tensor *t, ts_err *err) {
     const uint64_t rows = t->dim[1], at[] = {0, rows / 2, rows - 1};
     const size_t row_bytes = ts_dtype_row_bytes(t->type, t->dim[0]), n = row_bytes < 64 ? row_bytes : 64;
     void *row = ts_alloc(1, row_bytes);
-    for (int i = 0; i < 3 && row; i++) ts_session_sum_add(sum, ts_source_rows(src, t, at[i], 1, row), n);
+    if (!row) return ts_fail_nomem(err, t->name, row_bytes);
+    for (int i = 0; i < 3; i++) ts_session_sum_add(sum, ts_source_rows(src, t, at[i], 1, row), n);
     ts_free(row);
+    return TS_OK;
 }
 
 /* A tensor: name, type, shape, and 64 bytes from its beginning, middle and end. */
-static void add_tensor(ts_session_sum *sum, const ts_source *src, const ts_tensor *t) {
+static ts_status add_tensor(ts_session_sum *sum, const ts_source *src, const ts_tensor *t, ts_err *err) {
     const uint32_t type = (uint32_t)t->type;
     const size_t n = t->bytes < 64 ? t->bytes : 64, at[] = {0, (t->bytes - n) / 2, t->bytes - n};
     add_text(sum, t->name);
     ts_session_sum_add(sum, &type, sizeof type);
     ts_session_sum_add(sum, t->dim, sizeof t->dim);
     for (int i = 0; i < 3 && t->data; i++) ts_session_sum_add(sum, (const char *)t->data + at[i], n);
-    if (!t->data) add_made(sum, src, t);
+    if (!t->data) TS_TRY(add_made(sum, src, t, err));
     if (ts_act_block(t->type)) src->op->release(src, t, 0, t->bytes); /* the packed form is what is used */
+    return TS_OK;
 }
 
-uint64_t ts_session_model_id(const ts_engine *e) {
+ts_status ts_session_model_id(const ts_engine *e, uint64_t *id, ts_err *err) {
     const ts_model_config *c = &e->model->c;
-    const uint32_t whole[] = {c->n_layer, c->n_vocab, c->d_model, c->d_ff, c->n_head, c->n_kv_head, c->head_dim,
-                              c->window, c->n_rot, (uint32_t)c->rope_scaling, c->rope_ctx_orig, c->rope_halves};
-    const float real[] = {c->norm_eps, c->att_scale, c->rope_base, c->rope_factor, c->yarn_ext, c->yarn_attn,
-                          c->yarn_beta_fast, c->yarn_beta_slow};
+    const uint32_t whole[] = {c->n_layer,       c->n_vocab,    c->d_model, c->d_ff,  c->n_head,
+                              c->n_kv_head,     c->head_dim,   c->window,  c->n_rot, (uint32_t)c->rope_scaling,
+                              c->rope_ctx_orig, c->rope_halves};
+    const float real[] = {c->norm_eps, c->att_scale, c->rope_base,      c->rope_factor,
+                          c->yarn_ext, c->yarn_attn, c->yarn_beta_fast, c->yarn_beta_slow};
     ts_session_sum sum = {0};
     add_text(&sum, c->arch);
     ts_session_sum_add(&sum, whole, sizeof whole);
     ts_session_sum_add(&sum, real, sizeof real);
-    for (size_t i = 0; i < e->src->n_tensors; i++) add_tensor(&sum, e->src, e->src->op->tensor_at(e->src, i));
-    return ts_session_sum_end(&sum);
+    for (size_t i = 0; i < e->src->n_tensors; i++)
+        TS_TRY(add_tensor(&sum, e->src, e->src->op->tensor_at(e->src, i), err));
+    *id = ts_session_sum_end(&sum);
+    return TS_OK;
 }
 
-static header header_of(const ts_session *s) {
+static ts_status header_of(const ts_session *s, header *out, ts_err *err) {
     const ts_model_config *c = &s->e->model->c;
-    header h = {.version = TS_SESSION_VERSION, .kv_type = (uint32_t)s->kv.type, .model = ts_session_model_id(s->e),
-                .n_layer = c->n_layer, .n_kv_head = c->n_kv_head, .head_pad = s->kv.head_pad, .n_vocab = c->n_vocab,
-                .n = s->n, .page_bytes = s->kv.page_bytes, .flags = s->has_logits ? HAS_LOGITS : 0};
+    header h = {.version = TS_SESSION_VERSION,
+                .kv_type = (uint32_t)s->kv.type,
+                .n_layer = c->n_layer,
+                .n_kv_head = c->n_kv_head,
+                .head_pad = s->kv.head_pad,
+                .n_vocab = c->n_vocab,
+                .n = s->n,
+                .page_bytes = s->kv.page_bytes,
+                .flags = s->has_logits ? HAS_LOGITS : 0};
     memcpy(h.magic, MAGIC, sizeof h.magic);
-    return h;
+    *out = h;
+    return ts_session_model_id(s->e, &out->model, err);
 }
 
 static size_t padding(uint64_t bytes) {
@@ -146,7 +159,8 @@ static ts_status put_pages(struct writer *w, const ts_session *s, char *last, ts
 }
 
 static ts_status put_all(struct writer *w, const ts_session *s, char *last, ts_err *err) {
-    const header h = header_of(s);
+    header h;
+    TS_TRY(header_of(s, &h, err));
     TS_TRY(put(w, &h, sizeof h, err));
     TS_TRY(put_padded(w, s->token, s->n * sizeof *s->token, err));
     if (s->has_logits) TS_TRY(put_padded(w, s->logits, h.n_vocab * sizeof *s->logits, err));
@@ -198,7 +212,8 @@ static const char *type_name(uint32_t type) {
 /* Is it a session of this model and cache, that fits, and is the file as long as it says? */
 static ts_status check(const ts_session *s, const header *h, const ts_session_source *from, ts_err *err) {
     const char *name = from->name;
-    const header own = header_of(s);
+    header own;
+    TS_TRY(header_of(s, &own, err));
     if (memcmp(h->magic, own.magic, sizeof h->magic) != 0)
         return ts_fail(err, TS_E_FORMAT, "%s: not a saved session", name);
     if (h->version != TS_SESSION_VERSION)
@@ -247,8 +262,7 @@ static ts_status get_all(struct reader *r, ts_session *s, const header *h, ts_er
     TS_TRY(r->from->read(r->from->ud, &sum, sizeof sum, err));
     if (sum != ts_session_sum_end(&r->sum))
         return ts_fail(err, TS_E_FORMAT, "%s: a damaged session: its checksum is wrong", name);
-    if (!finite)
-        return ts_fail(err, TS_E_FORMAT, "%s: a damaged session: a key or value is no finite number", name);
+    if (!finite) return ts_fail(err, TS_E_FORMAT, "%s: a damaged session: a key or value is no finite number", name);
     if (h->flags & HAS_LOGITS && ts_beyond(s->logits, h->n_vocab, FLT_MAX))
         return ts_fail(err, TS_E_FORMAT, "%s: a damaged session: its logits are not finite", name);
     for (uint32_t i = 0; i < n; i++)

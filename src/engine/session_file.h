@@ -29,7 +29,8 @@ typedef struct ts_session_sum {
 void ts_session_sum_add(ts_session_sum *sum, const void *data, size_t len);
 uint64_t ts_session_sum_end(const ts_session_sum *sum);
 
-/* What identifies the engine's model to a session's file: all that its logits depend on, tensors by samples. */
-uint64_t ts_session_model_id(const ts_engine *e);
+/* What identifies the engine's model to a session's file: all that its logits depend on, tensors by samples. Errors:
+ * TS_E_NOMEM. */
+TS_NODISCARD ts_status ts_session_model_id(const ts_engine *e, uint64_t *id, ts_err *err);
 
 #endif

@@ -66,7 +66,7 @@ static void prepare(void) {
     memcpy(file, made.data, made.len);
     must(ts_engine_open_memory(&e, file, made.len, &(ts_engine_opts){.n_threads = 1}, NULL) == TS_OK);
     ts_buf_free(&made);
-    model = ts_session_model_id(e);
+    must(ts_session_model_id(e, &model, NULL) == TS_OK);
     for (int i = 0; i < N; i++) token[i] = i * 7 % VOCAB;
     prepare_type(&of[0], TS_KV_F16);
     prepare_type(&of[1], TS_KV_Q8_0);

@@ -87,7 +87,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
         if (!ts_buf_append(&file, valid[q8].data, valid[q8].len)) return 0;
         for (size_t i = 1; i + 8 <= len; i += 8) change(&file, data + i);
     }
-    const uint64_t id = ts_session_model_id(e);
+    uint64_t id;
+    if (ts_session_model_id(e, &id, NULL) != TS_OK) abort();
     if (data[0] & 4 && file.len >= AT_MODEL + 8) memcpy(file.data + AT_MODEL, &id, 8);
     if (data[0] & 2 && file.len >= 8) {
         ts_session_sum sum = {0};

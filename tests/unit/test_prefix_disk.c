@@ -484,7 +484,8 @@ static void test_collision(void **state) {
     uint64_t bytes;
     ts_prefix_path path;
     const ts_session *s = alone_with(fx.e, TS_KV_F16, prompt, 300);
-    const uint64_t model = ts_session_model_id(fx.e);
+    uint64_t model;
+    assert_ok(ts_session_model_id(fx.e, &model, &err));
     assert_ok(ts_prefix_path_init(&path, model, TS_KV_F16, other, 4, &err));
     snprintf(name, sizeof name, "%s/%016" PRIx64 "-0-4.kv", folder, path.key[3]);
     path.token = prompt;
