@@ -802,7 +802,7 @@ def commands() -> None:
     refused("tokenize: an empty folder", None, "holds no tokenizer", command=[tools.tessera, "tokenize", "-m", empty, "-p", "x"])
 
 
-def main() -> int:
+def main(*parts_) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("dump")
     parser.add_argument("tessera")
@@ -812,8 +812,7 @@ def main() -> int:
     tools.dump, tools.tessera, tools.only, tools.verbose = os.path.abspath(args.dump), os.path.abspath(args.tessera), args.only, args.v
     with tempfile.TemporaryDirectory() as tmp:
         tools.tmp = pathlib.Path(tmp)
-        for part in (float_forms, names_and_heads, families, rope, four_bits, tokens, inspecting, wrong_configs, wrong_floats, wrong_bits,
-                     wrong_folders, wrong_tokens, commands):
+        for part in parts_:
             part()
     for fault in faults:
         print(fault)
@@ -822,4 +821,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(float_forms, names_and_heads, families, rope, four_bits, tokens, inspecting, wrong_configs, wrong_floats, wrong_bits,
+                  wrong_folders, wrong_tokens, commands))

@@ -3,10 +3,12 @@ and linear layers in the 4-bit forms. Plain Python, written from the formats' de
 
 A model is made once (Model); a form says how it is stored (put_* below return tensors: name -> (dtype, shape, bytes)).
 What every tensor is worth is computed beside it, so that a test compares numbers, not files."""
+import io
 import json
 import pathlib
 import random
 import struct
+import zipfile
 
 AWQ = [0, 2, 4, 6, 1, 3, 5, 7]  # nibble i of a word is this one of its eight columns
 
@@ -60,6 +62,74 @@ def safetensors(tensors, metadata=None, pad=True) -> bytes:
     elif (len(text) + 8) % 2 == 0:
         text += b" "  # numbers at odd addresses
     return struct.pack("<Q", len(text)) + text + b"".join(raw for _, _, raw in tensors.values())
+
+
+# ---- PyTorch's files ------------------------------------------------------------------------------------------------
+
+STORAGE = {"F16": ("Half", 2), "BF16": ("BFloat16", 2), "F32": ("Float", 4), "I8": ("Char", 1), "U8": ("Byte", 1), "I16": ("Short", 2),
+           "I32": ("Int", 4), "I64": ("Long", 8)}
+
+
+def pickled_text(s: str) -> bytes:
+    return b"X" + struct.pack("<I", len(s.encode())) + s.encode()
+
+
+def pickled_int(n: int) -> bytes:
+    return b"J" + struct.pack("<i", n)
+
+
+def pickled(key: str, dtype: str, shape, raw: bytes) -> bytes:
+    """A tensor that has its storage to itself."""
+    kind, width = STORAGE[dtype]
+    steps = [1]
+    for d in shape[:0:-1]:
+        steps.insert(0, steps[0] * d)
+    numbers = lambda v: b"(" + b"".join(map(pickled_int, v)) + b"t"
+    storage = b"(" + pickled_text("storage") + f"ctorch\n{kind}Storage\n".encode() + pickled_text(key) + pickled_text("cpu") + pickled_int(len(raw) // width) + b"tQ"
+    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + pickled_int(0) + numbers(shape) + numbers(steps[:len(shape)]) + b"\x89NtR"
+
+
+def torch_zip(root: bytes, storages: dict[str, bytes]) -> bytes:
+    """`root`: what the pickle leaves, in opcodes."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as z:
+        for name, content in {"data.pkl": b"\x80\x02" + root + b".", "byteorder": b"little", **{f"data/{k}": v for k, v in storages.items()},
+                              "version": b"3\n"}.items():
+            z.writestr(zipfile.ZipInfo(f"model/{name}"), content)
+    return out.getvalue()
+
+
+def pickled_dict(values: dict[str, bytes]) -> bytes:
+    return b"}(" + b"".join(pickled_text(k) + v for k, v in values.items()) + b"u"
+
+
+def torch_file(tensors, wrap=None) -> bytes:
+    """A state dict. The storage of tensor i is i."""
+    root = pickled_dict({n: pickled(str(i), *t) for i, (n, t) in enumerate(tensors.items())})
+    return torch_zip(pickled_dict({wrap: root}) if wrap else root, {str(i): t[2] for i, t in enumerate(tensors.values())})
+
+
+def torch_module(tensors, modules: dict[str, dict[str, int]]) -> bytes:
+    """A whole model, with modules QLinearPerGrp that have their tensors and such integers as plain attributes."""
+    opaque = lambda name, state: f"c{name}\n".encode().replace(b".", b"\n", 1) + b")\x81" + state + b"b"
+    made = {n: pickled(str(i), *t) for i, (n, t) in enumerate(tensors.items())}
+
+    def module(path: str) -> bytes:
+        inside = {n[len(path):]: v for n, v in made.items() if n.startswith(path)}
+        own = {n: v for n, v in inside.items() if "." not in n}
+        below = dict.fromkeys(n.split(".")[0] for n in inside if "." in n)
+        parts = pickled_dict({n: module(f"{path}{n}.") for n in below})
+        if path[:-1] in modules:
+            return opaque("qlinear.QLinearPerGrp", pickled_dict({"_modules": parts, **own, **{n: pickled_int(v) for n, v in modules[path[:-1]].items()}}))
+        return opaque("net.Module", pickled_dict({"_parameters": pickled_dict(own), "_modules": parts}))
+
+    return torch_zip(module(""), {str(i): t[2] for i, t in enumerate(tensors.values())})
+
+
+def storage_at(file: bytes, i: int) -> int:
+    """Where the bytes of storage i begin."""
+    info = zipfile.ZipFile(io.BytesIO(file)).getinfo(f"model/data/{i}")
+    return info.header_offset + 30 + sum(struct.unpack("<HH", file[info.header_offset + 26:info.header_offset + 30]))
 
 
 def write_weights(folder: pathlib.Path, tensors, shards=1, index=True, pad=True, metadata=None) -> None:
@@ -129,6 +199,13 @@ def put_awq_gemv(name, m):
     return {f"{name}.qweight": words([m.n_out, m.n_in // 8], [w for row in m.q for w in pack(row)]),
             f"{name}.qzeros": words([m.n_out, width], [w for row in m.z for w in pack(row + [0] * pad)]),
             f"{name}.scales": array("F16", [m.n_out, 8 * width], [x for row in m.s for x in row + [0.0] * pad])}
+
+
+def put_bytes(name, m):
+    """AMD's QLinearPerGrp."""
+    return {f"{name}.qweight": ("I8", [m.n_out, m.n_in], b"".join(m.q)),
+            f"{name}.qzeros": ("I8", [m.n_out, m.n_groups], bytes(z for row in m.z for z in row)),
+            f"{name}.scales": array("BF16", [m.n_out, m.n_groups], [x for row in m.s for x in row])}
 
 
 def put_awq_fast(name, m, zeros="qzeros"):
