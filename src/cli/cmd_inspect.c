@@ -2,6 +2,7 @@
  * docs/formats/gguf.md; change it only by adding. */
 #include "cli/arguments.h"
 #include "cli/bundled.h"
+#include "cli/cmd_inspect_arrays.h"
 #include "cli/commands.h"
 #include "cli/store.h"
 
@@ -771,8 +772,13 @@ static int run(const cli_command *self, int argc, char **argv) {
         ts_err err;
         report r = {.path = model, .items = items};
         const bool folder = ts_hf_is_model(model), all = !metadata_only && !tensors_only;
+        ts_hf_folder *files = NULL;
         if ((folder ? open_folder(&r, &err) : ts_gguf_open_as(&g, model, TS_GGUF_ANY_TYPE, &err)) != TS_OK) {
-            code = cli_fail(&err);
+            r.refusal = err;
+            if (folder && !metadata_only && err.code != TS_E_NOMEM && ts_hf_folder_open(&files, model, NULL) == TS_OK)
+                code = cli_inspect_arrays(files, model, without_path(&r), json, all);
+            else code = cli_fail(&err);
+            ts_hf_folder_close(files);
         } else {
             if (!folder) r.g = g;
             if (all) try_to_run(&r);

@@ -258,6 +258,10 @@ bool ts_hf_folder_has(const ts_hf_folder *f, const char *prefix) {
     return at < f->n && ts_begins(f->array[f->by_name[at]].array.name, name);
 }
 
+const ts_array *ts_hf_folder_at(const ts_hf_folder *f, size_t i) {
+    return i < f->n ? &f->array[i].array : NULL;
+}
+
 void ts_hf_folder_skip(ts_hf_folder *f, const char *prefix) {
     char buf[640];
     size_t at = 0;

@@ -29,6 +29,8 @@ bool ts_hf_folder_is_torch(const ts_hf_folder *f);            /* PyTorch's files
 const ts_array *ts_hf_folder_find(ts_hf_folder *f, const char *name);
 /* Is there an array whose name begins so? Nothing counts as used. */
 bool ts_hf_folder_has(const ts_hf_folder *f, const char *begin);
+/* Array i of all, in the order of the files; NULL: there is none. It does not count as used. */
+const ts_array *ts_hf_folder_at(const ts_hf_folder *f, size_t i);
 /* From now on all arrays whose names begin so count as used. */
 void ts_hf_folder_skip(ts_hf_folder *f, const char *begin);
 /* An integer that PyTorch's files hold beside the arrays (ts_torch_int). false: there is none. */

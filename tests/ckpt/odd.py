@@ -237,6 +237,31 @@ def more_than_one() -> None:
     right("tied, and a head of 4 bits", lambda: quantised("gptq", put_gptq, tied, {"group_size": 64, "sym": False}, tie_word_embeddings=True), tied.worth(head=False))
 
 
+def inspected() -> None:
+    """A folder that is no model for Tessera is shown all the same."""
+    fp8 = {**model(**PLAIN).tensors(put_plain), "model.layers.0.mlp.up_proj.weight": ("F8_E4M3", [FF, D], bytes(FF * D))}
+    quantised_ = config(quantization_config={"quant_method": "fp8", "fmt": "e4m3"})
+    for name, settings, word, words_ in (("FP8", quantised_, "no: tensor model.layers.0.mlp.up_proj.weight is of F8_E4M3, quantised by fp8", "F8_E4M3"),
+                                         ("another family", config(model_type="gpt2"), 'no: ', 'model_type "gpt2" is not supported'),
+                                         ("no config.json", None, "no: ", "config.json")):
+        if not chosen(f"inspect, {name}", "other"):
+            continue
+        try:
+            folder = write_folder(tools.folder(), settings, fp8, shards=2)
+            out, err = run(tools.tessera, "inspect", folder)
+            assert f"runs it        {word}" in out and words_ in out and "model.layers.0.mlp.up_proj.weight " in out and not err, out + err
+            report = json.loads(run(tools.tessera, "inspect", folder, "--json")[0])
+            assert report["runs"] is False and word[4:] in report["refusal"] and report["format"] == "safetensors" and len(report["files"]) == 2
+            up = {t["name"]: t for t in report["tensors"]}["model.layers.0.mlp.up_proj.weight"]
+            assert len(report["tensors"]) == len(fp8) and up["type"] == "F8_E4M3" and up["shape"] == [D, FF] and up["bytes"] == FF * D, up
+            only = json.loads(run(tools.tessera, "inspect", folder, "--json", "--tensors")[0])
+            assert only["tensors"] == report["tensors"] and "runs" not in only
+            run(tools.tessera, "inspect", folder, "--metadata-only", code=1)
+        except AssertionError as e:
+            faults.append(f"inspect, {name}: {e}")
+    refused("run, FP8", None, "is of F8_E4M3, quantised by fp8", command=[tools.tessera, "run", "-m", write_folder(tools.folder(), quantised_, fp8), "-p", "x"])
+
+
 def names_and_words() -> None:
     m = model(**PLAIN)
     tensors = m.tensors(put_plain)
@@ -282,4 +307,4 @@ def names_and_words() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(storages, groups, zeros, pickled_models, scales, more_than_one, names_and_words))
+    sys.exit(main(storages, groups, zeros, pickled_models, scales, more_than_one, inspected, names_and_words))

@@ -56,8 +56,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     ts_err err = {0};
     const ts_status s = ts_hf_folder_open(&f, dir, &err);
     if (s == TS_OK) { /* one file may be all of the model; of both, all four are there */
-        size_t n = 0, at = 0;
-        while (ts_hf_folder_unused(f, &at)) n++;
+        size_t n = 0;
+        while (ts_hf_folder_at(f, n)) n++;
         if (n != 2 * (size_t)ts_hf_folder_n_files(f)) abort();
         for (int i = 0; i < ts_hf_folder_n_files(f); i++)
             if (!strstr(ts_hf_folder_file(f, i), ".safetensors")) abort();

@@ -38,7 +38,7 @@ NO_KERNELS = ["xdna/io_drm.c"]  # cache lines are flushed there
 GGUF = {"format/gguf.h", "format/gguf_write.h", "source/gguf_source.h", "source/gguf_names.h", "source/leftover.h"}
 KNOWS_GGUF = {"format/", "source/", "text/tok_gguf.c", "text/tok_open.c", "text/tok_put.c", "report/shape_gguf.c", "quant/", "cli/cmd_inspect.c"}
 # Commands stand on tessera.h and base; these are about what lies below (ledger: the device's bandwidth) or beside them.
-CLI_BELOW = re.compile(r"(cmd_inspect|cmd_bench|cmd_quantize|cmd_imatrix|cmd_constrain(_\w+)?|cmd_serve|cmd_(pull|list|rm)|store|(cmd_)?npu(_\w+)?|sim_speed|ledger)\.[ch]")
+CLI_BELOW = re.compile(r"(cmd_inspect(_\w+)?|cmd_bench|cmd_quantize|cmd_imatrix|cmd_constrain(_\w+)?|cmd_serve|cmd_(pull|list|rm)|store|(cmd_)?npu(_\w+)?|sim_speed|ledger)\.[ch]")
 
 COLUMNS = 120
 
