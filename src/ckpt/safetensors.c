@@ -2,8 +2,8 @@
 #include "base/arena.h"
 #include "base/json_pull.h"
 #include "base/printable.h"
+#include "base/stand_in.h"
 #include "base/utf8.h"
-#include "ckpt/not_fetched.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -238,7 +238,7 @@ static ts_status check_arrays(const ts_safetensors *s, ts_err *err) {
 
 /* What else comes under such a name: better said than "header of 7e15 bytes". */
 static ts_status check_kind(ts_span file, ts_err *err) {
-    TS_TRY(ts_not_fetched(file, err));
+    TS_TRY(ts_no_stand_in(file, err));
     if (ts_span_begins(file, "GGUF"))
         return ts_fail(err, TS_E_UNSUPP, "a GGUF file under another name; rename it to .gguf");
     if (ts_span_begins(file, "PK\x03\x04"))

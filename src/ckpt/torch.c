@@ -1,7 +1,7 @@
 #include "ckpt/torch_int.h"
 
 #include "base/printable.h"
-#include "ckpt/not_fetched.h"
+#include "base/stand_in.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -101,7 +101,7 @@ static ts_status read_zip(ts_torch *t, ts_pickle *p, ts_err *err) {
 
 static ts_status not_torch(ts_span file, ts_err *err) {
     if (file.len == 0) return ts_fail(err, TS_E_FORMAT, "the file is empty");
-    TS_TRY(ts_not_fetched(file, err));
+    TS_TRY(ts_no_stand_in(file, err));
     return ts_fail(err, TS_E_FORMAT, "byte 0: neither a zip nor a pickle, so it is no file of torch.save");
 }
 

@@ -3,7 +3,7 @@
 #include "base/json_tree.h"
 #include "base/log.h"
 #include "base/printable.h"
-#include "ckpt/not_fetched.h"
+#include "base/stand_in.h"
 #include "kern/fmath.h"
 #include "source/model_config.h"
 
@@ -31,7 +31,7 @@ static void file_free(file *f) {
 }
 
 static ts_status file_parse(file *f, const char *s, size_t len) {
-    ts_status st = ts_not_fetched((ts_span){(const uint8_t *)s, len}, f->err);
+    ts_status st = ts_no_stand_in((ts_span){(const uint8_t *)s, len}, f->err);
     if (st == TS_OK) st = ts_jtree_parse(&f->root, &f->arena, s, len, &(ts_jlimits){.values = 1 << 20}, f->err);
     if (st != TS_OK) return ts_err_prefix(f->err, st, "%s", f->path);
     if (f->root->type != TS_JSON_OBJECT) return ts_fail(f->err, TS_E_FORMAT, "%s: not an object", f->path);

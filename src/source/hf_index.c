@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "base/printable.h"
 #include "base/span.h"
-#include "ckpt/not_fetched.h"
+#include "base/stand_in.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -158,7 +158,7 @@ static ts_status check_map(const ts_jval *map, const char *path, ts_err *err) {
 static ts_status parse_index(ts_hf_files *x, const char *path, ts_err *err) {
     const ts_jval *root = NULL;
     const char *text = x->text.data ? x->text.data : "";
-    ts_status st = ts_not_fetched((ts_span){(const uint8_t *)text, x->text.len}, err);
+    ts_status st = ts_no_stand_in((ts_span){(const uint8_t *)text, x->text.len}, err);
     if (st == TS_OK) st = ts_jtree_parse(&root, &x->arena, text, x->text.len, &(ts_jlimits){.values = 1 << 22}, err);
     if (st != TS_OK) return ts_err_prefix(err, st, "%s", path);
     const ts_jval *map = ts_jval_get(root, "weight_map");
