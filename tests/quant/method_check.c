@@ -92,7 +92,7 @@ int main(int argc, char **argv) {
             if (row) q.blocks[r] = malloc(row * ts_role_out(r, &c.width));
         }
         if (is_plain) plain(&l, &c, &q);
-        else if (ts_quant_layer_run(&c, &l, &q, method, NULL, NULL, &err) != TS_OK) goto fail;
+        else if (ts_quant_layer_run(&c, &l, &q, method, NULL, &err) != TS_OK) goto fail;
         for (ts_role r = 0; r < TS_LAYER_ROLES; r++) {
             const bool mat = r < TS_LAYER_MATS;
             const ts_tensor *t = s->op->tensor(s, r, layer, false), *b = mat ? s->op->tensor(s, r, layer, true) : NULL;
