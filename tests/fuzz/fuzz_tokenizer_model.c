@@ -1,4 +1,4 @@
-/* tokenizer.model, both kinds, the vocabulary with merges in two files (with a NUL byte between), and GGUF's metadata. */
+/* tokenizer.model of both kinds, vocabulary and merges in two files (with a NUL byte between), GGUF metadata. */
 #include "format/gguf.h"
 #include "text/tok_impl.h"
 
