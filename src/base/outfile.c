@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,11 +52,12 @@ static ts_status open_out(ts_outfile *f, const char *path, manner how, ts_err *e
     if (fd >= 0) (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
     if (fd < 0) {
         struct stat st;
-        const bool lonely = errno == ENXIO && stat(name, &st) == 0 && S_ISFIFO(st.st_mode);
-        ts_status s = lonely
-                          ? ts_fail(err, TS_E_IO, "%s is a pipe that nobody reads", path)
-                          /* the file beside it is nobody's business */
-                          : ts_fail_os(err, TS_E_IO, errno, "cannot write %s", how == KEPT && beside ? tmp.data : path);
+        const int why = errno;
+        const bool lonely = why == ENXIO && stat(name, &st) == 0 && S_ISFIFO(st.st_mode);
+        /* the file beside it is nobody's business, unless it is one that was kept */
+        const bool tell_kept = how == KEPT && beside && lstat(tmp.data, &st) == 0;
+        ts_status s = lonely ? ts_fail(err, TS_E_IO, "%s is a pipe that nobody reads", path)
+                             : ts_fail_os(err, TS_E_IO, why, "cannot write %s", tell_kept ? tmp.data : path);
         ts_free(name);
         ts_buf_free(&tmp);
         return s;
@@ -115,12 +117,15 @@ ts_status ts_outfile_sync(ts_outfile *f, ts_err *err) {
 }
 
 void ts_sync_folder_of(const char *path) {
+    char dir[PATH_MAX]; /* what is longer could not have been written to */
     const char *slash = strrchr(path, '/');
-    char *dir = !slash ? ts_strdup(".") : slash == path ? ts_strdup("/") : ts_strndup(path, (size_t)(slash - path));
-    const int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    const size_t n = !slash ? 0 : slash == path ? 1 : (size_t)(slash - path);
+    if (n >= sizeof dir) return;
+    memcpy(dir, path, n);
+    dir[n] = 0;
+    const int fd = open(n ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0) (void)fsync(fd);
     if (fd >= 0) close(fd);
-    ts_free(dir);
 }
 
 ts_status ts_outfile_write(ts_outfile *f, const void *data, size_t len, ts_err *err) {
