@@ -1,6 +1,7 @@
 /* json_pull.c - JSON front to back. */
 #include "base/json_pull.h"
 
+#include "base/hash.h"
 #include "base/printable.h"
 #include "base/utf8.h"
 
@@ -214,8 +215,7 @@ void ts_json_fail_twice(ts_json *j, ts_span key) {
 
 bool ts_json_key_once(ts_json *j, ts_span *key, ts_json_keys *seen) {
     if (!ts_json_key(j, key)) return false;
-    uint64_t h = 0xCBF29CE484222325u; /* FNV-1a */
-    for (size_t i = 0; i < key->len; i++) h = (h ^ key->data[i]) * 0x100000001B3u;
+    const uint64_t h = ts_fnv1a(TS_FNV1A, key->data, key->len);
     for (int i = 0; i < seen->n && !j->bad; i++)
         if (seen->hash[i] == h) ts_json_fail_twice(j, *key);
     if (seen->n == TS_JSON_KEYS) ts_json_fail(j, "an object of more keys than any such has");

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* strcasestr */
 #include "hub/hub_api.h"
 
+#include "base/hash.h"
 #include "base/json_pull.h"
 #include "base/printable.h"
 
@@ -158,11 +159,9 @@ ts_status ts_hub_ask_info(ts_hub_conn *c, const ts_hub_net *net, const char *rep
     return s;
 }
 
-/* The addresses of pages that have been read, by a hash of 64 bits (FNV-1a): one twice would never end. */
+/* The addresses of pages that have been read, by a hash: one twice would never end. */
 static uint64_t mark_of(const char *s) {
-    uint64_t h = 0xcbf29ce484222325u;
-    for (; *s; s++) h = (h ^ (unsigned char)*s) * 0x100000001b3u;
-    return h;
+    return ts_fnv1a(TS_FNV1A, s, strlen(s));
 }
 
 ts_status ts_hub_ask_files(ts_hub_conn *c, const ts_hub_net *net, const char *repo, const char *shown,
