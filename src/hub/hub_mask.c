@@ -18,8 +18,8 @@ static size_t token_at(const char *s, size_t len, const char *token) {
     size_t used = 0, k = 0;
     while (k < n && used < len) {
         const bool coded = s[used] == '%' && len - used > 2 && hex(s[used + 1]) >= 0 && hex(s[used + 2]) >= 0;
-        const char c = coded ? (char)(hex(s[used + 1]) << 4 | hex(s[used + 2])) : s[used];
-        if (tolower((unsigned char)c) != tolower((unsigned char)token[k])) break;
+        const int c = coded ? hex(s[used + 1]) << 4 | hex(s[used + 2]) : (unsigned char)s[used];
+        if (tolower(c) != tolower((unsigned char)token[k])) break;
         used += coded ? 3 : 1;
         k++;
     }

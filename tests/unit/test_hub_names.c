@@ -109,8 +109,8 @@ static void test_paths(void **state) {
     static const char *const bad[] = {"", "/a", "a/", "a//b", ".", "..", "a/..", "a/./b", "../a", "a\\b", "C:/a", "c:a",
                                       "a\nb", "a\x7f", "\xc2\x85", "\xff",
                                       /* turned around, isolated, hidden */
-                                      "\xe2\x80\xaegpj", "\xe2\x81\xa6x", "\xe2\x81\xa9", "x\xe2\x80\x8b", "\xef\xbb\xbfx",
-                                      "\xd8\x9c", "\xf3\xa0\x81\x81"};
+                                      "\xe2\x80\xaegpj", "\xe2\x81\xa6x", "\xe2\x81\xa9", "x\xe2\x80\x8b",
+                                      "\xef\xbb\xbfx", "\xd8\x9c", "\xf3\xa0\x81\x81"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         if (ts_hub_path_fault(good[i], strlen(good[i]))) fail_msg("%s", good[i]);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
