@@ -82,6 +82,18 @@ static double u_at(const ts_gptq *g, uint32_t i, uint32_t j) {
     return j < i ? 0 : (double)g->u[(K - 1 - j) * K + K - 1 - i];
 }
 
+/* Not fmax: NaN counts, and GCC 12 for aarch64 fails on loops of it. */
+static void at_least(double *most, double x) {
+    if (!(x <= *most)) *most = x;
+}
+
+/* Row i, column j of the inverse that it is the factor of. */
+static double inverse_at(const ts_gptq *g, uint32_t i, uint32_t j) {
+    double sum = 0;
+    for (uint32_t k = 0, n = i < j ? i : j; k <= n; k++) sum += u_at(g, k, i) * u_at(g, k, j);
+    return sum;
+}
+
 static void check_factor(uint32_t K, uint32_t n, uint32_t dead) {
     problem p;
     begin(&p, K, n, dead, 1, TS_CPU_REF);
@@ -94,23 +106,21 @@ static void check_factor(uint32_t K, uint32_t n, uint32_t dead) {
     assert_ok(ts_gptq_factor(&p.g, 0.01f, &p.kern, p.pool, &err));
     double *h = plain_h(&p, 0.01), *inverse = ts_calloc((size_t)K * K, sizeof *inverse), size = 0, off = 0;
     assert_non_null(inverse);
-    for (uint32_t i = 0; i < K; i++) size = fmax(size, h[(size_t)i * K + i]);
+    for (uint32_t i = 0; i < K; i++) at_least(&size, h[(size_t)i * K + i]);
     for (uint32_t i = 0; i < K; i++)
         for (uint32_t j = 0; j < K; j++)
-            off = fmax(off, fabs((double)p.g.h[(size_t)(K - 1 - i) * K + K - 1 - j] - h[(size_t)i * K + j]) / size);
+            at_least(&off, fabs((double)p.g.h[(size_t)(K - 1 - i) * K + K - 1 - j] - h[(size_t)i * K + j]) / size);
     assert_true(off < 1e-5);
     for (uint32_t i = 0; i < K; i++) {
         assert_true(u_at(&p.g, i, i) > 0);
-        for (uint32_t j = 0; j < K; j++)
-            for (uint32_t k = 0; k <= i && k <= j; k++)
-                inverse[(size_t)i * K + j] += u_at(&p.g, k, i) * u_at(&p.g, k, j);
+        for (uint32_t j = 0; j < K; j++) inverse[(size_t)i * K + j] = inverse_at(&p.g, i, j);
     }
     off = 0;
     for (uint32_t i = 0; i < K; i++)
         for (uint32_t j = 0; j < K; j++) {
             double s = i == j ? -1 : 0;
             for (uint32_t k = 0; k < K; k++) s += inverse[(size_t)i * K + k] * h[(size_t)k * K + j];
-            off = fmax(off, fabs(s));
+            at_least(&off, fabs(s));
         }
     if (!(off < 2e-3)) fail_msg("%u inputs, %u tokens: the inverse times H is off by %g", K, n, off);
     if (dead < K) /* stands for itself */
