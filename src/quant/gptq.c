@@ -281,44 +281,94 @@ static void round_columns(const struct rows *p, uint32_t r0, uint32_t n, uint32_
     }
 }
 
-/* A row once more, each element rounded anew to what is best beside all others as they are: coordinate descent on the
- * same sum of squares (w - q) H (w - q)'. `slope` is (w - q) H, inputs in reverse order; few elements move. */
-static void settle(const struct rows *p, float *q, float *slope, ts_grid *grid) {
-    const uint32_t K = p->g->n_in;
-    for (uint32_t c = 0; c < K; c++) {
-        const float *h = p->g->h + (size_t)(K - 1 - c) * K;
-        const float was = q[c],
-                    now = ts_grid_round(&grid[c / p->group], c % p->group, was + slope[K - 1 - c] / h[K - 1 - c]),
-                    step = now - was;
-        if (step == 0) continue;
-        q[c] = now;
-        for (uint32_t j = 0; j < K; j++) slope[j] -= step * h[j];
-    }
+/* Elements once more, after all have been rounded: coordinate descent on the same sum of squares, (w - q) H (w - q)'.
+ * `slope` is (w - q) H of a row, inputs in reverse order. Inside a block of columns it follows at once, for the others
+ * by what has moved in the block, which is kept in moved[c1 - 1 - column]: H is read once for ROWS rows. */
+struct sweep {
+    const struct rows *p;
+    uint32_t c0, c1; /* the block */
+    float *q, *slope;
+    ts_grid *grid;
+    float *moved;
+};
+
+static void move(const struct sweep *s, uint32_t c, float step) {
+    const uint32_t K = s->p->g->n_in, first = K - s->c1;
+    const float *h = s->p->g->h + (size_t)(K - 1 - c) * K + first;
+    s->moved[s->c1 - 1 - c] += step;
+    for (uint32_t j = 0; j < s->c1 - s->c0; j++) s->slope[first + j] -= step * h[j];
 }
 
-/* The steps of the row's groups, each the best for the codes as they are beside all others. */
-static void restep(const struct rows *p, float *q, float *slope, ts_grid *grid) {
-    const uint32_t K = p->g->n_in;
-    for (uint32_t k = 0; k < p->n_groups; k++) {
-        ts_grid *g = &grid[k];
-        const uint32_t c0 = k * p->group;
-        float code[256], up = 0, down = 0;
+/* Each rounded anew to what is best beside all others as they are. */
+static bool settle(const struct sweep *s) {
+    const uint32_t K = s->p->g->n_in, group = s->p->group;
+    bool any = false;
+    for (uint32_t c = s->c0; c < s->c1; c++) {
+        const uint32_t at = K - 1 - c;
+        const float was = s->q[c], by = s->slope[at] / s->p->g->h[(size_t)at * K + at],
+                    now = ts_grid_round(&s->grid[c / group], c % group, was + by);
+        if (now == was) continue;
+        s->q[c] = now;
+        move(s, c, now - was);
+        any = true;
+    }
+    return any;
+}
+
+/* The steps of the groups, each the best for the codes as they are beside all others. */
+static bool restep(const struct sweep *s) {
+    const uint32_t K = s->p->g->n_in, group = s->p->group;
+    bool any = false;
+    for (uint32_t g0 = s->c0; g0 < s->c1; g0 += group) {
+        ts_grid *g = &s->grid[g0 / group];
+        float code[COLUMNS], up = 0, down = 0;
         const float was = g->step[0], zero = ts_dtype_is_u4g(g->type) ? (float)g->b.m : 0;
         for (uint32_t i = 0; i < g->n; i++) code[i] = (float)g->b.q[i] - zero;
         for (uint32_t i = 0; i < g->n; i++) {
-            const float *h = p->g->h + (size_t)(K - 1 - c0 - i) * K;
+            const float *h = s->p->g->h + (size_t)(K - 1 - g0 - i) * K + K - g0 - g->n;
             float sum = 0;
-            for (uint32_t j = 0; j < g->n; j++) sum += h[K - 1 - c0 - j] * code[j];
-            up += code[i] * slope[K - 1 - c0 - i];
+            for (uint32_t j = 0; j < g->n; j++) sum += h[g->n - 1 - j] * code[j];
+            up += code[i] * s->slope[K - 1 - g0 - i];
             down += code[i] * sum;
         }
         if (!(down > 0) || !ts_grid_restep(g, up / down)) continue;
         const float step = g->step[0] - was;
         for (uint32_t i = 0; i < g->n; i++) {
-            const float *h = p->g->h + (size_t)(K - 1 - c0 - i) * K, by = step * code[i];
-            if (by == 0) continue;
-            q[c0 + i] = g->zero[0] + g->step[0] * (float)g->b.q[i];
-            for (uint32_t j = 0; j < K; j++) slope[j] -= by * h[j];
+            if (step * code[i] == 0) continue;
+            s->q[g0 + i] = g->zero[0] + g->step[0] * (float)g->b.q[i];
+            move(s, g0 + i, step * code[i]);
+            any = true;
+        }
+    }
+    return any;
+}
+
+/* n rows q and their slopes, f32 [n, K]; `other` is as large. */
+static void sweep_rows(const struct rows *p, bool (*f)(const struct sweep *), float *q, float *slope, uint32_t n,
+                       ts_grid *grid, float *other) {
+    const uint32_t K = p->g->n_in;
+    float moved[ROWS][COLUMNS];
+    for (uint32_t c0 = 0, c1; c0 < K; c0 = c1) {
+        c1 = c0 + at_most(K - c0, COLUMNS);
+        bool any = false;
+        memset(moved, 0, sizeof moved);
+        for (uint32_t r = 0; r < n; r++) {
+            const struct sweep s = {.p = p,
+                                    .c0 = c0,
+                                    .c1 = c1,
+                                    .q = q + (size_t)r * K,
+                                    .slope = slope + (size_t)r * K,
+                                    .grid = grid + r * p->n_groups,
+                                    .moved = moved[r]};
+            any |= f(&s);
+        }
+        if (!any) continue;
+        p->kern->gemm_f[TS_F32](p->g->h + K - c1, K * sizeof *p->g->h, c1 - c0, moved[0], COLUMNS, n, 0, K, other, K);
+        for (uint32_t r = 0; r < n; r++) {
+            float *to = slope + (size_t)r * K;
+            const float *by = other + (size_t)r * K;
+            for (uint32_t j = 0; j < K - c1; j++) to[j] -= by[j];
+            for (uint32_t j = K - c0; j < K; j++) to[j] -= by[j];
         }
     }
 }
@@ -345,20 +395,18 @@ static void rows_task(void *arg, size_t task, int thread) {
         for (uint32_t c = 0; c < K; c++)
             delta[(size_t)r * K + K - 1 - c] = was[(size_t)r * K + c] - p->w[(size_t)(r0 + r) * K + c];
     p->kern->gemm_f[TS_F32](p->g->h, K * sizeof *p->g->h, K, delta, K, n, 0, K, was, K);
-    for (uint32_t r = 0; r < n; r++) {
-        float *q = p->w + (size_t)(r0 + r) * K, *slope = was + (size_t)r * K;
-        for (int pass = 0; pass < PASSES; pass++) {
-            settle(p, q, slope, grid + r * p->n_groups);
-            if (pass + 1 < PASSES) restep(p, q, slope, grid + r * p->n_groups);
-        }
+    for (int pass = 0; pass < PASSES; pass++) {
+        sweep_rows(p, settle, p->w + (size_t)r0 * K, was, n, grid, delta);
+        if (pass + 1 < PASSES && p->group <= COLUMNS) sweep_rows(p, restep, p->w + (size_t)r0 * K, was, n, grid, delta);
+    }
+    for (uint32_t r = 0; r < n; r++)
         for (uint32_t k = 0; k < p->n_groups; k++)
             ts_grid_put(&grid[r * p->n_groups + k],
                         p->blocks + (r0 + r) * p->row_bytes + ts_dtype_row_bytes(p->type, (uint64_t)k * p->group));
-    }
 }
 
 uint64_t ts_gptq_row_cost(uint32_t n_in) {
-    return (uint64_t)n_in * n_in * 5 / TS_WATCH_PRODUCTS;
+    return (uint64_t)n_in * n_in * 9 / TS_WATCH_PRODUCTS;
 }
 
 ts_status ts_gptq_rows(const ts_gptq *g, ts_dtype type, float *w, uint32_t n_out, void *blocks, const ts_kern *kern,
