@@ -601,9 +601,10 @@ class Check:
             self.tests("build-clang", without=not_these if long or not gcc else not_these | NOT_IN_CLANG, patience=patience)
         if gcc and self.build("build-san", "gcc", sanitized("address,undefined", "-fno-sanitize-recover=all",
                                                             *NOT_WARNED)):
-            self.tests("build-san", without=NOT_IN_SAN | {"long"}, patience=20)
+            not_san = NOT_IN_SAN | ({"long"} if long else {"long", "san-long"})
+            self.tests("build-san", without=not_san, patience=20)
             if data:  # as every stranger's clone: what a test has in hand when it skips must be freed
-                self.tests("build-san", {"data"}, {"long"}, 20, {"TESSERA_SHARED": ""}, "tests without test data")
+                self.tests("build-san", {"data"}, not_san, 20, {"TESSERA_SHARED": ""}, "tests without test data")
         # races: the programs with several threads at a time, and no other
         if gcc and self.thread_sanitizer_here() and self.build("build-tsan", "gcc", [
                 *sanitized("thread", *NOT_WARNED), "-Dlibedit=disabled"], [r"tests/unit/test_(threads|fork|kv|prefix_threads|server|srv_apis)"]):
