@@ -397,7 +397,8 @@ static void rows_task(void *arg, size_t task, int thread) {
     p->kern->gemm_f[TS_F32](p->g->h, K * sizeof *p->g->h, K, delta, K, n, 0, K, was, K);
     for (int pass = 0; pass < PASSES; pass++) {
         sweep_rows(p, settle, p->w + (size_t)r0 * K, was, n, grid, delta);
-        if (pass + 1 < PASSES && p->group <= COLUMNS) sweep_rows(p, restep, p->w + (size_t)r0 * K, was, n, grid, delta);
+        if (pass + 1 == PASSES || p->group > COLUMNS) continue; /* blocks of 256 have no step of their own */
+        sweep_rows(p, restep, p->w + (size_t)r0 * K, was, n, grid, delta);
     }
     for (uint32_t r = 0; r < n; r++)
         for (uint32_t k = 0; k < p->n_groups; k++)

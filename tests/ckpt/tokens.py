@@ -2,16 +2,12 @@
 not change, keys that are there twice, more tokens than rows. The ids are worked out by hand from the rules of the format.
 
 Usage: tokens.py IMPORT_DUMP TESSERA [--only TEXT] [-v]"""
-import argparse
 import json
-import os
-import pathlib
 import struct
 import sys
-import tempfile
 
 import forms
-from forms import chosen, faults, metadata, model, refused, run, shown, tools
+from forms import chosen, faults, metadata, model, refused, run, tools
 from hf_writer import *  # noqa: F403
 
 BLOCK = "\u2581"
@@ -337,23 +333,5 @@ def rows() -> None:
             "vocab.json", "a Git LFS pointer")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("dump")
-    parser.add_argument("tessera")
-    parser.add_argument("--only", default="")
-    parser.add_argument("-v", action="store_true")
-    args = parser.parse_args()
-    tools.dump, tools.tessera, tools.only, tools.verbose = os.path.abspath(args.dump), os.path.abspath(args.tessera), args.only, args.v
-    with tempfile.TemporaryDirectory() as tmp:
-        tools.tmp = pathlib.Path(tmp)
-        for part in (more_tokens, conversions, twice, rows):
-            part()
-    for fault in faults:
-        print(fault)
-    print(", ".join(f"{n} {what}" for what, n in shown.items()) + f", {len(faults)} faults")
-    return 1 if faults else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(forms.main(more_tokens, conversions, twice, rows))

@@ -306,10 +306,11 @@ static void test_diagonal(void **state) {
 /* One thread or three, any level: the same bits. */
 static void test_same(void **state) {
     (void)state;
-    enum { ROWS = 40, K = 192 };
-    static const ts_dtype types[] = {TS_Q4_0, TS_U4G128, TS_Q8_0, TS_IQ4_NL};
+    enum { ROWS = 40 };
+    static const ts_dtype types[] = {TS_Q4_0, TS_U4G128, TS_Q8_0, TS_IQ4_NL, TS_Q4_K};
     levels_here();
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        const uint32_t K = ts_grid_size(types[t]) == 256 ? 256 : 192; /* more than one block of 128 columns */
         const size_t bytes = ROWS * ts_dtype_row_bytes(types[t], K);
         uint8_t *first = NULL;
         for (int level = TS_CPU_REF; level < TS_CPU_LEVELS; level = next_level(level))
