@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,6 +95,15 @@ static void end_by_signal(int number) {
     raise(number);
 }
 
+/* Off while a socket is laid or taken away, or one that the handler does not know of would be left behind. Off in main
+ * before the first thread starts, so that no thread of the device takes the signal meanwhile. */
+static void signals_may_end_us(bool may) {
+    sigset_t ends;
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGINT), sigaddset(&ends, SIGTERM);
+    pthread_sigmask(may ? SIG_UNBLOCK : SIG_BLOCK, &ends, NULL);
+}
+
 static void take_away(int i) {
     const char *path = laid[i];
     laid[i] = NULL;
@@ -145,13 +155,17 @@ static int serve(const arguments *a, vfu *v, npu1 *n) {
     }
     int listening = listen_at(a->socket, 1);
     if (listening >= 0) {
+        signals_may_end_us(true);
         s = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+        signals_may_end_us(false);
         if (s < 0) fprintf(stderr, "npu1-server: %s: %s\n", a->socket, strerror(errno));
         close(listening);
         take_away(1);
     }
     if (s >= 0) {
+        signals_may_end_us(true);
         vfu_serve(v, s);
+        signals_may_end_us(false);
         close(s);
     }
     control_stop(c);
@@ -168,6 +182,7 @@ int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN); /* what the client gives for an interrupt may be a pipe that nobody reads */
     if (signal(SIGINT, SIG_IGN) != SIG_IGN) signal(SIGINT, end_by_signal); /* a shell's background ignores it */
     signal(SIGTERM, end_by_signal);
+    signals_may_end_us(false);
     vfu *v = vfu_new();
     if (v && a.qmp) a.device.pasid = pasid_new(vfu_memory(v), a.qmp, a.bdf);
     npu1 *n = v && (!a.qmp || a.device.pasid) ? npu1_new(v, &a.device) : NULL;
