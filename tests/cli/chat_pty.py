@@ -627,10 +627,11 @@ def test_context_warning(p: Place) -> None:
 
 def test_progress(p: Place) -> None:
     """Forecasts count down, and only from something that was measured; in a log there is a line now and then."""
-    text = p.tmp / "text"
-    text.write_text("word " * 200)
-    argv = [p.tessera, "run", "-m", p.tiny, "--raw", "-f", str(text), "-n", "1", "-q"]
-    with Terminal(argv, {**p.env, "TESSERA_CPU": "ref"}) as t:
+    long, short = p.tmp / "long", p.tmp / "short"
+    long.write_text("word " * 120)
+    short.write_text("word " * 40)
+    argv = [p.tessera, "run", "-m", p.tiny, "--raw", "-n", "1", "-q", "-f"]
+    with Terminal([*argv, str(long)], {**p.env, "TESSERA_CPU": "ref"}) as t:
         assert t.end() == 0
         shown = re.findall(rb"prompt: (\d+) of (\d+) tokens, (\d+) s (left|so far)", t.screen)
         assert len(shown) >= 5 and len({done for done, *_ in shown}) >= 4, shown  # finer than the batches of 256
@@ -643,8 +644,8 @@ def test_progress(p: Place) -> None:
         assert re.search(rb"answer: \d+ of 150 tokens, \d+ s (left|so far)", t.screen), t.screen
         assert json.loads(plain(t.screen))["text"] == "H" * 150
     env = {**os.environ, **p.env_set(), "TESSERA_CPU": "ref"}
-    for every, wanted in (("0.2", True), ("0", False)):
-        r = subprocess.run(argv, env={**env, "TESSERA_PROGRESS": every}, capture_output=True, check=True)
+    for every, wanted in (("0.05", True), ("0", False)):
+        r = subprocess.run([*argv, str(short)], env={**env, "TESSERA_PROGRESS": every}, capture_output=True, check=True)
         lines = r.stderr.decode().splitlines()
         assert all(re.fullmatch(r"(loading|prompt)(: \d+ of \d+ (tokens|MiB))?, \d+ s (left|so far)", line) for line in lines), lines
         assert bool(lines) == wanted, (every, lines)
