@@ -79,13 +79,14 @@ export const getText = async (path, options) => read((await request(path, option
 
 /** The data of server-sent events, one text each. */
 async function* events(response) {
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  // no pipe between: what waits in one is lost when the connection breaks
+  const reader = response.body.getReader(), decoder = new TextDecoder();
   let rest = '', data = [];
   try {
     for (;;) {
       const { value, done } = await read(reader.read());
       if (done) return;
-      const lines = (rest + value).split('\n');
+      const lines = (rest + decoder.decode(value, { stream: true })).split('\n');
       rest = lines.pop();
       for (let line of lines) {
         if (line.endsWith('\r')) line = line.slice(0, -1);

@@ -59,7 +59,8 @@ function longText(tokens) {
 }
 const tokensOf = text => text.match(/\s*\S{1,4}|\s+/g) ?? [];
 
-/* what is answered, by words of the last message: {pieces, ms between them, think, status, error, die, wait} */
+/* what is answered, by words of the last message: {pieces, ms between them, think, status, error, die: after so many pieces, held: but
+ * not before cut() is called, wait} */
 const scripts = [
   [/hostile/, () => ({ pieces: tokensOf(hostile), ms: 1 })],
   [/two thousand/, () => ({ pieces: longText(2000), ms: 4 })],
@@ -67,7 +68,7 @@ const scripts = [
   [/too long/, () => ({ status: 400, error: { message: 'The prompt has 5000 tokens, the context 4096: shorten it, or start with a larger --ctx', type: 'invalid_request_error', param: 'messages', code: 'context_length_exceeded' } })],
   [/full house/, () => ({ status: 429, error: { message: 'All places are taken <img src=x onerror=window.pwned=10>', type: 'rate_limit_error', param: null, code: null } })],
   [/vanish/, () => ({ pieces: ['x'], ms: 2, die: 0 })],
-  [/break off/, () => ({ pieces: tokensOf(story), ms: 2, die: 20 })],
+  [/break off/, () => ({ pieces: tokensOf(story), ms: 2, die: 20, held: true })],
   [/fail late/, () => ({ pieces: tokensOf(story), ms: 2, errorAt: 20 })],
   [/no power/, () => ({ pieces: tokensOf('No power meter here.'), ms: 2, joules: null })],
   [/bare/, () => ({ pieces: tokensOf('A server of another make.'), ms: 2, bare: true })],
@@ -97,7 +98,7 @@ export async function startFake({ port = 0, key = null, evil = false, log = fals
   if (evil) models.push({ id: nasty, device: nasty });
   const slots = [0, 1, 2, 3].map(id => ({ id, n_ctx: 4096, is_processing: false, id_task: -1, model: models[0].id + nasty, n_prompt: 0, n_prompt_done: 0, n_decoded: 0 }));
   const m = { prompt: 0, predicted: 0 }, ledgers = new Map(), requests = [], sockets = new Set();
-  let task = 0, rate = 0;
+  let task = 0, rate = 0, told = false;
 
   const json = (res, status, body, more = {}) => { res.writeHead(status, { 'Content-Type': 'application/json', ...more }); res.end(JSON.stringify(body)); };
   const sleep = ms => new Promise(go => setTimeout(go, ms));
@@ -137,7 +138,11 @@ export async function startFake({ port = 0, key = null, evil = false, log = fals
       if (body.stream && late > 1) await sleep(late);
       else if (n % 50 === 0) await sleep(0);
       if (gone) return undefined;
-      if (n === s.die) return res.destroy();
+      if (n === s.die) {
+        while (s.held && !told && !gone) await sleep(5);
+        told = false;
+        return res.destroy();
+      }
       if (n === s.errorAt) { res.write(`data: ${JSON.stringify({ error: { message: 'The device is lost', type: 'server_error', code: null, param: null } })}\n\n`); return res.end(); }
       first ||= performance.now() - t0;
       n++;
@@ -219,7 +224,7 @@ export async function startFake({ port = 0, key = null, evil = false, log = fals
   server.on('connection', s => { sockets.add(s); s.on('close', () => sockets.delete(s)); });
   await new Promise((yes, no) => { server.on('error', no); server.listen(port, '127.0.0.1', yes); });
   return {
-    base: `http://127.0.0.1:${server.address().port}`, port: server.address().port, requests, ledgers, slots, allow: page => { origin = page; },
+    base: `http://127.0.0.1:${server.address().port}`, port: server.address().port, requests, ledgers, slots, cut: () => { told = true; }, allow: page => { origin = page; },
     stop: () => new Promise(done => { server.close(done); for (const s of sockets) s.destroy(); }),
   };
 }

@@ -173,7 +173,10 @@ const cases = [
   } },
   { id: 'chat.broken-off', what: 'an answer that breaks off is kept as far as it came, and said to be broken', async run(k) {
     const page = await k.open();
-    await ask(page, 'break off');
+    const asked = ask(page, 'break off');
+    await page.waitForFunction(() => document.querySelector('.msg.running .md')?.innerText.length > 20);
+    k.fakeServer.cut();
+    await asked;
     const a = await lastAnswer(page);
     same(a.end, 'lost', 'end');
     check(a.text.length > 20, 'nothing is kept');
