@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The program npu1-server: options, sockets, exit codes, what it prints; the client is a few bytes.
 
-Usage: test_server.py PROGRAM        Exit code: 0 passed, 1 failed"""
+Usage: test_server.py PROGRAM LATE_BIND.so        Exit code: 0 passed, 1 failed"""
 import os
 import pathlib
 import signal
@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 
-PROGRAM = sys.argv[1]
+PROGRAM, LATE_BIND = (str(pathlib.Path(arg).resolve(strict=True)) for arg in sys.argv[1:])
 PATIENCE = 20  # seconds
 USAGE = "usage: npu1-server "
 
@@ -91,14 +91,13 @@ def session(folder: pathlib.Path) -> None:
     assert not main.exists() and not control.exists()
 
 
-with tempfile.TemporaryDirectory() as name:
-    options()
-    sockets(pathlib.Path(name))
-def stopped(folder: pathlib.Path) -> None:
-    """Ctrl-C leaves no socket that would be in the way of the next one."""
+def stopped(folder: pathlib.Path, late: bool) -> None:
+    """Ctrl-C leaves no socket that would be in the way of the next one; late: nor where it comes between bind and what follows."""
+    asan = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+    env = {**os.environ, **({"LD_PRELOAD": LATE_BIND, "ASAN_OPTIONS": asan} if late else {})}
     main, control = folder / "main", folder / "control"
     for number in signal.SIGINT, signal.SIGTERM:
-        server = subprocess.Popen([PROGRAM, "--control", str(control), str(main)], stderr=subprocess.DEVNULL,
+        server = subprocess.Popen([PROGRAM, "--control", str(control), str(main)], stderr=subprocess.DEVNULL, env=env,
                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         try:
             orders = joined(control)
@@ -117,7 +116,11 @@ def stopped(folder: pathlib.Path) -> None:
 
 
 with tempfile.TemporaryDirectory() as name:
-    stopped(pathlib.Path(name))
+    options()
+    sockets(pathlib.Path(name))
+for late in False, True:
+    with tempfile.TemporaryDirectory() as name:
+        stopped(pathlib.Path(name), late)
 with tempfile.TemporaryDirectory() as name:
     session(pathlib.Path(name))
 print("npu1-server: options, sockets, a session, Ctrl-C")
